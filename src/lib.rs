@@ -1,1 +1,108 @@
+//! streamgate: an OpenAPI-first gateway for authenticated live streams.
+//!
+//! The house has floors. A file imports from lower floors only, never from a sibling; only inside
+//! [`api`] may siblings know one another. A test reads the imports and fails when one climbs.
+//!
+//! | floor | rooms | what lives there |
+//! |---|---|---|
+//! | 6 | `main`, `demo`, this file | the commands |
+//! | 5 | [`api`], [`server`] | HTTP: operations on poem; the accept loop around them |
+//! | 4 | [`gateway`] | the one shared state, built in start order |
+//! | 3 | [`hub`] | live delivery: combines the log, the bus, sessions and limits |
+//! | 2 | [`event_log`], [`bus`], [`token`], [`session`], [`user`], [`limit`] | engines, blind to one another |
+//! | 1 | [`config`], [`telemetry`], [`database`], [`event`], [`password`] | ground |
+//! | 0 | `entity`, `migration` | rows and their history |
 
+pub mod api;
+pub mod bus;
+pub mod config;
+pub mod database;
+pub mod event;
+pub mod event_log;
+pub mod gateway;
+pub mod hub;
+pub mod limit;
+pub mod password;
+pub mod server;
+pub mod session;
+pub mod telemetry;
+pub mod token;
+pub mod user;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use bus::InProcessBus;
+use config::Config;
+use gateway::{Gateway, StartError};
+
+/// Why the service ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The certificate or its key cannot be used.
+    #[error("server.tls_certificate, server.tls_key: {0}")]
+    Tls(#[from] server::TlsError),
+    /// The listener does not listen.
+    #[error("cannot accept connections: {0}")]
+    Accept(#[from] std::io::Error),
+}
+
+/// Serves until `shutdown`, alone, on a bus within the process.
+///
+/// The first administrator, if there is no user yet, gets the password in
+/// `STREAMGATE_ADMIN_PASSWORD`; without it, one is made up and handed to `announce`, once, with the
+/// address.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+    announce: impl FnOnce(SocketAddr, Option<&str>),
+) -> Result<(), RunError> {
+    let password = std::env::var("STREAMGATE_ADMIN_PASSWORD").ok();
+    let gateway = Gateway::start(config, Arc::new(InProcessBus::default()), password).await?;
+    announce(listener.local_addr()?, gateway.first_password.as_deref());
+    serve(gateway, listener, shutdown).await
+}
+
+/// Serves a gateway until `shutdown`.
+///
+/// Then, in this order: no new connections, a farewell on every stream, running requests up to
+/// `server.drain_seconds`, what is being written, the database.
+pub async fn serve(
+    gateway: Arc<Gateway>,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
+    let config = &gateway.config.server;
+    let drain = Duration::from_secs(config.drain_seconds);
+    let tls = match (&config.tls_certificate, &config.tls_key) {
+        (Some(certificate), Some(key)) => Some(server::tls(certificate, key)?),
+        _ => None,
+    };
+    let settings = server::Settings {
+        header_timeout: Duration::from_secs(config.header_timeout_seconds),
+        head_limit: config.head_limit_bytes,
+        drain,
+        tls,
+    };
+    api::start_background(&gateway);
+    let farewell = async {
+        shutdown.cancelled().await;
+        tracing::info!("ending");
+        gateway.begin_stop();
+    };
+    let accepting = server::serve(listener, api::endpoint(&gateway), settings, shutdown.clone());
+    let ((), accepted) = tokio::join!(farewell, async {
+        let accepted = accepting.await;
+        // A listener that fails ends the service too.
+        shutdown.cancel();
+        accepted
+    });
+    gateway.finish_stop(drain).await;
+    Ok(accepted?)
+}

@@ -1,1 +1,16 @@
+//! The rows of streamgate's database, one table to a file. Floor 0: knows nothing of the rest.
+//!
+//! Every point in time is a [`Timestamp`], an integer, because SQLite compares times stored as text
+//! by their characters and RFC 3339 with and without a fraction of a second sorts wrongly.
 
+pub mod event;
+pub mod mutation;
+pub mod refresh_token;
+pub mod session;
+mod timestamp;
+pub mod topic;
+pub mod topology;
+pub mod topology_transition;
+pub mod user;
+
+pub use timestamp::Timestamp;

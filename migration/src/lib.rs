@@ -1,1 +1,23 @@
+//! The history of the database schema. Floor 0. Append-only: a step that has been released is
+//! never edited, and every step knows its way back.
 
+pub use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::prelude::*;
+
+mod m20261120_000001_user;
+mod m20261120_000002_event_log;
+mod m20261120_000003_topology;
+
+/// Runs the steps in order.
+#[derive(Debug)]
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261120_000001_user::Migration),
+            Box::new(m20261120_000002_event_log::Migration),
+            Box::new(m20261120_000003_topology::Migration),
+        ]
+    }
+}

@@ -1,0 +1,29 @@
+//! The event log itself.
+
+use sea_orm::entity::prelude::*;
+
+use crate::Timestamp;
+
+/// One event of one topic. Sequence numbers have no gaps but at the old end, where pruning takes.
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "event")]
+pub struct Model {
+    /// The topic's row.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub topic_id: i64,
+    /// 1, 2, 3 and so on within the topic.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub seq: i64,
+    /// What happened, a dotted name.
+    pub kind: String,
+    /// JSON text, on one line, safe to put behind `data:` as it is.
+    #[sea_orm(column_type = "Text")]
+    pub data: String,
+    /// Whether nothing can follow on this topic.
+    pub terminal: bool,
+    /// When it was written.
+    pub at: Timestamp,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

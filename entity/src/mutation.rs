@@ -1,0 +1,74 @@
+//! Mutations: changes of a topology, queued for a mutator.
+
+use sea_orm::entity::prelude::*;
+
+use crate::Timestamp;
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))", rename_all = "snake_case")]
+pub enum Op {
+    /// Add a network.
+    AddLan,
+    /// Remove a network.
+    RemoveLan,
+    /// Add a node.
+    AddNode,
+    /// Connect a node to a network.
+    AttachNode,
+    /// Disconnect a node from a network.
+    DetachNode,
+    /// Remove a node.
+    RemoveNode,
+    /// Change a node.
+    UpdateNode,
+    /// Change a network.
+    UpdateLan,
+}
+
+/// How far a mutation has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))", rename_all = "snake_case")]
+pub enum State {
+    /// Waits for a mutator.
+    Pending,
+    /// A mutator holds it under a lease.
+    Applying,
+    /// Done.
+    Applied,
+    /// Given up.
+    Failed,
+}
+
+/// A mutation.
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "mutation")]
+pub struct Model {
+    /// UUID version 7: their order is the order of requests.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    /// The topology to change.
+    pub topology_id: Uuid,
+    /// What is to be done.
+    pub op: Op,
+    /// With what, a JSON object.
+    pub payload: Json,
+    /// How far it has come.
+    pub state: State,
+    /// When it was enqueued.
+    pub requested_at: Timestamp,
+    /// When it was reported as applied.
+    pub applied_at: Option<Timestamp>,
+    /// Why it failed.
+    pub reason: Option<String>,
+    /// How often it was claimed.
+    pub attempt: i32,
+    /// The fencing token of the newest claim: kept after the end, so that a report that is sent
+    /// twice is recognised.
+    pub lease_token: Option<Uuid>,
+    /// Until when that claim holds.
+    pub lease_expires_at: Option<Timestamp>,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,23 @@
+//! Refresh tokens: stored hashed, used once (RFC 9700, section 4.14.2).
+
+use sea_orm::entity::prelude::*;
+
+use crate::Timestamp;
+
+/// One refresh token that was handed out.
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "refresh_token")]
+pub struct Model {
+    /// SHA-256 of the token, base64url. The token itself is not kept.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub hash: String,
+    /// The session that it prolongs.
+    pub session_id: Uuid,
+    /// When it was handed out.
+    pub created_at: Timestamp,
+    /// When it was exchanged for its successor.
+    pub used_at: Option<Timestamp>,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,58 @@
+//! The one clock and the one form of a point in time.
+
+use std::{ops::Add, time::Duration};
+
+use sea_orm::DeriveValueType;
+use time::OffsetDateTime;
+
+/// A point in time: microseconds since 1970-01-01T00:00:00Z, the resolution of PostgreSQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, DeriveValueType)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// The present, by the machine's clock. Everything in streamgate asks here and nowhere else.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    pub fn now() -> Self {
+        Self::from_datetime(OffsetDateTime::now_utc())
+    }
+
+    /// From a calendar date and time; what is finer than a microsecond is cut off.
+    #[must_use]
+    pub fn from_datetime(at: OffsetDateTime) -> Self {
+        Self(i64::try_from(at.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX))
+    }
+
+    /// From whole seconds since the epoch, as JWT claims count (RFC 7519, section 2, NumericDate).
+    #[must_use]
+    pub const fn from_seconds(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1_000_000))
+    }
+
+    /// Whole seconds since the epoch.
+    #[must_use]
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// The calendar date and time, in UTC; the epoch itself for a value out of the calendar's range.
+    #[must_use]
+    pub fn datetime(self) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000)
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+
+    /// How long from `earlier` to this point; zero when it lies before.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
+    }
+}

@@ -1,0 +1,23 @@
+//! The head of each topic's event log.
+
+use sea_orm::entity::prelude::*;
+
+/// A topic: where its log stands. The row's lock gives events their order.
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "topic")]
+pub struct Model {
+    /// Given by the database; only events refer to it.
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    /// `<family>.<id>`.
+    #[sea_orm(unique)]
+    pub name: String,
+    /// A random number given when the topic is made, so that a cursor from another life of the
+    /// database, or of another topic, is recognised.
+    pub epoch: i64,
+    /// The sequence number of the newest event; 0 when there was none.
+    pub last_seq: i64,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

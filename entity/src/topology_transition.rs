@@ -1,0 +1,29 @@
+//! The audit trail of topologies.
+
+use sea_orm::entity::prelude::*;
+
+use crate::{Timestamp, topology::Status};
+
+/// One change of a topology's status. Rows are only ever added.
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "topology_transition")]
+pub struct Model {
+    /// UUID version 7.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    /// The topology.
+    pub topology_id: Uuid,
+    /// What it was.
+    pub from_status: Status,
+    /// What it became.
+    pub to_status: Status,
+    /// When.
+    pub at: Timestamp,
+    /// Why, in the caller's words.
+    pub reason: Option<String>,
+    /// Who changed it. Not a foreign key: the trail outlives the user.
+    pub user_id: Uuid,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

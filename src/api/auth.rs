@@ -1,0 +1,283 @@
+//! Logging in and out.
+
+use std::{net::IpAddr, sync::Arc};
+
+use poem::{
+    Addr,
+    web::{Data, RemoteAddr},
+};
+use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json, types::Example};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    Tag,
+    caller::{Caller, Viewer},
+    example_id, example_time,
+    problem::{Problem, Result},
+    user::UserRole,
+};
+use crate::{
+    gateway::Gateway,
+    limit::{Key, Quota},
+    session::Opened,
+};
+
+/// A name and a password.
+#[derive(Object)]
+#[oai(example)]
+struct Login {
+    /// The user's name.
+    #[oai(validator(max_length = 64))]
+    username: String,
+    /// The user's password.
+    #[oai(validator(max_length = 1024))]
+    password: String,
+}
+
+impl Example for Login {
+    fn example() -> Self {
+        Self { username: "ada".to_owned(), password: "correct horse battery staple".to_owned() }
+    }
+}
+
+/// A refresh token.
+#[derive(Object)]
+#[oai(example)]
+struct Refresh {
+    /// The newest one that you were given.
+    #[oai(validator(max_length = 128))]
+    refresh_token: String,
+}
+
+impl Example for Refresh {
+    fn example() -> Self {
+        Self { refresh_token: "q0Vq6cYw2m4xO2m1o9V1h0nYx3J8m0vQ4n3m1J2k3L4".to_owned() }
+    }
+}
+
+/// What to call with, and what to call with after that (RFC 6749, section 5.1).
+#[derive(Object)]
+#[oai(example)]
+struct TokenPair {
+    /// For the `Authorization` header.
+    access_token: String,
+    /// Always `Bearer`.
+    token_type: String,
+    /// How long the access token is good for, in seconds.
+    expires_in: u64,
+    /// To be exchanged for the next pair, once.
+    refresh_token: String,
+    /// How long the session lasts without a refresh, in seconds.
+    refresh_expires_in: u64,
+}
+
+impl Example for TokenPair {
+    fn example() -> Self {
+        Self {
+            access_token: "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.e30.c2lnbmF0dXJl".to_owned(),
+            token_type: "Bearer".to_owned(),
+            expires_in: 900,
+            refresh_token: Refresh::example().refresh_token,
+            refresh_expires_in: 604_800,
+        }
+    }
+}
+
+/// Who calls.
+#[derive(Object)]
+#[oai(example)]
+struct Me {
+    /// The user's id.
+    id: Uuid,
+    /// The user's name.
+    username: String,
+    /// What the user may do.
+    role: UserRole,
+    /// The session of the access token.
+    session_id: Uuid,
+    /// When the session ends unless it is refreshed.
+    session_expires_at: OffsetDateTime,
+}
+
+impl Example for Me {
+    fn example() -> Self {
+        Self {
+            id: example_id(),
+            username: "ada".to_owned(),
+            role: UserRole::Operator,
+            session_id: example_id(),
+            session_expires_at: example_time(),
+        }
+    }
+}
+
+/// A public key (RFC 8037, section 2).
+#[derive(Object)]
+#[oai(example)]
+struct Jwk {
+    /// Always `OKP`.
+    kty: String,
+    /// Always `Ed25519`.
+    crv: String,
+    /// The public key, base64url.
+    x: String,
+    /// Its RFC 7638 thumbprint.
+    kid: String,
+    /// Always `EdDSA`.
+    alg: String,
+    /// Always `sig`.
+    #[oai(rename = "use")]
+    purpose: String,
+}
+
+impl Example for Jwk {
+    fn example() -> Self {
+        Self {
+            kty: "OKP".to_owned(),
+            crv: "Ed25519".to_owned(),
+            x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".to_owned(),
+            kid: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k".to_owned(),
+            alg: "EdDSA".to_owned(),
+            purpose: "sig".to_owned(),
+        }
+    }
+}
+
+/// Public keys (RFC 7517, section 5).
+#[derive(Object)]
+#[oai(example)]
+struct JwkSet {
+    /// The keys that access tokens are signed with.
+    keys: Vec<Jwk>,
+}
+
+impl Example for JwkSet {
+    fn example() -> Self {
+        Self { keys: vec![Jwk::example()] }
+    }
+}
+
+#[derive(ApiResponse)]
+enum LoggedOut {
+    /// The session has ended, its streams too.
+    #[oai(status = 204)]
+    Done,
+}
+
+/// The operations.
+pub(super) struct Auth;
+
+#[OpenApi(tag = "Tag::Auth")]
+impl Auth {
+    /// Log in
+    ///
+    /// Limited per name and per address. The answer to a wrong name and a wrong password is the
+    /// same and takes the same time.
+    #[oai(path = "/v1/auth/login", method = "post", operation_id = "auth_login")]
+    async fn login(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        address: &RemoteAddr,
+        body: Json<Login>,
+    ) -> Result<Json<TokenPair>> {
+        let Login { username, password } = body.0;
+        count_address(&gateway, address)?;
+        count(&gateway, Quota::LoginsPerUser, &Key::Name(username.clone()))?;
+        let Some(user) = gateway.users.authenticate(&username, password).await? else {
+            gateway.telemetry.authenticated("login_refused");
+            return Err(Problem::invalid_token("there is no user of this name and password"));
+        };
+        gateway.telemetry.authenticated("login");
+        Ok(Json(pair(&gateway, gateway.sessions.open(user).await?)))
+    }
+
+    /// Refresh the session
+    ///
+    /// Exchanges the refresh token for a new pair and prolongs the session. A refresh token is good
+    /// once: used again within 10 seconds it gives another pair (two tabs may refresh at the same
+    /// time), later it ends the session, because then somebody else has it too (RFC 9700, section
+    /// 4.14.2).
+    #[oai(path = "/v1/auth/refresh", method = "post", operation_id = "auth_refresh")]
+    async fn refresh(
+        &self,
+        gateway: Data<&Arc<Gateway>>,
+        address: &RemoteAddr,
+        body: Json<Refresh>,
+    ) -> Result<Json<TokenPair>> {
+        count_address(&gateway, address)?;
+        Ok(Json(pair(&gateway, gateway.sessions.refresh(&body.refresh_token).await?)))
+    }
+
+    /// Log out
+    ///
+    /// Ends the session of the access token, and its streams at once.
+    #[oai(path = "/v1/auth/logout", method = "post", operation_id = "auth_logout")]
+    async fn logout(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+    ) -> Result<LoggedOut> {
+        gateway.revoke_session(caller.principal.session_id).await?;
+        Ok(LoggedOut::Done)
+    }
+
+    /// Who am I?
+    #[oai(path = "/v1/auth/me", method = "get", operation_id = "auth_me")]
+    async fn me(&self, caller: Caller<Viewer>) -> Result<Json<Me>> {
+        let principal = caller.principal;
+        Ok(Json(Me {
+            id: principal.user_id,
+            username: principal.username,
+            role: principal.role.into(),
+            session_id: principal.session_id,
+            session_expires_at: principal.session_expires_at.datetime(),
+        }))
+    }
+
+    /// Public keys of access tokens
+    ///
+    /// For services that verify access tokens themselves.
+    #[oai(path = "/.well-known/jwks.json", method = "get", operation_id = "auth_keys")]
+    async fn keys(&self, gateway: Data<&Arc<Gateway>>) -> Result<Json<JwkSet>> {
+        let keys = gateway.tokens.published().keys.iter().map(|key| {
+            let key = serde_json::to_value(key).map_err(Problem::internal)?;
+            let member = |name: &str| key[name].as_str().unwrap_or_default().to_owned();
+            Ok(Jwk {
+                kty: member("kty"),
+                crv: member("crv"),
+                x: member("x"),
+                kid: member("kid"),
+                alg: member("alg"),
+                purpose: member("use"),
+            })
+        });
+        Ok(Json(JwkSet { keys: keys.collect::<Result<_>>()? }))
+    }
+}
+
+fn count_address(gateway: &Gateway, address: &RemoteAddr) -> Result<()> {
+    // The peer, not a header: without a list of trusted proxies anybody could forge one.
+    let ip = match &address.0 {
+        Addr::SocketAddr(address) => address.ip(),
+        _ => IpAddr::from([127, 0, 0, 1]),
+    };
+    count(gateway, Quota::LoginsPerAddress, &Key::address(ip))
+}
+
+fn count(gateway: &Gateway, quota: Quota, key: &Key) -> Result<()> {
+    let counted = gateway.limits.check(quota, key);
+    counted.map_err(|refused| Problem::refused(&refused, &gateway.telemetry))
+}
+
+fn pair(gateway: &Gateway, opened: Opened) -> TokenPair {
+    let Opened { principal, refresh_token } = opened;
+    let (access_token, life) = gateway.tokens.access(principal.user_id, principal.session_id);
+    TokenPair {
+        access_token,
+        token_type: "Bearer".to_owned(),
+        expires_in: life.as_secs(),
+        refresh_token,
+        refresh_expires_in: gateway.sessions.life().as_secs(),
+    }
+}

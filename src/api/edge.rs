@@ -1,0 +1,187 @@
+//! What happens around every operation: the request's id, its log line and its metrics on the way
+//! in; on the way out every error becomes a problem document.
+//!
+//! The log has the path without its query, because that is where stream tokens travel.
+
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use poem::{
+    Body, Endpoint, IntoResponse, Middleware, Request, Response,
+    error::ReadBodyError,
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+};
+use poem_openapi::OperationId;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::{
+    problem::{Kind, Problem},
+    routes::Routes,
+    stream,
+};
+use crate::{event, gateway::Gateway, limit::jittered};
+
+/// The header that carries the request's id back.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Bodies of requests: how large and how slow.
+#[derive(Clone, Copy)]
+pub(super) struct BodyLimit {
+    pub(super) bytes: usize,
+    pub(super) time: Duration,
+}
+
+/// The outermost layer.
+pub(super) struct Edge {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) routes: Arc<Routes>,
+    pub(super) body: BodyLimit,
+}
+
+impl<E: Endpoint> Middleware<E> for Edge {
+    type Output = EdgeEndpoint<E>;
+
+    fn transform(&self, inner: E) -> Self::Output {
+        EdgeEndpoint {
+            inner,
+            gateway: Arc::clone(&self.gateway),
+            routes: Arc::clone(&self.routes),
+            body: self.body,
+        }
+    }
+}
+
+pub(super) struct EdgeEndpoint<E> {
+    inner: E,
+    gateway: Arc<Gateway>,
+    routes: Arc<Routes>,
+    body: BodyLimit,
+}
+
+impl<E: Endpoint> Endpoint for EdgeEndpoint<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let began = std::time::Instant::now();
+        let id = Uuid::now_v7();
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        let as_event = wants_event(&request);
+        let span = tracing::info_span!("request", %id, %method, path);
+        let answer = async {
+            receive(&mut request, self.body).await?;
+            // A panic is a fault like any other: one request fails, the process goes on.
+            AssertUnwindSafe(self.inner.call(request))
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|panic| Err(panicked(panic.as_ref()).into()))
+        };
+        let (mut response, operation) = match answer.instrument(span.clone()).await {
+            Ok(answer) => {
+                let response = answer.into_response();
+                let operation = response.data::<OperationId>().map(|id| id.0);
+                (response, operation)
+            }
+            Err(error) => {
+                let operation = error.data::<OperationId>().map(|id| id.0);
+                let problem = Problem::from_framework(&error);
+                if let Some(cause) = problem.cause() {
+                    tracing::error!(parent: &span, cause, "request failed");
+                }
+                let response = if as_event && self.routes.is_stream(&path) {
+                    refusal_event(&problem, id, self.gateway.hub.retry())
+                } else {
+                    let mut response = problem.head();
+                    let json = HeaderValue::from_static("application/problem+json");
+                    response.headers_mut().insert(header::CONTENT_TYPE, json);
+                    if problem.kind() == Kind::MethodNotAllowed
+                        && let Ok(allow) = HeaderValue::from_str(&self.routes.methods(&path))
+                    {
+                        response.headers_mut().insert(header::ALLOW, allow);
+                    }
+                    response.set_body(problem.body(id));
+                    response
+                };
+                (response, operation)
+            }
+        };
+        let took = began.elapsed();
+        let status = response.status().as_u16();
+        self.gateway.telemetry.request_answered(operation.unwrap_or("none"), status, took);
+        tracing::info!(parent: &span, status, micros = took.as_micros(), "answered");
+        finish(&mut response, id, &method);
+        Ok(response)
+    }
+}
+
+/// Headers that every response has.
+fn finish(response: &mut Response, id: Uuid, method: &Method) {
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    // A stream token must not reach another site in a `Referer`.
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if *method == Method::HEAD {
+        response.set_body(Body::empty());
+    }
+}
+
+/// Takes the whole body in, so that no operation waits for a slow sender.
+async fn receive(request: &mut Request, limit: BodyLimit) -> poem::Result<()> {
+    let too_large = || {
+        let detail = format!("the body is larger than {} bytes", limit.bytes);
+        poem::Error::from(Problem::new(Kind::PayloadTooLarge, detail))
+    };
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit.bytes) {
+        return Err(too_large());
+    }
+    let body = request.take_body();
+    if body.is_empty() {
+        return Ok(());
+    }
+    match tokio::time::timeout(limit.time, body.into_bytes_limit(limit.bytes)).await {
+        Ok(Ok(bytes)) => {
+            request.set_body(bytes);
+            Ok(())
+        }
+        Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::bad_request("the body cannot be read").into()),
+        Err(_) => Err(Problem::new(Kind::RequestTimeout, "the body did not arrive in time").into()),
+    }
+}
+
+fn wants_event(request: &Request) -> bool {
+    let query: Vec<(String, String)> = request.params().unwrap_or_default();
+    query.iter().any(|(name, value)| name == "on_refusal" && value == "event")
+}
+
+/// A refusal that a native `EventSource` can read: any status but 200 closes it for good, without a
+/// word. The long retry keeps it from asking again at once.
+fn refusal_event(problem: &Problem, id: Uuid, retry: Duration) -> Response {
+    let mut response = problem.head();
+    response.set_status(StatusCode::OK);
+    stream::stream_headers(&mut response);
+    let block = event::block(None, "error", &problem.body(id));
+    let retry = format!("retry: {}\n", jittered(retry * 10).as_millis());
+    response.set_body(Body::from_bytes([retry.as_bytes(), &block].concat().into()));
+    response
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Problem {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without a message");
+    Problem::internal(format_args!("panicked: {message}"))
+}

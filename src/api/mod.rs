@@ -1,0 +1,185 @@
+//! HTTP: the only floor that knows poem. Every endpoint is an operation of the OpenAPI document.
+//!
+//! A request's way: the edge (`edge.rs`: id, log, body, errors), the caller (`caller.rs`: who, how
+//! often, which role), then the operation of its family's file (exists, room, position) and, for
+//! streams, `stream.rs`.
+
+mod auth;
+mod caller;
+mod documents;
+mod edge;
+mod health;
+mod openapi;
+mod problem;
+mod routes;
+mod stream;
+mod stream_token;
+mod topology;
+mod user;
+
+use std::{sync::Arc, time::Duration};
+
+use poem::{EndpointExt, Response, Route, endpoint::BoxEndpoint, http::HeaderName};
+use poem_openapi::{
+    Object, OpenApiService, Tags,
+    types::{ParseFromJSON, ToJSON},
+};
+use time::{OffsetDateTime, macros::datetime};
+use uuid::{Uuid, uuid};
+
+use crate::gateway::Gateway;
+use documents::DocumentsApi;
+use edge::{BodyLimit, Edge};
+use routes::Routes;
+
+pub use openapi::{Documents, Version};
+
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// How often leases that have run out are looked for.
+const LEASE_CHECK: Duration = Duration::from_secs(1);
+
+#[derive(Tags)]
+enum Tag {
+    /// Logging in and out, and who one is.
+    Auth,
+    /// Looking after users.
+    User,
+    /// Tokens for one stream each.
+    StreamToken,
+    /// Topologies, their mutations and their streams.
+    Topology,
+    /// Whether the service works, and how.
+    Health,
+    /// This document.
+    Docs,
+}
+
+type Apis = (
+    auth::Auth,
+    user::UsersApi,
+    stream_token::StreamTokens,
+    topology::Topologies,
+    topology::Mutations,
+    health::Health,
+    DocumentsApi,
+);
+
+fn service(documents: DocumentsApi) -> OpenApiService<Apis, ()> {
+    let apis = (
+        auth::Auth,
+        user::UsersApi,
+        stream_token::StreamTokens,
+        topology::Topologies,
+        topology::Mutations,
+        health::Health,
+        documents,
+    );
+    OpenApiService::new(apis, "streamgate", env!("CARGO_PKG_VERSION"))
+        .description("An OpenAPI-first gateway for authenticated live streams.")
+        .license("MIT OR Apache-2.0")
+}
+
+/// The OpenAPI documents of this version.
+#[must_use]
+pub fn documents() -> Documents {
+    Documents::of(&service(DocumentsApi::empty()))
+}
+
+/// The whole HTTP interface over a gateway.
+#[must_use]
+pub fn endpoint(gateway: &Arc<Gateway>) -> BoxEndpoint<'static, Response> {
+    let documents = Arc::new(documents());
+    let edge = Edge {
+        gateway: Arc::clone(gateway),
+        routes: Arc::new(Routes::of(documents.value(Version::V3_0))),
+        body: BodyLimit {
+            bytes: gateway.config.server.body_limit_bytes,
+            time: Duration::from_secs(gateway.config.server.body_timeout_seconds),
+        },
+    };
+    Route::new()
+        .nest("/", service(DocumentsApi::new(documents)))
+        .data(Arc::clone(gateway))
+        .with(edge)
+        .map_to_response()
+        .boxed()
+}
+
+/// Starts what the families do in the background.
+pub fn start_background(gateway: &Arc<Gateway>) {
+    gateway.every(LEASE_CHECK, topology::requeue_expired);
+}
+
+/// A part of a list.
+#[derive(Object)]
+#[oai(skip_serializing_if_is_none)]
+struct Page<T: ParseFromJSON + ToJSON + Send + Sync> {
+    /// In the order of the list.
+    items: Vec<T>,
+    /// If there is more: what to send as `after` to get it.
+    next: Option<Uuid>,
+}
+
+impl<T: ParseFromJSON + ToJSON + Send + Sync> Page<T> {
+    /// From rows that were read with one more than `limit`, to see whether there is more.
+    fn of<R: Into<T>>(mut rows: Vec<R>, limit: u64, id: impl Fn(&R) -> Uuid) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = if more { rows.last().map(id) } else { None };
+        Self { items: rows.into_iter().map(Into::into).collect(), next }
+    }
+}
+
+/// How many a list returns at most; the parameter's validator has checked the range.
+fn page_limit(asked: Option<u64>) -> u64 {
+    asked.unwrap_or(50)
+}
+
+/// For examples in the document.
+fn example_id() -> Uuid {
+    uuid!("0198c2f0-7d52-7a11-8c7e-3f5f1f1f9d10")
+}
+
+/// For examples in the document.
+fn example_time() -> OffsetDateTime {
+    datetime!(2026-11-20 12:00:00.25 UTC)
+}
+
+/// An enum of the API with the same variants as one of the rows. They are two because rows know
+/// nothing of HTTP, and this keeps them from drifting apart: a variant that one of them lacks does
+/// not compile.
+macro_rules! mirror {
+    ($(#[$doc:meta])* $visibility:vis $name:ident = $row:path { $($variant:ident),+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, poem_openapi::Enum)]
+        #[oai(rename_all = "snake_case")]
+        $visibility enum $name { $($variant),+ }
+
+        impl From<$name> for $row {
+            fn from(value: $name) -> Self {
+                use $row as Row;
+                match value { $($name::$variant => Row::$variant),+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&poem_openapi::types::ToJSON::to_json_string(self).replace('"', ""))
+            }
+        }
+    };
+    ($(#[$doc:meta])* $visibility:vis $name:ident <=> $row:path { $($variant:ident),+ }) => {
+        $crate::api::mirror! { $(#[$doc])* $visibility $name = $row { $($variant),+ } }
+
+        impl From<$row> for $name {
+            fn from(value: $row) -> Self {
+                use $row as Row;
+                match value { $(Row::$variant => Self::$variant),+ }
+            }
+        }
+    };
+}
+use mirror;

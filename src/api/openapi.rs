@@ -1,0 +1,214 @@
+//! The OpenAPI documents: what poem-openapi writes, completed.
+//!
+//! Two versions, because no one document serves all. Generators eat 3.0 and only 3.0, where an
+//! event is a record of strings. 3.2 can say what is in a stream (`itemSchema`): each event by its
+//! name, with the type of its data.
+
+use poem_openapi::{OpenApi, OpenApiService, registry::Registry};
+use serde_json::{Map, Value, json};
+
+use super::{
+    example_id,
+    stream::{CONTROL_EVENTS, EVENT_STREAM, EventKind},
+    topology,
+};
+
+/// The events of each stream, by operation id.
+const STREAMS: [(&str, &[EventKind]); 1] = [("topology_stream", &topology::EVENTS)];
+
+/// Which document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// OpenAPI 3.0, for generators.
+    V3_0,
+    /// OpenAPI 3.2, with typed events.
+    V3_2,
+}
+
+/// Both documents, and the page.
+pub struct Documents {
+    v3_0: Value,
+    v3_2: Value,
+    page: String,
+}
+
+impl Documents {
+    pub(super) fn of<A: OpenApi>(service: &OpenApiService<A, ()>) -> Self {
+        let spec = service.spec();
+        let mut v3_0: Value = serde_json::from_str(&spec).expect("poem-openapi writes JSON");
+        complete(&mut v3_0);
+        let v3_2 = with_typed_events(v3_0.clone());
+        let page = service.swagger_ui_html().replace(&spec, &v3_0.to_string());
+        Self { v3_0, v3_2, page }
+    }
+
+    /// The document as a value.
+    #[must_use]
+    pub fn value(&self, version: Version) -> &Value {
+        match version {
+            Version::V3_0 => &self.v3_0,
+            Version::V3_2 => &self.v3_2,
+        }
+    }
+
+    /// The document as text to read, as it is kept under `openapi/`.
+    #[must_use]
+    pub fn text(&self, version: Version) -> String {
+        format!("{:#}\n", self.value(version))
+    }
+
+    /// Swagger UI with the 3.0 document inside.
+    pub(super) fn page(&self) -> &str {
+        &self.page
+    }
+}
+
+/// What poem-openapi leaves out or gets wrong.
+fn complete(document: &mut Value) {
+    document["openapi"] = json!("3.0.3");
+    for schema in members(&mut document["components"]["schemas"]) {
+        field_examples(schema);
+    }
+    for operation in operations(document) {
+        for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+            if parameter["name"]
+                .as_str()
+                .is_some_and(|name| name.eq_ignore_ascii_case("last-event-id"))
+            {
+                parameter["name"] = json!("Last-Event-ID");
+            }
+            parameter["example"] = parameter_example(parameter);
+        }
+    }
+    remove_null_defaults(document);
+}
+
+/// Every field shows the value that it has in the example of its object.
+fn field_examples(schema: &mut Value) {
+    let example = schema["example"].clone();
+    for (name, field) in schema["properties"].as_object_mut().into_iter().flatten() {
+        // A reference has its example where it points to, and takes no siblings in 3.0.
+        let own = field.get("$ref").is_none() && field.get("example").is_none();
+        if let (true, Some(value)) = (own, example.get(name)) {
+            field["example"] = value.clone();
+        }
+    }
+}
+
+/// One value for each name, since a name means the same in every operation.
+fn parameter_example(parameter: &Value) -> Value {
+    let is_id = parameter["schema"]["format"] == "uuid";
+    match parameter["name"].as_str().unwrap_or_default() {
+        _ if is_id => json!(example_id()),
+        "after" | "last_event_id" | "Last-Event-ID" => json!("2f1a3b9c-42"),
+        "limit" => json!(50),
+        "max_events" => json!(10),
+        "max_seconds" => json!(60),
+        "on_refusal" => json!("event"),
+        "status" => json!("active"),
+        "state" => json!("pending"),
+        _ => Value::Null,
+    }
+}
+
+/// `#[oai(default)]` on an optional value comes out as `default: null`, which is not valid.
+fn remove_null_defaults(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            if object.get("default").is_some_and(Value::is_null) {
+                object.remove("default");
+            }
+            object.values_mut().for_each(remove_null_defaults);
+        }
+        Value::Array(array) => array.iter_mut().for_each(remove_null_defaults),
+        _ => {}
+    }
+}
+
+/// OpenAPI 3.2 with the types of all events.
+fn with_typed_events(mut document: Value) -> Value {
+    document["openapi"] = json!("3.2.0");
+    document["info"]["license"]["identifier"] = json!("MIT OR Apache-2.0");
+    let mut registry = Registry::new();
+    for operation in operations(&mut document) {
+        let id = operation["operationId"].as_str().unwrap_or_default();
+        let Some((_, own)) = STREAMS.iter().find(|(stream, _)| *stream == id) else { continue };
+        let events: Vec<Value> =
+            own.iter().chain(&CONTROL_EVENTS).map(|kind| event(kind, &mut registry)).collect();
+        operation["responses"]["200"]["content"][EVENT_STREAM] =
+            json!({ "itemSchema": { "oneOf": events } });
+    }
+    let schemas = document["components"]["schemas"].as_object_mut();
+    if let Some(schemas) = schemas {
+        for (name, schema) in registry.schemas {
+            let mut schema = serde_json::to_value(&schema).expect("a schema is JSON");
+            field_examples(&mut schema);
+            schemas.entry(name).or_insert(schema);
+        }
+        // What an event is made of has a type of its own now.
+        schemas.remove("StreamEvent");
+    }
+    remove_null_defaults(&mut document);
+    without_3_0_words(&mut document);
+    document
+}
+
+fn event(kind: &EventKind, registry: &mut Registry) -> Value {
+    let data = serde_json::to_value((kind.schema)(registry)).expect("a schema is JSON");
+    let mut properties = json!({
+        "event": { "type": "string", "const": kind.kind },
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": data,
+        },
+    });
+    let mut required = vec!["event", "data"];
+    if CONTROL_EVENTS.iter().all(|control| control.kind != kind.kind) {
+        properties["id"] = json!({ "type": "string", "description": "The cursor to resume from." });
+        required.push("id");
+    } else {
+        properties["retry"] =
+            json!({ "type": "integer", "description": "Reconnect after, in milliseconds." });
+    }
+    json!({
+        "type": "object",
+        "description": kind.description,
+        "properties": properties,
+        "required": required,
+    })
+}
+
+/// JSON Schema 2020-12 has its own words for what 3.0 had.
+fn without_3_0_words(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            if object.remove("nullable") == Some(Value::Bool(true))
+                && let Some(kind) = object.get("type").cloned()
+            {
+                object.insert("type".to_owned(), json!([kind, "null"]));
+            }
+            for (exclusive, bound) in
+                [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")]
+            {
+                if object.get(exclusive).is_some_and(Value::is_boolean)
+                    && object.remove(exclusive) == Some(Value::Bool(true))
+                    && let Some(number) = object.remove(bound)
+                {
+                    object.insert(exclusive.to_owned(), number);
+                }
+            }
+            object.values_mut().for_each(without_3_0_words);
+        }
+        Value::Array(array) => array.iter_mut().for_each(without_3_0_words),
+        _ => {}
+    }
+}
+
+fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+    members(&mut document["paths"]).flat_map(members)
+}
+
+fn members(object: &mut Value) -> impl Iterator<Item = &mut Value> {
+    object.as_object_mut().into_iter().flat_map(Map::values_mut)
+}

@@ -1,0 +1,62 @@
+//! What the OpenAPI document says about a path, for answers that no operation gives.
+
+use serde_json::Value;
+
+use super::stream::EVENT_STREAM;
+
+/// The paths of the document.
+pub(super) struct Routes(Vec<Route>);
+
+struct Route {
+    segments: Vec<String>,
+    methods: Vec<String>,
+    is_stream: bool,
+}
+
+impl Routes {
+    pub(super) fn of(document: &Value) -> Self {
+        let paths = document["paths"].as_object().into_iter().flatten();
+        Self(paths.map(|(path, operations)| route(path, operations)).collect())
+    }
+
+    /// The methods of the path, as `Allow` lists them (RFC 9110, section 10.2.1).
+    pub(super) fn methods(&self, path: &str) -> String {
+        self.find(path).map(|route| route.methods.join(", ")).unwrap_or_default()
+    }
+
+    pub(super) fn is_stream(&self, path: &str) -> bool {
+        self.find(path).is_some_and(|route| route.is_stream)
+    }
+
+    fn find(&self, path: &str) -> Option<&Route> {
+        // Literal segments first, as the router prefers them.
+        let placeholders = |route: &&Route| {
+            route.segments.iter().filter(|segment| segment.starts_with('{')).count()
+        };
+        self.0.iter().filter(|route| route.matches(path)).min_by_key(placeholders)
+    }
+}
+
+impl Route {
+    fn matches(&self, path: &str) -> bool {
+        let mut asked = path.split('/');
+        self.segments.iter().all(|segment| {
+            asked.next().is_some_and(|part| segment.starts_with('{') || segment == part)
+        }) && asked.next().is_none()
+    }
+}
+
+fn route(path: &str, operations: &Value) -> Route {
+    let operations = operations.as_object();
+    let mut methods: Vec<String> =
+        operations.into_iter().flatten().map(|(method, _)| method.to_uppercase()).collect();
+    if methods.iter().any(|method| method == "GET") {
+        methods.push("HEAD".to_owned());
+    }
+    let is_stream = operations.into_iter().flatten().any(|(_, operation)| {
+        operation
+            .pointer("/responses/200/content")
+            .is_some_and(|content| !content[EVENT_STREAM].is_null())
+    });
+    Route { segments: path.split('/').map(str::to_owned).collect(), methods, is_stream }
+}

@@ -1,0 +1,118 @@
+//! Tokens for one stream each, to be put in the URL of an `EventSource`.
+
+use std::{sync::Arc, time::Duration};
+
+use poem::web::Data;
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi, payload::Json, types::Example};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    Tag,
+    caller::{Caller, STREAM_TOKEN, Viewer},
+    example_id, example_time,
+    problem::Result,
+    topology,
+};
+use crate::gateway::Gateway;
+
+/// A kind of stream.
+#[derive(Clone, Copy, Enum)]
+#[oai(rename_all = "snake_case")]
+enum StreamFamily {
+    /// Topologies and their mutations.
+    Topology,
+}
+
+/// The stream that a token is to open.
+#[derive(Object)]
+#[oai(example)]
+struct NewStreamToken {
+    /// What kind of stream.
+    family: StreamFamily,
+    /// The id of its resource.
+    id: Uuid,
+    /// How long the token is good for opening, in seconds; `tokens.stream_seconds` of the
+    /// configuration if absent. A stream that is open stays open.
+    #[oai(validator(minimum(value = "30"), maximum(value = "300")))]
+    ttl_seconds: Option<u64>,
+}
+
+impl Example for NewStreamToken {
+    fn example() -> Self {
+        Self { family: StreamFamily::Topology, id: example_id(), ttl_seconds: Some(120) }
+    }
+}
+
+/// A token that opens one stream, as often as it likes until it expires, and nothing else.
+#[derive(Object)]
+#[oai(example)]
+struct StreamToken {
+    /// The token.
+    token: String,
+    /// How long it is good for, in seconds.
+    expires_in: u64,
+    /// Until when.
+    expires_at: OffsetDateTime,
+    /// Path and query of the stream, for `new EventSource(url)`.
+    url: String,
+}
+
+impl Example for StreamToken {
+    fn example() -> Self {
+        let token = "eyJ0eXAiOiJzdHJlYW0rand0IiwiYWxnIjoiSFMyNTYifQ.e30.c2lnbmF0dXJl";
+        Self {
+            token: token.to_owned(),
+            expires_in: 120,
+            expires_at: example_time(),
+            url: format!("/v1/topologies/{}/stream?stream_token={token}", example_id()),
+        }
+    }
+}
+
+#[derive(ApiResponse)]
+enum Minted {
+    /// The token.
+    #[oai(status = 201)]
+    Minted(Json<StreamToken>),
+}
+
+/// The operations.
+pub(super) struct StreamTokens;
+
+#[OpenApi(tag = "Tag::StreamToken")]
+impl StreamTokens {
+    /// Mint a stream token
+    ///
+    /// A browser's `EventSource` cannot send a header, and an access token must not travel in a URL
+    /// (RFC 9700, section 4.3.2). This token may: it opens one stream of this session and is worth
+    /// nothing elsewhere. Needs the role that the stream needs.
+    #[oai(path = "/v1/stream-tokens", method = "post", operation_id = "stream_token_create")]
+    async fn create(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        body: Json<NewStreamToken>,
+    ) -> Result<Minted> {
+        let (topic, path) = match body.family {
+            StreamFamily::Topology => {
+                topology::find(&gateway, body.id).await?;
+                (topology::topic(body.id), format!("/v1/topologies/{}/stream", body.id))
+            }
+        };
+        let seconds = body.ttl_seconds.unwrap_or(gateway.config.tokens.stream_seconds);
+        let principal = &caller.principal;
+        let (token, expires_at) = gateway.tokens.stream(
+            principal.user_id,
+            principal.session_id,
+            &topic,
+            Duration::from_secs(seconds),
+        );
+        Ok(Minted::Minted(Json(StreamToken {
+            url: format!("{path}?{STREAM_TOKEN}={token}"),
+            token,
+            expires_in: seconds,
+            expires_at: expires_at.datetime(),
+        })))
+    }
+}

@@ -1,0 +1,106 @@
+//! Every setting of the gateway, in one tree.
+//!
+//! A value comes from the first of these that has it: a command line flag, a `STREAMGATE_*`
+//! environment variable, the TOML file, the default written here. The doc comments below are also
+//! the manual: [`documentation`] and [`environment_table`] print them, so a key cannot exist
+//! without a meaning, a unit and a default.
+//!
+//! Promise: a `Config` that exists is usable. A key that does not exist, a value that does not
+//! parse and a value that makes no sense all stop the start with a [`ConfigError`] that names the
+//! key and the place it was written.
+
+mod document;
+mod layers;
+mod sections;
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use confique::Layer as _;
+use serde::Serialize;
+
+pub use document::{documentation, environment_table};
+pub use layers::{ConfigError, Origin};
+pub use sections::{Database, Limits, Log, LogFormat, Retention, Server, Streams, Tokens};
+
+/// Some keys of [`Config`], the others absent: what the command line adds on top of environment
+/// and file. Start from `ConfigLayer::empty()` (trait `confique::Layer`).
+pub type ConfigLayer = <Config as confique::Config>::Layer;
+
+/// The configuration of streamgate.
+///
+/// Every key can stand in a TOML file (`streamgate serve --config FILE`) or in an environment
+/// variable, which wins over the file; a command line flag wins over both. In an environment
+/// variable a list is separated by commas. An unknown key or variable stops the start.
+///
+/// STREAMGATE_ADMIN_PASSWORD is not a key: it is read once, at the first start, as the password
+/// of the administrator `admin`. Without it that password is made up and printed once.
+#[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
+#[config(layer_attr(derive(Serialize)))]
+pub struct Config {
+    /// Address and port to accept connections on. The loopback default keeps a first try private;
+    /// `0.0.0.0:8080` is every interface, and port 0 is any free port.
+    #[config(default = "127.0.0.1:8080", env = "STREAMGATE_LISTEN")]
+    pub listen: SocketAddr,
+
+    /// Directory of the SQLite database and the signing keys, relative to the working directory.
+    /// It is created when missing. Keep it private: who reads it can sign tokens.
+    #[config(
+        default = "data",
+        env = "STREAMGATE_DATA_DIR",
+        validate = layers::not_empty
+    )]
+    pub data_dir: PathBuf,
+
+    /// Where rows and events live.
+    #[config(nested)]
+    pub database: Database,
+
+    /// The HTTP listener.
+    #[config(nested)]
+    pub server: Server,
+
+    /// Tokens that the gateway signs, and those that it accepts.
+    #[config(nested)]
+    pub tokens: Tokens,
+
+    /// Live streams (SSE).
+    #[config(nested)]
+    pub streams: Streams,
+
+    /// How much one caller may use. Beyond a limit the answer is 429 with Retry-After.
+    #[config(nested)]
+    pub limits: Limits,
+
+    /// How long events stay in the log. A client that comes back with an older cursor gets a
+    /// snapshot and starts afresh.
+    #[config(nested)]
+    pub retention: Retention,
+
+    /// Diagnostics on standard error.
+    #[config(nested)]
+    pub log: Log,
+}
+
+impl Config {
+    /// All defaults on a free loopback port, with `data_dir` as given and neither file nor
+    /// environment: for tests and the throw-away demo.
+    #[must_use]
+    pub fn for_data_dir(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            data_dir: data_dir.into(),
+            ..layers::complete(ConfigLayer::default_values())
+        }
+    }
+
+    /// The database to open: `database.url`, or the SQLite file in `data_dir`, created if missing.
+    #[must_use]
+    pub fn database_url(&self) -> String {
+        self.database.url.clone().unwrap_or_else(|| {
+            let path = self.data_dir.join("streamgate.db").to_string_lossy().into_owned();
+            // The URL parser of sqlx cuts at `?` and decodes `%`, both legal in a file name.
+            let path = path.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+            format!("sqlite:{path}?mode=rwc")
+        })
+    }
+}

@@ -1,0 +1,318 @@
+//! The keys of each section of the file. The doc comments are printed for operators, so they are
+//! written for them: meaning first, then unit and range, then the reason.
+
+use std::{fmt, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::layers;
+
+/// `[database]`
+#[derive(confique::Config, Clone, PartialEq, Eq)]
+#[config(layer_attr(derive(Serialize)))]
+pub struct Database {
+    /// Database to use: `postgres://user:password@host/name` for several nodes, or
+    /// `sqlite:path?mode=rwc`. When absent, the SQLite file `streamgate.db` in `data_dir`.
+    #[config(env = "STREAMGATE_DATABASE__URL", validate = layers::database_url)]
+    pub url: Option<String>,
+
+    /// Whether to bring the schema up to date at start. Turn off where `streamgate migrate` runs
+    /// as its own step.
+    #[config(default = true, env = "STREAMGATE_DATABASE__MIGRATE")]
+    pub migrate: bool,
+
+    /// Connections to keep: the readers on SQLite, which has one writer besides; all of them on
+    /// PostgreSQL. From 1 to 1000.
+    #[config(
+        default = 8,
+        env = "STREAMGATE_DATABASE__POOL_SIZE",
+        validate((1..=1000).contains(pool_size), "must be from 1 to 1000 connections")
+    )]
+    pub pool_size: u32,
+}
+
+/// The URL may hold a password, and a `Config` is logged at start.
+impl fmt::Debug for Database {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Database")
+            .field("url", &self.url.as_deref().map(without_password))
+            .field("migrate", &self.migrate)
+            .field("pool_size", &self.pool_size)
+            .finish()
+    }
+}
+
+/// Scheme, host and database name of a URL; user, password and parameters are left out.
+fn without_password(url: &str) -> String {
+    let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
+    let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+    if parameters.contains('@') {
+        // A `?` inside a password, or an `@` inside a parameter: no telling which.
+        return format!("{scheme}:***");
+    }
+    match place.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://***@{host}"),
+        None => format!("{scheme}:{place}"),
+    }
+}
+
+/// `[server]`
+#[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
+#[config(layer_attr(derive(Serialize)))]
+pub struct Server {
+    /// Seconds a client may take to send the head of a request, from 1 to 3600. Short, because a
+    /// connection that says nothing costs a descriptor.
+    #[config(
+        default = 10,
+        env = "STREAMGATE_SERVER__HEADER_TIMEOUT_SECONDS",
+        validate((1..=3600).contains(header_timeout_seconds), "must be from 1 to 3600 seconds")
+    )]
+    pub header_timeout_seconds: u64,
+
+    /// Seconds a client may take to send the body of a request, from 1 to 3600.
+    #[config(
+        default = 30,
+        env = "STREAMGATE_SERVER__BODY_TIMEOUT_SECONDS",
+        validate((1..=3600).contains(body_timeout_seconds), "must be from 1 to 3600 seconds")
+    )]
+    pub body_timeout_seconds: u64,
+
+    /// Largest request body in bytes, from 1024 to 1073741824 (1 GiB). A larger one is refused
+    /// with 413 before it is read.
+    #[config(
+        default = 1_048_576,
+        env = "STREAMGATE_SERVER__BODY_LIMIT_BYTES",
+        validate(
+            (1024..=1_073_741_824).contains(body_limit_bytes),
+            "must be from 1024 to 1073741824 bytes"
+        )
+    )]
+    pub body_limit_bytes: usize,
+
+    /// Largest request head (line and headers) in bytes, from 8192 to 1048576. It is also the
+    /// read buffer of a connection, so it bounds the memory of one.
+    #[config(
+        default = 16_384,
+        env = "STREAMGATE_SERVER__HEAD_LIMIT_BYTES",
+        validate(
+            (8192..=1_048_576).contains(head_limit_bytes),
+            "must be from 8192 to 1048576 bytes"
+        )
+    )]
+    pub head_limit_bytes: usize,
+
+    /// Seconds that open requests and streams get to end after a stop signal, from 0 (none) to
+    /// 3600.
+    #[config(
+        default = 10,
+        env = "STREAMGATE_SERVER__DRAIN_SECONDS",
+        validate(*drain_seconds <= 3600, "must be from 0 to 3600 seconds")
+    )]
+    pub drain_seconds: u64,
+
+    /// PEM file of the TLS certificate chain, leaf first. Together with `tls_key` it turns HTTPS
+    /// on; without both the listener speaks plain HTTP.
+    #[config(
+        env = "STREAMGATE_SERVER__TLS_CERTIFICATE",
+        validate = layers::not_empty
+    )]
+    pub tls_certificate: Option<PathBuf>,
+
+    /// PEM file of the private key of `tls_certificate`.
+    #[config(
+        env = "STREAMGATE_SERVER__TLS_KEY",
+        validate = layers::not_empty
+    )]
+    pub tls_key: Option<PathBuf>,
+}
+
+/// `[tokens]`
+#[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
+#[config(layer_attr(derive(Serialize)))]
+pub struct Tokens {
+    /// Issuer (`iss`) written into tokens and required of them. Give each deployment its own, so
+    /// that a token of one is worth nothing at another.
+    #[config(
+        default = "streamgate",
+        env = "STREAMGATE_TOKENS__ISSUER",
+        validate = layers::not_empty
+    )]
+    pub issuer: String,
+
+    /// Audience (`aud`) written into access tokens and required of them.
+    #[config(
+        default = "streamgate",
+        env = "STREAMGATE_TOKENS__AUDIENCE",
+        validate = layers::not_empty
+    )]
+    pub audience: String,
+
+    /// Signature algorithms accepted on access tokens: EdDSA, ES256, ES384, RS256, RS384, RS512,
+    /// PS256, PS384, PS512. HMAC and `none` are refused: verifying must not be able to forge
+    /// (RFC 8725 section 3.1). The gateway itself signs with EdDSA.
+    #[config(
+        default = ["EdDSA"],
+        env = "STREAMGATE_TOKENS__ALGORITHMS",
+        validate = layers::algorithms
+    )]
+    pub algorithms: Vec<String>,
+
+    /// Life of an access token in seconds, from 60 to 86400.
+    #[config(
+        default = 900,
+        env = "STREAMGATE_TOKENS__ACCESS_SECONDS",
+        validate((60..=86_400).contains(access_seconds), "must be from 60 to 86400 seconds")
+    )]
+    pub access_seconds: u64,
+
+    /// Life of a session without a refresh in seconds, from 60 to 31536000 (a year). The default
+    /// is a week.
+    #[config(
+        default = 604_800,
+        env = "STREAMGATE_TOKENS__SESSION_SECONDS",
+        validate((60..=31_536_000).contains(session_seconds), "must be from 60 to 31536000 seconds")
+    )]
+    pub session_seconds: u64,
+
+    /// Life of a stream token in seconds unless the request says otherwise, from 30 to 300. Short,
+    /// because it travels in a URL and URLs are logged.
+    #[config(
+        default = 120,
+        env = "STREAMGATE_TOKENS__STREAM_SECONDS",
+        validate((30..=300).contains(stream_seconds), "must be from 30 to 300 seconds")
+    )]
+    pub stream_seconds: u64,
+}
+
+/// `[streams]`
+#[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
+#[config(layer_attr(derive(Serialize)))]
+pub struct Streams {
+    /// Seconds between heartbeats of an idle stream, from 1 to 60. A heartbeat keeps proxies from
+    /// closing the stream, and re-checks the session and the event log.
+    #[config(
+        default = 15,
+        env = "STREAMGATE_STREAMS__HEARTBEAT_SECONDS",
+        validate((1..=60).contains(heartbeat_seconds), "must be from 1 to 60 seconds")
+    )]
+    pub heartbeat_seconds: u64,
+
+    /// Events kept in memory per live topic, from 1 to 1000000. A subscriber further behind reads
+    /// from the event log instead, which is slower and loses nothing.
+    #[config(
+        default = 1000,
+        env = "STREAMGATE_STREAMS__BUFFER_EVENTS",
+        validate((1..=1_000_000).contains(buffer_events), "must be from 1 to 1000000 events")
+    )]
+    pub buffer_events: usize,
+
+    /// Seconds that clients are told to wait before they reconnect, from 1 to 300. Each is told a
+    /// little more or less, so that they do not all come back at once.
+    #[config(
+        default = 3,
+        env = "STREAMGATE_STREAMS__RETRY_SECONDS",
+        validate((1..=300).contains(retry_seconds), "must be from 1 to 300 seconds")
+    )]
+    pub retry_seconds: u64,
+}
+
+/// `[limits]`
+#[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
+#[config(layer_attr(derive(Serialize)))]
+pub struct Limits {
+    /// Streams that one user may hold open at the same time, over all nodes. At least 1.
+    #[config(
+        default = 5,
+        env = "STREAMGATE_LIMITS__STREAMS_PER_USER",
+        validate(*streams_per_user >= 1, "must be at least 1 stream")
+    )]
+    pub streams_per_user: u32,
+
+    /// Requests per minute of one user. At least 1.
+    #[config(
+        default = 600,
+        env = "STREAMGATE_LIMITS__REQUESTS_PER_MINUTE",
+        validate(*requests_per_minute >= 1, "must be at least 1 per minute")
+    )]
+    pub requests_per_minute: u32,
+
+    /// Streams per minute that one user may open. At least 1. Opening costs more than holding:
+    /// this stops a client that reconnects in a loop.
+    #[config(
+        default = 120,
+        env = "STREAMGATE_LIMITS__STREAM_OPENS_PER_MINUTE",
+        validate(*stream_opens_per_minute >= 1, "must be at least 1 per minute")
+    )]
+    pub stream_opens_per_minute: u32,
+
+    /// Login attempts per minute on one user name. At least 1. It slows password guessing down.
+    #[config(
+        default = 10,
+        env = "STREAMGATE_LIMITS__LOGINS_PER_MINUTE_PER_USER",
+        validate(*logins_per_minute_per_user >= 1, "must be at least 1 per minute")
+    )]
+    pub logins_per_minute_per_user: u32,
+
+    /// Login attempts per minute from one address. At least 1. Higher than per user name, because
+    /// an office shares an address.
+    #[config(
+        default = 60,
+        env = "STREAMGATE_LIMITS__LOGINS_PER_MINUTE_PER_ADDRESS",
+        validate(*logins_per_minute_per_address >= 1, "must be at least 1 per minute")
+    )]
+    pub logins_per_minute_per_address: u32,
+}
+
+/// `[retention]`
+#[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
+#[config(layer_attr(derive(Serialize)))]
+pub struct Retention {
+    /// Newest events kept per topology. At least 1.
+    #[config(
+        default = 10_000,
+        env = "STREAMGATE_RETENTION__TOPOLOGY_EVENTS",
+        validate(*topology_events >= 1, "must be at least 1 event")
+    )]
+    pub topology_events: u64,
+
+    /// Age in seconds from which the events of a topology are pruned, from 1 to 315360000 (ten
+    /// years). The default is a week.
+    #[config(
+        default = 604_800,
+        env = "STREAMGATE_RETENTION__TOPOLOGY_SECONDS",
+        validate((1..=315_360_000).contains(topology_seconds), "must be from 1 to 315360000 seconds")
+    )]
+    pub topology_seconds: u64,
+
+    /// Seconds between two prunings, from 1 to 86400. More often means shorter write locks.
+    #[config(
+        default = 60,
+        env = "STREAMGATE_RETENTION__SWEEP_SECONDS",
+        validate((1..=86_400).contains(sweep_seconds), "must be from 1 to 86400 seconds")
+    )]
+    pub sweep_seconds: u64,
+}
+
+/// `[log]`
+#[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
+#[config(layer_attr(derive(Serialize)))]
+pub struct Log {
+    /// Shape of a log line: `text` to read, `json` (one object per line) to collect.
+    #[config(default = "text", env = "STREAMGATE_LOG__FORMAT")]
+    pub format: LogFormat,
+
+    /// What to log: a level (`error`, `warn`, `info`, `debug`, `trace`), or directives separated by
+    /// commas such as `info,streamgate::hub=debug`.
+    #[config(default = "info", env = "STREAMGATE_LOG__FILTER", validate = layers::log_filter)]
+    pub filter: String,
+}
+
+/// Shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For a person at a terminal.
+    Text,
+    /// One JSON object per line, for a collector.
+    Json,
+}

@@ -1,0 +1,141 @@
+//! The database: SQLite in the data directory, or PostgreSQL.
+//!
+//! SQLite allows one writer at a time. Here that is a pool of one connection, so that writers queue
+//! in the program, fairly and without `SQLITE_BUSY`, beside a pool of readers that the write-ahead
+//! log keeps out of their way. On PostgreSQL both names mean the same pool.
+
+use std::{path::Path, time::Duration};
+
+use migration::{Migrator, MigratorTrait};
+use sea_orm::{
+    AccessMode, ConnectOptions, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr,
+    IsolationLevel, SqliteTransactionMode, SqlxSqliteConnector, TransactionOptions,
+    TransactionTrait,
+    sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+/// How long a caller waits for a connection before it is told that the database is out of reach.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Both ways into the database.
+#[derive(Clone, Debug)]
+pub struct Database {
+    reader: DatabaseConnection,
+    writer: DatabaseConnection,
+}
+
+impl Database {
+    /// Connects to `url`, or to the SQLite file `streamgate.db` in `data_dir` when there is none.
+    /// `pool_size` bounds the readers on SQLite and all connections on PostgreSQL.
+    pub async fn connect(
+        url: Option<&str>,
+        data_dir: &Path,
+        pool_size: u32,
+    ) -> Result<Self, DbErr> {
+        match url {
+            Some(url) if !url.starts_with("sqlite:") => {
+                let mut options = ConnectOptions::new(url);
+                options
+                    .max_connections(pool_size)
+                    .acquire_timeout(ACQUIRE_TIMEOUT)
+                    .sqlx_logging(false);
+                let pool = sea_orm::Database::connect(options).await?;
+                Ok(Self { reader: pool.clone(), writer: pool })
+            }
+            url => {
+                let file = match url {
+                    Some(url) => url.parse().map_err(DbErr::from_sqlx)?,
+                    None => SqliteConnectOptions::new().filename(data_dir.join("streamgate.db")),
+                };
+                Self::connect_sqlite(file, pool_size).await
+            }
+        }
+    }
+
+    async fn connect_sqlite(file: SqliteConnectOptions, pool_size: u32) -> Result<Self, DbErr> {
+        let file = file
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // What has been acknowledged survives a power cut, not only a crash of the program.
+            .synchronous(SqliteSynchronous::Full)
+            // Only another process (`migrate`, `user add`) can hold the lock against us.
+            .busy_timeout(ACQUIRE_TIMEOUT);
+        let pool =
+            |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(ACQUIRE_TIMEOUT);
+        // The writer first: it creates the file and turns the log on, which readers cannot.
+        let writer = pool(1).connect_with(file.clone()).await.map_err(DbErr::from_sqlx)?;
+        let reader = pool(pool_size).connect_with(file.read_only(true)).await;
+        Ok(Self {
+            reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader.map_err(DbErr::from_sqlx)?),
+            writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
+        })
+    }
+
+    /// Brings the schema up to date.
+    pub async fn migrate(&self) -> Result<(), DbErr> {
+        Migrator::up(&self.writer, None).await
+    }
+
+    /// Takes back the newest `steps` migrations.
+    pub async fn migrate_down(&self, steps: u32) -> Result<(), DbErr> {
+        Migrator::down(&self.writer, Some(steps)).await
+    }
+
+    /// For single statements that only read.
+    #[must_use]
+    pub fn reader(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// For single statements that write.
+    #[must_use]
+    pub fn writer(&self) -> &DatabaseConnection {
+        &self.writer
+    }
+
+    /// Begins a transaction that sees the database as of one moment, however many queries it makes.
+    pub async fn begin_read(&self) -> Result<DatabaseTransaction, DbErr> {
+        match self.reader.get_database_backend() {
+            DatabaseBackend::Postgres => {
+                let level = Some(IsolationLevel::RepeatableRead);
+                self.reader.begin_with_config(level, Some(AccessMode::ReadOnly)).await
+            }
+            _ => self.reader.begin().await,
+        }
+    }
+
+    /// Begins a transaction that writes. On SQLite it takes the write lock at once: taking it
+    /// later, after a read, fails when another process wrote in between.
+    pub async fn begin_write(&self) -> Result<DatabaseTransaction, DbErr> {
+        let sqlite_transaction_mode = match self.writer.get_database_backend() {
+            DatabaseBackend::Sqlite => Some(SqliteTransactionMode::Immediate),
+            _ => None,
+        };
+        let options =
+            TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
+        self.writer.begin_with_options(options).await
+    }
+
+    /// One round trip.
+    pub async fn ping(&self) -> Result<(), DbErr> {
+        self.reader.ping().await
+    }
+
+    /// Waits until every connection is back and closed, so that SQLite folds its log into the file.
+    pub async fn close(self) -> Result<(), DbErr> {
+        self.reader.close().await?;
+        self.writer.close().await
+    }
+}
+
+/// `sqlx` errors before a `SeaORM` connection exists.
+trait FromSqlx {
+    fn from_sqlx(error: sea_orm::sqlx::Error) -> Self;
+}
+
+impl FromSqlx for DbErr {
+    fn from_sqlx(error: sea_orm::sqlx::Error) -> Self {
+        Self::Conn(sea_orm::RuntimeErr::SqlxError(error.into()))
+    }
+}

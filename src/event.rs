@@ -1,0 +1,250 @@
+//! Topics, events, cursors and frames: the words that every floor above shares.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use entity::Timestamp;
+use serde::Serialize;
+
+/// A kind of stream. A new family is one line here, one file in `src/api`, one entity, one migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// Topologies and their mutations.
+    Topology,
+}
+
+impl Family {
+    /// All families.
+    pub const ALL: [Self; 1] = [Self::Topology];
+
+    /// The word for it: table, topic prefix, OpenAPI tag.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Topology => "topology",
+        }
+    }
+}
+
+/// What a stream is about: `<family>.<id>`, with dots as in NATS subjects.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Topic {
+    family: Family,
+    name: Arc<str>,
+}
+
+impl Topic {
+    /// The topic of one resource of a family.
+    #[must_use]
+    pub fn new(family: Family, id: impl fmt::Display) -> Self {
+        Self { family, name: format!("{}.{id}", family.name()).into() }
+    }
+
+    /// What stands before the first dot.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// The whole name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.name
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// A place in one topic's log: all events up to and including `seq` have been seen.
+///
+/// On the wire `<epoch>-<seq>`, in lower-case hexadecimal and decimal; clients must treat it as
+/// opaque. The epoch is the topic's own random number, so a cursor fits no other topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The topic's random number.
+    pub epoch: i64,
+    /// The newest event seen; 0 before the first.
+    pub seq: i64,
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}-{}", self.epoch, self.seq)
+    }
+}
+
+/// The text is not a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a cursor")]
+pub struct CursorError;
+
+impl FromStr for Cursor {
+    type Err = CursorError;
+
+    fn from_str(text: &str) -> Result<Self, CursorError> {
+        let (epoch, seq) = text.split_once('-').ok_or(CursorError)?;
+        // `from_str_radix` and `parse` take a sign, which no cursor of ours has.
+        let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !plain(epoch) || !plain(seq) {
+            return Err(CursorError);
+        }
+        Ok(Self {
+            epoch: i64::from_str_radix(epoch, 16).map_err(|_| CursorError)?,
+            seq: seq.parse().map_err(|_| CursorError)?,
+        })
+    }
+}
+
+/// An event on its way into the log.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// A dotted name such as `mutation.applied`; no control characters.
+    pub kind: String,
+    /// JSON text as [`json`] makes it.
+    pub data: String,
+    /// Whether nothing can follow on this topic.
+    pub terminal: bool,
+}
+
+/// The name would break the frame that it stands in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an event kind is 1 to 64 characters of a-z, 0-9, '_' and '.'")]
+pub struct KindError;
+
+impl NewEvent {
+    /// An event after which others can follow.
+    ///
+    /// # Errors
+    /// When the kind is not a dotted name: a line end in it could forge a frame.
+    pub fn new(kind: &str, data: &impl Serialize) -> Result<Self, KindError> {
+        let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.');
+        if kind.is_empty() || kind.len() > 64 || !kind.bytes().all(fits) {
+            return Err(KindError);
+        }
+        Ok(Self { kind: kind.to_owned(), data: json(data), terminal: false })
+    }
+
+    /// The same as the last event of its topic.
+    #[must_use]
+    pub fn terminal(self) -> Self {
+        Self { terminal: true, ..self }
+    }
+}
+
+/// An event of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Where it happened.
+    pub topic: Topic,
+    /// Its place in the topic's log.
+    pub cursor: Cursor,
+    /// What happened.
+    pub kind: String,
+    /// With what: JSON text on one line.
+    pub data: String,
+    /// Whether nothing can follow.
+    pub terminal: bool,
+    /// When it was written.
+    pub at: Timestamp,
+}
+
+/// An event as its subscribers get it: encoded once, shared by all.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// The event's place in the topic's log.
+    pub seq: i64,
+    /// The bytes of one block of `text/event-stream`, with the blank line.
+    pub bytes: Bytes,
+    /// Whether nothing can follow.
+    pub terminal: bool,
+}
+
+impl From<&Event> for Frame {
+    fn from(event: &Event) -> Self {
+        Self {
+            seq: event.cursor.seq,
+            bytes: block(Some(event.cursor), &event.kind, &event.data),
+            terminal: event.terminal,
+        }
+    }
+}
+
+/// One block of `text/event-stream` (WHATWG HTML, section 9.2.6). Without a cursor the client keeps
+/// the one it has. `data` must be one line, as [`json`] makes it.
+#[must_use]
+pub fn block(cursor: Option<Cursor>, kind: &str, data: &str) -> Bytes {
+    let mut block = BytesMut::with_capacity(kind.len() + data.len() + 64);
+    if let Some(cursor) = cursor {
+        block.put_slice(format!("id: {cursor}\n").as_bytes());
+    }
+    block.put_slice(b"event: ");
+    block.put_slice(kind.as_bytes());
+    block.put_slice(b"\ndata: ");
+    block.put_slice(data.as_bytes());
+    block.put_slice(b"\n\n");
+    block.freeze()
+}
+
+/// JSON text that is safe behind `data:` for every client.
+///
+/// JSON escapes CR and LF by itself. Several clients also end a line at U+0085, U+2028 and U+2029,
+/// which JSON leaves as they are; outside of a string they cannot occur, so escaping them
+/// everywhere keeps the value.
+///
+/// # Panics
+/// When a map's keys are not strings or its own `Serialize` fails, neither of which our types do.
+#[must_use]
+pub fn json(value: &impl Serialize) -> String {
+    let text = serde_json::to_string(value).expect("a value of ours always serialises");
+    if !text.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
+        return text;
+    }
+    text.replace('\u{85}', "\\u0085").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn separators_that_end_a_line_for_some_clients_are_escaped_and_keep_their_value() {
+        let text = "a\u{85}b\u{2028}c\u{2029}d\r\ne";
+        let encoded = json(&text);
+        assert_eq!(encoded, r#""a\u0085b\u2028c\u2029d\r\ne""#);
+        assert_eq!(serde_json::from_str::<String>(&encoded).expect("JSON"), text);
+    }
+
+    #[test]
+    fn a_kind_cannot_carry_a_line_end() {
+        for kind in ["", "a\ndata: forged", "a\r", "a\0", "Ab", "a b"] {
+            assert!(NewEvent::new(kind, &1).is_err(), "{kind:?} was taken");
+        }
+        assert!(NewEvent::new("mutation.applied", &1).is_ok());
+    }
+
+    #[test]
+    fn a_cursor_survives_the_wire_and_nothing_else_is_one() {
+        let cursor = Cursor { epoch: 0x2f_1a3b, seq: 42 };
+        assert_eq!(cursor.to_string(), "2f1a3b-42");
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        for text in [
+            "",
+            "-",
+            "1",
+            "1-",
+            "-1",
+            "1--1",
+            "+1-1",
+            "1-+1",
+            "g-1",
+            "1-1-1",
+            "1-99999999999999999999",
+        ] {
+            assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text}");
+        }
+    }
+}

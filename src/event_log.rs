@@ -1,0 +1,324 @@
+//! The event log: durable, per topic, the truth.
+//!
+//! An event's sequence number is taken under the lock of its topic's row and written in the same
+//! transaction as the change it tells of. So the order of commits is the order of numbers, numbers
+//! have no gaps (a rollback gives its number back), and what a snapshot shows and where its cursor
+//! stands are one moment. Because there are no gaps, a missing number can only mean that pruning
+//! has taken it, and a reader can never skip without noticing.
+
+use std::collections::HashMap;
+
+use entity::{Timestamp, event, topic};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait, QueryFilter,
+    QueryOrder, QuerySelect,
+    sea_query::{Expr, OnConflict, Query},
+};
+
+use crate::{
+    database::Database,
+    event::{Cursor, Event, Family, NewEvent, Topic},
+};
+
+/// Rows in one `INSERT`: 6 values each, below SQLite's and PostgreSQL's limits for parameters.
+const ROWS_PER_INSERT: usize = 1_000;
+
+/// Names in one look-up.
+const NAMES_PER_QUERY: usize = 500;
+
+/// Rows that one `DELETE` of the pruning takes, so that publishers wait for no more than that.
+const ROWS_PER_PRUNE: i64 = 5_000;
+
+/// Why the log could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The place is not, or no longer, in the log; a reader must start from the present state.
+    #[error(transparent)]
+    Stale(#[from] Stale),
+    /// The database did not say.
+    #[error(transparent)]
+    Database(#[from] DbErr),
+}
+
+/// Why a cursor cannot be resumed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Stale {
+    /// It is not of this topic, or of another life of the database.
+    #[error("the cursor is not one of this stream's")]
+    UnknownCursor,
+    /// What followed it has been pruned.
+    #[error("the events after the cursor are no longer kept")]
+    Pruned,
+}
+
+impl Stale {
+    /// The word for it in a snapshot's `reset` and in metrics.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::UnknownCursor => "unknown_cursor",
+            Self::Pruned => "pruned",
+        }
+    }
+}
+
+/// Part of a topic's log.
+#[derive(Debug)]
+pub struct Page {
+    /// In order, without gaps, from the one after the place asked for.
+    pub events: Vec<Event>,
+    /// Whether the log goes on behind them.
+    pub has_more: bool,
+}
+
+/// How long events are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// The newest so many of each topic.
+    pub events: u64,
+    /// Those not older than this, in seconds.
+    pub seconds: u64,
+}
+
+/// All topics' logs.
+#[derive(Clone, Debug)]
+pub struct EventLog {
+    database: Database,
+}
+
+impl EventLog {
+    /// The log in this database.
+    #[must_use]
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// The database that it shares with the state that events tell of.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Where the topic's log stands, within the transaction.
+    pub async fn position(
+        &self,
+        connection: &impl ConnectionTrait,
+        topic: &Topic,
+    ) -> Result<Cursor, DbErr> {
+        let row = topic::Entity::find()
+            .filter(topic::Column::Name.eq(topic.as_str()))
+            .one(connection)
+            .await?;
+        row.map(|row| Cursor { epoch: row.epoch, seq: row.last_seq })
+            .ok_or_else(|| DbErr::RecordNotFound(format!("the log of {topic}")))
+    }
+
+    /// Where the logs of these topics stand, by name.
+    pub async fn positions(&self, topics: &[Topic]) -> Result<HashMap<String, Cursor>, DbErr> {
+        let mut positions = HashMap::with_capacity(topics.len());
+        for batch in topics.chunks(NAMES_PER_QUERY) {
+            let rows = topic::Entity::find()
+                .filter(topic::Column::Name.is_in(batch.iter().map(Topic::as_str)))
+                .all(self.database.reader())
+                .await?;
+            let cursor = |row: &topic::Model| Cursor { epoch: row.epoch, seq: row.last_seq };
+            positions.extend(rows.into_iter().map(|row| (row.name.clone(), cursor(&row))));
+        }
+        Ok(positions)
+    }
+
+    /// Up to `limit` events after `cursor`.
+    pub async fn after(&self, topic: &Topic, cursor: Cursor, limit: u64) -> Result<Page, LogError> {
+        let tx = self.database.begin_read().await?;
+        let head = topic_row(&tx, topic).await?.ok_or(Stale::UnknownCursor)?;
+        if cursor.epoch != head.epoch || cursor.seq > head.last_seq {
+            return Err(Stale::UnknownCursor.into());
+        }
+        let rows = rows_after(&tx, &head, cursor.seq, limit).await?;
+        tx.rollback().await?;
+        let first = rows.first().map_or(head.last_seq + 1, |row| row.seq);
+        if first != cursor.seq + 1 {
+            return Err(Stale::Pruned.into());
+        }
+        Ok(page(topic, &head, rows, cursor.seq))
+    }
+
+    /// Up to `limit` of the oldest events still kept.
+    pub async fn oldest(&self, topic: &Topic, limit: u64) -> Result<(Cursor, Page), LogError> {
+        let tx = self.database.begin_read().await?;
+        let head = topic_row(&tx, topic).await?.ok_or(Stale::UnknownCursor)?;
+        let rows = rows_after(&tx, &head, 0, limit).await?;
+        tx.rollback().await?;
+        let before = rows.first().map_or(head.last_seq, |row| row.seq - 1);
+        Ok((Cursor { epoch: head.epoch, seq: before }, page(topic, &head, rows, before)))
+    }
+
+    /// Makes the log of a new resource, in the transaction that makes the resource.
+    pub async fn create(&self, tx: &DatabaseTransaction, topic: &Topic) -> Result<(), DbErr> {
+        advance(tx, topic, 0).await.map(drop)
+    }
+
+    /// Writes events in the transaction that makes the change they tell of. The topic's row stays
+    /// locked until the transaction ends.
+    pub async fn append(
+        &self,
+        tx: &DatabaseTransaction,
+        topic: &Topic,
+        events: Vec<NewEvent>,
+    ) -> Result<Vec<Event>, DbErr> {
+        let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
+        let head = advance(tx, topic, count).await?;
+        let at = Timestamp::now();
+        let events: Vec<Event> = events
+            .into_iter()
+            .zip(head.last_seq - count + 1..)
+            .map(|(event, seq)| Event {
+                topic: topic.clone(),
+                cursor: Cursor { epoch: head.epoch, seq },
+                kind: event.kind,
+                data: event.data,
+                terminal: event.terminal,
+                at,
+            })
+            .collect();
+        for rows in events.chunks(ROWS_PER_INSERT) {
+            let rows = rows.iter().map(|event| event::ActiveModel {
+                topic_id: Set(head.id),
+                seq: Set(event.cursor.seq),
+                kind: Set(event.kind.clone()),
+                data: Set(event.data.clone()),
+                terminal: Set(event.terminal),
+                at: Set(event.at),
+            });
+            event::Entity::insert_many(rows).exec_without_returning(tx).await?;
+        }
+        Ok(events)
+    }
+
+    /// Deletes what a family need not keep and returns how many events that were. Only ever takes
+    /// from the old end of a topic.
+    pub async fn prune(&self, family: Family, retention: Retention) -> Result<u64, DbErr> {
+        let keep = i64::try_from(retention.events).unwrap_or(i64::MAX);
+        let age = i64::try_from(retention.seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        let cutoff = Timestamp(Timestamp::now().0.saturating_sub(age));
+        let mut after_id = 0;
+        let mut pruned = 0;
+        loop {
+            let heads = topic::Entity::find()
+                .filter(topic::Column::Name.starts_with(format!("{}.", family.name())))
+                .filter(topic::Column::Id.gt(after_id))
+                .order_by_asc(topic::Column::Id)
+                .limit(1_000)
+                .all(self.database.reader())
+                .await?;
+            let Some(last) = heads.last() else {
+                return Ok(pruned);
+            };
+            after_id = last.id;
+            for head in &heads {
+                pruned += self.prune_topic(head, head.last_seq - keep, cutoff).await?;
+            }
+        }
+    }
+
+    async fn prune_topic(
+        &self,
+        head: &topic::Model,
+        surplus: i64,
+        cutoff: Timestamp,
+    ) -> Result<u64, DbErr> {
+        let edge = |newest| {
+            let rows = event::Entity::find().filter(event::Column::TopicId.eq(head.id));
+            match newest {
+                true => rows
+                    .filter(event::Column::At.lt(cutoff))
+                    .order_by_desc(event::Column::Seq)
+                    .one(self.database.reader()),
+                false => rows.order_by_asc(event::Column::Seq).one(self.database.reader()),
+            }
+        };
+        let Some(oldest) = edge(false).await? else {
+            return Ok(0);
+        };
+        // Most topics have nothing to prune; then the first row has told so.
+        let outdated =
+            if oldest.at < cutoff { edge(true).await?.map_or(0, |row| row.seq) } else { 0 };
+        let last = Ord::max(surplus, outdated);
+        let mut pruned = 0;
+        let mut from = oldest.seq;
+        while from <= last {
+            let to = Ord::min(last, from + ROWS_PER_PRUNE - 1);
+            pruned += event::Entity::delete_many()
+                .filter(event::Column::TopicId.eq(head.id))
+                .filter(event::Column::Seq.lte(to))
+                .exec(self.database.writer())
+                .await?
+                .rows_affected;
+            from = to + 1;
+        }
+        Ok(pruned)
+    }
+}
+
+async fn topic_row(
+    connection: &impl ConnectionTrait,
+    topic: &Topic,
+) -> Result<Option<topic::Model>, DbErr> {
+    topic::Entity::find().filter(topic::Column::Name.eq(topic.as_str())).one(connection).await
+}
+
+async fn rows_after(
+    connection: &impl ConnectionTrait,
+    head: &topic::Model,
+    seq: i64,
+    limit: u64,
+) -> Result<Vec<event::Model>, DbErr> {
+    event::Entity::find()
+        .filter(event::Column::TopicId.eq(head.id))
+        .filter(event::Column::Seq.gt(seq))
+        .order_by_asc(event::Column::Seq)
+        .limit(limit)
+        .all(connection)
+        .await
+}
+
+fn page(topic: &Topic, head: &topic::Model, rows: Vec<event::Model>, after: i64) -> Page {
+    let has_more = rows.last().map_or(after, |row| row.seq) < head.last_seq;
+    let event = |row: event::Model| Event {
+        topic: topic.clone(),
+        cursor: Cursor { epoch: head.epoch, seq: row.seq },
+        kind: row.kind,
+        data: row.data,
+        terminal: row.terminal,
+        at: row.at,
+    };
+    Page { events: rows.into_iter().map(event).collect(), has_more }
+}
+
+/// Moves the topic's head on by `count`, making the row if need be, and returns it. Locks the row.
+async fn advance(
+    tx: &DatabaseTransaction,
+    topic: &Topic,
+    count: i64,
+) -> Result<topic::Model, DbErr> {
+    // 48 bits: short on the wire, and two lives of a topic still never share one.
+    let epoch = rand::random_range(1..1_i64 << 48);
+    let upsert = Query::insert()
+        .into_table(topic::Entity)
+        .columns([topic::Column::Name, topic::Column::Epoch, topic::Column::LastSeq])
+        .values_panic([topic.as_str().into(), epoch.into(), count.into()])
+        .on_conflict(
+            OnConflict::column(topic::Column::Name)
+                .value(
+                    topic::Column::LastSeq,
+                    Expr::col((topic::Entity, topic::Column::LastSeq)).add(count),
+                )
+                .to_owned(),
+        )
+        .returning_all()
+        .to_owned();
+    let row = tx.query_one(&upsert).await?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound(format!("the log of {topic}")))?;
+    <topic::Model as sea_orm::FromQueryResult>::from_query_result(&row, "")
+}

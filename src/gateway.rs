@@ -1,0 +1,264 @@
+//! The one shared state: every engine, built in start order, and the background work.
+
+use std::{sync::Arc, time::Duration};
+
+use sea_orm::DbErr;
+use tokio::{sync::mpsc, time::MissedTickBehavior};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use crate::{
+    bus::{Bus, BusError, Message},
+    config::Config,
+    database::Database,
+    event::Family,
+    event_log::{EventLog, Retention},
+    hub::{self, Hub},
+    limit::{self, Limits},
+    session::Sessions,
+    telemetry::Telemetry,
+    token::{KeyError, Tokens},
+    user::{UserError, Users},
+};
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be made.
+    #[error("data_dir {path}: {source}")]
+    DataDirectory {
+        /// Which.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The database cannot be opened or brought up to date.
+    #[error("database.url: {0}")]
+    Database(#[from] DbErr),
+    /// The signing keys cannot be loaded.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The first administrator cannot be made.
+    #[error("cannot make the first administrator: {0}")]
+    Admin(#[from] UserError),
+    /// The bus cannot be joined.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+}
+
+/// Everything that an operation needs.
+pub struct Gateway {
+    /// The settings.
+    pub config: Config,
+    /// Metrics.
+    pub telemetry: Arc<Telemetry>,
+    /// The database, for the rows of the families.
+    pub database: Database,
+    /// Signing and verifying.
+    pub tokens: Tokens,
+    /// Who may log in.
+    pub users: Users,
+    /// Who is logged in.
+    pub sessions: Sessions,
+    /// Quotas and slots.
+    pub limits: Limits,
+    /// Live delivery and the event log.
+    pub hub: Arc<Hub>,
+    /// The way to the other gateways.
+    pub bus: Arc<dyn Bus>,
+    /// The password of the first administrator, if this start made it up.
+    pub first_password: Option<String>,
+    node: Uuid,
+    tasks: TaskTracker,
+    /// Cancelled when the service is to end: no longer ready, streams close.
+    stopping: CancellationToken,
+}
+
+/// Opens the database of this configuration, without touching its schema.
+pub async fn open_database(config: &Config) -> Result<Database, StartError> {
+    std::fs::create_dir_all(&config.data_dir).map_err(|source| StartError::DataDirectory {
+        path: config.data_dir.display().to_string(),
+        source,
+    })?;
+    let url = config.database.url.as_deref();
+    Ok(Database::connect(url, &config.data_dir, config.database.pool_size).await?)
+}
+
+impl Gateway {
+    /// Builds everything from the ground up and starts the background work. `admin_password` is
+    /// for the first administrator, should there be no user yet.
+    pub async fn start(
+        config: Config,
+        bus: Arc<dyn Bus>,
+        admin_password: Option<String>,
+    ) -> Result<Arc<Self>, StartError> {
+        let database = open_database(&config).await?;
+        if config.database.migrate {
+            database.migrate().await?;
+        }
+        let tokens = Tokens::load(
+            &config.data_dir,
+            &config.tokens.issuer,
+            &config.tokens.audience,
+            &config.tokens.algorithms,
+            Duration::from_secs(config.tokens.access_seconds),
+        )?;
+        let users = Users::new(database.clone());
+        let first_password = users.bootstrap(admin_password).await?;
+        let session_life = Duration::from_secs(config.tokens.session_seconds);
+        let telemetry = Arc::new(Telemetry::new());
+        let tasks = TaskTracker::new();
+        let node = Uuid::new_v4();
+        let news = bus.join(node).await?;
+        let hub = Hub::new(
+            EventLog::new(database.clone()),
+            Arc::clone(&bus),
+            node,
+            hub::Settings {
+                heartbeat: Duration::from_secs(config.streams.heartbeat_seconds),
+                buffer_events: config.streams.buffer_events,
+                retry: Duration::from_secs(config.streams.retry_seconds),
+            },
+            Arc::clone(&telemetry),
+            tasks.clone(),
+        );
+        let limits = Limits::new(limit::Settings {
+            streams_per_user: config.limits.streams_per_user,
+            requests_per_minute: config.limits.requests_per_minute,
+            stream_opens_per_minute: config.limits.stream_opens_per_minute,
+            logins_per_minute_per_user: config.limits.logins_per_minute_per_user,
+            logins_per_minute_per_address: config.limits.logins_per_minute_per_address,
+        });
+        let gateway = Arc::new(Self {
+            sessions: Sessions::new(database.clone(), session_life),
+            config,
+            telemetry,
+            database,
+            tokens,
+            users,
+            limits,
+            hub,
+            bus,
+            first_password,
+            node,
+            tasks,
+            stopping: CancellationToken::new(),
+        });
+        gateway.every(Duration::from_secs(gateway.config.streams.heartbeat_seconds), Self::recheck);
+        gateway.every(Duration::from_secs(gateway.config.retention.sweep_seconds), Self::sweep);
+        gateway.listen(news);
+        Ok(gateway)
+    }
+
+    /// Runs `work` again and again until the service ends.
+    pub fn every<F>(
+        self: &Arc<Self>,
+        interval: Duration,
+        work: impl Fn(Arc<Self>) -> F + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send,
+    {
+        let gateway = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let mut ticks = tokio::time::interval(interval);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            while gateway.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+                work(Arc::clone(&gateway)).await;
+            }
+        });
+    }
+
+    /// Ends a session here and, through the bus, everywhere.
+    pub async fn revoke_session(&self, session: Uuid) -> Result<(), DbErr> {
+        self.sessions.revoke(session).await?;
+        self.bus.publish(self.node, Message::SessionRevoked(session));
+        Ok(())
+    }
+
+    /// Ends all sessions of a user here and, through the bus, everywhere.
+    pub async fn revoke_user(&self, user: Uuid) -> Result<(), DbErr> {
+        self.sessions.revoke_user(user).await?;
+        self.bus.publish(self.node, Message::UserChanged(user));
+        Ok(())
+    }
+
+    /// Tells the streams of a user, here and everywhere, that the user was changed.
+    pub async fn user_changed(&self, user: Uuid) -> Result<(), DbErr> {
+        self.bus.publish(self.node, Message::UserChanged(user));
+        self.sessions.recheck_user(user).await
+    }
+
+    /// Whether the service is about to end.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// Says goodbye on every stream and stops the periodic work.
+    pub fn begin_stop(&self) {
+        self.stopping.cancel();
+        self.hub.close();
+    }
+
+    /// Waits for what is being written, up to `patience`, and closes the database.
+    pub async fn finish_stop(&self, patience: Duration) {
+        self.tasks.close();
+        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
+            tracing::warn!("background work was cut off");
+        }
+        if let Err(error) = self.database.clone().close().await {
+            tracing::warn!(%error, "the database was not closed cleanly");
+        }
+    }
+
+    fn listen(self: &Arc<Self>, mut news: mpsc::Receiver<Message>) {
+        let gateway = Arc::clone(self);
+        self.tasks.spawn(async move {
+            while let Some(Some(message)) = gateway.stopping.run_until_cancelled(news.recv()).await
+            {
+                match message {
+                    Message::Events(events) => gateway.hub.deliver(&events),
+                    Message::SessionRevoked(session) => gateway.sessions.session_ended(session),
+                    Message::UserChanged(user) => {
+                        if let Err(error) = gateway.sessions.recheck_user(user).await {
+                            tracing::warn!(%error, "cannot look up a changed user's sessions");
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    /// With every heartbeat: what the bus may have lost.
+    async fn recheck(self: Arc<Self>) {
+        if let Err(error) = self.sessions.recheck().await {
+            tracing::warn!(%error, "cannot look up the sessions of open streams");
+        }
+        if let Err(error) = self.hub.recheck().await {
+            tracing::warn!(%error, "cannot compare live topics with the event log");
+        }
+    }
+
+    /// Now and then: what is no longer needed.
+    async fn sweep(self: Arc<Self>) {
+        self.limits.prune();
+        for family in Family::ALL {
+            let retention = match family {
+                Family::Topology => Retention {
+                    events: self.config.retention.topology_events,
+                    seconds: self.config.retention.topology_seconds,
+                },
+            };
+            match self.hub.log().prune(family, retention).await {
+                Ok(0) => {}
+                Ok(events) => {
+                    tracing::info!(family = family.name(), events, "pruned the event log")
+                }
+                Err(error) => tracing::warn!(%error, "cannot prune the event log"),
+            }
+        }
+        if let Err(error) = self.sessions.prune().await {
+            tracing::warn!(%error, "cannot prune old sessions");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Limits: how often (quotas, by `governor`) and how many at once (slots).
+//!
+//! Each quota is one variant of [`Quota`], which carries its key in the configuration, its name on
+//! the wire and its message. A slot is one open stream of one user: taken before the response
+//! starts, freed when the value is dropped, on whatever way that happens.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use governor::{DefaultKeyedRateLimiter, Quota as Rate, RateLimiter, clock::Clock};
+use uuid::Uuid;
+
+/// The name of the cap on open streams in `RateLimit` headers.
+pub const SLOTS: &str = "streams";
+
+/// A rate: so many in any one minute, all at once if the caller likes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quota {
+    /// Operations of one user; key `limits.requests_per_minute`.
+    Requests,
+    /// Streams that one user opens; key `limits.stream_opens_per_minute`.
+    StreamOpens,
+    /// Logins to one name; key `limits.logins_per_minute_per_user`.
+    LoginsPerUser,
+    /// Logins and refreshes from one address; key `limits.logins_per_minute_per_address`.
+    LoginsPerAddress,
+}
+
+impl Quota {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 4] =
+        [Self::Requests, Self::StreamOpens, Self::LoginsPerUser, Self::LoginsPerAddress];
+
+    /// The name in `RateLimit` headers and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::StreamOpens => "stream-opens",
+            Self::LoginsPerUser => "logins-user",
+            Self::LoginsPerAddress => "logins-address",
+        }
+    }
+
+    const fn message(self) -> &'static str {
+        match self {
+            Self::Requests => "too many requests of this user in the last minute",
+            Self::StreamOpens => "too many streams opened by this user in the last minute",
+            Self::LoginsPerUser => "too many logins to this name in the last minute",
+            Self::LoginsPerAddress => "too many logins from this address in the last minute",
+        }
+    }
+
+    const fn per_minute(self, settings: &Settings) -> u32 {
+        match self {
+            Self::Requests => settings.requests_per_minute,
+            Self::StreamOpens => settings.stream_opens_per_minute,
+            Self::LoginsPerUser => settings.logins_per_minute_per_user,
+            Self::LoginsPerAddress => settings.logins_per_minute_per_address,
+        }
+    }
+}
+
+/// The numbers, as configured.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Open streams of one user.
+    pub streams_per_user: u32,
+    /// See [`Quota::Requests`].
+    pub requests_per_minute: u32,
+    /// See [`Quota::StreamOpens`].
+    pub stream_opens_per_minute: u32,
+    /// See [`Quota::LoginsPerUser`].
+    pub logins_per_minute_per_user: u32,
+    /// See [`Quota::LoginsPerAddress`].
+    pub logins_per_minute_per_address: u32,
+}
+
+/// Whose turn is counted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// A user.
+    User(Uuid),
+    /// The name given at login, whether or not there is such a user.
+    Name(String),
+    /// Where the request came from.
+    Address(IpAddr),
+}
+
+impl Key {
+    /// The key of an address. One customer holds a whole IPv6 /64 (RFC 6177), so it counts as one.
+    #[must_use]
+    pub fn address(address: IpAddr) -> Self {
+        Self::Address(match address.to_canonical() {
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, ..] = v6.segments();
+                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            }
+            v4 @ IpAddr::V4(_) => v4,
+        })
+    }
+}
+
+/// A caller has to wait.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+    /// The limit's name on the wire.
+    pub limit: &'static str,
+    /// What to tell the caller.
+    pub message: &'static str,
+    /// When to come back, jittered so that those refused together do not return together.
+    pub retry_after: Duration,
+    /// `RateLimit-Policy` and `RateLimit` for the response.
+    pub headers: Headers,
+}
+
+/// What the rate limit headers say (draft-ietf-httpapi-ratelimit-headers-10).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Headers {
+    /// `RateLimit-Policy`.
+    pub policy: String,
+    /// `RateLimit`.
+    pub limit: String,
+}
+
+/// All counters.
+pub struct Limits {
+    settings: Settings,
+    rates: [DefaultKeyedRateLimiter<Key>; 4],
+    slots: Arc<Mutex<HashMap<Uuid, u32>>>,
+}
+
+impl Limits {
+    /// Nothing counted yet.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let rates = Quota::ALL.map(|quota| {
+            let per_minute =
+                NonZeroU32::new(quota.per_minute(&settings)).unwrap_or(NonZeroU32::MIN);
+            RateLimiter::keyed(Rate::per_minute(per_minute))
+        });
+        Self { settings, rates, slots: Arc::default() }
+    }
+
+    /// Counts one.
+    pub fn check(&self, quota: Quota, key: &Key) -> Result<(), Refused> {
+        let limiter = &self.rates[quota as usize];
+        limiter.check_key(key).map_err(|early| {
+            let wait = early.wait_time_from(limiter.clock().now());
+            let retry_after = jittered(wait);
+            Refused {
+                limit: quota.name(),
+                message: quota.message(),
+                retry_after,
+                headers: Headers {
+                    policy: format!(
+                        "\"{}\";q={};w=60",
+                        quota.name(),
+                        quota.per_minute(&self.settings)
+                    ),
+                    limit: format!("\"{}\";r=0;t={}", quota.name(), wait.as_secs() + 1),
+                },
+            }
+        })
+    }
+
+    /// Takes a slot for a stream of `user`.
+    pub fn admit(&self, user: Uuid) -> Result<Slot, Refused> {
+        let cap = self.settings.streams_per_user;
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = slots.entry(user).or_default();
+        if *open >= cap {
+            return Err(Refused {
+                limit: SLOTS,
+                message: "this user has as many streams open as are allowed",
+                // A slot is freed by the user, not by time: 5 s keeps an eager client from spinning.
+                retry_after: jittered(Duration::from_secs(5)),
+                headers: self.slot_headers(0),
+            });
+        }
+        *open += 1;
+        Ok(Slot { user, headers: self.slot_headers(cap - *open), slots: Arc::clone(&self.slots) })
+    }
+
+    /// How many slots are taken, by all users.
+    #[must_use]
+    pub fn open_slots(&self) -> u32 {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+    }
+
+    /// Forgets keys that have not been seen for a while.
+    pub fn prune(&self) {
+        for limiter in &self.rates {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+        }
+    }
+
+    fn slot_headers(&self, remaining: u32) -> Headers {
+        Headers {
+            policy: format!(
+                "\"streams\";q={};qu=\"concurrent-requests\"",
+                self.settings.streams_per_user
+            ),
+            limit: format!("\"streams\";r={remaining}"),
+        }
+    }
+}
+
+/// One open stream of one user, for as long as the value lives.
+#[derive(Debug)]
+pub struct Slot {
+    user: Uuid,
+    /// What is left, for the response.
+    pub headers: Headers,
+    slots: Arc<Mutex<HashMap<Uuid, u32>>>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = slots.get_mut(&self.user) {
+            *open -= 1;
+            if *open == 0 {
+                slots.remove(&self.user);
+            }
+        }
+    }
+}
+
+/// At least `wait`, at least a second, and up to half as much again plus a second.
+#[must_use]
+pub fn jittered(wait: Duration) -> Duration {
+    let wait = wait.max(Duration::from_secs(1));
+    wait + (wait / 2 + Duration::from_secs(1)).mul_f64(rand::random::<f64>())
+}

@@ -1,0 +1,188 @@
+//! The accept loop: one task per connection, HTTP/1.1 and HTTP/2, with or without TLS.
+//!
+//! poem's own `Server` keeps a stream whose client has gone, spins when descriptors run out and
+//! waits for ever for a head. This loop promises instead:
+//!
+//! - a peer that hangs up is noticed at once, whatever the connection is busy with;
+//! - a peer that keeps us waiting longer than [`Settings::header_timeout`] is dropped;
+//! - no accept error ends the loop or makes it spin;
+//! - when `stop` is cancelled, running answers have [`Settings::drain`] to finish, then all ends.
+
+mod connection;
+mod socket;
+mod tls;
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::TokioTimer;
+use poem::Response;
+use poem::endpoint::BoxEndpoint;
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use self::tls::{TlsError, tls};
+
+/// RFC 9113 section 6.5.2 advises at least 100. Every stream is a task with a send buffer, so
+/// this also bounds what one connection can make us hold.
+const STREAMS: u32 = 100;
+/// Bytes of answer that wait in an HTTP/2 stream whose reader is slow (hyper's default: 400 KiB).
+const SEND_BUFFER: usize = 16 * 1024;
+/// Bytes of request body accepted unread, per HTTP/2 stream and connection (hyper: 1 MiB each).
+const WINDOW: u32 = 64 * 1024;
+/// The least that hyper accepts, and what an idle HTTP/1.1 connection costs.
+const BUFFER: usize = 8 * 1024;
+/// How long accepting rests when the machine has no descriptor or memory left for a socket.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How often that is worth a line in the log.
+const COMPLAINT: Duration = Duration::from_secs(30);
+
+/// What a peer may take of our time and memory.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long a peer may owe us something: from connecting to the first complete head, TLS
+    /// included; each later HTTP/1.1 head, idle time before it included; an answer to HTTP/2 PING,
+    /// which is sent when nothing came in for as long.
+    pub header_timeout: Duration,
+    /// Bytes of a request head. HTTP/2 counts 32 more per field (RFC 9113 section 6.5.2).
+    pub head_limit: usize,
+    /// How long running answers may go on after `stop`.
+    pub drain: Duration,
+    /// Speaks TLS on every connection if there is one, see [`tls()`].
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
+/// Serves `endpoint` until `stop`, and returns when the last connection is gone, at most
+/// [`Settings::drain`] later. An error means that the listener itself is unusable.
+pub async fn serve(
+    listener: TcpListener,
+    endpoint: BoxEndpoint<'static, Response>,
+    settings: Settings,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let stop = stop.child_token();
+    let tasks = TaskTracker::new();
+    let server = Arc::new(Server::new(endpoint, settings, stop.clone(), tasks.clone()));
+    // Dropping this future ends the connections just as `stop` does.
+    let ending = stop.drop_guard();
+    let outcome = server.accept(&listener).await;
+    drop(listener);
+    drop(ending);
+    tasks.close();
+    // Bounded: every connection counts `drain` for itself, see `connection`.
+    tasks.wait().await;
+    outcome
+}
+
+/// What all connections share.
+struct Server {
+    endpoint: BoxEndpoint<'static, Response>,
+    http1: http1::Builder,
+    http2: http2::Builder<Tracked>,
+    tls: Option<TlsAcceptor>,
+    header_timeout: Duration,
+    drain: Duration,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    fn new(
+        endpoint: BoxEndpoint<'static, Response>,
+        settings: Settings,
+        stop: CancellationToken,
+        tasks: TaskTracker,
+    ) -> Self {
+        let Settings { header_timeout, head_limit, drain, tls } = settings;
+        // A head over the limit gets 431 from hyper, with an empty body: it is refused before
+        // there is a request that our own problem documents could answer. Half-open connections
+        // stay refused (hyper's default): who shuts down its side has left.
+        let mut http1 = http1::Builder::new();
+        http1
+            .timer(TokioTimer::new())
+            .header_read_timeout(header_timeout)
+            .max_header_size(head_limit)
+            .max_buf_size(head_limit.max(BUFFER));
+        // h2's bounds on reset floods (CVE-2023-44487) and CONTINUATION floods are on by default.
+        let mut http2 = http2::Builder::new(Tracked(tasks.clone()));
+        http2
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(u32::try_from(head_limit).unwrap_or(u32::MAX))
+            .max_send_buf_size(SEND_BUFFER)
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(4 * WINDOW)
+            .keep_alive_interval(header_timeout)
+            .keep_alive_timeout(header_timeout);
+        let tls = tls.map(TlsAcceptor::from);
+        Self { endpoint, http1, http2, tls, header_timeout, drain, stop, tasks }
+    }
+
+    async fn accept(self: &Arc<Self>, listener: &TcpListener) -> io::Result<()> {
+        let mut complained: Option<Instant> = None;
+        while let Some(accepted) = self.stop.run_until_cancelled(listener.accept()).await {
+            match accepted {
+                Ok((tcp, remote)) => {
+                    self.tasks.spawn(connection::attend(Arc::clone(self), tcp, remote));
+                }
+                Err(error) if concerns_one_connection(&error) => {
+                    tracing::debug!(%error, "a connection ended before it was accepted");
+                }
+                // EINVAL: not a listening socket. No waiting mends that.
+                Err(error) if error.kind() == ErrorKind::InvalidInput => return Err(error),
+                // EMFILE, ENFILE, ENOBUFS, ENOMEM: the connection stays in the backlog and the
+                // listener stays readable, so only time, not readiness, can tell when to retry.
+                Err(error) => {
+                    if complained.is_none_or(|last| last.elapsed() > COMPLAINT) {
+                        tracing::warn!(%error, "cannot accept connections, retrying");
+                        complained = Some(Instant::now());
+                    }
+                    self.stop.run_until_cancelled(sleep(PAUSE)).await;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The kinds of accept(2) errors that are about the connection, not about us.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    use ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted,
+        NetworkDown, NetworkUnreachable, PermissionDenied, TimedOut,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted
+            | ConnectionRefused
+            | ConnectionReset
+            | HostUnreachable
+            | Interrupted
+            | NetworkDown
+            | NetworkUnreachable
+            | PermissionDenied
+            | TimedOut
+    )
+}
+
+/// Runs HTTP/2 streams as tasks that a shutdown waits for. They end when their connection does.
+#[derive(Clone)]
+struct Tracked(TaskTracker);
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tracked {
+    fn execute(&self, stream: F) {
+        self.0.spawn(stream);
+    }
+}
+
+/// Raises the soft limit of descriptors to the hard one, and returns it: every subscriber is one.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    rlimit::increase_nofile_limit(u64::MAX)
+}

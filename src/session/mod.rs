@@ -1,0 +1,326 @@
+//! Sessions: who is logged in, and telling open streams when that ends.
+//!
+//! A token is only as good as its session, which is looked up on every request: a revoked session,
+//! a disabled user and a lower role count from the next request on. Streams outlive requests, so
+//! each holds a [`Watch`]: a revocation made in this process reaches it at once, one made elsewhere
+//! with the next [`Sessions::recheck`].
+
+mod watch;
+
+use std::{collections::HashMap, time::Duration};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use entity::{
+    Timestamp, refresh_token, session,
+    user::{self, Role},
+};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait,
+    IntoActiveModel, QueryFilter, QuerySelect, prelude::Expr,
+};
+use uuid::Uuid;
+
+use crate::database::Database;
+
+pub use watch::Watch;
+
+use watch::{Registry, Standing};
+
+/// A client that retries, or two tabs that refresh at once, show the same refresh token twice. Up to
+/// this long after the first use each gets a successor; later it counts as stolen (RFC 9700,
+/// section 4.14.2, allows the window).
+const REFRESH_GRACE: Duration = Duration::from_secs(10);
+
+/// How many sessions are looked up in one query.
+const BATCH: usize = 500;
+
+/// Who calls.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// The user.
+    pub user_id: Uuid,
+    /// The user's name.
+    pub username: String,
+    /// What the user may do now, whatever it was at login.
+    pub role: Role,
+    /// The login that the call belongs to.
+    pub session_id: Uuid,
+    /// When the session ends unless it is refreshed.
+    pub session_expires_at: Timestamp,
+}
+
+/// Why a session, or a stream under it, may not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// Its time is over.
+    #[error("the session has expired")]
+    Expired,
+    /// It was ended: a logout, an administrator, a refresh token that was used twice.
+    #[error("the session was revoked")]
+    Revoked,
+    /// The user may not use the service any more.
+    #[error("the user is disabled")]
+    UserDisabled,
+    /// The user has a lower role than when the stream was opened.
+    #[error("the user's role was lowered")]
+    RoleLowered,
+}
+
+impl Ended {
+    /// The word for it in `stream.closed` and in metrics.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Expired => "session_expired",
+            Self::Revoked => "session_revoked",
+            Self::UserDisabled => "user_disabled",
+            Self::RoleLowered => "role_lowered",
+        }
+    }
+}
+
+/// Why a session could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// It is over, or never was (then it counts as revoked: nobody learns which).
+    #[error(transparent)]
+    Ended(#[from] Ended),
+    /// The database did not say.
+    #[error(transparent)]
+    Database(#[from] DbErr),
+}
+
+/// What a login or a refresh hands out.
+#[derive(Debug)]
+pub struct Opened {
+    /// Who it is.
+    pub principal: Principal,
+    /// The next refresh token: shown once, stored only as a hash.
+    pub refresh_token: String,
+}
+
+/// All sessions.
+pub struct Sessions {
+    database: Database,
+    life: Duration,
+    watched: Registry,
+}
+
+impl Sessions {
+    /// `life` is how long a session lasts without a refresh.
+    #[must_use]
+    pub fn new(database: Database, life: Duration) -> Self {
+        Self { database, life, watched: Registry::default() }
+    }
+
+    /// How long a session lasts without a refresh.
+    #[must_use]
+    pub fn life(&self) -> Duration {
+        self.life
+    }
+
+    /// Opens a session for a user whose password has been checked.
+    pub async fn open(&self, user: user::Model) -> Result<Opened, DbErr> {
+        let now = Timestamp::now();
+        let session = session::Model {
+            id: Uuid::now_v7(),
+            user_id: user.id,
+            created_at: now,
+            expires_at: now + self.life,
+            revoked_at: None,
+        };
+        let tx = self.database.begin_write().await?;
+        session.clone().into_active_model().insert(&tx).await?;
+        let refresh_token = issue(&tx, session.id, now).await?;
+        tx.commit().await?;
+        Ok(Opened { principal: principal(user, &session), refresh_token })
+    }
+
+    /// Exchanges a refresh token for its successor and prolongs the session.
+    pub async fn refresh(&self, token: &str) -> Result<Opened, SessionError> {
+        let now = Timestamp::now();
+        let tx = self.database.begin_write().await?;
+        let row = refresh_token::Entity::find_by_id(fingerprint(token))
+            .lock_exclusive()
+            .one(&tx)
+            .await?
+            .ok_or(Ended::Revoked)?;
+        let (session, user) = find(&tx, row.session_id).await?.ok_or(Ended::Revoked)?;
+        valid(&session, &user)?;
+        if row.used_at.is_some_and(|used| now.since(used) > REFRESH_GRACE) {
+            // Two hold the same token and one of them is not the user: nobody goes on.
+            tx.rollback().await?;
+            self.revoke(session.id).await?;
+            return Err(Ended::Revoked.into());
+        }
+        if row.used_at.is_none() {
+            let mut row = row.into_active_model();
+            row.used_at = Set(Some(now));
+            row.update(&tx).await?;
+        }
+        let mut prolonged = session.into_active_model();
+        prolonged.expires_at = Set(now + self.life);
+        let session = prolonged.update(&tx).await?;
+        let refresh_token = issue(&tx, session.id, now).await?;
+        tx.commit().await?;
+        let standing = Standing::Valid { role: user.role, expires_at: session.expires_at };
+        self.watched.announce(|id, _| id == session.id, standing);
+        Ok(Opened { principal: principal(user, &session), refresh_token })
+    }
+
+    /// Who stands behind the claims of a genuine token.
+    pub async fn validate(&self, session: Uuid, user: Uuid) -> Result<Principal, SessionError> {
+        let (session, owner) =
+            find(self.database.reader(), session).await?.ok_or(Ended::Revoked)?;
+        if owner.id != user {
+            return Err(Ended::Revoked.into());
+        }
+        valid(&session, &owner)?;
+        Ok(principal(owner, &session))
+    }
+
+    /// Ends one session and, in this process, its streams.
+    pub async fn revoke(&self, session: Uuid) -> Result<(), DbErr> {
+        self.mark_revoked(session::Column::Id.eq(session)).await?;
+        self.session_ended(session);
+        Ok(())
+    }
+
+    /// Ends all sessions of a user and, in this process, their streams.
+    pub async fn revoke_user(&self, user: Uuid) -> Result<(), DbErr> {
+        self.mark_revoked(session::Column::UserId.eq(user)).await?;
+        self.user_ended(user);
+        Ok(())
+    }
+
+    async fn mark_revoked(&self, which: sea_orm::sea_query::SimpleExpr) -> Result<(), DbErr> {
+        session::Entity::update_many()
+            .col_expr(session::Column::RevokedAt, Expr::value(Timestamp::now()))
+            .filter(which)
+            .filter(session::Column::RevokedAt.is_null())
+            .exec(self.database.writer())
+            .await
+            .map(drop)
+    }
+
+    /// Tells the streams of a session that it is over.
+    pub fn session_ended(&self, session: Uuid) {
+        self.watched.announce(|id, _| id == session, Standing::Ended(Ended::Revoked));
+    }
+
+    /// Tells the streams of a user that the user may not go on.
+    fn user_ended(&self, user: Uuid) {
+        self.watched.announce(|_, owner| owner == user, Standing::Ended(Ended::Revoked));
+    }
+
+    /// Watches a session for a stream. It is looked up once more after the watch stands, or a
+    /// revocation between the request's check and here would go unnoticed.
+    pub async fn watch(&self, principal: &Principal) -> Result<Watch, SessionError> {
+        let watch = self.watched.add(principal);
+        self.validate(principal.session_id, principal.user_id).await?;
+        Ok(watch)
+    }
+
+    /// Looks up every watched session and tells its streams what has changed.
+    pub async fn recheck(&self) -> Result<(), DbErr> {
+        self.recheck_these(self.watched.sessions(|_| true)).await
+    }
+
+    /// Looks up the watched sessions of one user, after a change made elsewhere.
+    pub async fn recheck_user(&self, user: Uuid) -> Result<(), DbErr> {
+        self.recheck_these(self.watched.sessions(|owner| owner == user)).await
+    }
+
+    async fn recheck_these(&self, ids: Vec<Uuid>) -> Result<(), DbErr> {
+        for batch in ids.chunks(BATCH) {
+            let rows = session::Entity::find()
+                .filter(session::Column::Id.is_in(batch.iter().copied()))
+                .find_also_related(user::Entity)
+                .all(self.database.reader())
+                .await?;
+            let mut found: HashMap<Uuid, Standing> = rows
+                .into_iter()
+                .filter_map(|(session, user)| Some((session.id, standing(&session, &user?))))
+                .collect();
+            for id in batch {
+                let standing = found.remove(id).unwrap_or(Standing::Ended(Ended::Revoked));
+                self.watched.announce(|session, _| session == *id, standing);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets sessions that ended more than a day ago.
+    pub async fn prune(&self) -> Result<u64, DbErr> {
+        let day_ago = Timestamp(Timestamp::now().0 - 86_400_000_000);
+        let gone = session::Entity::delete_many()
+            .filter(session::Column::ExpiresAt.lt(day_ago))
+            .exec(self.database.writer())
+            .await?;
+        Ok(gone.rows_affected)
+    }
+}
+
+fn standing(session: &session::Model, user: &user::Model) -> Standing {
+    match valid(session, user) {
+        Ok(()) => Standing::Valid { role: user.role, expires_at: session.expires_at },
+        Err(ended) => Standing::Ended(ended),
+    }
+}
+
+fn valid(session: &session::Model, user: &user::Model) -> Result<(), Ended> {
+    if user.disabled {
+        Err(Ended::UserDisabled)
+    } else if session.revoked_at.is_some() {
+        Err(Ended::Revoked)
+    } else if session.expires_at <= Timestamp::now() {
+        Err(Ended::Expired)
+    } else {
+        Ok(())
+    }
+}
+
+fn principal(user: user::Model, session: &session::Model) -> Principal {
+    Principal {
+        user_id: user.id,
+        username: user.username,
+        role: user.role,
+        session_id: session.id,
+        session_expires_at: session.expires_at,
+    }
+}
+
+async fn find(
+    connection: &impl ConnectionTrait,
+    session: Uuid,
+) -> Result<Option<(session::Model, user::Model)>, DbErr> {
+    let row = session::Entity::find_by_id(session)
+        .find_also_related(user::Entity)
+        .one(connection)
+        .await?;
+    Ok(row.and_then(|(session, user)| Some((session, user?))))
+}
+
+async fn issue(
+    connection: &impl ConnectionTrait,
+    session: Uuid,
+    now: Timestamp,
+) -> Result<String, DbErr> {
+    let mut secret = [0; 32];
+    aws_lc_rs::rand::fill(&mut secret).expect("the system's random source does not fail");
+    let token = BASE64_URL_SAFE_NO_PAD.encode(secret);
+    let row = refresh_token::Model {
+        hash: fingerprint(&token),
+        session_id: session,
+        created_at: now,
+        used_at: None,
+    };
+    row.into_active_model().insert(connection).await?;
+    Ok(token)
+}
+
+/// A random token needs no salt and no slow hash: there is nothing to guess.
+fn fingerprint(token: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
+    BASE64_URL_SAFE_NO_PAD.encode(digest)
+}

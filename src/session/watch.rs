@@ -1,0 +1,124 @@
+//! Sessions that have open streams, and the way to tell those streams.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use entity::{Timestamp, user::Role};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::{Ended, Principal};
+
+/// How a watched session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Valid { role: Role, expires_at: Timestamp },
+    Ended(Ended),
+}
+
+struct Watched {
+    user_id: Uuid,
+    standing: watch::Sender<Standing>,
+    holders: usize,
+}
+
+/// All watched sessions.
+#[derive(Clone, Default)]
+pub(super) struct Registry(Arc<Mutex<HashMap<Uuid, Watched>>>);
+
+impl Registry {
+    pub(super) fn add(&self, principal: &Principal) -> Watch {
+        let mut watched = self.lock();
+        let entry = watched.entry(principal.session_id).or_insert_with(|| Watched {
+            user_id: principal.user_id,
+            standing: watch::Sender::new(Standing::Valid {
+                role: principal.role,
+                expires_at: principal.session_expires_at,
+            }),
+            holders: 0,
+        });
+        entry.holders += 1;
+        Watch {
+            session: principal.session_id,
+            role: principal.role,
+            standing: entry.standing.subscribe(),
+            registry: self.clone(),
+        }
+    }
+
+    /// The sessions of the users in question.
+    pub(super) fn sessions(&self, concerns: impl Fn(Uuid) -> bool) -> Vec<Uuid> {
+        let watched = self.lock();
+        watched.iter().filter(|(_, entry)| concerns(entry.user_id)).map(|(id, _)| *id).collect()
+    }
+
+    /// Tells the streams of every session that it `concerns` (session, user).
+    pub(super) fn announce(&self, concerns: impl Fn(Uuid, Uuid) -> bool, standing: Standing) {
+        for (session, entry) in self.lock().iter() {
+            if concerns(*session, entry.user_id) {
+                entry.standing.send_if_modified(|now| {
+                    // What has ended stays so, whatever an older look at the database says.
+                    let news = *now != standing && !matches!(now, Standing::Ended(_));
+                    if news {
+                        *now = standing;
+                    }
+                    news
+                });
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Watched>> {
+        // No code that holds the lock can leave the map half changed, so a panic elsewhere is no
+        // reason to stop here.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Holds a session under watch for as long as a stream is open.
+pub struct Watch {
+    session: Uuid,
+    /// The role that the stream was opened with.
+    role: Role,
+    standing: watch::Receiver<Standing>,
+    registry: Registry,
+}
+
+impl Watch {
+    /// Waits until the stream may not go on, and says why.
+    pub async fn ended(&mut self) -> Ended {
+        loop {
+            let standing = *self.standing.borrow_and_update();
+            let left = match standing {
+                Standing::Ended(ended) => return ended,
+                Standing::Valid { role, .. } if role < self.role => return Ended::RoleLowered,
+                Standing::Valid { expires_at, .. } => expires_at.since(Timestamp::now()),
+            };
+            if left.is_zero() {
+                return Ended::Expired;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(left) => {}
+                changed = self.standing.changed() => {
+                    if changed.is_err() {
+                        return Ended::Revoked;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut watched = self.registry.lock();
+        if let Some(entry) = watched.get_mut(&self.session) {
+            entry.holders -= 1;
+            if entry.holders == 0 {
+                watched.remove(&self.session);
+            }
+        }
+    }
+}

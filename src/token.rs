@@ -1,0 +1,314 @@
+//! Signed tokens: access tokens for every operation, stream tokens for one stream each.
+//!
+//! The two can never stand for each other: own key, own algorithm, own `typ`, own audience. The
+//! access token is an RFC 9068 JWT under an Ed25519 key whose public half is published, so that
+//! others can verify it. The stream token travels in a URL, lives for minutes, opens one stream of
+//! one session, and only this service reads it: an HMAC under a secret of its own.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{Ed25519KeyPair, KeyPair},
+};
+use entity::Timestamp;
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation,
+    jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use crate::event::Topic;
+
+/// `typ` of an access token (RFC 9068, section 2.1).
+const ACCESS_TYPE: &str = "at+jwt";
+/// `typ` of a stream token.
+const STREAM_TYPE: &str = "stream+jwt";
+
+/// Why the keys could not be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file could not be read or written.
+    #[error("signing key {}: {source}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file holds something else.
+    #[error("signing key {} is not a key of the expected kind", path.display())]
+    Content {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The allow-list has no use for our own tokens.
+    #[error("tokens.algorithms: must contain EdDSA, the algorithm of this server's own key")]
+    OwnAlgorithm,
+    /// The allow-list names what `jsonwebtoken` does not know.
+    #[error("tokens.algorithms: {0} is not a supported algorithm")]
+    Algorithm(String),
+}
+
+/// Why a token is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// It was good once.
+    #[error("the token has expired")]
+    Expired,
+    /// It is not one of ours, or not of this kind.
+    #[error("the token is not valid")]
+    Invalid,
+}
+
+/// What an access token says (RFC 9068, section 2.2).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AccessClaims {
+    /// The user.
+    pub sub: Uuid,
+    /// The session.
+    pub sid: Uuid,
+    iss: String,
+    aud: String,
+    client_id: String,
+    iat: i64,
+    exp: i64,
+    jti: Uuid,
+}
+
+/// What a stream token says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StreamClaims {
+    /// The user.
+    pub sub: Uuid,
+    /// The session.
+    pub sid: Uuid,
+    /// The one topic that it opens.
+    pub topic: String,
+    iss: String,
+    aud: String,
+    iat: i64,
+    exp: i64,
+    jti: Uuid,
+}
+
+/// Signs and verifies.
+pub struct Tokens {
+    issuer: String,
+    audience: String,
+    access_life: Duration,
+    access_key: EncodingKey,
+    access_verifier: DecodingKey,
+    access_rules: Validation,
+    key_id: String,
+    published: JwkSet,
+    stream_key: EncodingKey,
+    stream_verifier: DecodingKey,
+    stream_rules: Validation,
+}
+
+impl Tokens {
+    /// Loads the keys from `data_dir/keys`, making them first if they are not there, readable by
+    /// their owner only. `algorithms` is the allow-list for access tokens.
+    pub fn load(
+        data_dir: &Path,
+        issuer: &str,
+        audience: &str,
+        algorithms: &[String],
+        access_life: Duration,
+    ) -> Result<Self, KeyError> {
+        let algorithms = algorithms
+            .iter()
+            .map(|name| Algorithm::from_str(name).map_err(|_| KeyError::Algorithm(name.clone())))
+            .collect::<Result<Vec<_>, _>>()?;
+        if !algorithms.contains(&Algorithm::EdDSA) {
+            return Err(KeyError::OwnAlgorithm);
+        }
+        let directory = data_dir.join("keys");
+        let access_path = directory.join("access.pkcs8");
+        let pkcs8 = load_or_create(&access_path, || {
+            Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
+                .map(|key| key.as_ref().to_vec())
+                .map_err(io::Error::other)
+        })?;
+        let content = || KeyError::Content { path: access_path.clone() };
+        let pair = Ed25519KeyPair::from_pkcs8(&pkcs8).map_err(|_| content())?;
+        let access_key = EncodingKey::from_ed_der(&pkcs8);
+        let access_verifier = DecodingKey::from_ed_der(pair.public_key().as_ref());
+        let mut jwk = Jwk::from_decoding_key(&access_verifier, Some(Algorithm::EdDSA))
+            .map_err(|_| content())?;
+        let key_id = jwk.thumbprint(ThumbprintHash::SHA256).map_err(|_| content())?;
+        jwk.common.key_id = Some(key_id.clone());
+        jwk.common.public_key_use = Some(PublicKeyUse::Signature);
+
+        let stream_path = directory.join("stream.secret");
+        let secret = load_or_create(&stream_path, || {
+            let mut secret = [0; 32];
+            aws_lc_rs::rand::fill(&mut secret).map_err(io::Error::other)?;
+            Ok(secret.to_vec())
+        })?;
+        if secret.len() < 32 {
+            return Err(KeyError::Content { path: stream_path });
+        }
+        Ok(Self {
+            issuer: issuer.to_owned(),
+            audience: audience.to_owned(),
+            access_life,
+            access_key,
+            access_verifier,
+            access_rules: rules(algorithms, issuer, audience),
+            key_id,
+            published: JwkSet { keys: vec![jwk] },
+            stream_key: EncodingKey::from_secret(&secret),
+            stream_verifier: DecodingKey::from_secret(&secret),
+            stream_rules: rules(vec![Algorithm::HS256], issuer, &stream_audience(audience)),
+        })
+    }
+
+    /// An access token, with its lifetime.
+    #[must_use]
+    pub fn access(&self, user: Uuid, session: Uuid) -> (String, Duration) {
+        let now = Timestamp::now();
+        let claims = AccessClaims {
+            sub: user,
+            sid: session,
+            iss: self.issuer.clone(),
+            aud: self.audience.clone(),
+            // Login is first-party: the service itself is the OAuth client.
+            client_id: self.issuer.clone(),
+            iat: now.seconds(),
+            exp: (now + self.access_life).seconds(),
+            jti: Uuid::new_v4(),
+        };
+        let header = Header {
+            typ: Some(ACCESS_TYPE.to_owned()),
+            kid: Some(self.key_id.clone()),
+            ..Header::new(Algorithm::EdDSA)
+        };
+        (sign(&header, &claims, &self.access_key), self.access_life)
+    }
+
+    /// A token that opens the stream of one topic in one session, with its end.
+    #[must_use]
+    pub fn stream(
+        &self,
+        user: Uuid,
+        session: Uuid,
+        topic: &Topic,
+        life: Duration,
+    ) -> (String, Timestamp) {
+        let now = Timestamp::now();
+        let expires_at = Timestamp::from_seconds((now + life).seconds());
+        let claims = StreamClaims {
+            sub: user,
+            sid: session,
+            topic: topic.to_string(),
+            iss: self.issuer.clone(),
+            aud: stream_audience(&self.audience),
+            iat: now.seconds(),
+            exp: expires_at.seconds(),
+            jti: Uuid::new_v4(),
+        };
+        let header = Header { typ: Some(STREAM_TYPE.to_owned()), ..Header::new(Algorithm::HS256) };
+        (sign(&header, &claims, &self.stream_key), expires_at)
+    }
+
+    /// What a genuine access token says. Keys named by the token itself (`jku`, `jwk`, `x5u`) are
+    /// not looked at (RFC 8725, section 3.10).
+    pub fn verify_access(&self, token: &str) -> Result<AccessClaims, TokenError> {
+        verify(token, ACCESS_TYPE, &self.access_verifier, &self.access_rules)
+    }
+
+    /// What a genuine stream token says.
+    pub fn verify_stream(&self, token: &str) -> Result<StreamClaims, TokenError> {
+        verify(token, STREAM_TYPE, &self.stream_verifier, &self.stream_rules)
+    }
+
+    /// Whether the text is an access token of ours, good or expired: for saying so when it turns up
+    /// where none may be.
+    #[must_use]
+    pub fn is_access(&self, token: &str) -> bool {
+        !matches!(self.verify_access(token), Err(TokenError::Invalid))
+    }
+
+    /// The public keys (RFC 7517, section 5).
+    #[must_use]
+    pub fn published(&self) -> &JwkSet {
+        &self.published
+    }
+}
+
+fn stream_audience(audience: &str) -> String {
+    format!("{audience}/streams")
+}
+
+fn rules(algorithms: Vec<Algorithm>, issuer: &str, audience: &str) -> Validation {
+    let mut rules = Validation::new(Algorithm::EdDSA);
+    rules.algorithms = algorithms;
+    rules.leeway = 0;
+    rules.set_issuer(&[issuer]);
+    rules.set_audience(&[audience]);
+    rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    rules
+}
+
+fn sign(header: &Header, claims: &impl Serialize, key: &EncodingKey) -> String {
+    jsonwebtoken::encode(header, claims, key).expect("the key was checked when it was loaded")
+}
+
+fn verify<C: DeserializeOwned>(
+    token: &str,
+    kind: &str,
+    key: &DecodingKey,
+    rules: &Validation,
+) -> Result<C, TokenError> {
+    let TokenData { header, claims } =
+        jsonwebtoken::decode(token, key, rules).map_err(|error| match error.kind() {
+            jsonwebtoken::errors::ErrorKind::ExpiredSignature => TokenError::Expired,
+            _ => TokenError::Invalid,
+        })?;
+    // RFC 7515, section 4.1.9: the type may carry the prefix of its media type.
+    let typ = header.typ.unwrap_or_default().to_ascii_lowercase();
+    if typ.strip_prefix("application/").unwrap_or(&typ) == kind {
+        Ok(claims)
+    } else {
+        Err(TokenError::Invalid)
+    }
+}
+
+/// The file's bytes. A missing file is made in one step, so that two processes that start at once
+/// end up with the same key.
+fn load_or_create(
+    path: &Path,
+    make: impl FnOnce() -> io::Result<Vec<u8>>,
+) -> Result<Vec<u8>, KeyError> {
+    let file = |source| KeyError::File { path: path.to_owned(), source };
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        read => return read.map_err(file),
+    }
+    let directory = path.parent().expect("a key lies in the key directory");
+    fs::create_dir_all(directory).map_err(file)?;
+    let draft = directory.join(format!("{}.draft", Uuid::new_v4()));
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft)
+        .and_then(|mut out| out.write_all(&make()?).and_then(|()| out.sync_all()))
+        // Unlike a rename, a link does not replace the key of a process that was faster.
+        .and_then(|()| fs::hard_link(&draft, path));
+    fs::remove_file(&draft).map_err(file)?;
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(file(error)),
+        _ => fs::read(path).map_err(file),
+    }
+}

@@ -1,0 +1,201 @@
+//! Users: who they are and what they may do.
+
+use entity::{
+    Timestamp,
+    user::{self, Role},
+};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait,
+    IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, SqlErr,
+};
+use uuid::Uuid;
+
+use crate::{database::Database, password};
+
+/// The name of the administrator that the first start makes.
+pub const FIRST_ADMIN: &str = "admin";
+
+/// Why a user could not be made or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum UserError {
+    /// Two users cannot share a name.
+    #[error("there is a user of this name already")]
+    NameTaken,
+    /// The name has other characters or another length.
+    #[error("a user name is 1 to 64 characters of a-z, 0-9, '.', '_' and '-'")]
+    NameInvalid,
+    /// There is no such user.
+    #[error("there is no such user")]
+    NotFound,
+    /// Nobody would be left to look after users.
+    #[error("the last administrator cannot be removed, disabled or given another role")]
+    LastAdmin,
+    /// The database refused.
+    #[error(transparent)]
+    Database(#[from] DbErr),
+}
+
+/// What to change; what is absent stays.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// Another role.
+    pub role: Option<Role>,
+    /// Whether the user may go on.
+    pub disabled: Option<bool>,
+    /// Another password.
+    pub password: Option<String>,
+}
+
+/// All users.
+#[derive(Clone, Debug)]
+pub struct Users {
+    database: Database,
+}
+
+impl Users {
+    /// The users in this database.
+    #[must_use]
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// Makes the first administrator if there is no user at all, and returns the password that was
+    /// made up for it; none if there was one to take.
+    pub async fn bootstrap(&self, given: Option<String>) -> Result<Option<String>, UserError> {
+        if user::Entity::find().count(self.database.reader()).await? > 0 {
+            return Ok(None);
+        }
+        let made_up = given.is_none();
+        let password = given.unwrap_or_else(password::random);
+        match self.create(FIRST_ADMIN, password.clone(), Role::Admin).await {
+            Ok(_) => Ok(made_up.then_some(password)),
+            // Another process that started at the same time was faster.
+            Err(UserError::NameTaken) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a user.
+    pub async fn create(
+        &self,
+        username: &str,
+        password: String,
+        role: Role,
+    ) -> Result<user::Model, UserError> {
+        if !is_name(username) {
+            return Err(UserError::NameInvalid);
+        }
+        let row = user::Model {
+            id: Uuid::now_v7(),
+            username: username.to_owned(),
+            password_hash: password::hash(password).await,
+            role,
+            disabled: false,
+            created_at: Timestamp::now(),
+        };
+        match row.into_active_model().insert(self.database.writer()).await {
+            Ok(user) => Ok(user),
+            Err(error) => Err(match error.sql_err() {
+                Some(SqlErr::UniqueConstraintViolation(_)) => UserError::NameTaken,
+                _ => error.into(),
+            }),
+        }
+    }
+
+    /// The user of this name and password, unless disabled. Takes as long for an unknown name as
+    /// for a known one.
+    pub async fn authenticate(
+        &self,
+        username: &str,
+        password: String,
+    ) -> Result<Option<user::Model>, DbErr> {
+        let user = if is_name(username) {
+            user::Entity::find()
+                .filter(user::Column::Username.eq(username))
+                .one(self.database.reader())
+                .await?
+        } else {
+            None
+        };
+        let hash = user.as_ref().map(|user| user.password_hash.clone());
+        let matches = password::verify(password, hash).await;
+        Ok(user.filter(|user| matches && !user.disabled))
+    }
+
+    /// The user.
+    pub async fn find(&self, id: Uuid) -> Result<user::Model, UserError> {
+        user::Entity::find_by_id(id).one(self.database.reader()).await?.ok_or(UserError::NotFound)
+    }
+
+    /// Up to `limit` users made after the one with the id `after`, oldest first.
+    pub async fn list(&self, after: Option<Uuid>, limit: u64) -> Result<Vec<user::Model>, DbErr> {
+        user::Entity::find()
+            .filter(user::Column::Id.gt(after.unwrap_or(Uuid::nil())))
+            .order_by_asc(user::Column::Id)
+            .limit(limit)
+            .all(self.database.reader())
+            .await
+    }
+
+    /// Changes a user.
+    pub async fn change(&self, id: Uuid, change: Change) -> Result<user::Model, UserError> {
+        // Before the transaction: a hash takes far longer than others should wait for the lock.
+        let password_hash = match change.password {
+            Some(password) => Some(password::hash(password).await),
+            None => None,
+        };
+        let tx = self.database.begin_write().await?;
+        let user = lock_for_removal(&tx, id, |user| {
+            change.disabled.unwrap_or(user.disabled)
+                || change.role.is_some_and(|role| role < Role::Admin)
+        })
+        .await?;
+        let mut row = user.into_active_model();
+        if let Some(role) = change.role {
+            row.role = Set(role);
+        }
+        if let Some(disabled) = change.disabled {
+            row.disabled = Set(disabled);
+        }
+        if let Some(hash) = password_hash {
+            row.password_hash = Set(hash);
+        }
+        let user = row.update(&tx).await?;
+        tx.commit().await?;
+        Ok(user)
+    }
+
+    /// Deletes a user and all sessions of it.
+    pub async fn delete(&self, id: Uuid) -> Result<(), UserError> {
+        let tx = self.database.begin_write().await?;
+        let user = lock_for_removal(&tx, id, |_| true).await?;
+        user::Entity::delete_by_id(user.id).exec(&tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// The user's row, locked, unless the change takes away the last enabled administrator. Locks all
+/// administrators' rows first, so that two of them cannot remove each other at the same time.
+async fn lock_for_removal(
+    tx: &DatabaseTransaction,
+    id: Uuid,
+    takes_away: impl FnOnce(&user::Model) -> bool,
+) -> Result<user::Model, UserError> {
+    let admins = user::Entity::find()
+        .filter(user::Column::Role.eq(Role::Admin))
+        .filter(user::Column::Disabled.eq(false))
+        .order_by_asc(user::Column::Id)
+        .lock_exclusive()
+        .all(tx)
+        .await?;
+    let user = user::Entity::find_by_id(id).lock_exclusive().one(tx).await?;
+    let user = user.ok_or(UserError::NotFound)?;
+    let is_last = admins.iter().all(|admin| admin.id == id) && !admins.is_empty();
+    if is_last && takes_away(&user) { Err(UserError::LastAdmin) } else { Ok(user) }
+}
+
+fn is_name(text: &str) -> bool {
+    let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
+    (1..=64).contains(&text.len()) && text.bytes().all(fits)
+}

@@ -1,0 +1,149 @@
+// What a browser's own EventSource, which knows nothing of this service, sees of a stream.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { launch } from './chromium.js';
+import { Server } from './server.js';
+
+// Covers the reconnection time of the browser and of the server's jittered `retry`.
+const DEADLINE_MS = 90_000;
+const TEST = { timeout: 4 * DEADLINE_MS };
+
+let browser;
+before(async () => (browser = await launch()));
+after(() => browser?.close());
+
+// A page of the server's own origin with an EventSource on `url`, which writes down all that it sees.
+async function watch(server, url) {
+  const page = await browser.newPage();
+  await page.goto(`${server.origin}/health/live`);
+  await page.evaluate((url) => {
+    const source = new EventSource(url);
+    window.source = source;
+    window.seen = [];
+    window.opened = 0;
+    window.errors = 0;
+    source.addEventListener('open', () => (window.opened += 1));
+    const kinds = ['snapshot', 'status', 'mutation.enqueued', 'mutation.applying', 'mutation.applied', 'mutation.failed']
+      .concat(['stream.dropped', 'stream.expiring', 'stream.closed', 'message', 'error']);
+    for (const kind of kinds) {
+      source.addEventListener(kind, ({ data, lastEventId }) => {
+        // The browser's own `error`, on a lost connection, has no data.
+        if (data === undefined) window.errors += 1;
+        else window.seen.push({ kind, data, id: lastEventId });
+      });
+    }
+  }, url);
+  return page;
+}
+
+// Waits until `condition` holds in the page; on the deadline the page's state and the server's log say why not.
+async function until(page, server, condition, argument) {
+  try {
+    await page.waitForFunction(condition, argument, { timeout: DEADLINE_MS, polling: 100 });
+  } catch (error) {
+    const state = await page.evaluate(() => ({ seen: window.seen, opened: window.opened, errors: window.errors }));
+    throw new Error(`${condition} (${argument})\n${JSON.stringify(state)}\n${server.log}`, { cause: error });
+  }
+}
+
+const openedTimes = (n) => window.opened >= n;
+const sawMutation = (id) => window.seen.some(({ kind, data }) => kind === 'mutation.enqueued' && data.includes(id));
+
+test('an EventSource misses nothing and sees nothing twice across kill -9 and a graceful stop', TEST, async (t) => {
+  const server = await Server.create({ STREAMGATE_LIMITS__REQUESTS_PER_MINUTE: '100000' });
+  t.after(() => server.destroy());
+  await server.login();
+  const topology = await server.activeTopology('watched');
+  const page = await watch(server, await server.streamUrl(topology));
+  await until(page, server, () => window.seen.some(({ kind }) => kind === 'snapshot'));
+
+  const enqueued = [];
+  const enqueue = async (count) => {
+    for (let i = 0; i < count; i += 1) enqueued.push(await server.enqueue(topology));
+  };
+  await enqueue(5);
+  await until(page, server, sawMutation, enqueued.at(-1));
+
+  for (const [round, signal] of ['SIGKILL', 'SIGTERM', 'SIGKILL'].entries()) {
+    // Acknowledged, but perhaps not delivered when the server goes.
+    await enqueue(5);
+    await server.stop(signal);
+    await server.start();
+    // Most likely before the browser is back: these come from the log.
+    await enqueue(5);
+    await until(page, server, openedTimes, round + 2);
+    // And these live.
+    await enqueue(5);
+    await until(page, server, sawMutation, enqueued.at(-1));
+  }
+  await server.call('POST', `/v1/topologies/${topology}/status`, { status: 'degraded', reason: 'a test' }, 200);
+  await until(page, server, () => window.seen.at(-1)?.kind === 'status');
+
+  const { seen, opened, readyState } = await page.evaluate(() => ({
+    seen: window.seen,
+    opened: window.opened,
+    readyState: window.source.readyState,
+  }));
+  assert.equal(readyState, 1, 'the stream is open');
+  assert.equal(opened, 4, 'once, and once after each restart');
+
+  const snapshots = seen.filter(({ kind }) => kind === 'snapshot');
+  assert.equal(snapshots.length, 1, 'a clean resume needs no second snapshot');
+  assert.equal(JSON.parse(snapshots[0].data).reset ?? null, null, 'the snapshot is no reset');
+  assert.deepEqual(seen.filter(({ kind }) => ['stream.dropped', 'message', 'error'].includes(kind)), []);
+
+  const mutations = seen.filter(({ kind }) => kind === 'mutation.enqueued').map(({ data }) => JSON.parse(data).id);
+  assert.deepEqual(mutations, enqueued, 'each mutation once, in order');
+
+  // The cursor says the same of every event, whatever its kind: one epoch, and no number left out.
+  const cursors = seen
+    .filter(({ kind }) => !kind.startsWith('stream.'))
+    .map(({ id }) => /^(?<epoch>.+)-(?<seq>\d+)$/.exec(id).groups);
+  assert.equal(new Set(cursors.map(({ epoch }) => epoch)).size, 1);
+  const first = Number(cursors[0].seq);
+  assert.deepEqual(cursors.map(({ seq }) => Number(seq)), cursors.map((_, i) => first + i));
+});
+
+test('a refused EventSource closes for good, and with on_refusal=event it can read why', TEST, async (t) => {
+  const server = await Server.create({ STREAMGATE_LIMITS__STREAMS_PER_USER: '1' });
+  t.after(() => server.destroy());
+  await server.login();
+  const topology = await server.activeTopology('one');
+  const other = await server.activeTopology('other');
+  const own = await server.streamUrl(topology);
+  const { id: absent } = await server.call('GET', '/v1/auth/me', undefined, 200);
+
+  // The only slot is taken for the 429; it is held from here, because a browser has few connections per origin.
+  const held = new AbortController();
+  t.after(() => held.abort());
+  const holder = await fetch(server.origin + own, { signal: held.signal });
+  assert.equal(holder.status, 200);
+  await holder.body.getReader().read();
+
+  const refusals = [
+    [401, own.replace(/stream_token=[^&]+/, 'stream_token=forged')],
+    // The token of one topology on the stream of another, and of none.
+    [403, own.replace(topology, other)],
+    [403, own.replace(topology, absent)],
+    [429, own],
+  ];
+  for (const [status, url] of refusals) {
+    assert.equal((await fetch(server.origin + url)).status, status, url);
+
+    const closed = await watch(server, url);
+    await until(closed, server, () => window.source.readyState === 2);
+    const { seen, opened } = await closed.evaluate(() => ({ seen: window.seen, opened: window.opened }));
+    assert.deepEqual({ seen, opened }, { seen: [], opened: 0 });
+    await closed.close();
+
+    const told = await watch(server, `${url}&on_refusal=event`);
+    await until(told, server, () => window.seen.length > 0);
+    const [{ kind, data }] = await told.evaluate(() => window.seen);
+    assert.equal(kind, 'error');
+    const problem = JSON.parse(data);
+    assert.equal(problem.status, status);
+    assert.match(problem.type, /^https?:\/\/.+/);
+    assert.equal(typeof problem.title, 'string');
+    await told.close();
+  }
+});

@@ -1,0 +1,116 @@
+// The real binary on a port of its own, with a data directory that outlives its processes.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import readline from 'node:readline';
+
+const BINARY = process.env.STREAMGATE_BIN ?? path.resolve(import.meta.dirname, '../../target/debug/streamgate');
+const PASSWORD = 'a password of the browser tests';
+const START_DEADLINE_MS = 30_000;
+
+// A port that is free now. It has to be known before the first start, because the restarts must come back on it.
+async function freePort() {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address();
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
+
+export class Server {
+  #process;
+  #log = '';
+
+  static async create(env = {}) {
+    const server = new Server();
+    server.port = await freePort();
+    server.origin = `http://127.0.0.1:${server.port}`;
+    server.dataDir = await mkdtemp(path.join(tmpdir(), 'streamgate-browser-'));
+    // Without the settings of whoever runs the tests.
+    const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('STREAMGATE_'));
+    server.env = { ...Object.fromEntries(inherited), STREAMGATE_ADMIN_PASSWORD: PASSWORD, ...env };
+    await server.start();
+    return server;
+  }
+
+  // Resolves once the server listens.
+  async start() {
+    const args = ['serve', '--listen', `127.0.0.1:${this.port}`, '--data-dir', this.dataDir];
+    this.#process = spawn(BINARY, args, { env: this.env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const started = this.#process;
+    started.stderr.on('data', (chunk) => (this.#log += chunk));
+    const listening = new Promise((resolve, reject) => {
+      readline.createInterface({ input: started.stdout }).on('line', (line) => {
+        this.#log += `${line}\n`;
+        if (line.includes(`listening on ${this.origin}`)) resolve();
+      });
+      started.once('error', reject);
+      started.once('exit', (code, signal) => reject(new Error(`the server ended (${code ?? signal}):\n${this.#log}`)));
+    });
+    const deadline = setTimeout(() => started.kill('SIGKILL'), START_DEADLINE_MS);
+    await listening.finally(() => clearTimeout(deadline));
+  }
+
+  // Resolves once the process is gone.
+  async stop(signal) {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    const gone = once(this.#process, 'exit');
+    this.#process.kill(signal);
+    await gone;
+  }
+
+  async destroy() {
+    await this.stop('SIGKILL');
+    await rm(this.dataDir, { recursive: true, force: true });
+  }
+
+  get log() {
+    return this.#log;
+  }
+
+  // A JSON request as the administrator; returns the decoded answer, throws on another status than `expected`.
+  async call(method, target, body, expected) {
+    const response = await fetch(this.origin + target, {
+      method,
+      headers: {
+        ...(this.accessToken && { Authorization: `Bearer ${this.accessToken}` }),
+        ...(body && { 'Content-Type': 'application/json' }),
+      },
+      body: body && JSON.stringify(body),
+    });
+    const text = await response.text();
+    if (response.status !== expected) throw new Error(`${method} ${target}: ${response.status} ${text}`);
+    return text && JSON.parse(text);
+  }
+
+  async login() {
+    const answer = await this.call('POST', '/v1/auth/login', { username: 'admin', password: PASSWORD }, 200);
+    this.accessToken = answer.access_token;
+  }
+
+  // A topology that takes mutations.
+  async activeTopology(name) {
+    const { id } = await this.call('POST', '/v1/topologies', { name }, 201);
+    for (const status of ['deploying', 'active']) {
+      await this.call('POST', `/v1/topologies/${id}/status`, { status }, 200);
+    }
+    return id;
+  }
+
+  async enqueue(topology) {
+    const target = `/v1/topologies/${topology}/mutations`;
+    const { id } = await this.call('POST', target, { op: 'add_node', payload: {} }, 202);
+    return id;
+  }
+
+  // The path of the topology's stream, with a stream token in it.
+  async streamUrl(topology) {
+    const body = { family: 'topology', id: topology, ttl_seconds: 300 };
+    const { url } = await this.call('POST', '/v1/stream-tokens', body, 201);
+    return url;
+  }
+}

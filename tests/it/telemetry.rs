@@ -1,0 +1,77 @@
+//! The metrics: names, labels and units as dashboards rely on them.
+
+use std::time::Duration;
+
+use streamgate::telemetry::Telemetry;
+
+#[test]
+fn every_metric_is_rendered_under_its_documented_name() {
+    let telemetry = Telemetry::new();
+    telemetry.stream_opened("task");
+    telemetry.stream_opened("task");
+    telemetry.stream_closed("task", "terminal");
+    telemetry.slot_refused();
+    telemetry.quota_refused("login");
+    telemetry.published("task", 3);
+    telemetry.delivered("task").inc();
+    telemetry.delivered("task").inc();
+    telemetry.dropped("task", 5);
+    telemetry.caught_up("task");
+    telemetry.reset("task", "stale");
+    telemetry.authenticated("refused");
+    let took = Duration::from_millis(2);
+    telemetry.session_validated(took);
+    telemetry.looked_up("task", took);
+    telemetry.committed(took);
+    telemetry.request_answered("task_stream", 200, took);
+
+    let rendered = telemetry.render();
+    for line in [
+        "streamgate_streams_open{family=\"task\"} 1",
+        "streamgate_streams_opened_total{family=\"task\"} 2",
+        "streamgate_streams_closed_total{family=\"task\",reason=\"terminal\"} 1",
+        "streamgate_slots_refused_total 1",
+        "streamgate_quota_refused_total{limit=\"login\"} 1",
+        "streamgate_events_published_total{family=\"task\"} 3",
+        "streamgate_events_delivered_total{family=\"task\"} 2",
+        "streamgate_events_dropped_total{family=\"task\"} 5",
+        "streamgate_catch_ups_total{family=\"task\"} 1",
+        "streamgate_resets_total{family=\"task\",reason=\"stale\"} 1",
+        "streamgate_authentications_total{outcome=\"refused\"} 1",
+        "# UNIT streamgate_commit_seconds seconds",
+        "streamgate_session_validation_seconds_count 1",
+        "streamgate_lookup_seconds_count{resource=\"task\"} 1",
+        "streamgate_commit_seconds_sum 0.002",
+        "streamgate_http_request_seconds_count{operation=\"task_stream\",status=\"200\"} 1",
+    ] {
+        assert!(
+            rendered.lines().any(|found| found == line),
+            "{line}\n{rendered}"
+        );
+    }
+}
+
+#[test]
+fn two_gateways_in_one_process_count_apart() {
+    let (one, other) = (Telemetry::new(), Telemetry::new());
+    one.slot_refused();
+    assert!(other.render().contains("streamgate_slots_refused_total 0"));
+}
+
+#[test]
+fn buckets_reach_from_ten_microseconds_to_ten_seconds() {
+    let telemetry = Telemetry::new();
+    let count_up_to = |bound: f64| {
+        let rendered = telemetry.render();
+        let mut buckets = rendered.lines().filter_map(|line| {
+            line.strip_prefix("streamgate_commit_seconds_bucket{le=\"")?
+                .split_once("\"} ")
+        });
+        let fits = buckets.rfind(|(le, _)| le.parse().is_ok_and(|le: f64| le <= bound));
+        fits.map(|(_, count)| count.to_owned())
+    };
+    telemetry.committed(Duration::from_micros(10));
+    telemetry.committed(Duration::from_secs(9));
+    assert_eq!(count_up_to(10.1e-6).as_deref(), Some("1"));
+    assert_eq!(count_up_to(15.0).as_deref(), Some("2"));
+}

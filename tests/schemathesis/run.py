@@ -1,0 +1,141 @@
+"""Runs Schemathesis against the real server, once with a token of each role.
+
+Usage: run.py SERVER_BINARY. Ends with `N passed, N failed`, where one test is one operation called by one role.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from string import Template
+
+import requests
+
+HERE = Path(__file__).parent
+ROLES = ["viewer", "agent", "operator", "admin"]
+PASSWORD = "a password of the schemathesis run"
+START_DEADLINE_SECONDS = 30
+# For one role. What hangs longer than this has failed.
+RUN_DEADLINE_SECONDS = 300
+# The limits have tests of their own; here they would only hide the operations behind 429.
+UNLIMITED = {
+    "STREAMGATE_LIMITS__REQUESTS_PER_MINUTE": "1000000",
+    "STREAMGATE_LIMITS__LOGINS_PER_MINUTE_PER_USER": "1000000",
+    "STREAMGATE_LIMITS__LOGINS_PER_MINUTE_PER_ADDRESS": "1000000",
+    "STREAMGATE_LIMITS__STREAMS_PER_USER": "1000",
+    "STREAMGATE_LIMITS__STREAM_OPENS_PER_MINUTE": "1000000",
+}
+
+
+def start(binary, directory):
+    """Starts the server; returns the process and its origin once it listens."""
+    # Without the settings of whoever runs the tests.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("STREAMGATE_")}
+    # A file rather than a pipe, which would have to be emptied all the time.
+    log = directory / "server.log"
+    process = subprocess.Popen(
+        [binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", directory / "data"],
+        env={**inherited, **UNLIMITED, "STREAMGATE_ADMIN_PASSWORD": PASSWORD},
+        stdout=log.open("w"),
+        stderr=subprocess.STDOUT,
+    )
+    deadline = time.monotonic() + START_DEADLINE_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        for line in log.read_text().splitlines():
+            if "listening on http://" in line:
+                return process, line.split("listening on ")[1].strip()
+        time.sleep(0.05)
+    process.kill()
+    sys.exit(f"the server did not start:\n{log.read_text()}")
+
+
+class Caller:
+    """A user who is logged in."""
+
+    def __init__(self, origin, username):
+        self.origin = origin
+        self.session = requests.Session()
+        self.token = self.post("/v1/auth/login", username=username, password=PASSWORD)["access_token"]
+        self.session.headers["Authorization"] = f"Bearer {self.token}"
+        self.id = self.session.get(f"{origin}/v1/auth/me").json()["id"]
+
+    def post(self, path, **body):
+        response = self.session.post(self.origin + path, json=body)
+        if not response.ok:
+            sys.exit(f"POST {path}: {response.status_code} {response.text}")
+        return response.json()
+
+    def user(self, username, role):
+        return self.post("/v1/users", username=username, password=PASSWORD, role=role)["id"]
+
+    def topology(self, name, *statuses):
+        id = self.post("/v1/topologies", name=name)["id"]
+        for status in statuses:
+            self.post(f"/v1/topologies/{id}/status", status=status)
+        return id
+
+
+def run_as(role, admin, directory):
+    """One run; returns how many operations passed and how many failed, and prints those that did."""
+    # Everything anew, because the run before may have changed what it found.
+    username = f"schemathesis-{role}"
+    admin.user(username, role)
+    caller = Caller(admin.origin, username)
+    topology = admin.topology(f"of-{role}", "deploying", "active")
+    admin.post(f"/v1/topologies/{topology}/mutations", op="add_node", payload={})
+    values = {
+        "origin": admin.origin,
+        "token": caller.token,
+        "username": username,
+        "password": PASSWORD,
+        # The caller, and the administrator who prepares the runs.
+        "protected": [admin.id, caller.id],
+        # Somebody whom nobody needs.
+        "other_user": admin.user(f"other-{role}", "viewer"),
+        "topology": topology,
+    }
+    config = directory / f"{role}.toml"
+    config.write_text(Template((HERE / "schemathesis.toml").read_text()).substitute(values))
+    report = directory / f"{role}.xml"
+    command = [Path(sys.executable).with_name("schemathesis"), "--config-file", config]
+    command += ["run", f"{admin.origin}/openapi.json", "--no-color", "--report-junit-path", report]
+    # In its own directory, because Schemathesis leaves files behind where it runs.
+    status = subprocess.run(
+        command,
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1", "STREAMGATE_TEST": json.dumps(values)},
+        timeout=RUN_DEADLINE_SECONDS,
+    ).returncode
+
+    cases = list(ET.parse(report).iter("testcase"))
+    failed = [case.get("name") for case in cases if case.find("failure") is not None or case.find("error") is not None]
+    passed = len([case for case in cases if case.find("skipped") is None]) - len(failed)
+    print(f"{role}: {passed} operations passed, {len(failed)} failed", *failed, sep="\n  ", flush=True)
+    if status and not failed:
+        sys.exit(f"Schemathesis ended with status {status}")
+    if caller.session.get(f"{admin.origin}/v1/auth/me").status_code != 200:
+        sys.exit(f"the {role} lost its session on the way, so later operations saw only 401")
+    return passed, len(failed)
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="streamgate-schemathesis-") as name:
+        directory = Path(name)
+        process, origin = start(sys.argv[1], directory)
+        try:
+            admin = Caller(origin, "admin")
+            counts = [run_as(role, admin, directory) for role in ROLES]
+        finally:
+            process.terminate()
+            process.wait()
+    passed, failed = map(sum, zip(*counts))
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()
