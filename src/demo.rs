@@ -14,12 +14,16 @@ use hyper_util::{
 use serde_json::{Value, json};
 use streamgate::{config::Config, password, server, telemetry};
 use tokio::{net::TcpListener, sync::oneshot};
+use tokio_util::sync::CancellationToken;
 
 /// The pace of the operator: slow enough to read.
 const PACE: Duration = Duration::from_secs(2);
 
-/// Serves the demo until it is interrupted.
-pub(crate) async fn run(listen: Option<SocketAddr>) -> anyhow::Result<()> {
+/// Serves the demo until `shutdown`.
+pub(crate) async fn run(
+    listen: Option<SocketAddr>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     telemetry::init_logging(false, "warn")?;
     // Without it there is room for fewer streams, which a demo can live with.
     let _ = server::raise_descriptor_limit();
@@ -28,7 +32,6 @@ pub(crate) async fn run(listen: Option<SocketAddr>) -> anyhow::Result<()> {
     let mut config = Config::for_data_dir(data.path());
     // What is printed below is to work as long as somebody may leave the terminal open.
     config.tokens.access_seconds = 86_400;
-    let shutdown = super::until_signal()?;
     let (ready, started) = oneshot::channel();
     let announce = |address: SocketAddr, password: Option<&str>| {
         let password = password.map(str::to_owned);
@@ -92,19 +95,16 @@ fn explain(
     path: &str,
 ) -> anyhow::Result<()> {
     let token = viewer.token.as_deref().unwrap_or_default();
-    let mut text = format!(
+    let people: Vec<String> =
+        people.iter().map(|(name, password)| format!("  {name:<10} {password}")).collect();
+    super::say(&format!(
         "streamgate demo, on throw-away data, until Ctrl-C\n\n\
          Try it out:  http://{address}/docs\n\n\
-         Log in as    password\n"
-    );
-    for (name, password) in people {
-        text.push_str(&format!("  {name:<10} {password}\n"));
-    }
-    text.push_str(&format!(
-        "\nWatch a topology that somebody works on (paste into another terminal):\n\n\
-         curl -N -H 'Authorization: Bearer {token}' http://{address}{path}/stream\n"
-    ));
-    super::say(&text)
+         Log in as    password\n{}\n\n\
+         Watch a topology that somebody works on (paste into another terminal):\n\n\
+         curl -N -H 'Authorization: Bearer {token}' http://{address}{path}/stream\n",
+        people.join("\n")
+    ))
 }
 
 /// The operator: has something changed now and then, and sometimes the topology suffers.

@@ -230,13 +230,12 @@ impl EventLog {
     ) -> Result<u64, DbErr> {
         let edge = |newest| {
             let rows = event::Entity::find().filter(event::Column::TopicId.eq(head.id));
-            match newest {
-                true => rows
-                    .filter(event::Column::At.lt(cutoff))
-                    .order_by_desc(event::Column::Seq)
-                    .one(self.database.reader()),
-                false => rows.order_by_asc(event::Column::Seq).one(self.database.reader()),
-            }
+            let rows = if newest {
+                rows.filter(event::Column::At.lt(cutoff)).order_by_desc(event::Column::Seq)
+            } else {
+                rows.order_by_asc(event::Column::Seq)
+            };
+            rows.one(self.database.reader())
         };
         let Some(oldest) = edge(false).await? else {
             return Ok(0);

@@ -252,7 +252,7 @@ impl Gateway {
             match self.hub.log().prune(family, retention).await {
                 Ok(0) => {}
                 Ok(events) => {
-                    tracing::info!(family = family.name(), events, "pruned the event log")
+                    tracing::info!(family = family.name(), events, "pruned the event log");
                 }
                 Err(error) => tracing::warn!(%error, "cannot prune the event log"),
             }

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 /// An OpenAPI-first gateway for authenticated live streams.
 #[derive(Parser)]
-#[command(version, propagate_version = true)]
+#[command(version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -129,8 +129,13 @@ async fn main() -> ExitCode {
 
 async fn execute(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Serve(settings) => serve(settings.load()?).await,
-        Command::Demo { listen } => demo::run(listen).await,
+        Command::Serve(settings) => {
+            let config = settings.load()?;
+            Box::pin(until_signal(|shutdown| serve(config, shutdown))).await
+        }
+        Command::Demo { listen } => {
+            Box::pin(until_signal(|shutdown| demo::run(listen, shutdown))).await
+        }
         Command::Migrate { settings, down } => {
             let database = gateway::open_database(&settings.load()?).await?;
             match down {
@@ -163,7 +168,7 @@ async fn execute(command: Command) -> anyhow::Result<()> {
     }
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     telemetry::init_logging(config.log.format == LogFormat::Json, &config.log.filter)?;
     match server::raise_descriptor_limit() {
         Ok(limit) => tracing::info!(limit, "file descriptors"),
@@ -179,24 +184,28 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         }
         let _ = say(&format!("listening on {scheme}://{address}"));
     };
-    Ok(streamgate::run(config, listener, until_signal()?, announce).await?)
+    Ok(streamgate::run(config, listener, shutdown, announce).await?)
 }
 
-/// Cancelled by the first SIGTERM or SIGINT. The second one ends the process at once.
-fn until_signal() -> anyhow::Result<CancellationToken> {
+/// Runs `work` with a token that the first SIGTERM or SIGINT cancels. The second one does not wait
+/// for it any longer.
+async fn until_signal<W>(work: impl FnOnce(CancellationToken) -> W) -> anyhow::Result<()>
+where
+    W: Future<Output = anyhow::Result<()>>,
+{
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
-    tokio::spawn(async move {
+    let twice = async move {
         for _ in 0..2 {
             tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-            if token.is_cancelled() {
-                std::process::exit(1);
+            if !token.is_cancelled() {
+                token.cancel();
             }
-            token.cancel();
         }
-    });
-    Ok(shutdown)
+        anyhow::bail!("told to end twice: ended without waiting")
+    };
+    tokio::select! { done = work(shutdown) => done, ended = twice => ended }
 }
 
 /// To standard output, which is for people and for programs that start this one; the log goes to

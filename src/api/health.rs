@@ -145,9 +145,10 @@ impl Health {
         if up {
             return Ok(Json(Readiness { status: State::Up, dependencies }));
         }
-        let detail = match gateway.is_stopping() {
-            true => "the service is about to end",
-            false => "something that the service needs is down",
+        let detail = if gateway.is_stopping() {
+            "the service is about to end"
+        } else {
+            "something that the service needs is down"
         };
         let dependencies = dependencies.to_json().unwrap_or_default();
         Err(Problem::new(Kind::Unavailable, detail).with("dependencies", dependencies))

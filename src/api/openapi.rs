@@ -69,8 +69,11 @@ fn complete(document: &mut Value) {
     for schema in members(&mut document["components"]["schemas"]) {
         field_examples(schema);
     }
-    for operation in operations(document) {
-        for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+    for (method, operation) in operations(document) {
+        remove_impossible(method, operation);
+        for parameter in
+            operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten()
+        {
             if parameter["name"]
                 .as_str()
                 .is_some_and(|name| name.eq_ignore_ascii_case("last-event-id"))
@@ -83,15 +86,46 @@ fn complete(document: &mut Value) {
     remove_null_defaults(document);
 }
 
+/// All operations share one type of error. What cannot happen is taken out again: nothing conflicts
+/// with reading, and without a body there is nothing to be late, large or of another type.
+fn remove_impossible(method: &str, operation: &mut Value) {
+    let has_body = operation.get("requestBody").is_some();
+    let statuses = operation["responses"].as_object_mut().into_iter();
+    for responses in statuses {
+        if method == "get" {
+            responses.remove("409");
+        }
+        if !has_body {
+            for status in ["408", "413", "415"] {
+                responses.remove(status);
+            }
+        }
+    }
+}
+
 /// Every field shows the value that it has in the example of its object.
 fn field_examples(schema: &mut Value) {
-    let example = schema["example"].clone();
-    for (name, field) in schema["properties"].as_object_mut().into_iter().flatten() {
+    let example = schema.get("example").cloned().unwrap_or_default();
+    let fields = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for (name, field) in fields.into_iter().flatten() {
         // A reference has its example where it points to, and takes no siblings in 3.0.
         let own = field.get("$ref").is_none() && field.get("example").is_none();
-        if let (true, Some(value)) = (own, example.get(name)) {
-            field["example"] = value.clone();
+        let value = example.get(name).cloned().or_else(|| absent_example(name));
+        if let (true, Some(value)) = (own, value) {
+            field["example"] = value;
         }
+    }
+}
+
+/// For fields that are absent from the example of their object.
+fn absent_example(name: &str) -> Option<Value> {
+    match name {
+        "next" => Some(json!(example_id())),
+        "applied_at" => Some(json!("2026-11-20T12:00:00.25Z")),
+        "reason" => Some(json!("the node does not answer")),
+        "reset" => Some(json!("pruned")),
+        "password" => Some(json!("correct horse battery staple")),
+        _ => None,
     }
 }
 
@@ -130,7 +164,7 @@ fn with_typed_events(mut document: Value) -> Value {
     document["openapi"] = json!("3.2.0");
     document["info"]["license"]["identifier"] = json!("MIT OR Apache-2.0");
     let mut registry = Registry::new();
-    for operation in operations(&mut document) {
+    for (_, operation) in operations(&mut document) {
         let id = operation["operationId"].as_str().unwrap_or_default();
         let Some((_, own)) = STREAMS.iter().find(|(stream, _)| *stream == id) else { continue };
         let events: Vec<Value> =
@@ -205,8 +239,11 @@ fn without_3_0_words(value: &mut Value) {
     }
 }
 
-fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
-    members(&mut document["paths"]).flat_map(members)
+fn operations(document: &mut Value) -> impl Iterator<Item = (&str, &mut Value)> {
+    members(&mut document["paths"])
+        .filter_map(Value::as_object_mut)
+        .flatten()
+        .map(|(method, operation)| (method.as_str(), operation))
 }
 
 fn members(object: &mut Value) -> impl Iterator<Item = &mut Value> {

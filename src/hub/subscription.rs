@@ -209,9 +209,8 @@ impl Subscription {
         };
         let live = &self.member.live;
         match live.pull(cursor, 1) {
-            Pulled::Frames { .. } => return Ok(Resumed::From(cursor)),
             Pulled::Nothing if finished => return Ok(Resumed::Complete),
-            Pulled::Nothing => return Ok(Resumed::From(cursor)),
+            Pulled::Nothing | Pulled::Frames { .. } => return Ok(Resumed::From(cursor)),
             Pulled::Behind => {}
         }
         match self.hub.log.after(live.topic(), cursor, 1).await {
@@ -254,7 +253,7 @@ impl Subscription {
         match pulled {
             Pulled::Nothing => {}
             Pulled::Frames { bytes, count, seq, terminal } => {
-                self.send(bytes, count, seq, terminal)
+                self.send(bytes, count, seq, terminal);
             }
             Pulled::Behind => {
                 if let Err(error) = self.catch_up().await {

@@ -20,9 +20,8 @@ fn load_with(
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("streamgate.toml");
     fs::write(&path, file).expect("a file in it");
-    let environment = variables
-        .iter()
-        .map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let environment =
+        variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     Config::load_from(Some(&path), environment, flags)
 }
 
@@ -51,9 +50,8 @@ fn table_rows() -> Vec<[String; 3]> {
         .lines()
         .skip(2)
         .map(|line| {
-            let mut cells = line
-                .split(" | ")
-                .map(|cell| cell.trim_matches(['|', ' ', '`']).to_owned());
+            let mut cells =
+                line.split(" | ").map(|cell| cell.trim_matches(['|', ' ', '`']).to_owned());
             [(); 3].map(|()| cells.next().expect("a row has four cells"))
         })
         .collect()
@@ -63,18 +61,10 @@ fn table_rows() -> Vec<[String; 3]> {
 fn unknown_key_in_the_file_is_named() {
     for (file, key, known) in [
         ("lisen = '0.0.0.0:80'", "`lisen`", "listen"),
-        (
-            "[limits]\nstreams_per_usr = 3",
-            "`limits.streams_per_usr`",
-            "streams_per_user",
-        ),
+        ("[limits]\nstreams_per_usr = 3", "`limits.streams_per_usr`", "streams_per_user"),
         ("[limit]\nstreams_per_user = 3", "`limit`", "[limits]"),
         ("limits = 3", "`limits`", "streams_per_user"),
-        (
-            "[limits.per.user]\nstreams = 3",
-            "`limits.per`",
-            "streams_per_user",
-        ),
+        ("[limits.per.user]\nstreams = 3", "`limits.per`", "streams_per_user"),
     ] {
         assert_says(&refused(file, &[]), &[key, known, "streamgate.toml"]);
     }
@@ -82,11 +72,7 @@ fn unknown_key_in_the_file_is_named() {
 
 #[test]
 fn unknown_environment_variable_is_named() {
-    for name in [
-        "STREAMGATE_LISTENS",
-        "STREAMGATE_LIMITS_STREAMS_PER_USER",
-        "STREAMGATE_LIMITS",
-    ] {
+    for name in ["STREAMGATE_LISTENS", "STREAMGATE_LIMITS_STREAMS_PER_USER", "STREAMGATE_LIMITS"] {
         assert_says(&refused("", &[(name, "3")]), &[name]);
     }
 }
@@ -95,11 +81,7 @@ fn unknown_environment_variable_is_named() {
 fn other_environment_variables_are_left_alone() {
     let config = load(
         "",
-        &[
-            ("STREAMGATE_ADMIN_PASSWORD", "secret"),
-            ("PATH", "/bin"),
-            ("streamgate_x", "1"),
-        ],
+        &[("STREAMGATE_ADMIN_PASSWORD", "secret"), ("PATH", "/bin"), ("streamgate_x", "1")],
     );
     assert!(config.is_ok(), "{config:?}");
 }
@@ -109,16 +91,8 @@ fn impossible_values_name_their_key() {
     for (key, value, allowed) in [
         ("listen", "'localhost'", "127.0.0.1:8080"),
         ("data_dir", "''", "not be empty"),
-        (
-            "database.url",
-            "'mysql://host/name'",
-            "`sqlite:`, `postgres:` or `postgresql:`",
-        ),
-        (
-            "database.url",
-            "'postgres://gate:s3cret'",
-            "postgres://user:password@host/name",
-        ),
+        ("database.url", "'mysql://host/name'", "`sqlite:`, `postgres:` or `postgresql:`"),
+        ("database.url", "'postgres://gate:s3cret'", "postgres://user:password@host/name"),
         ("database.migrate", "'yes'", "true"),
         ("database.pool_size", "0", "from 1 to 1000"),
         ("database.pool_size", "-1", "u32"),
@@ -131,16 +105,8 @@ fn impossible_values_name_their_key() {
         ("server.drain_seconds", "3601", "from 0 to 3600"),
         ("tokens.issuer", "''", "not be empty"),
         ("tokens.audience", "''", "not be empty"),
-        (
-            "tokens.algorithms",
-            "['EdDSA', 'HS256']",
-            "`HS256` must be one of EdDSA",
-        ),
-        (
-            "tokens.algorithms",
-            "['none']",
-            "`none` must be one of EdDSA",
-        ),
+        ("tokens.algorithms", "['EdDSA', 'HS256']", "`HS256` must be one of EdDSA"),
+        ("tokens.algorithms", "['none']", "`none` must be one of EdDSA"),
         ("tokens.access_seconds", "59", "from 60 to 86400"),
         ("tokens.session_seconds", "0", "from 60 to"),
         ("tokens.stream_seconds", "29", "from 30 to 300"),
@@ -175,28 +141,20 @@ fn an_impossible_flag_is_refused_too() {
     let mut flags = ConfigLayer::empty();
     flags.limits.streams_per_user = Some(0);
     let error = load_with("", &[], &flags).expect_err("0 streams make no sense");
-    assert_says(
-        &error.to_string(),
-        &["`limits.streams_per_user`", "flag", "at least 1"],
-    );
+    assert_says(&error.to_string(), &["`limits.streams_per_user`", "flag", "at least 1"]);
 }
 
 #[test]
 fn a_value_that_a_stronger_source_covers_must_still_be_right() {
-    let message = refused(
-        "tokens.stream_seconds = 1",
-        &[("STREAMGATE_TOKENS__STREAM_SECONDS", "60")],
-    );
+    let message =
+        refused("tokens.stream_seconds = 1", &[("STREAMGATE_TOKENS__STREAM_SECONDS", "60")]);
     assert_says(&message, &["`tokens.stream_seconds`", "streamgate.toml"]);
 }
 
 #[test]
 fn a_flag_beats_the_environment_beats_the_file() {
     let file = "listen = '127.0.0.1:1'\ndata_dir = 'file'\n[limits]\nstreams_per_user = 1";
-    let variables = [
-        ("STREAMGATE_LISTEN", "127.0.0.1:2"),
-        ("STREAMGATE_DATA_DIR", "environment"),
-    ];
+    let variables = [("STREAMGATE_LISTEN", "127.0.0.1:2"), ("STREAMGATE_DATA_DIR", "environment")];
     let mut flags = ConfigLayer::empty();
     flags.listen = Some(([127, 0, 0, 1], 3).into());
 
@@ -231,24 +189,14 @@ fn every_type_of_key_can_come_from_the_environment() {
 fn one_half_of_tls_is_refused() {
     assert_says(
         &refused("server.tls_key = 'key.pem'", &[]),
-        &[
-            "`server.tls_key`",
-            "`server.tls_certificate`",
-            "streamgate.toml",
-        ],
+        &["`server.tls_key`", "`server.tls_certificate`", "streamgate.toml"],
     );
     assert_says(
         &refused("", &[("STREAMGATE_SERVER__TLS_CERTIFICATE", "chain.pem")]),
-        &[
-            "`server.tls_certificate`",
-            "`server.tls_key`",
-            "STREAMGATE_SERVER__TLS_CERTIFICATE",
-        ],
+        &["`server.tls_certificate`", "`server.tls_key`", "STREAMGATE_SERVER__TLS_CERTIFICATE"],
     );
-    let both = load(
-        "server.tls_key = 'key.pem'",
-        &[("STREAMGATE_SERVER__TLS_CERTIFICATE", "chain.pem")],
-    );
+    let both =
+        load("server.tls_key = 'key.pem'", &[("STREAMGATE_SERVER__TLS_CERTIFICATE", "chain.pem")]);
     assert!(both.is_ok(), "{both:?}");
 }
 
@@ -257,10 +205,7 @@ fn a_file_that_is_missing_or_not_toml_is_named() {
     let missing = Path::new("/nowhere/streamgate.toml");
     let error = Config::load_from(Some(missing), [], &ConfigLayer::empty()).expect_err("no file");
     assert_says(&error.to_string(), &["/nowhere/streamgate.toml"]);
-    assert_says(
-        &refused("data_dir = 'a'\nlisten =\n", &[]),
-        &["streamgate.toml", "line 2"],
-    );
+    assert_says(&refused("data_dir = 'a'\nlisten =\n", &[]), &["streamgate.toml", "line 2"]);
 }
 
 #[test]
@@ -276,9 +221,7 @@ fn the_documented_defaults_are_the_real_ones() {
         .filter(|line| !line.ends_with('='))
         .collect::<Vec<_>>()
         .join("\n");
-    let keys = uncommented
-        .lines()
-        .filter(|line| line.contains(" = ") && !line.starts_with('#'));
+    let keys = uncommented.lines().filter(|line| line.contains(" = ") && !line.starts_with('#'));
     let with_default = table_rows()
         .iter()
         .filter(|[key, _, default]| default != "absent" && key != "not a key")
@@ -287,10 +230,7 @@ fn the_documented_defaults_are_the_real_ones() {
 
     let documented = load(&uncommented, &[]).expect("the documentation is a valid file");
     assert_eq!(documented, load("", &[]).expect("defaults are valid"));
-    let in_code = Config {
-        listen: documented.listen,
-        ..Config::for_data_dir("data")
-    };
+    let in_code = Config { listen: documented.listen, ..Config::for_data_dir("data") };
     assert_eq!(documented, in_code);
 }
 
@@ -347,8 +287,5 @@ fn database_password_is_never_shown() {
 #[test]
 fn the_default_database_is_in_the_data_directory() {
     let config = Config::for_data_dir("/var/lib/100%?#");
-    assert_eq!(
-        config.database_url(),
-        "sqlite:/var/lib/100%25%3F%23/streamgate.db?mode=rwc"
-    );
+    assert_eq!(config.database_url(), "sqlite:/var/lib/100%25%3F%23/streamgate.db?mode=rwc");
 }

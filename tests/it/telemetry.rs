@@ -44,10 +44,7 @@ fn every_metric_is_rendered_under_its_documented_name() {
         "streamgate_commit_seconds_sum 0.002",
         "streamgate_http_request_seconds_count{operation=\"task_stream\",status=\"200\"} 1",
     ] {
-        assert!(
-            rendered.lines().any(|found| found == line),
-            "{line}\n{rendered}"
-        );
+        assert!(rendered.lines().any(|found| found == line), "{line}\n{rendered}");
     }
 }
 
@@ -64,8 +61,7 @@ fn buckets_reach_from_ten_microseconds_to_ten_seconds() {
     let count_up_to = |bound: f64| {
         let rendered = telemetry.render();
         let mut buckets = rendered.lines().filter_map(|line| {
-            line.strip_prefix("streamgate_commit_seconds_bucket{le=\"")?
-                .split_once("\"} ")
+            line.strip_prefix("streamgate_commit_seconds_bucket{le=\"")?.split_once("\"} ")
         });
         let fits = buckets.rfind(|(le, _)| le.parse().is_ok_and(|le: f64| le <= bound));
         fits.map(|(_, count)| count.to_owned())

@@ -1,33 +1,21 @@
 //! Topologies: made and moved through their life by operators, watched by anybody who is logged in.
 
 mod mutation;
+mod operations;
 mod rows;
+mod schema;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use entity::{Timestamp, topology, topology_transition};
-use poem::{http::Method, web::Data};
-use poem_openapi::{
-    ApiResponse, Object, OpenApi,
-    param::{Header, Path, Query},
-    payload::Json,
-    types::{Example, ToJSON},
-};
-use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, IntoActiveModel,
-    QueryFilter, QueryOrder, QuerySelect, SqlErr,
-};
-use serde_json::Value;
-use time::OffsetDateTime;
+use entity::topology;
+use poem_openapi::types::ToJSON;
+use sea_orm::{DbErr, EntityTrait};
 use uuid::Uuid;
 
 use super::{
-    Page, Tag,
-    caller::{Caller, Operator, StreamCaller, Viewer},
-    example_id, example_time, mirror, page_limit,
     problem::{Problem, Result},
-    stream::{self, EventKind, Events, OnRefusal, Parameters, StreamResponse},
+    stream::{self, EventKind},
 };
 use crate::{
     event::{self, Family, NewEvent, Topic},
@@ -36,17 +24,12 @@ use crate::{
 };
 
 pub(super) use mutation::{Mutations, requeue_expired};
+pub(super) use operations::Topologies;
 pub(super) use rows::find;
 
 use mutation::Mutation;
 use rows::lock;
-
-mirror! {
-    /// Where a topology stands in its life.
-    pub(super) TopologyStatus <=> topology::Status {
-        Pending, Deploying, Active, Degraded, Failed, TearingDown, TornDown
-    }
-}
+use schema::{TopologySnapshot, Transition};
 
 /// Whether a topology may go from one status to the other.
 fn may_become(from: topology::Status, to: topology::Status) -> bool {
@@ -60,162 +43,6 @@ fn may_become(from: topology::Status, to: topology::Status) -> bool {
             | (Failed, TearingDown)
             | (TearingDown, TornDown | Degraded)
     )
-}
-
-/// A topology to be made.
-#[derive(Object)]
-#[oai(example)]
-struct NewTopology {
-    /// A name for people, unlike any other topology's.
-    #[oai(validator(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f]+$"))]
-    name: String,
-    /// How it is run, in a word of yours; `standard` if absent.
-    #[oai(validator(min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1f\x7f]+$"))]
-    mode: Option<String>,
-    /// Whatever describes it.
-    config: Option<BTreeMap<String, Value>>,
-}
-
-impl Example for NewTopology {
-    fn example() -> Self {
-        Self {
-            name: "lab-7".to_owned(),
-            mode: Some("standard".to_owned()),
-            config: Some(example_object("lans", 2)),
-        }
-    }
-}
-
-/// A topology.
-#[derive(Object)]
-#[oai(example)]
-struct Topology {
-    /// Its id.
-    id: Uuid,
-    /// Its name.
-    name: String,
-    /// How it is run.
-    mode: String,
-    /// Whatever describes it.
-    config: BTreeMap<String, Value>,
-    /// Where it stands.
-    status: TopologyStatus,
-    /// Since when.
-    status_changed_at: OffsetDateTime,
-    /// Counts accepted changes: every change of status and every mutation enqueued.
-    version: i64,
-    /// When it was made.
-    created_at: OffsetDateTime,
-}
-
-impl From<topology::Model> for Topology {
-    fn from(row: topology::Model) -> Self {
-        Self {
-            id: row.id,
-            name: row.name,
-            mode: row.mode,
-            config: object(row.config),
-            status: row.status.into(),
-            status_changed_at: row.status_changed_at.datetime(),
-            version: row.version,
-            created_at: row.created_at.datetime(),
-        }
-    }
-}
-
-impl Example for Topology {
-    fn example() -> Self {
-        Self {
-            id: example_id(),
-            name: "lab-7".to_owned(),
-            mode: "standard".to_owned(),
-            config: example_object("lans", 2),
-            status: TopologyStatus::Active,
-            status_changed_at: example_time(),
-            version: 3,
-            created_at: example_time(),
-        }
-    }
-}
-
-/// A status to be taken.
-#[derive(Object)]
-#[oai(example)]
-struct NewStatus {
-    /// The status to take.
-    status: TopologyStatus,
-    /// Why, for the audit trail.
-    #[oai(validator(max_length = 1000, pattern = r"^[^\x00]*$"))]
-    reason: Option<String>,
-}
-
-impl Example for NewStatus {
-    fn example() -> Self {
-        Self { status: TopologyStatus::Deploying, reason: Some("requested by team net".to_owned()) }
-    }
-}
-
-/// One change of a topology's status: a row of the audit trail, and the data of a `status` event.
-#[derive(Object)]
-#[oai(example, skip_serializing_if_is_none)]
-struct Transition {
-    /// The topology.
-    topology_id: Uuid,
-    /// What it was.
-    from: TopologyStatus,
-    /// What it became.
-    to: TopologyStatus,
-    /// When.
-    at: OffsetDateTime,
-    /// Why.
-    reason: Option<String>,
-    /// Who changed it.
-    user_id: Uuid,
-}
-
-impl From<topology_transition::Model> for Transition {
-    fn from(row: topology_transition::Model) -> Self {
-        Self {
-            topology_id: row.topology_id,
-            from: row.from_status.into(),
-            to: row.to_status.into(),
-            at: row.at.datetime(),
-            reason: row.reason,
-            user_id: row.user_id,
-        }
-    }
-}
-
-impl Example for Transition {
-    fn example() -> Self {
-        Self {
-            topology_id: example_id(),
-            from: TopologyStatus::Deploying,
-            to: TopologyStatus::Active,
-            at: example_time(),
-            reason: Some("all nodes are up".to_owned()),
-            user_id: example_id(),
-        }
-    }
-}
-
-/// The first event of a stream: the state at one moment, which its `id` names.
-#[derive(Object)]
-#[oai(example, skip_serializing_if_is_none)]
-pub(super) struct TopologySnapshot {
-    /// The topology.
-    topology: Topology,
-    /// Mutations that are neither applied nor failed, oldest first.
-    mutations: Vec<Mutation>,
-    /// Only if you had sent a cursor that could not be used: why (`unknown_cursor`, `pruned`). Drop
-    /// what you have and begin with this state.
-    reset: Option<String>,
-}
-
-impl Example for TopologySnapshot {
-    fn example() -> Self {
-        Self { topology: Topology::example(), mutations: vec![Mutation::example()], reset: None }
-    }
 }
 
 /// The events of this family.
@@ -252,245 +79,6 @@ pub(super) const EVENTS: [EventKind; 6] = [
     },
 ];
 
-#[derive(ApiResponse)]
-enum Created {
-    /// The topology was made.
-    #[oai(status = 201)]
-    Created(Json<Topology>),
-}
-
-/// The operations.
-pub(super) struct Topologies;
-
-#[OpenApi(prefix_path = "/v1/topologies", tag = "Tag::Topology")]
-impl Topologies {
-    /// Make a topology
-    ///
-    /// Its status is `pending`. Needs the role operator.
-    #[oai(path = "/", method = "post", operation_id = "topology_create")]
-    async fn create(
-        &self,
-        _caller: Caller<Operator>,
-        gateway: Data<&Arc<Gateway>>,
-        body: Json<NewTopology>,
-    ) -> Result<Created> {
-        let now = Timestamp::now();
-        let row = topology::Model {
-            id: Uuid::now_v7(),
-            name: body.0.name,
-            mode: body.0.mode.unwrap_or_else(|| "standard".to_owned()),
-            config: body.0.config.unwrap_or_default().into_iter().collect(),
-            status: topology::Status::Pending,
-            status_changed_at: now,
-            version: 1,
-            created_at: now,
-        };
-        let tx = gateway.database.begin_write().await?;
-        let row =
-            row.into_active_model().insert(&tx).await.map_err(|error| match error.sql_err() {
-                Some(SqlErr::UniqueConstraintViolation(_)) => {
-                    Problem::conflict("there is a topology of this name already")
-                }
-                _ => error.into(),
-            })?;
-        gateway.hub.log().create(&tx, &topic(row.id)).await?;
-        gateway.hub.commit(tx, Vec::new()).await?;
-        Ok(Created::Created(Json(row.into())))
-    }
-
-    /// List topologies
-    ///
-    /// Oldest first. Needs the role viewer.
-    #[oai(path = "/", method = "get", operation_id = "topology_list")]
-    async fn list(
-        &self,
-        _caller: Caller<Viewer>,
-        gateway: Data<&Arc<Gateway>>,
-        /// Only those of this status.
-        status: Query<Option<TopologyStatus>>,
-        /// Only those after the one with this id: `next` of the page before.
-        after: Query<Option<Uuid>>,
-        /// How many at most.
-        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
-        limit: Query<Option<u64>>,
-    ) -> Result<Json<Page<Topology>>> {
-        let limit = page_limit(limit.0);
-        let mut query = topology::Entity::find()
-            .filter(topology::Column::Id.gt(after.0.unwrap_or(Uuid::nil())))
-            .order_by_asc(topology::Column::Id)
-            .limit(limit + 1);
-        if let Some(status) = status.0 {
-            query = query.filter(topology::Column::Status.eq(topology::Status::from(status)));
-        }
-        let rows = query.all(gateway.database.reader()).await?;
-        Ok(Json(Page::of(rows, limit, |row| row.id)))
-    }
-
-    /// Read a topology
-    ///
-    /// Needs the role viewer.
-    #[oai(path = "/:id", method = "get", operation_id = "topology_read")]
-    async fn read(
-        &self,
-        _caller: Caller<Viewer>,
-        gateway: Data<&Arc<Gateway>>,
-        /// The topology's id.
-        id: Path<Uuid>,
-    ) -> Result<Json<Topology>> {
-        Ok(Json(find(&gateway, id.0).await?.into()))
-    }
-
-    /// Change a topology's status
-    ///
-    /// Leaves a row in the audit trail. On `torn_down` every mutation that is not done fails, and
-    /// the topology's streams end. Needs the role operator; 409 if the status does not follow the
-    /// present one: pending to deploying or torn_down; deploying to active, failed, degraded or
-    /// tearing_down; active to degraded or tearing_down; degraded to active or tearing_down; failed
-    /// to tearing_down; tearing_down to torn_down or degraded.
-    #[oai(path = "/:id/status", method = "post", operation_id = "topology_change_status")]
-    async fn change_status(
-        &self,
-        caller: Caller<Operator>,
-        gateway: Data<&Arc<Gateway>>,
-        /// The topology's id.
-        id: Path<Uuid>,
-        body: Json<NewStatus>,
-    ) -> Result<Json<Topology>> {
-        let tx = gateway.database.begin_write().await?;
-        let row = lock(&tx, id.0).await?;
-        let (from, to) = (row.status, body.0.status.into());
-        if !may_become(from, to) {
-            return Err(Problem::conflict(format!(
-                "a topology that is {} cannot become {}",
-                TopologyStatus::from(from),
-                body.0.status
-            )));
-        }
-        let now = Timestamp::now();
-        let transition = topology_transition::Model {
-            id: Uuid::now_v7(),
-            topology_id: row.id,
-            from_status: from,
-            to_status: to,
-            at: now,
-            reason: body.0.reason,
-            user_id: caller.principal.user_id,
-        };
-        transition.clone().into_active_model().insert(&tx).await?;
-        let version = row.version + 1;
-        let mut change = row.into_active_model();
-        change.status = Set(to);
-        change.status_changed_at = Set(now);
-        change.version = Set(version);
-        let row = change.update(&tx).await?;
-        let terminal = to == topology::Status::TornDown;
-        let mut events = Vec::new();
-        if terminal {
-            events.extend(mutation::fail_all(&tx, row.id, "the topology was torn down").await?);
-        }
-        let status = new_event("status", &Transition::from(transition))?;
-        events.push(if terminal { status.terminal() } else { status });
-        let events = gateway.hub.log().append(&tx, &topic(row.id), events).await?;
-        gateway.hub.commit(tx, events).await?;
-        Ok(Json(row.into()))
-    }
-
-    /// List a topology's changes of status
-    ///
-    /// The audit trail, oldest first; the same objects that `status` events carry. Needs the role
-    /// viewer.
-    #[oai(path = "/:id/transitions", method = "get", operation_id = "topology_transitions")]
-    async fn transitions(
-        &self,
-        _caller: Caller<Viewer>,
-        gateway: Data<&Arc<Gateway>>,
-        /// The topology's id.
-        id: Path<Uuid>,
-        /// Only those after the one with this id: `next` of the page before.
-        after: Query<Option<Uuid>>,
-        /// How many at most.
-        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
-        limit: Query<Option<u64>>,
-    ) -> Result<Json<Page<Transition>>> {
-        find(&gateway, id.0).await?;
-        let limit = page_limit(limit.0);
-        let rows = topology_transition::Entity::find()
-            .filter(topology_transition::Column::TopologyId.eq(id.0))
-            .filter(topology_transition::Column::Id.gt(after.0.unwrap_or(Uuid::nil())))
-            .order_by_asc(topology_transition::Column::Id)
-            .limit(limit + 1)
-            .all(gateway.database.reader())
-            .await?;
-        Ok(Json(Page::of(rows, limit, |row| row.id)))
-    }
-
-    /// Watch a topology
-    ///
-    /// A stream of server-sent events: a `snapshot`, then `status` and `mutation.*`. Every event
-    /// has an `id`, a cursor to resume from. Ends after `torn_down`. Needs the role viewer.
-    #[oai(path = "/:id/stream", method = "get", operation_id = "topology_stream")]
-    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
-    async fn stream(
-        &self,
-        caller: StreamCaller<Viewer>,
-        gateway: Data<&Arc<Gateway>>,
-        method: Method,
-        /// The topology's id.
-        id: Path<Uuid>,
-        /// The cursor to resume after, as browsers send it when they reconnect.
-        #[oai(name = "Last-Event-ID")]
-        last_event_id_header: Header<Option<String>>,
-        /// The same for clients that cannot send the header, which wins over it.
-        last_event_id: Query<Option<String>>,
-        /// End the stream after this many events, the snapshot included.
-        #[oai(validator(minimum(value = "1"), maximum(value = "1000000")))]
-        max_events: Query<Option<u64>>,
-        /// End the stream after this many seconds.
-        #[oai(validator(minimum(value = "1"), maximum(value = "86400")))]
-        max_seconds: Query<Option<u64>>,
-        /// With `event`, a refusal is a 200 with one `error` event and a long `retry` instead of a
-        /// status that a browser's `EventSource` cannot read.
-        on_refusal: Query<Option<OnRefusal>>,
-    ) -> Result<StreamResponse> {
-        // Acted on around the operation, because it also covers refusals before this point.
-        let _ = on_refusal;
-        let topic = topic(id.0);
-        caller.may_open(&topic)?;
-        let row = find(&gateway, id.0).await?;
-        let finished = row.status == topology::Status::TornDown;
-        let source = Arc::new(TopologySource { gateway: Arc::clone(&gateway), id: id.0 });
-        let parameters = Parameters {
-            method,
-            last_event_id_header: last_event_id_header.0,
-            last_event_id_query: last_event_id.0,
-            max_events: max_events.0,
-            max_seconds: max_seconds.0,
-        };
-        stream::open(&gateway, caller, topic, finished, source, parameters).await
-    }
-
-    /// Read a topology's events
-    ///
-    /// The same events as in the stream, page by page, for clients that cannot stream. Needs the
-    /// role viewer.
-    #[oai(path = "/:id/events", method = "get", operation_id = "topology_events")]
-    async fn events(
-        &self,
-        _caller: Caller<Viewer>,
-        gateway: Data<&Arc<Gateway>>,
-        /// The topology's id.
-        id: Path<Uuid>,
-        /// Only events after this cursor; all that are kept if absent.
-        after: Query<Option<String>>,
-        /// How many at most.
-        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
-        limit: Query<Option<u64>>,
-    ) -> Result<Events> {
-        find(&gateway, id.0).await?;
-        stream::events(&gateway, &topic(id.0), after.0, page_limit(limit.0)).await
-    }
-}
-
 /// Reads the state of a topology for its streams.
 struct TopologySource {
     gateway: Arc<Gateway>,
@@ -523,16 +111,4 @@ pub(super) fn topic(id: Uuid) -> Topic {
 
 fn new_event(kind: &str, data: &impl ToJSON) -> Result<NewEvent> {
     NewEvent::new(kind, &data.to_json()).map_err(Problem::internal)
-}
-
-/// A JSON object as the rows hold it. They are written as objects only.
-fn object(value: Value) -> BTreeMap<String, Value> {
-    match value {
-        Value::Object(map) => map.into_iter().collect(),
-        _ => BTreeMap::new(),
-    }
-}
-
-fn example_object(key: &str, value: i64) -> BTreeMap<String, Value> {
-    BTreeMap::from([(key.to_owned(), Value::from(value))])
 }

@@ -5,29 +5,42 @@
 //! workers never both believe that a mutation is theirs, and a worker that comes back from the dead
 //! is refused.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+mod rows;
+mod schema;
+
+use std::{sync::Arc, time::Duration};
 
 use entity::{Timestamp, mutation, topology};
 use poem::web::Data;
 use poem_openapi::{
-    ApiResponse, Object, OpenApi,
+    ApiResponse, OpenApi,
     param::{Path, Query},
     payload::Json,
-    types::Example,
 };
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait,
-    IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect,
 };
 use serde_json::Value;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{
-    Caller, NewEvent, Operator, Page, Problem, Result, Tag, Viewer, example_id, example_object,
-    example_time, find, lock, mirror, new_event, object, page_limit, topic,
+use super::{find, lock};
+use crate::{
+    api::{
+        Page, Tag,
+        caller::{Agent, Caller, Operator, Viewer},
+        page_limit,
+        problem::{Problem, Result},
+    },
+    gateway::Gateway,
 };
-use crate::{api::caller::Agent, gateway::Gateway};
+
+pub(in crate::api) use rows::requeue_expired;
+pub(super) use rows::{fail_all, in_flight};
+pub(super) use schema::Mutation;
+
+use rows::{event, finish, requeue, unfinished};
+use schema::{Claim, Claimed, MutationState, NewMutation, Report};
 
 /// Mutations of one topology that are not done. They are part of every snapshot, which therefore
 /// stays below some megabytes.
@@ -38,179 +51,6 @@ const MAX_PAYLOAD: usize = 65_536;
 
 /// How long a claim holds if the mutator does not say.
 const DEFAULT_LEASE_SECONDS: u64 = 60;
-
-mirror! {
-    /// What is to be done.
-    MutationOp <=> mutation::Op {
-        AddLan, RemoveLan, AddNode, AttachNode, DetachNode, RemoveNode, UpdateNode, UpdateLan
-    }
-}
-
-mirror! {
-    /// How far a mutation has come.
-    MutationState <=> mutation::State { Pending, Applying, Applied, Failed }
-}
-
-impl MutationState {
-    fn event(state: mutation::State) -> &'static str {
-        match state {
-            mutation::State::Pending => "mutation.enqueued",
-            mutation::State::Applying => "mutation.applying",
-            mutation::State::Applied => "mutation.applied",
-            mutation::State::Failed => "mutation.failed",
-        }
-    }
-}
-
-/// A mutation to be enqueued.
-#[derive(Object)]
-#[oai(example)]
-struct NewMutation {
-    /// What is to be done.
-    op: MutationOp,
-    /// With what; at most 65,536 bytes as JSON.
-    #[oai(default)]
-    payload: BTreeMap<String, Value>,
-    /// The topology's version that this builds on; another one is a 409.
-    expected_version: Option<i64>,
-}
-
-impl Example for NewMutation {
-    fn example() -> Self {
-        Self {
-            op: MutationOp::AddNode,
-            payload: example_object("node", 4),
-            expected_version: Some(3),
-        }
-    }
-}
-
-/// A mutation; also the data of `mutation.*` events.
-#[derive(Object)]
-#[oai(example, skip_serializing_if_is_none)]
-pub(super) struct Mutation {
-    /// Its id.
-    id: Uuid,
-    /// The topology to change.
-    topology_id: Uuid,
-    /// What is to be done.
-    op: MutationOp,
-    /// With what.
-    payload: BTreeMap<String, Value>,
-    /// How far it has come.
-    state: MutationState,
-    /// When it was enqueued.
-    requested_at: OffsetDateTime,
-    /// When it was applied.
-    applied_at: Option<OffsetDateTime>,
-    /// Why it failed.
-    reason: Option<String>,
-    /// How often it was claimed.
-    attempt: i32,
-}
-
-impl From<mutation::Model> for Mutation {
-    fn from(row: mutation::Model) -> Self {
-        Self {
-            id: row.id,
-            topology_id: row.topology_id,
-            op: row.op.into(),
-            payload: object(row.payload),
-            state: row.state.into(),
-            requested_at: row.requested_at.datetime(),
-            applied_at: row.applied_at.map(Timestamp::datetime),
-            reason: row.reason,
-            attempt: row.attempt,
-        }
-    }
-}
-
-impl Example for Mutation {
-    fn example() -> Self {
-        Self {
-            id: example_id(),
-            topology_id: example_id(),
-            op: MutationOp::AddNode,
-            payload: example_object("node", 4),
-            state: MutationState::Pending,
-            requested_at: example_time(),
-            applied_at: None,
-            reason: None,
-            attempt: 0,
-        }
-    }
-}
-
-/// What a mutator asks for.
-#[derive(Object)]
-#[oai(example)]
-struct Claim {
-    /// How long the claim is to hold; 60 if absent.
-    #[oai(validator(minimum(value = "1"), maximum(value = "3600")))]
-    lease_seconds: Option<u64>,
-    /// How many at most; 1 if absent.
-    #[oai(validator(minimum(value = "1"), maximum(value = "50")))]
-    max: Option<u64>,
-}
-
-impl Example for Claim {
-    fn example() -> Self {
-        Self { lease_seconds: Some(60), max: Some(1) }
-    }
-}
-
-/// A mutation under a lease.
-#[derive(Object)]
-#[oai(example)]
-struct Claimed {
-    /// The mutation.
-    mutation: Mutation,
-    /// How often it has been claimed, this time included.
-    attempt: i32,
-    /// Shows in the report that this claim is still the newest.
-    lease_token: Uuid,
-    /// Until when the claim holds. After that the mutation is pending again.
-    lease_expires_at: OffsetDateTime,
-}
-
-impl Example for Claimed {
-    fn example() -> Self {
-        Self {
-            mutation: Mutation {
-                state: MutationState::Applying,
-                attempt: 1,
-                ..Mutation::example()
-            },
-            attempt: 1,
-            lease_token: example_id(),
-            lease_expires_at: example_time(),
-        }
-    }
-}
-
-mirror! {
-    /// How a mutation ended.
-    Outcome = mutation::State { Applied, Failed }
-}
-
-/// How a claimed mutation ended.
-#[derive(Object)]
-#[oai(example)]
-struct Report {
-    /// The token of the claim.
-    lease_token: Uuid,
-    /// How it ended.
-    state: Outcome,
-    /// Why it failed.
-    #[oai(validator(max_length = 1000, pattern = r"^[^\x00]*$"))]
-    reason: Option<String>,
-}
-
-impl Example for Report {
-    fn example() -> Self {
-        Self { lease_token: example_id(), state: Outcome::Applied, reason: None }
-    }
-}
 
 #[derive(ApiResponse)]
 enum Enqueued {
@@ -419,105 +259,6 @@ impl Mutations {
         finish(&gateway, tx, id.0, vec![event(&row)?]).await?;
         Ok(Json(row.into()))
     }
-}
-
-/// Background work: makes mutations pending again whose leases have run out, on all topologies.
-pub(in crate::api) async fn requeue_expired(gateway: Arc<Gateway>) {
-    let expired = mutation::Entity::find()
-        .filter(mutation::Column::State.eq(mutation::State::Applying))
-        .filter(mutation::Column::LeaseExpiresAt.lte(Timestamp::now()))
-        .select_only()
-        .column(mutation::Column::TopologyId)
-        .distinct()
-        .into_tuple::<Uuid>()
-        .all(gateway.database.reader())
-        .await;
-    let topologies = match expired {
-        Ok(topologies) => topologies,
-        Err(error) => return tracing::warn!(%error, "cannot look for leases that have run out"),
-    };
-    for id in topologies {
-        let requeued = async {
-            let tx = gateway.database.begin_write().await?;
-            lock(&tx, id).await?;
-            let events = requeue(&tx, id).await?;
-            finish(&gateway, tx, id, events).await
-        };
-        if let Err(problem) = requeued.await {
-            tracing::warn!(cause = problem.cause(), topology = %id, "cannot requeue mutations");
-        }
-    }
-}
-
-/// Mutations of a topology that are neither applied nor failed.
-fn unfinished(topology: Uuid) -> sea_orm::Select<mutation::Entity> {
-    let states = [mutation::State::Pending, mutation::State::Applying];
-    mutation::Entity::find()
-        .filter(mutation::Column::TopologyId.eq(topology))
-        .filter(mutation::Column::State.is_in(states))
-        .order_by_asc(mutation::Column::Id)
-}
-
-/// The same as rows, for a snapshot.
-pub(super) async fn in_flight(
-    tx: &DatabaseTransaction,
-    topology: Uuid,
-) -> std::result::Result<Vec<mutation::Model>, DbErr> {
-    unfinished(topology).all(tx).await
-}
-
-/// Ends all of them without success.
-pub(super) async fn fail_all(
-    tx: &DatabaseTransaction,
-    topology: Uuid,
-    reason: &str,
-) -> Result<Vec<NewEvent>> {
-    let mut events = Vec::new();
-    for row in in_flight(tx, topology).await? {
-        let mut end = row.into_active_model();
-        end.state = Set(mutation::State::Failed);
-        end.reason = Set(Some(reason.to_owned()));
-        end.lease_token = Set(None);
-        end.lease_expires_at = Set(None);
-        events.push(event(&end.update(tx).await?)?);
-    }
-    Ok(events)
-}
-
-/// Makes mutations of a locked topology pending again whose leases have run out.
-async fn requeue(tx: &DatabaseTransaction, topology: Uuid) -> Result<Vec<NewEvent>> {
-    let expired = unfinished(topology)
-        .filter(mutation::Column::State.eq(mutation::State::Applying))
-        .filter(mutation::Column::LeaseExpiresAt.lte(Timestamp::now()))
-        .all(tx)
-        .await?;
-    let mut events = Vec::with_capacity(expired.len());
-    for row in expired {
-        let mut back = row.into_active_model();
-        back.state = Set(mutation::State::Pending);
-        back.lease_token = Set(None);
-        back.lease_expires_at = Set(None);
-        events.push(event(&back.update(tx).await?)?);
-    }
-    Ok(events)
-}
-
-/// Writes the events of a change and commits both.
-async fn finish(
-    gateway: &Gateway,
-    tx: DatabaseTransaction,
-    topology: Uuid,
-    events: Vec<NewEvent>,
-) -> Result<()> {
-    let events = match events.is_empty() {
-        true => Vec::new(),
-        false => gateway.hub.log().append(&tx, &topic(topology), events).await?,
-    };
-    Ok(gateway.hub.commit(tx, events).await?)
-}
-
-fn event(row: &mutation::Model) -> Result<NewEvent> {
-    new_event(MutationState::event(row.state), &Mutation::from(row.clone()))
 }
 
 fn takes_mutations(topology: &topology::Model) -> bool {

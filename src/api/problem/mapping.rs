@@ -1,0 +1,103 @@
+//! What went wrong below, as a problem.
+
+use std::time::Duration;
+
+use poem::http::StatusCode;
+use poem_openapi::error::{
+    ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError,
+};
+use sea_orm::DbErr;
+
+use super::{Kind, Problem};
+use crate::{
+    api::{RATELIMIT, RATELIMIT_POLICY},
+    limit::{self, Refused},
+    session::{Ended, SessionError},
+    telemetry::Telemetry,
+    user::UserError,
+};
+
+impl Problem {
+    /// 429, counted.
+    pub(in crate::api) fn refused(refused: &Refused, telemetry: &Telemetry) -> Self {
+        if refused.limit == limit::SLOTS {
+            telemetry.slot_refused();
+        } else {
+            telemetry.quota_refused(refused.limit);
+        }
+        Self::new(Kind::TooManyRequests, refused.message)
+            .retry_after(refused.retry_after)
+            .header(RATELIMIT_POLICY, &refused.headers.policy)
+            .header(RATELIMIT, &refused.headers.limit)
+    }
+
+    /// What the framework's own errors come to.
+    #[must_use]
+    pub(in crate::api) fn from_framework(error: &poem::Error) -> Self {
+        if let Some(problem) = error.data::<Self>() {
+            return problem.clone();
+        }
+        if let Some(error) = error.downcast_ref::<ParseParamError>() {
+            return Self::bad_request(format!("parameter {}: {}", error.name, error.reason));
+        }
+        if let Some(error) = error.downcast_ref::<ParsePathError>() {
+            return Self::bad_request(format!("a parameter of the path: {}", error.reason));
+        }
+        if let Some(error) = error.downcast_ref::<ParseRequestPayloadError>() {
+            return Self::bad_request(format!("the body: {}", error.reason));
+        }
+        if error.is::<ContentTypeError>() {
+            return Self::new(
+                Kind::UnsupportedMediaType,
+                "the body must be application/json, said so in Content-Type",
+            );
+        }
+        match error.status() {
+            StatusCode::NOT_FOUND => Self::new(Kind::NotFound, "there is nothing at this path"),
+            StatusCode::METHOD_NOT_ALLOWED => {
+                Self::new(Kind::MethodNotAllowed, "this path does not have this method")
+            }
+            status if status.is_client_error() => {
+                Self::bad_request("the request cannot be understood")
+            }
+            _ => Self::internal(error),
+        }
+    }
+}
+
+impl From<DbErr> for Problem {
+    fn from(error: DbErr) -> Self {
+        match error {
+            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => {
+                Self::new(Kind::Unavailable, "the database is out of reach")
+                    .retry_after(limit::jittered(Duration::from_secs(2)))
+                    .caused_by(error)
+            }
+            error => Self::internal(error),
+        }
+    }
+}
+
+impl From<SessionError> for Problem {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Ended(ended) => Self::invalid_token(match ended {
+                Ended::Expired => "the session has expired",
+                Ended::Revoked | Ended::RoleLowered => "the session has ended",
+                Ended::UserDisabled => "the user is disabled",
+            }),
+            SessionError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<UserError> for Problem {
+    fn from(error: UserError) -> Self {
+        match error {
+            UserError::NotFound => Self::not_found(),
+            UserError::NameInvalid => Self::bad_request(error.to_string()),
+            UserError::NameTaken | UserError::LastAdmin => Self::conflict(error.to_string()),
+            UserError::Database(error) => error.into(),
+        }
+    }
+}

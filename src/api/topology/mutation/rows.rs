@@ -1,0 +1,126 @@
+//! Mutations' rows: their queue, their leases, the events that tell of them.
+
+use std::sync::Arc;
+
+use entity::{Timestamp, mutation};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait,
+    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+};
+use uuid::Uuid;
+
+use super::schema::Mutation;
+use crate::{
+    api::{
+        problem::Result,
+        topology::{lock, new_event, topic},
+    },
+    event::NewEvent,
+    gateway::Gateway,
+};
+
+/// Background work: makes mutations pending again whose leases have run out, on all topologies.
+pub(in crate::api) async fn requeue_expired(gateway: Arc<Gateway>) {
+    let expired = mutation::Entity::find()
+        .filter(mutation::Column::State.eq(mutation::State::Applying))
+        .filter(mutation::Column::LeaseExpiresAt.lte(Timestamp::now()))
+        .select_only()
+        .column(mutation::Column::TopologyId)
+        .distinct()
+        .into_tuple::<Uuid>()
+        .all(gateway.database.reader())
+        .await;
+    let topologies = match expired {
+        Ok(topologies) => topologies,
+        Err(error) => return tracing::warn!(%error, "cannot look for leases that have run out"),
+    };
+    for id in topologies {
+        let requeued = async {
+            let tx = gateway.database.begin_write().await?;
+            lock(&tx, id).await?;
+            let events = requeue(&tx, id).await?;
+            finish(&gateway, tx, id, events).await
+        };
+        if let Err(problem) = requeued.await {
+            tracing::warn!(cause = problem.cause(), topology = %id, "cannot requeue mutations");
+        }
+    }
+}
+
+/// Mutations of a topology that are neither applied nor failed.
+pub(super) fn unfinished(topology: Uuid) -> sea_orm::Select<mutation::Entity> {
+    let states = [mutation::State::Pending, mutation::State::Applying];
+    mutation::Entity::find()
+        .filter(mutation::Column::TopologyId.eq(topology))
+        .filter(mutation::Column::State.is_in(states))
+        .order_by_asc(mutation::Column::Id)
+}
+
+/// The same as rows, for a snapshot.
+pub(in crate::api::topology) async fn in_flight(
+    tx: &DatabaseTransaction,
+    topology: Uuid,
+) -> std::result::Result<Vec<mutation::Model>, DbErr> {
+    unfinished(topology).all(tx).await
+}
+
+/// Ends all of them without success.
+pub(in crate::api::topology) async fn fail_all(
+    tx: &DatabaseTransaction,
+    topology: Uuid,
+    reason: &str,
+) -> Result<Vec<NewEvent>> {
+    let mut events = Vec::new();
+    for row in in_flight(tx, topology).await? {
+        let mut end = row.into_active_model();
+        end.state = Set(mutation::State::Failed);
+        end.reason = Set(Some(reason.to_owned()));
+        end.lease_token = Set(None);
+        end.lease_expires_at = Set(None);
+        events.push(event(&end.update(tx).await?)?);
+    }
+    Ok(events)
+}
+
+/// Makes mutations of a locked topology pending again whose leases have run out.
+pub(super) async fn requeue(tx: &DatabaseTransaction, topology: Uuid) -> Result<Vec<NewEvent>> {
+    let expired = unfinished(topology)
+        .filter(mutation::Column::State.eq(mutation::State::Applying))
+        .filter(mutation::Column::LeaseExpiresAt.lte(Timestamp::now()))
+        .all(tx)
+        .await?;
+    let mut events = Vec::with_capacity(expired.len());
+    for row in expired {
+        let mut back = row.into_active_model();
+        back.state = Set(mutation::State::Pending);
+        back.lease_token = Set(None);
+        back.lease_expires_at = Set(None);
+        events.push(event(&back.update(tx).await?)?);
+    }
+    Ok(events)
+}
+
+/// Writes the events of a change and commits both.
+pub(super) async fn finish(
+    gateway: &Gateway,
+    tx: DatabaseTransaction,
+    topology: Uuid,
+    events: Vec<NewEvent>,
+) -> Result<()> {
+    let events = if events.is_empty() {
+        Vec::new()
+    } else {
+        gateway.hub.log().append(&tx, &topic(topology), events).await?
+    };
+    Ok(gateway.hub.commit(tx, events).await?)
+}
+
+pub(super) fn event(row: &mutation::Model) -> Result<NewEvent> {
+    let kind = match row.state {
+        mutation::State::Pending => "mutation.enqueued",
+        mutation::State::Applying => "mutation.applying",
+        mutation::State::Applied => "mutation.applied",
+        mutation::State::Failed => "mutation.failed",
+    };
+    new_event(kind, &Mutation::from(row.clone()))
+}

@@ -1,0 +1,214 @@
+//! The accept loop, with raw sockets where a client library would be too polite.
+
+mod leaving;
+mod limit;
+mod machine;
+mod protocol;
+mod shutdown;
+mod tls;
+mod waiting;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http_body_util::Empty;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use poem::http::{StatusCode, header};
+use poem::{Body, EndpointExt, Request, Response};
+use reqwest::Version;
+use streamgate::server::{self, Settings, TlsError};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// What no test may take.
+const BOUND: Duration = Duration::from_secs(10);
+/// A header timeout short enough to wait for.
+const SHORT: Duration = Duration::from_millis(300);
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// `SETTINGS` without any.
+const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+#[derive(Debug, PartialEq)]
+enum Event {
+    Asked,
+    Dropped,
+}
+
+struct Gate {
+    address: SocketAddr,
+    events: mpsc::UnboundedReceiver<Event>,
+    /// Lets `/slow` answer.
+    release: watch::Sender<bool>,
+    stop: CancellationToken,
+    ended: JoinHandle<io::Result<()>>,
+}
+
+fn settings() -> Settings {
+    Settings { header_timeout: BOUND, head_limit: 8192, drain: BOUND, tls: None }
+}
+
+impl Gate {
+    async fn open(settings: Settings) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (told, events) = mpsc::unbounded_channel();
+        let (release, released) = watch::channel(false);
+        let stop = CancellationToken::new();
+        Self {
+            address: listener.local_addr().unwrap(),
+            events,
+            release,
+            stop: stop.clone(),
+            ended: tokio::spawn(server::serve(listener, endpoint(told, released), settings, stop)),
+        }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    async fn send(&self, bytes: impl AsRef<[u8]>) -> TcpStream {
+        let mut client = self.connect().await;
+        timeout(BOUND, client.write_all(bytes.as_ref())).await.unwrap().unwrap();
+        client
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    async fn expect(&mut self, event: Event) {
+        let next = timeout(BOUND, self.events.recv()).await;
+        assert_eq!(next.expect("nothing happened"), Some(event));
+    }
+
+    /// `serve` returns within the bound.
+    async fn ends(self) {
+        let ended = timeout(BOUND, self.ended).await;
+        ended.expect("still serving").unwrap().unwrap();
+    }
+}
+
+/// `/`: how it was asked. `/endless`: one chunk, then nothing, and an event when it is dropped.
+/// `/unread`: the same, holding the body of the request. `/slow`: answers when released.
+/// `/refuse`: 413 before the body. `/upgrade`: echoes one byte and leaves.
+fn endpoint(
+    told: mpsc::UnboundedSender<Event>,
+    released: watch::Receiver<bool>,
+) -> poem::endpoint::BoxEndpoint<'static, Response> {
+    poem::endpoint::make(move |request: Request| {
+        let told = told.clone();
+        let mut released = released.clone();
+        async move {
+            match request.uri().path() {
+                "/endless" => endless(told, None),
+                "/unread" => endless(told, Some(request.into_body())),
+                "/slow" => {
+                    let _dropped = Told(told.clone());
+                    told.send(Event::Asked).unwrap();
+                    released.wait_for(|released| *released).await.unwrap();
+                    Response::from("done")
+                }
+                "/refuse" => StatusCode::PAYLOAD_TOO_LARGE.into(),
+                "/upgrade" => {
+                    let upgrade = request.take_upgrade().unwrap();
+                    tokio::spawn(async move {
+                        let mut socket = upgrade.await.unwrap();
+                        let byte = socket.read_u8().await.unwrap();
+                        socket.write_u8(byte).await.unwrap();
+                    });
+                    Response::builder()
+                        .status(StatusCode::SWITCHING_PROTOCOLS)
+                        .header(header::CONNECTION, "upgrade")
+                        .header(header::UPGRADE, "echo")
+                        .finish()
+                }
+                _ => Response::from(format!("{:?} {}", request.version(), request.scheme())),
+            }
+        }
+    })
+    .map_to_response()
+    .boxed()
+}
+
+/// Tells when it is dropped.
+struct Told(mpsc::UnboundedSender<Event>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        // Nobody listens any more when a test is over.
+        let _ = self.0.send(Event::Dropped);
+    }
+}
+
+fn endless(told: mpsc::UnboundedSender<Event>, held: Option<Body>) -> Response {
+    let guard = (Told(told), held.map(std::sync::Mutex::new));
+    let first = stream::iter([io::Result::Ok(Bytes::from_static(b"data: 1\n\n"))]);
+    let body = first.chain(stream::pending()).map(move |chunk| {
+        let _held = &guard;
+        chunk
+    });
+    Response::builder().body(Body::from_bytes_stream(body))
+}
+
+/// Reads until `end` has come.
+async fn read_until(client: &mut TcpStream, end: &str) -> String {
+    let mut got = Vec::new();
+    while !got.ends_with(end.as_bytes()) {
+        let read = timeout(BOUND, client.read_buf(&mut got)).await.unwrap();
+        assert_ne!(read.unwrap(), 0, "closed after {:?}", String::from_utf8_lossy(&got));
+    }
+    String::from_utf8(got).unwrap()
+}
+
+/// Reads to the end, which must be a FIN.
+async fn read_to_end(client: &mut TcpStream) -> Vec<u8> {
+    let mut got = Vec::new();
+    let read = timeout(BOUND, client.read_to_end(&mut got)).await;
+    read.expect("still open").unwrap();
+    got
+}
+
+/// An HTTP/2 frame on stream `id` (RFC 9113 section 4.1).
+fn frame(kind: u8, flags: u8, id: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap();
+    [&[0, 0, length, kind, flags, 0, 0, 0, id], payload].concat()
+}
+
+/// HEADERS that ask for `path`, in HPACK without Huffman coding (RFC 7541).
+fn ask(path: &str) -> Vec<u8> {
+    const END_STREAM_AND_HEADERS: u8 = 0x5;
+    let length = u8::try_from(path.len()).unwrap();
+    let fields = [&[0x82, 0x86, 0x41, 1, b'x', 0x44, length], path.as_bytes()].concat();
+    frame(1, END_STREAM_AND_HEADERS, 1, &fields)
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")
+}
+
+fn h1() -> reqwest::Client {
+    reqwest::Client::builder().timeout(BOUND).build().unwrap()
+}
+
+fn h2c() -> reqwest::Client {
+    let client = reqwest::Client::builder().timeout(BOUND);
+    client.http2_prior_knowledge().build().unwrap()
+}
+
+async fn read_until_bytes(client: &mut TcpStream, end: &[u8]) -> Vec<u8> {
+    let mut got = Vec::new();
+    while !got.ends_with(end) {
+        let read = timeout(BOUND, client.read_buf(&mut got)).await.unwrap();
+        assert_ne!(read.unwrap(), 0, "closed after {got:?}");
+    }
+    got
+}

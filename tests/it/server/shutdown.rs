@@ -1,0 +1,77 @@
+//! The end, asked for.
+
+use super::tls::secure;
+use super::*;
+
+#[tokio::test]
+async fn shutdown_lets_a_running_answer_finish_and_then_ends() {
+    for client in [h1(), h2c()] {
+        let mut gate = Gate::open(settings()).await;
+        let asked = tokio::spawn(client.get(gate.url("/slow")).send());
+        gate.expect(Event::Asked).await;
+        gate.stop.cancel();
+        // The listener goes at once, the answer still comes.
+        let refused = async { while TcpStream::connect(gate.address).await.is_ok() {} };
+        timeout(BOUND, refused).await.expect("still listening");
+        assert!(!gate.ended.is_finished());
+        gate.release.send(true).unwrap();
+        assert_eq!(asked.await.unwrap().unwrap().text().await.unwrap(), "done");
+        gate.ends().await;
+    }
+}
+
+#[tokio::test]
+async fn shutdown_drops_what_is_left_after_the_drain_time() {
+    for client in [h1(), h2c()] {
+        for path in ["/endless", "/slow"] {
+            let mut gate = Gate::open(Settings { drain: SHORT, ..settings() }).await;
+            let asked = tokio::spawn(client.get(gate.url(path)).send());
+            let answer = if path == "/slow" {
+                gate.expect(Event::Asked).await;
+                None
+            } else {
+                Some(asked.await.unwrap().unwrap())
+            };
+            let began = Instant::now();
+            gate.stop.cancel();
+            gate.expect(Event::Dropped).await;
+            assert!(began.elapsed() >= SHORT, "dropped after {:?}", began.elapsed());
+            gate.ends().await;
+            drop(answer);
+        }
+    }
+}
+
+/// With an hour to wait for, only not waiting ends in time.
+#[tokio::test]
+async fn shutdown_does_not_wait_for_those_who_ask_nothing() {
+    let hour = Duration::from_hours(1);
+    let gate = Gate::open(Settings { header_timeout: hour, drain: hour, ..settings() }).await;
+    let _silent = gate.connect().await;
+    let mut kept_alive = gate.send(get("/")).await;
+    read_until(&mut kept_alive, "HTTP/1.1 http").await;
+    let h2 = h2c();
+    h2.get(gate.url("/")).send().await.unwrap().text().await.unwrap();
+    gate.stop.cancel();
+    gate.ends().await;
+}
+
+#[tokio::test]
+async fn dropping_the_server_ends_its_connections() {
+    let gate = Gate::open(settings()).await;
+    let mut client = gate.send(get("/")).await;
+    read_until(&mut client, "HTTP/1.1 http").await;
+    gate.ended.abort();
+    assert!(gate.ended.await.unwrap_err().is_cancelled());
+    // Sooner than the header timeout, which is the bound, would.
+    let closed = timeout(BOUND / 2, client.read_u8()).await.expect("still open");
+    assert_eq!(closed.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+}
+
+#[tokio::test]
+async fn shutdown_does_not_wait_for_a_stalled_tls_handshake() {
+    let (gate, _files) = secure(Duration::from_hours(1)).await;
+    let _client = gate.send([22, 3, 1, 2, 0, 1]).await;
+    gate.stop.cancel();
+    gate.ends().await;
+}

@@ -1,0 +1,69 @@
+//! Connections over TLS, and the files it needs.
+
+use super::*;
+
+/// A gate with a certificate of its own, and the files it came from.
+pub(super) async fn secure(header_timeout: Duration) -> (Gate, tempfile::TempDir) {
+    let files = certificate();
+    let tls = server::tls(&files.path().join("cert.pem"), &files.path().join("key.pem"));
+    let settings = Settings { header_timeout, tls: Some(tls.unwrap()), ..settings() };
+    (Gate::open(settings).await, files)
+}
+
+fn certificate() -> tempfile::TempDir {
+    let files = tempfile::tempdir().unwrap();
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(files.path().join("cert.pem"), pair.cert.pem()).unwrap();
+    std::fs::write(files.path().join("key.pem"), pair.signing_key.serialize_pem()).unwrap();
+    files
+}
+
+async fn ask_over_tls(
+    gate: &Gate,
+    files: &tempfile::TempDir,
+    client: reqwest::ClientBuilder,
+) -> String {
+    let pem = std::fs::read(files.path().join("cert.pem")).unwrap();
+    let client = client
+        .timeout(BOUND)
+        .tls_certs_only([reqwest::Certificate::from_pem(&pem).unwrap()])
+        .build()
+        .unwrap();
+    let url = format!("https://localhost:{}/", gate.address.port());
+    client.get(url).send().await.unwrap().text().await.unwrap()
+}
+
+#[tokio::test]
+async fn tls_negotiates_h2() {
+    let (gate, files) = secure(BOUND).await;
+    let client = reqwest::Client::builder();
+    assert_eq!(ask_over_tls(&gate, &files, client).await, "HTTP/2.0 https");
+}
+
+#[tokio::test]
+async fn tls_without_h2_speaks_http_1_1() {
+    let (gate, files) = secure(BOUND).await;
+    let client = reqwest::Client::builder().http1_only();
+    assert_eq!(ask_over_tls(&gate, &files, client).await, "HTTP/1.1 https");
+}
+
+#[test]
+fn errors_of_tls_name_the_file() {
+    let files = certificate();
+    let (cert, key) = (files.path().join("cert.pem"), files.path().join("key.pem"));
+    let error = |cert: &Path, key: &Path| server::tls(cert, key).unwrap_err();
+
+    let missing = files.path().join("missing.pem");
+    let told = error(&missing, &key);
+    assert!(
+        matches!(told, TlsError::Certificate { .. }) && told.to_string().contains("missing.pem")
+    );
+    let told = error(&cert, &missing);
+    assert!(matches!(told, TlsError::Key { .. }) && told.to_string().contains("missing.pem"));
+    // A file that is there, with the wrong thing in it.
+    let told = error(&key, &key);
+    assert!(matches!(told, TlsError::Certificate { .. }) && told.to_string().contains("key.pem"));
+    let other = certificate();
+    let told = error(&cert, &other.path().join("key.pem"));
+    assert!(matches!(told, TlsError::Pair { .. }) && told.to_string().contains("key.pem"));
+}
