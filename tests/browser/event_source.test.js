@@ -7,6 +7,7 @@ import { Server } from './server.js';
 // Covers the reconnection time of the browser and of the server's jittered `retry`.
 const DEADLINE_MS = 90_000;
 const TEST = { timeout: 4 * DEADLINE_MS };
+const SOON = { STREAMGATE_STREAMS__RETRY_SECONDS: '1' };
 
 let browser;
 before(async () => (browser = await launch()));
@@ -50,7 +51,7 @@ const openedTimes = (n) => window.opened >= n;
 const sawMutation = (id) => window.seen.some(({ kind, data }) => kind === 'mutation.enqueued' && data.includes(id));
 
 test('an EventSource misses nothing and sees nothing twice across kill -9 and a graceful stop', TEST, async (t) => {
-  const server = await Server.create({ STREAMGATE_LIMITS__REQUESTS_PER_MINUTE: '100000' });
+  const server = await Server.create({ ...SOON, STREAMGATE_LIMITS__REQUESTS_PER_MINUTE: '100000' });
   t.after(() => server.destroy());
   await server.login();
   const topology = await server.activeTopology('watched');
@@ -95,6 +96,10 @@ test('an EventSource misses nothing and sees nothing twice across kill -9 and a 
   const mutations = seen.filter(({ kind }) => kind === 'mutation.enqueued').map(({ data }) => JSON.parse(data).id);
   assert.deepEqual(mutations, enqueued, 'each mutation once, in order');
 
+  // Only the graceful stop could take its leave.
+  const farewells = seen.filter(({ kind }) => kind === 'stream.closed').map(({ data }) => JSON.parse(data).reason);
+  assert.deepEqual(farewells, ['shutdown']);
+
   // The cursor says the same of every event, whatever its kind: one epoch, and no number left out.
   const cursors = seen
     .filter(({ kind }) => !kind.startsWith('stream.'))
@@ -102,6 +107,36 @@ test('an EventSource misses nothing and sees nothing twice across kill -9 and a 
   assert.equal(new Set(cursors.map(({ epoch }) => epoch)).size, 1);
   const first = Number(cursors[0].seq);
   assert.deepEqual(cursors.map(({ seq }) => Number(seq)), cursors.map((_, i) => first + i));
+});
+
+test('an EventSource whose topology or session has ended is told, and stops asking', TEST, async (t) => {
+  const server = await Server.create(SOON);
+  t.after(() => server.destroy());
+  await server.login();
+  const end = [
+    async (topology) => {
+      for (const status of ['tearing_down', 'torn_down']) {
+        await server.call('POST', `/v1/topologies/${topology}/status`, { status }, 200);
+      }
+      return { reason: 'completed', opened: 1 };
+    },
+    async () => {
+      await server.call('POST', '/v1/auth/logout', undefined, 204);
+      return { reason: 'session_revoked', opened: 1 };
+    },
+  ];
+  for (const ends of end) {
+    const topology = await server.activeTopology(`to be ended ${end.indexOf(ends)}`);
+    const page = await watch(server, await server.streamUrl(topology));
+    await until(page, server, () => window.seen.some(({ kind }) => kind === 'snapshot'));
+    const expected = await ends(topology);
+    // By the 204 or the 401 that the reconnection is answered with.
+    await until(page, server, () => window.source.readyState === 2);
+    const { seen, opened } = await page.evaluate(() => ({ seen: window.seen, opened: window.opened }));
+    assert.equal(seen.at(-1).kind, 'stream.closed');
+    assert.deepEqual({ reason: JSON.parse(seen.at(-1).data).reason, opened }, expected);
+    await page.close();
+  }
 });
 
 test('a refused EventSource closes for good, and with on_refusal=event it can read why', TEST, async (t) => {

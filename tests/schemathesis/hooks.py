@@ -1,13 +1,18 @@
-"""Gives each call its token, and keeps a run from hanging on a stream or ending its own session."""
+"""Gives each call its token, leads most calls to something that exists, and keeps a run from hanging on a stream or
+ending its own session."""
 
+import itertools
 import json
 import os
+import re
+import uuid
 
 import requests
 import schemathesis
 
 # From run.py.
 VALUES = json.loads(os.environ["STREAMGATE_TEST"])
+CALLS = itertools.count()
 
 
 def login():
@@ -29,16 +34,65 @@ def would_be_accepted(value):
         return False
 
 
+def is_id(value):
+    try:
+        return isinstance(value, str) and bool(uuid.UUID(value))
+    except ValueError:
+        return False
+
+
+def is_cursor(value):
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]+-[0-9]+", value)
+
+
+def lead(place, names, is_one):
+    """Puts what is there in the place of what could be there. What is to be refused stays as it is."""
+    for name, value in names.items():
+        if isinstance(place, dict) and is_one(place.get(name)):
+            place[name] = value
+
+
+def lead_somewhere(case, call):
+    """Made-up ids and the examples of the document are almost always 404, and their cursors unknown."""
+    path, body = case.operation.path, case.body
+    if path.startswith("/v1/users/"):
+        lead(case.path_parameters, {"id": VALUES["other_user"]}, is_id)
+        return
+    # Now and then the one whose streams have ended.
+    ended = "ended_" if call % 4 == 1 else ""
+    topology, cursor = VALUES[f"{ended}topology"], VALUES[f"{ended}cursor"]
+    if path.startswith("/v1/topologies/"):
+        lead(case.path_parameters, {"id": topology, "mutation_id": VALUES["mutation"]}, is_id)
+    lead(body, {"id": topology, "lease_token": VALUES["lease_token"]}, is_id)
+    # No made-up version is the present one; the other calls are the conflict.
+    if call % 2 and isinstance(body, dict) and isinstance(body.get("expected_version"), int):
+        del body["expected_version"]
+    lead(case.query, {"last_event_id": cursor, "after": cursor}, is_cursor)
+    lead(case.headers, {"Last-Event-ID": cursor}, is_cursor)
+
+
 @schemathesis.hook
 def before_call(ctx, case, kwargs):
     operation = f"{case.method.upper()} {case.operation.path}"
+    call = next(CALLS)
 
-    # A stream ends after its snapshot, or after a second. Values that are to be refused stay as they are.
+    if call % 4:
+        lead_somewhere(case, call)
+    # A name can be given once; the other calls are the conflict.
+    if operation in ("POST /v1/topologies", "POST /v1/users") and call % 2 and isinstance(case.body, dict):
+        for name in ("name", "username"):
+            if isinstance(case.body.get(name), str):
+                case.body[name] += f"-{call}"
+
     if is_stream(case.operation):
         case.query = dict(case.query or {})
+        # A stream ends after its snapshot, or after a second. Values that are to be refused stay as they are.
         for name in ("max_events", "max_seconds"):
             if name not in case.query or would_be_accepted(case.query[name]):
                 case.query[name] = 1
+        # It hides the status of a refusal.
+        if call % 2 and case.query.get("on_refusal") == "event":
+            del case.query["on_refusal"]
 
     # What closes a session, or spends a refresh token, gets one of its own.
     token = login()["access_token"] if operation == "POST /v1/auth/logout" else VALUES["token"]

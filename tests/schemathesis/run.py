@@ -1,6 +1,8 @@
-"""Runs Schemathesis against the real server, once with a token of each role.
+"""Runs Schemathesis against the real server, once with a token of each role, on each database.
 
-Usage: run.py SERVER_BINARY. Ends with `N passed, N failed`, where one test is one operation called by one role.
+Usage: run.py SERVER_BINARY [DATABASE_URL...]. SQLite comes first; each URL is that of an empty database, because some
+texts trouble one kind of database and not the other. Ends with `N passed, N failed`, where one test is one operation
+called by one role.
 """
 
 import json
@@ -8,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
+import threading
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from string import Template
@@ -21,6 +23,7 @@ PASSWORD = "a password of the schemathesis run"
 START_DEADLINE_SECONDS = 30
 # For one role. What hangs longer than this has failed.
 RUN_DEADLINE_SECONDS = 300
+SEED = 20
 # The limits have tests of their own; here they would only hide the operations behind 429.
 UNLIMITED = {
     "STREAMGATE_LIMITS__REQUESTS_PER_MINUTE": "1000000",
@@ -31,7 +34,7 @@ UNLIMITED = {
 }
 
 
-def start(binary, directory):
+def start(binary, directory, settings):
     """Starts the server; returns the process and its origin once it listens."""
     # Without the settings of whoever runs the tests.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("STREAMGATE_")}
@@ -39,17 +42,20 @@ def start(binary, directory):
     log = directory / "server.log"
     process = subprocess.Popen(
         [binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", directory / "data"],
-        env={**inherited, **UNLIMITED, "STREAMGATE_ADMIN_PASSWORD": PASSWORD},
-        stdout=log.open("w"),
-        stderr=subprocess.STDOUT,
+        env={**inherited, **UNLIMITED, **settings, "STREAMGATE_ADMIN_PASSWORD": PASSWORD},
+        stdout=subprocess.PIPE,
+        stderr=log.open("w"),
+        text=True,
     )
-    deadline = time.monotonic() + START_DEADLINE_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        for line in log.read_text().splitlines():
-            if "listening on http://" in line:
-                return process, line.split("listening on ")[1].strip()
-        time.sleep(0.05)
-    process.kill()
+    deadline = threading.Timer(START_DEADLINE_SECONDS, process.kill)
+    deadline.start()
+    try:
+        # Ends with the process, if not before.
+        for line in process.stdout:
+            if line.startswith("listening on "):
+                return process, line.removeprefix("listening on ").strip()
+    finally:
+        deadline.cancel()
     sys.exit(f"the server did not start:\n{log.read_text()}")
 
 
@@ -61,12 +67,18 @@ class Caller:
         self.session = requests.Session()
         self.token = self.post("/v1/auth/login", username=username, password=PASSWORD)["access_token"]
         self.session.headers["Authorization"] = f"Bearer {self.token}"
-        self.id = self.session.get(f"{origin}/v1/auth/me").json()["id"]
+        self.id = self.get("/v1/auth/me")["id"]
 
     def post(self, path, **body):
-        response = self.session.post(self.origin + path, json=body)
+        return self.answer("POST", path, json=body)
+
+    def get(self, path):
+        return self.answer("GET", path)
+
+    def answer(self, method, path, **request):
+        response = self.session.request(method, self.origin + path, **request)
         if not response.ok:
-            sys.exit(f"POST {path}: {response.status_code} {response.text}")
+            sys.exit(f"{method} {path}: {response.status_code} {response.text}")
         return response.json()
 
     def user(self, username, role):
@@ -86,8 +98,15 @@ def run_as(role, admin, directory):
     admin.user(username, role)
     caller = Caller(admin.origin, username)
     topology = admin.topology(f"of-{role}", "deploying", "active")
-    admin.post(f"/v1/topologies/{topology}/mutations", op="add_node", payload={})
+    for _ in range(3):
+        admin.post(f"/v1/topologies/{topology}/mutations", op="add_node", payload={})
+    # One under a lease, to report on; the others to claim.
+    [claimed] = admin.post(f"/v1/topologies/{topology}/mutations/claim", max=1, lease_seconds=3600)
+    # One whose stream has ended.
+    ended = admin.topology(f"ended-{role}", "torn_down")
     values = {
+        # Its own, or the names that this run makes up would all be taken by those of the run before.
+        "seed": SEED + ROLES.index(role),
         "origin": admin.origin,
         "token": caller.token,
         "username": username,
@@ -97,6 +116,11 @@ def run_as(role, admin, directory):
         # Somebody whom nobody needs.
         "other_user": admin.user(f"other-{role}", "viewer"),
         "topology": topology,
+        "mutation": claimed["mutation"]["id"],
+        "lease_token": claimed["lease_token"],
+        "cursor": admin.get(f"/v1/topologies/{topology}/events")["next"],
+        "ended_topology": ended,
+        "ended_cursor": admin.get(f"/v1/topologies/{ended}/events")["next"],
     }
     config = directory / f"{role}.toml"
     config.write_text(Template((HERE / "schemathesis.toml").read_text()).substitute(values))
@@ -122,16 +146,30 @@ def run_as(role, admin, directory):
     return passed, len(failed)
 
 
-def main():
+def run_on(binary, settings):
+    """All roles, one after the other, on a server of their own."""
     with tempfile.TemporaryDirectory(prefix="streamgate-schemathesis-") as name:
         directory = Path(name)
-        process, origin = start(sys.argv[1], directory)
+        process, origin = start(binary, directory, settings)
         try:
             admin = Caller(origin, "admin")
             counts = [run_as(role, admin, directory) for role in ROLES]
         finally:
             process.terminate()
             process.wait()
+            # The cause of a 500 stands nowhere else.
+            errors = [line for line in (directory / "server.log").read_text().splitlines() if " ERROR " in line]
+            print(*errors, sep="\n")
+    return counts
+
+
+def main():
+    binary, *urls = sys.argv[1:]
+    databases = [{}, *({"STREAMGATE_DATABASE__URL": url} for url in urls)]
+    counts = []
+    for settings in databases:
+        print(f"\n### {'PostgreSQL' if settings else 'SQLite'}", flush=True)
+        counts += run_on(binary, settings)
     passed, failed = map(sum, zip(*counts))
     print(f"{passed} passed, {failed} failed")
     sys.exit(failed > 0)
