@@ -31,7 +31,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Serve until SIGTERM or SIGINT
-    Serve(Settings),
+    Serve {
+        #[command(flatten)]
+        settings: Settings,
+        /// Leave the database schema as it is, whatever `database.migrate` says
+        #[arg(long)]
+        no_migrate: bool,
+    },
     /// Show what it does: a throw-away service with users, a topology and a mutator at work
     Demo {
         /// Address and port to listen on; a free port if 8080 is taken
@@ -129,8 +135,9 @@ async fn main() -> ExitCode {
 
 async fn execute(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Serve(settings) => {
-            let config = settings.load()?;
+        Command::Serve { settings, no_migrate } => {
+            let mut config = settings.load()?;
+            config.database.migrate &= !no_migrate;
             Box::pin(until_signal(|shutdown| serve(config, shutdown))).await
         }
         Command::Demo { listen } => {

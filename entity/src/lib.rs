@@ -4,6 +4,7 @@
 //! by their characters and RFC 3339 with and without a fraction of a second sorts wrongly.
 
 pub mod event;
+mod json_object;
 pub mod mutation;
 pub mod refresh_token;
 pub mod session;
@@ -13,4 +14,5 @@ pub mod topology;
 pub mod topology_transition;
 pub mod user;
 
+pub use json_object::JsonObject;
 pub use timestamp::Timestamp;

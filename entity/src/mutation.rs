@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::Timestamp;
+use crate::{JsonObject, Timestamp};
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
@@ -53,7 +53,8 @@ pub struct Model {
     /// What is to be done.
     pub op: Op,
     /// With what, a JSON object.
-    pub payload: Json,
+    #[sea_orm(column_type = "Text")]
+    pub payload: JsonObject,
     /// How far it has come.
     pub state: State,
     /// When it was enqueued.

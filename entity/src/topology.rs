@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::Timestamp;
+use crate::{JsonObject, Timestamp};
 
 /// Where a topology stands in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
@@ -38,7 +38,8 @@ pub struct Model {
     /// How it is run; a word of the operator's.
     pub mode: String,
     /// Whatever describes it, a JSON object.
-    pub config: Json,
+    #[sea_orm(column_type = "Text")]
+    pub config: JsonObject,
     /// Where it stands.
     pub status: Status,
     /// Since when.

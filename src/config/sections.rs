@@ -11,7 +11,7 @@ use super::layers;
 #[derive(confique::Config, Clone, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct Database {
-    /// Database to use: `postgres://user:password@host/name` for several nodes, or
+    /// Database to use: `postgres://user:password@host/name`, or
     /// `sqlite:path?mode=rwc`. When absent, the SQLite file `streamgate.db` in `data_dir`.
     #[config(env = "STREAMGATE_DATABASE__URL", validate = layers::database_url)]
     pub url: Option<String>,
@@ -206,8 +206,8 @@ pub struct Streams {
     )]
     pub buffer_events: usize,
 
-    /// Seconds that clients are told to wait before they reconnect, from 1 to 300. Each is told a
-    /// little more or less, so that they do not all come back at once.
+    /// Seconds that clients are told to wait before they reconnect, from 1 to 300. Each is told up
+    /// to half as much again and a second more, so that they do not all come back at once.
     #[config(
         default = 3,
         env = "STREAMGATE_STREAMS__RETRY_SECONDS",
@@ -220,7 +220,7 @@ pub struct Streams {
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct Limits {
-    /// Streams that one user may hold open at the same time, over all nodes. At least 1.
+    /// Streams that one user may hold open at the same time. At least 1.
     #[config(
         default = 5,
         env = "STREAMGATE_LIMITS__STREAMS_PER_USER",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use entity::{Timestamp, topology, topology_transition};
+use entity::{JsonObject, Timestamp, topology, topology_transition};
 use poem::{http::Method, web::Data};
 use poem_openapi::{
     ApiResponse, OpenApi,
@@ -58,7 +58,7 @@ impl Topologies {
             id: Uuid::now_v7(),
             name: body.0.name,
             mode: body.0.mode.unwrap_or_else(|| "standard".to_owned()),
-            config: body.0.config.unwrap_or_default().into_iter().collect(),
+            config: JsonObject(body.0.config.unwrap_or_default().into_iter().collect()),
             status: topology::Status::Pending,
             status_changed_at: now,
             version: 1,

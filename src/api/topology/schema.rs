@@ -70,7 +70,7 @@ impl From<topology::Model> for Topology {
             id: row.id,
             name: row.name,
             mode: row.mode,
-            config: object(row.config),
+            config: row.config.0.into_iter().collect(),
             status: row.status.into(),
             status_changed_at: row.status_changed_at.datetime(),
             version: row.version,
@@ -171,14 +171,6 @@ pub(super) struct TopologySnapshot {
 impl Example for TopologySnapshot {
     fn example() -> Self {
         Self { topology: Topology::example(), mutations: vec![Mutation::example()], reset: None }
-    }
-}
-
-/// A JSON object as the rows hold it. They are written as objects only.
-pub(super) fn object(value: Value) -> BTreeMap<String, Value> {
-    match value {
-        Value::Object(map) => map.into_iter().collect(),
-        _ => BTreeMap::new(),
     }
 }
 

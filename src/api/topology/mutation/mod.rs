@@ -10,7 +10,7 @@ mod schema;
 
 use std::{sync::Arc, time::Duration};
 
-use entity::{Timestamp, mutation, topology};
+use entity::{JsonObject, Timestamp, mutation, topology};
 use poem::web::Data;
 use poem_openapi::{
     ApiResponse, OpenApi,
@@ -21,7 +21,6 @@ use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait,
     QueryFilter, QueryOrder, QuerySelect,
 };
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::{find, lock};
@@ -88,7 +87,7 @@ impl Mutations {
         body: Json<NewMutation>,
     ) -> Result<Enqueued> {
         let NewMutation { op, payload, expected_version } = body.0;
-        let payload: Value = payload.into_iter().collect();
+        let payload = JsonObject(payload.into_iter().collect());
         if payload.to_string().len() > MAX_PAYLOAD {
             return Err(Problem::bad_request("payload: more than 65,536 bytes as JSON"));
         }

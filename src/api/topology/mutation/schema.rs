@@ -8,10 +8,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::api::{
-    example_id, example_time, mirror,
-    topology::schema::{example_object, object},
-};
+use crate::api::{example_id, example_time, mirror, topology::schema::example_object};
 
 mirror! {
     /// What is to be done.
@@ -78,7 +75,7 @@ impl From<mutation::Model> for Mutation {
             id: row.id,
             topology_id: row.topology_id,
             op: row.op.into(),
-            payload: object(row.payload),
+            payload: row.payload.0.into_iter().collect(),
             state: row.state.into(),
             requested_at: row.requested_at.datetime(),
             applied_at: row.applied_at.map(Timestamp::datetime),
