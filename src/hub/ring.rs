@@ -34,7 +34,8 @@ pub(super) enum Pulled {
     Frames { bytes: Bytes, count: u64, seq: i64, terminal: bool },
     /// Nothing yet.
     Nothing,
-    /// The ring does not reach back to the cursor, or has another epoch.
+    /// The ring does not reach back to the cursor, or not up to it, or has another epoch: only the
+    /// log can tell.
     Behind,
 }
 

@@ -126,6 +126,8 @@ pub struct Subscription {
     left: u64,
     /// What is to be written before the ring is looked at.
     ready: VecDeque<Bytes>,
+    /// The ring is behind the log, and so behind this subscriber: wait until that is mended.
+    stalled: bool,
     /// Set once nothing is to follow what is ready.
     end: Option<End>,
     /// Everything that ends the stream from outside, waited for as one.
@@ -165,6 +167,7 @@ impl Hub {
             cursor: Cursor { epoch: 0, seq: 0 },
             left: bounds.max_events.unwrap_or(u64::MAX),
             ready: VecDeque::from([preamble(self.settings.retry)]),
+            stalled: false,
             end: None,
             stop,
             heartbeat: Box::pin(tokio::time::sleep(self.settings.heartbeat)),
@@ -241,7 +244,10 @@ impl Subscription {
                 // subscriber's session.
                 biased;
                 end = &mut self.stop => self.close(end),
-                pulled = pull(&self.member, &mut self.changes, self.cursor, self.left) => {
+                pulled = pull(
+                    &self.member, &mut self.changes, self.cursor, self.left, self.stalled
+                ) => {
+                    self.stalled = false;
                     self.take(pulled).await;
                 }
                 () = &mut self.heartbeat => self.ready.push_back(Bytes::from_static(b":\n\n")),
@@ -283,6 +289,9 @@ impl Subscription {
                 if let Some(last) = frames.last() {
                     let bytes = coalesce(&frames.iter().collect::<Vec<_>>());
                     self.send(bytes, frames.len() as u64, last.seq, last.terminal);
+                } else {
+                    self.hub.fill(Arc::clone(&self.member.live));
+                    self.stalled = true;
                 }
                 Ok(())
             }
@@ -343,23 +352,24 @@ impl Drop for Subscription {
     }
 }
 
-/// Waits until there is something to take.
+/// Waits until there is something to take; if `stalled`, not before the ring has changed.
 async fn pull(
     member: &Member,
     changes: &mut tokio::sync::watch::Receiver<()>,
     cursor: Cursor,
     most: u64,
+    mut stalled: bool,
 ) -> Pulled {
     loop {
+        // The ring lives as long as its members, so waiting never fails; if it did, nothing follows.
+        if stalled && changes.changed().await.is_err() {
+            return std::future::pending().await;
+        }
         // Marked as seen before looking, so that a change in between wakes us.
         changes.borrow_and_update();
         match member.live.pull(cursor, most) {
-            Pulled::Nothing => {}
+            Pulled::Nothing => stalled = true,
             pulled => return pulled,
-        }
-        // The ring lives as long as its members, so this fails never; if it did, nothing follows.
-        if changes.changed().await.is_err() {
-            return std::future::pending().await;
         }
     }
 }

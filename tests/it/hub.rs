@@ -46,6 +46,7 @@ impl Bus for LossyBus {
 }
 
 /// Down: takes no message, gives none, answers nobody.
+#[derive(Default)]
 struct DeadBus(std::sync::Mutex<Vec<mpsc::Sender<Message>>>);
 
 #[async_trait]
@@ -64,10 +65,10 @@ impl Bus for DeadBus {
 }
 
 /// Two gateways on one database.
-async fn pair(bus: Arc<dyn Bus>) -> (App, App) {
+async fn pair(bus: Arc<dyn Bus>, heartbeat_seconds: u64) -> (App, App) {
     let store = Store::new().await;
     let change = |config: &mut streamgate::config::Config| {
-        config.streams.heartbeat_seconds = 1;
+        config.streams.heartbeat_seconds = heartbeat_seconds;
         // Smaller than what is published, so that the log is needed too.
         config.streams.buffer_events = 16;
         config.limits.streams_per_user = 1_000;
@@ -109,7 +110,7 @@ async fn every_subscriber_sees_each_event_once_and_in_order_whatever_the_bus_los
         lost: AtomicU64::new(0),
         count: AtomicU64::new(0),
     });
-    let (one, two) = pair(Arc::clone(&bus) as Arc<dyn Bus>).await;
+    let (one, two) = pair(Arc::clone(&bus) as Arc<dyn Bus>, 1).await;
     let operator = one.caller(Role::Operator).await;
     let mut runner = TestRunner::default();
     for _ in 0..24 {
@@ -187,7 +188,7 @@ async fn follow(caller: &Caller, topology: Uuid, visits: &[usize], last: i64) ->
 
 #[tokio::test]
 async fn without_a_bus_events_still_come_through_the_log() {
-    let (one, two) = pair(Arc::new(DeadBus(std::sync::Mutex::default()))).await;
+    let (one, two) = pair(Arc::new(DeadBus::default()), 1).await;
     let operator = one.caller(Role::Operator).await;
     let topology = one.active_topology(&operator).await;
     let there = two.here(&operator);
@@ -214,6 +215,37 @@ async fn without_a_bus_events_still_come_through_the_log() {
         .collect();
     assert_eq!(down, ["bus"]);
     drop(reader);
+    two.finish().await;
+    one.finish().await;
+}
+
+#[tokio::test]
+async fn a_subscriber_ahead_of_its_gateway_brings_the_gateway_up_to_date_and_does_not_spin() {
+    // No heartbeat will help within this test.
+    let (one, two) = pair(Arc::new(DeadBus::default()), 60).await;
+    let operator = one.caller(Role::Operator).await;
+    let topology = one.active_topology(&operator).await;
+    let there = two.here(&operator);
+    let mut early = there.watch(topology, "").await;
+    early.expect("snapshot").await;
+    for number in 0..3 {
+        operator.mutate(topology, number).await.ok();
+    }
+    // Its snapshot is newer than anything that the second gateway has heard of.
+    let mut late = there.watch(topology, "").await;
+    let snapshot = late.expect("snapshot").await;
+    assert_eq!(snapshot.data["mutations"].as_array().map(Vec::len), Some(3));
+    for number in 0..3 {
+        let event = early.expect("mutation.enqueued").await;
+        assert_eq!(event.data["payload"]["number"], number);
+    }
+    there.mutate(topology, 3).await.ok();
+    for reader in [&mut early, &mut late] {
+        assert_eq!(reader.expect("mutation.enqueued").await.data["payload"]["number"], 3);
+    }
+    let catch_ups = two.metric("streamgate_catch_ups_total{family=\"topology\"}");
+    assert!(catch_ups < 5.0, "{catch_ups} looks at the log");
+    drop((early, late));
     two.finish().await;
     one.finish().await;
 }
