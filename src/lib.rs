@@ -89,6 +89,7 @@ pub async fn serve(
         head_limit: config.head_limit_bytes,
         drain,
         tls,
+        refusal: api::refusal,
     };
     api::start_background(&gateway);
     let farewell = async {

@@ -9,6 +9,7 @@
 //! - when `stop` is cancelled, running answers have [`Settings::drain`] to finish, then all ends.
 
 mod connection;
+mod refusal;
 mod socket;
 mod tls;
 
@@ -28,6 +29,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::refusal::Refusal;
 pub use self::tls::{TlsError, tls};
 
 /// RFC 9113 section 6.5.2 advises at least 100. Every stream is a task with a send buffer, so
@@ -57,6 +59,8 @@ pub struct Settings {
     pub drain: Duration,
     /// Speaks TLS on every connection if there is one, see [`tls()`].
     pub tls: Option<Arc<ServerConfig>>,
+    /// Answers what cannot be made a request of: the id and the body, a problem document.
+    pub refusal: Refusal,
 }
 
 /// Serves `endpoint` until `stop`, and returns when the last connection is gone, at most
@@ -87,6 +91,7 @@ struct Server {
     http1: http1::Builder,
     http2: http2::Builder<Tracked>,
     tls: Option<TlsAcceptor>,
+    refusal: Refusal,
     header_timeout: Duration,
     drain: Duration,
     stop: CancellationToken,
@@ -100,10 +105,10 @@ impl Server {
         stop: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
-        let Settings { header_timeout, head_limit, drain, tls } = settings;
-        // A head over the limit gets 431 from hyper, with an empty body: it is refused before
-        // there is a request that our own problem documents could answer. Half-open connections
-        // stay refused (hyper's default): who shuts down its side has left.
+        let Settings { header_timeout, head_limit, drain, tls, refusal } = settings;
+        // Half-open connections stay refused (hyper's default): who shuts down its side has left.
+        // A head over the limit is refused by hyper itself; on HTTP/2 with an empty body, which
+        // `refusal.rs` cannot change there.
         let mut http1 = http1::Builder::new();
         http1
             .timer(TokioTimer::new())
@@ -122,7 +127,7 @@ impl Server {
             .keep_alive_interval(header_timeout)
             .keep_alive_timeout(header_timeout);
         let tls = tls.map(TlsAcceptor::from);
-        Self { endpoint, http1, http2, tls, header_timeout, drain, stop, tasks }
+        Self { endpoint, http1, http2, tls, refusal, header_timeout, drain, stop, tasks }
     }
 
     async fn accept(self: &Arc<Self>, listener: &TcpListener) -> io::Result<()> {

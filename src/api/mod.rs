@@ -19,7 +19,11 @@ mod user;
 
 use std::{sync::Arc, time::Duration};
 
-use poem::{EndpointExt, Response, Route, endpoint::BoxEndpoint, http::HeaderName};
+use poem::{
+    EndpointExt, Response, Route,
+    endpoint::BoxEndpoint,
+    http::{HeaderName, StatusCode},
+};
 use poem_openapi::{
     Object, OpenApiService, Tags,
     types::{ParseFromJSON, ToJSON},
@@ -30,6 +34,7 @@ use uuid::{Uuid, uuid};
 use crate::gateway::Gateway;
 use documents::DocumentsApi;
 use edge::{BodyLimit, Edge};
+use problem::{Kind, Problem};
 use routes::Routes;
 
 pub use openapi::{Documents, Version};
@@ -105,6 +110,20 @@ pub fn endpoint(gateway: &Arc<Gateway>) -> BoxEndpoint<'static, Response> {
         .with(edge)
         .map_to_response()
         .boxed()
+}
+
+/// Answers what cannot be made a request of: the id, which is also in the log, and the body.
+#[must_use]
+pub fn refusal(status: StatusCode) -> (String, String) {
+    let problem = match status {
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE | StatusCode::URI_TOO_LONG => {
+            Problem::new(Kind::HeadTooLarge, "the head of the request is too large")
+        }
+        _ => Problem::bad_request("this is not an HTTP request"),
+    };
+    let id = Uuid::now_v7();
+    tracing::info!(%id, status = status.as_u16(), "refused what is not a request");
+    (id.to_string(), problem.body(id))
 }
 
 /// Starts what the families do in the background.

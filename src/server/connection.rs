@@ -23,6 +23,7 @@ use tokio::select;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::Server;
+use super::refusal::Refusing;
 use super::socket::{Socket, linger, preface};
 
 /// How long a peer that is still sending may take to read the last answer.
@@ -108,11 +109,12 @@ impl Connection {
                 Ok::<_, Infallible>(hyper::Response::from(response))
             })
         });
-        let (io, server) = (TokioIo::new(io), &self.server);
+        let server = &self.server;
         if h2 {
-            let conversation = server.http2.serve_connection(io, service);
+            let conversation = server.http2.serve_connection(TokioIo::new(io), service);
             self.drive(Box::pin(conversation), http2::Connection::graceful_shutdown).await
         } else {
+            let io = TokioIo::new(Refusing::new(io, server.refusal));
             let conversation = server.http1.serve_connection(io, service).with_upgrades();
             self.drive(Box::pin(conversation), UpgradeableConnection::graceful_shutdown).await
         }

@@ -52,8 +52,12 @@ struct Gate {
     ended: JoinHandle<io::Result<()>>,
 }
 
+fn refusal(status: StatusCode) -> (String, String) {
+    ("some-id".to_owned(), format!("a body for {}", status.as_u16()))
+}
+
 fn settings() -> Settings {
-    Settings { header_timeout: BOUND, head_limit: 8192, drain: BOUND, tls: None }
+    Settings { header_timeout: BOUND, head_limit: 8192, drain: BOUND, tls: None, refusal }
 }
 
 impl Gate {

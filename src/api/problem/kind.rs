@@ -27,6 +27,8 @@ pub(in crate::api) enum Kind {
     UnsupportedMediaType,
     /// A limit is reached.
     TooManyRequests,
+    /// The head of the request is too large.
+    HeadTooLarge,
     /// A fault of ours.
     Internal,
     /// Something that the service needs is out of reach.
@@ -34,7 +36,7 @@ pub(in crate::api) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::BadRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -46,6 +48,7 @@ impl Kind {
         Self::PayloadTooLarge,
         Self::UnsupportedMediaType,
         Self::TooManyRequests,
+        Self::HeadTooLarge,
         Self::Internal,
         Self::Unavailable,
     ];
@@ -78,6 +81,11 @@ impl Kind {
             Self::TooManyRequests => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests")
             }
+            Self::HeadTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "head-too-large",
+                "Request header fields too large",
+            ),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
             Self::Unavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Service unavailable")
@@ -106,6 +114,7 @@ impl Kind {
             Self::TooManyRequests => {
                 "A limit is reached; `Retry-After` says when to come back, with jitter"
             }
+            Self::HeadTooLarge => "The head of the request is larger than this service takes",
             Self::Internal => "A fault of the service; its log has the request id",
             Self::Unavailable => "Something that the service needs is out of reach",
         }

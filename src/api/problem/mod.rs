@@ -226,8 +226,8 @@ impl IntoResponse for Problem {
 impl ApiResponse for Problem {
     fn meta() -> MetaResponses {
         let documented = Kind::ALL.into_iter().filter(|kind| {
-            // A path without the method is no operation; only event pages have something to lose.
-            !matches!(kind, Kind::MethodNotAllowed | Kind::Gone)
+            // Those that come before any operation, and one that only event pages have.
+            !matches!(kind, Kind::MethodNotAllowed | Kind::Gone | Kind::HeadTooLarge)
         });
         MetaResponses { responses: documented.map(meta).collect() }
     }

@@ -10,7 +10,22 @@ async fn an_oversized_head_is_refused() {
         let head = format!("GET / HTTP/1.1\r\nlong: {}\r\n\r\n", "x".repeat(length));
         let mut client = gate.send(head).await;
         let answer = read_to_end(&mut client).await;
-        assert!(answer.starts_with(b"HTTP/1.1 431 "), "{}", String::from_utf8_lossy(&answer));
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+        assert!(answer.contains("\r\nx-request-id: some-id\r\ncontent-length: 14\r\n"), "{answer}");
+        assert!(answer.ends_with("\r\n\r\na body for 431"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_refused_with_a_body() {
+    let gate = Gate::open(settings()).await;
+    for nonsense in ["nonsense\r\n\r\n", "GET / HTTP/7.0\r\n\r\n", "GET / HTTP/1.1\r\n:\r\n\r\n"] {
+        let mut client = gate.send(nonsense.to_owned()).await;
+        let answer = String::from_utf8(read_to_end(&mut client).await).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert!(answer.ends_with("\r\n\r\na body for 400"), "{answer}");
+        assert_eq!(answer.matches("content-length").count(), 1, "{answer}");
     }
 }
 
