@@ -4,7 +4,7 @@
 //! in the program, fairly and without `SQLITE_BUSY`, beside a pool of readers that the write-ahead
 //! log keeps out of their way. On PostgreSQL both names mean the same pool.
 
-use std::{path::Path, time::Duration};
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
@@ -45,7 +45,11 @@ impl Database {
             url => {
                 let file = match url {
                     Some(url) => url.parse().map_err(DbErr::from_sqlx)?,
-                    None => SqliteConnectOptions::new().filename(data_dir.join("streamgate.db")),
+                    None => {
+                        let file = data_dir.join("streamgate.db");
+                        create_private(&file)?;
+                        SqliteConnectOptions::new().filename(file)
+                    }
                 };
                 Self::connect_sqlite(file, pool_size).await
             }
@@ -127,6 +131,14 @@ impl Database {
         self.reader.close().await?;
         self.writer.close().await
     }
+}
+
+/// Makes the file for its owner only; SQLite gives the same mode to the files beside it.
+fn create_private(file: &Path) -> Result<(), DbErr> {
+    let made = OpenOptions::new().create(true).append(true).mode(0o600).open(file);
+    made.map(drop).map_err(|error| {
+        DbErr::Conn(sea_orm::RuntimeErr::Internal(format!("{}: {error}", file.display())))
+    })
 }
 
 /// `sqlx` errors before a `SeaORM` connection exists.

@@ -1,6 +1,6 @@
 //! The one shared state: every engine, built in start order, and the background work.
 
-use std::{sync::Arc, time::Duration};
+use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, sync::Arc, time::Duration};
 
 use sea_orm::DbErr;
 use tokio::{sync::mpsc, time::MissedTickBehavior};
@@ -76,7 +76,9 @@ pub struct Gateway {
 
 /// Opens the database of this configuration, without touching its schema.
 pub async fn open_database(config: &Config) -> Result<Database, StartError> {
-    std::fs::create_dir_all(&config.data_dir).map_err(|source| StartError::DataDirectory {
+    // For the owner only: who reads it has the password hashes and can sign tokens.
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
+    made.map_err(|source| StartError::DataDirectory {
         path: config.data_dir.display().to_string(),
         source,
     })?;

@@ -15,6 +15,7 @@ use super::{
     caller::{Caller, Viewer},
     example_id, example_time,
     problem::{Problem, Result},
+    text::Text,
     user::UserRole,
 };
 use crate::{
@@ -29,15 +30,15 @@ use crate::{
 struct Login {
     /// The user's name.
     #[oai(validator(max_length = 64))]
-    username: String,
+    username: Text,
     /// The user's password.
     #[oai(validator(max_length = 1024))]
-    password: String,
+    password: Text,
 }
 
 impl Example for Login {
     fn example() -> Self {
-        Self { username: "ada".to_owned(), password: "correct horse battery staple".to_owned() }
+        Self { username: "ada".into(), password: "correct horse battery staple".into() }
     }
 }
 
@@ -47,12 +48,12 @@ impl Example for Login {
 struct Refresh {
     /// The newest one that you were given.
     #[oai(validator(max_length = 128))]
-    refresh_token: String,
+    refresh_token: Text,
 }
 
 impl Example for Refresh {
     fn example() -> Self {
-        Self { refresh_token: "q0Vq6cYw2m4xO2m1o9V1h0nYx3J8m0vQ4n3m1J2k3L4".to_owned() }
+        Self { refresh_token: "q0Vq6cYw2m4xO2m1o9V1h0nYx3J8m0vQ4n3m1J2k3L4".into() }
     }
 }
 
@@ -78,7 +79,7 @@ impl Example for TokenPair {
             access_token: "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.e30.c2lnbmF0dXJl".to_owned(),
             token_type: "Bearer".to_owned(),
             expires_in: 900,
-            refresh_token: Refresh::example().refresh_token,
+            refresh_token: Refresh::example().refresh_token.0,
             refresh_expires_in: 604_800,
         }
     }
@@ -181,7 +182,7 @@ impl Auth {
         address: &RemoteAddr,
         body: Json<Login>,
     ) -> Result<Json<TokenPair>> {
-        let Login { username, password } = body.0;
+        let Login { username: Text(username), password: Text(password) } = body.0;
         count_address(&gateway, address)?;
         count(&gateway, Quota::LoginsPerUser, &Key::Name(username.clone()))?;
         let Some(user) = gateway.users.authenticate(&username, password).await? else {
@@ -206,7 +207,7 @@ impl Auth {
         body: Json<Refresh>,
     ) -> Result<Json<TokenPair>> {
         count_address(&gateway, address)?;
-        Ok(Json(pair(&gateway, gateway.sessions.refresh(&body.refresh_token).await?)))
+        Ok(Json(pair(&gateway, gateway.sessions.refresh(&body.refresh_token.0).await?)))
     }
 
     /// Log out

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use poem::{
     Body, Endpoint, IntoResponse, Middleware, Request, Response,
     error::ReadBodyError,
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Version, header},
 };
 use poem_openapi::OperationId;
 use tracing::Instrument;
@@ -31,6 +31,10 @@ pub(super) struct BodyLimit {
     pub(super) bytes: usize,
     pub(super) time: Duration,
 }
+
+/// The method that the client sent. poem answers HEAD by GET's operation and tells it GET.
+#[derive(Clone)]
+pub(super) struct Asked(pub(super) Method);
 
 /// The outermost layer.
 pub(super) struct Edge {
@@ -67,10 +71,11 @@ impl<E: Endpoint> Endpoint for EdgeEndpoint<E> {
         let id = Uuid::now_v7();
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
-        let as_event = wants_event(&request);
+        let as_event = matches!(method, Method::GET | Method::HEAD) && wants_event(&request);
         let span = tracing::info_span!("request", %id, %method, path);
         let answer = async {
             receive(&mut request, self.body).await?;
+            request.set_data(Asked(method.clone()));
             // A panic is a fault like any other: one request fails, the process goes on.
             AssertUnwindSafe(self.inner.call(request))
                 .catch_unwind()
@@ -134,6 +139,10 @@ fn finish(response: &mut Response, id: Uuid, method: &Method) {
 
 /// Takes the whole body in, so that no operation waits for a slow sender.
 async fn receive(request: &mut Request, limit: BodyLimit) -> poem::Result<()> {
+    // RFC 9112, section 3.2. HTTP/2 has it in the target, where hyper demands it.
+    if request.version() == Version::HTTP_11 && !request.headers().contains_key(header::HOST) {
+        return Err(Problem::bad_request("the request has no Host").into());
+    }
     let too_large = || {
         let detail = format!("the body is larger than {} bytes", limit.bytes);
         poem::Error::from(Problem::new(Kind::PayloadTooLarge, detail))

@@ -14,6 +14,7 @@ mod problem;
 mod routes;
 mod stream;
 mod stream_token;
+mod text;
 mod topology;
 mod user;
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     example_id,
+    problem::example as problem_example,
     stream::{CONTROL_EVENTS, EVENT_STREAM, EventKind},
     topology,
 };
@@ -71,6 +72,13 @@ fn complete(document: &mut Value) {
     }
     for (method, operation) in operations(document) {
         remove_impossible(method, operation);
+        for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
+            if let (Some(problem), Ok(status)) =
+                (response.pointer_mut("/content/application~1problem+json"), status.parse())
+            {
+                problem["example"] = problem_example(status);
+            }
+        }
         for parameter in
             operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten()
         {
@@ -83,7 +91,28 @@ fn complete(document: &mut Value) {
             parameter["example"] = parameter_example(parameter);
         }
     }
+    let taken: Vec<String> = operations(document)
+        .filter_map(|(_, operation)| {
+            let schema = "/requestBody/content/application~1json; charset=utf-8/schema/$ref";
+            Some(operation.pointer(schema)?.as_str()?.rsplit('/').next()?.to_owned())
+        })
+        .collect();
+    for name in taken {
+        take_null(&mut document["components"]["schemas"][name]);
+    }
     remove_null_defaults(document);
+}
+
+/// In a body that is sent to us, null means the same as absent.
+fn take_null(schema: &mut Value) {
+    let required = schema.get("required").cloned().unwrap_or_default();
+    let fields = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for (name, field) in fields.into_iter().flatten() {
+        let is_required = required.as_array().is_some_and(|names| names.contains(&json!(name)));
+        if !is_required && field.get("default").is_none() {
+            field["nullable"] = json!(true);
+        }
+    }
 }
 
 /// All operations share one type of error. What cannot happen is taken out again: nothing conflicts
@@ -217,10 +246,13 @@ fn event(kind: &EventKind, registry: &mut Registry) -> Value {
 fn without_3_0_words(value: &mut Value) {
     match value {
         Value::Object(object) => {
-            if object.remove("nullable") == Some(Value::Bool(true))
-                && let Some(kind) = object.get("type").cloned()
-            {
-                object.insert("type".to_owned(), json!([kind, "null"]));
+            if object.remove("nullable") == Some(Value::Bool(true)) {
+                if let Some(kind) = object.get("type").cloned() {
+                    object.insert("type".to_owned(), json!([kind, "null"]));
+                } else {
+                    let one = Value::Object(std::mem::take(object));
+                    object.insert("anyOf".to_owned(), json!([one, { "type": "null" }]));
+                }
             }
             for (exclusive, bound) in
                 [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")]

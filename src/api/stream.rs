@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use futures_util::StreamExt;
 use poem::{
     Body, IntoResponse, Response,
-    http::{HeaderName, HeaderValue, Method, header},
+    http::{HeaderName, HeaderValue, header},
 };
 use poem_openapi::{
     ApiResponse, Enum, Object,
@@ -40,7 +40,8 @@ pub(super) enum OnRefusal {
 
 /// The parameters that every stream has.
 pub(super) struct Parameters {
-    pub(super) method: Method,
+    /// A HEAD: wants the answer's head and no stream.
+    pub(super) is_head: bool,
     pub(super) last_event_id_header: Option<String>,
     pub(super) last_event_id_query: Option<String>,
     pub(super) max_events: Option<u64>,
@@ -68,7 +69,7 @@ pub(super) async fn open<M: Minimum>(
     source: Arc<dyn Source>,
     parameters: Parameters,
 ) -> Result<StreamResponse> {
-    if parameters.method == Method::HEAD {
+    if parameters.is_head {
         return Ok(StreamResponse::Head);
     }
     let slot = gateway
@@ -323,7 +324,7 @@ pub(super) async fn events(
     limit: u64,
 ) -> Result<Events> {
     let log = gateway.hub.log();
-    let read = match after {
+    let read = match after.filter(|after| !after.is_empty()) {
         None => log.oldest(topic, limit).await,
         Some(after) => {
             let cursor: Cursor =

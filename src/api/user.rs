@@ -18,6 +18,7 @@ use super::{
     caller::{Admin, Caller},
     example_id, example_time, mirror, page_limit,
     problem::Result,
+    text::Text,
 };
 use crate::{gateway::Gateway, user::Change};
 
@@ -34,10 +35,10 @@ mirror! {
 struct NewUser {
     /// The name to log in with.
     #[oai(validator(min_length = 1, max_length = 64, pattern = "^[a-z0-9._-]+$"))]
-    username: String,
+    username: Text,
     /// The password; at least 8 characters (NIST SP 800-63B, section 5.1.1.2).
     #[oai(validator(min_length = 8, max_length = 1024))]
-    password: String,
+    password: Text,
     /// What the user may do.
     role: UserRole,
 }
@@ -45,8 +46,8 @@ struct NewUser {
 impl Example for NewUser {
     fn example() -> Self {
         Self {
-            username: "ada".to_owned(),
-            password: "correct horse battery staple".to_owned(),
+            username: "ada".into(),
+            password: "correct horse battery staple".into(),
             role: UserRole::Operator,
         }
     }
@@ -62,12 +63,16 @@ struct UserChange {
     disabled: Option<bool>,
     /// Another password. Ends the user's sessions.
     #[oai(validator(min_length = 8, max_length = 1024))]
-    password: Option<String>,
+    password: Option<Text>,
 }
 
 impl Example for UserChange {
     fn example() -> Self {
-        Self { role: Some(UserRole::Viewer), disabled: Some(false), password: None }
+        Self {
+            role: Some(UserRole::Viewer),
+            disabled: Some(false),
+            password: Some("correct horse battery staple".into()),
+        }
     }
 }
 
@@ -141,7 +146,7 @@ impl UsersApi {
         body: Json<NewUser>,
     ) -> Result<Created> {
         let NewUser { username, password, role } = body.0;
-        let row = gateway.users.create(&username, password, role.into()).await?;
+        let row = gateway.users.create(&username.0, password.0, role.into()).await?;
         Ok(Created::Created(Json(row.into())))
     }
 
@@ -194,7 +199,7 @@ impl UsersApi {
         let change = Change {
             role: body.0.role.map(Into::into),
             disabled: body.0.disabled,
-            password: body.0.password,
+            password: body.0.password.map(|password| password.0),
         };
         let row = gateway.users.change(id.0, change).await?;
         if new_password {

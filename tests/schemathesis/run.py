@@ -1,8 +1,8 @@
-"""Runs Schemathesis against the real server, once with a token of each role, on each database.
+"""Runs Schemathesis against the real server: on SQLite once with a token of each role, then on each other database.
 
-Usage: run.py SERVER_BINARY [DATABASE_URL...]. SQLite comes first; each URL is that of an empty database, because some
-texts trouble one kind of database and not the other. Ends with `N passed, N failed`, where one test is one operation
-called by one role.
+Usage: run.py SERVER_BINARY [DATABASE_URL...]. Each URL is that of an empty database. Some texts trouble one kind of
+database and not another, whoever sends them, so the role that may do everything is enough there. Ends with
+`N passed, N failed`, where one test is one operation called by one role.
 """
 
 import json
@@ -146,14 +146,14 @@ def run_as(role, admin, directory):
     return passed, len(failed)
 
 
-def run_on(binary, settings):
-    """All roles, one after the other, on a server of their own."""
+def run_on(binary, settings, roles):
+    """These roles, one after the other, on a server of their own."""
     with tempfile.TemporaryDirectory(prefix="streamgate-schemathesis-") as name:
         directory = Path(name)
         process, origin = start(binary, directory, settings)
         try:
             admin = Caller(origin, "admin")
-            counts = [run_as(role, admin, directory) for role in ROLES]
+            counts = [run_as(role, admin, directory) for role in roles]
         finally:
             process.terminate()
             process.wait()
@@ -169,7 +169,7 @@ def main():
     counts = []
     for settings in databases:
         print(f"\n### {'PostgreSQL' if settings else 'SQLite'}", flush=True)
-        counts += run_on(binary, settings)
+        counts += run_on(binary, settings, ["admin"] if settings else ROLES)
     passed, failed = map(sum, zip(*counts))
     print(f"{passed} passed, {failed} failed")
     sys.exit(failed > 0)

@@ -237,6 +237,19 @@ impl ApiResponse for Problem {
     }
 }
 
+/// What a problem of this status looks like.
+pub(in crate::api) fn example(status: u16) -> Value {
+    let kind = Kind::ALL.into_iter().find(|kind| kind.parts().0.as_u16() == status);
+    let problem = match kind {
+        Some(kind @ Kind::TooManyRequests) => {
+            Problem::new(kind, kind.description()).retry_after(Duration::from_secs(7))
+        }
+        Some(kind) => Problem::new(kind, kind.description()),
+        None => return Value::Null,
+    };
+    serde_json::from_str(&problem.body(super::example_id())).unwrap_or_default()
+}
+
 /// What the document says of a kind of problem.
 pub(in crate::api) fn meta(kind: Kind) -> MetaResponse {
     let header = |name: &str, description: &str| MetaHeader {

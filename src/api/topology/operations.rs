@@ -24,6 +24,7 @@ use crate::{
     api::{
         Page, Tag,
         caller::{Caller, Operator, StreamCaller, Viewer},
+        edge::Asked,
         page_limit,
         problem::{Problem, Result},
         stream::{self, Events, OnRefusal, Parameters, StreamResponse},
@@ -56,8 +57,8 @@ impl Topologies {
         let now = Timestamp::now();
         let row = topology::Model {
             id: Uuid::now_v7(),
-            name: body.0.name,
-            mode: body.0.mode.unwrap_or_else(|| "standard".to_owned()),
+            name: body.0.name.0,
+            mode: body.0.mode.map_or_else(|| "standard".to_owned(), |mode| mode.0),
             config: JsonObject(body.0.config.unwrap_or_default().into_iter().collect()),
             status: topology::Status::Pending,
             status_changed_at: now,
@@ -152,7 +153,7 @@ impl Topologies {
             from_status: from,
             to_status: to,
             at: now,
-            reason: body.0.reason,
+            reason: body.0.reason.map(|reason| reason.0),
             user_id: caller.principal.user_id,
         };
         transition.clone().into_active_model().insert(&tx).await?;
@@ -213,7 +214,7 @@ impl Topologies {
         &self,
         caller: StreamCaller<Viewer>,
         gateway: Data<&Arc<Gateway>>,
-        method: Method,
+        asked: Data<&Asked>,
         /// The topology's id.
         id: Path<Uuid>,
         /// The cursor to resume after, as browsers send it when they reconnect.
@@ -239,7 +240,7 @@ impl Topologies {
         let finished = row.status == topology::Status::TornDown;
         let source = Arc::new(TopologySource { gateway: Arc::clone(&gateway), id: id.0 });
         let parameters = Parameters {
-            method,
+            is_head: asked.0.0 == Method::HEAD,
             last_event_id_header: last_event_id_header.0,
             last_event_id_query: last_event_id.0,
             max_events: max_events.0,

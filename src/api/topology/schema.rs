@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::mutation::Mutation;
-use crate::api::{example_id, example_time, mirror};
+use crate::api::{example_id, example_time, mirror, text::Text};
 
 mirror! {
     /// Where a topology stands in its life.
@@ -24,10 +24,10 @@ mirror! {
 pub(super) struct NewTopology {
     /// A name for people, unlike any other topology's.
     #[oai(validator(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f]+$"))]
-    pub(super) name: String,
+    pub(super) name: Text,
     /// How it is run, in a word of yours; `standard` if absent.
     #[oai(validator(min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1f\x7f]+$"))]
-    pub(super) mode: Option<String>,
+    pub(super) mode: Option<Text>,
     /// Whatever describes it.
     pub(super) config: Option<BTreeMap<String, Value>>,
 }
@@ -35,8 +35,8 @@ pub(super) struct NewTopology {
 impl Example for NewTopology {
     fn example() -> Self {
         Self {
-            name: "lab-7".to_owned(),
-            mode: Some("standard".to_owned()),
+            name: "lab-7".into(),
+            mode: Some("standard".into()),
             config: Some(example_object("lans", 2)),
         }
     }
@@ -102,12 +102,12 @@ pub(super) struct NewStatus {
     pub(super) status: TopologyStatus,
     /// Why, for the audit trail.
     #[oai(validator(max_length = 1000, pattern = r"^[^\x00]*$"))]
-    pub(super) reason: Option<String>,
+    pub(super) reason: Option<Text>,
 }
 
 impl Example for NewStatus {
     fn example() -> Self {
-        Self { status: TopologyStatus::Deploying, reason: Some("requested by team net".to_owned()) }
+        Self { status: TopologyStatus::Deploying, reason: Some("requested by team net".into()) }
     }
 }
 

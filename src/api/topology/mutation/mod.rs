@@ -251,7 +251,7 @@ impl Mutations {
         }
         let mut end = row.into_active_model();
         end.state = Set(state);
-        end.reason = Set(body.0.reason);
+        end.reason = Set(body.0.reason.map(|reason| reason.0));
         end.applied_at = Set((state == mutation::State::Applied).then_some(now));
         end.lease_expires_at = Set(None);
         let row = end.update(&tx).await?;

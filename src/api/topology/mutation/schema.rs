@@ -8,7 +8,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::api::{example_id, example_time, mirror, topology::schema::example_object};
+use crate::api::{example_id, example_time, mirror, text::Text, topology::schema::example_object};
 
 mirror! {
     /// What is to be done.
@@ -163,11 +163,15 @@ pub(super) struct Report {
     pub(super) state: Outcome,
     /// Why it failed.
     #[oai(validator(max_length = 1000, pattern = r"^[^\x00]*$"))]
-    pub(super) reason: Option<String>,
+    pub(super) reason: Option<Text>,
 }
 
 impl Example for Report {
     fn example() -> Self {
-        Self { lease_token: example_id(), state: Outcome::Applied, reason: None }
+        Self {
+            lease_token: example_id(),
+            state: Outcome::Failed,
+            reason: Some("the node does not answer".into()),
+        }
     }
 }
