@@ -65,8 +65,13 @@ impl Database {
             .synchronous(SqliteSynchronous::Full)
             // Only another process (`migrate`, `user add`) can hold the lock against us.
             .busy_timeout(ACQUIRE_TIMEOUT);
-        let pool =
-            |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(ACQUIRE_TIMEOUT);
+        let pool = |size| {
+            SqlitePoolOptions::new()
+                .max_connections(size)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                // There is no network that could have cut a connection to a file.
+                .test_before_acquire(false)
+        };
         // The writer first: it creates the file and turns the log on, which readers cannot.
         let writer = pool(1).connect_with(file.clone()).await.map_err(DbErr::from_sqlx)?;
         let reader = pool(pool_size).connect_with(file.read_only(true)).await;

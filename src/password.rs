@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use argon2::{
-    Argon2,
-    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+    Algorithm, Argon2, Block, Params, Version,
+    password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
 };
 use tokio::sync::Semaphore;
 
@@ -18,6 +18,11 @@ static ROOM: LazyLock<Semaphore> = LazyLock::new(|| {
 /// known one.
 static NOBODY: LazyLock<String> = LazyLock::new(|| hash_now(&random()));
 
+/// glibc maps a block of this size by itself and gives it back as soon as it is dropped, whereas
+/// each thread would keep a smaller one for ever (mallopt(3), `M_MMAP_THRESHOLD`). What is reserved
+/// beyond the blocks in use is never touched and so costs nothing.
+const MAPPED: usize = 32 << 20;
+
 /// The PHC string of a password.
 pub async fn hash(password: String) -> String {
     blocking(move || hash_now(&password)).await
@@ -28,12 +33,8 @@ pub async fn verify(password: String, hash: Option<String>) -> bool {
     blocking(move || {
         // Made at the first call whoever it is for, or the first unknown user would show.
         let nobody = NOBODY.as_str();
-        let known = hash.is_some();
-        let hash = hash.as_deref().unwrap_or(nobody);
-        let matches = PasswordHash::new(hash).is_ok_and(|hash| {
-            Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
-        });
-        matches && known
+        let matches = matches(&password, hash.as_deref().unwrap_or(nobody)).unwrap_or(false);
+        matches && hash.is_some()
     })
     .await
 }
@@ -46,10 +47,47 @@ pub fn random() -> String {
 }
 
 fn hash_now(password: &str) -> String {
-    Argon2::default()
-        .hash_password(password.as_bytes())
-        .expect("the default parameters and a fresh salt are always valid")
-        .to_string()
+    let params = Params::default();
+    let salt = Salt::generate();
+    let valid = "the default parameters and a fresh salt are always valid";
+    PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(&params).expect(valid),
+        salt: Some(salt),
+        hash: Some(
+            output(Algorithm::Argon2id, Version::V0x13, params, password, &salt).expect(valid),
+        ),
+    }
+    .to_string()
+}
+
+/// Whether the password gives the hash, in a time that does not depend on where they differ; none
+/// if the hash is not one of Argon2's.
+fn matches(password: &str, hash: &str) -> Option<bool> {
+    let hash = PasswordHash::new(hash).ok()?;
+    let algorithm = Algorithm::try_from(hash.algorithm.as_str()).ok()?;
+    let version = Version::try_from(hash.version?).ok()?;
+    let params = Params::try_from(&hash).ok()?;
+    // `Output` compares in constant time.
+    Some(output(algorithm, version, params, password, &hash.salt?)? == hash.hash?)
+}
+
+fn output(
+    algorithm: Algorithm,
+    version: Version,
+    params: Params,
+    password: &str,
+    salt: &Salt,
+) -> Option<Output> {
+    let count = params.block_count();
+    let mut blocks: Vec<Block> = Vec::with_capacity(count.max(MAPPED / Block::SIZE));
+    blocks.resize_with(count, Block::default);
+    let mut out = [0; Params::DEFAULT_OUTPUT_LEN];
+    Argon2::new(algorithm, version, params)
+        .hash_password_into_with_memory(password.as_bytes(), salt, &mut out, &mut blocks[..])
+        .ok()?;
+    Output::new(&out).ok()
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {

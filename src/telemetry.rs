@@ -197,7 +197,7 @@ impl Telemetry {
         );
         r.register_with_unit(
             "commit",
-            "Time of one group commit to the event log",
+            "Time to commit a transaction that writes events",
             Unit::Seconds,
             self.commit.clone(),
         );
@@ -283,7 +283,7 @@ impl Telemetry {
         self.lookup.get_or_create(&ByResource { resource }).observe(took.as_secs_f64());
     }
 
-    /// Time of one group commit: `commit_seconds`.
+    /// Time to commit a transaction that writes events: `commit_seconds`.
     pub fn committed(&self, took: Duration) {
         self.commit.observe(took.as_secs_f64());
     }

@@ -13,7 +13,7 @@ mod subscription;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use sea_orm::{DatabaseTransaction, DbErr};
@@ -109,7 +109,9 @@ impl Hub {
     ) -> Result<(), DbErr> {
         let hub = Arc::clone(self);
         let commit = self.tasks.spawn(async move {
+            let began = Instant::now();
             tx.commit().await?;
+            hub.telemetry.committed(began.elapsed());
             hub.committed(events);
             Ok(())
         });

@@ -47,6 +47,8 @@ pub struct Principal {
     pub session_id: Uuid,
     /// When the session ends unless it is refreshed.
     pub session_expires_at: Timestamp,
+    /// How many changes of sessions this process had announced when this was looked up.
+    as_of: u64,
 }
 
 /// Why a session, or a stream under it, may not go on.
@@ -121,7 +123,7 @@ impl Sessions {
 
     /// Opens a session for a user whose password has been checked.
     pub async fn open(&self, user: user::Model) -> Result<Opened, DbErr> {
-        let now = Timestamp::now();
+        let (now, as_of) = (Timestamp::now(), self.watched.announced());
         let session = session::Model {
             id: Uuid::now_v7(),
             user_id: user.id,
@@ -133,12 +135,12 @@ impl Sessions {
         session.clone().into_active_model().insert(&tx).await?;
         let refresh_token = issue(&tx, session.id, now).await?;
         tx.commit().await?;
-        Ok(Opened { principal: principal(user, &session), refresh_token })
+        Ok(Opened { principal: principal(user, &session, as_of), refresh_token })
     }
 
     /// Exchanges a refresh token for its successor and prolongs the session.
     pub async fn refresh(&self, token: &str) -> Result<Opened, SessionError> {
-        let now = Timestamp::now();
+        let (now, as_of) = (Timestamp::now(), self.watched.announced());
         let tx = self.database.begin_write().await?;
         let row = refresh_token::Entity::find_by_id(fingerprint(token))
             .lock_exclusive()
@@ -165,18 +167,19 @@ impl Sessions {
         tx.commit().await?;
         let standing = Standing::Valid { role: user.role, expires_at: session.expires_at };
         self.watched.announce(|id, _| id == session.id, standing);
-        Ok(Opened { principal: principal(user, &session), refresh_token })
+        Ok(Opened { principal: principal(user, &session, as_of), refresh_token })
     }
 
     /// Who stands behind the claims of a genuine token.
     pub async fn validate(&self, session: Uuid, user: Uuid) -> Result<Principal, SessionError> {
+        let as_of = self.watched.announced();
         let (session, owner) =
             find(self.database.reader(), session).await?.ok_or(Ended::Revoked)?;
         if owner.id != user {
             return Err(Ended::Revoked.into());
         }
         valid(&session, &owner)?;
-        Ok(principal(owner, &session))
+        Ok(principal(owner, &session, as_of))
     }
 
     /// Ends one session and, in this process, its streams.
@@ -213,11 +216,13 @@ impl Sessions {
         self.watched.announce(|_, owner| owner == user, Standing::Ended(Ended::Revoked));
     }
 
-    /// Watches a session for a stream. It is looked up once more after the watch stands, or a
-    /// revocation between the request's check and here would go unnoticed.
+    /// Watches a session for a stream. If anything was revoked between the request's check and
+    /// here, the session is looked up once more, or that could go unnoticed.
     pub async fn watch(&self, principal: &Principal) -> Result<Watch, SessionError> {
         let watch = self.watched.add(principal);
-        self.validate(principal.session_id, principal.user_id).await?;
+        if self.watched.announced() != principal.as_of {
+            self.validate(principal.session_id, principal.user_id).await?;
+        }
         Ok(watch)
     }
 
@@ -228,6 +233,8 @@ impl Sessions {
 
     /// Looks up the watched sessions of one user, after a change made elsewhere.
     pub async fn recheck_user(&self, user: Uuid) -> Result<(), DbErr> {
+        // Also for a stream that is about to be opened and not watched yet.
+        self.watched.count_announcement();
         self.recheck_these(self.watched.sessions(|owner| owner == user)).await
     }
 
@@ -280,13 +287,14 @@ fn valid(session: &session::Model, user: &user::Model) -> Result<(), Ended> {
     }
 }
 
-fn principal(user: user::Model, session: &session::Model) -> Principal {
+fn principal(user: user::Model, session: &session::Model, as_of: u64) -> Principal {
     Principal {
         user_id: user.id,
         username: user.username,
         role: user.role,
         session_id: session.id,
         session_expires_at: session.expires_at,
+        as_of,
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use entity::{Timestamp, user::Role};
@@ -26,7 +29,11 @@ struct Watched {
 
 /// All watched sessions.
 #[derive(Clone, Default)]
-pub(super) struct Registry(Arc<Mutex<HashMap<Uuid, Watched>>>);
+pub(super) struct Registry {
+    watched: Arc<Mutex<HashMap<Uuid, Watched>>>,
+    /// Counts what was announced.
+    announced: Arc<AtomicU64>,
+}
 
 impl Registry {
     pub(super) fn add(&self, principal: &Principal) -> Watch {
@@ -48,6 +55,16 @@ impl Registry {
         }
     }
 
+    /// Makes every principal that was looked up before look stale.
+    pub(super) fn count_announcement(&self) {
+        self.announced.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often anything was announced.
+    pub(super) fn announced(&self) -> u64 {
+        self.announced.load(Ordering::Acquire)
+    }
+
     /// The sessions of the users in question.
     pub(super) fn sessions(&self, concerns: impl Fn(Uuid) -> bool) -> Vec<Uuid> {
         let watched = self.lock();
@@ -56,6 +73,7 @@ impl Registry {
 
     /// Tells the streams of every session that it `concerns` (session, user).
     pub(super) fn announce(&self, concerns: impl Fn(Uuid, Uuid) -> bool, standing: Standing) {
+        self.count_announcement();
         for (session, entry) in self.lock().iter() {
             if concerns(*session, entry.user_id) {
                 entry.standing.send_if_modified(|now| {
@@ -73,7 +91,7 @@ impl Registry {
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Watched>> {
         // No code that holds the lock can leave the map half changed, so a panic elsewhere is no
         // reason to stop here.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
