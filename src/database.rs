@@ -43,13 +43,12 @@ impl Database {
                 Ok(Self { reader: pool.clone(), writer: pool })
             }
             url => {
-                let file = match url {
-                    Some(url) => url.parse().map_err(DbErr::from_sqlx)?,
-                    None => {
-                        let file = data_dir.join("streamgate.db");
-                        create_private(&file)?;
-                        SqliteConnectOptions::new().filename(file)
-                    }
+                let file = if let Some(url) = url {
+                    url.parse().map_err(DbErr::from_sqlx)?
+                } else {
+                    let file = data_dir.join("streamgate.db");
+                    create_private(&file)?;
+                    SqliteConnectOptions::new().filename(file)
                 };
                 Self::connect_sqlite(file, pool_size).await
             }
@@ -84,6 +83,11 @@ impl Database {
     /// Brings the schema up to date.
     pub async fn migrate(&self) -> Result<(), DbErr> {
         Migrator::up(&self.writer, None).await
+    }
+
+    /// Whether the schema is the one that this program was made for, or a newer one.
+    pub async fn is_current(&self) -> Result<bool, DbErr> {
+        Ok(Migrator::get_pending_migrations(&self.writer).await?.is_empty())
     }
 
     /// Takes back the newest `steps` migrations.

@@ -35,6 +35,9 @@ pub enum StartError {
     /// The database cannot be opened or brought up to date.
     #[error("database.url: {0}")]
     Database(#[from] DbErr),
+    /// The schema is an older one, and bringing it up to date is turned off.
+    #[error("database.migrate is off and the schema is not up to date: run `streamgate migrate`")]
+    Schema,
     /// The signing keys cannot be loaded.
     #[error(transparent)]
     Keys(#[from] KeyError),
@@ -97,6 +100,8 @@ impl Gateway {
         let database = open_database(&config).await?;
         if config.database.migrate {
             database.migrate().await?;
+        } else if !database.is_current().await? {
+            return Err(StartError::Schema);
         }
         let tokens = Tokens::load(
             &config.data_dir,

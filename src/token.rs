@@ -275,6 +275,10 @@ fn verify<C: DeserializeOwned>(
             jsonwebtoken::errors::ErrorKind::ExpiredSignature => TokenError::Expired,
             _ => TokenError::Invalid,
         })?;
+    // RFC 7515, section 4.1.11: a header that must be understood, and we understand none.
+    if header.crit.is_some() {
+        return Err(TokenError::Invalid);
+    }
     // RFC 7515, section 4.1.9: the type may carry the prefix of its media type.
     let typ = header.typ.unwrap_or_default().to_ascii_lowercase();
     if typ.strip_prefix("application/").unwrap_or(&typ) == kind {

@@ -59,10 +59,11 @@ impl Users {
         Self { database }
     }
 
-    /// Makes the first administrator if there is no user at all, and returns the password that was
-    /// made up for it; none if there was one to take.
+    /// Makes the first administrator while there is none, and returns the password that was made up
+    /// for it; none if there was one to take.
     pub async fn bootstrap(&self, given: Option<String>) -> Result<Option<String>, UserError> {
-        if user::Entity::find().count(self.database.reader()).await? > 0 {
+        let admins = user::Entity::find().filter(user::Column::Role.eq(Role::Admin));
+        if admins.count(self.database.reader()).await? > 0 {
             return Ok(None);
         }
         let made_up = given.is_none();

@@ -72,7 +72,11 @@ fn complete(document: &mut Value) {
     }
     for (method, operation) in operations(document) {
         remove_impossible(method, operation);
+        let summary = operation.get("summary").cloned().unwrap_or_default();
         for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
+            if response["description"] == "" {
+                response["description"] = summary.clone();
+            }
             if let (Some(problem), Ok(status)) =
                 (response.pointer_mut("/content/application~1problem+json"), status.parse())
             {
@@ -250,8 +254,10 @@ fn without_3_0_words(value: &mut Value) {
                 if let Some(kind) = object.get("type").cloned() {
                     object.insert("type".to_owned(), json!([kind, "null"]));
                 } else {
+                    let about = ["description", "example"].map(|word| object.remove_entry(word));
                     let one = Value::Object(std::mem::take(object));
                     object.insert("anyOf".to_owned(), json!([one, { "type": "null" }]));
+                    object.extend(about.into_iter().flatten());
                 }
             }
             for (exclusive, bound) in

@@ -91,13 +91,11 @@ fn with_body(bytes: &[u8], refusal: Refusal) -> Option<Bytes> {
         return None;
     }
     let (id, body) = refusal(code);
-    let kept: String = fields
-        .iter()
-        .filter(|line| !named(line, "content-length"))
-        .map(|line| format!("{line}\r\n"))
-        .collect();
+    let kept: Vec<&str> =
+        fields.into_iter().filter(|line| !named(line, "content-length")).collect();
+    let kept = kept.join("\r\n");
     let answer = format!(
-        "HTTP/1.1 4{status}\r\n{kept}content-type: application/problem+json\r\n\
+        "HTTP/1.1 4{status}\r\n{kept}\r\ncontent-type: application/problem+json\r\n\
          x-request-id: {id}\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );

@@ -79,7 +79,7 @@ impl Store {
         config
     }
 
-    async fn remove(self) {
+    pub async fn remove(self) {
         if Arc::strong_count(&self.directory) > 1 {
             return;
         }
@@ -177,13 +177,6 @@ impl App {
         value.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
-    /// Ends the server in an orderly way and gives the database back for another start.
-    pub async fn stop(mut self) -> Store {
-        self.shutdown.cancel();
-        self.ended().await;
-        self.store.take().expect("a store")
-    }
-
     /// Begins to end the server.
     pub fn begin_stop(&self) {
         self.shutdown.cancel();
@@ -244,6 +237,11 @@ impl Answer {
 }
 
 impl Caller {
+    /// Somebody at a server that is no [`App`].
+    pub fn at(address: SocketAddr, token: Option<String>) -> Self {
+        Self { http: reqwest::Client::new(), address, token }
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.call(Method::GET, path, None).await
     }

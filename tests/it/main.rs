@@ -1,9 +1,22 @@
 //! Everything, from the outside: a real server each, requests over real sockets.
 
+mod access_token;
 mod app;
+mod auth;
 mod config;
+mod document;
+mod house;
 mod hub;
+mod limit;
+mod mutation;
+mod problem;
+mod process;
+mod quota;
+mod revocation;
 mod server;
 mod sse;
 mod stream;
 mod telemetry;
+mod topology;
+mod user;
+mod walk;

@@ -36,7 +36,11 @@ pub struct Block {
 
 impl SseReader {
     pub async fn open(address: SocketAddr, request: &str) -> Self {
-        let mut socket = TcpStream::connect(address).await.expect("a connection");
+        Self::on(TcpStream::connect(address).await.expect("a connection"), request).await
+    }
+
+    /// The same on a connection that stands.
+    pub async fn on(mut socket: TcpStream, request: &str) -> Self {
         socket.write_all(request.as_bytes()).await.expect("a request");
         let mut raw = Vec::new();
         let end = loop {
@@ -74,7 +78,9 @@ impl SseReader {
 
     /// The next event, which must be of this kind.
     pub async fn expect(&mut self, event: &str) -> Block {
-        let block = self.next().await.unwrap_or_else(|| panic!("the end instead of {event}"));
+        // Bounded as a whole: keepalives come for ever.
+        let block =
+            soon(event, self.next()).await.unwrap_or_else(|| panic!("the end instead of {event}"));
         assert_eq!(block.event, event, "{}", block.text);
         block
     }
@@ -97,7 +103,7 @@ impl SseReader {
 
     /// Checks that the stream ends here, in an orderly way.
     pub async fn expect_end(&mut self) {
-        assert_eq!(self.next().await, None);
+        assert_eq!(soon("end", self.next()).await, None);
     }
 
     /// Reads more; false at the end of the body.

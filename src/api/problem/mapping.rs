@@ -38,13 +38,20 @@ impl Problem {
             return problem.clone();
         }
         if let Some(error) = error.downcast_ref::<ParseParamError>() {
-            return Self::bad_request(format!("parameter {}: {}", error.name, error.reason));
+            return Self::bad_request(format!(
+                "parameter {}: {}",
+                error.name,
+                without_value(&error.reason)
+            ));
         }
         if let Some(error) = error.downcast_ref::<ParsePathError>() {
-            return Self::bad_request(format!("a parameter of the path: {}", error.reason));
+            return Self::bad_request(format!(
+                "a parameter of the path: {}",
+                without_value(&error.reason)
+            ));
         }
         if let Some(error) = error.downcast_ref::<ParseRequestPayloadError>() {
-            return Self::bad_request(format!("the body: {}", error.reason));
+            return Self::bad_request(format!("the body: {}", without_value(&error.reason)));
         }
         if error.is::<ContentTypeError>() {
             return Self::new(
@@ -63,6 +70,14 @@ impl Problem {
             _ => Self::internal(error),
         }
     }
+}
+
+/// poem-openapi's reasons repeat what was sent, which may be a password. What was expected, and
+/// where, is enough.
+fn without_value(reason: &str) -> String {
+    let Some(value) = reason.find(" found ") else { return reason.to_owned() };
+    let place = reason.rfind("(occurred while").map_or("", |place| &reason[place..]);
+    format!("{} {place}", reason[..value].trim_end_matches(',')).trim_end().to_owned()
 }
 
 impl From<DbErr> for Problem {

@@ -1,0 +1,145 @@
+//! The program itself, in a process of its own: what only shows from out there.
+
+mod command;
+mod crash;
+mod demo;
+mod log;
+mod shutdown;
+mod start;
+
+use std::{ffi::OsStr, net::SocketAddr, process::Stdio};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+    task::JoinHandle,
+};
+
+use crate::app::{Caller, Store, soon};
+
+/// The administrator's password in these tests.
+const ADMIN: &str = "the password of the administrator";
+
+/// The program, on this store and on nothing else of the environment of the tests.
+fn streamgate<S: AsRef<OsStr>>(store: &Store, arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_streamgate"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("STREAMGATE_") {
+            command.env_remove(name);
+        }
+    }
+    command.env_remove("TEST_DATABASE_URL").env_remove("RUST_LOG");
+    if let Some(url) = store.url() {
+        command.env("STREAMGATE_DATABASE__URL", url);
+    }
+    command.env("STREAMGATE_DATA_DIR", store.directory.path().join("data"));
+    command.current_dir(store.directory.path()).args(arguments);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+/// What a command that ends has to say.
+struct Said {
+    success: bool,
+    out: String,
+    err: String,
+}
+
+async fn run(store: &Store, arguments: &[&str]) -> Said {
+    said(&mut streamgate(store, arguments)).await
+}
+
+async fn said(command: &mut Command) -> Said {
+    let output = soon("end of the command", command.output()).await.expect("a process");
+    Said {
+        success: output.status.success(),
+        out: String::from_utf8(output.stdout).expect("UTF-8"),
+        err: String::from_utf8(output.stderr).expect("UTF-8"),
+    }
+}
+
+/// `streamgate serve`, listening.
+struct Process {
+    child: Child,
+    address: SocketAddr,
+    /// The lines on standard output before the one with the address.
+    said: Vec<String>,
+    out: Lines<BufReader<ChildStdout>>,
+    err: JoinHandle<String>,
+}
+
+impl Process {
+    /// With the administrator's password known, and limits out of the way.
+    async fn serve(store: &Store) -> Self {
+        Self::start(streamgate(store, ["serve"]).env("STREAMGATE_ADMIN_PASSWORD", ADMIN)).await
+    }
+
+    async fn start(command: &mut Command) -> Self {
+        command
+            .env("STREAMGATE_LISTEN", "127.0.0.1:0")
+            .env("STREAMGATE_LIMITS__REQUESTS_PER_MINUTE", "100000");
+        let (mut child, mut out, err) = spawn(command);
+        let mut said = Vec::new();
+        loop {
+            let line = soon("line", out.next_line()).await.expect("a pipe");
+            let Some(line) = line else {
+                let status = soon("end", child.wait()).await.expect("a status");
+                panic!("{status}: {}", err.await.expect("its error output"));
+            };
+            if let Some(address) = line.strip_prefix("listening on http://") {
+                let address = address.parse().expect("an address");
+                return Self { child, address, said, out, err };
+            }
+            said.push(line);
+        }
+    }
+
+    /// Somebody without a credential.
+    fn anyone(&self) -> Caller {
+        Caller::at(self.address, None)
+    }
+
+    async fn log_in(&self, username: &str, password: &str) -> Caller {
+        let login = serde_json::json!({ "username": username, "password": password });
+        let tokens = self.anyone().post("/v1/auth/login", login).await.ok();
+        let token = tokens["access_token"].as_str().expect("an access token").to_owned();
+        Caller::at(self.address, Some(token))
+    }
+
+    /// Sends a signal by name.
+    async fn signal(&self, name: &str) {
+        let id = self.child.id().expect("a running process");
+        let kill = format!("kill -{name} {id}");
+        let status = Command::new("sh").args(["-c", &kill]).status().await.expect("a shell");
+        assert!(status.success());
+    }
+
+    /// Waits for the end, which must be a success, and returns standard error.
+    async fn ended(mut self) -> String {
+        let status = soon("end of the process", self.child.wait()).await.expect("a status");
+        assert!(status.success(), "{status}");
+        assert_eq!(self.out.next_line().await.expect("a pipe"), None, "nothing after the address");
+        self.err.await.expect("its error output")
+    }
+
+    /// SIGTERM, and the end.
+    async fn stop(self) -> String {
+        self.signal("TERM").await;
+        self.ended().await
+    }
+}
+
+type Spawned = (Child, Lines<BufReader<ChildStdout>>, JoinHandle<String>);
+
+/// Starts a process; its error output is read to the end, so that it never waits for us.
+fn spawn(command: &mut Command) -> Spawned {
+    let mut child = command.spawn().expect("a process");
+    let out = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut pipe = child.stderr.take().expect("a pipe");
+    let err = tokio::spawn(async move {
+        let mut text = String::new();
+        pipe.read_to_string(&mut text).await.expect("UTF-8");
+        text
+    });
+    (child, out, err)
+}

@@ -1,0 +1,139 @@
+//! The commands that end by themselves.
+
+use serde_json::Value;
+
+use super::{ADMIN, Process, Said, run, start::password, streamgate};
+use crate::app::Store;
+
+async fn ok(store: &Store, arguments: &[&str]) -> String {
+    let Said { success, out, err } = run(store, arguments).await;
+    assert!(success, "{arguments:?}: {err}");
+    assert_eq!(err, "", "{arguments:?}");
+    out
+}
+
+#[tokio::test]
+async fn the_help_tells_what_each_command_is_for() {
+    let store = Store::new().await;
+    for (arguments, parts) in [
+        (
+            vec!["--help"],
+            vec![
+                "OpenAPI-first gateway",
+                "serve",
+                "Serve until",
+                "demo",
+                "throw-away",
+                "migrate",
+                "schema",
+                "user",
+                "Look after users",
+                "openapi",
+                "config",
+            ],
+        ),
+        (
+            vec!["serve", "--help"],
+            vec!["--config <FILE>", "--listen <ADDRESS>", "--data-dir <DIR>", "--no-migrate"],
+        ),
+        (vec!["demo", "--help"], vec!["--listen <ADDRESS>", "8080"]),
+        (vec!["migrate", "--help"], vec!["--down <STEPS>", "--data-dir <DIR>"]),
+        (vec!["user", "--help"], vec!["add", "Make a user"]),
+        (
+            vec!["user", "add", "--help"],
+            vec!["<NAME>", "--role <ROLE>", "viewer", "agent", "operator", "admin"],
+        ),
+        (vec!["openapi", "--help"], vec!["--version <VERSION>", "3.0", "3.2"]),
+        (vec!["config", "--help"], vec!["every configuration key"]),
+    ] {
+        let help = ok(&store, &arguments).await;
+        assert!(help.contains("Usage: streamgate"), "{help}");
+        for part in parts {
+            assert!(help.contains(part), "no {part:?} in: {help}");
+        }
+    }
+    let nothing = run(&store, &[]).await;
+    assert!(!nothing.success && nothing.err.contains("Usage: streamgate"), "{}", nothing.err);
+    let version = ok(&store, &["--version"]).await;
+    assert_eq!(version, format!("streamgate {}\n", env!("CARGO_PKG_VERSION")));
+    store.remove().await;
+}
+
+#[tokio::test]
+async fn documents_and_configuration_are_printed_as_they_are_committed() {
+    let store = Store::new().await;
+    for (version, file) in [("3.0", "openapi.json"), ("3.2", "openapi-3.2.json")] {
+        let printed = ok(&store, &["openapi", "--version", version]).await;
+        let document: Value = serde_json::from_str(&printed).expect("JSON");
+        let is = document["openapi"].as_str().expect("a version");
+        assert!(is.starts_with(version), "{is}");
+        let path = format!("{}/openapi/{file}", env!("CARGO_MANIFEST_DIR"));
+        let committed = std::fs::read_to_string(path).expect("a committed document");
+        assert!(printed == committed, "{file} has drifted: see CONTRIBUTING.md");
+    }
+    assert_eq!(ok(&store, &["openapi"]).await, ok(&store, &["openapi", "--version", "3.0"]).await);
+    let refused = run(&store, &["openapi", "--version", "2.0"]).await;
+    assert!(!refused.success && refused.err.contains("3.2"), "{}", refused.err);
+    let config = ok(&store, &["config"]).await;
+    assert_eq!(config, streamgate::config::documentation());
+    store.remove().await;
+}
+
+#[tokio::test]
+async fn a_user_that_is_added_can_log_in_with_the_password_that_was_shown() {
+    let store = Store::new().await;
+    Process::serve(&store).await.stop().await;
+    let shown = ok(&store, &["user", "add", "ada", "--role", "operator"]).await;
+    let made_up = password(shown.trim_end(), "ada");
+    for (arguments, part) in [
+        (["user", "add", "ada", "--role", "viewer"], "there is a user of this name"),
+        (["user", "add", "Ada!", "--role", "viewer"], "a user name is"),
+        (["user", "add", "bob", "--role", "king"], "possible values: viewer, agent, operator"),
+    ] {
+        let refused = run(&store, &arguments).await;
+        assert!(!refused.success && refused.err.contains(part), "{}", refused.err);
+        assert_eq!(refused.out, "");
+    }
+    let process = Process::serve(&store).await;
+    let ada = process.log_in("ada", &made_up).await;
+    assert_eq!(ada.get("/v1/auth/me").await.ok()["role"], "operator");
+    process.log_in("admin", ADMIN).await;
+    process.stop().await;
+    store.remove().await;
+}
+
+#[tokio::test]
+async fn a_user_can_be_added_before_the_first_start_which_still_makes_an_administrator() {
+    let store = Store::new().await;
+    ok(&store, &["migrate"]).await;
+    ok(&store, &["user", "add", "ada", "--role", "viewer"]).await;
+    let process = Process::serve(&store).await;
+    process.log_in("admin", ADMIN).await;
+    process.stop().await;
+    store.remove().await;
+}
+
+#[tokio::test]
+async fn the_schema_goes_up_down_and_up_again() {
+    let store = Store::new().await;
+    // Without a schema nothing starts that must not make one.
+    let bare = async || {
+        let mut serve = streamgate(&store, ["serve", "--listen", "127.0.0.1:0"]);
+        super::said(serve.env("STREAMGATE_DATABASE__MIGRATE", "false")).await
+    };
+    let refused = bare().await;
+    assert!(!refused.success && refused.err.contains("streamgate migrate"), "{}", refused.err);
+    for _ in 0..2 {
+        assert_eq!(ok(&store, &["migrate"]).await, "");
+        assert_eq!(ok(&store, &["migrate"]).await, "", "again changes nothing");
+        let shown = ok(&store, &["user", "add", "ada", "--role", "admin"]).await;
+        let mut serve = streamgate(&store, ["serve"]);
+        serve.env("STREAMGATE_DATABASE__MIGRATE", "false");
+        let process = Process::start(&mut serve).await;
+        process.log_in("ada", &password(shown.trim_end(), "ada")).await;
+        process.stop().await;
+        assert_eq!(ok(&store, &["migrate", "--down", "3"]).await, "");
+        assert!(!bare().await.success, "all tables are gone");
+    }
+    store.remove().await;
+}

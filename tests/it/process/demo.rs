@@ -1,0 +1,72 @@
+//! The demo: everything it prints works.
+
+use std::process::Stdio;
+
+use serde_json::json;
+use tokio::process::Command;
+
+use super::{spawn, streamgate};
+use crate::app::{Caller, Store, soon};
+
+#[tokio::test]
+async fn what_the_demo_prints_can_be_opened_logged_in_with_and_pasted() {
+    let store = Store::new().await;
+    let scratch = store.directory.path().join("scratch");
+    std::fs::create_dir(&scratch).expect("a directory");
+    let mut command = streamgate(&store, ["demo", "--listen", "127.0.0.1:0"]);
+    // Its own data must be in its own place whatever is set for the service.
+    command.env("TMPDIR", &scratch);
+    let (mut child, mut out, err) = spawn(&mut command);
+    let mut lines = Vec::new();
+    let curl = loop {
+        let line = soon("line", out.next_line()).await.expect("a pipe").expect("a curl line");
+        if line.starts_with("curl ") {
+            break line;
+        }
+        lines.push(line);
+    };
+    let docs = lines.iter().find_map(|line| Some(line.split_once("http://")?.1));
+    let (address, path) = docs.expect("a URL").split_once('/').expect("a path");
+    assert_eq!(path, "docs");
+    let address = address.parse().expect("an address");
+    let anyone = Caller::at(address, None);
+    let page = anyone.get("/docs").await.ok();
+    assert!(page.as_str().expect("text").contains("<html"), "{page}");
+    for role in ["admin", "operator", "agent", "viewer"] {
+        let password = lines.iter().find_map(|line| {
+            let mut words = line.split_whitespace();
+            (words.next() == Some(role)).then(|| words.next().expect("a password"))
+        });
+        let login = json!({ "username": role, "password": password.expect("a line") });
+        let tokens = anyone.post("/v1/auth/login", login).await.ok();
+        let token = tokens["access_token"].as_str().map(str::to_owned);
+        let me = Caller::at(address, token).get("/v1/auth/me").await.ok();
+        assert_eq!(me["role"], role);
+    }
+
+    // As pasted; `exec`, so that the end of the shell is the end of curl.
+    let mut paste = Command::new("sh");
+    paste.args(["-c", &format!("exec {curl}")]).kill_on_drop(true);
+    paste.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (mut pasted, mut events, _) = spawn(&mut paste);
+    let mut kinds: Vec<String> = Vec::new();
+    while kinds.iter().filter(|kind| kind.starts_with("mutation.")).count() < 3 {
+        let line = soon("event", events.next_line()).await.expect("a pipe").expect("an event");
+        kinds.extend(line.strip_prefix("event: ").map(str::to_owned));
+    }
+    assert_eq!(kinds[0], "snapshot");
+    assert!(kinds.iter().any(|kind| kind == "mutation.applying"), "{kinds:?}");
+    pasted.kill().await.expect("an end of curl");
+
+    let id = child.id().expect("a running demo");
+    let kill = format!("kill -TERM {id}");
+    assert!(Command::new("sh").args(["-c", &kill]).status().await.expect("a shell").success());
+    let status = soon("end of the demo", child.wait()).await.expect("a status");
+    let log = err.await.expect("its error output");
+    assert!(status.success(), "{status}: {log}");
+    assert_eq!(log, "", "an orderly demo has nothing to complain about");
+    let left: Vec<_> = std::fs::read_dir(&scratch).expect("the directory").collect();
+    assert!(left.is_empty(), "thrown away: {left:?}");
+    assert!(!store.directory.path().join("data").exists());
+    store.remove().await;
+}

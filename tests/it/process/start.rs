@@ -1,0 +1,114 @@
+//! The first start, the next ones, and the start that must not happen.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::{ADMIN, Process, run, said, streamgate};
+use crate::app::Store;
+
+/// The password in a line of its own, shown to `name`.
+pub fn password(line: &str, name: &str) -> String {
+    let password = line.strip_prefix(&format!("password of {name}, shown this once: "));
+    let password = password.unwrap_or_else(|| panic!("no password: {line}"));
+    assert!(password.len() >= 16 && !password.contains(char::is_whitespace), "{password}");
+    password.to_owned()
+}
+
+#[tokio::test]
+async fn the_first_start_shows_the_administrators_password_once_and_it_stays() {
+    let store = Store::new().await;
+    let first = Process::start(&mut streamgate(&store, ["serve"])).await;
+    assert_eq!(first.said.len(), 1, "{:?}", first.said);
+    let made_up = password(&first.said[0], "admin");
+    let admin = first.log_in("admin", &made_up).await;
+    assert_eq!(admin.get("/v1/auth/me").await.ok()["role"], "admin");
+    let log = first.stop().await;
+    assert!(!log.contains(&made_up), "{log}");
+
+    let second = Process::serve(&store).await;
+    assert_eq!(second.said, [""; 0]);
+    second.log_in("admin", &made_up).await;
+    let given = json!({ "username": "admin", "password": ADMIN });
+    second.anyone().post("/v1/auth/login", given).await.problem(401);
+    second.stop().await;
+    store.remove().await;
+}
+
+#[tokio::test]
+async fn the_administrators_password_is_taken_from_the_environment_and_then_not_shown() {
+    let store = Store::new().await;
+    let process = Process::serve(&store).await;
+    assert_eq!(process.said, [""; 0]);
+    let admin = process.log_in("admin", ADMIN).await;
+    admin.get("/v1/users").await.ok();
+    let log = process.stop().await;
+    assert!(!log.contains(ADMIN), "{log}");
+    store.remove().await;
+}
+
+#[tokio::test]
+async fn the_data_directory_and_the_signing_keys_are_for_nobody_else_to_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let store = Store::new().await;
+    Process::serve(&store).await.stop().await;
+    let mut keys = 0;
+    let data = store.directory.path().join("data");
+    let mode = fs::metadata(&data).expect("a data directory").permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    let mut open = vec![data];
+    while let Some(directory) = open.pop() {
+        for file in fs::read_dir(directory).expect("a directory").map(|file| file.expect("a file"))
+        {
+            let (path, metadata) = (file.path(), file.metadata().expect("its metadata"));
+            if metadata.is_dir() {
+                open.push(path);
+            } else if !file.file_name().to_string_lossy().starts_with("streamgate.db") {
+                assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{}", path.display());
+                keys += 1;
+            }
+        }
+    }
+    assert!(keys >= 2, "one for access, one for streams: {keys}");
+    store.remove().await;
+}
+
+#[tokio::test]
+async fn an_unknown_key_or_an_impossible_value_stops_the_start_and_is_named() {
+    let store = Store::new().await;
+    let file = store.directory.path().join("streamgate.toml");
+    fs::write(&file, "[limits]\nstream_per_user = 3\n").expect("a file");
+    let with_file = run(&store, &["serve", "--config", "streamgate.toml"]).await;
+    let variable = "STREAMGATE_LIMITS__STREAM_PER_USER";
+    let unknown = said(streamgate(&store, ["serve"]).env(variable, "3")).await;
+    let variable = "STREAMGATE_STREAMS__HEARTBEAT_SECONDS";
+    let impossible = said(streamgate(&store, ["serve"]).env(variable, "0")).await;
+    for (said, parts) in [
+        (with_file, ["limits.stream_per_user", "streamgate.toml", "streams_per_user"]),
+        (unknown, ["STREAMGATE_LIMITS__STREAM_PER_USER", "sets no key", "streamgate: "]),
+        (impossible, ["streams.heartbeat_seconds", variable, "from 1 to 60"]),
+    ] {
+        assert!(!said.success);
+        assert_eq!(said.out, "");
+        for part in parts {
+            assert!(said.err.contains(part), "no {part:?} in: {}", said.err);
+        }
+        assert_eq!(said.err.lines().count(), 1, "{}", said.err);
+    }
+    let missing = run(&store, &["serve", "--config", "nowhere.toml"]).await;
+    assert!(!missing.success && missing.err.contains("nowhere.toml"), "{}", missing.err);
+    assert!(!store.directory.path().join("data").exists(), "refused before anything was touched");
+    store.remove().await;
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let store = Store::new().await;
+    let process = Process::serve(&store).await;
+    let address = process.address.to_string();
+    let second = run(&store, &["serve", "--listen", &address]).await;
+    assert!(!second.success);
+    assert!(second.err.contains(&address), "{}", second.err);
+    process.stop().await;
+    store.remove().await;
+}

@@ -1,0 +1,202 @@
+//! Streams end when the session, the user or the role behind them does.
+
+use std::time::Duration;
+
+use entity::{Timestamp, session, user, user::Role};
+use reqwest::Method;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, prelude::Expr};
+use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use uuid::Uuid;
+
+use crate::{
+    access_token::{bearer, invalid_token},
+    app::{App, Caller, PASSWORD, SseReader, id_of, soon, until},
+};
+
+/// No heartbeat comes before a test loses its patience: what ends a stream was pushed.
+async fn without_heartbeat() -> App {
+    App::with(|config| config.streams.heartbeat_seconds = 60).await
+}
+
+/// Opens the stream by access token and by stream token.
+async fn watch_both_ways(caller: &Caller, topology: Uuid) -> [SseReader; 2] {
+    let wanted = json!({ "family": "topology", "id": topology });
+    let minted = caller.post("/v1/stream-tokens", wanted).await.ok();
+    let mut anyone = caller.clone();
+    anyone.token = None;
+    let url = minted["url"].as_str().expect("a URL");
+    let mut readers = [caller.watch(topology, "").await, anyone.stream(url, "").await];
+    for reader in &mut readers {
+        reader.expect("snapshot").await;
+    }
+    readers
+}
+
+async fn expect_closed(readers: &mut [SseReader], reason: &str) {
+    for reader in readers {
+        // The whole wait, because each heartbeat that comes instead begins a new one.
+        let closed = soon("end of the stream", reader.expect("stream.closed")).await;
+        assert_eq!(closed.data, json!({ "reason": reason }));
+        reader.expect_end().await;
+    }
+}
+
+/// Something that happens to a user.
+type Blow = (Method, &'static str, Option<Value>);
+
+#[tokio::test]
+async fn what_takes_away_the_right_to_watch_ends_open_streams_at_once_and_says_why() {
+    let app = without_heartbeat().await;
+    let admin = app.log_in("admin").await;
+    let topology = app.active_topology(&admin).await;
+    let bystander = app.caller(Role::Viewer).await;
+    let [mut by_header, mut by_token] = watch_both_ways(&bystander, topology).await;
+    let patch = |change: Value| (Method::PATCH, "", Some(change));
+    let blows: [(Blow, &str); 6] = [
+        (patch(json!({ "role": "agent" })), "role_lowered"),
+        (patch(json!({ "role": "viewer" })), "role_lowered"),
+        (patch(json!({ "disabled": true })), "user_disabled"),
+        (patch(json!({ "password": "another password" })), "session_revoked"),
+        ((Method::POST, "/revoke", None), "session_revoked"),
+        ((Method::DELETE, "", None), "session_revoked"),
+    ];
+    for (number, ((method, path, body), reason)) in (1..).zip(blows) {
+        let victim = app.caller(Role::Operator).await;
+        let mut readers = watch_both_ways(&victim, topology).await;
+        let id = id_of(&victim.get("/v1/auth/me").await.ok());
+        admin.call(method, &format!("/v1/users/{id}{path}"), body).await.ok();
+        expect_closed(&mut readers, reason).await;
+        // Nobody else's stream notices.
+        admin.mutate(topology, number).await.ok();
+        for reader in [&mut by_header, &mut by_token] {
+            let data = reader.expect("mutation.enqueued").await.data;
+            assert_eq!(data["payload"]["number"], number);
+        }
+    }
+    for (reason, count) in [("role_lowered", 4.0), ("user_disabled", 2.0), ("session_revoked", 6.0)]
+    {
+        let sample =
+            format!("streamgate_streams_closed_total{{family=\"topology\",reason=\"{reason}\"}}");
+        until("count", async || (app.metric(&sample) - count).abs() < f64::EPSILON).await;
+    }
+    drop((by_header, by_token));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_logout_ends_the_streams_of_its_session_and_no_others() {
+    let app = without_heartbeat().await;
+    let admin = app.log_in("admin").await;
+    let topology = app.active_topology(&admin).await;
+    let made = app.gateway.users.create("ada", PASSWORD.to_owned(), Role::Viewer).await;
+    made.expect("a user");
+    let (leaving, staying) = (app.log_in("ada").await, app.log_in("ada").await);
+    let mut ending = watch_both_ways(&leaving, topology).await;
+    let mut other = watch_both_ways(&staying, topology).await;
+    leaving.call(Method::POST, "/v1/auth/logout", None).await.ok();
+    expect_closed(&mut ending, "session_revoked").await;
+    admin.mutate(topology, 1).await.ok();
+    for reader in &mut other {
+        reader.expect("mutation.enqueued").await;
+    }
+    drop(other);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_stream_token_is_worth_nothing_after_its_session() {
+    let app = App::start().await;
+    let operator = app.caller(Role::Operator).await;
+    let topology = app.active_topology(&operator).await;
+    let wanted = json!({ "family": "topology", "id": topology });
+    let minted = operator.post("/v1/stream-tokens", wanted).await.ok();
+    operator.call(Method::POST, "/v1/auth/logout", None).await.ok();
+    let answer = app.anyone().get(minted["url"].as_str().expect("a URL")).await;
+    assert_eq!(invalid_token(answer), "the session has ended");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_raised_role_and_a_changed_nothing_leave_streams_alone() {
+    let app = without_heartbeat().await;
+    let admin = app.log_in("admin").await;
+    let topology = app.active_topology(&admin).await;
+    let viewer = app.caller(Role::Viewer).await;
+    let id = id_of(&viewer.get("/v1/auth/me").await.ok());
+    let mut readers = watch_both_ways(&viewer, topology).await;
+    let changes = [
+        json!({}),
+        json!({ "role": "viewer" }),
+        json!({ "disabled": false }),
+        json!({ "role": "admin" }),
+        // Back to what it was when the streams were opened.
+        json!({ "role": "viewer" }),
+    ];
+    for (number, change) in (1..).zip(changes) {
+        admin.call(Method::PATCH, &format!("/v1/users/{id}"), Some(change)).await.ok();
+        admin.mutate(topology, number).await.ok();
+        for reader in &mut readers {
+            let data = reader.expect("mutation.enqueued").await.data;
+            assert_eq!(data["payload"]["number"], number);
+        }
+    }
+    drop(readers);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn what_another_process_changed_is_noticed_with_the_heartbeat() {
+    let app = App::with(|config| config.streams.heartbeat_seconds = 1).await;
+    let admin = app.log_in("admin").await;
+    let topology = app.active_topology(&admin).await;
+    let writer = app.gateway.database.writer();
+    for reason in ["session_expired", "session_revoked", "user_disabled", "role_lowered"] {
+        let victim = app.caller(Role::Operator).await;
+        let me = victim.get("/v1/auth/me").await.ok();
+        let mut readers = watch_both_ways(&victim, topology).await;
+        let now = Expr::value(Timestamp::now());
+        let of_session = session::Column::UserId.eq(id_of(&me));
+        let sessions = session::Entity::update_many().filter(of_session);
+        let users = user::Entity::update_many().filter(user::Column::Id.eq(id_of(&me)));
+        match reason {
+            "session_expired" => {
+                sessions.col_expr(session::Column::ExpiresAt, now).exec(writer).await
+            }
+            "session_revoked" => {
+                sessions.col_expr(session::Column::RevokedAt, now).exec(writer).await
+            }
+            "user_disabled" => {
+                users.col_expr(user::Column::Disabled, Expr::value(true)).exec(writer).await
+            }
+            _ => users.col_expr(user::Column::Role, Expr::value(Role::Viewer)).exec(writer).await,
+        }
+        .expect("a change behind the gateway's back");
+        expect_closed(&mut readers, reason).await;
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_no_later_than_its_session_which_a_refresh_prolongs() {
+    let app = App::with(|config| {
+        config.streams.heartbeat_seconds = 60;
+        // Not through the file, where 60 is the least.
+        config.tokens.session_seconds = 2;
+    })
+    .await;
+    let pair = app.tokens("admin").await;
+    let admin = bearer(&app, pair["access_token"].as_str().expect("a token"));
+    let topology = app.active_topology(&admin).await;
+    let mut readers = watch_both_ways(&admin, topology).await;
+    let refresh = json!({ "refresh_token": pair["refresh_token"] });
+    app.anyone().post("/v1/auth/refresh", refresh).await.ok();
+    let me = admin.get("/v1/auth/me").await.ok();
+    let end = me["session_expires_at"].as_str().expect("a time");
+    let end = Timestamp::from_datetime(OffsetDateTime::parse(end, &Rfc3339).expect("RFC 3339"));
+    expect_closed(&mut readers, "session_expired").await;
+    let late = Timestamp::now().since(end);
+    assert!(Timestamp::now() >= end && late < Duration::from_secs(2), "{late:?}");
+    invalid_token(admin.get("/v1/auth/me").await);
+    app.finish().await;
+}
