@@ -8,9 +8,9 @@ use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Durat
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
-    AccessMode, ConnectOptions, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr,
-    IsolationLevel, SqliteTransactionMode, SqlxSqliteConnector, TransactionOptions,
-    TransactionTrait,
+    AccessMode, ConnectOptions, ConnectionTrait, DatabaseBackend, DatabaseConnection,
+    DatabaseTransaction, DbErr, IsolationLevel, RuntimeErr, SqliteTransactionMode,
+    SqlxSqliteConnector, TransactionOptions, TransactionTrait, sqlx,
     sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -44,11 +44,9 @@ impl Database {
             }
             url => {
                 let file = if let Some(url) = url {
-                    url.parse().map_err(DbErr::from_sqlx)?
+                    url.parse().map_err(connect_error)?
                 } else {
-                    let file = data_dir.join("streamgate.db");
-                    create_private(&file)?;
-                    SqliteConnectOptions::new().filename(file)
+                    SqliteConnectOptions::new().filename(data_dir.join("streamgate.db"))
                 };
                 Self::connect_sqlite(file, pool_size).await
             }
@@ -71,28 +69,43 @@ impl Database {
                 // There is no network that could have cut a connection to a file.
                 .test_before_acquire(false)
         };
+        create_private(file.get_filename())?;
         // The writer first: it creates the file and turns the log on, which readers cannot.
-        let writer = pool(1).connect_with(file.clone()).await.map_err(DbErr::from_sqlx)?;
+        let writer = pool(1).connect_with(file.clone()).await.map_err(connect_error)?;
         let reader = pool(pool_size).connect_with(file.read_only(true)).await;
         Ok(Self {
-            reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader.map_err(DbErr::from_sqlx)?),
+            reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader.map_err(connect_error)?),
             writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
         })
     }
 
-    /// Brings the schema up to date.
+    /// Brings the schema up to date, all of it or nothing. Programs that start together wait for one
+    /// another.
     pub async fn migrate(&self) -> Result<(), DbErr> {
-        Migrator::up(&self.writer, None).await
+        let tx = self.begin_migration().await?;
+        Migrator::up(&tx, None).await?;
+        tx.commit().await
     }
 
-    /// Whether the schema is the one that this program was made for, or a newer one.
+    /// Whether the schema is the one that this program was made for.
     pub async fn is_current(&self) -> Result<bool, DbErr> {
         Ok(Migrator::get_pending_migrations(&self.writer).await?.is_empty())
     }
 
     /// Takes back the newest `steps` migrations.
     pub async fn migrate_down(&self, steps: u32) -> Result<(), DbErr> {
-        Migrator::down(&self.writer, Some(steps)).await
+        let tx = self.begin_migration().await?;
+        Migrator::down(&tx, Some(steps)).await?;
+        tx.commit().await
+    }
+
+    async fn begin_migration(&self) -> Result<DatabaseTransaction, DbErr> {
+        let tx = self.begin_write().await?;
+        if tx.get_database_backend() == DatabaseBackend::Postgres {
+            // SQLite's transaction has the only write lock there is. The number is any, but ours.
+            tx.execute_unprepared("SELECT pg_advisory_xact_lock(7021948115)").await?;
+        }
+        Ok(tx)
     }
 
     /// For single statements that only read.
@@ -109,25 +122,22 @@ impl Database {
 
     /// Begins a transaction that sees the database as of one moment, however many queries it makes.
     pub async fn begin_read(&self) -> Result<DatabaseTransaction, DbErr> {
-        match self.reader.get_database_backend() {
-            DatabaseBackend::Postgres => {
-                let level = Some(IsolationLevel::RepeatableRead);
-                self.reader.begin_with_config(level, Some(AccessMode::ReadOnly)).await
-            }
-            _ => self.reader.begin().await,
+        let mut options = TransactionOptions::default();
+        if self.reader.get_database_backend() == DatabaseBackend::Postgres {
+            options.isolation_level = Some(IsolationLevel::RepeatableRead);
+            options.access_mode = Some(AccessMode::ReadOnly);
         }
+        begin(self.reader.clone(), options).await
     }
 
     /// Begins a transaction that writes. On SQLite it takes the write lock at once: taking it
     /// later, after a read, fails when another process wrote in between.
     pub async fn begin_write(&self) -> Result<DatabaseTransaction, DbErr> {
-        let sqlite_transaction_mode = match self.writer.get_database_backend() {
-            DatabaseBackend::Sqlite => Some(SqliteTransactionMode::Immediate),
-            _ => None,
-        };
-        let options =
-            TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
-        self.writer.begin_with_options(options).await
+        let mut options = TransactionOptions::default();
+        if self.writer.get_database_backend() == DatabaseBackend::Sqlite {
+            options.sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
+        }
+        begin(self.writer.clone(), options).await
     }
 
     /// One round trip.
@@ -144,19 +154,28 @@ impl Database {
 
 /// Makes the file for its owner only; SQLite gives the same mode to the files beside it.
 fn create_private(file: &Path) -> Result<(), DbErr> {
-    let made = OpenOptions::new().create(true).append(true).mode(0o600).open(file);
-    made.map(drop).map_err(|error| {
-        DbErr::Conn(sea_orm::RuntimeErr::Internal(format!("{}: {error}", file.display())))
-    })
-}
-
-/// `sqlx` errors before a `SeaORM` connection exists.
-trait FromSqlx {
-    fn from_sqlx(error: sea_orm::sqlx::Error) -> Self;
-}
-
-impl FromSqlx for DbErr {
-    fn from_sqlx(error: sea_orm::sqlx::Error) -> Self {
-        Self::Conn(sea_orm::RuntimeErr::SqlxError(error.into()))
+    // Not in memory, and not a file of another kind that only SQLite can read the name of.
+    if file.to_string_lossy().starts_with(':') || file.to_string_lossy().starts_with("file:") {
+        return Ok(());
     }
+    let made = OpenOptions::new().create(true).append(true).mode(0o600).open(file);
+    made.map(drop)
+        .map_err(|error| DbErr::Conn(RuntimeErr::Internal(format!("{}: {error}", file.display()))))
+}
+
+/// Begins in a task of its own. A caller that goes away while `BEGIN` is on its way would leave a
+/// connection in the pool that is in a transaction and does not know it, and what others write
+/// there afterwards would be lost. The task sees `BEGIN` through and then drops the transaction,
+/// which rolls it back.
+async fn begin(
+    pool: DatabaseConnection,
+    options: TransactionOptions,
+) -> Result<DatabaseTransaction, DbErr> {
+    let begun = tokio::spawn(async move { pool.begin_with_options(options).await });
+    begun.await.map_err(|error| DbErr::Custom(format!("BEGIN was cut off: {error}")))?
+}
+
+/// An error of `sqlx` before there is a connection of `SeaORM`.
+fn connect_error(error: sqlx::Error) -> DbErr {
+    DbErr::Conn(RuntimeErr::SqlxError(error.into()))
 }

@@ -3,7 +3,11 @@
 use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, sync::Arc, time::Duration};
 
 use sea_orm::DbErr;
-use tokio::{sync::mpsc, time::MissedTickBehavior};
+use tokio::{
+    sync::mpsc,
+    task::JoinError,
+    time::{Instant, MissedTickBehavior, timeout_at},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -15,7 +19,7 @@ use crate::{
     event_log::{EventLog, Retention},
     hub::{self, Hub},
     limit::{self, Limits},
-    session::Sessions,
+    session::{Opened, SessionError, Sessions},
     telemetry::Telemetry,
     token::{KeyError, Tokens},
     user::{UserError, Users},
@@ -25,7 +29,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The data directory cannot be made.
-    #[error("data_dir {path}: {source}")]
+    #[error("data_dir: cannot make {path}")]
     DataDirectory {
         /// Which.
         path: String,
@@ -33,7 +37,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The database cannot be opened or brought up to date.
-    #[error("database.url: {0}")]
+    #[error("database.url: cannot open the database or bring it up to date")]
     Database(#[from] DbErr),
     /// The schema is an older one, and bringing it up to date is turned off.
     #[error("database.migrate is off and the schema is not up to date: run `streamgate migrate`")]
@@ -42,7 +46,7 @@ pub enum StartError {
     #[error(transparent)]
     Keys(#[from] KeyError),
     /// The first administrator cannot be made.
-    #[error("cannot make the first administrator: {0}")]
+    #[error("cannot make the first administrator (STREAMGATE_ADMIN_PASSWORD)")]
     Admin(#[from] UserError),
     /// The bus cannot be joined.
     #[error(transparent)]
@@ -111,12 +115,14 @@ impl Gateway {
             Duration::from_secs(config.tokens.access_seconds),
         )?;
         let users = Users::new(database.clone());
-        let first_password = users.bootstrap(admin_password).await?;
         let session_life = Duration::from_secs(config.tokens.session_seconds);
         let telemetry = Arc::new(Telemetry::new());
         let tasks = TaskTracker::new();
         let node = Uuid::new_v4();
         let news = bus.join(node).await?;
+        for family in Family::ALL {
+            telemetry.expect_family(family.name());
+        }
         let hub = Hub::new(
             EventLog::new(database.clone()),
             Arc::clone(&bus),
@@ -136,6 +142,8 @@ impl Gateway {
             logins_per_minute_per_user: config.limits.logins_per_minute_per_user,
             logins_per_minute_per_address: config.limits.logins_per_minute_per_address,
         });
+        // Last, because a password that was made up must be shown: nothing after this can fail.
+        let first_password = users.bootstrap(admin_password).await?;
         let gateway = Arc::new(Self {
             sessions: Sessions::new(database.clone(), session_life),
             config,
@@ -175,11 +183,28 @@ impl Gateway {
         });
     }
 
+    /// Runs `work` to its end even if the caller does not wait for it, and lets a shutdown wait.
+    pub async fn see_through<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, JoinError> {
+        self.tasks.spawn(work).await
+    }
+
     /// Ends a session here and, through the bus, everywhere.
     pub async fn revoke_session(&self, session: Uuid) -> Result<(), DbErr> {
         self.sessions.revoke(session).await?;
         self.bus.publish(self.node, Message::SessionRevoked(session));
         Ok(())
+    }
+
+    /// Exchanges a refresh token for its successor; ends the session of one that was used twice.
+    pub async fn refresh(&self, token: &str) -> Result<Opened, SessionError> {
+        let opened = self.sessions.refresh(token).await;
+        if let Err(SessionError::Reused(session)) = opened {
+            self.revoke_session(session).await?;
+        }
+        opened
     }
 
     /// Ends all sessions of a user here and, through the bus, everywhere.
@@ -207,14 +232,16 @@ impl Gateway {
         self.hub.close();
     }
 
-    /// Waits for what is being written, up to `patience`, and closes the database.
-    pub async fn finish_stop(&self, patience: Duration) {
+    /// Waits for what is being written and closes the database, until the deadline.
+    pub async fn finish_stop(&self, deadline: Instant) {
         self.tasks.close();
-        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
-            tracing::warn!("background work was cut off");
+        if timeout_at(deadline, self.tasks.wait()).await.is_err() {
+            tracing::warn!("background work is cut off");
         }
-        if let Err(error) = self.database.clone().close().await {
-            tracing::warn!(%error, "the database was not closed cleanly");
+        match timeout_at(deadline, self.database.clone().close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the database was not closed cleanly"),
+            Err(_) => tracing::warn!("the database did not close in time"),
         }
     }
 

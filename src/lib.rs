@@ -31,7 +31,7 @@ pub mod user;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use bus::InProcessBus;
@@ -45,10 +45,10 @@ pub enum RunError {
     #[error(transparent)]
     Start(#[from] StartError),
     /// The certificate or its key cannot be used.
-    #[error("server.tls_certificate, server.tls_key: {0}")]
+    #[error("server.tls_certificate, server.tls_key: cannot be used")]
     Tls(#[from] server::TlsError),
     /// The listener does not listen.
-    #[error("cannot accept connections: {0}")]
+    #[error("cannot accept connections")]
     Accept(#[from] std::io::Error),
 }
 
@@ -71,8 +71,9 @@ pub async fn run(
 
 /// Serves a gateway until `shutdown`.
 ///
-/// Then, in this order: no new connections, a farewell on every stream, running requests up to
-/// `server.drain_seconds`, what is being written, the database.
+/// Then, in this order and within `server.drain_seconds` altogether: no new connections, a farewell
+/// on every stream, the end of running requests, of what they and background work write, of the
+/// database.
 pub async fn serve(
     gateway: Arc<Gateway>,
     listener: TcpListener,
@@ -96,14 +97,15 @@ pub async fn serve(
         shutdown.cancelled().await;
         tracing::info!("ending");
         gateway.begin_stop();
+        Instant::now() + drain
     };
     let accepting = server::serve(listener, api::endpoint(&gateway), settings, shutdown.clone());
-    let ((), accepted) = tokio::join!(farewell, async {
+    let (deadline, accepted) = tokio::join!(farewell, async {
         let accepted = accepting.await;
         // A listener that fails ends the service too.
         shutdown.cancel();
         accepted
     });
-    gateway.finish_stop(drain).await;
+    gateway.finish_stop(deadline).await;
     Ok(accepted?)
 }

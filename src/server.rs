@@ -107,8 +107,9 @@ impl Server {
     ) -> Self {
         let Settings { header_timeout, head_limit, drain, tls, refusal } = settings;
         // Half-open connections stay refused (hyper's default): who shuts down its side has left.
-        // A head over the limit is refused by hyper itself; on HTTP/2 with an empty body, which
-        // `refusal.rs` cannot change there.
+        // A head over the limit is refused by hyper itself, with the body of `refusal.rs`. On
+        // HTTP/2 hyper's refusal cannot be given a body, so its bound is higher, and the endpoint
+        // refuses what lies between.
         let mut http1 = http1::Builder::new();
         http1
             .timer(TokioTimer::new())
@@ -120,7 +121,7 @@ impl Server {
         http2
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
-            .max_header_list_size(u32::try_from(head_limit).unwrap_or(u32::MAX))
+            .max_header_list_size(u32::try_from(4 * head_limit).unwrap_or(u32::MAX))
             .max_send_buf_size(SEND_BUFFER)
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(4 * WINDOW)

@@ -209,6 +209,22 @@ impl Telemetry {
         );
     }
 
+    /// Shows the metrics of a family from the start, at zero: what is absent cannot be told from
+    /// what is never counted.
+    pub fn expect_family(&self, family: &'static str) {
+        let labels = ByFamily { family };
+        drop(self.streams_open.get_or_create(&labels));
+        for counters in [
+            &self.streams_opened,
+            &self.events_published,
+            &self.events_delivered,
+            &self.events_dropped,
+            &self.catch_ups,
+        ] {
+            drop(counters.get_or_create(&labels));
+        }
+    }
+
     /// All metrics as OpenMetrics text, of type [`CONTENT_TYPE`].
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "it has no way to fail")]
@@ -251,11 +267,6 @@ impl Telemetry {
     #[must_use]
     pub fn delivered(&self, family: &'static str) -> Counter {
         self.events_delivered.get_or_create_owned(&ByFamily { family })
-    }
-
-    /// A subscriber was not given these events: `events_dropped_total`.
-    pub fn dropped(&self, family: &'static str, events: u64) {
-        self.events_dropped.get_or_create(&ByFamily { family }).inc_by(events);
     }
 
     /// A subscriber or a topic went back to the event log: `catch_ups_total`.

@@ -1,12 +1,12 @@
 //! Users: who they are and what they may do.
 
 use entity::{
-    Timestamp,
+    Timestamp, session,
     user::{self, Role},
 };
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait,
-    IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, SqlErr,
+    IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, SqlErr, prelude::Expr,
 };
 use uuid::Uuid;
 
@@ -24,6 +24,9 @@ pub enum UserError {
     /// The name has other characters or another length.
     #[error("a user name is 1 to 64 characters of a-z, 0-9, '.', '_' and '-'")]
     NameInvalid,
+    /// Too easy to guess (NIST SP 800-63B, section 5.1.1.2).
+    #[error("a password has at least 8 characters")]
+    PasswordTooShort,
     /// There is no such user.
     #[error("there is no such user")]
     NotFound,
@@ -62,16 +65,22 @@ impl Users {
     /// Makes the first administrator while there is none, and returns the password that was made up
     /// for it; none if there was one to take.
     pub async fn bootstrap(&self, given: Option<String>) -> Result<Option<String>, UserError> {
-        let admins = user::Entity::find().filter(user::Column::Role.eq(Role::Admin));
-        if admins.count(self.database.reader()).await? > 0 {
+        let admins = || user::Entity::find().filter(user::Column::Role.eq(Role::Admin));
+        if admins().count(self.database.reader()).await? > 0 {
             return Ok(None);
+        }
+        if given.as_ref().is_some_and(|password| password.chars().count() < 8) {
+            return Err(UserError::PasswordTooShort);
         }
         let made_up = given.is_none();
         let password = given.unwrap_or_else(password::random);
         match self.create(FIRST_ADMIN, password.clone(), Role::Admin).await {
             Ok(_) => Ok(made_up.then_some(password)),
-            // Another process that started at the same time was faster.
-            Err(UserError::NameTaken) => Ok(None),
+            // Another process that started at the same time was faster, or somebody else has the
+            // name; then nobody could look after users.
+            Err(UserError::NameTaken) if admins().count(self.database.reader()).await? > 0 => {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -138,7 +147,7 @@ impl Users {
             .await
     }
 
-    /// Changes a user.
+    /// Changes a user. Another password ends the user's sessions.
     pub async fn change(&self, id: Uuid, change: Change) -> Result<user::Model, UserError> {
         // Before the transaction: a hash takes far longer than others should wait for the lock.
         let password_hash = match change.password {
@@ -160,6 +169,13 @@ impl Users {
         }
         if let Some(hash) = password_hash {
             row.password_hash = Set(hash);
+            // In the same transaction: who knew the old password has no session left.
+            session::Entity::update_many()
+                .col_expr(session::Column::RevokedAt, Expr::value(Timestamp::now()))
+                .filter(session::Column::UserId.eq(id))
+                .filter(session::Column::RevokedAt.is_null())
+                .exec(&tx)
+                .await?;
         }
         let user = row.update(&tx).await?;
         tx.commit().await?;

@@ -26,7 +26,7 @@ use crate::{
 
 /// A name and a password.
 #[derive(Object)]
-#[oai(example)]
+#[oai(example, deny_unknown_fields)]
 struct Login {
     /// The user's name.
     #[oai(validator(max_length = 64))]
@@ -44,7 +44,7 @@ impl Example for Login {
 
 /// A refresh token.
 #[derive(Object)]
-#[oai(example)]
+#[oai(example, deny_unknown_fields)]
 struct Refresh {
     /// The newest one that you were given.
     #[oai(validator(max_length = 128))]
@@ -207,7 +207,7 @@ impl Auth {
         body: Json<Refresh>,
     ) -> Result<Json<TokenPair>> {
         count_address(&gateway, address)?;
-        Ok(Json(pair(&gateway, gateway.sessions.refresh(&body.refresh_token.0).await?)))
+        Ok(Json(pair(&gateway, gateway.refresh(&body.refresh_token.0).await?)))
     }
 
     /// Log out

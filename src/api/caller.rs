@@ -257,7 +257,7 @@ impl Credential {
         let principal = validate(gateway, session, user).await;
         gateway.telemetry.authenticated(match &principal {
             Ok(_) => "ok",
-            Err(SessionError::Ended(_)) => "session_ended",
+            Err(SessionError::Ended(_) | SessionError::Reused(_)) => "session_ended",
             Err(SessionError::Database(_)) => "failed",
         });
         Ok((principal?, topic))

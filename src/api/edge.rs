@@ -25,45 +25,54 @@ use crate::{event, gateway::Gateway, limit::jittered};
 /// The header that carries the request's id back.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Bodies of requests: how large and how slow.
+/// Requests: how large and how slow.
 #[derive(Clone, Copy)]
-pub(super) struct BodyLimit {
-    pub(super) bytes: usize,
-    pub(super) time: Duration,
+pub(super) struct Bounds {
+    /// Bytes of a head, of which HTTP/1.1 connections refuse larger ones by themselves.
+    pub(super) head: usize,
+    /// Bytes of a body.
+    pub(super) body: usize,
+    /// How long a body may take.
+    pub(super) body_time: Duration,
 }
 
-/// The method that the client sent. poem answers HEAD by GET's operation and tells it GET.
+/// What an operation may want to know of its request.
 #[derive(Clone)]
-pub(super) struct Asked(pub(super) Method);
+pub(super) struct Asked {
+    /// The request's id.
+    pub(super) id: Uuid,
+    /// The method that the client sent. poem answers HEAD by GET's operation and tells it GET.
+    pub(super) method: Method,
+}
 
 /// The outermost layer.
 pub(super) struct Edge {
     pub(super) gateway: Arc<Gateway>,
     pub(super) routes: Arc<Routes>,
-    pub(super) body: BodyLimit,
+    pub(super) bounds: Bounds,
 }
 
-impl<E: Endpoint> Middleware<E> for Edge {
+impl<E: Endpoint + 'static> Middleware<E> for Edge {
     type Output = EdgeEndpoint<E>;
 
     fn transform(&self, inner: E) -> Self::Output {
         EdgeEndpoint {
-            inner,
+            inner: Arc::new(inner),
             gateway: Arc::clone(&self.gateway),
             routes: Arc::clone(&self.routes),
-            body: self.body,
+            bounds: self.bounds,
         }
     }
 }
 
 pub(super) struct EdgeEndpoint<E> {
-    inner: E,
+    inner: Arc<E>,
     gateway: Arc<Gateway>,
     routes: Arc<Routes>,
-    body: BodyLimit,
+    bounds: Bounds,
 }
 
-impl<E: Endpoint> Endpoint for EdgeEndpoint<E> {
+impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
@@ -74,13 +83,20 @@ impl<E: Endpoint> Endpoint for EdgeEndpoint<E> {
         let as_event = matches!(method, Method::GET | Method::HEAD) && wants_event(&request);
         let span = tracing::info_span!("request", %id, %method, path);
         let answer = async {
-            receive(&mut request, self.body).await?;
-            request.set_data(Asked(method.clone()));
+            receive(&mut request, self.bounds).await?;
+            request.set_data(Asked { id, method: method.clone() });
+            let inner = Arc::clone(&self.inner);
             // A panic is a fault like any other: one request fails, the process goes on.
-            AssertUnwindSafe(self.inner.call(request))
+            let answer = AssertUnwindSafe(async move { inner.call(request).await })
                 .catch_unwind()
-                .await
-                .unwrap_or_else(|panic| Err(panicked(panic.as_ref()).into()))
+                .map(|answer| answer.unwrap_or_else(|panic| Err(panicked(panic.as_ref()).into())));
+            if matches!(method, Method::GET | Method::HEAD) {
+                return answer.await;
+            }
+            // What changes something is seen through although its client may hang up, or a change
+            // could be made and nobody be told.
+            let answer = self.gateway.see_through(answer.in_current_span()).await;
+            answer.unwrap_or_else(|error| Err(Problem::internal(error).into()))
         };
         let (mut response, operation) = match answer.instrument(span.clone()).await {
             Ok(answer) => {
@@ -92,7 +108,8 @@ impl<E: Endpoint> Endpoint for EdgeEndpoint<E> {
                 let operation = error.data::<OperationId>().map(|id| id.0);
                 let problem = Problem::from_framework(&error);
                 if let Some(cause) = problem.cause() {
-                    tracing::error!(parent: &span, cause, "request failed");
+                    // The id itself: the span's may be filtered out.
+                    tracing::error!(parent: &span, %id, cause, "request failed");
                 }
                 let response = if as_event && self.routes.is_stream(&path) {
                     refusal_event(&problem, id, self.gateway.hub.retry())
@@ -138,27 +155,33 @@ fn finish(response: &mut Response, id: Uuid, method: &Method) {
 }
 
 /// Takes the whole body in, so that no operation waits for a slow sender.
-async fn receive(request: &mut Request, limit: BodyLimit) -> poem::Result<()> {
+async fn receive(request: &mut Request, limit: Bounds) -> poem::Result<()> {
+    // As RFC 9113, section 6.5.2, counts them: 32 bytes more for each field.
+    let fields = request.headers().iter();
+    let fields: usize = fields.map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+    if request.version() == Version::HTTP_2 && fields > limit.head {
+        return Err(Problem::new(Kind::HeadTooLarge, "the head of the request is too large").into());
+    }
     // RFC 9112, section 3.2. HTTP/2 has it in the target, where hyper demands it.
     if request.version() == Version::HTTP_11 && !request.headers().contains_key(header::HOST) {
         return Err(Problem::bad_request("the request has no Host").into());
     }
     let too_large = || {
-        let detail = format!("the body is larger than {} bytes", limit.bytes);
+        let detail = format!("the body is larger than {} bytes", limit.body);
         poem::Error::from(Problem::new(Kind::PayloadTooLarge, detail))
     };
     let announced = request
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit.bytes) {
+    if announced.is_some_and(|length| length > limit.body) {
         return Err(too_large());
     }
     let body = request.take_body();
     if body.is_empty() {
         return Ok(());
     }
-    match tokio::time::timeout(limit.time, body.into_bytes_limit(limit.bytes)).await {
+    match tokio::time::timeout(limit.body_time, body.into_bytes_limit(limit.body)).await {
         Ok(Ok(bytes)) => {
             request.set_body(bytes);
             Ok(())

@@ -34,7 +34,7 @@ use uuid::{Uuid, uuid};
 
 use crate::gateway::Gateway;
 use documents::DocumentsApi;
-use edge::{BodyLimit, Edge};
+use edge::{Bounds, Edge};
 use problem::{Kind, Problem};
 use routes::Routes;
 
@@ -100,9 +100,10 @@ pub fn endpoint(gateway: &Arc<Gateway>) -> BoxEndpoint<'static, Response> {
     let edge = Edge {
         gateway: Arc::clone(gateway),
         routes: Arc::new(Routes::of(documents.value(Version::V3_0))),
-        body: BodyLimit {
-            bytes: gateway.config.server.body_limit_bytes,
-            time: Duration::from_secs(gateway.config.server.body_timeout_seconds),
+        bounds: Bounds {
+            head: gateway.config.server.head_limit_bytes,
+            body: gateway.config.server.body_limit_bytes,
+            body_time: Duration::from_secs(gateway.config.server.body_timeout_seconds),
         },
     };
     Route::new()

@@ -172,6 +172,7 @@ fn parameter_example(parameter: &Value) -> Value {
         "max_events" => json!(10),
         "max_seconds" => json!(60),
         "on_refusal" => json!("event"),
+        "overflow" => json!("catch_up"),
         "status" => json!("active"),
         "state" => json!("pending"),
         _ => Value::Null,

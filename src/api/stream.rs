@@ -14,6 +14,7 @@ use poem_openapi::{
     types::{Any, Example, Type},
 };
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::{
     caller::{Minimum, StreamCaller},
@@ -38,8 +39,18 @@ pub(super) enum OnRefusal {
     Event,
 }
 
+/// What is to happen when a subscriber is too slow for the events kept in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+pub(super) enum Overflow {
+    /// It gets what it missed from the event log, and loses nothing.
+    CatchUp,
+}
+
 /// The parameters that every stream has.
 pub(super) struct Parameters {
+    /// The request's id.
+    pub(super) request: Uuid,
     /// A HEAD: wants the answer's head and no stream.
     pub(super) is_head: bool,
     pub(super) last_event_id_header: Option<String>,
@@ -83,7 +94,10 @@ pub(super) async fn open<M: Minimum>(
         max_time: parameters.max_seconds.map(Duration::from_secs),
     };
     let resume = parameters.resume();
-    let open = Open { topic, source, finished, resume, bounds, watch, slot };
+    let request = parameters.request;
+    let broken = "the event log cannot be read at the moment; reconnect to go on";
+    let failure = Problem::new(Kind::Unavailable, broken).body(request);
+    let open = Open { topic, source, finished, resume, bounds, watch, slot, request, failure };
     Ok(match gateway.hub.open(open).await? {
         Opening::Stream(subscription) => StreamResponse::Open(subscription, headers),
         Opening::Complete => StreamResponse::Complete,

@@ -26,7 +26,7 @@ enum StreamFamily {
 
 /// The stream that a token is to open.
 #[derive(Object)]
-#[oai(example)]
+#[oai(example, deny_unknown_fields)]
 struct NewStreamToken {
     /// What kind of stream.
     family: StreamFamily,

@@ -31,7 +31,7 @@ mirror! {
 
 /// A user to be made.
 #[derive(Object)]
-#[oai(example)]
+#[oai(example, deny_unknown_fields)]
 struct NewUser {
     /// The name to log in with.
     #[oai(validator(min_length = 1, max_length = 64, pattern = "^[a-z0-9._-]+$"))]
@@ -55,7 +55,7 @@ impl Example for NewUser {
 
 /// What to change; what is absent stays.
 #[derive(Object)]
-#[oai(example)]
+#[oai(example, deny_unknown_fields)]
 struct UserChange {
     /// Another role. A lower one ends the user's open streams.
     role: Option<UserRole>,
@@ -195,16 +195,12 @@ impl UsersApi {
         id: Path<Uuid>,
         body: Json<UserChange>,
     ) -> Result<Json<User>> {
-        let new_password = body.password.is_some();
         let change = Change {
             role: body.0.role.map(Into::into),
             disabled: body.0.disabled,
             password: body.0.password.map(|password| password.0),
         };
         let row = gateway.users.change(id.0, change).await?;
-        if new_password {
-            gateway.revoke_user(id.0).await?;
-        }
         gateway.user_changed(id.0).await?;
         Ok(Json(row.into()))
     }

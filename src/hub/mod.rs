@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     bus::{Bus, Message},
-    event::{Cursor, Event, Frame, NewEvent, Topic},
+    event::{Event, Frame, NewEvent, Topic},
     event_log::{EventLog, LogError},
     telemetry::Telemetry,
 };
@@ -55,8 +55,8 @@ pub struct Hub {
     settings: Settings,
     telemetry: Arc<Telemetry>,
     publisher: Publisher,
-    /// Every topic that has a subscriber. The count of subscribers changes under this lock only.
-    topics: Mutex<HashMap<Topic, Arc<Live>>>,
+    /// Every topic that has a subscriber, and how many.
+    topics: Mutex<HashMap<Topic, (Arc<Live>, usize)>>,
     tasks: TaskTracker,
     /// Ends every stream.
     closing: CancellationToken,
@@ -100,22 +100,18 @@ impl Hub {
 
     /// Commits a transaction and delivers the events that were appended in it.
     ///
-    /// The caller is answered after the commit, and both happen even if the caller goes away in
-    /// between: a request whose client hangs up must not leave its event undelivered.
+    /// To be driven to its end: a caller that is dropped between the two leaves its events to the
+    /// next heartbeat. Operations that change something are (see `api::edge`).
     pub async fn commit(
         self: &Arc<Self>,
         tx: DatabaseTransaction,
         events: Vec<Event>,
     ) -> Result<(), DbErr> {
-        let hub = Arc::clone(self);
-        let commit = self.tasks.spawn(async move {
-            let began = Instant::now();
-            tx.commit().await?;
-            hub.telemetry.committed(began.elapsed());
-            hub.committed(events);
-            Ok(())
-        });
-        commit.await.map_err(|error| DbErr::Custom(format!("the commit was cut off: {error}")))?
+        let began = Instant::now();
+        tx.commit().await?;
+        self.telemetry.committed(began.elapsed());
+        self.committed(events);
+        Ok(())
     }
 
     /// Writes events that tell of nothing but themselves, many callers' in one transaction, and
@@ -138,7 +134,7 @@ impl Hub {
         let topics: Vec<Topic> = self.topics().keys().cloned().collect();
         let positions = self.log.positions(&topics).await?;
         for topic in topics {
-            let live = self.topics().get(&topic).cloned();
+            let live = self.live(&topic);
             if let (Some(live), Some(head)) = (live, positions.get(topic.as_str()))
                 && live.is_behind(*head)
             {
@@ -162,9 +158,7 @@ impl Hub {
     /// Hands committed events to their subscribers in this process.
     pub fn deliver(self: &Arc<Self>, events: &[Event]) {
         for run in events.chunk_by(|a, b| a.topic == b.topic) {
-            let Some(live) = self.topics().get(&run[0].topic).cloned() else {
-                continue;
-            };
+            let Some(live) = self.live(&run[0].topic) else { continue };
             let frames = run.iter().map(|event| (event.cursor.epoch, Frame::from(event)));
             if live.push(frames) == Pushed::Gap {
                 self.fill(live);
@@ -221,10 +215,10 @@ impl Hub {
     async fn join(self: &Arc<Self>, topic: &Topic) -> Result<Member, DbErr> {
         let live = {
             let mut topics = self.topics();
-            let live = topics
-                .entry(topic.clone())
-                .or_insert_with(|| Arc::new(Live::new(topic.clone(), self.settings.buffer_events)));
-            live.subscribers.update(|count| count + 1);
+            let (live, subscribers) = topics.entry(topic.clone()).or_insert_with(|| {
+                (Arc::new(Live::new(topic.clone(), self.settings.buffer_events)), 0)
+            });
+            *subscribers += 1;
             Arc::clone(live)
         };
         let member = Member { live, hub: Arc::clone(self) };
@@ -238,7 +232,11 @@ impl Hub {
         Ok(member)
     }
 
-    fn topics(&self) -> MutexGuard<'_, HashMap<Topic, Arc<Live>>> {
+    fn live(&self, topic: &Topic) -> Option<Arc<Live>> {
+        self.topics().get(topic).map(|(live, _)| Arc::clone(live))
+    }
+
+    fn topics(&self) -> MutexGuard<'_, HashMap<Topic, (Arc<Live>, usize)>> {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -252,14 +250,11 @@ struct Member {
 impl Drop for Member {
     fn drop(&mut self) {
         let mut topics = self.hub.topics();
-        self.live.subscribers.update(|count| count - 1);
-        if self.live.subscribers.get() == 0 {
-            topics.remove(self.live.topic());
+        if let Some((_, subscribers)) = topics.get_mut(self.live.topic()) {
+            *subscribers -= 1;
+            if *subscribers == 0 {
+                topics.remove(self.live.topic());
+            }
         }
     }
-}
-
-/// Where a subscriber stands, said in one place.
-fn after(cursor: Cursor, seq: i64) -> Cursor {
-    Cursor { epoch: cursor.epoch, seq }
 }

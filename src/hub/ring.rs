@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
 };
 
@@ -39,21 +39,6 @@ pub(super) enum Pulled {
     Behind,
 }
 
-/// The number of subscribers. A cell rather than an atomic in spirit: it is only touched under the
-/// hub's lock.
-#[derive(Default)]
-pub(super) struct Count(AtomicUsize);
-
-impl Count {
-    pub(super) fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn update(&self, change: impl FnOnce(usize) -> usize) {
-        self.0.store(change(self.get()), Ordering::Relaxed);
-    }
-}
-
 /// Nobody reads the log for this ring. Between this and [`ASKED`], at 1, somebody does.
 const IDLE: u8 = 0;
 /// The log has to be read, for the first time or once more.
@@ -62,7 +47,6 @@ const ASKED: u8 = 2;
 /// A topic with at least one subscriber.
 pub(super) struct Live {
     topic: Topic,
-    pub(super) subscribers: Count,
     ring: Mutex<Ring>,
     /// Changes whenever the ring does. Subscribers wait on it.
     changed: watch::Sender<()>,
@@ -91,7 +75,6 @@ impl Live {
         };
         Self {
             topic,
-            subscribers: Count::default(),
             ring: Mutex::new(ring),
             changed: watch::Sender::new(()),
             fill: AtomicU8::new(IDLE),

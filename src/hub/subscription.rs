@@ -12,9 +12,10 @@ use futures_util::{Stream, future::BoxFuture, stream};
 use prometheus_client::metrics::counter::Counter;
 use sea_orm::DbErr;
 use tokio::time::{Instant, Sleep};
+use uuid::Uuid;
 
 use super::{
-    Hub, Member, PAGE, after,
+    Hub, Member, PAGE,
     ring::{Pulled, coalesce},
 };
 use crate::{
@@ -79,6 +80,10 @@ pub struct Open {
     pub watch: Watch,
     /// The place that it takes.
     pub slot: Slot,
+    /// The request that opens it, for the log.
+    pub request: Uuid,
+    /// The data of the `error` event that ends it should it break: JSON text on one line.
+    pub failure: String,
 }
 
 /// What opening a stream comes to.
@@ -134,13 +139,18 @@ pub struct Subscription {
     stop: BoxFuture<'static, End>,
     heartbeat: Pin<Box<Sleep>>,
     delivered: Counter,
+    /// Whether it has been counted as open.
+    opened: bool,
+    request: Uuid,
+    failure: String,
     _slot: Slot,
 }
 
 impl Hub {
     /// Opens a stream.
     pub async fn open(self: &Arc<Self>, open: Open) -> Result<Opening, DbErr> {
-        let Open { topic, source, finished, resume, bounds, mut watch, slot } = open;
+        let Open { topic, source, finished, resume, bounds, mut watch, slot, request, failure } =
+            open;
         let member = self.join(&topic).await?;
         let changes = member.live.changes();
         let deadline = bounds.max_time.map(|time| Instant::now() + time);
@@ -172,20 +182,19 @@ impl Hub {
             stop,
             heartbeat: Box::pin(tokio::time::sleep(self.settings.heartbeat)),
             delivered: self.telemetry.delivered(family),
+            opened: false,
+            request,
+            failure,
             _slot: slot,
         });
-        self.telemetry.stream_opened(family);
         match subscription.resume(resume, finished).await? {
-            Resumed::Complete => Ok(Opening::Complete),
-            Resumed::From(cursor) => {
-                subscription.cursor = cursor;
-                Ok(Opening::Stream(subscription))
-            }
-            Resumed::Afresh(reset) => {
-                subscription.restart(reset).await?;
-                Ok(Opening::Stream(subscription))
-            }
+            Resumed::Complete => return Ok(Opening::Complete),
+            Resumed::From(cursor) => subscription.cursor = cursor,
+            Resumed::Afresh(reset) => subscription.restart(reset).await?,
         }
+        self.telemetry.stream_opened(family);
+        subscription.opened = true;
+        Ok(Opening::Stream(subscription))
     }
 }
 
@@ -212,13 +221,19 @@ impl Subscription {
         };
         let live = &self.member.live;
         match live.pull(cursor, 1) {
-            Pulled::Nothing if finished => return Ok(Resumed::Complete),
-            Pulled::Nothing | Pulled::Frames { .. } => return Ok(Resumed::From(cursor)),
-            Pulled::Behind => {}
+            // Whether there is nothing more only the log knows: the ring may not have heard yet.
+            Pulled::Nothing if !finished => return Ok(Resumed::From(cursor)),
+            Pulled::Frames { .. } => return Ok(Resumed::From(cursor)),
+            Pulled::Nothing | Pulled::Behind => {}
         }
         match self.hub.log.after(live.topic(), cursor, 1).await {
             Ok(page) if page.events.is_empty() && finished => Ok(Resumed::Complete),
-            Ok(_) => Ok(Resumed::From(cursor)),
+            Ok(page) => {
+                if page.events.iter().any(|event| live.is_behind(event.cursor)) {
+                    self.hub.fill(Arc::clone(live));
+                }
+                Ok(Resumed::From(cursor))
+            }
             Err(LogError::Stale(stale)) => Ok(Resumed::Afresh(Some(stale.reason()))),
             Err(LogError::Database(error)) => Err(error),
         }
@@ -273,7 +288,7 @@ impl Subscription {
         self.ready.push_back(bytes);
         self.delivered.inc_by(count);
         self.left -= count;
-        self.cursor = after(self.cursor, seq);
+        self.cursor.seq = seq;
         if terminal {
             self.close(End::Completed);
         }
@@ -331,22 +346,20 @@ impl Subscription {
     }
 
     fn fail(&mut self, error: &DbErr) {
-        tracing::error!(topic = %self.member.live.topic(), %error, "a stream broke");
+        let topic = self.member.live.topic();
+        tracing::error!(%topic, id = %self.request, %error, "a stream broke");
         self.end = Some(End::Failed);
-        let data = event::json(&serde_json::json!({
-            "type": "https://streamgate.dev/problems/unavailable",
-            "title": "Service unavailable",
-            "status": 503,
-            "detail": "The event log cannot be read at the moment. Reconnect to go on.",
-        }));
         let retry = retry_line(self.hub.settings.retry);
-        let block = event::block(None, "error", &data);
+        let block = event::block(None, "error", &self.failure);
         self.ready.push_back([retry.as_bytes(), &block].concat().into());
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
+        if !self.opened {
+            return;
+        }
         let reason = self.end.unwrap_or(End::ClientGone).reason();
         self.hub.telemetry.stream_closed(self.member.live.topic().family().name(), reason);
     }

@@ -16,7 +16,7 @@ use entity::{
 };
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait,
-    IntoActiveModel, QueryFilter, QuerySelect, prelude::Expr,
+    ExprTrait, IntoActiveModel, QueryFilter, QuerySelect, prelude::Expr,
 };
 use uuid::Uuid;
 
@@ -87,6 +87,9 @@ pub enum SessionError {
     /// It is over, or never was (then it counts as revoked: nobody learns which).
     #[error(transparent)]
     Ended(#[from] Ended),
+    /// A refresh token of this session was used twice: it is in two hands.
+    #[error("a refresh token was used twice")]
+    Reused(Uuid),
     /// The database did not say.
     #[error(transparent)]
     Database(#[from] DbErr),
@@ -121,9 +124,15 @@ impl Sessions {
         self.life
     }
 
-    /// Opens a session for a user whose password has been checked.
-    pub async fn open(&self, user: user::Model) -> Result<Opened, DbErr> {
+    /// Opens a session for a user whose password has been checked, unless the user has another
+    /// password by now, is disabled or gone: checking takes long enough for that.
+    pub async fn open(&self, checked: user::Model) -> Result<Opened, SessionError> {
         let (now, as_of) = (Timestamp::now(), self.watched.announced());
+        let tx = self.database.begin_write().await?;
+        let user = user::Entity::find_by_id(checked.id).lock_shared().one(&tx).await?;
+        let user = user
+            .filter(|user| user.password_hash == checked.password_hash && !user.disabled)
+            .ok_or(Ended::Revoked)?;
         let session = session::Model {
             id: Uuid::now_v7(),
             user_id: user.id,
@@ -131,29 +140,29 @@ impl Sessions {
             expires_at: now + self.life,
             revoked_at: None,
         };
-        let tx = self.database.begin_write().await?;
         session.clone().into_active_model().insert(&tx).await?;
         let refresh_token = issue(&tx, session.id, now).await?;
         tx.commit().await?;
         Ok(Opened { principal: principal(user, &session, as_of), refresh_token })
     }
 
-    /// Exchanges a refresh token for its successor and prolongs the session.
+    /// Exchanges a refresh token for its successor and prolongs the session. The caller must revoke
+    /// a session whose token was [`SessionError::Reused`].
     pub async fn refresh(&self, token: &str) -> Result<Opened, SessionError> {
         let (now, as_of) = (Timestamp::now(), self.watched.announced());
         let tx = self.database.begin_write().await?;
-        let row = refresh_token::Entity::find_by_id(fingerprint(token))
-            .lock_exclusive()
-            .one(&tx)
-            .await?
-            .ok_or(Ended::Revoked)?;
+        let by_hash = || refresh_token::Entity::find_by_id(fingerprint(token));
+        let row = by_hash().one(&tx).await?.ok_or(Ended::Revoked)?;
+        // The session's lock first, as deleting a user takes them, then what it protects.
+        let lock = session::Entity::find_by_id(row.session_id).lock_exclusive();
+        lock.one(&tx).await?.ok_or(Ended::Revoked)?;
+        let row = by_hash().one(&tx).await?.ok_or(Ended::Revoked)?;
         let (session, user) = find(&tx, row.session_id).await?.ok_or(Ended::Revoked)?;
         valid(&session, &user)?;
         if row.used_at.is_some_and(|used| now.since(used) > REFRESH_GRACE) {
             // Two hold the same token and one of them is not the user: nobody goes on.
             tx.rollback().await?;
-            self.revoke(session.id).await?;
-            return Err(Ended::Revoked.into());
+            return Err(SessionError::Reused(session.id));
         }
         if row.used_at.is_none() {
             let mut row = row.into_active_model();
@@ -166,7 +175,7 @@ impl Sessions {
         let refresh_token = issue(&tx, session.id, now).await?;
         tx.commit().await?;
         let standing = Standing::Valid { role: user.role, expires_at: session.expires_at };
-        self.watched.announce(|id, _| id == session.id, standing);
+        self.watched.announce(session.id, standing);
         Ok(Opened { principal: principal(user, &session, as_of), refresh_token })
     }
 
@@ -208,12 +217,12 @@ impl Sessions {
 
     /// Tells the streams of a session that it is over.
     pub fn session_ended(&self, session: Uuid) {
-        self.watched.announce(|id, _| id == session, Standing::Ended(Ended::Revoked));
+        self.watched.announce(session, Standing::Ended(Ended::Revoked));
     }
 
     /// Tells the streams of a user that the user may not go on.
     fn user_ended(&self, user: Uuid) {
-        self.watched.announce(|_, owner| owner == user, Standing::Ended(Ended::Revoked));
+        self.watched.announce_to_user(user, Standing::Ended(Ended::Revoked));
     }
 
     /// Watches a session for a stream. If anything was revoked between the request's check and
@@ -221,7 +230,10 @@ impl Sessions {
     pub async fn watch(&self, principal: &Principal) -> Result<Watch, SessionError> {
         let watch = self.watched.add(principal);
         if self.watched.announced() != principal.as_of {
-            self.validate(principal.session_id, principal.user_id).await?;
+            let now = self.validate(principal.session_id, principal.user_id).await?;
+            if now.role < principal.role {
+                return Err(Ended::RoleLowered.into());
+            }
         }
         Ok(watch)
     }
@@ -251,7 +263,7 @@ impl Sessions {
                 .collect();
             for id in batch {
                 let standing = found.remove(id).unwrap_or(Standing::Ended(Ended::Revoked));
-                self.watched.announce(|session, _| session == *id, standing);
+                self.watched.announce(*id, standing);
             }
         }
         Ok(())
@@ -261,7 +273,9 @@ impl Sessions {
     pub async fn prune(&self) -> Result<u64, DbErr> {
         let day_ago = Timestamp(Timestamp::now().0 - 86_400_000_000);
         let gone = session::Entity::delete_many()
-            .filter(session::Column::ExpiresAt.lt(day_ago))
+            .filter(
+                session::Column::ExpiresAt.lt(day_ago).or(session::Column::RevokedAt.lt(day_ago)),
+            )
             .exec(self.database.writer())
             .await?;
         Ok(gone.rows_affected)

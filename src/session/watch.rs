@@ -27,6 +27,19 @@ struct Watched {
     holders: usize,
 }
 
+impl Watched {
+    fn tell(&self, standing: Standing) {
+        self.standing.send_if_modified(|now| {
+            // What has ended stays so, whatever an older look at the database says.
+            let news = *now != standing && !matches!(now, Standing::Ended(_));
+            if news {
+                *now = standing;
+            }
+            news
+        });
+    }
+}
+
 /// All watched sessions.
 #[derive(Clone, Default)]
 pub(super) struct Registry {
@@ -47,6 +60,15 @@ impl Registry {
             holders: 0,
         });
         entry.holders += 1;
+        // The principal was looked up just now; what the entry says may be as old as its first
+        // stream, and a role that was raised since would look like one that was lowered.
+        let fresh =
+            Standing::Valid { role: principal.role, expires_at: principal.session_expires_at };
+        if matches!(*entry.standing.borrow(), Standing::Ended(_)) {
+            // The streams that were told have not all gone yet, and this is a new beginning.
+            entry.standing = watch::Sender::new(fresh);
+        }
+        entry.tell(fresh);
         Watch {
             session: principal.session_id,
             role: principal.role,
@@ -71,20 +93,19 @@ impl Registry {
         watched.iter().filter(|(_, entry)| concerns(entry.user_id)).map(|(id, _)| *id).collect()
     }
 
-    /// Tells the streams of every session that it `concerns` (session, user).
-    pub(super) fn announce(&self, concerns: impl Fn(Uuid, Uuid) -> bool, standing: Standing) {
+    /// Tells the streams of a session how it stands.
+    pub(super) fn announce(&self, session: Uuid, standing: Standing) {
         self.count_announcement();
-        for (session, entry) in self.lock().iter() {
-            if concerns(*session, entry.user_id) {
-                entry.standing.send_if_modified(|now| {
-                    // What has ended stays so, whatever an older look at the database says.
-                    let news = *now != standing && !matches!(now, Standing::Ended(_));
-                    if news {
-                        *now = standing;
-                    }
-                    news
-                });
-            }
+        if let Some(entry) = self.lock().get(&session) {
+            entry.tell(standing);
+        }
+    }
+
+    /// Tells the streams of all sessions of a user.
+    pub(super) fn announce_to_user(&self, user: Uuid, standing: Standing) {
+        self.count_announcement();
+        for entry in self.lock().values().filter(|entry| entry.user_id == user) {
+            entry.tell(standing);
         }
     }
 

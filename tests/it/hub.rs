@@ -18,7 +18,10 @@ use streamgate::{
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::app::{App, Caller, PATIENCE, Store, until};
+use crate::{
+    app::{App, Caller, PATIENCE, until},
+    cluster::pair,
+};
 
 /// Loses every message whose number, counted from the first, has its bit set.
 struct LossyBus {
@@ -43,39 +46,6 @@ impl Bus for LossyBus {
     async fn ping(&self) -> Result<(), BusError> {
         Ok(())
     }
-}
-
-/// Down: takes no message, gives none, answers nobody.
-#[derive(Default)]
-struct DeadBus(std::sync::Mutex<Vec<mpsc::Sender<Message>>>);
-
-#[async_trait]
-impl Bus for DeadBus {
-    async fn join(&self, _node: Uuid) -> Result<mpsc::Receiver<Message>, BusError> {
-        let (sender, receiver) = mpsc::channel(1);
-        self.0.lock().expect("no panic").push(sender);
-        Ok(receiver)
-    }
-
-    fn publish(&self, _node: Uuid, _message: Message) {}
-
-    async fn ping(&self) -> Result<(), BusError> {
-        Err(BusError("it is down".to_owned()))
-    }
-}
-
-/// Two gateways on one database.
-async fn pair(bus: Arc<dyn Bus>, heartbeat_seconds: u64) -> (App, App) {
-    let store = Store::new().await;
-    let change = |config: &mut streamgate::config::Config| {
-        config.streams.heartbeat_seconds = heartbeat_seconds;
-        // Smaller than what is published, so that the log is needed too.
-        config.streams.buffer_events = 16;
-        config.limits.streams_per_user = 1_000;
-    };
-    let one = App::on(store.clone(), Arc::clone(&bus), change).await;
-    let two = App::on(store, bus, change).await;
-    (one, two)
 }
 
 fn note(number: i64) -> NewEvent {
@@ -184,70 +154,6 @@ async fn follow(caller: &Caller, topology: Uuid, visits: &[usize], last: i64) ->
         left = left.map(|left| left - 1);
     }
     (first, seen)
-}
-
-#[tokio::test]
-async fn without_a_bus_events_still_come_through_the_log() {
-    let (one, two) = pair(Arc::new(DeadBus::default()), 1).await;
-    let operator = one.caller(Role::Operator).await;
-    let topology = one.active_topology(&operator).await;
-    let there = two.here(&operator);
-    let mut reader = there.watch(topology, "").await;
-    reader.expect("snapshot").await;
-    while !reader.seen.ends_with("\n\n:\n\n") {
-        reader.next_block().await.expect("a keepalive");
-    }
-    operator.mutate(topology, 1).await.ok();
-    operator.mutate(topology, 2).await.ok();
-    for number in 1..=2 {
-        let event = reader.expect("mutation.enqueued").await;
-        assert_eq!(event.data["payload"]["number"], number);
-    }
-    let ready = two.anyone().get("/health/ready").await;
-    let dependencies = ready.body["dependencies"].clone();
-    ready.problem(503);
-    let down: Vec<_> = dependencies
-        .as_array()
-        .expect("dependencies")
-        .iter()
-        .filter(|dependency| dependency["status"] == "down")
-        .map(|dependency| dependency["name"].as_str().expect("a name"))
-        .collect();
-    assert_eq!(down, ["bus"]);
-    drop(reader);
-    two.finish().await;
-    one.finish().await;
-}
-
-#[tokio::test]
-async fn a_subscriber_ahead_of_its_gateway_brings_the_gateway_up_to_date_and_does_not_spin() {
-    // No heartbeat will help within this test.
-    let (one, two) = pair(Arc::new(DeadBus::default()), 60).await;
-    let operator = one.caller(Role::Operator).await;
-    let topology = one.active_topology(&operator).await;
-    let there = two.here(&operator);
-    let mut early = there.watch(topology, "").await;
-    early.expect("snapshot").await;
-    for number in 0..3 {
-        operator.mutate(topology, number).await.ok();
-    }
-    // Its snapshot is newer than anything that the second gateway has heard of.
-    let mut late = there.watch(topology, "").await;
-    let snapshot = late.expect("snapshot").await;
-    assert_eq!(snapshot.data["mutations"].as_array().map(Vec::len), Some(3));
-    for number in 0..3 {
-        let event = early.expect("mutation.enqueued").await;
-        assert_eq!(event.data["payload"]["number"], number);
-    }
-    there.mutate(topology, 3).await.ok();
-    for reader in [&mut early, &mut late] {
-        assert_eq!(reader.expect("mutation.enqueued").await.data["payload"]["number"], 3);
-    }
-    let catch_ups = two.metric("streamgate_catch_ups_total{family=\"topology\"}");
-    assert!(catch_ups < 5.0, "{catch_ups} looks at the log");
-    drop((early, late));
-    two.finish().await;
-    one.finish().await;
 }
 
 /// Publishes until a subscriber that does not read cannot have got everything, from its own socket

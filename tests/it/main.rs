@@ -3,8 +3,10 @@
 mod access_token;
 mod app;
 mod auth;
+mod cluster;
 mod config;
 mod document;
+mod head;
 mod house;
 mod hub;
 mod limit;

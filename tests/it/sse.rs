@@ -78,6 +78,7 @@ impl SseReader {
 
     /// The next event, which must be of this kind.
     pub async fn expect(&mut self, event: &str) -> Block {
+        assert_eq!(self.status(), 200, "{}", self.head);
         // Bounded as a whole: keepalives come for ever.
         let block =
             soon(event, self.next()).await.unwrap_or_else(|| panic!("the end instead of {event}"));

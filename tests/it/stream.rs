@@ -236,7 +236,9 @@ async fn a_stream_that_bounds_itself_ends_where_it_said() {
     reader.expect("snapshot").await;
     assert_eq!(reader.expect("stream.closed").await.data, json!({ "reason": "max_seconds" }));
     reader.expect_end().await;
-    for bad in ["max_events=0", "max_seconds=0", "max_events=x", "on_refusal=maybe"] {
+    for bad in
+        ["max_events=0", "max_seconds=0", "max_events=x", "on_refusal=maybe", "overflow=drop"]
+    {
         let path = format!("/v1/topologies/{topology}/stream?{bad}");
         operator.get(&path).await.problem(400);
     }

@@ -101,6 +101,7 @@ impl From<SessionError> for Problem {
                 Ended::Revoked | Ended::RoleLowered => "the session has ended",
                 Ended::UserDisabled => "the user is disabled",
             }),
+            SessionError::Reused(_) => Self::invalid_token("the session has ended"),
             SessionError::Database(error) => error.into(),
         }
     }
@@ -110,7 +111,9 @@ impl From<UserError> for Problem {
     fn from(error: UserError) -> Self {
         match error {
             UserError::NotFound => Self::not_found(),
-            UserError::NameInvalid => Self::bad_request(error.to_string()),
+            UserError::NameInvalid | UserError::PasswordTooShort => {
+                Self::bad_request(error.to_string())
+            }
             UserError::NameTaken | UserError::LastAdmin => Self::conflict(error.to_string()),
             UserError::Database(error) => error.into(),
         }

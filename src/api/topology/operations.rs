@@ -27,7 +27,7 @@ use crate::{
         edge::Asked,
         page_limit,
         problem::{Problem, Result},
-        stream::{self, Events, OnRefusal, Parameters, StreamResponse},
+        stream::{self, Events, OnRefusal, Overflow, Parameters, StreamResponse},
     },
     gateway::Gateway,
 };
@@ -54,8 +54,11 @@ impl Topologies {
         gateway: Data<&Arc<Gateway>>,
         body: Json<NewTopology>,
     ) -> Result<Created> {
+        let tx = gateway.database.begin_write().await?;
         let now = Timestamp::now();
         let row = topology::Model {
+            // Within the transaction, so that lists that are read page by page miss as little as
+            // ids made of the time can.
             id: Uuid::now_v7(),
             name: body.0.name.0,
             mode: body.0.mode.map_or_else(|| "standard".to_owned(), |mode| mode.0),
@@ -65,7 +68,6 @@ impl Topologies {
             version: 1,
             created_at: now,
         };
-        let tx = gateway.database.begin_write().await?;
         let row =
             row.into_active_model().insert(&tx).await.map_err(|error| match error.sql_err() {
                 Some(SqlErr::UniqueConstraintViolation(_)) => {
@@ -228,19 +230,24 @@ impl Topologies {
         /// End the stream after this many seconds.
         #[oai(validator(minimum(value = "1"), maximum(value = "86400")))]
         max_seconds: Query<Option<u64>>,
+        /// What is to happen when the subscriber is too slow: so far `catch_up` only, the lossless
+        /// default. Anything else is a 400.
+        overflow: Query<Option<Overflow>>,
         /// With `event`, a refusal is a 200 with one `error` event and a long `retry` instead of a
         /// status that a browser's `EventSource` cannot read.
         on_refusal: Query<Option<OnRefusal>>,
     ) -> Result<StreamResponse> {
-        // Acted on around the operation, because it also covers refusals before this point.
-        let _ = on_refusal;
+        // The one has a single value so far; the other is acted on around the operation, because it
+        // also covers refusals before this point.
+        let _ = (overflow, on_refusal);
         let topic = topic(id.0);
         caller.may_open(&topic)?;
         let row = find(&gateway, id.0).await?;
         let finished = row.status == topology::Status::TornDown;
         let source = Arc::new(TopologySource { gateway: Arc::clone(&gateway), id: id.0 });
         let parameters = Parameters {
-            is_head: asked.0.0 == Method::HEAD,
+            request: asked.id,
+            is_head: asked.method == Method::HEAD,
             last_event_id_header: last_event_id_header.0,
             last_event_id_query: last_event_id.0,
             max_events: max_events.0,

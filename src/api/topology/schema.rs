@@ -20,7 +20,7 @@ mirror! {
 
 /// A topology to be made.
 #[derive(Object)]
-#[oai(example)]
+#[oai(example, deny_unknown_fields)]
 pub(super) struct NewTopology {
     /// A name for people, unlike any other topology's.
     #[oai(validator(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f]+$"))]
@@ -96,7 +96,7 @@ impl Example for Topology {
 
 /// A status to be taken.
 #[derive(Object)]
-#[oai(example)]
+#[oai(example, deny_unknown_fields)]
 pub(super) struct NewStatus {
     /// The status to take.
     pub(super) status: TopologyStatus,

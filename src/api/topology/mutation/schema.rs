@@ -24,7 +24,7 @@ mirror! {
 
 /// A mutation to be enqueued.
 #[derive(Object)]
-#[oai(example)]
+#[oai(example, deny_unknown_fields)]
 pub(super) struct NewMutation {
     /// What is to be done.
     pub(super) op: MutationOp,
@@ -103,7 +103,7 @@ impl Example for Mutation {
 
 /// What a mutator asks for.
 #[derive(Object)]
-#[oai(example)]
+#[oai(example, deny_unknown_fields)]
 pub(super) struct Claim {
     /// How long the claim is to hold; 60 if absent.
     #[oai(validator(minimum(value = "1"), maximum(value = "3600")))]
@@ -155,7 +155,7 @@ mirror! {
 
 /// How a claimed mutation ended.
 #[derive(Object)]
-#[oai(example)]
+#[oai(example, deny_unknown_fields)]
 pub(super) struct Report {
     /// The token of the claim.
     pub(super) lease_token: Uuid,
