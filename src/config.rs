@@ -92,15 +92,4 @@ impl Config {
             ..layers::complete(ConfigLayer::default_values())
         }
     }
-
-    /// The database to open: `database.url`, or the SQLite file in `data_dir`, created if missing.
-    #[must_use]
-    pub fn database_url(&self) -> String {
-        self.database.url.clone().unwrap_or_else(|| {
-            let path = self.data_dir.join("streamgate.db").to_string_lossy().into_owned();
-            // The URL parser of sqlx cuts at `?` and decodes `%`, both legal in a file name.
-            let path = path.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
-            format!("sqlite:{path}?mode=rwc")
-        })
-    }
 }

@@ -1,7 +1,11 @@
 //! A service that shows what it does: throw-away data, users of every role, and a topology on which
 //! an operator and a mutator work, both as ordinary clients over HTTP.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
@@ -94,7 +98,7 @@ fn explain(
     viewer: &Caller,
     path: &str,
 ) -> anyhow::Result<()> {
-    let token = viewer.token.as_deref().unwrap_or_default();
+    let token = viewer.token().unwrap_or_default();
     let people: Vec<String> =
         people.iter().map(|(name, password)| format!("  {name:<10} {password}")).collect();
     super::say(&format!(
@@ -151,19 +155,34 @@ async fn mutate(agent: &Caller, path: &str) -> anyhow::Result<()> {
 struct Caller {
     client: Client<HttpConnector, Full<Bytes>>,
     address: SocketAddr,
-    token: Option<String>,
+    /// Name and password; none for somebody who has not logged in.
+    login: Option<Value>,
+    token: Mutex<Option<String>>,
 }
 
 impl Caller {
     fn new(address: SocketAddr) -> Self {
-        Self { client: Client::builder(TokioExecutor::new()).build_http(), address, token: None }
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self { client, address, login: None, token: Mutex::default() }
     }
 
     async fn log_in(&self, username: &str, password: &str) -> anyhow::Result<Self> {
-        let login = json!({ "username": username, "password": password });
-        let tokens = self.call(Method::POST, "/v1/auth/login", Some(login)).await?;
+        let login = Some(json!({ "username": username, "password": password }));
+        let (client, address) = (self.client.clone(), self.address);
+        let caller = Self { client, address, login, token: Mutex::default() };
+        caller.renew().await?;
+        Ok(caller)
+    }
+
+    async fn renew(&self) -> anyhow::Result<()> {
+        let (_, tokens) = self.send(&Method::POST, "/v1/auth/login", self.login.as_ref()).await?;
         let token = tokens["access_token"].as_str().context("no access token")?.to_owned();
-        Ok(Self { client: self.client.clone(), address: self.address, token: Some(token) })
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
+        Ok(())
+    }
+
+    fn token(&self) -> Option<String> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn status(&self, path: &str, status: &str) -> anyhow::Result<()> {
@@ -173,22 +192,34 @@ impl Caller {
 
     /// The answer's body, nothing for an empty one; an answer above 399 is an error.
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+        let (mut status, mut answer) = self.send(&method, path, body.as_ref()).await?;
+        if status == StatusCode::UNAUTHORIZED && self.login.is_some() {
+            // The demo may run for longer than a token is good for.
+            self.renew().await?;
+            (status, answer) = self.send(&method, path, body.as_ref()).await?;
+        }
+        ensure!(status < StatusCode::BAD_REQUEST, "{method} {path}: {status} {answer}");
+        Ok(answer)
+    }
+
+    async fn send(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(StatusCode, Value)> {
         let mut request = Request::builder()
-            .method(&method)
+            .method(method)
             .uri(format!("http://{}{path}", self.address))
             .header(header::CONTENT_TYPE, "application/json");
-        if let Some(token) = &self.token {
+        if let Some(token) = self.token() {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let body = body.map(ToString::to_string).unwrap_or_default();
         let answer = self.client.request(request.body(Full::from(body))?).await?;
         let status = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();
-        ensure!(
-            status < StatusCode::BAD_REQUEST,
-            "{method} {path}: {status} {}",
-            String::from_utf8_lossy(&body)
-        );
-        Ok(if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? })
+        let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? };
+        Ok((status, body))
     }
 }

@@ -44,7 +44,7 @@ pub enum LogError {
 /// Why a cursor cannot be resumed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stale {
-    /// It is not of this topic, or of another life of the database.
+    /// It is not of this topic, or of a database that is not this one.
     #[error("the cursor is not one of this stream's")]
     UnknownCursor,
     /// What followed it has been pruned.

@@ -77,7 +77,7 @@ pub struct Gateway {
     pub first_password: Option<String>,
     node: Uuid,
     tasks: TaskTracker,
-    /// Cancelled when the service is to end: no longer ready, streams close.
+    /// Cancelled when the service is to end.
     stopping: CancellationToken,
 }
 
@@ -218,12 +218,6 @@ impl Gateway {
     pub async fn user_changed(&self, user: Uuid) -> Result<(), DbErr> {
         self.bus.publish(self.node, Message::UserChanged(user));
         self.sessions.recheck_user(user).await
-    }
-
-    /// Whether the service is about to end.
-    #[must_use]
-    pub fn is_stopping(&self) -> bool {
-        self.stopping.is_cancelled()
     }
 
     /// Says goodbye on every stream and stops the periodic work.

@@ -1,7 +1,7 @@
 //! Limits: how often (quotas, by `governor`) and how many at once (slots).
 //!
-//! Each quota is one variant of [`Quota`], which carries its key in the configuration, its name on
-//! the wire and its message. A slot is one open stream of one user: taken before the response
+//! Each quota is one variant of [`Quota`], which carries its name on the wire, its key in the
+//! configuration, its default and its message. A slot is one open stream of one user: taken before the response
 //! starts, freed when the value is dropped, on whatever way that happens.
 
 use std::{
@@ -21,13 +21,13 @@ pub const SLOTS: &str = "streams";
 /// A rate: so many in any one minute, all at once if the caller likes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quota {
-    /// Operations of one user; key `limits.requests_per_minute`.
+    /// Operations of one user.
     Requests,
-    /// Streams that one user opens; key `limits.stream_opens_per_minute`.
+    /// Streams that one user opens.
     StreamOpens,
-    /// Logins to one name; key `limits.logins_per_minute_per_user`.
+    /// Logins to one name.
     LoginsPerUser,
-    /// Logins and refreshes from one address; key `limits.logins_per_minute_per_address`.
+    /// Logins and refreshes from one address.
     LoginsPerAddress,
 }
 
@@ -36,24 +36,53 @@ impl Quota {
     pub const ALL: [Self; 4] =
         [Self::Requests, Self::StreamOpens, Self::LoginsPerUser, Self::LoginsPerAddress];
 
-    /// The name in `RateLimit` headers and metrics.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    /// Name, key in the configuration, default for a minute, message.
+    const fn parts(self) -> (&'static str, &'static str, u32, &'static str) {
         match self {
-            Self::Requests => "requests",
-            Self::StreamOpens => "stream-opens",
-            Self::LoginsPerUser => "logins-user",
-            Self::LoginsPerAddress => "logins-address",
+            Self::Requests => (
+                "requests",
+                "limits.requests_per_minute",
+                600,
+                "too many requests of this user in the last minute",
+            ),
+            Self::StreamOpens => (
+                "stream-opens",
+                "limits.stream_opens_per_minute",
+                120,
+                "too many streams opened by this user in the last minute",
+            ),
+            Self::LoginsPerUser => (
+                "logins-user",
+                "limits.logins_per_minute_per_user",
+                10,
+                "too many logins to this name in the last minute",
+            ),
+            Self::LoginsPerAddress => (
+                "logins-address",
+                "limits.logins_per_minute_per_address",
+                60,
+                "too many logins from this address in the last minute",
+            ),
         }
     }
 
-    const fn message(self) -> &'static str {
-        match self {
-            Self::Requests => "too many requests of this user in the last minute",
-            Self::StreamOpens => "too many streams opened by this user in the last minute",
-            Self::LoginsPerUser => "too many logins to this name in the last minute",
-            Self::LoginsPerAddress => "too many logins from this address in the last minute",
-        }
+    /// The name in `RateLimit` headers and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.parts().0
+    }
+
+    /// The key in the configuration.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        self.parts().1
+    }
+
+    /// How many in a minute, unless configured otherwise. The configuration documents the same
+    /// number; a test compares them.
+    #[must_use]
+    pub const fn default(self) -> u32 {
+        self.parts().2
     }
 
     const fn per_minute(self, settings: &Settings) -> u32 {
@@ -156,7 +185,7 @@ impl Limits {
             let retry_after = jittered(wait);
             Refused {
                 limit: quota.name(),
-                message: quota.message(),
+                message: quota.parts().3,
                 retry_after,
                 headers: Headers {
                     policy: format!(

@@ -99,6 +99,7 @@ pub struct Telemetry {
     catch_ups: Family<ByFamily, Counter>,
     resets: Family<ByReason, Counter>,
     authentications: Family<ByOutcome, Counter>,
+    authentication: Histogram,
     session_validation: Histogram,
     lookup: Latency<ByResource>,
     commit: Histogram,
@@ -128,6 +129,7 @@ impl Telemetry {
             catch_ups: Family::default(),
             resets: Family::default(),
             authentications: Family::default(),
+            authentication: latency(),
             session_validation: latency(),
             lookup: Family::new_with_constructor(latency),
             commit: latency(),
@@ -182,6 +184,12 @@ impl Telemetry {
             "authentications",
             "Credentials checked, by outcome",
             self.authentications.clone(),
+        );
+        r.register_with_unit(
+            "authentication",
+            "Time to find out who calls, from the credential to the session",
+            Unit::Seconds,
+            self.authentication.clone(),
         );
         r.register_with_unit(
             "session_validation",
@@ -282,6 +290,11 @@ impl Telemetry {
     /// A credential was checked: `authentications_total`.
     pub fn authenticated(&self, outcome: &'static str) {
         self.authentications.get_or_create(&ByOutcome { outcome }).inc();
+    }
+
+    /// Time to find out who calls: `authentication_seconds`. The check of the session is part of it.
+    pub fn identified(&self, took: Duration) {
+        self.authentication.observe(took.as_secs_f64());
     }
 
     /// Time of one check of a session: `session_validation_seconds`.

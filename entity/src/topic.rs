@@ -13,8 +13,8 @@ pub struct Model {
     /// `<family>.<id>`.
     #[sea_orm(unique)]
     pub name: String,
-    /// A random number given when the topic is made, so that a cursor from another life of the
-    /// database, or of another topic, is recognised.
+    /// A random number given when the topic is made, so that a cursor of another topic, or
+    /// from before the database was made anew, is recognised.
     pub epoch: i64,
     /// The sequence number of the newest event; 0 when there was none.
     pub last_seq: i64,

@@ -235,6 +235,13 @@ impl Credential {
 
     /// Who stands behind it and, with a stream token, for which topic.
     async fn authenticate(self, gateway: &Gateway) -> Result<(Principal, Option<String>)> {
+        let began = Instant::now();
+        let caller = self.identify(gateway).await;
+        gateway.telemetry.identified(began.elapsed());
+        caller
+    }
+
+    async fn identify(self, gateway: &Gateway) -> Result<(Principal, Option<String>)> {
         let claims = match self {
             Self::Access(token) => {
                 gateway.tokens.verify_access(&token).map(|claims| (claims.sid, claims.sub, None))

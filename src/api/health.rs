@@ -131,8 +131,7 @@ impl Health {
 
     /// Can the service do its work?
     ///
-    /// 503 while something that it needs is down, and while it is about to end; its body has the
-    /// `dependencies` too. Public.
+    /// 503 while something that it needs is down; its body has the `dependencies` too. Public.
     #[oai(path = "/health/ready", method = "get", operation_id = "health_ready")]
     async fn ready(&self, gateway: Data<&Arc<Gateway>>) -> Result<Json<Readiness>> {
         let (database, bus) = tokio::join!(
@@ -140,16 +139,11 @@ impl Health {
             check("bus", gateway.bus.ping()),
         );
         let dependencies = vec![database, bus];
-        let up = dependencies.iter().all(|dependency| dependency.status == State::Up)
-            && !gateway.is_stopping();
+        let up = dependencies.iter().all(|dependency| dependency.status == State::Up);
         if up {
             return Ok(Json(Readiness { status: State::Up, dependencies }));
         }
-        let detail = if gateway.is_stopping() {
-            "the service is about to end"
-        } else {
-            "something that the service needs is down"
-        };
+        let detail = "something that the service needs is down";
         let dependencies = dependencies.to_json().unwrap_or_default();
         Err(Problem::new(Kind::Unavailable, detail).with("dependencies", dependencies))
     }

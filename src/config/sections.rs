@@ -31,7 +31,7 @@ pub struct Database {
     pub pool_size: u32,
 }
 
-/// The URL may hold a password, and a `Config` is logged at start.
+/// The URL may hold a password, which must not get into a log by way of `{:?}`.
 impl fmt::Debug for Database {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Database")

@@ -197,7 +197,7 @@ impl Hub {
                         return Ok(());
                     }
                 }
-                // Pruned past the ring, or another life of the database: begin at the present.
+                // Pruned past the ring, or not the log it was: begin at the present.
                 // Subscribers find out by themselves and start afresh.
                 Err(LogError::Stale(_)) => return self.start(live).await,
                 Err(LogError::Database(error)) => return Err(error),

@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use poem::Endpoint;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
 use tokio::select;
@@ -25,6 +26,10 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use super::Server;
 use super::refusal::Refusing;
 use super::socket::{Socket, linger, preface};
+
+/// How long bytes may lie unacknowledged or unread before the connection is given up. A client that
+/// slept for longer reconnects and resumes.
+const UNREAD: Duration = Duration::from_mins(1);
 
 /// How long a peer that is still sending may take to read the last answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -59,6 +64,9 @@ pub(super) async fn attend(server: Arc<Server>, tcp: TcpStream, remote: SocketAd
 async fn converse(server: Arc<Server>, tcp: &Arc<TcpStream>, remote: SocketAddr) -> Ended {
     // An event must not wait for the acknowledgement of the one before (Nagle's algorithm).
     tcp.set_nodelay(true)?;
+    // A peer that vanished without a word, or that has stopped reading, holds a slot for as long as
+    // something for it is under way: to the kernel a quarter of an hour (RFC 5482).
+    SockRef::from(&**tcp).set_tcp_user_timeout(Some(UNREAD))?;
     let connection = Connection {
         local: tcp.local_addr()?,
         remote,

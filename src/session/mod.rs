@@ -269,7 +269,7 @@ impl Sessions {
         Ok(())
     }
 
-    /// Forgets sessions that ended more than a day ago.
+    /// Forgets sessions that expired or were revoked more than a day ago.
     pub async fn prune(&self) -> Result<u64, DbErr> {
         let day_ago = Timestamp(Timestamp::now().0 - 86_400_000_000);
         let gone = session::Entity::delete_many()

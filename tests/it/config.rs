@@ -3,8 +3,9 @@
 use std::{ffi::OsString, fs, path::Path};
 
 use confique::Layer as _;
-use streamgate::config::{
-    Config, ConfigError, ConfigLayer, LogFormat, documentation, environment_table,
+use streamgate::{
+    config::{Config, ConfigError, ConfigLayer, LogFormat, documentation, environment_table},
+    limit::Quota,
 };
 
 /// Loads from the text of a file and from variables, without the environment of this process.
@@ -178,7 +179,7 @@ fn every_type_of_key_can_come_from_the_environment() {
         ],
     )
     .expect("all values are right");
-    assert_eq!(config.database_url(), "postgres://host/name");
+    assert_eq!(config.database.url.as_deref(), Some("postgres://host/name"));
     assert!(!config.database.migrate);
     assert_eq!(config.streams.buffer_events, 7);
     assert_eq!(config.tokens.algorithms, ["EdDSA", "ES256"]);
@@ -285,7 +286,11 @@ fn database_password_is_never_shown() {
 }
 
 #[test]
-fn the_default_database_is_in_the_data_directory() {
-    let config = Config::for_data_dir("/var/lib/100%?#");
-    assert_eq!(config.database_url(), "sqlite:/var/lib/100%25%3F%23/streamgate.db?mode=rwc");
+fn each_quota_has_the_default_that_its_key_documents() {
+    let table = environment_table();
+    for quota in Quota::ALL {
+        let row = table.lines().find(|row| row.starts_with(&format!("| `{}` |", quota.key())));
+        let row = row.unwrap_or_else(|| panic!("no key {}", quota.key()));
+        assert_eq!(row.split(" | ").nth(2), Some(&*format!("`{}`", quota.default())), "{row}");
+    }
 }

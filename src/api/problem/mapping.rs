@@ -6,7 +6,7 @@ use poem::http::StatusCode;
 use poem_openapi::error::{
     ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError,
 };
-use sea_orm::DbErr;
+use sea_orm::{DbErr, RuntimeErr, sqlx};
 
 use super::{Kind, Problem};
 use crate::{
@@ -80,16 +80,32 @@ fn without_value(reason: &str) -> String {
     format!("{} {place}", reason[..value].trim_end_matches(',')).trim_end().to_owned()
 }
 
+/// Whether the same request may well succeed in a moment.
+fn is_passing(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
+        error
+    else {
+        return matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_));
+    };
+    match &**error {
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            // PostgreSQL: serialization failure, deadlock, too many connections, shutting down.
+            // SQLite: busy, locked.
+            ["40001", "40P01", "53300", "57P01", "57P02", "57P03", "5", "6"].contains(&&*code)
+        }),
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+        _ => false,
+    }
+}
+
 impl From<DbErr> for Problem {
     fn from(error: DbErr) -> Self {
-        match error {
-            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => {
-                Self::new(Kind::Unavailable, "the database is out of reach")
-                    .retry_after(limit::jittered(Duration::from_secs(2)))
-                    .caused_by(error)
-            }
-            error => Self::internal(error),
+        if !is_passing(&error) {
+            return Self::internal(error);
         }
+        Self::new(Kind::Unavailable, "the database is out of reach or too busy")
+            .retry_after(limit::jittered(Duration::from_secs(2)))
+            .caused_by(error)
     }
 }
 

@@ -95,6 +95,11 @@ async fn an_unknown_key_or_an_impossible_value_stops_the_start_and_is_named() {
         }
         assert_eq!(said.err.lines().count(), 1, "{}", said.err);
     }
+    let variable = "STREAMGATE_ADMIN_PASSWORD";
+    let empty = said(streamgate(&store, ["serve"]).env(variable, "")).await;
+    assert!(!empty.success && empty.err.contains(variable), "{}", empty.err);
+    assert!(empty.err.contains("at least 8 characters"), "{}", empty.err);
+    fs::remove_dir_all(store.directory.path().join("data")).expect("a data directory");
     let missing = run(&store, &["serve", "--config", "nowhere.toml"]).await;
     assert!(!missing.success && missing.err.contains("nowhere.toml"), "{}", missing.err);
     assert!(!store.directory.path().join("data").exists(), "refused before anything was touched");

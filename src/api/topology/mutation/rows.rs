@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use entity::{Timestamp, mutation};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait,
-    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, DatabaseTransaction, DbErr,
+    EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
@@ -54,6 +54,13 @@ pub(super) fn unfinished(topology: Uuid) -> sea_orm::Select<mutation::Entity> {
         .filter(mutation::Column::TopologyId.eq(topology))
         .filter(mutation::Column::State.is_in(states))
         .order_by_asc(mutation::Column::Id)
+}
+
+/// Those of them that are pending, or would be if their lease were looked at.
+pub(super) fn claimable(topology: Uuid) -> sea_orm::Select<mutation::Entity> {
+    let pending = mutation::Column::State.eq(mutation::State::Pending);
+    let expired = mutation::Column::LeaseExpiresAt.lte(Timestamp::now());
+    unfinished(topology).filter(Condition::any().add(pending).add(expired))
 }
 
 /// The same as rows, for a snapshot.
