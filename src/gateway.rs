@@ -140,6 +140,7 @@ impl Gateway {
             requests_per_minute: config.limits.requests_per_minute,
             stream_opens_per_minute: config.limits.stream_opens_per_minute,
             logins_per_minute_per_user: config.limits.logins_per_minute_per_user,
+            logins_per_minute_per_name: config.limits.logins_per_minute_per_name,
             logins_per_minute_per_address: config.limits.logins_per_minute_per_address,
         });
         // Last, because a password that was made up must be shown: nothing after this can fail.

@@ -25,16 +25,23 @@ pub enum Quota {
     Requests,
     /// Streams that one user opens.
     StreamOpens,
-    /// Logins to one name.
+    /// Logins to one name from one address: slows a guesser down and nobody else.
     LoginsPerUser,
+    /// Logins to one name from all addresses: slows many guessers down together.
+    LoginsPerName,
     /// Logins and refreshes from one address.
     LoginsPerAddress,
 }
 
 impl Quota {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 4] =
-        [Self::Requests, Self::StreamOpens, Self::LoginsPerUser, Self::LoginsPerAddress];
+    pub const ALL: [Self; 5] = [
+        Self::Requests,
+        Self::StreamOpens,
+        Self::LoginsPerUser,
+        Self::LoginsPerName,
+        Self::LoginsPerAddress,
+    ];
 
     /// Name, key in the configuration, default for a minute, message.
     const fn parts(self) -> (&'static str, &'static str, u32, &'static str) {
@@ -55,6 +62,12 @@ impl Quota {
                 "logins-user",
                 "limits.logins_per_minute_per_user",
                 10,
+                "too many logins to this name from this address in the last minute",
+            ),
+            Self::LoginsPerName => (
+                "logins-name",
+                "limits.logins_per_minute_per_name",
+                100,
                 "too many logins to this name in the last minute",
             ),
             Self::LoginsPerAddress => (
@@ -90,6 +103,7 @@ impl Quota {
             Self::Requests => settings.requests_per_minute,
             Self::StreamOpens => settings.stream_opens_per_minute,
             Self::LoginsPerUser => settings.logins_per_minute_per_user,
+            Self::LoginsPerName => settings.logins_per_minute_per_name,
             Self::LoginsPerAddress => settings.logins_per_minute_per_address,
         }
     }
@@ -106,6 +120,8 @@ pub struct Settings {
     pub stream_opens_per_minute: u32,
     /// See [`Quota::LoginsPerUser`].
     pub logins_per_minute_per_user: u32,
+    /// See [`Quota::LoginsPerName`].
+    pub logins_per_minute_per_name: u32,
     /// See [`Quota::LoginsPerAddress`].
     pub logins_per_minute_per_address: u32,
 }
@@ -117,21 +133,34 @@ pub enum Key {
     User(Uuid),
     /// The name given at login, whether or not there is such a user.
     Name(String),
+    /// The same from one address.
+    NameAt(String, IpAddr),
     /// Where the request came from.
     Address(IpAddr),
 }
 
 impl Key {
-    /// The key of an address. One customer holds a whole IPv6 /64 (RFC 6177), so it counts as one.
+    /// The key of an address.
     #[must_use]
     pub fn address(address: IpAddr) -> Self {
-        Self::Address(match address.to_canonical() {
-            IpAddr::V6(v6) => {
-                let [a, b, c, d, ..] = v6.segments();
-                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-            }
-            v4 @ IpAddr::V4(_) => v4,
-        })
+        Self::Address(customer(address))
+    }
+
+    /// The key of a name that is given from an address.
+    #[must_use]
+    pub fn name_at(name: String, address: IpAddr) -> Self {
+        Self::NameAt(name, customer(address))
+    }
+}
+
+/// One customer holds a whole IPv6 /64 (RFC 6177), so it counts as one address.
+fn customer(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -161,7 +190,7 @@ pub struct Headers {
 /// All counters.
 pub struct Limits {
     settings: Settings,
-    rates: [DefaultKeyedRateLimiter<Key>; 4],
+    rates: [DefaultKeyedRateLimiter<Key>; 5],
     slots: Arc<Mutex<HashMap<Uuid, u32>>>,
 }
 

@@ -169,7 +169,7 @@ async fn execute(command: Command) -> anyhow::Result<()> {
                 DocumentVersion::V3_0 => Version::V3_0,
                 DocumentVersion::V3_2 => Version::V3_2,
             };
-            say(api::documents().text(version).trim_end())
+            say(String::from_utf8_lossy(&api::documents().text(version)).trim_end())
         }
         Command::Config => say(config::documentation().trim_end()),
     }

@@ -1,6 +1,6 @@
 //! Passwords: Argon2id with the parameters that the crate keeps current (OWASP's, 19 MiB, 2 rounds).
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use argon2::{
     Algorithm, Argon2, Block, Params, Version,
@@ -10,8 +10,9 @@ use tokio::sync::Semaphore;
 
 /// A hash takes 19 MiB and a core for some 20 ms: more at once than there are cores only makes each
 /// slower, and a flood of logins must not take the memory of the streams.
-static ROOM: LazyLock<Semaphore> = LazyLock::new(|| {
-    Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+static ROOM: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Arc::new(Semaphore::new(cores))
 });
 
 /// What an unknown user's password is compared with, so that the answer takes as long as for a
@@ -91,6 +92,11 @@ fn output(
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let _room = ROOM.acquire().await.expect("the semaphore is never closed");
+    let room = Arc::clone(&ROOM).acquire_owned().await.expect("the semaphore is never closed");
+    // The room goes along: the work cannot be stopped, whoever stops waiting for it.
+    let work = move || {
+        let _room = room;
+        work()
+    };
     tokio::task::spawn_blocking(work).await.expect("hashing does not panic")
 }

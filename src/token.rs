@@ -226,6 +226,12 @@ impl Tokens {
         verify(token, STREAM_TYPE, &self.stream_verifier, &self.stream_rules)
     }
 
+    /// Whether the text is a good access token of ours, whatever has become of its session.
+    #[must_use]
+    pub fn is_good(&self, token: &str) -> bool {
+        self.verify_access(token).is_ok()
+    }
+
     /// Whether the text is an access token of ours, good or expired: for saying so when it turns up
     /// where none may be.
     #[must_use]

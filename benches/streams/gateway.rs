@@ -10,11 +10,12 @@ use crate::process::Process;
 const PASSWORD: &str = "correct horse battery staple";
 
 /// Limits are not what is measured here, and all streams are of one user.
-const LIMITS: [&str; 5] = [
+const LIMITS: [&str; 6] = [
     "STREAMS_PER_USER",
     "REQUESTS_PER_MINUTE",
     "STREAM_OPENS_PER_MINUTE",
     "LOGINS_PER_MINUTE_PER_USER",
+    "LOGINS_PER_MINUTE_PER_NAME",
     "LOGINS_PER_MINUTE_PER_ADDRESS",
 ];
 

@@ -183,8 +183,10 @@ impl Auth {
         body: Json<Login>,
     ) -> Result<Json<TokenPair>> {
         let Login { username: Text(username), password: Text(password) } = body.0;
-        count_address(&gateway, address)?;
-        count(&gateway, Quota::LoginsPerUser, &Key::Name(username.clone()))?;
+        let ip = ip(address);
+        count(&gateway, Quota::LoginsPerAddress, &Key::address(ip))?;
+        count(&gateway, Quota::LoginsPerUser, &Key::name_at(username.clone(), ip))?;
+        count(&gateway, Quota::LoginsPerName, &Key::Name(username.clone()))?;
         let Some(user) = gateway.users.authenticate(&username, password).await? else {
             gateway.telemetry.authenticated("login_refused");
             return Err(Problem::invalid_token("there is no user of this name and password"));
@@ -206,7 +208,7 @@ impl Auth {
         address: &RemoteAddr,
         body: Json<Refresh>,
     ) -> Result<Json<TokenPair>> {
-        count_address(&gateway, address)?;
+        count(&gateway, Quota::LoginsPerAddress, &Key::address(ip(address)))?;
         Ok(Json(pair(&gateway, gateway.refresh(&body.refresh_token.0).await?)))
     }
 
@@ -257,13 +259,12 @@ impl Auth {
     }
 }
 
-fn count_address(gateway: &Gateway, address: &RemoteAddr) -> Result<()> {
-    // The peer, not a header: without a list of trusted proxies anybody could forge one.
-    let ip = match &address.0 {
+/// The peer, not a header: without a list of trusted proxies anybody could forge one.
+fn ip(address: &RemoteAddr) -> IpAddr {
+    match &address.0 {
         Addr::SocketAddr(address) => address.ip(),
         _ => IpAddr::from([127, 0, 0, 1]),
-    };
-    count(gateway, Quota::LoginsPerAddress, &Key::address(ip))
+    }
 }
 
 fn count(gateway: &Gateway, quota: Quota, key: &Key) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use poem::{IntoResponse, Response, http::header};
 use poem_openapi::{
     ApiResponse, OpenApi,
@@ -14,10 +15,10 @@ use super::{
     problem::{Problem, Result},
 };
 
-/// A text that was made at the start.
+/// A text that was made at the start, shared by all who ask for it.
 struct Page {
     media_type: &'static str,
-    text: String,
+    text: Bytes,
 }
 
 /// The page to try operations out has its scripts inside and loads nothing from elsewhere; this
@@ -90,7 +91,7 @@ impl DocumentsApi {
         Self(None)
     }
 
-    fn page(&self, media_type: &'static str, text: impl Fn(&Documents) -> String) -> Result<Page> {
+    fn page(&self, media_type: &'static str, text: impl Fn(&Documents) -> Bytes) -> Result<Page> {
         let documents = self.0.as_deref().ok_or_else(|| Problem::internal("no documents"))?;
         Ok(Page { media_type, text: text(documents) })
     }
@@ -119,6 +120,6 @@ impl DocumentsApi {
     /// Swagger UI, everything inside. Public.
     #[oai(path = "/docs", method = "get", operation_id = "docs_page")]
     async fn docs(&self) -> Result<Html> {
-        self.page("text/html; charset=utf-8", |documents| documents.page().to_owned()).map(Html)
+        self.page("text/html; charset=utf-8", |documents| documents.page()).map(Html)
     }
 }

@@ -8,8 +8,7 @@ use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures_util::FutureExt;
 use poem::{
     Body, Endpoint, IntoResponse, Middleware, Request, Response,
-    error::ReadBodyError,
-    http::{HeaderName, HeaderValue, Method, StatusCode, Version, header},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
 };
 use poem_openapi::OperationId;
 use tracing::Instrument;
@@ -17,6 +16,7 @@ use uuid::Uuid;
 
 use super::{
     problem::{Kind, Problem},
+    receive::{Bounds, receive},
     routes::Routes,
     stream,
 };
@@ -24,17 +24,6 @@ use crate::{event, gateway::Gateway, limit::jittered};
 
 /// The header that carries the request's id back.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Requests: how large and how slow.
-#[derive(Clone, Copy)]
-pub(super) struct Bounds {
-    /// Bytes of a head, of which HTTP/1.1 connections refuse larger ones by themselves.
-    pub(super) head: usize,
-    /// Bytes of a body.
-    pub(super) body: usize,
-    /// How long a body may take.
-    pub(super) body_time: Duration,
-}
 
 /// What an operation may want to know of its request.
 #[derive(Clone)]
@@ -83,7 +72,7 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
         let as_event = matches!(method, Method::GET | Method::HEAD) && wants_event(&request);
         let span = tracing::info_span!("request", %id, %method, path);
         let answer = async {
-            receive(&mut request, self.bounds).await?;
+            receive(&mut request, &self.gateway, &self.routes, self.bounds).await?;
             request.set_data(Asked { id, method: method.clone() });
             let inner = Arc::clone(&self.inner);
             // A panic is a fault like any other: one request fails, the process goes on.
@@ -98,6 +87,8 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
             let answer = self.gateway.see_through(answer.in_current_span()).await;
             answer.unwrap_or_else(|error| Err(Problem::internal(error).into()))
         };
+        // What `on_refusal=event` hides from the status line must still be counted.
+        let mut refused = None;
         let (mut response, operation) = match answer.instrument(span.clone()).await {
             Ok(answer) => {
                 let response = answer.into_response();
@@ -111,6 +102,7 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
                     // The id itself: the span's may be filtered out.
                     tracing::error!(parent: &span, %id, cause, "request failed");
                 }
+                refused = Some(problem.status());
                 let response = if as_event && self.routes.is_stream(&path) {
                     refusal_event(&problem, id, self.gateway.hub.retry())
                 } else {
@@ -129,7 +121,7 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
             }
         };
         let took = began.elapsed();
-        let status = response.status().as_u16();
+        let status = refused.unwrap_or(response.status()).as_u16();
         self.gateway.telemetry.request_answered(operation.unwrap_or("none"), status, took);
         tracing::info!(parent: &span, status, micros = took.as_micros(), "answered");
         finish(&mut response, id, &method);
@@ -151,44 +143,6 @@ fn finish(response: &mut Response, id: Uuid, method: &Method) {
     }
     if *method == Method::HEAD {
         response.set_body(Body::empty());
-    }
-}
-
-/// Takes the whole body in, so that no operation waits for a slow sender.
-async fn receive(request: &mut Request, limit: Bounds) -> poem::Result<()> {
-    // As RFC 9113, section 6.5.2, counts them: 32 bytes more for each field.
-    let fields = request.headers().iter();
-    let fields: usize = fields.map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
-    if request.version() == Version::HTTP_2 && fields > limit.head {
-        return Err(Problem::new(Kind::HeadTooLarge, "the head of the request is too large").into());
-    }
-    // RFC 9112, section 3.2. HTTP/2 has it in the target, where hyper demands it.
-    if request.version() == Version::HTTP_11 && !request.headers().contains_key(header::HOST) {
-        return Err(Problem::bad_request("the request has no Host").into());
-    }
-    let too_large = || {
-        let detail = format!("the body is larger than {} bytes", limit.body);
-        poem::Error::from(Problem::new(Kind::PayloadTooLarge, detail))
-    };
-    let announced = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit.body) {
-        return Err(too_large());
-    }
-    let body = request.take_body();
-    if body.is_empty() {
-        return Ok(());
-    }
-    match tokio::time::timeout(limit.body_time, body.into_bytes_limit(limit.body)).await {
-        Ok(Ok(bytes)) => {
-            request.set_body(bytes);
-            Ok(())
-        }
-        Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(too_large()),
-        Ok(Err(_)) => Err(Problem::bad_request("the body cannot be read").into()),
-        Err(_) => Err(Problem::new(Kind::RequestTimeout, "the body did not arrive in time").into()),
     }
 }
 

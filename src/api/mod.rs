@@ -11,6 +11,7 @@ mod edge;
 mod health;
 mod openapi;
 mod problem;
+mod receive;
 mod routes;
 mod stream;
 mod stream_token;
@@ -34,8 +35,9 @@ use uuid::{Uuid, uuid};
 
 use crate::gateway::Gateway;
 use documents::DocumentsApi;
-use edge::{Bounds, Edge};
+use edge::Edge;
 use problem::{Kind, Problem};
+use receive::Bounds;
 use routes::Routes;
 
 pub use openapi::{Documents, Version};
@@ -99,7 +101,7 @@ pub fn endpoint(gateway: &Arc<Gateway>) -> BoxEndpoint<'static, Response> {
     let documents = Arc::new(documents());
     let edge = Edge {
         gateway: Arc::clone(gateway),
-        routes: Arc::new(Routes::of(documents.value(Version::V3_0))),
+        routes: Arc::new(Routes::of(documents.v3_0())),
         bounds: Bounds {
             head: gateway.config.server.head_limit_bytes,
             body: gateway.config.server.body_limit_bytes,
@@ -144,14 +146,29 @@ struct Page<T: ParseFromJSON + ToJSON + Send + Sync> {
 }
 
 impl<T: ParseFromJSON + ToJSON + Send + Sync> Page<T> {
-    /// From rows that were read with one more than `limit`, to see whether there is more.
-    fn of<R: Into<T>>(mut rows: Vec<R>, limit: u64, id: impl Fn(&R) -> Uuid) -> Self {
+    /// From rows that were read with one more than `limit`, to see whether there is more; `about`
+    /// tells a row's id and how many bytes of JSON it holds.
+    fn of<R: Into<T>>(mut rows: Vec<R>, limit: u64, about: impl Fn(&R) -> (Uuid, usize)) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        let next = if more { rows.last().map(id) } else { None };
+        let fit = fitting(rows.iter().map(|row| about(row).1)).min(limit);
+        let more = rows.len() > fit;
+        rows.truncate(fit);
+        let next = if more { rows.last().map(|row| about(row).0) } else { None };
         Self { items: rows.into_iter().map(Into::into).collect(), next }
     }
+}
+
+/// Bytes of stored JSON on one page: parsed and written again they take many times as much.
+const PAGE_BYTES: usize = 1 << 20;
+
+/// How many of the first rows, at least one, fit on a page by their sizes.
+fn fitting(sizes: impl Iterator<Item = usize>) -> usize {
+    let mut total = 0;
+    let fit = sizes.take_while(|size| {
+        total += size;
+        total <= PAGE_BYTES
+    });
+    fit.count().max(1)
 }
 
 /// How many a list returns at most; the parameter's validator has checked the range.

@@ -4,6 +4,7 @@
 //! event is a record of strings. 3.2 can say what is in a stream (`itemSchema`): each event by its
 //! name, with the type of its data.
 
+use bytes::Bytes;
 use poem_openapi::{OpenApi, OpenApiService, registry::Registry};
 use serde_json::{Map, Value, json};
 
@@ -29,8 +30,10 @@ pub enum Version {
 /// Both documents, and the page.
 pub struct Documents {
     v3_0: Value,
-    v3_2: Value,
-    page: String,
+    /// As text to read, as they are kept under `openapi/`. Shared by all answers: a client that
+    /// asks a hundred times and reads nothing must not cost a hundred copies.
+    texts: [Bytes; 2],
+    page: Bytes,
 }
 
 impl Documents {
@@ -40,27 +43,27 @@ impl Documents {
         complete(&mut v3_0);
         let v3_2 = with_typed_events(v3_0.clone());
         let page = service.swagger_ui_html().replace(&spec, &v3_0.to_string());
-        Self { v3_0, v3_2, page }
+        let texts = [&v3_0, &v3_2].map(|document| format!("{document:#}\n").into());
+        Self { v3_0, texts, page: page.into() }
     }
 
-    /// The document as a value.
+    /// The document as text.
     #[must_use]
-    pub fn value(&self, version: Version) -> &Value {
+    pub fn text(&self, version: Version) -> Bytes {
         match version {
-            Version::V3_0 => &self.v3_0,
-            Version::V3_2 => &self.v3_2,
+            Version::V3_0 => self.texts[0].clone(),
+            Version::V3_2 => self.texts[1].clone(),
         }
     }
 
-    /// The document as text to read, as it is kept under `openapi/`.
-    #[must_use]
-    pub fn text(&self, version: Version) -> String {
-        format!("{:#}\n", self.value(version))
+    /// The 3.0 document.
+    pub(super) fn v3_0(&self) -> &Value {
+        &self.v3_0
     }
 
     /// Swagger UI with the 3.0 document inside.
-    pub(super) fn page(&self) -> &str {
-        &self.page
+    pub(super) fn page(&self) -> Bytes {
+        self.page.clone()
     }
 }
 

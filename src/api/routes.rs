@@ -10,7 +10,20 @@ pub(super) struct Routes(Vec<Route>);
 struct Route {
     segments: Vec<String>,
     methods: Vec<String>,
+    /// Those of them that anybody may call.
+    public: Vec<String>,
     is_stream: bool,
+}
+
+/// Who may call an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// There is no such operation.
+    None,
+    /// Anybody.
+    Public,
+    /// Who shows a credential.
+    Secured,
 }
 
 impl Routes {
@@ -22,6 +35,15 @@ impl Routes {
     /// The methods of the path, as `Allow` lists them (RFC 9110, section 10.2.1).
     pub(super) fn methods(&self, path: &str) -> String {
         self.find(path).map(|route| route.methods.join(", ")).unwrap_or_default()
+    }
+
+    pub(super) fn access(&self, path: &str, method: &str) -> Access {
+        let has = |methods: &[String]| methods.iter().any(|known| known == method);
+        match self.find(path) {
+            Some(route) if has(&route.public) => Access::Public,
+            Some(route) if has(&route.methods) => Access::Secured,
+            _ => Access::None,
+        }
     }
 
     pub(super) fn is_stream(&self, path: &str) -> bool {
@@ -53,10 +75,13 @@ fn route(path: &str, operations: &Value) -> Route {
     if methods.iter().any(|method| method == "GET") {
         methods.push("HEAD".to_owned());
     }
+    let public = operations.into_iter().flatten();
+    let public = public.filter(|(_, operation)| operation.get("security").is_none());
+    let public = public.map(|(method, _)| method.to_uppercase()).collect();
     let is_stream = operations.into_iter().flatten().any(|(_, operation)| {
         operation
             .pointer("/responses/200/content")
             .is_some_and(|content| !content[EVENT_STREAM].is_null())
     });
-    Route { segments: path.split('/').map(str::to_owned).collect(), methods, is_stream }
+    Route { segments: path.split('/').map(str::to_owned).collect(), methods, public, is_stream }
 }

@@ -346,7 +346,7 @@ pub(super) async fn events(
             log.after(topic, cursor, limit).await.map(|page| (cursor, page))
         }
     };
-    let (from, page) = read.map_err(|error| match error {
+    let (from, mut page) = read.map_err(|error| match error {
         LogError::Stale(Stale::UnknownCursor) => {
             Problem::new(Kind::Gone, "the cursor is not one of this log's; start without one")
         }
@@ -356,6 +356,9 @@ pub(super) async fn events(
         ),
         LogError::Database(error) => error.into(),
     })?;
+    let fit = super::fitting(page.events.iter().map(|event| event.data.len()));
+    page.has_more |= page.events.len() > fit;
+    page.events.truncate(fit);
     let next = page.events.last().map_or(from, |event| event.cursor).to_string();
     let events = page.events.iter().map(logged).collect::<Result<_>>()?;
     Ok(Events(EventPage { events, next, has_more: page.has_more }))

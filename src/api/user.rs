@@ -166,7 +166,7 @@ impl UsersApi {
     ) -> Result<Json<Page<User>>> {
         let limit = page_limit(limit.0);
         let rows = gateway.users.list(after.0, limit + 1).await?;
-        Ok(Json(Page::of(rows, limit, |row| row.id)))
+        Ok(Json(Page::of(rows, limit, |row| (row.id, 0))))
     }
 
     /// Read a user

@@ -245,13 +245,23 @@ pub struct Limits {
     )]
     pub stream_opens_per_minute: u32,
 
-    /// Login attempts per minute on one user name. At least 1. It slows password guessing down.
+    /// Login attempts per minute on one user name from one address. At least 1. It slows password
+    /// guessing down.
     #[config(
         default = 10,
         env = "STREAMGATE_LIMITS__LOGINS_PER_MINUTE_PER_USER",
         validate(*logins_per_minute_per_user >= 1, "must be at least 1 per minute")
     )]
     pub logins_per_minute_per_user: u32,
+
+    /// Login attempts per minute on one user name, from all addresses together. At least 1. Higher
+    /// than from one address, because whoever uses it up keeps the user from logging in.
+    #[config(
+        default = 100,
+        env = "STREAMGATE_LIMITS__LOGINS_PER_MINUTE_PER_NAME",
+        validate(*logins_per_minute_per_name >= 1, "must be at least 1 per minute")
+    )]
+    pub logins_per_minute_per_name: u32,
 
     /// Login attempts per minute from one address. At least 1. Higher than per user name, because
     /// an office shares an address.

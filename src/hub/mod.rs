@@ -6,6 +6,7 @@
 //! subscriber. Whoever finds a gap, a subscriber behind the ring or a ring behind the log, reads the
 //! event log, so the bus may lose anything without a client noticing.
 
+mod hold;
 mod publisher;
 mod ring;
 mod subscription;

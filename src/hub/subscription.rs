@@ -8,21 +8,25 @@ use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{Stream, future::BoxFuture, stream};
+use futures_util::{Stream, stream};
 use prometheus_client::metrics::counter::Counter;
 use sea_orm::DbErr;
-use tokio::time::{Instant, Sleep};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, Sleep},
+};
 use uuid::Uuid;
 
 use super::{
-    Hub, Member, PAGE,
-    ring::{Pulled, coalesce},
+    Hub, PAGE,
+    hold::{End, Hold, guard},
+    ring::{Live, Pulled, coalesce},
 };
 use crate::{
     event::{self, Cursor, Frame, Topic},
     event_log::{LogError, Stale},
     limit::{Slot, jittered},
-    session::{Ended, Watch},
+    session::Watch,
 };
 
 /// What a stream is about, for the beginning and for a fresh start.
@@ -94,36 +98,12 @@ pub enum Opening {
     Complete,
 }
 
-/// Why a stream ends, as `stream.closed` and the metrics name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Completed,
-    MaxEvents,
-    MaxSeconds,
-    Session(Ended),
-    Shutdown,
-    Failed,
-    ClientGone,
-}
-
-impl End {
-    fn reason(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::MaxEvents => "max_events",
-            Self::MaxSeconds => "max_seconds",
-            Self::Session(ended) => ended.reason(),
-            Self::Shutdown => "shutdown",
-            Self::Failed => "failed",
-            Self::ClientGone => "client_gone",
-        }
-    }
-}
-
 /// One open stream. Dropping it frees its slot and its place in the topic, on whatever way.
 pub struct Subscription {
     hub: Arc<Hub>,
-    member: Member,
+    live: Arc<Live>,
+    /// Its slot and its place in the topic.
+    hold: Arc<Hold>,
     changes: tokio::sync::watch::Receiver<()>,
     source: Arc<dyn Source>,
     cursor: Cursor,
@@ -135,15 +115,12 @@ pub struct Subscription {
     stalled: bool,
     /// Set once nothing is to follow what is ready.
     end: Option<End>,
-    /// Everything that ends the stream from outside, waited for as one.
-    stop: BoxFuture<'static, End>,
+    /// Told when something ends the stream from outside.
+    stop: oneshot::Receiver<End>,
     heartbeat: Pin<Box<Sleep>>,
     delivered: Counter,
-    /// Whether it has been counted as open.
-    opened: bool,
     request: Uuid,
     failure: String,
-    _slot: Slot,
 }
 
 impl Hub {
@@ -152,10 +129,11 @@ impl Hub {
         let Open { topic, source, finished, resume, bounds, mut watch, slot, request, failure } =
             open;
         let member = self.join(&topic).await?;
-        let changes = member.live.changes();
+        let live = Arc::clone(&member.live);
+        let changes = live.changes();
         let deadline = bounds.max_time.map(|time| Instant::now() + time);
         let closing = self.closing.clone();
-        let stop = Box::pin(async move {
+        let stop = async move {
             let deadline = async {
                 match deadline {
                     Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -167,11 +145,15 @@ impl Hub {
                 () = closing.cancelled() => End::Shutdown,
                 () = deadline => End::MaxSeconds,
             }
-        });
+        };
         let family = topic.family().name();
+        let hold = Arc::new(Hold::new(self, family, slot, member));
+        let (told, stopped) = oneshot::channel();
+        tokio::spawn(guard(stop, told, Arc::clone(&hold)));
         let mut subscription = Box::new(Subscription {
             hub: Arc::clone(self),
-            member,
+            live,
+            hold,
             changes,
             source,
             cursor: Cursor { epoch: 0, seq: 0 },
@@ -179,21 +161,18 @@ impl Hub {
             ready: VecDeque::from([preamble(self.settings.retry)]),
             stalled: false,
             end: None,
-            stop,
+            stop: stopped,
             heartbeat: Box::pin(tokio::time::sleep(self.settings.heartbeat)),
             delivered: self.telemetry.delivered(family),
-            opened: false,
             request,
             failure,
-            _slot: slot,
         });
         match subscription.resume(resume, finished).await? {
             Resumed::Complete => return Ok(Opening::Complete),
             Resumed::From(cursor) => subscription.cursor = cursor,
             Resumed::Afresh(reset) => subscription.restart(reset).await?,
         }
-        self.telemetry.stream_opened(family);
-        subscription.opened = true;
+        subscription.hold.count();
         Ok(Opening::Stream(subscription))
     }
 }
@@ -219,7 +198,7 @@ impl Subscription {
             }
             Resume::After(cursor) => cursor,
         };
-        let live = &self.member.live;
+        let live = &self.live;
         match live.pull(cursor, 1) {
             // Whether there is nothing more only the log knows: the ring may not have heard yet.
             Pulled::Nothing if !finished => return Ok(Resumed::From(cursor)),
@@ -258,9 +237,9 @@ impl Subscription {
                 // What ends a stream goes before what feeds it, or a busy topic would outlive its
                 // subscriber's session.
                 biased;
-                end = &mut self.stop => self.close(end),
+                end = &mut self.stop => self.close(end.unwrap_or(End::ClientGone)),
                 pulled = pull(
-                    &self.member, &mut self.changes, self.cursor, self.left, self.stalled
+                    &self.live, &mut self.changes, self.cursor, self.left, self.stalled
                 ) => {
                     self.stalled = false;
                     self.take(pulled).await;
@@ -296,7 +275,7 @@ impl Subscription {
 
     /// Reads a page of the log, or starts afresh when what was missed is no longer there.
     async fn catch_up(&mut self) -> Result<(), DbErr> {
-        let topic = self.member.live.topic().clone();
+        let topic = self.live.topic().clone();
         self.hub.telemetry.caught_up(topic.family().name());
         match self.hub.log.after(&topic, self.cursor, PAGE.min(self.left)).await {
             Ok(page) => {
@@ -305,7 +284,7 @@ impl Subscription {
                     let bytes = coalesce(&frames.iter().collect::<Vec<_>>());
                     self.send(bytes, frames.len() as u64, last.seq, last.terminal);
                 } else {
-                    self.hub.fill(Arc::clone(&self.member.live));
+                    self.hub.fill(Arc::clone(&self.live));
                     self.stalled = true;
                 }
                 Ok(())
@@ -318,7 +297,7 @@ impl Subscription {
     /// Sends the present state and goes on from there.
     async fn restart(&mut self, reset: Option<&'static str>) -> Result<(), DbErr> {
         if let Some(reason) = reset {
-            self.hub.telemetry.reset(self.member.live.topic().family().name(), reason);
+            self.hub.telemetry.reset(self.live.topic().family().name(), reason);
         }
         let snapshot = self.source.snapshot(reset).await?;
         let bytes = event::block(Some(snapshot.cursor), "snapshot", &snapshot.data);
@@ -346,7 +325,7 @@ impl Subscription {
     }
 
     fn fail(&mut self, error: &DbErr) {
-        let topic = self.member.live.topic();
+        let topic = self.live.topic();
         tracing::error!(%topic, id = %self.request, %error, "a stream broke");
         self.end = Some(End::Failed);
         let retry = retry_line(self.hub.settings.retry);
@@ -357,17 +336,13 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        if !self.opened {
-            return;
-        }
-        let reason = self.end.unwrap_or(End::ClientGone).reason();
-        self.hub.telemetry.stream_closed(self.member.live.topic().family().name(), reason);
+        self.hold.release(self.end.unwrap_or(End::ClientGone));
     }
 }
 
 /// Waits until there is something to take; if `stalled`, not before the ring has changed.
 async fn pull(
-    member: &Member,
+    live: &Live,
     changes: &mut tokio::sync::watch::Receiver<()>,
     cursor: Cursor,
     most: u64,
@@ -380,7 +355,7 @@ async fn pull(
         }
         // Marked as seen before looking, so that a change in between wakes us.
         changes.borrow_and_update();
-        match member.live.pull(cursor, most) {
+        match live.pull(cursor, most) {
             Pulled::Nothing => stalled = true,
             pulled => return pulled,
         }

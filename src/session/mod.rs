@@ -16,7 +16,7 @@ use entity::{
 };
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait,
-    ExprTrait, IntoActiveModel, QueryFilter, QuerySelect, prelude::Expr,
+    ExprTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QuerySelect, prelude::Expr,
 };
 use uuid::Uuid;
 
@@ -30,6 +30,9 @@ use watch::{Registry, Standing};
 /// this long after the first use each gets a successor; later it counts as stolen (RFC 9700,
 /// section 4.14.2, allows the window).
 const REFRESH_GRACE: Duration = Duration::from_secs(10);
+
+/// How many successors a refresh token can have within that time.
+const REFRESH_SUCCESSORS: u64 = 3;
 
 /// How many sessions are looked up in one query.
 const BATCH: usize = 500;
@@ -159,7 +162,18 @@ impl Sessions {
         let row = by_hash().one(&tx).await?.ok_or(Ended::Revoked)?;
         let (session, user) = find(&tx, row.session_id).await?.ok_or(Ended::Revoked)?;
         valid(&session, &user)?;
-        if row.used_at.is_some_and(|used| now.since(used) > REFRESH_GRACE) {
+        let reused = match row.used_at {
+            None => false,
+            Some(used) if now.since(used) > REFRESH_GRACE => true,
+            Some(used) => {
+                let successors = refresh_token::Entity::find()
+                    .filter(refresh_token::Column::SessionId.eq(row.session_id))
+                    .filter(refresh_token::Column::Hash.ne(&*row.hash))
+                    .filter(refresh_token::Column::CreatedAt.gte(used));
+                successors.count(&tx).await? >= REFRESH_SUCCESSORS
+            }
+        };
+        if reused {
             // Two hold the same token and one of them is not the user: nobody goes on.
             tx.rollback().await?;
             return Err(SessionError::Reused(session.id));

@@ -75,6 +75,7 @@ impl Store {
         config.limits.requests_per_minute = 100_000;
         config.limits.stream_opens_per_minute = 100_000;
         config.limits.logins_per_minute_per_user = 10_000;
+        config.limits.logins_per_minute_per_name = 10_000;
         config.limits.logins_per_minute_per_address = 10_000;
         config
     }

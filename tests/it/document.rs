@@ -38,8 +38,9 @@ pub fn resolve<'a>(document: &'a Value, reference: &str) -> &'a Value {
 /// Both documents, with the name of the committed file.
 fn both() -> [(&'static str, Value); 2] {
     let documents = documents();
-    [("openapi.json", Version::V3_0), ("openapi-3.2.json", Version::V3_2)]
-        .map(|(file, version)| (file, documents.value(version).clone()))
+    [("openapi.json", Version::V3_0), ("openapi-3.2.json", Version::V3_2)].map(|(file, version)| {
+        (file, serde_json::from_slice(&documents.text(version)).expect("JSON"))
+    })
 }
 
 /// All faults at once: mending one by one would take as many builds.

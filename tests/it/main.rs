@@ -1,5 +1,6 @@
 //! Everything, from the outside: a real server each, requests over real sockets.
 
+mod abuse;
 mod access_token;
 mod app;
 mod auth;

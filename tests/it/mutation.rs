@@ -347,7 +347,7 @@ async fn the_same_report_twice_is_one_and_another_outcome_or_token_is_refused() 
 }
 
 #[tokio::test]
-async fn a_payload_has_65_536_bytes_at_most_as_json() {
+async fn a_payload_has_16_384_bytes_at_most_as_json() {
     let app = App::start().await;
     let (operator, _, id, path) = stage(&app, "active").await;
     // `{"a":""}` is 8 bytes; each letter here takes two.
@@ -355,14 +355,14 @@ async fn a_payload_has_65_536_bytes_at_most_as_json() {
         let text = format!("{}{}", "ä".repeat((bytes - 8) / 2), "x".repeat(bytes % 2));
         json!({ "op": "add_lan", "payload": { "a": text } })
     };
-    assert_eq!(of(65_536)["payload"].to_string().len(), 65_536);
+    assert_eq!(of(16_384)["payload"].to_string().len(), 16_384);
     let before = shown(&operator, id).await;
     let detail = operator.post(&path, of(65_537)).await.problem(400);
-    assert!(detail.contains("65,536"), "{detail}");
+    assert!(detail.contains("16384"), "{detail}");
     assert_eq!(shown(&operator, id).await, before);
     let mut reader = operator.watch(id, "").await;
     reader.expect("snapshot").await;
-    let made = operator.post(&path, of(65_536)).await.ok();
+    let made = operator.post(&path, of(16_384)).await.ok();
     assert_eq!(reader.expect("mutation.enqueued").await.data, made);
     drop(reader);
     app.finish().await;

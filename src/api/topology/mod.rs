@@ -5,12 +5,13 @@ mod operations;
 mod rows;
 mod schema;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use entity::topology;
+use entity::{JsonObject, topology};
 use poem_openapi::types::ToJSON;
 use sea_orm::{DbErr, EntityTrait};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{
@@ -107,6 +108,19 @@ impl Source for TopologySource {
 /// The topic of a topology.
 pub(super) fn topic(id: Uuid) -> Topic {
     Topic::new(Family::Topology, id)
+}
+
+/// Bytes of a JSON object that somebody has us keep. Snapshots and lists hold many of them.
+const MAX_OBJECT: usize = 16_384;
+
+/// The object `name` of a request as it is stored, if it is not too large.
+fn stored(name: &str, members: BTreeMap<String, Value>) -> Result<JsonObject> {
+    let object = JsonObject::from(members.into_iter().collect::<Map<_, _>>());
+    if object.as_str().len() > MAX_OBJECT {
+        let detail = format!("{name}: more than {MAX_OBJECT} bytes as JSON");
+        return Err(Problem::bad_request(detail));
+    }
+    Ok(object)
 }
 
 fn new_event(kind: &str, data: &impl ToJSON) -> Result<NewEvent> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use entity::{JsonObject, Timestamp, topology, topology_transition};
+use entity::{Timestamp, topology, topology_transition};
 use poem::{http::Method, web::Data};
 use poem_openapi::{
     ApiResponse, OpenApi,
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{
     TopologySource, find, lock, may_become, mutation, new_event,
     schema::{NewStatus, NewTopology, Topology, TopologyStatus, Transition},
-    topic,
+    stored, topic,
 };
 use crate::{
     api::{
@@ -54,6 +54,7 @@ impl Topologies {
         gateway: Data<&Arc<Gateway>>,
         body: Json<NewTopology>,
     ) -> Result<Created> {
+        let config = stored("config", body.0.config.unwrap_or_default())?;
         let tx = gateway.database.begin_write().await?;
         let now = Timestamp::now();
         let row = topology::Model {
@@ -62,7 +63,7 @@ impl Topologies {
             id: Uuid::now_v7(),
             name: body.0.name.0,
             mode: body.0.mode.map_or_else(|| "standard".to_owned(), |mode| mode.0),
-            config: JsonObject(body.0.config.unwrap_or_default().into_iter().collect()),
+            config,
             status: topology::Status::Pending,
             status_changed_at: now,
             version: 1,
@@ -105,7 +106,7 @@ impl Topologies {
             query = query.filter(topology::Column::Status.eq(topology::Status::from(status)));
         }
         let rows = query.all(gateway.database.reader()).await?;
-        Ok(Json(Page::of(rows, limit, |row| row.id)))
+        Ok(Json(Page::of(rows, limit, |row| (row.id, row.config.as_str().len()))))
     }
 
     /// Read a topology
@@ -203,7 +204,7 @@ impl Topologies {
             .limit(limit + 1)
             .all(gateway.database.reader())
             .await?;
-        Ok(Json(Page::of(rows, limit, |row| row.id)))
+        Ok(Json(Page::of(rows, limit, |row| (row.id, 0))))
     }
 
     /// Watch a topology

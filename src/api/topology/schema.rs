@@ -28,7 +28,7 @@ pub(super) struct NewTopology {
     /// How it is run, in a word of yours; `standard` if absent.
     #[oai(validator(min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1f\x7f]+$"))]
     pub(super) mode: Option<Text>,
-    /// Whatever describes it.
+    /// Whatever describes it; at most 16,384 bytes as JSON.
     pub(super) config: Option<BTreeMap<String, Value>>,
 }
 
@@ -70,7 +70,7 @@ impl From<topology::Model> for Topology {
             id: row.id,
             name: row.name,
             mode: row.mode,
-            config: row.config.0.into_iter().collect(),
+            config: row.config.members().into_iter().collect(),
             status: row.status.into(),
             status_changed_at: row.status_changed_at.datetime(),
             version: row.version,

@@ -10,7 +10,7 @@ mod schema;
 
 use std::{sync::Arc, time::Duration};
 
-use entity::{JsonObject, Timestamp, mutation, topology};
+use entity::{Timestamp, mutation, topology};
 use poem::web::Data;
 use poem_openapi::{
     ApiResponse, OpenApi,
@@ -23,7 +23,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{find, lock};
+use super::{find, lock, stored};
 use crate::{
     api::{
         Page, Tag,
@@ -44,9 +44,6 @@ use schema::{Claim, Claimed, MutationState, NewMutation, Report};
 /// Mutations of one topology that are not done. They are part of every snapshot, which therefore
 /// stays below some megabytes.
 const MAX_IN_FLIGHT: u64 = 200;
-
-/// Bytes of one payload, as JSON.
-const MAX_PAYLOAD: usize = 65_536;
 
 /// How long a claim holds if the mutator does not say.
 const DEFAULT_LEASE_SECONDS: u64 = 60;
@@ -87,10 +84,7 @@ impl Mutations {
         body: Json<NewMutation>,
     ) -> Result<Enqueued> {
         let NewMutation { op, payload, expected_version } = body.0;
-        let payload = JsonObject(payload.into_iter().collect());
-        if payload.to_string().len() > MAX_PAYLOAD {
-            return Err(Problem::bad_request("payload: more than 65,536 bytes as JSON"));
-        }
+        let payload = stored("payload", payload)?;
         let tx = gateway.database.begin_write().await?;
         let topology = lock(&tx, id.0).await?;
         if !takes_mutations(&topology) {
@@ -156,7 +150,7 @@ impl Mutations {
             query = query.filter(mutation::Column::State.eq(mutation::State::from(state)));
         }
         let rows = query.all(gateway.database.reader()).await?;
-        Ok(Json(Page::of(rows, limit, |row| row.id)))
+        Ok(Json(Page::of(rows, limit, |row| (row.id, row.payload.as_str().len()))))
     }
 
     /// Claim mutations

@@ -28,7 +28,7 @@ mirror! {
 pub(super) struct NewMutation {
     /// What is to be done.
     pub(super) op: MutationOp,
-    /// With what; at most 65,536 bytes as JSON.
+    /// With what; at most 16,384 bytes as JSON.
     #[oai(default)]
     pub(super) payload: BTreeMap<String, Value>,
     /// The topology's version that this builds on; another one is a 409.
@@ -75,7 +75,7 @@ impl From<mutation::Model> for Mutation {
             id: row.id,
             topology_id: row.topology_id,
             op: row.op.into(),
-            payload: row.payload.0.into_iter().collect(),
+            payload: row.payload.members().into_iter().collect(),
             state: row.state.into(),
             requested_at: row.requested_at.datetime(),
             applied_at: row.applied_at.map(Timestamp::datetime),

@@ -1,0 +1,170 @@
+//! Taking a request in: what is refused for its head, and how much of a body is taken from whom.
+//!
+//! A body is read before its operation runs, so that no operation waits for a slow sender. Whoever
+//! is not going to be let in has nothing read; whoever need not be known has little.
+
+use std::{fmt, time::Duration};
+
+use poem::{
+    Request,
+    error::ReadBodyError,
+    http::{Version, header},
+};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, SeqAccess, Visitor},
+};
+
+use super::{
+    problem::{Kind, Problem, Result},
+    routes::{Access, Routes},
+};
+use crate::gateway::Gateway;
+
+/// Bytes of a body for which the caller need not be known: a name and a password.
+const PUBLIC_BODY: usize = 8 << 10;
+
+/// Requests: how large and how slow.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    /// Bytes of a head, of which HTTP/1.1 connections refuse larger ones by themselves.
+    pub(super) head: usize,
+    /// Bytes of a body.
+    pub(super) body: usize,
+    /// How long a body may take.
+    pub(super) body_time: Duration,
+}
+
+/// Checks the head and takes the whole body in.
+pub(super) async fn receive(
+    request: &mut Request,
+    gateway: &Gateway,
+    routes: &Routes,
+    bounds: Bounds,
+) -> Result<()> {
+    check_head(request, bounds)?;
+    let limit = match routes.access(request.uri().path(), request.method().as_str()) {
+        Access::Public => PUBLIC_BODY.min(bounds.body),
+        // The operation asks for the session too; a signature is enough to be worth reading for.
+        Access::Secured if bearer(request).is_some_and(|token| gateway.tokens.is_good(token)) => {
+            bounds.body
+        }
+        Access::Secured | Access::None => {
+            drop(request.take_body());
+            return Ok(());
+        }
+    };
+    let too_large = || {
+        let detail = format!("the body is larger than {limit} bytes");
+        Problem::new(Kind::PayloadTooLarge, detail)
+    };
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    let body = request.take_body();
+    if body.is_empty() {
+        return Ok(());
+    }
+    let read = tokio::time::timeout(bounds.body_time, body.into_bytes_limit(limit)).await;
+    let bytes = match read {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(ReadBodyError::PayloadTooLarge)) => return Err(too_large()),
+        Ok(Err(_)) => return Err(Problem::bad_request("the body cannot be read")),
+        Err(_) => {
+            return Err(Problem::new(Kind::RequestTimeout, "the body did not arrive in time"));
+        }
+    };
+    let is_json = request.content_type().is_some_and(|kind| kind.contains("json"));
+    if is_json && let Err(error) = serde_json::from_slice::<Harmless>(&bytes) {
+        return Err(Problem::bad_request(format!("the body: {error}")));
+    }
+    request.set_body(bytes);
+    Ok(())
+}
+
+fn check_head(request: &Request, bounds: Bounds) -> Result<()> {
+    let headers = request.headers();
+    if request.version() == Version::HTTP_2 {
+        // As RFC 9113, section 6.5.2, counts them: 32 bytes more for each field.
+        let sizes = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32);
+        if sizes.sum::<usize>() > bounds.head {
+            return Err(Problem::new(Kind::HeadTooLarge, "the head of the request is too large"));
+        }
+    } else if request.version() == Version::HTTP_11
+        && headers.get_all(header::HOST).iter().count() != 1
+    {
+        // RFC 9112, section 3.2. HTTP/2 has it in the target, where hyper demands it.
+        return Err(Problem::bad_request("the request must have one Host"));
+    }
+    Ok(())
+}
+
+fn bearer(request: &Request) -> Option<&str> {
+    let (_, token) =
+        request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    Some(token.trim())
+}
+
+/// JSON without the keys that `serde_json` takes for its own: behind one of them a string is parsed
+/// as JSON again, with a new limit for its depth, until the stack overflows. Other crates turn that
+/// feature on, and it cannot be turned off.
+struct Harmless;
+
+impl<'de> Deserialize<'de> for Harmless {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_any(HarmlessVisitor)
+    }
+}
+
+struct HarmlessVisitor;
+
+impl<'de> Visitor<'de> for HarmlessVisitor {
+    type Value = Harmless;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> std::result::Result<Harmless, E> {
+        Ok(Harmless)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> std::result::Result<Harmless, E> {
+        Ok(Harmless)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> std::result::Result<Harmless, E> {
+        Ok(Harmless)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> std::result::Result<Harmless, E> {
+        Ok(Harmless)
+    }
+
+    fn visit_str<E>(self, _: &str) -> std::result::Result<Harmless, E> {
+        Ok(Harmless)
+    }
+
+    fn visit_unit<E>(self) -> std::result::Result<Harmless, E> {
+        Ok(Harmless)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Harmless, A::Error> {
+        while seq.next_element::<Harmless>()?.is_some() {}
+        Ok(Harmless)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Harmless, A::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            if key.starts_with("$serde_json::private::") {
+                return Err(A::Error::custom("a key that is not allowed"));
+            }
+            map.next_value::<Harmless>()?;
+        }
+        Ok(Harmless)
+    }
+}
