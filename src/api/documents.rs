@@ -120,6 +120,6 @@ impl DocumentsApi {
     /// Swagger UI, everything inside. Public.
     #[oai(path = "/docs", method = "get", operation_id = "docs_page")]
     async fn docs(&self) -> Result<Html> {
-        self.page("text/html; charset=utf-8", |documents| documents.page()).map(Html)
+        self.page("text/html; charset=utf-8", Documents::page).map(Html)
     }
 }

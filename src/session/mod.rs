@@ -164,12 +164,12 @@ impl Sessions {
         valid(&session, &user)?;
         let reused = match row.used_at {
             None => false,
-            Some(used) if now.since(used) > REFRESH_GRACE => true,
-            Some(used) => {
+            Some(first_use) if now.since(first_use) > REFRESH_GRACE => true,
+            Some(first_use) => {
                 let successors = refresh_token::Entity::find()
                     .filter(refresh_token::Column::SessionId.eq(row.session_id))
                     .filter(refresh_token::Column::Hash.ne(&*row.hash))
-                    .filter(refresh_token::Column::CreatedAt.gte(used));
+                    .filter(refresh_token::Column::CreatedAt.gte(first_use));
                 successors.count(&tx).await? >= REFRESH_SUCCESSORS
             }
         };
