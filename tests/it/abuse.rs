@@ -57,7 +57,12 @@ async fn a_body_that_hides_json_in_json_is_refused_before_it_is_parsed() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_keeps_no_slot_beyond_its_session() {
-    let app = App::with(|config| config.limits.streams_per_user = 1).await;
+    let app = App::with(|config| {
+        config.limits.streams_per_user = 1;
+        // Longer than this test: the client here does not even answer PINGs.
+        config.server.header_timeout_seconds = 60;
+    })
+    .await;
     let viewer = app.caller(Role::Viewer).await;
     let operator = app.caller(Role::Operator).await;
     let topology = app.active_topology(&operator).await;

@@ -154,26 +154,3 @@ async fn a_role_that_was_raised_elsewhere_does_not_end_the_next_stream() {
     two.finish().await;
     one.finish().await;
 }
-
-#[tokio::test]
-async fn a_caller_that_gives_up_while_a_transaction_begins_leaves_no_trace_of_it() {
-    let store = Store::new().await;
-    let bus = Arc::new(DeadBus::default());
-    let one = App::on(store.clone(), Arc::clone(&bus) as _, |config| {
-        config.database.pool_size = 1;
-    })
-    .await;
-    let two = App::on(store, bus, |_| ()).await;
-    for micros in 0..400 {
-        let patience = std::time::Duration::from_micros(micros);
-        let _ = tokio::time::timeout(patience, one.gateway.database.begin_write()).await;
-        let _ = tokio::time::timeout(patience, one.gateway.database.begin_read()).await;
-    }
-    // Written in a transaction that nobody commits, this would be seen here and nowhere else.
-    let user = one.gateway.users.create("ada", "a good password".to_owned(), Role::Viewer).await;
-    let user = user.expect("a user");
-    two.gateway.users.find(user.id).await.expect("the same user");
-    one.gateway.users.find(user.id).await.expect("the same user");
-    two.finish().await;
-    one.finish().await;
-}
