@@ -1,4 +1,4 @@
-//! Topics, events, cursors and frames: the words that every floor above shares.
+//! Topics, events and cursors: the words that every floor above shares.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -150,27 +150,6 @@ pub struct Event {
     pub terminal: bool,
     /// When it was written.
     pub at: Timestamp,
-}
-
-/// An event as its subscribers get it: encoded once, shared by all.
-#[derive(Clone, Debug)]
-pub struct Frame {
-    /// The event's place in the topic's log.
-    pub seq: i64,
-    /// The bytes of one block of `text/event-stream`, with the blank line.
-    pub bytes: Bytes,
-    /// Whether nothing can follow.
-    pub terminal: bool,
-}
-
-impl From<&Event> for Frame {
-    fn from(event: &Event) -> Self {
-        Self {
-            seq: event.cursor.seq,
-            bytes: block(Some(event.cursor), &event.kind, &event.data),
-            terminal: event.terminal,
-        }
-    }
 }
 
 /// One block of `text/event-stream` (WHATWG HTML, section 9.2.6). Without a cursor the client keeps

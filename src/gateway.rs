@@ -48,6 +48,9 @@ pub enum StartError {
     /// The first administrator cannot be made.
     #[error("cannot make the first administrator (STREAMGATE_ADMIN_PASSWORD)")]
     Admin(#[from] UserError),
+    /// The threads that hold sockets cannot be started.
+    #[error("cannot start the threads that hold sockets")]
+    Reactor(#[source] std::io::Error),
     /// The bus cannot be joined.
     #[error(transparent)]
     Bus(#[from] BusError),
@@ -79,6 +82,14 @@ pub struct Gateway {
     tasks: TaskTracker,
     /// Cancelled when the service is to end.
     stopping: CancellationToken,
+}
+
+/// One for each core, unless configured otherwise.
+fn reactors(configured: usize) -> usize {
+    match configured {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        some => some,
+    }
 }
 
 /// Opens the database of this configuration, without touching its schema.
@@ -131,10 +142,12 @@ impl Gateway {
                 heartbeat: Duration::from_secs(config.streams.heartbeat_seconds),
                 buffer_events: config.streams.buffer_events,
                 retry: Duration::from_secs(config.streams.retry_seconds),
+                reactors: reactors(config.streams.reactor_threads),
             },
             Arc::clone(&telemetry),
             tasks.clone(),
-        );
+        )
+        .map_err(StartError::Reactor)?;
         let limits = Limits::new(limit::Settings {
             streams_per_user: config.limits.streams_per_user,
             requests_per_minute: config.limits.requests_per_minute,
@@ -163,6 +176,7 @@ impl Gateway {
         gateway.every(Duration::from_secs(gateway.config.streams.heartbeat_seconds), Self::recheck);
         gateway.every(Duration::from_secs(gateway.config.retention.sweep_seconds), Self::sweep);
         gateway.listen(news);
+        gateway.watch_sessions();
         Ok(gateway)
     }
 
@@ -231,13 +245,24 @@ impl Gateway {
     pub async fn finish_stop(&self, deadline: Instant) {
         self.tasks.close();
         if timeout_at(deadline, self.tasks.wait()).await.is_err() {
-            tracing::warn!("background work is cut off");
+            tracing::warn!("background work and open streams are cut off");
         }
+        self.hub.abort();
         match timeout_at(deadline, self.database.clone().close()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the database was not closed cleanly"),
             Err(_) => tracing::warn!("the database did not close in time"),
         }
+    }
+
+    /// Has streams looked at when a session under one of them changes.
+    fn watch_sessions(self: &Arc<Self>) {
+        let gateway = Arc::clone(self);
+        self.tasks.spawn(async move {
+            while gateway.stopping.run_until_cancelled(gateway.sessions.news()).await.is_some() {
+                gateway.hub.look();
+            }
+        });
     }
 
     fn listen(self: &Arc<Self>, mut news: mpsc::Receiver<Message>) {

@@ -228,8 +228,8 @@ impl Limits {
         })
     }
 
-    /// Takes a slot for a stream of `user`.
-    pub fn admit(&self, user: Uuid) -> Result<Slot, Refused> {
+    /// Takes a slot for a stream of `user`, and tells what is left for the response.
+    pub fn admit(&self, user: Uuid) -> Result<(Slot, Headers), Refused> {
         let cap = self.settings.streams_per_user;
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let open = slots.entry(user).or_default();
@@ -243,7 +243,7 @@ impl Limits {
             });
         }
         *open += 1;
-        Ok(Slot { user, headers: self.slot_headers(cap - *open), slots: Arc::clone(&self.slots) })
+        Ok((Slot { user, slots: Arc::clone(&self.slots) }, self.slot_headers(cap - *open)))
     }
 
     /// How many slots are taken, by all users.
@@ -275,8 +275,6 @@ impl Limits {
 #[derive(Debug)]
 pub struct Slot {
     user: Uuid,
-    /// What is left, for the response.
-    pub headers: Headers,
     slots: Arc<Mutex<HashMap<Uuid, u32>>>,
 }
 

@@ -9,6 +9,7 @@
 //! - when `stop` is cancelled, running answers have [`Settings::drain`] to finish, then all ends.
 
 mod connection;
+mod head;
 mod refusal;
 mod socket;
 mod tls;

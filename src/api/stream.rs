@@ -1,10 +1,9 @@
 //! Streams on the wire: what every family's `GET .../stream` and `GET .../events` share.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use futures_util::StreamExt;
 use poem::{
-    Body, IntoResponse, Response,
+    IntoResponse, Response,
     http::{HeaderName, HeaderValue, header},
 };
 use poem_openapi::{
@@ -24,7 +23,7 @@ use crate::{
     event::{Cursor, Event, Topic},
     event_log::{LogError, Stale},
     gateway::Gateway,
-    hub::{Bounds, Open, Opening, Resume, Source, Subscription},
+    hub::{Bounds, Handover, Open, Opening, Resume, Source, Subject, Subscription},
     limit::Headers,
 };
 
@@ -83,11 +82,10 @@ pub(super) async fn open<M: Minimum>(
     if parameters.is_head {
         return Ok(StreamResponse::Head);
     }
-    let slot = gateway
+    let (slot, headers) = gateway
         .limits
         .admit(caller.principal.user_id)
         .map_err(|refused| Problem::refused(&refused, &gateway.telemetry))?;
-    let headers = slot.headers.clone();
     let watch = gateway.sessions.watch(&caller.principal).await?;
     let bounds = Bounds {
         max_events: parameters.max_events,
@@ -95,19 +93,24 @@ pub(super) async fn open<M: Minimum>(
     };
     let resume = parameters.resume();
     let request = parameters.request;
-    let broken = "the event log cannot be read at the moment; reconnect to go on";
-    let failure = Problem::new(Kind::Unavailable, broken).body(request);
-    let open = Open { topic, source, finished, resume, bounds, watch, slot, request, failure };
+    let subject = Subject { source, failure };
+    let open = Open { topic, subject, finished, resume, bounds, watch, slot, request };
     Ok(match gateway.hub.open(open).await? {
         Opening::Stream(subscription) => StreamResponse::Open(subscription, headers),
         Opening::Complete => StreamResponse::Complete,
     })
 }
 
-/// The answer of a stream operation.
+/// What a stream that breaks ends with.
+fn failure(request: Uuid) -> String {
+    let broken = "the event log cannot be read at the moment; reconnect to go on";
+    Problem::new(Kind::Unavailable, broken).body(request)
+}
+
+/// The answer of a stream operation. How its events leave is for the server to choose.
 pub(super) enum StreamResponse {
     /// 200, events follow.
-    Open(Box<Subscription>, Headers),
+    Open(Subscription, Headers),
     /// 200 to a HEAD: what a GET would be answered with, at no cost.
     Head,
     /// 204: nothing will follow, do not reconnect.
@@ -134,8 +137,7 @@ impl IntoResponse for StreamResponse {
             }
         }
         if let Some(subscription) = subscription {
-            let frames = subscription.frames().map(Ok::<_, io::Error>);
-            response.set_body(Body::from_bytes_stream(frames));
+            response.extensions_mut().insert(Handover::new(subscription));
         }
         response
     }

@@ -214,6 +214,14 @@ pub struct Streams {
         validate((1..=300).contains(retry_seconds), "must be from 1 to 300 seconds")
     )]
     pub retry_seconds: u64,
+
+    /// Threads that write to the sockets of open streams, up to 1024. With 0, one for each core.
+    #[config(
+        default = 0,
+        env = "STREAMGATE_STREAMS__REACTOR_THREADS",
+        validate(*reactor_threads <= 1024, "must be at most 1024 threads")
+    )]
+    pub reactor_threads: usize,
 }
 
 /// `[limits]`

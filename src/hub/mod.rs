@@ -1,41 +1,60 @@
 //! The hub: live delivery in one process.
 //!
-//! A frame's way: a transaction commits ([`Hub::commit`], [`Hub::publish`]), its events are encoded
-//! once and pushed into the ring of their topic (`ring.rs`), every subscriber of the topic wakes
-//! and pulls what is new behind its own cursor (`subscription.rs`). Nothing is queued per
-//! subscriber. Whoever finds a gap, a subscriber behind the ring or a ring behind the log, reads the
-//! event log, so the bus may lose anything without a client noticing.
+//! A frame's way, from the publisher to the socket:
+//!
+//! 1. here, a transaction commits ([`Hub::commit`], [`Hub::publish`]) and its events are encoded
+//!    once;
+//! 2. `live.rs`: they are put into the ring of their topic, which tells its audience;
+//! 3. `reactor.rs`: many subscribers are walked through by the threads that hold their sockets;
+//! 4. `outlet.rs`: each pulls what is new behind its own cursor and writes it.
+//!
+//! Nothing is queued per subscriber. Whoever finds a gap, a subscriber behind the ring or a ring
+//! behind the log, reads the event log (`catch_up.rs`), so the bus may lose anything without a
+//! client noticing.
 
-mod hold;
+mod catch_up;
+mod course;
+mod end;
+mod frame;
+mod live;
+mod open;
+mod outlet;
 mod publisher;
+mod reactor;
 mod ring;
-mod subscription;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use sea_orm::{DatabaseTransaction, DbErr};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::{runtime::Handle, sync::Semaphore};
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::{
     bus::{Bus, Message},
-    event::{Event, Frame, NewEvent, Topic},
-    event_log::{EventLog, LogError},
+    event::{Event, NewEvent, Topic},
+    event_log::EventLog,
     telemetry::Telemetry,
 };
 
+pub use open::{Bounds, Handover, Open, Opening, Resume, Snapshot, Source, Subject, Subscription};
 pub use publisher::PublishError;
-pub use subscription::{Bounds, Open, Opening, Resume, Snapshot, Source, Subscription};
 
+use frame::Frame;
+use live::{Live, Pushed};
 use publisher::Publisher;
-use ring::{Live, Pushed};
+use reactor::Reactors;
 
-/// Events in one look at the log: what a subscriber that catches up holds in memory.
-const PAGE: u64 = 50;
+/// Subscribers that read the log at the same time.
+const READERS: usize = 4;
 
 /// How streams behave, as configured.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +65,8 @@ pub struct Settings {
     pub buffer_events: usize,
     /// What clients are told to wait before they reconnect, before jitter.
     pub retry: Duration,
+    /// Threads that write to sockets.
+    pub reactors: usize,
 }
 
 /// Live delivery.
@@ -58,14 +79,19 @@ pub struct Hub {
     publisher: Publisher,
     /// Every topic that has a subscriber, and how many.
     topics: Mutex<HashMap<Topic, (Arc<Live>, usize)>>,
+    reactors: Arc<Reactors>,
+    /// Subscribers wait for their turn to read the log.
+    readers: Semaphore,
     tasks: TaskTracker,
-    /// Ends every stream.
-    closing: CancellationToken,
+    /// Where tasks run that a reactor starts.
+    runtime: Handle,
+    /// Every stream is to end.
+    closing: AtomicBool,
 }
 
 impl Hub {
-    /// A hub for the gateway `node`. Its background work runs on `tasks`.
-    #[must_use]
+    /// A hub for the gateway `node`. Its background work runs on `tasks`, which also wait for open
+    /// streams.
     pub fn new(
         log: EventLog,
         bus: Arc<dyn Bus>,
@@ -73,8 +99,9 @@ impl Hub {
         settings: Settings,
         telemetry: Arc<Telemetry>,
         tasks: TaskTracker,
-    ) -> Arc<Self> {
-        Arc::new_cyclic(|hub| Self {
+    ) -> io::Result<Arc<Self>> {
+        let reactors = Reactors::start(settings.reactors, settings.heartbeat)?;
+        Ok(Arc::new_cyclic(|hub| Self {
             publisher: Publisher::start(hub.clone(), log.clone(), Arc::clone(&telemetry)),
             log,
             bus,
@@ -82,9 +109,12 @@ impl Hub {
             settings,
             telemetry,
             topics: Mutex::default(),
+            reactors,
+            readers: Semaphore::new(READERS),
             tasks,
-            closing: CancellationToken::new(),
-        })
+            runtime: Handle::current(),
+            closing: AtomicBool::new(false),
+        }))
     }
 
     /// The log behind it.
@@ -111,7 +141,12 @@ impl Hub {
         let began = Instant::now();
         tx.commit().await?;
         self.telemetry.committed(began.elapsed());
+        let topics: Vec<Topic> =
+            events.chunk_by(|a, b| a.topic == b.topic).map(|run| run[0].topic.clone()).collect();
         self.committed(events);
+        for topic in topics {
+            self.room(&topic).await;
+        }
         Ok(())
     }
 
@@ -122,12 +157,36 @@ impl Hub {
         topic: Topic,
         events: Vec<NewEvent>,
     ) -> Result<Vec<Event>, PublishError> {
+        self.room(&topic).await;
         self.publisher.publish(topic, events).await
+    }
+
+    /// Waits while the subscribers of a topic, though they read, cannot be written to as fast as it
+    /// moves: publishers are held back before anything has to be queued or looked up.
+    pub async fn room(&self, topic: &Topic) {
+        if let Some(live) = self.live(topic) {
+            live.room().await;
+        }
     }
 
     /// Ends every stream with `stream.closed`.
     pub fn close(&self) {
-        self.closing.cancel();
+        self.closing.store(true, Ordering::Release);
+        self.look();
+    }
+
+    /// Drops every stream that is still open.
+    pub fn abort(&self) {
+        self.reactors.stop();
+    }
+
+    /// Looks for streams that have to end, because a session does.
+    pub fn look(&self) {
+        self.reactors.look();
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
     }
 
     /// Compares every live topic with its log and fetches what the bus has lost.
@@ -167,70 +226,27 @@ impl Hub {
         }
     }
 
-    /// Reads from the log what the ring lacks, one reader per topic however many notice.
-    fn fill(self: &Arc<Self>, live: Arc<Live>) {
-        if !live.begin_fill() {
-            return;
-        }
-        self.telemetry.caught_up(live.topic().family().name());
-        let hub = Arc::clone(self);
-        self.tasks.spawn(async move {
-            while live.fill_again() {
-                if let Err(error) = hub.fill_once(&live).await {
-                    // The next heartbeat tries again.
-                    tracing::warn!(topic = %live.topic(), %error, "cannot read the event log");
-                    live.give_up_fill();
-                    return;
-                }
-            }
+    /// Joins a topic. Everything committed from now on reaches the ring. To be left again.
+    fn join(&self, topic: &Topic) -> Arc<Live> {
+        let mut topics = self.topics();
+        let (live, subscribers) = topics.entry(topic.clone()).or_insert_with(|| {
+            let delivered = self.telemetry.delivered(topic.family().name());
+            let capacity = self.settings.buffer_events;
+            (Arc::new(Live::new(topic.clone(), capacity, &self.reactors, delivered)), 0)
         });
+        *subscribers += 1;
+        Arc::clone(live)
     }
 
-    async fn fill_once(&self, live: &Live) -> Result<(), DbErr> {
-        loop {
-            let Some(head) = live.head() else {
-                return self.start(live).await;
-            };
-            match self.log.after(live.topic(), head, PAGE).await {
-                Ok(page) => {
-                    live.push(page.events.iter().map(|event| (head.epoch, Frame::from(event))));
-                    if !page.has_more {
-                        return Ok(());
-                    }
-                }
-                // Pruned past the ring, or not the log it was: begin at the present.
-                // Subscribers find out by themselves and start afresh.
-                Err(LogError::Stale(_)) => return self.start(live).await,
-                Err(LogError::Database(error)) => return Err(error),
+    /// Leaves a topic. The last one to go ends it.
+    fn leave(&self, topic: &Topic) {
+        let mut topics = self.topics();
+        if let Some((_, subscribers)) = topics.get_mut(topic) {
+            *subscribers -= 1;
+            if *subscribers == 0 {
+                topics.remove(topic);
             }
         }
-    }
-
-    async fn start(&self, live: &Live) -> Result<(), DbErr> {
-        let head = self.log.position(self.log.database().reader(), live.topic()).await?;
-        live.start(head);
-        Ok(())
-    }
-
-    /// Joins a topic. Everything committed from now on reaches the ring.
-    async fn join(self: &Arc<Self>, topic: &Topic) -> Result<Member, DbErr> {
-        let live = {
-            let mut topics = self.topics();
-            let (live, subscribers) = topics.entry(topic.clone()).or_insert_with(|| {
-                (Arc::new(Live::new(topic.clone(), self.settings.buffer_events)), 0)
-            });
-            *subscribers += 1;
-            Arc::clone(live)
-        };
-        let member = Member { live, hub: Arc::clone(self) };
-        if member.live.head().is_none() {
-            self.start(&member.live).await?;
-            // What arrived before the ring knew where it stands may have left a gap.
-            if member.live.has_gap() {
-                self.fill(Arc::clone(&member.live));
-            }
-        }
-        Ok(member)
     }
 
     fn live(&self, topic: &Topic) -> Option<Arc<Live>> {
@@ -242,20 +258,8 @@ impl Hub {
     }
 }
 
-/// One subscriber's hold on a live topic; the last one to let go ends it.
-struct Member {
-    live: Arc<Live>,
-    hub: Arc<Hub>,
-}
-
-impl Drop for Member {
+impl Drop for Hub {
     fn drop(&mut self) {
-        let mut topics = self.hub.topics();
-        if let Some((_, subscribers)) = topics.get_mut(self.live.topic()) {
-            *subscribers -= 1;
-            if *subscribers == 0 {
-                topics.remove(self.live.topic());
-            }
-        }
+        self.reactors.stop();
     }
 }

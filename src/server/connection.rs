@@ -1,22 +1,23 @@
 //! One connection from its first byte to its last.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::UpgradeableConnection;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use poem::Endpoint;
+use poem::http::Version;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
+use poem::{Body, Endpoint};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
@@ -24,8 +25,10 @@ use tokio::select;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::Server;
+use super::head::head;
 use super::refusal::Refusing;
 use super::socket::{Socket, linger, preface};
+use crate::hub::{Handover, Subscription};
 
 /// How long bytes may lie unacknowledged or unread before the connection is given up. A client that
 /// slept for longer reconnects and resumes.
@@ -43,25 +46,52 @@ struct Connection {
     /// Whether the first request is here, and by when it must be.
     asked: Arc<AtomicBool>,
     deadline: Instant,
+    /// What the socket is to be given to once hyper has let go of it.
+    leaving: Arc<Mutex<Option<Leaving>>>,
 }
 
 type Ended = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// A stream that leaves by the socket itself, with the head of its response.
+struct Leaving {
+    head: Vec<u8>,
+    subscription: Subscription,
+}
+
+/// Makes hyper end a connection without a word.
+#[derive(Debug, thiserror::Error)]
+#[error("the socket is given to a stream")]
+struct Left;
 
 /// The whole life of a connection.
 pub(super) async fn attend(server: Arc<Server>, tcp: TcpStream, remote: SocketAddr) {
     let stop = server.stop.clone();
     let tcp = Arc::new(tcp);
-    if let Err(error) = converse(server, &tcp, remote).await {
+    let leaving = Arc::default();
+    if let Err(error) = converse(server, &tcp, remote, &leaving).await {
         // Only the outer text: a cause may quote what the peer sent.
         tracing::debug!(%remote, %error, "connection ended early");
     }
     // After an upgrade the socket has another owner, who closes it.
-    if let Some(tcp) = Arc::into_inner(tcp) {
-        stop.run_until_cancelled(timeout(LINGER, linger(tcp))).await;
+    let Some(tcp) = Arc::into_inner(tcp) else { return };
+    let leaving = lock(&leaving).take();
+    match leaving {
+        Some(Leaving { head, subscription }) => match tcp.into_std() {
+            Ok(socket) => subscription.onto_socket(socket, &head),
+            Err(error) => tracing::warn!(%error, "cannot take over a socket"),
+        },
+        None => {
+            stop.run_until_cancelled(timeout(LINGER, linger(tcp))).await;
+        }
     }
 }
 
-async fn converse(server: Arc<Server>, tcp: &Arc<TcpStream>, remote: SocketAddr) -> Ended {
+async fn converse(
+    server: Arc<Server>,
+    tcp: &Arc<TcpStream>,
+    remote: SocketAddr,
+    leaving: &Arc<Mutex<Option<Leaving>>>,
+) -> Ended {
     // An event must not wait for the acknowledgement of the one before (Nagle's algorithm).
     tcp.set_nodelay(true)?;
     // A peer that vanished without a word, or that has stopped reading, holds a slot for as long as
@@ -73,9 +103,12 @@ async fn converse(server: Arc<Server>, tcp: &Arc<TcpStream>, remote: SocketAddr)
         asked: Arc::default(),
         deadline: Instant::now() + server.header_timeout,
         tcp: Arc::clone(tcp),
+        leaving: Arc::clone(leaving),
         server,
     };
-    connection.decide().await
+    let ended = connection.decide().await;
+    // hyper knows only that its service failed, which is how it is made to let go.
+    if lock(leaving).is_some() { Ok(()) } else { ended }
 }
 
 impl Connection {
@@ -84,12 +117,13 @@ impl Connection {
         let mut socket = Socket::new(&self.tcp);
         let Some(tls) = &self.server.tls else {
             let h2 = self.open(preface(&mut socket)).await?;
-            return self.speak(socket, h2, Scheme::HTTP).await;
+            let unsent = socket.unsent();
+            return self.speak(socket, h2, Scheme::HTTP, Some(unsent)).await;
         };
         // Over TLS it is ALPN, not the preface, that chooses HTTP/2 (RFC 9113 section 3.2).
         let stream = self.open(Box::pin(tls.accept(socket))).await?;
         let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        self.speak(stream, h2, Scheme::HTTPS).await
+        self.speak(stream, h2, Scheme::HTTPS, None).await
     }
 
     /// A step before HTTP begins: nothing was asked yet, so `stop` may cut it short.
@@ -99,22 +133,43 @@ impl Connection {
         done.ok_or(ErrorKind::ConnectionAborted)??
     }
 
-    /// Lets hyper answer with the endpoint what is asked on `io`.
-    async fn speak<I>(&self, io: I, h2: bool, scheme: Scheme) -> Ended
+    /// Lets hyper answer with the endpoint what is asked on `io`. A stream leaves by the socket
+    /// itself if that carries nothing but this one answer: on HTTP/1.1 without TLS, with nothing of
+    /// an earlier answer `unsent`. Else it is the body of the response.
+    async fn speak<I>(
+        &self,
+        io: I,
+        h2: bool,
+        scheme: Scheme,
+        unsent: Option<Arc<AtomicBool>>,
+    ) -> Ended
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (local, remote) = (self.local, self.remote);
         let (server, asked) = (Arc::clone(&self.server), Arc::clone(&self.asked));
+        let leaving = Arc::clone(&self.leaving);
+        let unsent = if h2 { None } else { unsent };
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
             let (local, remote) = (LocalAddr(local.into()), RemoteAddr(remote.into()));
+            let has_chunks = request.version() == Version::HTTP_11;
             let request = (request, local, remote, scheme.clone()).into();
-            let server = Arc::clone(&server);
+            let (server, leaving, unsent) =
+                (Arc::clone(&server), Arc::clone(&leaving), unsent.clone());
             // Boxed, or hyper keeps room for the 12 KiB of this future in every connection.
             Box::pin(async move {
-                let response = server.endpoint.get_response(request).await;
-                Ok::<_, Infallible>(hyper::Response::from(response))
+                let mut response = server.endpoint.get_response(request).await;
+                let handover = response.extensions_mut().remove::<Handover>();
+                if let Some(subscription) = handover.and_then(|handover| handover.take()) {
+                    if has_chunks && unsent.is_some_and(|unsent| !unsent.load(Ordering::Relaxed)) {
+                        *lock(&leaving) = Some(Leaving { head: head(&response), subscription });
+                        return Err(Left);
+                    }
+                    let frames = subscription.into_body().map(Ok::<_, io::Error>);
+                    response.set_body(Body::from_bytes_stream(frames));
+                }
+                Ok(hyper::Response::from(response))
             })
         });
         let server = &self.server;
@@ -162,4 +217,8 @@ impl Connection {
             }
         }
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

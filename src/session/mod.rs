@@ -252,6 +252,11 @@ impl Sessions {
         Ok(watch)
     }
 
+    /// Waits until a session that is watched stands in another way. For one who waits.
+    pub async fn news(&self) {
+        self.watched.news().await;
+    }
+
     /// Looks up every watched session and tells its streams what has changed.
     pub async fn recheck(&self) -> Result<(), DbErr> {
         self.recheck_these(self.watched.sessions(|_| true)).await

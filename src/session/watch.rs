@@ -1,4 +1,7 @@
-//! Sessions that have open streams, and the way to tell those streams.
+//! Sessions that have open streams, and how those streams learn that it is over.
+//!
+//! All streams of a session share one entry, and look at it whenever they are looked at. Whoever
+//! looks at them waits for [`Registry::news`].
 
 use std::{
     collections::HashMap,
@@ -9,7 +12,7 @@ use std::{
 };
 
 use entity::{Timestamp, user::Role};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::{Ended, Principal};
@@ -21,60 +24,70 @@ pub(super) enum Standing {
     Ended(Ended),
 }
 
+/// What the streams of one session share.
 struct Watched {
-    user_id: Uuid,
-    standing: watch::Sender<Standing>,
-    holders: usize,
+    session: Uuid,
+    user: Uuid,
+    standing: Mutex<Standing>,
+    registry: Registry,
 }
 
 impl Watched {
-    fn tell(&self, standing: Standing) {
-        self.standing.send_if_modified(|now| {
-            // What has ended stays so, whatever an older look at the database says.
-            let news = *now != standing && !matches!(now, Standing::Ended(_));
-            if news {
-                *now = standing;
-            }
-            news
-        });
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether that was news.
+    fn tell(&self, standing: Standing) -> bool {
+        let mut now = self.standing();
+        // What has ended stays so, whatever an older look at the database says.
+        let news = *now != standing && !matches!(*now, Standing::Ended(_));
+        if news {
+            *now = standing;
+        }
+        news
     }
 }
+
+/// An entry and how many streams hold it.
+type Held = (Arc<Watched>, usize);
 
 /// All watched sessions.
 #[derive(Clone, Default)]
 pub(super) struct Registry {
-    watched: Arc<Mutex<HashMap<Uuid, Watched>>>,
+    watched: Arc<Mutex<HashMap<Uuid, Held>>>,
     /// Counts what was announced.
     announced: Arc<AtomicU64>,
+    news: Arc<Notify>,
 }
 
 impl Registry {
     pub(super) fn add(&self, principal: &Principal) -> Watch {
-        let mut watched = self.lock();
-        let entry = watched.entry(principal.session_id).or_insert_with(|| Watched {
-            user_id: principal.user_id,
-            standing: watch::Sender::new(Standing::Valid {
-                role: principal.role,
-                expires_at: principal.session_expires_at,
-            }),
-            holders: 0,
-        });
-        entry.holders += 1;
         // The principal was looked up just now; what the entry says may be as old as its first
         // stream, and a role that was raised since would look like one that was lowered.
         let fresh =
             Standing::Valid { role: principal.role, expires_at: principal.session_expires_at };
-        if matches!(*entry.standing.borrow(), Standing::Ended(_)) {
+        let make = || {
+            Arc::new(Watched {
+                session: principal.session_id,
+                user: principal.user_id,
+                standing: Mutex::new(fresh),
+                registry: self.clone(),
+            })
+        };
+        let mut watched = self.lock();
+        let (entry, holders) =
+            watched.entry(principal.session_id).or_insert_with(|| (make(), 0));
+        let over = matches!(*entry.standing(), Standing::Ended(_));
+        if over {
             // The streams that were told have not all gone yet, and this is a new beginning.
-            entry.standing = watch::Sender::new(fresh);
+            (*entry, *holders) = (make(), 0);
         }
-        entry.tell(fresh);
-        Watch {
-            session: principal.session_id,
-            role: principal.role,
-            standing: entry.standing.subscribe(),
-            registry: self.clone(),
+        *holders += 1;
+        if entry.tell(fresh) {
+            self.news.notify_one();
         }
+        Watch { watched: Arc::clone(entry), role: principal.role }
     }
 
     /// Makes every principal that was looked up before look stale.
@@ -87,29 +100,36 @@ impl Registry {
         self.announced.load(Ordering::Acquire)
     }
 
+    /// Waits until a watched session stands in another way. For one who waits.
+    pub(super) async fn news(&self) {
+        self.news.notified().await;
+    }
+
     /// The sessions of the users in question.
     pub(super) fn sessions(&self, concerns: impl Fn(Uuid) -> bool) -> Vec<Uuid> {
         let watched = self.lock();
-        watched.iter().filter(|(_, entry)| concerns(entry.user_id)).map(|(id, _)| *id).collect()
+        watched.iter().filter(|(_, (entry, _))| concerns(entry.user)).map(|(id, _)| *id).collect()
     }
 
     /// Tells the streams of a session how it stands.
     pub(super) fn announce(&self, session: Uuid, standing: Standing) {
         self.count_announcement();
-        if let Some(entry) = self.lock().get(&session) {
-            entry.tell(standing);
+        if self.lock().get(&session).is_some_and(|(entry, _)| entry.tell(standing)) {
+            self.news.notify_one();
         }
     }
 
     /// Tells the streams of all sessions of a user.
     pub(super) fn announce_to_user(&self, user: Uuid, standing: Standing) {
         self.count_announcement();
-        for entry in self.lock().values().filter(|entry| entry.user_id == user) {
-            entry.tell(standing);
+        for (entry, _) in self.lock().values().filter(|(entry, _)| entry.user == user) {
+            if entry.tell(standing) {
+                self.news.notify_one();
+            }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Watched>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Held>> {
         // No code that holds the lock can leave the map half changed, so a panic elsewhere is no
         // reason to stop here.
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
@@ -118,45 +138,34 @@ impl Registry {
 
 /// Holds a session under watch for as long as a stream is open.
 pub struct Watch {
-    session: Uuid,
+    watched: Arc<Watched>,
     /// The role that the stream was opened with.
     role: Role,
-    standing: watch::Receiver<Standing>,
-    registry: Registry,
 }
 
 impl Watch {
-    /// Waits until the stream may not go on, and says why.
-    pub async fn ended(&mut self) -> Ended {
-        loop {
-            let standing = *self.standing.borrow_and_update();
-            let left = match standing {
-                Standing::Ended(ended) => return ended,
-                Standing::Valid { role, .. } if role < self.role => return Ended::RoleLowered,
-                Standing::Valid { expires_at, .. } => expires_at.since(Timestamp::now()),
-            };
-            if left.is_zero() {
-                return Ended::Expired;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(left) => {}
-                changed = self.standing.changed() => {
-                    if changed.is_err() {
-                        return Ended::Revoked;
-                    }
-                }
-            }
+    /// Until when the stream may go on, as far as is known, or why it may not.
+    pub fn standing(&self, now: Timestamp) -> Result<Timestamp, Ended> {
+        match *self.watched.standing() {
+            Standing::Ended(ended) => Err(ended),
+            Standing::Valid { role, .. } if role < self.role => Err(Ended::RoleLowered),
+            Standing::Valid { expires_at, .. } if expires_at <= now => Err(Ended::Expired),
+            Standing::Valid { expires_at, .. } => Ok(expires_at),
         }
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let mut watched = self.registry.lock();
-        if let Some(entry) = watched.get_mut(&self.session) {
-            entry.holders -= 1;
-            if entry.holders == 0 {
-                watched.remove(&self.session);
+        let mut watched = self.watched.registry.lock();
+        let session = self.watched.session;
+        // Unless a new beginning has taken the place.
+        if let Some((entry, holders)) = watched.get_mut(&session)
+            && Arc::ptr_eq(entry, &self.watched)
+        {
+            *holders -= 1;
+            if *holders == 0 {
+                watched.remove(&session);
             }
         }
     }

@@ -1,0 +1,357 @@
+//! The course of one open stream, whatever it leaves by: what it sends next and why it ends.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::{Buf, Bytes};
+use entity::Timestamp;
+use sea_orm::DbErr;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use uuid::Uuid;
+
+use super::{
+    Hub,
+    end::End,
+    frame::{LAST_CHUNK, Run, chunk},
+    live::Live,
+    open::Shown,
+    ring::Pulled,
+};
+use crate::{
+    event::{self, Cursor, block},
+    limit::{Slot, jittered},
+    session::Watch,
+};
+
+/// How long a stream that has to end may take to say so.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// A comment, as a chunk.
+const HEARTBEAT: &[u8] = b"3\r\n:\n\n\r\n";
+
+/// When a reactor looks at its streams.
+pub(super) struct Now {
+    pub(super) instant: Instant,
+    pub(super) timestamp: Timestamp,
+    /// The reactor's tick.
+    pub(super) tick: u32,
+    /// After so many ticks without a word a stream gets a heartbeat.
+    pub(super) quiet: u32,
+}
+
+/// What an open stream takes from others, given back as one.
+pub(super) struct Held {
+    pub(super) slot: Slot,
+    /// The caller's session.
+    pub(super) watch: Watch,
+    /// A shutdown waits for it.
+    pub(super) open: TaskTrackerToken,
+}
+
+/// What comes next.
+pub(super) enum Next {
+    /// These bytes; to be told of with [`Course::wrote`].
+    Write(Piece),
+    /// Nothing before the topic moves.
+    Wait,
+    /// What is in the log.
+    Fetch,
+    /// Nothing at all.
+    Done,
+}
+
+/// Bytes to write.
+pub(super) struct Piece {
+    run: Run,
+    /// So many of them have been written before.
+    skip: usize,
+    /// Not frames, but what goes out before.
+    is_ready: bool,
+}
+
+impl Piece {
+    pub(super) fn bytes(&self) -> Bytes {
+        self.run.bytes.slice(self.skip..)
+    }
+}
+
+/// See above. Dropping it gives back what it holds.
+pub(super) struct Course {
+    pub(super) hub: Arc<Hub>,
+    pub(super) live: Arc<Live>,
+    held: Option<Held>,
+    /// Up to here everything has been written.
+    pub(super) cursor: Cursor,
+    /// Bytes of the frame after the cursor that have been written too.
+    offset: u32,
+    /// Events that may still be sent.
+    pub(super) left: u64,
+    /// Chunks that go out before anything else.
+    ready: Bytes,
+    /// Frames from the log that follow the cursor.
+    fetched: Option<Box<Run>>,
+    end: Option<End>,
+    /// Until when the client wanted the stream; once there is an end, until when it may be said.
+    until: Option<Instant>,
+    /// The reactor's tick of the last write.
+    written: u32,
+    request: Uuid,
+    /// Somebody reads the log for this stream.
+    pub(super) fetching: bool,
+    /// Neither ring nor log had what follows: wait until the ring moves.
+    pub(super) stalled: bool,
+    /// It is in the metrics as an open stream.
+    counted: bool,
+    /// The end has been said.
+    said: bool,
+}
+
+impl Course {
+    pub(super) fn new(
+        hub: &Arc<Hub>,
+        live: Arc<Live>,
+        held: Held,
+        most: Option<u64>,
+        until: Option<Instant>,
+        request: Uuid,
+    ) -> Self {
+        let retry = retry_line(hub.settings.retry);
+        Self {
+            hub: Arc::clone(hub),
+            live,
+            held: Some(held),
+            cursor: Cursor { epoch: 0, seq: 0 },
+            offset: 0,
+            left: most.unwrap_or(u64::MAX),
+            // The first bytes go out at once, so that every proxy passes the head on.
+            ready: chunk(format!(":\n{retry}\n").as_bytes()),
+            fetched: None,
+            end: None,
+            until,
+            written: 0,
+            request,
+            fetching: false,
+            stalled: false,
+            counted: false,
+            said: false,
+        }
+    }
+
+    /// Counts it as open.
+    pub(super) fn begin(&mut self) {
+        self.hub.telemetry.stream_opened(self.family());
+        self.counted = true;
+    }
+
+    /// Puts bytes before everything else.
+    pub(super) fn lead(&mut self, head: &[u8]) {
+        self.ready = [head, &self.ready].concat().into();
+    }
+
+    /// Sends the present state and goes on from there. But if half a frame was written whose other
+    /// half is no longer in the log, nothing can follow: the body stays without its end, and the
+    /// client comes back for the state.
+    pub(super) fn show(&mut self, shown: &Shown) {
+        self.cursor = shown.cursor;
+        self.stalled = false;
+        if std::mem::take(&mut self.offset) > 0 {
+            self.close(End::Failed);
+            self.said = true;
+            return;
+        }
+        self.queue(&shown.chunk);
+        self.left -= 1;
+        self.live.delivered.inc();
+        if shown.terminal {
+            self.close(End::Completed);
+        }
+    }
+
+    /// Goes on with frames from the log; without any when the log has no more than the ring.
+    pub(super) fn go_on(&mut self, run: Option<Run>) {
+        self.stalled = run.is_none();
+        self.fetched = run.map(Box::new);
+    }
+
+    /// When it ends by itself, if the client wanted that.
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.until
+    }
+
+    /// What to do now.
+    pub(super) fn next(&mut self) -> Next {
+        loop {
+            if !self.ready.is_empty() {
+                let run = Run { bytes: self.ready.clone(), count: 0, terminal: false };
+                return Next::Write(Piece { run, skip: 0, is_ready: true });
+            }
+            if self.offset == 0 {
+                // What ends a stream goes before what feeds it, or a busy topic would outlive its
+                // subscriber's session.
+                match self.end {
+                    Some(_) if self.said => return Next::Done,
+                    Some(end) => {
+                        self.say(end);
+                        continue;
+                    }
+                    None if self.left == 0 => {
+                        self.close(End::MaxEvents);
+                        continue;
+                    }
+                    None => {}
+                }
+            }
+            if let Some(run) = &self.fetched {
+                return self.piece((**run).clone());
+            }
+            if self.fetching {
+                return Next::Wait;
+            }
+            let most = if self.end.is_some() { 1 } else { self.left };
+            return match self.live.pull(self.cursor, most) {
+                Pulled::Run(run) => self.piece(run),
+                Pulled::Nothing | Pulled::Ahead => Next::Wait,
+                Pulled::Behind if self.stalled => Next::Wait,
+                Pulled::Behind => Next::Fetch,
+            };
+        }
+    }
+
+    fn piece(&self, run: Run) -> Next {
+        Next::Write(Piece { run, skip: self.offset as usize, is_ready: false })
+    }
+
+    /// Takes note that the first `written` bytes of a piece are on their way.
+    pub(super) fn wrote(&mut self, piece: &Piece, written: usize, tick: u32) {
+        self.written = tick;
+        if piece.is_ready {
+            self.ready.advance(written);
+            return;
+        }
+        let (count, rest) = piece.run.whole(piece.skip + written);
+        self.offset = u32::try_from(rest).unwrap_or(u32::MAX);
+        if count == 0 {
+            return;
+        }
+        self.cursor.seq = self.cursor.seq.saturating_add_unsigned(count);
+        self.left -= count.min(self.left);
+        self.live.delivered.inc_by(count);
+        self.fetched = None;
+        if count == piece.run.count && piece.run.terminal {
+            self.close(End::Completed);
+        }
+    }
+
+    /// The client does not take more for now. What was read from the log for it is let go: the
+    /// cursor and the offset are enough to find it again.
+    pub(super) fn rest(&mut self) {
+        self.fetched = None;
+    }
+
+    /// Ends it, once what has been begun is written.
+    pub(super) fn close(&mut self, end: End) {
+        if self.end.is_none() {
+            self.end = Some(end);
+            self.until = Some(Instant::now() + FAREWELL);
+        }
+    }
+
+    /// Ends it because the log cannot be read.
+    pub(super) fn fail(&mut self, error: &DbErr) {
+        tracing::error!(topic = %self.live.topic(), id = %self.request, %error, "a stream broke");
+        self.close(End::Failed);
+    }
+
+    /// Says why the stream ends. After a shutdown clients are told to come back, spread out.
+    fn say(&mut self, end: End) {
+        self.said = true;
+        let retry = || retry_line(self.hub.settings.retry);
+        let text = match end {
+            // A bound that is counted in events: not even `stream.closed` may follow.
+            _ if self.left == 0 => Vec::new(),
+            End::Failed => {
+                let failure = self.live.subject.get().map(|subject| (subject.failure)(self.request));
+                let failure = block(None, "error", &failure.unwrap_or_default());
+                [retry().as_bytes(), &failure].concat()
+            }
+            end => {
+                let retry = if end == End::Shutdown { retry() } else { String::new() };
+                let data = event::json(&serde_json::json!({ "reason": end.reason() }));
+                [retry.as_bytes(), &block(None, "stream.closed", &data)].concat()
+            }
+        };
+        if !text.is_empty() {
+            self.queue(&chunk(&text));
+        }
+        self.queue(&Bytes::from_static(LAST_CHUNK));
+    }
+
+    /// Looks at what ends a stream from outside, and whether it was silent for too long. Returns
+    /// when to look again at the latest, or nothing once its time to say goodbye is over.
+    pub(super) fn look(&mut self, now: &Now) -> Option<Instant> {
+        if self.end.is_none() {
+            let standing = self.held.as_ref().map(|held| held.watch.standing(now.timestamp));
+            let end = match standing {
+                Some(Err(ended)) => Some(End::Session(ended)),
+                _ if self.hub.is_closing() => Some(End::Shutdown),
+                _ if self.until.is_some_and(|until| until <= now.instant) => Some(End::MaxSeconds),
+                _ => None,
+            };
+            if let Some(end) = end {
+                self.close(end);
+            } else {
+                if now.tick.wrapping_sub(self.written) >= now.quiet && self.is_between_frames() {
+                    self.queue(&Bytes::from_static(HEARTBEAT));
+                }
+                let expiry = match standing {
+                    Some(Ok(expiry)) => now.instant.checked_add(expiry.since(now.timestamp)),
+                    _ => None,
+                };
+                let far = now.instant + FAREWELL;
+                return Some([expiry, self.until].into_iter().flatten().fold(far, Instant::min));
+            }
+        }
+        self.until.filter(|until| *until > now.instant)
+    }
+
+    /// Nothing is half written, and nothing waits to be.
+    fn is_between_frames(&self) -> bool {
+        self.offset == 0 && self.ready.is_empty() && self.fetched.is_none()
+    }
+
+    fn queue(&mut self, chunks: &Bytes) {
+        self.ready = if self.ready.is_empty() {
+            chunks.clone()
+        } else {
+            [&self.ready[..], chunks].concat().into()
+        };
+    }
+
+    fn family(&self) -> &'static str {
+        self.live.topic().family().name()
+    }
+
+    /// Gives back what it holds.
+    pub(super) fn release(&mut self) {
+        let Some(Held { slot, watch, open }) = self.held.take() else { return };
+        drop((slot, watch));
+        self.hub.leave(self.live.topic());
+        if self.counted {
+            let end = self.end.unwrap_or(End::ClientGone);
+            self.hub.telemetry.stream_closed(self.family(), end.reason());
+        }
+        drop(open);
+    }
+}
+
+impl Drop for Course {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+fn retry_line(retry: Duration) -> String {
+    format!("retry: {}\n", jittered(retry).as_millis())
+}

@@ -1,0 +1,158 @@
+//! Events as they go over the wire, encoded once and shared by all who get them.
+//!
+//! A frame is one block of `text/event-stream` within one chunk of HTTP/1.1 (RFC 9112, section
+//! 7.1), so that what goes to a socket is what lies in memory. Where something else does the
+//! framing, [`payload`] takes the chunks off again.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::event::{Event, block};
+
+/// The end of a body in chunks.
+pub(super) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+const CRLF: usize = 2;
+
+/// An event as its subscribers get it.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    /// The event's place in the topic's log.
+    pub(super) seq: i64,
+    /// A chunk with one block.
+    pub(super) bytes: Bytes,
+    /// Whether nothing can follow.
+    pub(super) terminal: bool,
+}
+
+impl From<&Event> for Frame {
+    fn from(event: &Event) -> Self {
+        Self {
+            seq: event.cursor.seq,
+            bytes: chunk(&block(Some(event.cursor), &event.kind, &event.data)),
+            terminal: event.terminal,
+        }
+    }
+}
+
+/// Consecutive frames in one piece.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    /// Their chunks.
+    pub(super) bytes: Bytes,
+    /// How many there are.
+    pub(super) count: u64,
+    /// Whether nothing can follow the last one.
+    pub(super) terminal: bool,
+}
+
+impl Run {
+    /// One frame goes out as the bytes that all share; several are worth one copy, because each
+    /// write they save costs more. None of no frames.
+    pub(super) fn of(frames: &[&Frame]) -> Option<Self> {
+        let terminal = frames.last()?.terminal;
+        let bytes = if let [frame] = frames {
+            frame.bytes.clone()
+        } else {
+            let size = frames.iter().map(|frame| frame.bytes.len()).sum();
+            let mut bytes = BytesMut::with_capacity(size);
+            for frame in frames {
+                bytes.extend_from_slice(&frame.bytes);
+            }
+            bytes.freeze()
+        };
+        Some(Self { bytes, count: frames.len() as u64, terminal })
+    }
+
+    /// How many frames the first `written` bytes hold whole, and how many bytes of the next.
+    pub(super) fn whole(&self, written: usize) -> (u64, usize) {
+        if written == self.bytes.len() {
+            return (self.count, 0);
+        }
+        let (mut count, mut rest) = (0, written);
+        for (size, length) in chunks(&self.bytes) {
+            let length = size + length + CRLF;
+            if rest < length {
+                break;
+            }
+            rest -= length;
+            count += 1;
+        }
+        (count, rest)
+    }
+}
+
+/// Text as one chunk.
+pub(super) fn chunk(text: &[u8]) -> Bytes {
+    let size = format!("{:x}\r\n", text.len());
+    let mut chunk = BytesMut::with_capacity(size.len() + text.len() + CRLF);
+    chunk.put_slice(size.as_bytes());
+    chunk.put_slice(text);
+    chunk.put_slice(b"\r\n");
+    chunk.freeze()
+}
+
+/// What chunks carry, without a copy if it is one.
+pub(super) fn payload(bytes: &Bytes) -> Bytes {
+    let mut rest = bytes.clone();
+    let mut texts = chunks(bytes).map(|(size, length)| {
+        let text = rest.split_to(size + length + CRLF);
+        text.slice(size..size + length)
+    });
+    let first = texts.next().unwrap_or_default();
+    let Some(second) = texts.next() else { return first };
+    let mut all = BytesMut::from(first);
+    all.extend_from_slice(&second);
+    for text in texts {
+        all.extend_from_slice(&text);
+    }
+    all.freeze()
+}
+
+/// Of each chunk, how long its size line and how long its text is. The bytes are our own: the size
+/// is hexadecimal and there are no extensions.
+fn chunks(mut bytes: &[u8]) -> impl Iterator<Item = (usize, usize)> {
+    std::iter::from_fn(move || {
+        let digits = bytes.iter().position(|byte| *byte == b'\r')?;
+        let length = bytes[..digits].iter().fold(0, |length, digit| {
+            length * 16 + char::from(*digit).to_digit(16).unwrap_or_default() as usize
+        });
+        let size = digits + CRLF;
+        bytes = &bytes[size + length + CRLF..];
+        Some((size, length))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(texts: &[&str]) -> Run {
+        let frames: Vec<Frame> = (1..)
+            .zip(texts)
+            .map(|(seq, text)| Frame { seq, bytes: chunk(text.as_bytes()), terminal: false })
+            .collect();
+        Run::of(&frames.iter().collect::<Vec<_>>()).expect("frames")
+    }
+
+    #[test]
+    fn what_was_put_in_chunks_comes_out_again() {
+        for texts in [&["one"][..], &["a", "", "0123456789abcdef", "\r\n"], &["x".repeat(300).as_str()]] {
+            assert_eq!(payload(&run(texts).bytes), texts.concat());
+        }
+        let ended = [chunk(b"end").as_ref(), LAST_CHUNK].concat();
+        assert_eq!(payload(&ended.into()), "end");
+    }
+
+    #[test]
+    fn every_byte_written_belongs_to_a_whole_frame_or_to_the_next() {
+        let run = run(&["one", "another one", "x"]);
+        let lengths = [3 + 3 + 2, 3 + 11 + 2, 3 + 1 + 2];
+        assert_eq!(run.bytes.len(), lengths.iter().sum::<usize>());
+        for written in 0..=run.bytes.len() {
+            let (count, rest) = run.whole(written);
+            let before: usize = lengths[..usize::try_from(count).expect("small")].iter().sum();
+            assert_eq!(before + rest, written);
+            assert!(lengths.get(usize::try_from(count).expect("small")).is_none_or(|next| rest < *next));
+        }
+    }
+}

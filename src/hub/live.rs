@@ -1,0 +1,254 @@
+//! A live topic: the ring of its newest frames, and who is to be told when it moves.
+//!
+//! A few subscribers are written to by whoever publishes: handing over to another thread costs
+//! milliseconds where many topics are busy. Many are written to by the reactors that hold their
+//! sockets, each its own, while the publisher goes on.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+    atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering},
+};
+
+use prometheus_client::metrics::counter::Counter;
+use tokio::sync::Notify;
+
+use super::{
+    frame::Frame,
+    open::{Shown, Subject},
+    outlet::Outlet,
+    reactor::Reactors,
+    ring::{Pulled, Ring},
+};
+use crate::event::{Cursor, Topic};
+
+/// Up to this many subscribers are written to by the publisher.
+const FEW: usize = 8;
+
+/// Nobody reads the log for this ring. Between this and [`ASKED`], at 1, somebody does.
+const IDLE: u8 = 0;
+/// The log has to be read, for the first time or once more.
+const ASKED: u8 = 2;
+
+/// Whether a push left something missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
+    /// The ring has everything that it was told of.
+    Whole,
+    /// A number was skipped: the log has to be read.
+    Gap,
+}
+
+/// A topic with at least one subscriber.
+pub(super) struct Live {
+    topic: Topic,
+    ring: Mutex<Ring>,
+    fill: AtomicU8,
+    audience: Mutex<Audience>,
+    rounds: Box<[Round]>,
+    reactors: Arc<Reactors>,
+    /// Told when a round has come to its end.
+    progress: Notify,
+    /// What the topic is about, told by the first who opened a stream of it.
+    pub(super) subject: OnceLock<Subject>,
+    /// The newest snapshot, and the right to read the next one.
+    pub(super) shown: tokio::sync::Mutex<Option<Shown>>,
+    /// Counts events handed to subscribers.
+    pub(super) delivered: Counter,
+}
+
+/// The open streams, by reactor.
+struct Audience {
+    parts: Box<[Vec<Arc<Outlet>>]>,
+    size: usize,
+}
+
+/// One reactor's way through its part of the audience.
+struct Round {
+    /// The reactor knows that there is something to write.
+    due: AtomicBool,
+    /// Up to where all who can take it have been written to.
+    reached: AtomicI64,
+}
+
+impl Live {
+    pub(super) fn new(
+        topic: Topic,
+        capacity: usize,
+        reactors: &Arc<Reactors>,
+        delivered: Counter,
+    ) -> Self {
+        let count = reactors.count();
+        let round = || Round { due: AtomicBool::new(false), reached: AtomicI64::new(0) };
+        Self {
+            topic,
+            ring: Mutex::new(Ring::new(capacity)),
+            fill: AtomicU8::new(IDLE),
+            audience: Mutex::new(Audience { parts: vec![Vec::new(); count].into(), size: 0 }),
+            rounds: std::iter::repeat_with(round).take(count).collect(),
+            reactors: Arc::clone(reactors),
+            progress: Notify::new(),
+            subject: OnceLock::new(),
+            shown: tokio::sync::Mutex::default(),
+            delivered,
+        }
+    }
+
+    pub(super) fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    pub(super) fn head(&self) -> Option<Cursor> {
+        self.ring().head()
+    }
+
+    pub(super) fn is_behind(&self, log: Cursor) -> bool {
+        self.head().is_none_or(|head| head.epoch != log.epoch || head.seq < log.seq)
+    }
+
+    /// Begins at `head`, unless the ring has already come further. Whether something came before
+    /// this and left a gap.
+    pub(super) fn start(self: &Arc<Self>, head: Cursor) -> Pushed {
+        let (moved, gap) = {
+            let mut ring = self.ring();
+            (ring.start(head), ring.has_gap())
+        };
+        if moved {
+            self.tell();
+        }
+        if gap { Pushed::Gap } else { Pushed::Whole }
+    }
+
+    /// Takes frames with their epochs, in any order, known ones too, and sends them on their way.
+    pub(super) fn push(self: &Arc<Self>, frames: impl Iterator<Item = (i64, Frame)>) -> Pushed {
+        let (moved, gap) = {
+            let mut ring = self.ring();
+            let before = ring.head();
+            let ours = frames.fold(true, |ours, (epoch, frame)| ours & ring.push(epoch, frame));
+            (ring.head() != before, !ours || ring.has_gap())
+        };
+        if moved {
+            self.tell();
+        }
+        if gap { Pushed::Gap } else { Pushed::Whole }
+    }
+
+    /// At most `most` frames after `cursor`.
+    pub(super) fn pull(&self, cursor: Cursor, most: u64) -> Pulled {
+        self.ring().pull(cursor, most)
+    }
+
+    /// The ring has moved: writes to a few, has many written to.
+    fn tell(self: &Arc<Self>) {
+        let mut few = Vec::new();
+        {
+            let audience = self.audience();
+            if audience.size <= FEW {
+                few.extend(audience.parts.iter().flatten().cloned());
+            } else {
+                for (reactor, part) in audience.parts.iter().enumerate() {
+                    if !part.is_empty() && !self.rounds[reactor].due.swap(true, Ordering::AcqRel) {
+                        self.reactors.go_round(reactor, Arc::clone(self));
+                    }
+                }
+            }
+        }
+        for outlet in few {
+            outlet.moved();
+        }
+    }
+
+    /// Whether whoever publishes next should wait: some reactor has not yet come to what the ring
+    /// will soon have forgotten, and its subscribers, though they read, would all need the log.
+    pub(super) fn is_crowded(&self) -> bool {
+        let slowest = self
+            .rounds
+            .iter()
+            .filter(|round| round.due.load(Ordering::Acquire))
+            .map(|round| round.reached.load(Ordering::Acquire))
+            .min();
+        slowest.is_some_and(|reached| self.ring().is_short_for(reached))
+    }
+
+    /// Waits until it is not crowded.
+    pub(super) async fn room(&self) {
+        while self.is_crowded() {
+            let progress = self.progress.notified();
+            if self.is_crowded() {
+                progress.await;
+            }
+        }
+    }
+
+    /// Takes in an open stream.
+    pub(super) fn add(&self, outlet: &Arc<Outlet>) {
+        let mut audience = self.audience();
+        let part = &mut audience.parts[outlet.reactor.index()];
+        // There are fewer descriptors than that.
+        outlet.place.store(u32::try_from(part.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
+        part.push(Arc::clone(outlet));
+        audience.size += 1;
+    }
+
+    /// Lets one go. Only its reactor may, which walks backwards through its part: who takes the
+    /// place of the one that goes has been written to already.
+    pub(super) fn remove(&self, outlet: &Outlet) {
+        let mut audience = self.audience();
+        let part = &mut audience.parts[outlet.reactor.index()];
+        let place = outlet.place.load(Ordering::Relaxed);
+        part.swap_remove(place as usize);
+        if let Some(moved) = part.get(place as usize) {
+            moved.place.store(place, Ordering::Relaxed);
+        }
+        audience.size -= 1;
+    }
+
+    /// How many streams of this topic the reactor holds.
+    pub(super) fn part_size(&self, reactor: usize) -> usize {
+        self.audience().parts[reactor].len()
+    }
+
+    /// Puts the streams from `from` up to `to` of the reactor's part into `slice`.
+    pub(super) fn part(&self, reactor: usize, from: usize, to: usize, slice: &mut Vec<Arc<Outlet>>) {
+        let audience = self.audience();
+        let part = &audience.parts[reactor];
+        slice.extend_from_slice(&part[from.min(part.len())..to.min(part.len())]);
+    }
+
+    /// The reactor has been round, having begun when the ring stood at `from`. Whether it has to go
+    /// round again.
+    pub(super) fn been_round(&self, reactor: usize, from: Option<Cursor>) -> bool {
+        let round = &self.rounds[reactor];
+        round.reached.store(from.map_or(0, |cursor| cursor.seq), Ordering::Release);
+        // An exchange, so that a publisher who found it set has moved the ring before this looks.
+        round.due.swap(false, Ordering::AcqRel);
+        let again = self.head() != from && !round.due.swap(true, Ordering::AcqRel);
+        self.progress.notify_waiters();
+        again
+    }
+
+    /// Whether the caller is the one to fill; if not, the one who does will look again.
+    pub(super) fn begin_fill(&self) -> bool {
+        self.fill.swap(ASKED, Ordering::AcqRel) == IDLE
+    }
+
+    /// Whether somebody has asked since the filler last looked; otherwise filling has ended.
+    pub(super) fn fill_again(&self) -> bool {
+        self.fill
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| state.checked_sub(1))
+            .is_ok_and(|state| state == ASKED)
+    }
+
+    pub(super) fn give_up_fill(&self) {
+        self.fill.store(IDLE, Ordering::Release);
+    }
+
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        // A ring left half changed by a panic has at worst lost its newest frame, and the log
+        // gives that back.
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn audience(&self) -> MutexGuard<'_, Audience> {
+        self.audience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

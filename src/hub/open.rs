@@ -1,0 +1,274 @@
+//! How a stream begins.
+//!
+//! The order is what makes a stream whole: first the topic is joined, so that nothing committed
+//! from now on can be missed, then the snapshot is read, whose cursor says which events it already
+//! holds, then everything after that cursor is sent, from the ring or from the log.
+
+use std::{
+    net::TcpStream,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::Stream;
+use sea_orm::DbErr;
+use uuid::Uuid;
+
+use super::{
+    Hub,
+    course::{Course, Held},
+    frame::chunk,
+    live::{Live, Pushed},
+    outlet::{Body, Sink},
+    ring::Pulled,
+};
+use crate::{
+    event::{Cursor, Topic, block},
+    event_log::{LogError, Stale},
+    limit::Slot,
+    session::Watch,
+};
+
+/// What a topic is about, for the beginning of a stream and for a fresh start.
+#[async_trait]
+pub trait Source: Send + Sync + 'static {
+    /// The present state and the cursor that belongs to it, as of one moment. It is the same for
+    /// all who may watch the topic, and does not change but with an event. `reset` is to be carried
+    /// in the data: why the stream starts afresh although the client had a cursor.
+    async fn snapshot(&self, reset: Option<&'static str>) -> Result<Snapshot, DbErr>;
+}
+
+/// The state of a resource.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The newest event that the state includes.
+    pub cursor: Cursor,
+    /// JSON text as [`event::json`](crate::event::json) makes it.
+    pub data: String,
+    /// Whether no event can follow.
+    pub terminal: bool,
+}
+
+/// What all streams of a topic share.
+pub struct Subject {
+    /// Its state.
+    pub source: Arc<dyn Source>,
+    /// The data of the `error` event that ends a stream should it break, for the request that opened
+    /// it: JSON text on one line.
+    pub failure: fn(Uuid) -> String,
+}
+
+/// A snapshot as it goes out.
+#[derive(Clone)]
+pub(super) struct Shown {
+    pub(super) cursor: Cursor,
+    pub(super) chunk: Bytes,
+    pub(super) terminal: bool,
+    /// When reading it began.
+    asked: Instant,
+}
+
+/// Where the client wants to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// It has seen nothing yet.
+    Start,
+    /// After this event.
+    After(Cursor),
+    /// It sent something that is not a cursor.
+    Unreadable,
+}
+
+/// Ends that the client asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bounds {
+    /// After this many events, the snapshot included.
+    pub max_events: Option<u64>,
+    /// After this time.
+    pub max_time: Option<Duration>,
+}
+
+/// A stream to be opened for a caller that has been let in.
+pub struct Open {
+    /// About what.
+    pub topic: Topic,
+    /// What that is.
+    pub subject: Subject,
+    /// Whether its last event has been written.
+    pub finished: bool,
+    /// From where.
+    pub resume: Resume,
+    /// Until when.
+    pub bounds: Bounds,
+    /// Whose session, under watch.
+    pub watch: Watch,
+    /// The place that it takes.
+    pub slot: Slot,
+    /// The request that opens it, for the log.
+    pub request: Uuid,
+}
+
+/// What opening a stream comes to.
+pub enum Opening {
+    /// Events follow.
+    Stream(Subscription),
+    /// The client has seen the last event that there will ever be.
+    Complete,
+}
+
+/// An open stream that has yet to be given a way out. Dropping it closes it.
+pub struct Subscription(Course);
+
+impl Subscription {
+    /// Sends it over a socket that nobody else uses from now on: `head`, then a body in chunks
+    /// (RFC 9112, section 7.1), then the end of the connection.
+    pub fn onto_socket(mut self, socket: TcpStream, head: &[u8]) {
+        self.0.lead(head);
+        let reactors = Arc::clone(&self.0.hub.reactors);
+        let outlet = reactors.attach(Sink::Socket(mio::net::TcpStream::from_std(socket)), self.0);
+        match outlet.register() {
+            Ok(()) => outlet.moved(),
+            Err(error) => {
+                tracing::warn!(%error, "cannot watch a socket");
+                outlet.leave();
+            }
+        }
+    }
+
+    /// Sends it as the body of a response that somebody else frames.
+    #[must_use]
+    pub fn into_body(self) -> impl Stream<Item = Bytes> + Send + Sync + 'static {
+        let reactors = Arc::clone(&self.0.hub.reactors);
+        Body(reactors.attach(Sink::Body(None), self.0))
+    }
+}
+
+/// Carries a subscription in the extensions of a response to whoever chooses its way out.
+#[derive(Clone)]
+pub struct Handover(Arc<Mutex<Option<Subscription>>>);
+
+impl Handover {
+    /// Something to hand over.
+    #[must_use]
+    pub fn new(subscription: Subscription) -> Self {
+        Self(Arc::new(Mutex::new(Some(subscription))))
+    }
+
+    /// Takes it, once.
+    #[must_use]
+    pub fn take(&self) -> Option<Subscription> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// How a wish to resume can be met.
+enum Resumed {
+    From(Cursor),
+    Afresh(Option<&'static str>),
+    Complete,
+}
+
+impl Hub {
+    /// Opens a stream.
+    pub async fn open(self: &Arc<Self>, open: Open) -> Result<Opening, DbErr> {
+        let Open { topic, subject, finished, resume, bounds, watch, slot, request } = open;
+        let live = self.join(&topic);
+        live.subject.get_or_init(|| subject);
+        let held = Held { slot, watch, open: self.tasks.token() };
+        let until = bounds.max_time.map(|time| Instant::now() + time);
+        // From here on what it holds is given back however this ends.
+        let mut course =
+            Course::new(self, Arc::clone(&live), held, bounds.max_events, until, request);
+        match self.resume(&live, resume, finished).await? {
+            Resumed::Complete => return Ok(Opening::Complete),
+            Resumed::From(cursor) => course.cursor = cursor,
+            Resumed::Afresh(reset) => course.show(&self.shown(&live, reset).await?),
+        }
+        course.begin();
+        Ok(Opening::Stream(Subscription(course)))
+    }
+
+    async fn resume(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+        resume: Resume,
+        finished: bool,
+    ) -> Result<Resumed, DbErr> {
+        let cursor = match resume {
+            Resume::Start => return Ok(Resumed::Afresh(None)),
+            Resume::Unreadable => {
+                return Ok(Resumed::Afresh(Some(Stale::UnknownCursor.reason())));
+            }
+            Resume::After(cursor) => cursor,
+        };
+        if live.head().is_none() && self.start(live).await? == Pushed::Gap {
+            self.fill(Arc::clone(live));
+        }
+        match live.pull(cursor, 1) {
+            // Whether there is nothing more only the log knows: the ring may not have heard yet.
+            Pulled::Nothing if !finished => return Ok(Resumed::From(cursor)),
+            Pulled::Run(_) => return Ok(Resumed::From(cursor)),
+            Pulled::Nothing | Pulled::Ahead | Pulled::Behind => {}
+        }
+        match self.log.after(live.topic(), cursor, 1).await {
+            Ok(page) if page.events.is_empty() && finished => Ok(Resumed::Complete),
+            Ok(page) => {
+                if live.is_behind(cursor)
+                    || page.events.iter().any(|event| live.is_behind(event.cursor))
+                {
+                    self.fill(Arc::clone(live));
+                }
+                Ok(Resumed::From(cursor))
+            }
+            Err(LogError::Stale(stale)) => Ok(Resumed::Afresh(Some(stale.reason()))),
+            Err(LogError::Database(error)) => Err(error),
+        }
+    }
+
+    /// The present state, from memory if nothing has happened since it was read. As with all that a
+    /// gateway knows, what another one wrote counts at the latest one heartbeat later.
+    pub(super) async fn shown(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+        reset: Option<&'static str>,
+    ) -> Result<Shown, DbErr> {
+        if let Some(reason) = reset {
+            self.telemetry.reset(live.topic().family().name(), reason);
+            return self.read_snapshot(live, reset).await;
+        }
+        let asked = Instant::now();
+        // One reads, and all who came before it began take what it found.
+        let mut newest = live.shown.lock().await;
+        if let Some(shown) = &*newest
+            && (live.head() == Some(shown.cursor) || shown.asked >= asked)
+        {
+            return Ok(shown.clone());
+        }
+        let shown = self.read_snapshot(live, None).await?;
+        *newest = Some(shown.clone());
+        Ok(shown)
+    }
+
+    async fn read_snapshot(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+        reset: Option<&'static str>,
+    ) -> Result<Shown, DbErr> {
+        let asked = Instant::now();
+        let Some(subject) = live.subject.get() else {
+            return Err(DbErr::RecordNotFound(live.topic().to_string()));
+        };
+        let Snapshot { cursor, data, terminal } = subject.source.snapshot(reset).await?;
+        if live.head().is_none() {
+            if live.start(cursor) == Pushed::Gap {
+                self.fill(Arc::clone(live));
+            }
+        } else if live.is_behind(cursor) {
+            self.fill(Arc::clone(live));
+        }
+        let chunk = chunk(&block(Some(cursor), "snapshot", &data));
+        Ok(Shown { cursor, chunk, terminal, asked })
+    }
+}

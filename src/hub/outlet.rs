@@ -1,0 +1,286 @@
+//! Where one open stream leaves: a socket that is its own, or the body of a response.
+//!
+//! Whoever has a reason drives it: the publisher when its topic moves, its reactor when the topic
+//! has many subscribers, when the socket takes more, and on every tick, whoever has read the log
+//! for it. All that stays behind for a client that does not read is a cursor and an offset.
+
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    net::Shutdown,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU32},
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use mio::{Interest, Token, net::TcpStream};
+
+use super::{
+    course::{Course, Next, Now},
+    frame::payload,
+    reactor::Reactor,
+};
+
+/// How long a client may take to close its side after the end.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The way out.
+pub(super) enum Sink {
+    /// Frames go out as they are.
+    Socket(TcpStream),
+    /// Somebody else frames them, and is woken for more.
+    Body(Option<Waker>),
+    /// The socket after the last byte, until the client closes it too or this has passed.
+    Ending(TcpStream, Instant),
+}
+
+/// See above.
+pub(super) struct Outlet {
+    /// Who looks after it.
+    pub(super) reactor: Arc<Reactor>,
+    key: u32,
+    /// Where it stands in its topic.
+    pub(super) place: AtomicU32,
+    state: Mutex<State>,
+}
+
+struct State {
+    sink: Sink,
+    course: Course,
+    /// The socket takes no more until it says so.
+    is_full: bool,
+    /// The socket is asked to say so.
+    is_asked: bool,
+    /// Handed back to the reactor.
+    is_retired: bool,
+}
+
+// A gateway holds tens of thousands of these.
+const _: () = assert!(size_of::<Outlet>() + 2 * size_of::<usize>() <= 256);
+
+impl Outlet {
+    pub(super) fn new(reactor: Arc<Reactor>, key: u32, sink: Sink, course: Course) -> Self {
+        let state =
+            State { sink, course, is_full: false, is_asked: false, is_retired: false };
+        Self { reactor, key, place: AtomicU32::new(0), state: Mutex::new(state) }
+    }
+
+    /// The topic has moved.
+    pub(super) fn moved(self: &Arc<Self>) {
+        let mut state = self.state();
+        state.course.stalled = false;
+        self.drive(&mut state);
+    }
+
+    /// The socket takes more, or so it may be.
+    pub(super) fn try_again(self: &Arc<Self>) {
+        let mut state = self.state();
+        state.is_full = false;
+        self.drive(&mut state);
+    }
+
+    /// Changes the stream's course and goes on.
+    pub(super) fn steer<T>(self: &Arc<Self>, change: impl FnOnce(&mut Course) -> T) -> T {
+        let mut state = self.state();
+        let done = change(&mut state.course);
+        self.drive(&mut state);
+        done
+    }
+
+    /// Writes what there is, as far as the socket takes it.
+    fn drive(self: &Arc<Self>, state: &mut State) {
+        let State { sink, course, .. } = state;
+        let socket = match sink {
+            Sink::Socket(socket) => socket,
+            Sink::Body(reader) => {
+                if let Some(reader) = reader.take() {
+                    reader.wake();
+                }
+                return;
+            }
+            Sink::Ending(..) => return,
+        };
+        if state.is_full || state.is_retired {
+            return;
+        }
+        loop {
+            let piece = match course.next() {
+                Next::Write(piece) => piece,
+                Next::Wait => return,
+                Next::Fetch => return course.fetch(self),
+                Next::Done => return self.finish(state),
+            };
+            let bytes = piece.bytes();
+            match socket.write(&bytes) {
+                Ok(written) => {
+                    course.wrote(&piece, written, self.reactor.tick());
+                    if written < bytes.len() {
+                        return self.fill_up(state);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return self.fill_up(state),
+                Err(_) => return self.retire(state),
+            }
+        }
+    }
+
+    /// The socket takes no more: waits until it does.
+    fn fill_up(&self, state: &mut State) {
+        state.course.rest();
+        state.is_full = true;
+        // Asked for once it is needed: most sockets never are full.
+        if !state.is_asked && let Sink::Socket(socket) = &mut state.sink {
+            state.is_asked = true;
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let asked = self.reactor.registry().reregister(socket, self.token(), interest);
+            if asked.is_err() {
+                self.retire(state);
+            }
+        }
+    }
+
+    /// The last byte is written: the client is to see the end, and then close too.
+    fn finish(&self, state: &mut State) {
+        state.course.release();
+        let sink = std::mem::replace(&mut state.sink, Sink::Body(None));
+        match sink {
+            // An error means that the client has left already, of which the reactor hears.
+            Sink::Socket(socket) => {
+                let _ = socket.shutdown(Shutdown::Write);
+                state.sink = Sink::Ending(socket, Instant::now() + LINGER);
+            }
+            _ => self.retire(state),
+        }
+    }
+
+    /// Hands it back to the reactor, at once free for others in all but memory.
+    fn retire(&self, state: &mut State) {
+        state.course.release();
+        if !state.is_retired {
+            state.is_retired = true;
+            self.reactor.retire(self.token());
+        }
+    }
+
+    /// The client is gone.
+    pub(super) fn leave(&self) {
+        self.retire(&mut self.state());
+    }
+
+    /// The reactor has let it go.
+    pub(super) fn depart(&self) {
+        let live = {
+            let mut state = self.state();
+            state.is_retired = true;
+            state.course.release();
+            Arc::clone(&state.course.live)
+        };
+        live.remove(self);
+    }
+
+    /// Has the reactor told of what happens on the socket.
+    pub(super) fn register(&self) -> io::Result<()> {
+        match &mut self.state().sink {
+            Sink::Socket(socket) | Sink::Ending(socket, _) => {
+                self.reactor.registry().register(socket, self.token(), Interest::READABLE)
+            }
+            Sink::Body(_) => Ok(()),
+        }
+    }
+
+    /// No more news of the socket.
+    pub(super) fn deregister(&self) {
+        if let Sink::Socket(socket) | Sink::Ending(socket, _) = &mut self.state().sink {
+            // It may never have been registered.
+            let _ = self.reactor.registry().deregister(socket);
+        }
+    }
+
+    /// Reads away what a client says that should only listen. Whether it is still there.
+    pub(super) fn drain(&self) -> bool {
+        let mut scratch = [0; 4096];
+        match &mut self.state().sink {
+            Sink::Socket(socket) | Sink::Ending(socket, _) => loop {
+                match socket.read(&mut scratch) {
+                    Ok(0) => return false,
+                    // The rest with the next news: a flood must not keep others waiting.
+                    Ok(_) => return true,
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => return error.kind() == ErrorKind::WouldBlock,
+                }
+            },
+            Sink::Body(_) => true,
+        }
+    }
+
+    /// On a tick: ends what has to end, says something on a silent stream. Returns when to look
+    /// again at the latest.
+    pub(super) fn look(self: &Arc<Self>, now: &Now) -> Option<Instant> {
+        let mut state = self.state();
+        let next = match &state.sink {
+            Sink::Ending(_, until) => Some(*until).filter(|until| *until > now.instant),
+            _ => state.course.look(now),
+        };
+        if next.is_some() {
+            self.drive(&mut state);
+        } else {
+            self.retire(&mut state);
+        }
+        next
+    }
+
+    fn token(&self) -> Token {
+        Token(self.key as usize)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A stream as the body of a response. Dropping it ends the stream.
+pub(super) struct Body(pub(super) Arc<Outlet>);
+
+impl Stream for Body {
+    type Item = Bytes;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let outlet = &self.0;
+        let mut state = outlet.state();
+        loop {
+            if state.is_retired {
+                return Poll::Ready(None);
+            }
+            match state.course.next() {
+                Next::Write(piece) => {
+                    let bytes = piece.bytes();
+                    state.course.wrote(&piece, bytes.len(), outlet.reactor.tick());
+                    let text = payload(&bytes);
+                    if !text.is_empty() {
+                        return Poll::Ready(Some(text));
+                    }
+                }
+                Next::Done => {
+                    outlet.finish(&mut state);
+                    return Poll::Ready(None);
+                }
+                wait => {
+                    if matches!(wait, Next::Fetch) {
+                        state.course.fetch(outlet);
+                    }
+                    state.sink = Sink::Body(Some(cx.waker().clone()));
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}

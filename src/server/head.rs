@@ -1,0 +1,33 @@
+//! The head of a response, for a stream that leaves by the socket itself.
+
+use entity::Timestamp;
+use poem::Response;
+use poem::http::header;
+use time::format_description::StaticFormatDescription;
+use time::macros::format_description;
+
+/// RFC 9110, section 5.6.7.
+const DATE: StaticFormatDescription = format_description!(
+    "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+);
+
+/// A status line and fields (RFC 9112), for a body in chunks after which the connection ends.
+pub(super) fn head(response: &Response) -> Vec<u8> {
+    let mut head = Vec::with_capacity(512);
+    head.extend_from_slice(format!("HTTP/1.1 {}\r\n", response.status()).as_bytes());
+    for (name, value) in response.headers() {
+        // Both are ours to say.
+        if name != header::CONTENT_LENGTH && name != header::CONNECTION {
+            head.extend_from_slice(name.as_str().as_bytes());
+            head.extend_from_slice(b": ");
+            head.extend_from_slice(value.as_bytes());
+            head.extend_from_slice(b"\r\n");
+        }
+    }
+    head.extend_from_slice(b"transfer-encoding: chunked\r\nconnection: close\r\n");
+    if let Ok(date) = Timestamp::now().datetime().format(DATE) {
+        head.extend_from_slice(format!("date: {date}\r\n").as_bytes());
+    }
+    head.extend_from_slice(b"\r\n");
+    head
+}
