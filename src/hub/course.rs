@@ -62,18 +62,18 @@ pub(super) enum Next {
     Done,
 }
 
-/// Bytes to write.
-pub(super) struct Piece {
-    run: Run,
-    /// So many of them have been written before.
-    skip: usize,
-    /// Not frames, but what goes out before.
-    is_ready: bool,
+/// Bytes to write: what has to go out first, or frames.
+pub(super) enum Piece {
+    Ready(Bytes),
+    Frames(Run),
 }
 
 impl Piece {
-    pub(super) fn bytes(&self) -> Bytes {
-        self.run.bytes.slice(self.skip..)
+    pub(super) fn bytes(&self) -> &Bytes {
+        match self {
+            Self::Ready(bytes) => bytes,
+            Self::Frames(run) => &run.bytes,
+        }
     }
 }
 
@@ -82,13 +82,11 @@ pub(super) struct Course {
     pub(super) hub: Arc<Hub>,
     pub(super) live: Arc<Live>,
     held: Option<Held>,
-    /// Up to here everything has been written.
+    /// Up to here everything has been written, or is ready.
     pub(super) cursor: Cursor,
-    /// Bytes of the frame after the cursor that have been written too.
-    offset: u32,
     /// Events that may still be sent.
     pub(super) left: u64,
-    /// Chunks that go out before anything else.
+    /// What goes out before anything else: chunks, the rest of one.
     ready: Bytes,
     /// Frames from the log that follow the cursor.
     fetched: Option<Box<Run>>,
@@ -123,7 +121,6 @@ impl Course {
             live,
             held: Some(held),
             cursor: Cursor { epoch: 0, seq: 0 },
-            offset: 0,
             left: most.unwrap_or(u64::MAX),
             // The first bytes go out at once, so that every proxy passes the head on.
             ready: chunk(format!(":\n{retry}\n").as_bytes()),
@@ -150,17 +147,10 @@ impl Course {
         self.ready = [head, &self.ready].concat().into();
     }
 
-    /// Sends the present state and goes on from there. But if half a frame was written whose other
-    /// half is no longer in the log, nothing can follow: the body stays without its end, and the
-    /// client comes back for the state.
+    /// Sends the present state and goes on from there.
     pub(super) fn show(&mut self, shown: &Shown) {
         self.cursor = shown.cursor;
         self.stalled = false;
-        if std::mem::take(&mut self.offset) > 0 {
-            self.close(End::Failed);
-            self.said = true;
-            return;
-        }
         self.queue(&shown.chunk);
         self.left -= 1;
         self.live.delivered.inc();
@@ -184,34 +174,30 @@ impl Course {
     pub(super) fn next(&mut self) -> Next {
         loop {
             if !self.ready.is_empty() {
-                let run = Run { bytes: self.ready.clone(), count: 0, terminal: false };
-                return Next::Write(Piece { run, skip: 0, is_ready: true });
+                return Next::Write(Piece::Ready(self.ready.clone()));
             }
-            if self.offset == 0 {
-                // What ends a stream goes before what feeds it, or a busy topic would outlive its
-                // subscriber's session.
-                match self.end {
-                    Some(_) if self.said => return Next::Done,
-                    Some(end) => {
-                        self.say(end);
-                        continue;
-                    }
-                    None if self.left == 0 => {
-                        self.close(End::MaxEvents);
-                        continue;
-                    }
-                    None => {}
+            // What ends a stream goes before what feeds it, or a busy topic would outlive its
+            // subscriber's session.
+            match self.end {
+                Some(_) if self.said => return Next::Done,
+                Some(end) => {
+                    self.say(end);
+                    continue;
                 }
+                None if self.left == 0 => {
+                    self.close(End::MaxEvents);
+                    continue;
+                }
+                None => {}
             }
             if let Some(run) = &self.fetched {
-                return self.piece((**run).clone());
+                return Next::Write(Piece::Frames((**run).clone()));
             }
             if self.fetching {
                 return Next::Wait;
             }
-            let most = if self.end.is_some() { 1 } else { self.left };
-            return match self.live.pull(self.cursor, most) {
-                Pulled::Run(run) => self.piece(run),
+            return match self.live.pull(self.cursor, self.left) {
+                Pulled::Run(run) => Next::Write(Piece::Frames(run)),
                 Pulled::Nothing | Pulled::Ahead => Next::Wait,
                 Pulled::Behind if self.stalled => Next::Wait,
                 Pulled::Behind => Next::Fetch,
@@ -219,38 +205,27 @@ impl Course {
         }
     }
 
-    fn piece(&self, run: Run) -> Next {
-        Next::Write(Piece { run, skip: self.offset as usize, is_ready: false })
-    }
-
-    /// Takes note that the first `written` bytes of a piece are on their way.
-    pub(super) fn wrote(&mut self, piece: &Piece, written: usize, tick: u32) {
+    /// Takes note that the first `written` bytes of a piece are on their way. What was begun has to
+    /// be ended; what was not is let go, for the cursor is enough to find it again.
+    pub(super) fn wrote(&mut self, piece: Piece, written: usize, tick: u32) {
         self.written = tick;
-        if piece.is_ready {
-            self.ready.advance(written);
-            return;
-        }
-        let (count, rest) = piece.run.whole(piece.skip + written);
-        self.offset = u32::try_from(rest).unwrap_or(u32::MAX);
-        if count == 0 {
-            return;
-        }
+        let run = match piece {
+            Piece::Ready(_) => return self.ready.advance(written),
+            Piece::Frames(run) => run,
+        };
+        self.fetched = None;
+        let (count, end) = run.begun(written);
+        // A copy, or a client that does not read would keep the whole piece in memory.
+        self.ready = Bytes::copy_from_slice(&run.bytes[written..end]);
         self.cursor.seq = self.cursor.seq.saturating_add_unsigned(count);
         self.left -= count.min(self.left);
         self.live.delivered.inc_by(count);
-        self.fetched = None;
-        if count == piece.run.count && piece.run.terminal {
+        if count == run.count && run.terminal {
             self.close(End::Completed);
         }
     }
 
-    /// The client does not take more for now. What was read from the log for it is let go: the
-    /// cursor and the offset are enough to find it again.
-    pub(super) fn rest(&mut self) {
-        self.fetched = None;
-    }
-
-    /// Ends it, once what has been begun is written.
+    /// Ends it, once what is ready is written.
     pub(super) fn close(&mut self, end: End) {
         if self.end.is_none() {
             self.end = Some(end);
@@ -272,7 +247,8 @@ impl Course {
             // A bound that is counted in events: not even `stream.closed` may follow.
             _ if self.left == 0 => Vec::new(),
             End::Failed => {
-                let failure = self.live.subject.get().map(|subject| (subject.failure)(self.request));
+                let failure =
+                    self.live.subject.get().map(|subject| (subject.failure)(self.request));
                 let failure = block(None, "error", &failure.unwrap_or_default());
                 [retry().as_bytes(), &failure].concat()
             }
@@ -302,7 +278,7 @@ impl Course {
             if let Some(end) = end {
                 self.close(end);
             } else {
-                if now.tick.wrapping_sub(self.written) >= now.quiet && self.is_between_frames() {
+                if now.tick.wrapping_sub(self.written) >= now.quiet && self.ready.is_empty() {
                     self.queue(&Bytes::from_static(HEARTBEAT));
                 }
                 let expiry = match standing {
@@ -314,11 +290,6 @@ impl Course {
             }
         }
         self.until.filter(|until| *until > now.instant)
-    }
-
-    /// Nothing is half written, and nothing waits to be.
-    fn is_between_frames(&self) -> bool {
-        self.offset == 0 && self.ready.is_empty() && self.fetched.is_none()
     }
 
     fn queue(&mut self, chunks: &Bytes) {

@@ -63,21 +63,20 @@ impl Run {
         Some(Self { bytes, count: frames.len() as u64, terminal })
     }
 
-    /// How many frames the first `written` bytes hold whole, and how many bytes of the next.
-    pub(super) fn whole(&self, written: usize) -> (u64, usize) {
+    /// How many frames the first `written` bytes have begun, and where the last of those ends.
+    pub(super) fn begun(&self, written: usize) -> (u64, usize) {
         if written == self.bytes.len() {
-            return (self.count, 0);
+            return (self.count, written);
         }
-        let (mut count, mut rest) = (0, written);
+        let (mut count, mut end) = (0, 0);
         for (size, length) in chunks(&self.bytes) {
-            let length = size + length + CRLF;
-            if rest < length {
+            if end >= written {
                 break;
             }
-            rest -= length;
+            end += size + length + CRLF;
             count += 1;
         }
-        (count, rest)
+        (count, end)
     }
 }
 
@@ -136,7 +135,9 @@ mod tests {
 
     #[test]
     fn what_was_put_in_chunks_comes_out_again() {
-        for texts in [&["one"][..], &["a", "", "0123456789abcdef", "\r\n"], &["x".repeat(300).as_str()]] {
+        for texts in
+            [&["one"][..], &["a", "", "0123456789abcdef", "\r\n"], &["x".repeat(300).as_str()]]
+        {
             assert_eq!(payload(&run(texts).bytes), texts.concat());
         }
         let ended = [chunk(b"end").as_ref(), LAST_CHUNK].concat();
@@ -144,15 +145,15 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_written_belongs_to_a_whole_frame_or_to_the_next() {
+    fn every_byte_written_has_begun_a_frame_whose_end_is_known() {
         let run = run(&["one", "another one", "x"]);
-        let lengths = [3 + 3 + 2, 3 + 11 + 2, 3 + 1 + 2];
-        assert_eq!(run.bytes.len(), lengths.iter().sum::<usize>());
+        let ends = [0, 8, 8 + 16, 8 + 16 + 6];
+        assert_eq!(run.bytes.len(), ends[3]);
         for written in 0..=run.bytes.len() {
-            let (count, rest) = run.whole(written);
-            let before: usize = lengths[..usize::try_from(count).expect("small")].iter().sum();
-            assert_eq!(before + rest, written);
-            assert!(lengths.get(usize::try_from(count).expect("small")).is_none_or(|next| rest < *next));
+            let (count, end) = run.begun(written);
+            let count = usize::try_from(count).expect("small");
+            assert_eq!(end, ends[count]);
+            assert!(written <= end && (count == 0 || written > ends[count - 1]));
         }
     }
 }

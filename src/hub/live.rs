@@ -208,7 +208,13 @@ impl Live {
     }
 
     /// Puts the streams from `from` up to `to` of the reactor's part into `slice`.
-    pub(super) fn part(&self, reactor: usize, from: usize, to: usize, slice: &mut Vec<Arc<Outlet>>) {
+    pub(super) fn part(
+        &self,
+        reactor: usize,
+        from: usize,
+        to: usize,
+        slice: &mut Vec<Arc<Outlet>>,
+    ) {
         let audience = self.audience();
         let part = &audience.parts[reactor];
         slice.extend_from_slice(&part[from.min(part.len())..to.min(part.len())]);

@@ -2,7 +2,8 @@
 //!
 //! Whoever has a reason drives it: the publisher when its topic moves, its reactor when the topic
 //! has many subscribers, when the socket takes more, and on every tick, whoever has read the log
-//! for it. All that stays behind for a client that does not read is a cursor and an offset.
+//! for it. All that stays behind for a client that does not read is a cursor and the rest
+//! of the frame that was begun.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -62,8 +63,7 @@ const _: () = assert!(size_of::<Outlet>() + 2 * size_of::<usize>() <= 256);
 
 impl Outlet {
     pub(super) fn new(reactor: Arc<Reactor>, key: u32, sink: Sink, course: Course) -> Self {
-        let state =
-            State { sink, course, is_full: false, is_asked: false, is_retired: false };
+        let state = State { sink, course, is_full: false, is_asked: false, is_retired: false };
         Self { reactor, key, place: AtomicU32::new(0), state: Mutex::new(state) }
     }
 
@@ -112,11 +112,11 @@ impl Outlet {
                 Next::Fetch => return course.fetch(self),
                 Next::Done => return self.finish(state),
             };
-            let bytes = piece.bytes();
-            match socket.write(&bytes) {
+            let size = piece.bytes().len();
+            match socket.write(piece.bytes()) {
                 Ok(written) => {
-                    course.wrote(&piece, written, self.reactor.tick());
-                    if written < bytes.len() {
+                    course.wrote(piece, written, self.reactor.tick());
+                    if written < size {
                         return self.fill_up(state);
                     }
                 }
@@ -129,10 +129,11 @@ impl Outlet {
 
     /// The socket takes no more: waits until it does.
     fn fill_up(&self, state: &mut State) {
-        state.course.rest();
         state.is_full = true;
         // Asked for once it is needed: most sockets never are full.
-        if !state.is_asked && let Sink::Socket(socket) = &mut state.sink {
+        if !state.is_asked
+            && let Sink::Socket(socket) = &mut state.sink
+        {
             state.is_asked = true;
             let interest = Interest::READABLE | Interest::WRITABLE;
             let asked = self.reactor.registry().reregister(socket, self.token(), interest);
@@ -256,9 +257,9 @@ impl Stream for Body {
             }
             match state.course.next() {
                 Next::Write(piece) => {
-                    let bytes = piece.bytes();
-                    state.course.wrote(&piece, bytes.len(), outlet.reactor.tick());
-                    let text = payload(&bytes);
+                    let text = payload(piece.bytes());
+                    let size = piece.bytes().len();
+                    state.course.wrote(piece, size, outlet.reactor.tick());
                     if !text.is_empty() {
                         return Poll::Ready(Some(text));
                     }

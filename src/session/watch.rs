@@ -76,8 +76,7 @@ impl Registry {
             })
         };
         let mut watched = self.lock();
-        let (entry, holders) =
-            watched.entry(principal.session_id).or_insert_with(|| (make(), 0));
+        let (entry, holders) = watched.entry(principal.session_id).or_insert_with(|| (make(), 0));
         let over = matches!(*entry.standing(), Standing::Ended(_));
         if over {
             // The streams that were told have not all gone yet, and this is a new beginning.
