@@ -143,6 +143,7 @@ impl Gateway {
                 buffer_events: config.streams.buffer_events,
                 retry: Duration::from_secs(config.streams.retry_seconds),
                 reactors: reactors(config.streams.reactor_threads),
+                io_uring: config.streams.io_uring,
             },
             Arc::clone(&telemetry),
             tasks.clone(),

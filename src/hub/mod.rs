@@ -22,6 +22,7 @@ mod outlet;
 mod publisher;
 mod reactor;
 mod ring;
+mod uring;
 
 use std::{
     collections::HashMap,
@@ -67,6 +68,8 @@ pub struct Settings {
     pub retry: Duration,
     /// Threads that write to sockets.
     pub reactors: usize,
+    /// Whether they send by io_uring where the kernel has it.
+    pub io_uring: bool,
 }
 
 /// Live delivery.
@@ -100,7 +103,7 @@ impl Hub {
         telemetry: Arc<Telemetry>,
         tasks: TaskTracker,
     ) -> io::Result<Arc<Self>> {
-        let reactors = Reactors::start(settings.reactors, settings.heartbeat)?;
+        let reactors = Reactors::start(settings.reactors, settings.heartbeat, settings.io_uring)?;
         Ok(Arc::new_cyclic(|hub| Self {
             publisher: Publisher::start(hub.clone(), log.clone(), Arc::clone(&telemetry)),
             log,

@@ -6,8 +6,9 @@
 //! of the frame that was begun.
 
 use std::{
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write as _},
     net::Shutdown,
+    os::fd::{AsRawFd, RawFd},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU32},
     task::{Context, Poll, Waker},
@@ -19,7 +20,7 @@ use futures_util::Stream;
 use mio::{Interest, Token, net::TcpStream};
 
 use super::{
-    course::{Course, Next, Now},
+    course::{Course, Next, Now, Piece},
     frame::payload,
     reactor::Reactor,
 };
@@ -91,40 +92,59 @@ impl Outlet {
 
     /// Writes what there is, as far as the socket takes it.
     fn drive(self: &Arc<Self>, state: &mut State) {
-        let State { sink, course, .. } = state;
-        let socket = match sink {
-            Sink::Socket(socket) => socket,
+        while let Some(piece) = self.next(state) {
+            let Sink::Socket(socket) = &mut state.sink else { return };
+            let result = socket.write(piece.bytes());
+            self.wrote(state, piece, result);
+        }
+    }
+
+    /// What is to be written to the socket, if there is anything and the socket takes it.
+    fn next(self: &Arc<Self>, state: &mut State) -> Option<Piece> {
+        match &mut state.sink {
+            Sink::Socket(_) if state.is_full || state.is_retired => return None,
+            Sink::Socket(_) => {}
             Sink::Body(reader) => {
                 if let Some(reader) = reader.take() {
                     reader.wake();
                 }
-                return;
+                return None;
             }
-            Sink::Ending(..) => return,
-        };
-        if state.is_full || state.is_retired {
-            return;
+            Sink::Ending(..) => return None,
         }
-        loop {
-            let piece = match course.next() {
-                Next::Write(piece) => piece,
-                Next::Wait => return,
-                Next::Fetch => return course.fetch(self),
-                Next::Done => return self.finish(state),
-            };
-            let size = piece.bytes().len();
-            match socket.write(piece.bytes()) {
-                Ok(written) => {
-                    course.wrote(piece, written, self.reactor.tick());
-                    if written < size {
-                        return self.fill_up(state);
-                    }
+        match state.course.next() {
+            Next::Write(piece) => return Some(piece),
+            Next::Wait => {}
+            Next::Fetch => state.course.fetch(self),
+            Next::Done => self.finish(state),
+        }
+        None
+    }
+
+    /// Takes note of what came of a write.
+    fn wrote(&self, state: &mut State, piece: Piece, result: io::Result<usize>) {
+        match result {
+            Ok(written) => {
+                let is_all = written == piece.bytes().len();
+                state.course.wrote(piece, written, self.reactor.tick());
+                if !is_all {
+                    self.fill_up(state);
                 }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return self.fill_up(state),
-                Err(_) => return self.retire(state),
             }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.fill_up(state),
+            Err(_) => self.retire(state),
         }
+    }
+
+    /// The topic has moved, and somebody else does the writing.
+    pub(super) fn ask(self: &Arc<Self>) -> Option<Write<'_>> {
+        let mut state = self.state();
+        state.course.stalled = false;
+        let piece = self.next(&mut state)?;
+        let Sink::Socket(socket) = &state.sink else { return None };
+        let socket = socket.as_raw_fd();
+        Some(Write { outlet: self, state, socket, piece })
     }
 
     /// The socket takes no more: waits until it does.
@@ -239,6 +259,28 @@ impl Outlet {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A write that is to be done; meanwhile nobody else touches the stream.
+pub(super) struct Write<'a> {
+    outlet: &'a Arc<Outlet>,
+    state: MutexGuard<'a, State>,
+    pub(super) socket: RawFd,
+    piece: Piece,
+}
+
+impl Write<'_> {
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.piece.bytes()
+    }
+
+    /// Tells what came of it, nothing if it was not tried, and goes on.
+    pub(super) fn done(mut self, result: Option<io::Result<usize>>) {
+        if let Some(result) = result {
+            self.outlet.wrote(&mut self.state, self.piece, result);
+        }
+        self.outlet.drive(&mut self.state);
     }
 }
 

@@ -24,6 +24,7 @@ use super::{
     course::{Course, Now},
     live::Live,
     outlet::{Outlet, Sink},
+    uring::{BATCH, Sender},
 };
 use crate::event::Cursor;
 
@@ -34,7 +35,10 @@ const TICKS: u32 = 8;
 const GRAIN: Duration = Duration::from_millis(10);
 
 /// Streams that are written to before the reactor looks up: some 2 ms.
-const SLICE: usize = 256;
+const SLICE: usize = BATCH;
+
+/// From more than this many on io_uring pays.
+const FEW: usize = 8;
 
 /// News of so many sockets at a time.
 const EVENTS: usize = 1024;
@@ -76,9 +80,10 @@ impl Inbox {
 }
 
 impl Reactors {
-    /// Starts `count` threads.
-    pub(super) fn start(count: usize, heartbeat: Duration) -> io::Result<Arc<Self>> {
-        let all = (0..count).map(|index| start(index, heartbeat)).collect::<io::Result<_>>()?;
+    /// Starts `count` threads, which send by io_uring if `uring` and the kernel has it.
+    pub(super) fn start(count: usize, heartbeat: Duration, uring: bool) -> io::Result<Arc<Self>> {
+        let all =
+            (0..count).map(|index| start(index, heartbeat, uring)).collect::<io::Result<_>>()?;
         Ok(Arc::new(Self { all, next: AtomicUsize::new(0) }))
     }
 
@@ -169,7 +174,7 @@ impl Reactor {
     }
 }
 
-fn start(index: usize, heartbeat: Duration) -> io::Result<Arc<Reactor>> {
+fn start(index: usize, heartbeat: Duration, uring: bool) -> io::Result<Arc<Reactor>> {
     let poll = Poll::new()?;
     let reactor = Arc::new(Reactor {
         index,
@@ -185,11 +190,18 @@ fn start(index: usize, heartbeat: Duration) -> io::Result<Arc<Reactor>> {
         poll,
         rounds: VecDeque::new(),
         slice: Vec::with_capacity(SLICE),
+        sender: None,
+        results: Vec::new(),
         interval: heartbeat / TICKS,
         next_tick: now + heartbeat / TICKS,
         next_look: now + heartbeat / TICKS,
     };
-    thread::Builder::new().name(format!("reactor-{index}")).spawn(move || worker.run())?;
+    thread::Builder::new().name(format!("reactor-{index}")).spawn(move || {
+        if uring {
+            worker.use_uring();
+        }
+        worker.run();
+    })?;
     Ok(reactor)
 }
 
@@ -208,12 +220,22 @@ struct Worker {
     poll: Poll,
     rounds: VecDeque<Walk>,
     slice: Vec<Arc<Outlet>>,
+    sender: Option<Sender>,
+    results: Vec<Option<io::Result<usize>>>,
     interval: Duration,
     next_tick: Instant,
     next_look: Instant,
 }
 
 impl Worker {
+    /// In the thread itself, which is the only one that may use it.
+    fn use_uring(&mut self) {
+        match Sender::new() {
+            Ok(sender) => self.sender = Some(sender),
+            Err(error) => tracing::warn!(%error, "streams.io_uring: not here; going on without it"),
+        }
+    }
+
     fn run(&mut self) {
         let mut events = Events::with_capacity(EVENTS);
         // A fault in one turn must not silence all the streams of this thread.
@@ -276,15 +298,34 @@ impl Worker {
             let (reactor, to) = (self.reactor.index, walk.left);
             walk.left = to.saturating_sub(SLICE);
             walk.live.part(reactor, walk.left, to, &mut self.slice);
-            for outlet in self.slice.drain(..) {
-                outlet.moved();
-            }
+            self.write();
             if walk.left > 0 {
                 self.rounds.push_back(walk);
             } else if walk.live.been_round(reactor, walk.from) {
                 let again = self.walk(walk.live);
                 self.rounds.push_back(again);
             }
+        }
+    }
+
+    /// Writes what is new to the streams in the slice.
+    fn write(&mut self) {
+        if let Some(sender) = &mut self.sender
+            && self.slice.len() > FEW
+        {
+            let writes: Vec<_> = self.slice.iter().filter_map(Outlet::ask).collect();
+            sender
+                .send(writes.iter().map(|write| (write.socket, write.bytes())), &mut self.results);
+            let mut results = self.results.drain(..);
+            for write in writes {
+                write.done(results.next().flatten());
+            }
+            self.slice.clear();
+            if !sender.works() {
+                self.sender = None;
+            }
+        } else {
+            self.slice.drain(..).for_each(|outlet| outlet.moved());
         }
     }
 

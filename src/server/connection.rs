@@ -34,6 +34,10 @@ use crate::hub::{Handover, Subscription};
 /// slept for longer reconnects and resumes.
 const UNREAD: Duration = Duration::from_mins(1);
 
+/// Bytes that the kernel takes for a connection beyond what is on its way: else megabytes for each
+/// client that does not read, of which most would be out of date by the time it does.
+const UNSENT: u32 = 64 << 10;
+
 /// How long a peer that is still sending may take to read the last answer.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -97,6 +101,7 @@ async fn converse(
     // A peer that vanished without a word, or that has stopped reading, holds a slot for as long as
     // something for it is under way: to the kernel a quarter of an hour (RFC 5482).
     SockRef::from(&**tcp).set_tcp_user_timeout(Some(UNREAD))?;
+    SockRef::from(&**tcp).set_tcp_notsent_lowat(UNSENT)?;
     let connection = Connection {
         local: tcp.local_addr()?,
         remote,
