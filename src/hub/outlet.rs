@@ -28,6 +28,9 @@ use super::{
 /// How long a client may take to close its side after the end.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// Reads of 4 KiB after which a client that talks where it should listen has talked enough.
+const TALK: usize = 16;
+
 /// The way out.
 pub(super) enum Sink {
     /// Frames go out as they are.
@@ -220,21 +223,21 @@ impl Outlet {
         }
     }
 
-    /// Reads away what a client says that should only listen. Whether it is still there.
+    /// Reads away what a client says that should only listen, a little of it. Whether it is still
+    /// there and is to stay.
     pub(super) fn drain(&self) -> bool {
         let mut scratch = [0; 4096];
-        match &mut self.state().sink {
-            Sink::Socket(socket) | Sink::Ending(socket, _) => loop {
-                match socket.read(&mut scratch) {
-                    Ok(0) => return false,
-                    // The rest with the next news: a flood must not keep others waiting.
-                    Ok(_) => return true,
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(error) => return error.kind() == ErrorKind::WouldBlock,
-                }
-            },
-            Sink::Body(_) => true,
+        let mut state = self.state();
+        let (Sink::Socket(socket) | Sink::Ending(socket, _)) = &mut state.sink else { return true };
+        for _ in 0..TALK {
+            match socket.read(&mut scratch) {
+                Ok(0) => return false,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() == ErrorKind::WouldBlock,
+            }
         }
+        false
     }
 
     /// On a tick: ends what has to end, says something on a silent stream. Returns when to look

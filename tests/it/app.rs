@@ -13,7 +13,10 @@ use streamgate::{
     gateway::Gateway,
 };
 use tempfile::TempDir;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -203,7 +206,7 @@ impl App {
 #[derive(Clone)]
 pub struct Caller {
     http: reqwest::Client,
-    address: SocketAddr,
+    pub address: SocketAddr,
     pub token: Option<String>,
 }
 
@@ -283,15 +286,23 @@ impl Caller {
         self.stream(&format!("/v1/topologies/{topology}/stream?{query}"), "").await
     }
 
+    /// The same on a connection that stands.
+    pub async fn watch_on(&self, socket: TcpStream, topology: Uuid) -> SseReader {
+        let path = format!("/v1/topologies/{topology}/stream");
+        SseReader::on(socket, &self.stream_request(&path, "")).await
+    }
+
     /// Opens a stream with further header lines, each ending in CRLF.
     pub async fn stream(&self, path: &str, headers: &str) -> SseReader {
+        SseReader::open(self.address, &self.stream_request(path, headers)).await
+    }
+
+    fn stream_request(&self, path: &str, headers: &str) -> String {
         let credential = match &self.token {
             Some(token) => format!("Authorization: Bearer {token}\r\n"),
             None => String::new(),
         };
-        let head =
-            format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{credential}{headers}\r\n", self.address);
-        SseReader::open(self.address, &head).await
+        format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{credential}{headers}\r\n", self.address)
     }
 }
 

@@ -6,6 +6,7 @@ mod app;
 mod auth;
 mod cluster;
 mod config;
+mod delivery;
 mod document;
 mod head;
 mod house;

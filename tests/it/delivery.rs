@@ -1,0 +1,354 @@
+//! The two ways out of a stream, its own socket and the body of a response, and what they owe to
+//! clients that read slowly, or not at all.
+
+use std::time::Duration;
+
+use entity::{Timestamp, user::Role};
+use serde_json::{Value, json};
+use streamgate::{
+    config::Config,
+    event::{Cursor, Event, Family, NewEvent, Topic},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    task::JoinSet,
+};
+use uuid::Uuid;
+
+use crate::app::{App, Caller, SseReader, soon, until};
+
+/// An operator and a topology that takes mutations, and streams for everybody.
+async fn stage(change: impl FnOnce(&mut Config)) -> (App, Caller, Uuid) {
+    let app = App::with(|config| {
+        config.limits.streams_per_user = 10_000;
+        change(config);
+    })
+    .await;
+    let operator = app.caller(Role::Operator).await;
+    let topology = app.active_topology(&operator).await;
+    (app, operator, topology)
+}
+
+fn note(number: u64, size: usize) -> NewEvent {
+    NewEvent::new("note", &json!({ "number": number, "pad": "x".repeat(size) })).expect("a kind")
+}
+
+/// What differs from stream to stream, taken out.
+fn without_retry(body: &str) -> String {
+    let lines = body.split('\n');
+    lines
+        .map(|line| if line.starts_with("retry: ") { "retry: N" } else { line })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// A way to open a stream that ends by itself, and to read it whole.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Http11,
+    Http10,
+    Http2,
+}
+
+/// Starts to read the whole body.
+fn read(app: &App, caller: &Caller, way: Way, path: &str) -> tokio::task::JoinHandle<String> {
+    let token = caller.token.clone().expect("a token");
+    let (address, path) = (app.address, path.to_owned());
+    let version = match way {
+        Way::Http2 => {
+            let url = app.url(&path);
+            return tokio::spawn(async move {
+                let client = reqwest::Client::builder().http2_prior_knowledge();
+                let client = client.build().expect("a client");
+                let answer = soon("answer", client.get(url).bearer_auth(token).send()).await;
+                let answer = answer.expect("an answer");
+                assert_eq!(answer.version(), reqwest::Version::HTTP_2);
+                soon("body", answer.text()).await.expect("a body")
+            });
+        }
+        Way::Http10 => "1.0",
+        Way::Http11 => "1.1",
+    };
+    let request = format!(
+        "GET {path} HTTP/{version}\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    tokio::spawn(async move {
+        let mut socket = TcpStream::connect(address).await.expect("a connection");
+        socket.write_all(request.as_bytes()).await.expect("a request");
+        let mut answer = Vec::new();
+        soon("body", socket.read_to_end(&mut answer)).await.expect("a body");
+        let answer = String::from_utf8(answer).expect("UTF-8");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        assert!(head.starts_with(&format!("HTTP/{version} 200 ")), "{head}");
+        let is_chunked = head.contains("transfer-encoding: chunked");
+        assert_eq!(is_chunked, matches!(way, Way::Http11), "{head}");
+        if is_chunked { without_chunks(body) } else { body.to_owned() }
+    })
+}
+
+/// A whole body in chunks, which must have its end and nothing after it.
+fn without_chunks(mut body: &str) -> String {
+    let mut text = String::new();
+    loop {
+        let (size, rest) = body.split_once("\r\n").expect("a size");
+        let size = usize::from_str_radix(size, 16).expect("a size");
+        let (chunk, rest) = rest.split_at(size);
+        text.push_str(chunk);
+        body = rest.strip_prefix("\r\n").expect("the end of a chunk");
+        if size == 0 {
+            assert_eq!(body, "", "after the last chunk");
+            return text;
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_way_out_puts_the_same_bytes_on_the_wire() {
+    for io_uring in [false, true] {
+        let (app, operator, topology) = stage(|config| {
+            config.streams.io_uring = io_uring;
+            // So small that some events come from the log.
+            config.streams.buffer_events = 4;
+        })
+        .await;
+        let page = operator.get(&format!("/v1/topologies/{topology}/events?limit=1")).await.ok();
+        let first = page["next"].as_str().expect("a cursor").to_owned();
+        let topic = Topic::new(Family::Topology, topology);
+        let notes = |numbers: std::ops::Range<u64>| numbers.map(|n| note(n, 100)).collect();
+        app.gateway.hub.publish(topic.clone(), notes(0..20)).await.expect("a commit");
+
+        let path = format!("/v1/topologies/{topology}/stream?");
+        let resumed = format!("{path}last_event_id={first}");
+        // To the last event, from the beginning or a cursor; to a number of events; with a reset.
+        let queries = [
+            path.clone(),
+            resumed.clone(),
+            format!("{resumed}&max_events=30"),
+            format!("{path}last_event_id=x"),
+        ];
+        let mut readings = Vec::new();
+        for query in &queries {
+            for way in [Way::Http11, Way::Http11, Way::Http11, Way::Http10, Way::Http2] {
+                readings.push((query, way, read(&app, &operator, way, query)));
+            }
+        }
+        let open = "streamgate_streams_open{family=\"topology\"}";
+        until("streams open", async || app.metric(open) > 19.0).await;
+        for number in 0..30 {
+            app.gateway.hub.publish(topic.clone(), vec![note(number, 50)]).await.expect("a commit");
+        }
+        app.gateway.hub.publish(topic, notes(30..60)).await.expect("a commit");
+        for status in ["tearing_down", "torn_down"] {
+            operator.set_status(topology, status).await.ok();
+        }
+        let mut expected: Option<(&String, String)> = None;
+        for (query, way, reading) in readings {
+            let body = without_retry(&reading.await.expect("a body"));
+            assert_eq!(body.contains("stream.closed"), !query.contains("max_events"), "{body}");
+            match &expected {
+                Some((same, expected)) if *same == query => {
+                    assert_eq!(body, *expected, "{way:?} {query}");
+                }
+                _ => expected = Some((query, body)),
+            }
+        }
+        app.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_read_yet_comes_whole_before_the_stream_on_the_same_connection() {
+    let (app, operator, topology) = stage(|_| ()).await;
+    let path = format!("/v1/topologies/{topology}/mutations");
+    for _ in 0..60 {
+        let payload = json!({ "pad": "x".repeat(16_000) });
+        operator.post(&path, json!({ "op": "add_node", "payload": payload })).await.ok();
+    }
+    let token = operator.token.as_deref().expect("a token");
+    let socket = TcpSocket::new_v4().expect("a socket");
+    // What is not read soon has nowhere to go.
+    socket.set_recv_buffer_size(4096).expect("an option");
+    let mut socket = socket.connect(app.address).await.expect("a connection");
+    let ask = |path: &str| {
+        format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n")
+    };
+    let stream = format!("/v1/topologies/{topology}/stream?max_events=1");
+    let requests = [ask(&path), ask(&path), ask(&stream)].concat();
+    socket.write_all(requests.as_bytes()).await.expect("requests");
+    for _ in 0..2 {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(soon("head", socket.read_u8()).await.expect("a byte"));
+        }
+        let head = String::from_utf8(head).expect("ASCII").to_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let mut body = vec![0; length.expect("a length").parse().expect("a number")];
+        assert!(body.len() > 500_000, "{}", body.len());
+        soon("body", socket.read_exact(&mut body)).await.expect("a body");
+        serde_json::from_slice::<Value>(&body).expect("JSON");
+    }
+    let mut reader = SseReader::on(socket, "").await;
+    reader.expect("snapshot").await;
+    reader.expect_end().await;
+    drop(reader);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_listener_that_talks_is_not_heard_and_one_that_does_not_stop_is_cut_off() {
+    let (app, operator, topology) = stage(|_| ()).await;
+    let mut reader = operator.watch(topology, "").await;
+    reader.expect("snapshot").await;
+    reader.socket.write_all(&[b'x'; 5_000]).await.expect("room");
+    operator.mutate(topology, 1).await.ok();
+    reader.expect("mutation.enqueued").await;
+    drop(reader);
+    until("slot freed", async || app.gateway.limits.open_slots() == 0).await;
+
+    let mut flood = operator.watch(topology, "").await;
+    flood.expect("snapshot").await;
+    soon("end", async { while flood.socket.write_all(&[b'x'; 64 << 10]).await.is_ok() {} }).await;
+    until("slot freed", async || app.gateway.limits.open_slots() == 0).await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn heartbeats_come_on_silent_streams_only() {
+    let (app, operator, topology) = stage(|config| config.streams.heartbeat_seconds = 1).await;
+    let silent = app.active_topology(&operator).await;
+    let mut busy = operator.watch(topology, "").await;
+    let mut quiet = operator.watch(silent, "").await;
+    busy.expect("snapshot").await;
+    quiet.expect("snapshot").await;
+    let topic = Topic::new(Family::Topology, topology);
+    let mut ticks = tokio::time::interval(Duration::from_millis(200));
+    for number in 0..20 {
+        ticks.tick().await;
+        app.gateway.hub.publish(topic.clone(), vec![note(number, 1)]).await.expect("a commit");
+        let block = busy.next_block().await.expect("a block");
+        assert_eq!(block.data["number"], number, "not a heartbeat: {}", block.text);
+    }
+    for _ in 0..3 {
+        let block = quiet.next_block().await.expect("a block");
+        assert_eq!(block.text, ":\n\n");
+    }
+    drop((busy, quiet));
+    app.finish().await;
+}
+
+/// Opens many streams of a topology, a few at a time.
+async fn open_many(caller: &Caller, topology: Uuid, count: usize) -> Vec<SseReader> {
+    let mut readers = Vec::with_capacity(count);
+    while readers.len() < count {
+        let mut opening = JoinSet::new();
+        for _ in 0..(count - readers.len()).min(50) {
+            let caller = caller.clone();
+            opening.spawn(async move {
+                let socket = TcpSocket::new_v4().expect("a socket");
+                // What is not read soon has nowhere to go.
+                socket.set_recv_buffer_size(4096).expect("an option");
+                let socket = socket.connect(caller.address).await.expect("a connection");
+                caller.watch_on(socket, topology).await
+            });
+        }
+        readers.extend(opening.join_all().await);
+    }
+    readers
+}
+
+/// Reads notes with the numbers from 0 on, with as little work as possible.
+async fn read_notes(socket: &mut TcpStream, count: u64) {
+    const MARK: &[u8] = b"{\"number\":";
+    let mut bytes = Vec::new();
+    let mut expected = 0;
+    while expected < count {
+        let read = soon("note", socket.read_buf(&mut bytes)).await.expect("bytes");
+        assert_ne!(read, 0, "the end instead of note {expected}");
+        let wanted = format!("{{\"number\":{expected},");
+        while let Some(at) = bytes.windows(MARK.len()).position(|bytes| bytes == MARK) {
+            if bytes.len() < at + wanted.len() {
+                break;
+            }
+            let found = String::from_utf8_lossy(&bytes[at..at + wanted.len()]).into_owned();
+            assert_eq!(found, format!("{{\"number\":{expected},"));
+            bytes.drain(..at + wanted.len());
+            expected += 1;
+        }
+        // No mark in these but for its first bytes.
+        let kept = bytes.len().saturating_sub(wanted.len());
+        if !bytes.windows(MARK.len()).any(|bytes| bytes == MARK) {
+            bytes.drain(..kept);
+        }
+    }
+}
+
+/// Bytes of memory that this process holds.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("a status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+    1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_that_never_read_neither_hold_up_a_thousand_others_nor_fill_the_memory() {
+    const NOTES: u64 = 20;
+    let (app, operator, topology) = stage(|config| config.streams.buffer_events = 16).await;
+    let never = open_many(&operator, topology, 1_000).await;
+    let mut readings = JoinSet::new();
+    for mut reader in open_many(&operator, topology, 1_000).await {
+        readings.spawn(async move {
+            read_notes(&mut reader.socket, NOTES).await;
+            reader
+        });
+    }
+    let before = resident();
+    let topic = Topic::new(Family::Topology, topology);
+    // 200 KB each, if it were queued for those who do not read.
+    for number in 0..NOTES {
+        let publish = app.gateway.hub.publish(topic.clone(), vec![note(number, 10_000)]);
+        soon("acknowledgement", publish).await.expect("a commit");
+    }
+    let others = readings.join_all().await;
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 100 << 20, "{grown} bytes more");
+    assert_eq!(app.gateway.limits.open_slots(), 2_000, "nobody was thrown out");
+    drop(others);
+    // They lose nothing when they do read.
+    for mut reader in never.into_iter().take(10) {
+        read_notes(&mut reader.socket, NOTES).await;
+    }
+    assert!(app.metric("streamgate_catch_ups_total{family=\"topology\"}") > 0.0);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publishers_are_held_back_before_those_who_read_fall_behind_the_ring() {
+    let (app, operator, topology) = stage(|config| config.streams.buffer_events = 8).await;
+    let mut readers = open_many(&operator, topology, 300).await;
+    let mut cursor: Option<Cursor> = None;
+    for reader in &mut readers {
+        let snapshot = reader.expect("snapshot").await;
+        cursor = snapshot.id.map(|id| id.parse().expect("a cursor"));
+    }
+    let mut cursor = cursor.expect("a cursor");
+    let topic = Topic::new(Family::Topology, topology);
+    // Without the database, which would be the slowest of all. Less than a socket's buffer.
+    for number in 0..200 {
+        cursor.seq += 1;
+        let NewEvent { kind, data, terminal } = note(number, 10);
+        let at = Timestamp::now();
+        let event = Event { topic: topic.clone(), cursor, kind, data, terminal, at };
+        app.gateway.hub.deliver(&[event]);
+        soon("room", app.gateway.hub.room(&topic)).await;
+    }
+    for reader in &mut readers {
+        for number in 0..200 {
+            assert_eq!(reader.expect("note").await.data["number"], number);
+        }
+    }
+    let catch_ups = app.metric("streamgate_catch_ups_total{family=\"topology\"}");
+    assert!(catch_ups < 1.0, "{catch_ups} looks at the log");
+    drop(readers);
+    app.finish().await;
+}
