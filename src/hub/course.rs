@@ -198,6 +198,10 @@ impl Course {
             }
             return match self.live.pull(self.cursor, self.left) {
                 Pulled::Run(run) => Next::Write(Piece::Frames(run)),
+                Pulled::Over => {
+                    self.close(End::Completed);
+                    continue;
+                }
                 Pulled::Nothing | Pulled::Ahead => Next::Wait,
                 Pulled::Behind if self.stalled => Next::Wait,
                 Pulled::Behind => Next::Fetch,

@@ -210,6 +210,7 @@ impl Hub {
             // Whether there is nothing more only the log knows: the ring may not have heard yet.
             Pulled::Nothing if !finished => return Ok(Resumed::From(cursor)),
             Pulled::Run(_) => return Ok(Resumed::From(cursor)),
+            Pulled::Over => return Ok(Resumed::Complete),
             Pulled::Nothing | Pulled::Ahead | Pulled::Behind => {}
         }
         match self.log.after(live.topic(), cursor, 1).await {

@@ -17,6 +17,8 @@ pub(super) enum Pulled {
     Run(Run),
     /// Nothing yet.
     Nothing,
+    /// Nothing ever: the subscriber has seen the last event.
+    Over,
     /// The subscriber has seen more than the ring has heard of.
     Ahead,
     /// The ring does not reach back to the cursor, or has another epoch: only the log can tell.
@@ -96,8 +98,12 @@ impl Ring {
         if head.epoch != cursor.epoch {
             return Pulled::Behind;
         }
-        if cursor.seq >= head.seq {
-            return if cursor.seq == head.seq { Pulled::Nothing } else { Pulled::Ahead };
+        if cursor.seq > head.seq {
+            return Pulled::Ahead;
+        }
+        if cursor.seq == head.seq {
+            let is_over = self.frames.back().is_some_and(|frame| frame.terminal);
+            return if is_over { Pulled::Over } else { Pulled::Nothing };
         }
         if let Some((from, run)) = &self.piece
             && *from == cursor.seq
