@@ -10,7 +10,7 @@
 //! | 4 | [`gateway`] | the one shared state, built in start order |
 //! | 3 | [`hub`] | live delivery: combines the log, the bus, sessions and limits |
 //! | 2 | [`event_log`], [`bus`], [`token`], [`session`], [`user`], [`limit`] | engines, blind to one another |
-//! | 1 | [`config`], [`telemetry`], [`database`], [`event`], [`password`] | ground |
+//! | 1 | [`config`], [`telemetry`], [`database`], [`event`], [`password`], [`recent`] | ground |
 //! | 0 | `entity`, `migration` | rows and their history |
 
 pub mod api;
@@ -23,6 +23,7 @@ pub mod gateway;
 pub mod hub;
 pub mod limit;
 pub mod password;
+pub mod recent;
 pub mod server;
 pub mod session;
 pub mod telemetry;

@@ -66,6 +66,12 @@ struct ByOutcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByCache {
+    cache: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByResource {
     resource: &'static str,
 }
@@ -98,6 +104,7 @@ pub struct Telemetry {
     events_dropped: Family<ByFamily, Counter>,
     catch_ups: Family<ByFamily, Counter>,
     resets: Family<ByReason, Counter>,
+    cache_lookups: Family<ByCache, Counter>,
     authentications: Family<ByOutcome, Counter>,
     authentication: Histogram,
     session_validation: Histogram,
@@ -128,6 +135,7 @@ impl Telemetry {
             events_dropped: Family::default(),
             catch_ups: Family::default(),
             resets: Family::default(),
+            cache_lookups: Family::default(),
             authentications: Family::default(),
             authentication: latency(),
             session_validation: latency(),
@@ -179,6 +187,11 @@ impl Telemetry {
             "resets",
             "Streams that began afresh because their cursor was of no use, by reason",
             self.resets.clone(),
+        );
+        r.register(
+            "cache_lookups",
+            "Times an answer was sought in memory, by cache and by whether it was there",
+            self.cache_lookups.clone(),
         );
         r.register(
             "authentications",
@@ -285,6 +298,13 @@ impl Telemetry {
     /// A stream began afresh because its cursor was of no use: `resets_total`.
     pub fn reset(&self, family: &'static str, reason: &'static str) {
         self.resets.get_or_create(&ByReason { family, reason }).inc();
+    }
+
+    /// The counters `cache_lookups_total` of one cache, hits and misses, for it to hold.
+    #[must_use]
+    pub fn cache(&self, cache: &'static str) -> [Counter; 2] {
+        ["hit", "miss"]
+            .map(|outcome| self.cache_lookups.get_or_create_owned(&ByCache { cache, outcome }))
     }
 
     /// A credential was checked: `authentications_total`.

@@ -19,6 +19,8 @@ fn every_metric_is_rendered_under_its_documented_name() {
     telemetry.caught_up("task");
     telemetry.reset("task", "stale");
     telemetry.authenticated("refused");
+    let [hits, _misses] = telemetry.cache("session");
+    hits.inc();
     let took = Duration::from_millis(2);
     telemetry.session_validated(took);
     telemetry.looked_up("task", took);
@@ -38,6 +40,8 @@ fn every_metric_is_rendered_under_its_documented_name() {
         "streamgate_catch_ups_total{family=\"task\"} 1",
         "streamgate_resets_total{family=\"task\",reason=\"stale\"} 1",
         "streamgate_authentications_total{outcome=\"refused\"} 1",
+        "streamgate_cache_lookups_total{cache=\"session\",outcome=\"hit\"} 1",
+        "streamgate_cache_lookups_total{cache=\"session\",outcome=\"miss\"} 0",
         "# UNIT streamgate_commit_seconds seconds",
         "streamgate_session_validation_seconds_count 1",
         "streamgate_lookup_seconds_count{resource=\"task\"} 1",

@@ -1,0 +1,231 @@
+//! What was looked up not long ago: bounded, never older than promised, and never older than a
+//! change made here.
+//!
+//! Whoever finds nothing gets the [`Began`] of its look-up and hands it in with the answer. If
+//! anything was forgotten in between, the answer may be what was true before the change, and is not
+//! kept: counting changes under the lock that guards the answers closes that race, which a cache of
+//! the shelf leaves open. One count for all keys is enough, because it only ever costs a look-up.
+//!
+//! There is no clock to sweep with and no order of use. Answers go into one half; when that is full
+//! or a life has passed it becomes the other half, and the other half is dropped as a whole.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    mem,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use prometheus_client::metrics::counter::Counter;
+
+/// Answers by key.
+#[derive(Debug)]
+pub struct Recent<K, V> {
+    life: Duration,
+    half: usize,
+    hits: Counter,
+    misses: Counter,
+    kept: Mutex<Kept<K, V>>,
+}
+
+#[derive(Debug)]
+struct Kept<K, V> {
+    young: HashMap<K, (Instant, V)>,
+    old: HashMap<K, (Instant, V)>,
+    /// When the halves last changed places.
+    turned: Instant,
+    /// How often anything was forgotten.
+    changes: u64,
+}
+
+/// The beginning of a look-up.
+#[derive(Clone, Copy, Debug)]
+pub struct Began {
+    at: Instant,
+    changes: u64,
+}
+
+impl<K: Eq + Hash, V: Clone> Recent<K, V> {
+    /// Keeps up to `capacity` answers, none for longer than `life`. Counts hits and misses.
+    #[must_use]
+    pub fn new(life: Duration, capacity: usize, [hits, misses]: [Counter; 2]) -> Self {
+        let (young, old) = (HashMap::new(), HashMap::new());
+        let kept = Mutex::new(Kept { young, old, turned: Instant::now(), changes: 0 });
+        Self { life, half: capacity.div_ceil(2), hits, misses, kept }
+    }
+
+    /// The answer, if it is known, fresh and good enough; else the beginning of a look-up.
+    pub fn get(&self, key: &K, is_enough: impl FnOnce(&V) -> bool) -> Result<V, Began> {
+        let kept = self.lock();
+        let at = Instant::now();
+        let answer = kept
+            .young
+            .get(key)
+            .or_else(|| kept.old.get(key))
+            .filter(|(from, value)| at.duration_since(*from) < self.life && is_enough(value));
+        if let Some((_, value)) = answer {
+            self.hits.inc();
+            Ok(value.clone())
+        } else {
+            self.misses.inc();
+            Err(Began { at, changes: kept.changes })
+        }
+    }
+
+    /// The beginning of what needs no looking up, because the caller is about to make it so.
+    pub fn begin(&self) -> Began {
+        Began { at: Instant::now(), changes: self.lock().changes }
+    }
+
+    /// Keeps the answer of a look-up, unless something was forgotten since it began.
+    pub fn put(&self, key: K, value: V, began: Began) {
+        let mut kept = self.lock();
+        if kept.changes != began.changes {
+            return;
+        }
+        let full = kept.young.len() >= self.half && !kept.young.contains_key(&key);
+        let dropped = (full || kept.turned.elapsed() >= self.life).then(|| {
+            kept.turned = Instant::now();
+            let young = mem::take(&mut kept.young);
+            mem::replace(&mut kept.old, young)
+        });
+        kept.young.insert(key, (began.at, value));
+        drop(kept);
+        // Not under the lock: there may be many.
+        drop(dropped);
+    }
+
+    /// Forgets an answer, and lets no look-up that is under way bring it back.
+    pub fn forget(&self, key: &K) {
+        self.forget_unless(key, |_| false);
+    }
+
+    /// The same, unless the answer is known to still hold.
+    pub fn forget_unless(&self, key: &K, holds: impl FnOnce(&V) -> bool) {
+        let mut kept = self.lock();
+        let known = kept.young.get(key).or_else(|| kept.old.get(key));
+        if known.is_some_and(|(_, value)| holds(value)) {
+            return;
+        }
+        kept.changes += 1;
+        kept.young.remove(key);
+        kept.old.remove(key);
+    }
+
+    /// Forgets all answers of a kind. Looks at every one: for what happens seldom.
+    pub fn forget_all(&self, concerned: impl Fn(&V) -> bool) {
+        let mut kept = self.lock();
+        kept.changes += 1;
+        kept.young.retain(|_, (_, value)| !concerned(value));
+        kept.old.retain(|_, (_, value)| !concerned(value));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept<K, V>> {
+        // No code that holds the lock can leave the halves half changed, so a panic elsewhere is no
+        // reason to stop here.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recent(life: Duration, capacity: usize) -> Recent<u32, &'static str> {
+        Recent::new(life, capacity, [Counter::default(), Counter::default()])
+    }
+
+    const LONG: Duration = Duration::from_hours(1);
+
+    fn look_up(recent: &Recent<u32, &'static str>, key: u32, answer: &'static str) {
+        let began = recent.get(&key, |_| true).expect_err("nothing yet");
+        recent.put(key, answer, began);
+    }
+
+    fn known(recent: &Recent<u32, &'static str>, key: u32) -> Option<&'static str> {
+        recent.get(&key, |_| true).ok()
+    }
+
+    #[test]
+    fn an_answer_is_known_until_it_is_forgotten() {
+        let recent = recent(LONG, 10);
+        for key in 1..=3 {
+            look_up(&recent, key, "answer");
+        }
+        recent.forget(&1);
+        assert_eq!(
+            [1, 2, 3].map(|key| known(&recent, key)),
+            [None, Some("answer"), Some("answer")]
+        );
+        recent.forget_unless(&2, |answer| *answer == "answer");
+        recent.forget_unless(&3, |answer| *answer == "another");
+        assert_eq!([2, 3].map(|key| known(&recent, key)), [Some("answer"), None]);
+        assert!(recent.get(&2, |answer| *answer == "better").is_err());
+        recent.forget_all(|answer| *answer == "answer");
+        assert_eq!(known(&recent, 2), None);
+        assert_eq!((recent.hits.get(), recent.misses.get()), (3, 7));
+    }
+
+    #[test]
+    fn what_was_read_before_a_change_is_not_kept_after_it() {
+        for change in [
+            (|recent| recent.forget(&1)) as fn(&Recent<u32, &'static str>),
+            |recent| recent.forget_unless(&1, |_| true),
+            |recent| recent.forget_all(|_| false),
+        ] {
+            let recent = recent(LONG, 10);
+            let began = recent.get(&1, |_| true).expect_err("nothing yet");
+            change(&recent);
+            recent.put(1, "as it was before", began);
+            assert_eq!(known(&recent, 1), None);
+            look_up(&recent, 1, "as it is");
+            assert_eq!(known(&recent, 1), Some("as it is"));
+        }
+    }
+
+    #[test]
+    fn an_answer_is_as_old_as_the_beginning_of_its_look_up() {
+        let life = Duration::from_millis(50);
+        let recent = recent(life, 10);
+        let began = recent.get(&1, |_| true).expect_err("nothing yet");
+        let until = began.at + life;
+        while began.at.elapsed() < life / 2 {
+            std::hint::spin_loop();
+        }
+        recent.put(1, "answer", began);
+        // Asked again and again, which does not make it any younger.
+        while known(&recent, 1).is_some() {
+            assert!(Instant::now() < until + Duration::from_secs(5), "still there");
+        }
+        assert!(Instant::now() >= until);
+        // A look-up that took longer than its answer is good for.
+        recent.put(1, "answer", began);
+        assert_eq!(known(&recent, 1), None);
+    }
+
+    #[test]
+    fn there_are_never_more_than_so_many_and_the_newest_half_is_there() {
+        let recent = recent(LONG, 10);
+        for key in 0..1_000 {
+            look_up(&recent, key, "answer");
+            let kept = recent.lock();
+            assert!(kept.young.len() + kept.old.len() <= 10);
+            drop(kept);
+            for newest in key.saturating_sub(4)..=key {
+                assert_eq!(known(&recent, newest), Some("answer"));
+            }
+        }
+    }
+
+    #[test]
+    fn what_nobody_asks_for_any_more_goes_with_the_second_turn() {
+        let recent = recent(Duration::ZERO, 10);
+        look_up(&recent, 1, "answer");
+        look_up(&recent, 2, "answer");
+        look_up(&recent, 3, "answer");
+        let kept = recent.lock();
+        assert_eq!((kept.young.contains_key(&3), kept.old.contains_key(&2)), (true, true));
+        assert_eq!((kept.young.len(), kept.old.len()), (1, 1));
+    }
+}
