@@ -118,6 +118,8 @@ impl Gateway {
         } else if !database.is_current().await? {
             return Err(StartError::Schema);
         }
+        let telemetry = Arc::new(Telemetry::new());
+        let heartbeat = Duration::from_secs(config.streams.heartbeat_seconds);
         let tokens = Tokens::load(
             &config.data_dir,
             &config.tokens.issuer,
@@ -127,7 +129,6 @@ impl Gateway {
         )?;
         let users = Users::new(database.clone());
         let session_life = Duration::from_secs(config.tokens.session_seconds);
-        let telemetry = Arc::new(Telemetry::new());
         let tasks = TaskTracker::new();
         let node = Uuid::new_v4();
         let news = bus.join(node).await?;
@@ -139,7 +140,7 @@ impl Gateway {
             Arc::clone(&bus),
             node,
             hub::Settings {
-                heartbeat: Duration::from_secs(config.streams.heartbeat_seconds),
+                heartbeat,
                 buffer_events: config.streams.buffer_events,
                 retry: Duration::from_secs(config.streams.retry_seconds),
                 reactors: reactors(config.streams.reactor_threads),
@@ -160,7 +161,12 @@ impl Gateway {
         // Last, because a password that was made up must be shown: nothing after this can fail.
         let first_password = users.bootstrap(admin_password).await?;
         let gateway = Arc::new(Self {
-            sessions: Sessions::new(database.clone(), session_life),
+            sessions: Sessions::new(
+                database.clone(),
+                session_life,
+                heartbeat,
+                telemetry.cache("session"),
+            ),
             config,
             telemetry,
             database,
@@ -174,7 +180,7 @@ impl Gateway {
             tasks,
             stopping: CancellationToken::new(),
         });
-        gateway.every(Duration::from_secs(gateway.config.streams.heartbeat_seconds), Self::recheck);
+        gateway.every(heartbeat, Self::recheck);
         gateway.every(Duration::from_secs(gateway.config.retention.sweep_seconds), Self::sweep);
         gateway.listen(news);
         gateway.watch_sessions();

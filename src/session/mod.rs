@@ -1,10 +1,13 @@
 //! Sessions: who is logged in, and telling open streams when that ends.
 //!
-//! A token is only as good as its session, which is looked up on every request: a revoked session,
-//! a disabled user and a lower role count from the next request on. Streams outlive requests, so
-//! each holds a [`Watch`]: a revocation made in this process reaches it at once, one made elsewhere
-//! with the next [`Sessions::recheck`].
+//! A token is only as good as its session, which is checked on every request: a revoked session, a
+//! disabled user and a lower role count from the next request on. Sessions that were looked up not
+//! long ago are remembered; whatever ends or changes one in this process, or is heard of by the
+//! bus, makes them forgotten at once. A change made elsewhere whose news was lost counts one
+//! heartbeat later at the latest. Streams outlive requests, so each holds a [`Watch`]: a revocation
+//! made in this process reaches it at once, one made elsewhere with the next [`Sessions::recheck`].
 
+mod known;
 mod watch;
 
 use std::{collections::HashMap, time::Duration};
@@ -14,6 +17,7 @@ use entity::{
     Timestamp, refresh_token, session,
     user::{self, Role},
 };
+use prometheus_client::metrics::counter::Counter;
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait,
     ExprTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QuerySelect, prelude::Expr,
@@ -24,6 +28,7 @@ use crate::database::Database;
 
 pub use watch::Watch;
 
+use known::Known;
 use watch::{Registry, Standing};
 
 /// A client that retries, or two tabs that refresh at once, show the same refresh token twice. Up to
@@ -111,14 +116,22 @@ pub struct Opened {
 pub struct Sessions {
     database: Database,
     life: Duration,
+    known: Known,
     watched: Registry,
 }
 
 impl Sessions {
-    /// `life` is how long a session lasts without a refresh.
+    /// `life` is how long a session lasts without a refresh; `heartbeat` how long one that was
+    /// looked up is remembered, which the counters count (hits, misses).
     #[must_use]
-    pub fn new(database: Database, life: Duration) -> Self {
-        Self { database, life, watched: Registry::default() }
+    pub fn new(
+        database: Database,
+        life: Duration,
+        heartbeat: Duration,
+        counters: [Counter; 2],
+    ) -> Self {
+        let known = Known::new(heartbeat, counters);
+        Self { database, life, known, watched: Registry::default() }
     }
 
     /// How long a session lasts without a refresh.
@@ -189,20 +202,26 @@ impl Sessions {
         let refresh_token = issue(&tx, session.id, now).await?;
         tx.commit().await?;
         let standing = Standing::Valid { role: user.role, expires_at: session.expires_at };
-        self.watched.announce(session.id, standing);
+        self.announce(session.id, standing);
         Ok(Opened { principal: principal(user, &session, as_of), refresh_token })
     }
 
-    /// Who stands behind the claims of a genuine token.
+    /// Who stands behind the claims of a genuine token: from memory, or looked up.
     pub async fn validate(&self, session: Uuid, user: Uuid) -> Result<Principal, SessionError> {
         let as_of = self.watched.announced();
+        let began = match self.known.get(session, user, as_of) {
+            Ok(principal) => return Ok(principal),
+            Err(began) => began,
+        };
         let (session, owner) =
             find(self.database.reader(), session).await?.ok_or(Ended::Revoked)?;
         if owner.id != user {
             return Err(Ended::Revoked.into());
         }
         valid(&session, &owner)?;
-        Ok(principal(owner, &session, as_of))
+        let principal = principal(owner, &session, as_of);
+        self.known.put(principal.clone(), began);
+        Ok(principal)
     }
 
     /// Ends one session and, in this process, its streams.
@@ -231,11 +250,12 @@ impl Sessions {
 
     /// Tells the streams of a session that it is over.
     pub fn session_ended(&self, session: Uuid) {
-        self.watched.announce(session, Standing::Ended(Ended::Revoked));
+        self.announce(session, Standing::Ended(Ended::Revoked));
     }
 
     /// Tells the streams of a user that the user may not go on.
     fn user_ended(&self, user: Uuid) {
+        self.known.forget_user(user);
         self.watched.announce_to_user(user, Standing::Ended(Ended::Revoked));
     }
 
@@ -264,6 +284,7 @@ impl Sessions {
 
     /// Looks up the watched sessions of one user, after a change made elsewhere.
     pub async fn recheck_user(&self, user: Uuid) -> Result<(), DbErr> {
+        self.known.forget_user(user);
         // Also for a stream that is about to be opened and not watched yet.
         self.watched.count_announcement();
         self.recheck_these(self.watched.sessions(|owner| owner == user)).await
@@ -282,10 +303,16 @@ impl Sessions {
                 .collect();
             for id in batch {
                 let standing = found.remove(id).unwrap_or(Standing::Ended(Ended::Revoked));
-                self.watched.announce(*id, standing);
+                self.announce(*id, standing);
             }
         }
         Ok(())
+    }
+
+    /// What has changed is forgotten first, then told: see [`Known::stands`].
+    fn announce(&self, session: Uuid, standing: Standing) {
+        self.known.stands(session, standing);
+        self.watched.announce(session, standing);
     }
 
     /// Forgets sessions that expired or were revoked more than a day ago.
