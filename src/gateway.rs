@@ -126,6 +126,7 @@ impl Gateway {
             &config.tokens.audience,
             &config.tokens.algorithms,
             Duration::from_secs(config.tokens.access_seconds),
+            telemetry.cache("token"),
         )?;
         let users = Users::new(database.clone());
         let session_life = Duration::from_secs(config.tokens.session_seconds);

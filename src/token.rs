@@ -14,6 +14,7 @@ use std::{
 };
 
 use aws_lc_rs::{
+    digest::{SHA256, digest},
     rand::SystemRandom,
     signature::{Ed25519KeyPair, KeyPair},
 };
@@ -22,15 +23,19 @@ use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation,
     jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash},
 };
+use prometheus_client::metrics::counter::Counter;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use crate::event::Topic;
+use crate::{event::Topic, recent::Recent};
 
 /// `typ` of an access token (RFC 9068, section 2.1).
 const ACCESS_TYPE: &str = "at+jwt";
 /// `typ` of a stream token.
 const STREAM_TYPE: &str = "stream+jwt";
+
+/// How many access tokens are remembered.
+const CAPACITY: usize = 100_000;
 
 /// Why the keys could not be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -65,13 +70,21 @@ pub enum TokenError {
     Invalid,
 }
 
-/// What an access token says (RFC 9068, section 2.2).
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct AccessClaims {
+/// Who a genuine access token stands for.
+#[derive(Clone, Copy, Debug)]
+pub struct Bearer {
     /// The user.
     pub sub: Uuid,
     /// The session.
     pub sid: Uuid,
+    exp: i64,
+}
+
+/// What an access token says (RFC 9068, section 2.2).
+#[derive(Serialize, Deserialize)]
+struct AccessClaims {
+    sub: Uuid,
+    sid: Uuid,
     iss: String,
     aud: String,
     client_id: String,
@@ -104,6 +117,8 @@ pub struct Tokens {
     access_key: EncodingKey,
     access_verifier: DecodingKey,
     access_rules: Validation,
+    /// The genuine ones by their SHA-256, so that nothing is kept that could be used.
+    verified: Recent<[u8; 32], Bearer>,
     key_id: String,
     published: JwkSet,
     stream_key: EncodingKey,
@@ -113,13 +128,15 @@ pub struct Tokens {
 
 impl Tokens {
     /// Loads the keys from `data_dir/keys`, making them first if they are not there, readable by
-    /// their owner only. `algorithms` is the allow-list for access tokens.
+    /// their owner only. `algorithms` is the allow-list for access tokens. The counters count how
+    /// often one of those was remembered or had to be verified.
     pub fn load(
         data_dir: &Path,
         issuer: &str,
         audience: &str,
         algorithms: &[String],
         access_life: Duration,
+        counters: [Counter; 2],
     ) -> Result<Self, KeyError> {
         if !algorithms.iter().any(|name| name == "EdDSA") {
             return Err(KeyError::OwnAlgorithm);
@@ -159,6 +176,7 @@ impl Tokens {
             // An allow-list of one for one key (RFC 8725, section 3.1); other algorithms of the
             // configuration are for other issuers' keys.
             access_rules: rules(Algorithm::EdDSA, issuer, audience),
+            verified: Recent::new(access_life, CAPACITY, counters),
             key_id,
             published: JwkSet { keys: vec![jwk] },
             stream_key: EncodingKey::from_secret(&secret),
@@ -215,13 +233,28 @@ impl Tokens {
         (sign(&header, &claims, &self.stream_key), expires_at)
     }
 
-    /// What a genuine access token says. Keys named by the token itself (`jku`, `jwk`, `x5u`) are
-    /// not looked at (RFC 8725, section 3.10).
-    pub fn verify_access(&self, token: &str) -> Result<AccessClaims, TokenError> {
-        verify(token, ACCESS_TYPE, &self.access_verifier, &self.access_rules)
+    /// Who a genuine access token stands for. Keys named by the token itself (`jku`, `jwk`, `x5u`)
+    /// are not looked at (RFC 8725, section 3.10).
+    ///
+    /// A genuine one is remembered, because its signature takes a hundred times as long to verify as
+    /// its hash takes to find (37 µs and 0.4 µs); its end is looked at each time. Every refusal is
+    /// worked out anew.
+    pub fn verify_access(&self, token: &str) -> Result<Bearer, TokenError> {
+        let mut key = [0; 32];
+        key.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+        let now = Timestamp::now().seconds();
+        let began = match self.verified.get(&key, |bearer| bearer.exp > now) {
+            Ok(bearer) => return Ok(bearer),
+            Err(began) => began,
+        };
+        let AccessClaims { sub, sid, exp, .. } =
+            verify(token, ACCESS_TYPE, &self.access_verifier, &self.access_rules)?;
+        let bearer = Bearer { sub, sid, exp };
+        self.verified.put(key, bearer, began);
+        Ok(bearer)
     }
 
-    /// What a genuine stream token says.
+    /// What a genuine stream token says. An HMAC is cheap (3 µs in all): nothing to remember.
     pub fn verify_stream(&self, token: &str) -> Result<StreamClaims, TokenError> {
         verify(token, STREAM_TYPE, &self.stream_verifier, &self.stream_rules)
     }
@@ -233,10 +266,13 @@ impl Tokens {
     }
 
     /// Whether the text is an access token of ours, good or expired: for saying so when it turns up
-    /// where none may be.
+    /// where none may be. A stream token costs next to nothing here: a header that names another
+    /// algorithm is refused before any signature is verified.
     #[must_use]
     pub fn is_access(&self, token: &str) -> bool {
-        !matches!(self.verify_access(token), Err(TokenError::Invalid))
+        let verified =
+            verify::<AccessClaims>(token, ACCESS_TYPE, &self.access_verifier, &self.access_rules);
+        !matches!(verified, Err(TokenError::Invalid))
     }
 
     /// The public keys (RFC 7517, section 5).
