@@ -2,7 +2,7 @@
 
 use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, sync::Arc, time::Duration};
 
-use sea_orm::DbErr;
+use sea_orm::{DatabaseTransaction, DbErr};
 use tokio::{
     sync::mpsc,
     task::JoinError,
@@ -15,8 +15,9 @@ use crate::{
     bus::{Bus, BusError, Message},
     config::Config,
     database::Database,
-    event::Family,
+    event::{Event, Family, Topic},
     event_log::{EventLog, Retention},
+    existence::Existence,
     hub::{self, Hub},
     limit::{self, Limits},
     session::{Opened, SessionError, Sessions},
@@ -72,6 +73,8 @@ pub struct Gateway {
     pub sessions: Sessions,
     /// Quotas and slots.
     pub limits: Limits,
+    /// What there is to be seen.
+    pub existence: Existence,
     /// Live delivery and the event log.
     pub hub: Arc<Hub>,
     /// The way to the other gateways.
@@ -168,6 +171,7 @@ impl Gateway {
                 heartbeat,
                 telemetry.cache("session"),
             ),
+            existence: Existence::new(heartbeat, telemetry.cache("existence")),
             config,
             telemetry,
             database,
@@ -212,6 +216,17 @@ impl Gateway {
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, JoinError> {
         self.tasks.spawn(work).await
+    }
+
+    /// Commits a transaction, delivers the events that were appended in it, and forgets what was
+    /// known of resources that had their last one. To be driven to its end, as [`Hub::commit`].
+    pub async fn commit(&self, tx: DatabaseTransaction, events: Vec<Event>) -> Result<(), DbErr> {
+        let finished = finished(&events);
+        self.hub.commit(tx, events).await?;
+        for topic in &finished {
+            self.existence.changed(topic);
+        }
+        Ok(())
     }
 
     /// Ends a session here and, through the bus, everywhere.
@@ -279,7 +294,12 @@ impl Gateway {
             while let Some(Some(message)) = gateway.stopping.run_until_cancelled(news.recv()).await
             {
                 match message {
-                    Message::Events(events) => gateway.hub.deliver(&events),
+                    Message::Events(events) => {
+                        for topic in finished(&events) {
+                            gateway.existence.changed(&topic);
+                        }
+                        gateway.hub.deliver(&events);
+                    }
                     Message::SessionRevoked(session) => gateway.sessions.session_ended(session),
                     Message::UserChanged(user) => {
                         if let Err(error) = gateway.sessions.recheck_user(user).await {
@@ -323,4 +343,9 @@ impl Gateway {
             tracing::warn!(%error, "cannot prune old sessions");
         }
     }
+}
+
+/// The topics that had their last event.
+fn finished(events: &[Event]) -> Vec<Topic> {
+    events.iter().filter(|event| event.terminal).map(|event| event.topic.clone()).collect()
 }

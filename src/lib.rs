@@ -9,7 +9,7 @@
 //! | 5 | [`api`], [`server`] | HTTP: operations on poem; the accept loop around them |
 //! | 4 | [`gateway`] | the one shared state, built in start order |
 //! | 3 | [`hub`] | live delivery: combines the log, the bus, sessions and limits |
-//! | 2 | [`event_log`], [`bus`], [`token`], [`session`], [`user`], [`limit`] | engines, blind to one another |
+//! | 2 | [`event_log`], [`bus`], [`token`], [`session`], [`user`], [`limit`], [`existence`] | engines, blind to one another |
 //! | 1 | [`config`], [`telemetry`], [`database`], [`event`], [`password`], [`recent`] | ground |
 //! | 0 | `entity`, `migration` | rows and their history |
 
@@ -19,6 +19,7 @@ pub mod config;
 pub mod database;
 pub mod event;
 pub mod event_log;
+pub mod existence;
 pub mod gateway;
 pub mod hub;
 pub mod limit;

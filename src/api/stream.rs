@@ -60,7 +60,7 @@ pub(super) struct Parameters {
 
 impl Parameters {
     /// The browser's header wins: it is newer than the URL, which does not change as it reconnects.
-    fn resume(&self) -> Resume {
+    pub(super) fn resume(&self) -> Resume {
         let given = self.last_event_id_header.as_ref().or(self.last_event_id_query.as_ref());
         match given.map(String::as_str) {
             None | Some("") => Resume::Start,

@@ -8,7 +8,7 @@ use std::{
 /// The floors of `src`, from the ground up. The two below, `entity` and `migration`, are crates.
 const FLOORS: [&[&str]; 6] = [
     &["config", "telemetry", "database", "event", "password", "recent"],
-    &["event_log", "bus", "token", "session", "user", "limit"],
+    &["event_log", "bus", "token", "session", "user", "limit", "existence"],
     &["hub"],
     &["gateway"],
     &["api", "server"],

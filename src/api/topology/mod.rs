@@ -26,10 +26,10 @@ use crate::{
 
 pub(super) use mutation::{Mutations, requeue_expired};
 pub(super) use operations::Topologies;
-pub(super) use rows::find;
+pub(super) use rows::exists;
 
 use mutation::Mutation;
-use rows::lock;
+use rows::{find, lock, resource};
 use schema::{TopologySnapshot, Transition};
 
 /// Whether a topology may go from one status to the other.

@@ -16,7 +16,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    TopologySource, find, lock, may_become, mutation, new_event,
+    TopologySource, exists, find, lock, may_become, mutation, new_event, resource,
     schema::{NewStatus, NewTopology, Topology, TopologyStatus, Transition},
     stored, topic,
 };
@@ -30,6 +30,7 @@ use crate::{
         stream::{self, Events, OnRefusal, Overflow, Parameters, StreamResponse},
     },
     gateway::Gateway,
+    hub::Resume,
 };
 
 #[derive(ApiResponse)]
@@ -55,6 +56,7 @@ impl Topologies {
         body: Json<NewTopology>,
     ) -> Result<Created> {
         let config = stored("config", body.0.config.unwrap_or_default())?;
+        let began = gateway.existence.begin();
         let tx = gateway.database.begin_write().await?;
         let now = Timestamp::now();
         let row = topology::Model {
@@ -77,7 +79,8 @@ impl Topologies {
                 _ => error.into(),
             })?;
         gateway.hub.log().create(&tx, &topic(row.id)).await?;
-        gateway.hub.commit(tx, Vec::new()).await?;
+        gateway.commit(tx, Vec::new()).await?;
+        gateway.existence.made(topic(row.id), resource(&row), began);
         Ok(Created::Created(Json(row.into())))
     }
 
@@ -174,7 +177,7 @@ impl Topologies {
         let status = new_event("status", &Transition::from(transition))?;
         events.push(if terminal { status.terminal() } else { status });
         let events = gateway.hub.log().append(&tx, &topic(row.id), events).await?;
-        gateway.hub.commit(tx, events).await?;
+        gateway.commit(tx, events).await?;
         Ok(Json(row.into()))
     }
 
@@ -185,7 +188,7 @@ impl Topologies {
     #[oai(path = "/:id/transitions", method = "get", operation_id = "topology_transitions")]
     async fn transitions(
         &self,
-        _caller: Caller<Viewer>,
+        caller: Caller<Viewer>,
         gateway: Data<&Arc<Gateway>>,
         /// The topology's id.
         id: Path<Uuid>,
@@ -195,7 +198,7 @@ impl Topologies {
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
     ) -> Result<Json<Page<Transition>>> {
-        find(&gateway, id.0).await?;
+        exists(&gateway, &caller.principal, id.0, false).await?;
         let limit = page_limit(limit.0);
         let rows = topology_transition::Entity::find()
             .filter(topology_transition::Column::TopologyId.eq(id.0))
@@ -243,8 +246,6 @@ impl Topologies {
         let _ = (overflow, on_refusal);
         let topic = topic(id.0);
         caller.may_open(&topic)?;
-        let row = find(&gateway, id.0).await?;
-        let finished = row.status == topology::Status::TornDown;
         let source = Arc::new(TopologySource { gateway: Arc::clone(&gateway), id: id.0 });
         let parameters = Parameters {
             request: asked.id,
@@ -254,7 +255,9 @@ impl Topologies {
             max_events: max_events.0,
             max_seconds: max_seconds.0,
         };
-        stream::open(&gateway, caller, topic, finished, source, parameters).await
+        let resumes = parameters.resume() != Resume::Start;
+        let resource = exists(&gateway, &caller.principal, id.0, resumes).await?;
+        stream::open(&gateway, caller, topic, resource.finished, source, parameters).await
     }
 
     /// Read a topology's events
@@ -264,7 +267,7 @@ impl Topologies {
     #[oai(path = "/:id/events", method = "get", operation_id = "topology_events")]
     async fn events(
         &self,
-        _caller: Caller<Viewer>,
+        caller: Caller<Viewer>,
         gateway: Data<&Arc<Gateway>>,
         /// The topology's id.
         id: Path<Uuid>,
@@ -274,7 +277,7 @@ impl Topologies {
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
     ) -> Result<Events> {
-        find(&gateway, id.0).await?;
+        exists(&gateway, &caller.principal, id.0, false).await?;
         stream::events(&gateway, &topic(id.0), after.0, page_limit(limit.0)).await
     }
 }

@@ -3,15 +3,41 @@
 use std::time::Instant;
 
 use entity::topology;
-use sea_orm::{DatabaseTransaction, EntityTrait, QuerySelect};
+use sea_orm::{DatabaseTransaction, DbErr, EntityTrait, QuerySelect};
 use uuid::Uuid;
 
+use super::topic;
 use crate::{
     api::problem::{Problem, Result},
+    existence::Resource,
     gateway::Gateway,
+    session::Principal,
 };
 
-/// The topology, or 404: the existence look-up of every operation, timed.
+/// What there is to know before anything else is done with the topology, or 404: from memory if it
+/// is known, timed. `resumes` is for streams that go on from a cursor.
+pub(in crate::api) async fn exists(
+    gateway: &Gateway,
+    principal: &Principal,
+    id: Uuid,
+    resumes: bool,
+) -> Result<Resource> {
+    let began = Instant::now();
+    let look_up = async {
+        let row = topology::Entity::find_by_id(id).one(gateway.database.reader()).await?;
+        Ok::<_, DbErr>(row.as_ref().map(resource))
+    };
+    let found = gateway.existence.find(&topic(id), principal.user_id, resumes, look_up).await;
+    gateway.telemetry.looked_up("topology", began.elapsed());
+    found?.ok_or_else(Problem::not_found)
+}
+
+/// Everybody who is logged in may see a topology.
+pub(super) fn resource(row: &topology::Model) -> Resource {
+    Resource { owner: None, finished: row.status == topology::Status::TornDown }
+}
+
+/// The topology, or 404, timed.
 pub(in crate::api) async fn find(gateway: &Gateway, id: Uuid) -> Result<topology::Model> {
     let began = Instant::now();
     let row = topology::Entity::find_by_id(id).one(gateway.database.reader()).await;

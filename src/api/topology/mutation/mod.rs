@@ -23,7 +23,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{find, lock, stored};
+use super::{exists, lock, stored};
 use crate::{
     api::{
         Page, Tag,
@@ -127,7 +127,7 @@ impl Mutations {
     #[oai(path = "/:id/mutations", method = "get", operation_id = "mutation_list")]
     async fn list(
         &self,
-        _caller: Caller<Viewer>,
+        caller: Caller<Viewer>,
         gateway: Data<&Arc<Gateway>>,
         /// The topology's id.
         id: Path<Uuid>,
@@ -139,7 +139,7 @@ impl Mutations {
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
     ) -> Result<Json<Page<Mutation>>> {
-        find(&gateway, id.0).await?;
+        exists(&gateway, &caller.principal, id.0, false).await?;
         let limit = page_limit(limit.0);
         let mut query = mutation::Entity::find()
             .filter(mutation::Column::TopologyId.eq(id.0))
@@ -160,13 +160,13 @@ impl Mutations {
     #[oai(path = "/:id/mutations/claim", method = "post", operation_id = "mutation_claim")]
     async fn claim(
         &self,
-        _caller: Caller<Agent>,
+        caller: Caller<Agent>,
         gateway: Data<&Arc<Gateway>>,
         /// The topology's id.
         id: Path<Uuid>,
         body: Json<Claim>,
     ) -> Result<Claims> {
-        find(&gateway, id.0).await?;
+        exists(&gateway, &caller.principal, id.0, false).await?;
         if claimable(id.0).count(gateway.database.reader()).await? == 0 {
             // Workers ask all the time; most of the time nobody has to be kept from writing for it.
             return Ok(Claims::None);

@@ -1,0 +1,181 @@
+//! Which resources exist, who may see them, and whether more can happen to them.
+//!
+//! Memory only ever lets in. That there is nothing, or nothing for this caller, is what the
+//! database says each time: absence cannot be filled with made-up ids, a resource made a moment ago
+//! is found, and what is not there cannot be told by the time from what belongs to somebody else.
+
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use uuid::Uuid;
+
+use crate::{
+    event::Topic,
+    recent::{Began, Recent},
+};
+
+/// How many resources are remembered.
+const CAPACITY: usize = 100_000;
+
+/// Something that has a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// Who alone may see it; everybody if nobody owns it.
+    pub owner: Option<Uuid>,
+    /// Whether its last event has been written. Once it is, it stays so.
+    pub finished: bool,
+}
+
+impl Resource {
+    /// Whether this user may see it.
+    #[must_use]
+    pub fn is_seen_by(&self, user: Uuid) -> bool {
+        self.owner.is_none_or(|owner| owner == user)
+    }
+}
+
+/// The resources that were looked up or made not long ago.
+#[derive(Debug)]
+pub struct Existence(Recent<Topic, Resource>);
+
+impl Existence {
+    /// Remembers for as long as `life`: what another process changed without its news getting
+    /// through counts at the latest then. Counts hits and misses.
+    #[must_use]
+    pub fn new(life: Duration, counters: [Counter; 2]) -> Self {
+        Self(Recent::new(life, CAPACITY, counters))
+    }
+
+    /// The resource of a topic, if it is there and `user` may see it: from memory, else by
+    /// `look_up`.
+    ///
+    /// Whoever `resumes` may have seen the last event already, and must then be told that there is
+    /// nothing more. Memory may not have heard of that event, so it is not asked whether it is
+    /// still to come.
+    pub async fn find<E>(
+        &self,
+        topic: &Topic,
+        user: Uuid,
+        resumes: bool,
+        look_up: impl Future<Output = Result<Option<Resource>, E>>,
+    ) -> Result<Option<Resource>, E> {
+        let is_enough = |known: &Resource| known.is_seen_by(user) && (known.finished || !resumes);
+        let began = match self.0.get(topic, is_enough) {
+            Ok(known) => return Ok(Some(known)),
+            Err(began) => began,
+        };
+        let found = look_up.await?;
+        if let Some(resource) = found {
+            self.0.put(topic.clone(), resource, began);
+        }
+        Ok(found.filter(|resource| resource.is_seen_by(user)))
+    }
+
+    /// To be called before the transaction that makes a resource, for [`Existence::made`].
+    #[must_use]
+    pub fn begin(&self) -> Began {
+        self.0.begin()
+    }
+
+    /// A resource was made and committed.
+    pub fn made(&self, topic: Topic, resource: Resource, began: Began) {
+        self.0.put(topic, resource, began);
+    }
+
+    /// A resource was changed or deleted, and that was committed: it will be looked up again.
+    pub fn changed(&self, topic: &Topic) {
+        self.0.forget(topic);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, convert::Infallible};
+
+    use super::*;
+    use crate::event::Family;
+
+    /// An existence that counts how often it has to look.
+    struct Counted {
+        existence: Existence,
+        topic: Topic,
+        looks: Cell<usize>,
+        truth: Cell<Option<Resource>>,
+    }
+
+    impl Counted {
+        fn new(truth: Option<Resource>) -> Self {
+            Self {
+                existence: Existence::new(Duration::from_mins(1), Default::default()),
+                topic: Topic::new(Family::Topology, "one"),
+                looks: Cell::default(),
+                truth: Cell::new(truth),
+            }
+        }
+
+        /// What `user` finds, and in how many looks.
+        async fn find(&self, user: Uuid, resumes: bool) -> (Option<Resource>, usize) {
+            self.looks.set(0);
+            let look_up = async {
+                self.looks.set(1);
+                Ok::<_, Infallible>(self.truth.get())
+            };
+            let found = self.existence.find(&self.topic, user, resumes, look_up).await;
+            (found.unwrap_or_else(|never| match never {}), self.looks.get())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_exists_is_looked_up_once_and_what_does_not_each_time() {
+        let user = Uuid::new_v4();
+        let counted = Counted::new(None);
+        assert_eq!(counted.find(user, false).await, (None, 1));
+        assert_eq!(counted.find(user, false).await, (None, 1));
+        let made = Some(Resource { owner: None, finished: false });
+        counted.truth.set(made);
+        assert_eq!(counted.find(user, false).await, (made, 1));
+        assert_eq!(counted.find(user, false).await, (made, 0));
+        counted.truth.set(None);
+        counted.existence.changed(&counted.topic);
+        assert_eq!(counted.find(user, false).await, (None, 1));
+    }
+
+    #[tokio::test]
+    async fn what_belongs_to_somebody_else_looks_like_nothing_and_takes_as_long() {
+        let (owner, other) = (Uuid::new_v4(), Uuid::new_v4());
+        let truth = Some(Resource { owner: Some(owner), finished: false });
+        let counted = Counted::new(truth);
+        assert_eq!(counted.find(owner, false).await, (truth, 1));
+        assert_eq!(counted.find(owner, false).await, (truth, 0));
+        assert_eq!(counted.find(other, false).await, (None, 1));
+        assert_eq!(counted.find(other, false).await, (None, 1));
+    }
+
+    #[tokio::test]
+    async fn who_resumes_is_told_from_memory_only_that_it_is_over() {
+        let user = Uuid::new_v4();
+        let unfinished = Some(Resource { owner: None, finished: false });
+        let counted = Counted::new(unfinished);
+        assert_eq!(counted.find(user, false).await, (unfinished, 1));
+        assert_eq!(counted.find(user, true).await, (unfinished, 1));
+        let finished = Some(Resource { owner: None, finished: true });
+        counted.truth.set(finished);
+        assert_eq!(counted.find(user, true).await, (finished, 1));
+        assert_eq!(counted.find(user, true).await, (finished, 0));
+    }
+
+    #[tokio::test]
+    async fn what_was_made_is_known_unless_it_has_changed_already() {
+        let user = Uuid::new_v4();
+        let truth = Resource { owner: None, finished: false };
+        let counted = Counted::new(Some(truth));
+        let began = counted.existence.begin();
+        counted.existence.changed(&counted.topic);
+        counted.existence.made(counted.topic.clone(), truth, began);
+        assert_eq!(counted.find(user, false).await, (Some(truth), 1));
+        let counted = Counted::new(Some(truth));
+        let began = counted.existence.begin();
+        counted.existence.made(counted.topic.clone(), truth, began);
+        assert_eq!(counted.find(user, false).await, (Some(truth), 0));
+    }
+}
