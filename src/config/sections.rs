@@ -189,7 +189,8 @@ pub struct Tokens {
 #[config(layer_attr(derive(Serialize)))]
 pub struct Streams {
     /// Seconds between heartbeats of an idle stream, from 1 to 60. A heartbeat keeps proxies from
-    /// closing the stream, and re-checks the session and the event log.
+    /// closing the stream, and re-checks the session and the event log. What is remembered of
+    /// sessions and resources is looked up again after as long.
     #[config(
         default = 15,
         env = "STREAMGATE_STREAMS__HEARTBEAT_SECONDS",
