@@ -13,7 +13,7 @@ use crate::app::{App, Store};
 
 /// Down: takes no message, gives none, answers nobody.
 #[derive(Default)]
-struct DeadBus(std::sync::Mutex<Vec<mpsc::Sender<Message>>>);
+pub struct DeadBus(std::sync::Mutex<Vec<mpsc::Sender<Message>>>);
 
 #[async_trait]
 impl Bus for DeadBus {

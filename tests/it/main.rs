@@ -4,6 +4,7 @@ mod abuse;
 mod access_token;
 mod app;
 mod auth;
+mod cache;
 mod cluster;
 mod config;
 mod delivery;
