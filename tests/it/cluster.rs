@@ -110,7 +110,7 @@ async fn a_subscriber_ahead_of_its_gateway_brings_the_gateway_up_to_date_and_doe
 
 #[tokio::test]
 async fn who_has_not_seen_the_last_event_is_not_told_that_there_is_nothing_more() {
-    let (one, two) = pair(Arc::new(DeadBus::default()), 60).await;
+    let (one, two) = pair(Arc::new(DeadBus::default()), 1).await;
     let operator = one.caller(Role::Operator).await;
     let topology = one.active_topology(&operator).await;
     let there = two.here(&operator);

@@ -293,7 +293,7 @@ fn resident() -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_that_never_read_neither_hold_up_a_thousand_others_nor_fill_the_memory() {
     const NOTES: u64 = 20;
-    let (app, operator, topology) = stage(|config| config.streams.buffer_events = 16).await;
+    let (app, operator, topology) = stage(|config| config.streams.buffer_events = 4).await;
     let never = open_many(&operator, topology, 1_000).await;
     let mut readings = JoinSet::new();
     for mut reader in open_many(&operator, topology, 1_000).await {

@@ -255,7 +255,7 @@ impl Topologies {
             max_events: max_events.0,
             max_seconds: max_seconds.0,
         };
-        let resumes = parameters.resume() != Resume::Start;
+        let resumes = parameters.resume() != Resume::Start && !gateway.hub.follows(&topic);
         let resource = exists(&gateway, &caller.principal, id.0, resumes).await?;
         stream::open(&gateway, caller, topic, resource.finished, source, parameters).await
     }

@@ -15,7 +15,8 @@ use crate::{
 };
 
 /// What there is to know before anything else is done with the topology, or 404: from memory if it
-/// is known, timed. `resumes` is for streams that go on from a cursor.
+/// is known, timed. `resumes` is for streams that go on from a cursor on a topic that
+/// this gateway does not follow yet.
 pub(in crate::api) async fn exists(
     gateway: &Gateway,
     principal: &Principal,
