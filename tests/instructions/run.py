@@ -1,0 +1,153 @@
+"""Counts the instructions that the real server runs for one stream opened and for one event delivered, with callgrind,
+and fails when they are more than tests/instructions/limits.json allows. Instructions, unlike seconds, do not depend on
+what else the machine does; those of a debug build are many, but they grow where a release build's do.
+
+Usage: run.py SERVER_BINARY. Ends with `N passed, N failed`.
+"""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.request
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PASSWORD = "a password of the count"
+# callgrind is some fifty times slower than the machine.
+DEADLINE_SECONDS = 300
+WARM_UP = 10
+FEW, MANY = 20, 220
+EVENTS = 20
+# The limits have tests of their own; the heartbeat would be counted too.
+SETTINGS = {
+    "STREAMGATE_LIMITS__STREAMS_PER_USER": "1000",
+    "STREAMGATE_LIMITS__STREAM_OPENS_PER_MINUTE": "100000",
+    "STREAMGATE_STREAMS__HEARTBEAT_SECONDS": "60",
+    "STREAMGATE_STREAMS__REACTOR_THREADS": "1",
+    "STREAMGATE_SERVER__HEADER_TIMEOUT_SECONDS": "300",
+    "STREAMGATE_ADMIN_PASSWORD": PASSWORD,
+}
+
+
+class Server:
+    """The server under callgrind."""
+
+    def __init__(self, binary, directory):
+        self.out = directory / "callgrind.out"
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("STREAMGATE_")}
+        self.process = subprocess.Popen(
+            ["valgrind", "--tool=callgrind", f"--callgrind-out-file={self.out}", binary, "serve"]
+            + ["--listen", "127.0.0.1:0", "--data-dir", directory / "data"],
+            env={**inherited, **SETTINGS},
+            stdout=subprocess.PIPE,
+            stderr=(directory / "log").open("w"),
+            text=True,
+        )
+        self.dumps = 0
+        for line in self.process.stdout:
+            if line.startswith("listening on "):
+                host, port = line.removeprefix("listening on http://").strip().split(":")
+                self.address = (host, int(port))
+                return
+        sys.exit("the server did not start:\n" + (directory / "log").read_text())
+
+    def control(self, what):
+        subprocess.run(["callgrind_control", what, str(self.process.pid)], check=True, capture_output=True)
+
+    def count(self, work):
+        """The instructions that the server runs while `work` is done."""
+        self.control("--zero")
+        work()
+        self.control("--dump")
+        self.dumps += 1
+        text = Path(f"{self.out}.{self.dumps}").read_text()
+        return int(re.search(r"^(?:summary|totals): (\d+)", text, re.MULTILINE).group(1))
+
+    def call(self, path, body, token=None):
+        request = urllib.request.Request(f"http://{self.address[0]}:{self.address[1]}{path}", json.dumps(body).encode())
+        request.add_header("content-type", "application/json")
+        if token:
+            request.add_header("authorization", f"Bearer {token}")
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+
+class Stage:
+    """A topology and those who watch it."""
+
+    def __init__(self, server):
+        self.server = server
+        self.token = server.call("/v1/auth/login", {"username": "admin", "password": PASSWORD})["access_token"]
+        self.topology = self.post("", {"name": "count"})["id"]
+        for status in ["deploying", "active"]:
+            self.post(f"/{self.topology}/status", {"status": status})
+        self.streams = []
+
+    def post(self, path, body):
+        return self.server.call(f"/v1/topologies{path}", body, self.token)
+
+    def open(self, count):
+        for _ in range(count):
+            stream = socket.create_connection(self.server.address)
+            stream.sendall(
+                f"GET /v1/topologies/{self.topology}/stream HTTP/1.1\r\nHost: count\r\n"
+                f"Authorization: Bearer {self.token}\r\n\r\n".encode()
+            )
+            read_until(stream, b"event: snapshot")
+            self.streams.append(stream)
+
+    def publish(self):
+        for number in range(EVENTS):
+            self.post(f"/{self.topology}/mutations", {"op": "add_node", "payload": {"number": number}})
+            for stream in self.streams:
+                read_until(stream, b"event: mutation.enqueued")
+
+
+def read_until(stream, what):
+    """Reads what is there until it has this and the end of its chunk."""
+    seen = b""
+    while what not in seen or not seen.endswith(b"\n\n\r\n"):
+        read = stream.recv(65536)
+        assert read, f"the end instead of {what}"
+        seen += read
+
+
+def measure(binary):
+    with tempfile.TemporaryDirectory() as directory:
+        server = Server(binary, Path(directory))
+        watchdog = threading.Timer(DEADLINE_SECONDS, server.process.kill)
+        watchdog.start()
+        try:
+            stage = Stage(server)
+            stage.open(WARM_UP)
+            opened = server.count(lambda: stage.open(FEW - WARM_UP)) / (FEW - WARM_UP)
+            stage.publish()
+            # A publish costs the same with few and with many; what differs is the deliveries.
+            few = server.count(stage.publish)
+            stage.open(MANY - FEW)
+            many = server.count(stage.publish)
+            return {"stream_opened": opened, "event_delivered": (many - few) / (MANY - FEW) / EVENTS}
+        finally:
+            watchdog.cancel()
+            server.process.terminate()
+            server.process.wait()
+
+
+def main():
+    limits = json.loads((HERE / "limits.json").read_text())
+    measured = measure(sys.argv[1])
+    failed = 0
+    for name, limit in limits.items():
+        verdict = "ok" if measured[name] <= limit else "TOO MANY"
+        failed += verdict != "ok"
+        print(f"{name}: {measured[name]:,.0f} instructions, limit {limit:,}: {verdict}")
+    print(f"{len(limits) - failed} passed, {failed} failed")
+    sys.exit(failed > 0)
+
+
+main()
