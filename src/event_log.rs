@@ -106,12 +106,22 @@ impl EventLog {
         connection: &impl ConnectionTrait,
         topic: &Topic,
     ) -> Result<Cursor, DbErr> {
-        let row = topic::Entity::find()
-            .filter(topic::Column::Name.eq(topic.as_str()))
-            .one(connection)
+        let row = topic_row(connection, topic).await?;
+        row.map(|row| Cursor { epoch: row.epoch, seq: row.last_seq }).ok_or_else(|| absent(topic))
+    }
+
+    /// Where the topic's log stands, and whether its last event has been written.
+    pub async fn head(&self, topic: &Topic) -> Result<(Cursor, bool), DbErr> {
+        let tx = self.database.begin_read().await?;
+        let head = topic_row(&tx, topic).await?.ok_or_else(|| absent(topic))?;
+        let last = event::Entity::find()
+            .filter(event::Column::TopicId.eq(head.id))
+            .filter(event::Column::Seq.eq(head.last_seq))
+            .one(&tx)
             .await?;
-        row.map(|row| Cursor { epoch: row.epoch, seq: row.last_seq })
-            .ok_or_else(|| DbErr::RecordNotFound(format!("the log of {topic}")))
+        tx.rollback().await?;
+        let cursor = Cursor { epoch: head.epoch, seq: head.last_seq };
+        Ok((cursor, last.is_some_and(|event| event.terminal)))
     }
 
     /// Where the logs of these topics stand, by name.
@@ -260,6 +270,10 @@ impl EventLog {
     }
 }
 
+fn absent(topic: &Topic) -> DbErr {
+    DbErr::RecordNotFound(format!("the log of {topic}"))
+}
+
 async fn topic_row(
     connection: &impl ConnectionTrait,
     topic: &Topic,
@@ -318,6 +332,6 @@ async fn advance(
         .returning_all()
         .to_owned();
     let row = tx.query_one(&upsert).await?;
-    let row = row.ok_or_else(|| DbErr::RecordNotFound(format!("the log of {topic}")))?;
+    let row = row.ok_or_else(|| absent(topic))?;
     <topic::Model as sea_orm::FromQueryResult>::from_query_result(&row, "")
 }

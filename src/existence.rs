@@ -1,4 +1,4 @@
-//! Which resources exist, who may see them, and whether more can happen to them.
+//! Which resources exist, who may see them.
 //!
 //! Memory only ever lets in. That there is nothing, or nothing for this caller, is what the
 //! database says each time: absence cannot be filled with made-up ids, a resource made a moment ago
@@ -22,8 +22,6 @@ const CAPACITY: usize = 100_000;
 pub struct Resource {
     /// Who alone may see it; everybody if nobody owns it.
     pub owner: Option<Uuid>,
-    /// Whether its last event has been written. Once it is, it stays so.
-    pub finished: bool,
 }
 
 impl Resource {
@@ -48,18 +46,13 @@ impl Existence {
 
     /// The resource of a topic, if it is there and `user` may see it: from memory, else by
     /// `look_up`.
-    ///
-    /// Whoever `resumes` may have seen the last event already, and must then be told that there is
-    /// nothing more. Memory may not have heard of that event, so it is not asked whether it is
-    /// still to come.
     pub async fn find<E>(
         &self,
         topic: &Topic,
         user: Uuid,
-        resumes: bool,
         look_up: impl Future<Output = Result<Option<Resource>, E>>,
     ) -> Result<Option<Resource>, E> {
-        let is_enough = |known: &Resource| known.is_seen_by(user) && (known.finished || !resumes);
+        let is_enough = |known: &Resource| known.is_seen_by(user);
         let began = match self.0.get(topic, is_enough) {
             Ok(known) => return Ok(Some(known)),
             Err(began) => began,
@@ -114,13 +107,13 @@ mod tests {
         }
 
         /// What `user` finds, and in how many looks.
-        async fn find(&self, user: Uuid, resumes: bool) -> (Option<Resource>, usize) {
+        async fn find(&self, user: Uuid) -> (Option<Resource>, usize) {
             self.looks.set(0);
             let look_up = async {
                 self.looks.set(1);
                 Ok::<_, Infallible>(self.truth.get())
             };
-            let found = self.existence.find(&self.topic, user, resumes, look_up).await;
+            let found = self.existence.find(&self.topic, user, look_up).await;
             (found.unwrap_or_else(|never| match never {}), self.looks.get())
         }
     }
@@ -129,53 +122,40 @@ mod tests {
     async fn what_exists_is_looked_up_once_and_what_does_not_each_time() {
         let user = Uuid::new_v4();
         let counted = Counted::new(None);
-        assert_eq!(counted.find(user, false).await, (None, 1));
-        assert_eq!(counted.find(user, false).await, (None, 1));
-        let made = Some(Resource { owner: None, finished: false });
+        assert_eq!(counted.find(user).await, (None, 1));
+        assert_eq!(counted.find(user).await, (None, 1));
+        let made = Some(Resource { owner: None });
         counted.truth.set(made);
-        assert_eq!(counted.find(user, false).await, (made, 1));
-        assert_eq!(counted.find(user, false).await, (made, 0));
+        assert_eq!(counted.find(user).await, (made, 1));
+        assert_eq!(counted.find(user).await, (made, 0));
         counted.truth.set(None);
         counted.existence.changed(&counted.topic);
-        assert_eq!(counted.find(user, false).await, (None, 1));
+        assert_eq!(counted.find(user).await, (None, 1));
     }
 
     #[tokio::test]
     async fn what_belongs_to_somebody_else_looks_like_nothing_and_takes_as_long() {
         let (owner, other) = (Uuid::new_v4(), Uuid::new_v4());
-        let truth = Some(Resource { owner: Some(owner), finished: false });
+        let truth = Some(Resource { owner: Some(owner) });
         let counted = Counted::new(truth);
-        assert_eq!(counted.find(owner, false).await, (truth, 1));
-        assert_eq!(counted.find(owner, false).await, (truth, 0));
-        assert_eq!(counted.find(other, false).await, (None, 1));
-        assert_eq!(counted.find(other, false).await, (None, 1));
-    }
-
-    #[tokio::test]
-    async fn who_resumes_is_told_from_memory_only_that_it_is_over() {
-        let user = Uuid::new_v4();
-        let unfinished = Some(Resource { owner: None, finished: false });
-        let counted = Counted::new(unfinished);
-        assert_eq!(counted.find(user, false).await, (unfinished, 1));
-        assert_eq!(counted.find(user, true).await, (unfinished, 1));
-        let finished = Some(Resource { owner: None, finished: true });
-        counted.truth.set(finished);
-        assert_eq!(counted.find(user, true).await, (finished, 1));
-        assert_eq!(counted.find(user, true).await, (finished, 0));
+        assert_eq!(counted.find(owner).await, (truth, 1));
+        assert_eq!(counted.find(owner).await, (truth, 0));
+        assert_eq!(counted.find(other).await, (None, 1));
+        assert_eq!(counted.find(other).await, (None, 1));
     }
 
     #[tokio::test]
     async fn what_was_made_is_known_unless_it_has_changed_already() {
         let user = Uuid::new_v4();
-        let truth = Resource { owner: None, finished: false };
+        let truth = Resource { owner: None };
         let counted = Counted::new(Some(truth));
         let began = counted.existence.begin();
         counted.existence.changed(&counted.topic);
         counted.existence.made(counted.topic.clone(), truth, began);
-        assert_eq!(counted.find(user, false).await, (Some(truth), 1));
+        assert_eq!(counted.find(user).await, (Some(truth), 1));
         let counted = Counted::new(Some(truth));
         let began = counted.existence.begin();
         counted.existence.made(counted.topic.clone(), truth, began);
-        assert_eq!(counted.find(user, false).await, (Some(truth), 0));
+        assert_eq!(counted.find(user).await, (Some(truth), 0));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, sync::Arc, time::Duration};
 
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::DbErr;
 use tokio::{
     sync::mpsc,
     task::JoinError,
@@ -15,7 +15,7 @@ use crate::{
     bus::{Bus, BusError, Message},
     config::Config,
     database::Database,
-    event::{Event, Family, Topic},
+    event::Family,
     event_log::{EventLog, Retention},
     existence::Existence,
     hub::{self, Hub},
@@ -218,17 +218,6 @@ impl Gateway {
         self.tasks.spawn(work).await
     }
 
-    /// Commits a transaction, delivers the events that were appended in it, and forgets what was
-    /// known of resources that had their last one. To be driven to its end, as [`Hub::commit`].
-    pub async fn commit(&self, tx: DatabaseTransaction, events: Vec<Event>) -> Result<(), DbErr> {
-        let finished = finished(&events);
-        self.hub.commit(tx, events).await?;
-        for topic in &finished {
-            self.existence.changed(topic);
-        }
-        Ok(())
-    }
-
     /// Ends a session here and, through the bus, everywhere.
     pub async fn revoke_session(&self, session: Uuid) -> Result<(), DbErr> {
         self.sessions.revoke(session).await?;
@@ -294,12 +283,7 @@ impl Gateway {
             while let Some(Some(message)) = gateway.stopping.run_until_cancelled(news.recv()).await
             {
                 match message {
-                    Message::Events(events) => {
-                        for topic in finished(&events) {
-                            gateway.existence.changed(&topic);
-                        }
-                        gateway.hub.deliver(&events);
-                    }
+                    Message::Events(events) => gateway.hub.deliver(&events),
                     Message::SessionRevoked(session) => gateway.sessions.session_ended(session),
                     Message::UserChanged(user) => {
                         if let Err(error) = gateway.sessions.recheck_user(user).await {
@@ -343,9 +327,4 @@ impl Gateway {
             tracing::warn!(%error, "cannot prune old sessions");
         }
     }
-}
-
-/// The topics that had their last event.
-fn finished(events: &[Event]) -> Vec<Topic> {
-    events.iter().filter(|event| event.terminal).map(|event| event.topic.clone()).collect()
 }

@@ -75,7 +75,6 @@ pub(super) async fn open<M: Minimum>(
     gateway: &Arc<Gateway>,
     caller: StreamCaller<M>,
     topic: Topic,
-    finished: bool,
     source: Arc<dyn Source>,
     parameters: Parameters,
 ) -> Result<StreamResponse> {
@@ -94,7 +93,7 @@ pub(super) async fn open<M: Minimum>(
     let resume = parameters.resume();
     let request = parameters.request;
     let subject = Subject { source, failure };
-    let open = Open { topic, subject, finished, resume, bounds, watch, slot, request };
+    let open = Open { topic, subject, resume, bounds, watch, slot, request };
     Ok(match gateway.hub.open(open).await? {
         Opening::Stream(subscription) => StreamResponse::Open(subscription, headers),
         Opening::Complete => StreamResponse::Complete,

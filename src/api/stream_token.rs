@@ -96,7 +96,7 @@ impl StreamTokens {
     ) -> Result<Minted> {
         let (topic, path) = match body.family {
             StreamFamily::Topology => {
-                topology::exists(&gateway, &caller.principal, body.id, false).await?;
+                topology::exists(&gateway, &caller.principal, body.id).await?;
                 (topology::topic(body.id), format!("/v1/topologies/{}/stream", body.id))
             }
         };

@@ -68,8 +68,8 @@ impl Hub {
 
     /// Begins a ring at the present.
     pub(super) async fn start(&self, live: &Arc<Live>) -> Result<Pushed, DbErr> {
-        let head = self.log.position(self.log.database().reader(), live.topic()).await?;
-        Ok(live.start(head))
+        let (head, is_over) = self.log.head(live.topic()).await?;
+        Ok(live.start(head, is_over))
     }
 
     async fn missed(
@@ -80,7 +80,7 @@ impl Hub {
     ) -> Result<Missed, DbErr> {
         // Many may be behind at once, and none of them is in a hurry that justifies taking all
         // connections to the database, or an error because there was none.
-        let _turn = self.readers.acquire().await;
+        let turn = self.readers.acquire().await;
         self.telemetry.caught_up(live.topic().family().name());
         match self.log.after(live.topic(), cursor, PAGE.min(left)).await {
             Ok(page) => {
@@ -92,6 +92,7 @@ impl Hub {
                 Ok(Missed::Events(run))
             }
             Err(LogError::Stale(stale)) => {
+                drop(turn);
                 self.shown(live, Some(stale.reason())).await.map(Missed::Afresh)
             }
             Err(LogError::Database(error)) => Err(error),
@@ -109,6 +110,9 @@ impl Course {
             let missed = hub.missed(&live, cursor, left).await;
             outlet.steer(|course| {
                 course.fetching = false;
+                if course.is_ending() {
+                    return;
+                }
                 match missed {
                     Ok(Missed::Events(run)) => course.go_on(run),
                     Ok(Missed::Afresh(shown)) => course.show(&shown),

@@ -165,11 +165,6 @@ impl Course {
         self.fetched = run.map(Box::new);
     }
 
-    /// When it ends by itself, if the client wanted that.
-    pub(super) fn until(&self) -> Option<Instant> {
-        self.until
-    }
-
     /// What to do now.
     pub(super) fn next(&mut self) -> Next {
         loop {
@@ -269,31 +264,36 @@ impl Course {
     }
 
     /// Looks at what ends a stream from outside, and whether it was silent for too long. Returns
-    /// when to look again at the latest, or nothing once its time to say goodbye is over.
-    pub(super) fn look(&mut self, now: &Now) -> Option<Instant> {
+    /// whether it may stay at all, or its time to say goodbye is over.
+    pub(super) fn look(&mut self, now: &Now) -> bool {
         if self.end.is_none() {
-            let standing = self.held.as_ref().map(|held| held.watch.standing(now.timestamp));
-            let end = match standing {
-                Some(Err(ended)) => Some(End::Session(ended)),
-                _ if self.hub.is_closing() => Some(End::Shutdown),
-                _ if self.until.is_some_and(|until| until <= now.instant) => Some(End::MaxSeconds),
-                _ => None,
-            };
-            if let Some(end) = end {
-                self.close(end);
-            } else {
-                if now.tick.wrapping_sub(self.written) >= now.quiet && self.ready.is_empty() {
-                    self.queue(&Bytes::from_static(HEARTBEAT));
-                }
-                let expiry = match standing {
-                    Some(Ok(expiry)) => now.instant.checked_add(expiry.since(now.timestamp)),
-                    _ => None,
-                };
-                let far = now.instant + FAREWELL;
-                return Some([expiry, self.until].into_iter().flatten().fold(far, Instant::min));
+            let over = self.held.as_ref().and_then(|held| held.watch.standing(now.timestamp).err());
+            if let Some(ended) = over {
+                self.close(End::Session(ended));
+            } else if self.hub.is_closing() {
+                self.close(End::Shutdown);
+            } else if self.until.is_some_and(|until| until <= now.instant) {
+                self.close(End::MaxSeconds);
+            } else if now.tick.wrapping_sub(self.written) >= now.quiet && self.ready.is_empty() {
+                self.queue(&Bytes::from_static(HEARTBEAT));
             }
         }
-        self.until.filter(|until| *until > now.instant)
+        self.end.is_none() || self.until.is_none_or(|until| until > now.instant)
+    }
+
+    /// When it has to be looked at again at the latest, if not sooner for another reason.
+    pub(super) fn look_by(&self, now: &Now) -> Option<Instant> {
+        let expiry = || {
+            let expiry = self.held.as_ref()?.watch.standing(now.timestamp).ok()?;
+            now.instant.checked_add(expiry.since(now.timestamp))
+        };
+        let expiry = if self.end.is_none() { expiry() } else { None };
+        [expiry, self.until].into_iter().flatten().min()
+    }
+
+    /// Whether there is nothing left to do but to say goodbye.
+    pub(super) fn is_ending(&self) -> bool {
+        self.end.is_some()
     }
 
     fn queue(&mut self, chunks: &Bytes) {

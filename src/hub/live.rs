@@ -6,9 +6,10 @@
 
 use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-    atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering},
+    atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering},
 };
 
+use parking_lot::{FairMutex, FairMutexGuard};
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 
@@ -43,7 +44,8 @@ pub(super) struct Live {
     topic: Topic,
     ring: Mutex<Ring>,
     fill: AtomicU8,
-    audience: Mutex<Audience>,
+    /// Fair, because a walk through it takes it again and again.
+    audience: FairMutex<Audience>,
     rounds: Box<[Round]>,
     reactors: Arc<Reactors>,
     /// Told when a round has come to its end.
@@ -59,11 +61,12 @@ pub(super) struct Live {
 /// The open streams, by reactor.
 struct Audience {
     parts: Box<[Vec<Arc<Outlet>>]>,
-    size: usize,
 }
 
 /// One reactor's way through its part of the audience.
 struct Round {
+    /// How many streams are in it.
+    size: AtomicUsize,
     /// The reactor knows that there is something to write.
     due: AtomicBool,
     /// Up to where all who can take it have been written to.
@@ -78,12 +81,16 @@ impl Live {
         delivered: Counter,
     ) -> Self {
         let count = reactors.count();
-        let round = || Round { due: AtomicBool::new(false), reached: AtomicI64::new(0) };
+        let round = || Round {
+            size: AtomicUsize::new(0),
+            due: AtomicBool::new(false),
+            reached: AtomicI64::new(0),
+        };
         Self {
             topic,
             ring: Mutex::new(Ring::new(capacity)),
             fill: AtomicU8::new(IDLE),
-            audience: Mutex::new(Audience { parts: vec![Vec::new(); count].into(), size: 0 }),
+            audience: FairMutex::new(Audience { parts: vec![Vec::new(); count].into() }),
             rounds: std::iter::repeat_with(round).take(count).collect(),
             reactors: Arc::clone(reactors),
             progress: Notify::new(),
@@ -107,10 +114,10 @@ impl Live {
 
     /// Begins at `head`, unless the ring has already come further. Whether something came before
     /// this and left a gap.
-    pub(super) fn start(self: &Arc<Self>, head: Cursor) -> Pushed {
+    pub(super) fn start(self: &Arc<Self>, head: Cursor, is_over: bool) -> Pushed {
         let (moved, gap) = {
             let mut ring = self.ring();
-            (ring.start(head), ring.has_gap())
+            (ring.start(head, is_over), ring.has_gap())
         };
         if moved {
             self.tell();
@@ -139,21 +146,17 @@ impl Live {
 
     /// The ring has moved: writes to a few, has many written to.
     fn tell(self: &Arc<Self>) {
-        let mut few = Vec::new();
-        {
-            let audience = self.audience();
-            if audience.size <= FEW {
-                few.extend(audience.parts.iter().flatten().cloned());
-            } else {
-                for (reactor, part) in audience.parts.iter().enumerate() {
-                    if !part.is_empty() && !self.rounds[reactor].due.swap(true, Ordering::AcqRel) {
-                        self.reactors.go_round(reactor, Arc::clone(self));
-                    }
-                }
-            }
+        // Without a lock that a walk may hold.
+        let sizes = || self.rounds.iter().map(|round| round.size.load(Ordering::Acquire));
+        if sizes().sum::<usize>() <= FEW {
+            let few: Vec<Arc<Outlet>> = self.audience().parts.iter().flatten().cloned().collect();
+            few.iter().for_each(Outlet::moved);
+            return;
         }
-        for outlet in few {
-            outlet.moved();
+        for (reactor, (size, round)) in sizes().zip(&self.rounds).enumerate() {
+            if size > 0 && !round.due.swap(true, Ordering::AcqRel) {
+                self.reactors.go_round(reactor, Arc::clone(self));
+            }
         }
     }
 
@@ -186,7 +189,9 @@ impl Live {
         // There are fewer descriptors than that.
         outlet.place.store(u32::try_from(part.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
         part.push(Arc::clone(outlet));
-        audience.size += 1;
+        // Set before the stream looks for what it has missed: a publisher that still sees the old
+        // size has moved the ring before.
+        self.rounds[outlet.reactor.index()].size.store(part.len(), Ordering::Release);
     }
 
     /// Lets one go. Only its reactor may, which walks backwards through its part: who takes the
@@ -199,25 +204,33 @@ impl Live {
         if let Some(moved) = part.get(place as usize) {
             moved.place.store(place, Ordering::Relaxed);
         }
-        audience.size -= 1;
+        self.rounds[outlet.reactor.index()].size.store(part.len(), Ordering::Release);
     }
 
     /// How many streams of this topic the reactor holds.
     pub(super) fn part_size(&self, reactor: usize) -> usize {
-        self.audience().parts[reactor].len()
+        self.rounds[reactor].size.load(Ordering::Acquire)
     }
 
-    /// Puts the streams from `from` up to `to` of the reactor's part into `slice`.
+    /// Shows the streams from `from` up to `to` of the reactor's part to `visit`, `size` at a time,
+    /// and in between whoever else waits for the audience comes first.
     pub(super) fn part(
         &self,
         reactor: usize,
-        from: usize,
-        to: usize,
-        slice: &mut Vec<Arc<Outlet>>,
+        (from, to): (usize, usize),
+        size: usize,
+        mut visit: impl FnMut(&[Arc<Outlet>]),
     ) {
-        let audience = self.audience();
-        let part = &audience.parts[reactor];
-        slice.extend_from_slice(&part[from.min(part.len())..to.min(part.len())]);
+        let mut audience = self.audience();
+        let mut from = from;
+        while from < to {
+            let part = &audience.parts[reactor];
+            let next = to.min(from + size);
+            // Who came in the meantime stands at the end and has what there is. Nobody has gone.
+            visit(&part[from.min(part.len())..next.min(part.len())]);
+            from = next;
+            FairMutexGuard::bump(&mut audience);
+        }
     }
 
     /// The reactor has been round, having begun when the ring stood at `from`. Whether it has to go
@@ -254,7 +267,7 @@ impl Live {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn audience(&self) -> MutexGuard<'_, Audience> {
-        self.audience.lock().unwrap_or_else(PoisonError::into_inner)
+    fn audience(&self) -> FairMutexGuard<'_, Audience> {
+        self.audience.lock()
     }
 }

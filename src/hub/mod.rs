@@ -172,12 +172,6 @@ impl Hub {
         }
     }
 
-    /// Whether this gateway follows the topic, so that an event that ends it does not go unnoticed.
-    #[must_use]
-    pub fn follows(&self, topic: &Topic) -> bool {
-        self.live(topic).is_some_and(|live| live.head().is_some())
-    }
-
     /// Ends every stream with `stream.closed`.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Release);

@@ -96,8 +96,6 @@ pub struct Open {
     pub topic: Topic,
     /// What that is.
     pub subject: Subject,
-    /// Whether its last event has been written.
-    pub finished: bool,
     /// From where.
     pub resume: Resume,
     /// Until when.
@@ -129,7 +127,7 @@ impl Subscription {
         let reactors = Arc::clone(&self.0.hub.reactors);
         let outlet = reactors.attach(Sink::Socket(mio::net::TcpStream::from_std(socket)), self.0);
         match outlet.register() {
-            Ok(()) => outlet.moved(),
+            Ok(()) => outlet.begin(),
             Err(error) => {
                 tracing::warn!(%error, "cannot watch a socket");
                 outlet.leave();
@@ -141,7 +139,9 @@ impl Subscription {
     #[must_use]
     pub fn into_body(self) -> impl Stream<Item = Bytes> + Send + Sync + 'static {
         let reactors = Arc::clone(&self.0.hub.reactors);
-        Body(reactors.attach(Sink::Body(None), self.0))
+        let outlet = reactors.attach(Sink::Body(None), self.0);
+        outlet.begin();
+        Body(outlet)
     }
 }
 
@@ -173,7 +173,7 @@ enum Resumed {
 impl Hub {
     /// Opens a stream.
     pub async fn open(self: &Arc<Self>, open: Open) -> Result<Opening, DbErr> {
-        let Open { topic, subject, finished, resume, bounds, watch, slot, request } = open;
+        let Open { topic, subject, resume, bounds, watch, slot, request } = open;
         let live = self.join(&topic);
         live.subject.get_or_init(|| subject);
         let held = Held { slot, watch, open: self.tasks.token() };
@@ -181,7 +181,7 @@ impl Hub {
         // From here on what it holds is given back however this ends.
         let mut course =
             Course::new(self, Arc::clone(&live), held, bounds.max_events, until, request);
-        match self.resume(&live, resume, finished).await? {
+        match self.resume(&live, resume).await? {
             Resumed::Complete => return Ok(Opening::Complete),
             Resumed::From(cursor) => course.cursor = cursor,
             Resumed::Afresh(reset) => course.show(&self.shown(&live, reset).await?),
@@ -190,12 +190,7 @@ impl Hub {
         Ok(Opening::Stream(Subscription(course)))
     }
 
-    async fn resume(
-        self: &Arc<Self>,
-        live: &Arc<Live>,
-        resume: Resume,
-        finished: bool,
-    ) -> Result<Resumed, DbErr> {
+    async fn resume(self: &Arc<Self>, live: &Arc<Live>, resume: Resume) -> Result<Resumed, DbErr> {
         let cursor = match resume {
             Resume::Start => return Ok(Resumed::Afresh(None)),
             Resume::Unreadable => {
@@ -207,14 +202,11 @@ impl Hub {
             self.fill(Arc::clone(live));
         }
         match live.pull(cursor, 1) {
-            // Whether there is nothing more only the log knows: the ring may not have heard yet.
-            Pulled::Nothing if !finished => return Ok(Resumed::From(cursor)),
-            Pulled::Run(_) => return Ok(Resumed::From(cursor)),
+            Pulled::Run(_) | Pulled::Nothing => return Ok(Resumed::From(cursor)),
             Pulled::Over => return Ok(Resumed::Complete),
-            Pulled::Nothing | Pulled::Ahead | Pulled::Behind => {}
+            Pulled::Ahead | Pulled::Behind => {}
         }
         match self.log.after(live.topic(), cursor, 1).await {
-            Ok(page) if page.events.is_empty() && finished => Ok(Resumed::Complete),
             Ok(page) => {
                 if live.is_behind(cursor)
                     || page.events.iter().any(|event| live.is_behind(event.cursor))
@@ -237,6 +229,7 @@ impl Hub {
     ) -> Result<Shown, DbErr> {
         if let Some(reason) = reset {
             self.telemetry.reset(live.topic().family().name(), reason);
+            let _turn = self.readers.acquire().await;
             return self.read_snapshot(live, reset).await;
         }
         let asked = Instant::now();
@@ -263,7 +256,7 @@ impl Hub {
         };
         let Snapshot { cursor, data, terminal } = subject.source.snapshot(reset).await?;
         if live.head().is_none() {
-            if live.start(cursor) == Pushed::Gap {
+            if live.start(cursor, terminal) == Pushed::Gap {
                 self.fill(Arc::clone(live));
             }
         } else if live.is_behind(cursor) {

@@ -10,7 +10,10 @@ use std::{
     net::Shutdown,
     os::fd::{AsRawFd, RawFd},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU32},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -28,7 +31,7 @@ use super::{
 /// How long a client may take to close its side after the end.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Reads of 4 KiB after which a client that talks where it should listen has talked enough.
+/// Reads of 4 KiB at a time after which a client that talks where it should listen is cut off.
 const TALK: usize = 16;
 
 /// The way out.
@@ -71,6 +74,16 @@ impl Outlet {
         Self { reactor, key, place: AtomicU32::new(0), state: Mutex::new(state) }
     }
 
+    /// Goes on from where opening it has left, and catches up with what happened meanwhile, to the
+    /// topic or to the caller.
+    pub(super) fn begin(self: &Arc<Self>) {
+        let now = self.reactor.now();
+        self.look(&now);
+        if let Some(by) = self.look_by(&now) {
+            self.reactor.look_by(by);
+        }
+    }
+
     /// The topic has moved.
     pub(super) fn moved(self: &Arc<Self>) {
         let mut state = self.state();
@@ -107,10 +120,8 @@ impl Outlet {
         match &mut state.sink {
             Sink::Socket(_) if state.is_full || state.is_retired => return None,
             Sink::Socket(_) => {}
-            Sink::Body(reader) => {
-                if let Some(reader) = reader.take() {
-                    reader.wake();
-                }
+            Sink::Body(_) => {
+                state.wake();
                 return None;
             }
             Sink::Ending(..) => return None,
@@ -140,6 +151,13 @@ impl Outlet {
         }
     }
 
+    /// Has the processor fetch it. What waits for memory one after the other when streams are
+    /// written to in turn, comes at once when they are touched before: a lock would wait, a plain
+    /// look does not.
+    pub(super) fn touch(&self) {
+        std::hint::black_box((self.place.load(Ordering::Relaxed), self.state.is_poisoned()));
+    }
+
     /// The topic has moved, and somebody else does the writing.
     pub(super) fn ask(self: &Arc<Self>) -> Option<Write<'_>> {
         let mut state = self.state();
@@ -153,6 +171,11 @@ impl Outlet {
     /// The socket takes no more: waits until it does.
     fn fill_up(&self, state: &mut State) {
         state.is_full = true;
+        if state.course.is_ending()
+            && let Some(by) = state.course.look_by(&self.reactor.now())
+        {
+            self.reactor.look_by(by);
+        }
         // Asked for once it is needed: most sockets never are full.
         if !state.is_asked
             && let Sink::Socket(socket) = &mut state.sink
@@ -174,7 +197,9 @@ impl Outlet {
             // An error means that the client has left already, of which the reactor hears.
             Sink::Socket(socket) => {
                 let _ = socket.shutdown(Shutdown::Write);
-                state.sink = Sink::Ending(socket, Instant::now() + LINGER);
+                let until = Instant::now() + LINGER;
+                self.reactor.look_by(until);
+                state.sink = Sink::Ending(socket, until);
             }
             _ => self.retire(state),
         }
@@ -186,6 +211,7 @@ impl Outlet {
         if !state.is_retired {
             state.is_retired = true;
             self.reactor.retire(self.token());
+            state.wake();
         }
     }
 
@@ -200,6 +226,7 @@ impl Outlet {
             let mut state = self.state();
             state.is_retired = true;
             state.course.release();
+            state.wake();
             Arc::clone(&state.course.live)
         };
         live.remove(self);
@@ -207,7 +234,12 @@ impl Outlet {
 
     /// Has the reactor told of what happens on the socket.
     pub(super) fn register(&self) -> io::Result<()> {
-        match &mut self.state().sink {
+        let mut state = self.state();
+        if state.is_retired {
+            // Its token may be another's by now.
+            return Ok(());
+        }
+        match &mut state.sink {
             Sink::Socket(socket) | Sink::Ending(socket, _) => {
                 self.reactor.registry().register(socket, self.token(), Interest::READABLE)
             }
@@ -240,20 +272,27 @@ impl Outlet {
         false
     }
 
-    /// On a tick: ends what has to end, says something on a silent stream. Returns when to look
-    /// again at the latest.
-    pub(super) fn look(self: &Arc<Self>, now: &Now) -> Option<Instant> {
+    /// On a tick: ends what has to end, says something on a silent stream.
+    pub(super) fn look(self: &Arc<Self>, now: &Now) {
         let mut state = self.state();
-        let next = match &state.sink {
-            Sink::Ending(_, until) => Some(*until).filter(|until| *until > now.instant),
+        let may_stay = match &state.sink {
+            Sink::Ending(_, until) => *until > now.instant,
             _ => state.course.look(now),
         };
-        if next.is_some() {
+        if may_stay {
             self.drive(&mut state);
         } else {
             self.retire(&mut state);
         }
-        next
+    }
+
+    /// When to look again at the latest.
+    pub(super) fn look_by(&self, now: &Now) -> Option<Instant> {
+        let state = self.state();
+        match &state.sink {
+            Sink::Ending(_, until) => Some(*until),
+            _ => state.course.look_by(now),
+        }
     }
 
     fn token(&self) -> Token {
@@ -262,6 +301,17 @@ impl Outlet {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Has a body asked for more.
+    fn wake(&mut self) {
+        if let Sink::Body(reader) = &mut self.sink
+            && let Some(reader) = reader.take()
+        {
+            reader.wake();
+        }
     }
 }
 

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::event::Cursor;
 
-/// Ticks in a heartbeat: streams are silent for an eighth less than it at least, and never longer.
+/// Ticks in a heartbeat: streams are silent for a quarter less than it at least, and never longer.
 const TICKS: u32 = 8;
 
 /// Ends that come by the clock are looked for no more often than this.
@@ -37,8 +37,8 @@ const GRAIN: Duration = Duration::from_millis(10);
 /// Streams that are written to before the reactor looks up: some 2 ms.
 const SLICE: usize = BATCH;
 
-/// From more than this many on io_uring pays.
-const FEW: usize = 8;
+/// Streams that are fetched from memory at the same time, before the first is written to.
+const GROUP: usize = 16;
 
 /// News of so many sockets at a time.
 const EVENTS: usize = 1024;
@@ -59,6 +59,8 @@ pub(super) struct Reactor {
     inbox: Mutex<Inbox>,
     outlets: Mutex<Slab<Arc<Outlet>>>,
     tick: AtomicU32,
+    /// From tick to tick.
+    interval: Duration,
 }
 
 /// What others want of a reactor.
@@ -66,16 +68,19 @@ pub(super) struct Reactor {
 struct Inbox {
     moved: Vec<Arc<Live>>,
     retired: Vec<Token>,
-    /// Look at all streams, at once or at this time.
-    look: bool,
-    until: Option<Instant>,
+    /// When to look at all streams at the latest.
+    look_by: Option<Instant>,
     stop: bool,
 }
 
 impl Inbox {
     fn is_empty(&self) -> bool {
-        let Self { moved, retired, look, until, stop } = self;
-        moved.is_empty() && retired.is_empty() && !look && until.is_none() && !stop
+        let Self { moved, retired, look_by, stop } = self;
+        moved.is_empty() && retired.is_empty() && look_by.is_none() && !stop
+    }
+
+    fn look_by(&mut self, by: Instant) {
+        self.look_by = Some(self.look_by.map_or(by, |sooner| sooner.min(by)));
     }
 }
 
@@ -94,12 +99,7 @@ impl Reactors {
     /// Gives a stream its way out.
     pub(super) fn attach(&self, sink: Sink, course: Course) -> Arc<Outlet> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.all.len();
-        let (reactor, until) = (&self.all[turn], course.until());
-        let outlet = reactor.insert(sink, course);
-        if until.is_some() {
-            reactor.ask(|inbox| inbox.until = [inbox.until, until].into_iter().flatten().min());
-        }
-        outlet
+        self.all[turn].insert(sink, course)
     }
 
     /// A topic with many streams has moved.
@@ -109,8 +109,9 @@ impl Reactors {
 
     /// Something has happened that may end streams.
     pub(super) fn look(&self) {
+        let now = Instant::now();
         for reactor in &self.all {
-            reactor.ask(|inbox| inbox.look = true);
+            reactor.ask(|inbox| inbox.look_by(now));
         }
     }
 
@@ -134,6 +135,19 @@ impl Reactor {
     /// Counts up, several times in a heartbeat.
     pub(super) fn tick(&self) -> u32 {
         self.tick.load(Ordering::Relaxed)
+    }
+
+    /// The present, for those who look at a stream.
+    pub(super) fn now(&self) -> Now {
+        let (instant, timestamp) = (Instant::now(), Timestamp::now());
+        Now { instant, timestamp, tick: self.tick(), quiet: TICKS - 1 }
+    }
+
+    /// Something ends by then; sooner than the next tick, perhaps.
+    pub(super) fn look_by(&self, by: Instant) {
+        if by < Instant::now() + self.interval {
+            self.ask(|inbox| inbox.look_by(by));
+        }
     }
 
     /// A stream has ended.
@@ -183,18 +197,22 @@ fn start(index: usize, heartbeat: Duration, uring: bool) -> io::Result<Arc<React
         inbox: Mutex::default(),
         outlets: Mutex::default(),
         tick: AtomicU32::new(0),
+        interval: heartbeat / TICKS,
     });
     let now = Instant::now();
     let mut worker = Worker {
         reactor: Arc::clone(&reactor),
         poll,
-        rounds: VecDeque::new(),
-        slice: Vec::with_capacity(SLICE),
+        walks: VecDeque::new(),
+        retired: Vec::new(),
+        is_to_stop: false,
         sender: None,
         results: Vec::new(),
-        interval: heartbeat / TICKS,
+        interval: reactor.interval,
         next_tick: now + heartbeat / TICKS,
+        last_look: now,
         next_look: now + heartbeat / TICKS,
+        looking: None,
     };
     thread::Builder::new().name(format!("reactor-{index}")).spawn(move || {
         if uring {
@@ -218,13 +236,17 @@ struct Walk {
 struct Worker {
     reactor: Arc<Reactor>,
     poll: Poll,
-    rounds: VecDeque<Walk>,
-    slice: Vec<Arc<Outlet>>,
+    walks: VecDeque<Walk>,
+    retired: Vec<Token>,
+    is_to_stop: bool,
     sender: Option<Sender>,
     results: Vec<Option<io::Result<usize>>>,
     interval: Duration,
     next_tick: Instant,
+    last_look: Instant,
     next_look: Instant,
+    /// How far a look at all streams has come.
+    looking: Option<usize>,
 }
 
 impl Worker {
@@ -238,16 +260,18 @@ impl Worker {
 
     fn run(&mut self) {
         let mut events = Events::with_capacity(EVENTS);
-        // A fault in one turn must not silence all the streams of this thread.
+        // A fault in one turn must not silence all the streams of this thread; what was to be done
+        // is kept where it survives the turn.
         while catch_unwind(AssertUnwindSafe(|| self.turn(&mut events))).unwrap_or(true) {}
     }
 
     /// One turn. Whether there is to be another.
     fn turn(&mut self, events: &mut Events) -> bool {
-        let wait = if self.rounds.is_empty() {
-            self.next_look.saturating_duration_since(Instant::now())
-        } else {
+        let is_busy = !self.walks.is_empty() || self.looking.is_some();
+        let wait = if is_busy {
             Duration::ZERO
+        } else {
+            self.next_look.saturating_duration_since(Instant::now())
         };
         if let Err(error) = self.poll.poll(events, Some(wait))
             && error.kind() != io::ErrorKind::Interrupted
@@ -261,29 +285,34 @@ impl Worker {
                 hear(&outlet, event);
             }
         }
-        let inbox = {
-            let mut inbox = self.reactor.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *inbox)
-        };
-        for token in inbox.retired {
+        self.take_inbox();
+        while let Some(token) = self.retired.pop() {
             self.let_go(token.0);
         }
-        if inbox.stop {
+        if self.is_to_stop {
             let keys: Vec<usize> = self.reactor.outlets().iter().map(|(key, _)| key).collect();
             keys.into_iter().for_each(|key| self.let_go(key));
             return false;
         }
+        self.step();
+        self.look();
+        true
+    }
+
+    fn take_inbox(&mut self) {
+        let inbox = {
+            let mut inbox = self.reactor.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *inbox)
+        };
+        self.retired.extend(inbox.retired);
+        self.is_to_stop |= inbox.stop;
         for live in inbox.moved {
             let walk = self.walk(live);
-            self.rounds.push_back(walk);
+            self.walks.push_back(walk);
         }
-        self.step();
-        let now = Instant::now();
-        self.next_look = inbox.until.map_or(self.next_look, |until| until.min(self.next_look));
-        if inbox.look || now >= self.next_look {
-            self.look(now);
-        }
-        true
+        // Not more often than so, or those who are always the cause would be all that is done.
+        let by = inbox.look_by.map(|by| by.max(self.last_look + GRAIN));
+        self.next_look = by.map_or(self.next_look, |by| by.min(self.next_look));
     }
 
     fn walk(&self, live: Arc<Live>) -> Walk {
@@ -293,74 +322,77 @@ impl Worker {
 
     /// Goes on with every walk for a slice, so that none holds up another.
     fn step(&mut self) {
-        for _ in 0..self.rounds.len() {
-            let Some(mut walk) = self.rounds.pop_front() else { return };
-            let (reactor, to) = (self.reactor.index, walk.left);
+        for _ in 0..self.walks.len() {
+            let Some(walk) = self.walks.front_mut() else { return };
+            // Before anything is written: should that fail, the walk goes on behind it.
+            let (live, to) = (Arc::clone(&walk.live), walk.left);
             walk.left = to.saturating_sub(SLICE);
-            walk.live.part(reactor, walk.left, to, &mut self.slice);
-            self.write();
+            let from = walk.left;
+            self.write(&live, (from, to));
+            let Some(walk) = self.walks.pop_front() else { return };
             if walk.left > 0 {
-                self.rounds.push_back(walk);
-            } else if walk.live.been_round(reactor, walk.from) {
-                let again = self.walk(walk.live);
-                self.rounds.push_back(again);
+                self.walks.push_back(walk);
+            } else if live.been_round(self.reactor.index, walk.from) {
+                let again = self.walk(live);
+                self.walks.push_back(again);
             }
         }
     }
 
-    /// Writes what is new to the streams in the slice.
-    fn write(&mut self) {
-        if let Some(sender) = &mut self.sender
-            && self.slice.len() > FEW
-        {
-            let writes: Vec<_> = self.slice.iter().filter_map(Outlet::ask).collect();
-            sender
-                .send(writes.iter().map(|write| (write.socket, write.bytes())), &mut self.results);
-            let mut results = self.results.drain(..);
+    /// Writes what is new to the streams at these places.
+    fn write(&mut self, live: &Live, (from, to): (usize, usize)) {
+        let reactor = self.reactor.index;
+        let Some(sender) = &mut self.sender else {
+            return live.part(reactor, (from, to), GROUP, |group| {
+                group.iter().for_each(|outlet| outlet.touch());
+                group.iter().for_each(Outlet::moved);
+            });
+        };
+        let results = &mut self.results;
+        live.part(reactor, (from, to), BATCH, |batch| {
+            for group in batch.chunks(GROUP) {
+                group.iter().for_each(|outlet| outlet.touch());
+            }
+            let writes: Vec<_> = batch.iter().filter_map(Outlet::ask).collect();
+            sender.send(writes.iter().map(|write| (write.socket, write.bytes())), results);
+            let mut results = results.drain(..);
             for write in writes {
                 write.done(results.next().flatten());
             }
-            self.slice.clear();
-            if !sender.works() {
-                self.sender = None;
-            }
-        } else {
-            self.slice.drain(..).for_each(|outlet| outlet.moved());
+        });
+        if !sender.works() {
+            self.sender = None;
         }
     }
 
-    /// Looks at every stream.
-    fn look(&mut self, now: Instant) {
-        if now >= self.next_tick {
-            self.reactor.tick.fetch_add(1, Ordering::Relaxed);
-            self.next_tick = now + self.interval;
-        }
-        let seen = Now {
-            instant: now,
-            timestamp: Timestamp::now(),
-            tick: self.reactor.tick(),
-            quiet: TICKS - 1,
-        };
-        let mut soonest = self.next_tick;
-        let mut from = 0;
-        loop {
-            let to = {
-                let outlets = self.reactor.outlets();
-                let to = outlets.capacity().min(from + SLICE);
-                self.slice.extend((from..to).filter_map(|key| outlets.get(key).cloned()));
-                to
-            };
-            for outlet in self.slice.drain(..) {
-                if let Some(next) = outlet.look(&seen) {
-                    soonest = soonest.min(next);
+    /// Looks at the streams when it is time, a slice in each turn: those that were silent together
+    /// get their heartbeats together.
+    fn look(&mut self) {
+        let mut now = self.reactor.now();
+        let from = match self.looking {
+            Some(from) => from,
+            None if now.instant < self.next_look => return,
+            None => {
+                if now.instant >= self.next_tick {
+                    self.next_tick = now.instant + self.interval;
+                    now.tick = self.reactor.tick.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
                 }
+                self.last_look = now.instant;
+                self.next_look = self.next_tick;
+                0
             }
-            if to == from {
-                break;
+        };
+        let slice: Vec<Arc<Outlet>> = {
+            let outlets = self.reactor.outlets();
+            self.looking = Some(from + SLICE).filter(|next| *next < outlets.capacity());
+            (from..from + SLICE).filter_map(|key| outlets.get(key).cloned()).collect()
+        };
+        for outlet in slice {
+            outlet.look(&now);
+            if let Some(by) = outlet.look_by(&now) {
+                self.next_look = self.next_look.min(by.max(self.last_look + GRAIN));
             }
-            from = to;
         }
-        self.next_look = soonest.max(now + GRAIN);
     }
 
     fn let_go(&self, key: usize) {

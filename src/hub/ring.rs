@@ -33,8 +33,12 @@ pub(super) struct Ring {
     /// The frames up to the head, without gaps.
     frames: VecDeque<Frame>,
     bytes: usize,
-    /// Frames that came before an earlier one: two commits may overtake each other on their way.
-    early: BTreeMap<i64, Frame>,
+    /// The head is the last event there will ever be.
+    is_over: bool,
+    /// Frames that came before an earlier one, with their epochs: two commits may overtake each
+    /// other on their way.
+    early: BTreeMap<i64, (i64, Frame)>,
+    early_bytes: usize,
     capacity: usize,
     /// The frames from a place on in one piece: most subscribers stand at the same place.
     piece: Option<(i64, Run)>,
@@ -60,11 +64,12 @@ impl Ring {
     }
 
     /// Begins at `head`, unless the ring has already come further. Whether it moved.
-    pub(super) fn start(&mut self, head: Cursor) -> bool {
+    pub(super) fn start(&mut self, head: Cursor, is_over: bool) -> bool {
         if self.head.is_some_and(|old| old.epoch == head.epoch && old.seq >= head.seq) {
             return false;
         }
         self.head = Some(head);
+        self.is_over = is_over;
         self.frames.clear();
         self.bytes = 0;
         self.piece = None;
@@ -82,8 +87,10 @@ impl Ring {
                 self.take_early();
             }
             // Not more than the ring itself would hold: the log has them all.
-            _ if self.early.len() < self.capacity => {
-                self.early.insert(frame.seq, frame);
+            _ if self.early.len() < self.capacity && self.early_bytes < RING_BYTES => {
+                self.early_bytes += frame.bytes.len();
+                let twin = self.early.insert(frame.seq, (epoch, frame));
+                self.early_bytes -= twin.map_or(0, |(_, frame)| frame.bytes.len());
             }
             _ => {}
         }
@@ -102,8 +109,7 @@ impl Ring {
             return Pulled::Ahead;
         }
         if cursor.seq == head.seq {
-            let is_over = self.frames.back().is_some_and(|frame| frame.terminal);
-            return if is_over { Pulled::Over } else { Pulled::Nothing };
+            return if self.is_over { Pulled::Over } else { Pulled::Nothing };
         }
         if let Some((from, run)) = &self.piece
             && *from == cursor.seq
@@ -129,7 +135,10 @@ impl Ring {
         let Some(run) = Run::of(&frames) else {
             return Pulled::Nothing;
         };
-        self.piece = Some((cursor.seq, run.clone()));
+        // One that asked for less would have the others write less.
+        if run.count < most {
+            self.piece = Some((cursor.seq, run.clone()));
+        }
         Pulled::Run(run)
     }
 
@@ -137,6 +146,7 @@ impl Ring {
         if let Some(head) = &mut self.head {
             head.seq = frame.seq;
         }
+        self.is_over = frame.terminal;
         self.piece = None;
         self.bytes += frame.bytes.len();
         self.frames.push_back(frame);
@@ -148,13 +158,14 @@ impl Ring {
 
     fn take_early(&mut self) {
         while let (Some(head), Some(entry)) = (self.head, self.early.first_entry()) {
-            match *entry.key() {
-                seq if seq <= head.seq => drop(entry.remove()),
-                seq if seq == head.seq + 1 => {
-                    let frame = entry.remove();
-                    self.append(frame);
-                }
-                _ => break,
+            let seq = *entry.key();
+            if seq > head.seq + 1 {
+                break;
+            }
+            let (epoch, frame) = entry.remove();
+            self.early_bytes -= frame.bytes.len();
+            if seq > head.seq && epoch == head.epoch {
+                self.append(frame);
             }
         }
     }

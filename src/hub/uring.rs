@@ -12,7 +12,9 @@ use std::{io, os::fd::RawFd};
 use io_uring::{IoUring, opcode::Send, squeue::Flags, types::Fd};
 
 /// Sends in one call.
-pub(super) const BATCH: usize = 256;
+pub(super) const BATCH: usize = 64;
+
+const ENTRIES: u32 = 64;
 
 /// A queue to the kernel.
 pub(super) struct Sender {
@@ -23,7 +25,11 @@ pub(super) struct Sender {
 impl Sender {
     /// Fails where the kernel is too old or does not let us.
     pub(super) fn new() -> io::Result<Self> {
-        let ring = IoUring::builder().setup_single_issuer().build(BATCH as u32)?;
+        // Linux 6.0 can make use of there being one thread only.
+        let ring = IoUring::builder()
+            .setup_single_issuer()
+            .build(ENTRIES)
+            .or_else(|_| IoUring::new(ENTRIES))?;
         let mut probe = io_uring::Probe::new();
         ring.submitter().register_probe(&mut probe)?;
         if !probe.is_supported(Send::CODE) {
@@ -54,8 +60,10 @@ impl Sender {
                 .build()
                 .flags(Flags::empty())
                 .user_data(index as u64);
-            // SAFETY: `bytes` outlive this call, and it returns after every entry has completed, or
-            // after the queue with the entries that were not handed over is gone.
+            // SAFETY: `bytes` outlive this call. It returns after every entry has completed, or when
+            // the kernel refuses to go on: entries that it has not taken then vanish with the queue,
+            // and one that it has taken is done with the bytes, for `MSG_DONTWAIT` has it copy them
+            // or give up at once.
             if unsafe { ring.submission().push(&entry) }.is_err() {
                 break;
             }
@@ -63,25 +71,24 @@ impl Sender {
         }
         let mut missing = results.len();
         while missing > 0 {
-            match ring.submit_and_wait(missing) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    tracing::error!(%error, "io_uring has failed; going on without it");
-                    return;
-                }
-            }
+            let handed_over = ring.submit_and_wait(missing);
+            // Even after an error: what was sent must not be sent again.
             for done in ring.completion() {
                 let result = match done.result() {
                     taken @ 0.. => Ok(usize::try_from(taken).unwrap_or_default()),
                     error => Err(io::Error::from_raw_os_error(-error)),
                 };
-                if let Some(place) =
-                    usize::try_from(done.user_data()).ok().and_then(|index| results.get_mut(index))
-                {
+                let place = usize::try_from(done.user_data()).unwrap_or(usize::MAX);
+                if let Some(place) = results.get_mut(place) {
                     *place = Some(result);
                 }
                 missing -= 1;
+            }
+            if let Err(error) = handed_over
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                tracing::error!(%error, "io_uring has failed; going on without it");
+                return;
             }
         }
         self.ring = Some(ring);

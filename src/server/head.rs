@@ -2,7 +2,7 @@
 
 use entity::Timestamp;
 use poem::Response;
-use poem::http::header;
+use poem::http::{HeaderName, header};
 use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
 
@@ -11,13 +11,16 @@ const DATE: StaticFormatDescription = format_description!(
     "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
 );
 
+/// What is said below, or would be wrong.
+const OURS: [HeaderName; 4] =
+    [header::CONNECTION, header::CONTENT_LENGTH, header::DATE, header::TRANSFER_ENCODING];
+
 /// A status line and fields (RFC 9112), for a body in chunks after which the connection ends.
 pub(super) fn head(response: &Response) -> Vec<u8> {
     let mut head = Vec::with_capacity(512);
     head.extend_from_slice(format!("HTTP/1.1 {}\r\n", response.status()).as_bytes());
     for (name, value) in response.headers() {
-        // Both are ours to say.
-        if name != header::CONTENT_LENGTH && name != header::CONNECTION {
+        if !OURS.contains(name) {
             head.extend_from_slice(name.as_str().as_bytes());
             head.extend_from_slice(b": ");
             head.extend_from_slice(value.as_bytes());

@@ -49,13 +49,13 @@ impl Watched {
     }
 }
 
-/// An entry and how many streams hold it.
-type Held = (Arc<Watched>, usize);
+/// A session and how many streams watch it.
+type Entry = (Arc<Watched>, usize);
 
 /// All watched sessions.
 #[derive(Clone, Default)]
 pub(super) struct Registry {
-    watched: Arc<Mutex<HashMap<Uuid, Held>>>,
+    watched: Arc<Mutex<HashMap<Uuid, Entry>>>,
     /// Counts what was announced.
     announced: Arc<AtomicU64>,
     news: Arc<Notify>,
@@ -128,7 +128,7 @@ impl Registry {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Held>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
         // No code that holds the lock can leave the map half changed, so a panic elsewhere is no
         // reason to stop here.
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)

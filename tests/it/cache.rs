@@ -314,27 +314,3 @@ async fn who_has_seen_the_last_event_is_told_so_where_nobody_has_heard_of_it() {
     two.finish().await;
     one.finish().await;
 }
-
-#[tokio::test]
-async fn what_had_its_last_event_is_looked_up_again_at_every_gateway() {
-    let (one, two) = pair(Arc::new(InProcessBus::default()), 60).await;
-    let operator = one.caller(Role::Operator).await;
-    let topology = one.active_topology(&operator).await;
-    let topic = Topic::new(Family::Topology, topology);
-    let path = format!("/v1/topologies/{topology}/events");
-    two.here(&operator).get(&path).await.ok();
-    let is_finished = async |app: &App| {
-        let look_up = async { Ok::<_, ()>(Some(Resource { owner: None, finished: true })) };
-        let found = app.gateway.existence.find(&topic, Uuid::new_v4(), false, look_up).await;
-        found.expect("an answer").expect("a topology").finished
-    };
-    operator.mutate(topology, 1).await.ok();
-    assert!(!is_finished(&one).await && !is_finished(&two).await, "both know it");
-    for status in ["tearing_down", "torn_down"] {
-        operator.set_status(topology, status).await.ok();
-    }
-    assert!(is_finished(&one).await);
-    until("news", async || is_finished(&two).await).await;
-    two.finish().await;
-    one.finish().await;
-}

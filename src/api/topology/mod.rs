@@ -29,7 +29,7 @@ pub(super) use operations::Topologies;
 pub(super) use rows::exists;
 
 use mutation::Mutation;
-use rows::{find, lock, resource};
+use rows::{RESOURCE, find, lock};
 use schema::{TopologySnapshot, Transition};
 
 /// Whether a topology may go from one status to the other.

@@ -16,7 +16,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    TopologySource, exists, find, lock, may_become, mutation, new_event, resource,
+    RESOURCE, TopologySource, exists, find, lock, may_become, mutation, new_event,
     schema::{NewStatus, NewTopology, Topology, TopologyStatus, Transition},
     stored, topic,
 };
@@ -30,7 +30,6 @@ use crate::{
         stream::{self, Events, OnRefusal, Overflow, Parameters, StreamResponse},
     },
     gateway::Gateway,
-    hub::Resume,
 };
 
 #[derive(ApiResponse)]
@@ -79,8 +78,8 @@ impl Topologies {
                 _ => error.into(),
             })?;
         gateway.hub.log().create(&tx, &topic(row.id)).await?;
-        gateway.commit(tx, Vec::new()).await?;
-        gateway.existence.made(topic(row.id), resource(&row), began);
+        gateway.hub.commit(tx, Vec::new()).await?;
+        gateway.existence.made(topic(row.id), RESOURCE, began);
         Ok(Created::Created(Json(row.into())))
     }
 
@@ -177,7 +176,7 @@ impl Topologies {
         let status = new_event("status", &Transition::from(transition))?;
         events.push(if terminal { status.terminal() } else { status });
         let events = gateway.hub.log().append(&tx, &topic(row.id), events).await?;
-        gateway.commit(tx, events).await?;
+        gateway.hub.commit(tx, events).await?;
         Ok(Json(row.into()))
     }
 
@@ -198,7 +197,7 @@ impl Topologies {
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
     ) -> Result<Json<Page<Transition>>> {
-        exists(&gateway, &caller.principal, id.0, false).await?;
+        exists(&gateway, &caller.principal, id.0).await?;
         let limit = page_limit(limit.0);
         let rows = topology_transition::Entity::find()
             .filter(topology_transition::Column::TopologyId.eq(id.0))
@@ -255,9 +254,8 @@ impl Topologies {
             max_events: max_events.0,
             max_seconds: max_seconds.0,
         };
-        let resumes = parameters.resume() != Resume::Start && !gateway.hub.follows(&topic);
-        let resource = exists(&gateway, &caller.principal, id.0, resumes).await?;
-        stream::open(&gateway, caller, topic, resource.finished, source, parameters).await
+        exists(&gateway, &caller.principal, id.0).await?;
+        stream::open(&gateway, caller, topic, source, parameters).await
     }
 
     /// Read a topology's events
@@ -277,7 +275,7 @@ impl Topologies {
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
     ) -> Result<Events> {
-        exists(&gateway, &caller.principal, id.0, false).await?;
+        exists(&gateway, &caller.principal, id.0).await?;
         stream::events(&gateway, &topic(id.0), after.0, page_limit(limit.0)).await
     }
 }

@@ -15,28 +15,24 @@ use crate::{
 };
 
 /// What there is to know before anything else is done with the topology, or 404: from memory if it
-/// is known, timed. `resumes` is for streams that go on from a cursor on a topic that
-/// this gateway does not follow yet.
+/// is known, timed.
 pub(in crate::api) async fn exists(
     gateway: &Gateway,
     principal: &Principal,
     id: Uuid,
-    resumes: bool,
 ) -> Result<Resource> {
     let began = Instant::now();
     let look_up = async {
         let row = topology::Entity::find_by_id(id).one(gateway.database.reader()).await?;
-        Ok::<_, DbErr>(row.as_ref().map(resource))
+        Ok::<_, DbErr>(row.map(|_| RESOURCE))
     };
-    let found = gateway.existence.find(&topic(id), principal.user_id, resumes, look_up).await;
+    let found = gateway.existence.find(&topic(id), principal.user_id, look_up).await;
     gateway.telemetry.looked_up("topology", began.elapsed());
     found?.ok_or_else(Problem::not_found)
 }
 
 /// Everybody who is logged in may see a topology.
-pub(super) fn resource(row: &topology::Model) -> Resource {
-    Resource { owner: None, finished: row.status == topology::Status::TornDown }
-}
+pub(super) const RESOURCE: Resource = Resource { owner: None };
 
 /// The topology, or 404, timed.
 pub(in crate::api) async fn find(gateway: &Gateway, id: Uuid) -> Result<topology::Model> {

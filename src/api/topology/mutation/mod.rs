@@ -139,7 +139,7 @@ impl Mutations {
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
     ) -> Result<Json<Page<Mutation>>> {
-        exists(&gateway, &caller.principal, id.0, false).await?;
+        exists(&gateway, &caller.principal, id.0).await?;
         let limit = page_limit(limit.0);
         let mut query = mutation::Entity::find()
             .filter(mutation::Column::TopologyId.eq(id.0))
@@ -166,7 +166,7 @@ impl Mutations {
         id: Path<Uuid>,
         body: Json<Claim>,
     ) -> Result<Claims> {
-        exists(&gateway, &caller.principal, id.0, false).await?;
+        exists(&gateway, &caller.principal, id.0).await?;
         if claimable(id.0).count(gateway.database.reader()).await? == 0 {
             // Workers ask all the time; most of the time nobody has to be kept from writing for it.
             return Ok(Claims::None);

@@ -119,7 +119,7 @@ pub(super) async fn finish(
     } else {
         gateway.hub.log().append(&tx, &topic(topology), events).await?
     };
-    Ok(gateway.commit(tx, events).await?)
+    Ok(gateway.hub.commit(tx, events).await?)
 }
 
 pub(super) fn event(row: &mutation::Model) -> Result<NewEvent> {
