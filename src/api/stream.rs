@@ -95,7 +95,7 @@ pub(super) async fn open<M: Minimum>(
     let subject = Subject { source, failure };
     let open = Open { topic, subject, resume, bounds, watch, slot, request };
     Ok(match gateway.hub.open(open).await? {
-        Opening::Stream(subscription) => StreamResponse::Open(subscription, headers),
+        Opening::Stream(subscription) => StreamResponse::Open(Box::new(subscription), headers),
         Opening::Complete => StreamResponse::Complete,
     })
 }
@@ -109,7 +109,7 @@ fn failure(request: Uuid) -> String {
 /// The answer of a stream operation. How its events leave is for the server to choose.
 pub(super) enum StreamResponse {
     /// 200, events follow.
-    Open(Subscription, Headers),
+    Open(Box<Subscription>, Headers),
     /// 200 to a HEAD: what a GET would be answered with, at no cost.
     Head,
     /// 204: nothing will follow, do not reconnect.
@@ -136,7 +136,7 @@ impl IntoResponse for StreamResponse {
             }
         }
         if let Some(subscription) = subscription {
-            response.extensions_mut().insert(Handover::new(subscription));
+            response.extensions_mut().insert(Handover::new(*subscription));
         }
         response
     }

@@ -103,13 +103,12 @@ impl Hub {
 impl Course {
     /// Has what follows the cursor read from the log, for the stream that leaves by `outlet`.
     pub(super) fn fetch(&mut self, outlet: &Arc<Outlet>) {
-        self.fetching = true;
+        self.has_asked();
         let (hub, live) = (Arc::clone(&self.hub), Arc::clone(&self.live));
         let (cursor, left, outlet) = (self.cursor, self.left, Arc::clone(outlet));
         let work = async move {
             let missed = hub.missed(&live, cursor, left).await;
             outlet.steer(|course| {
-                course.fetching = false;
                 if course.is_ending() {
                     return;
                 }

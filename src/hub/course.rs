@@ -6,13 +6,13 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use entity::Timestamp;
 use sea_orm::DbErr;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
 
 use super::{
     Hub,
+    clock::{Now, QUIET},
     end::End,
     frame::{LAST_CHUNK, Run, chunk},
     live::Live,
@@ -30,16 +30,6 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A comment, as a chunk.
 const HEARTBEAT: &[u8] = b"3\r\n:\n\n\r\n";
-
-/// When a reactor looks at its streams.
-pub(super) struct Now {
-    pub(super) instant: Instant,
-    pub(super) timestamp: Timestamp,
-    /// The reactor's tick.
-    pub(super) tick: u32,
-    /// After so many ticks without a word a stream gets a heartbeat.
-    pub(super) quiet: u32,
-}
 
 /// What an open stream takes from others, given back as one.
 pub(super) struct Held {
@@ -77,6 +67,16 @@ impl Piece {
     }
 }
 
+/// What a stream that is behind the ring has of the log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Log {
+    Unasked,
+    /// Somebody reads it.
+    Asked,
+    /// It has no more than the ring: wait until that moves.
+    Exhausted,
+}
+
 /// See above. Dropping it gives back what it holds.
 pub(super) struct Course {
     pub(super) hub: Arc<Hub>,
@@ -96,10 +96,7 @@ pub(super) struct Course {
     /// The reactor's tick of the last write.
     written: u32,
     request: Uuid,
-    /// Somebody reads the log for this stream.
-    pub(super) fetching: bool,
-    /// Neither ring nor log had what follows: wait until the ring moves.
-    pub(super) stalled: bool,
+    log: Log,
     /// It is in the metrics as an open stream.
     counted: bool,
     /// The end has been said.
@@ -129,8 +126,7 @@ impl Course {
             until,
             written: 0,
             request,
-            fetching: false,
-            stalled: false,
+            log: Log::Unasked,
             counted: false,
             said: false,
         }
@@ -150,7 +146,7 @@ impl Course {
     /// Sends the present state and goes on from there.
     pub(super) fn show(&mut self, shown: &Shown) {
         self.cursor = shown.cursor;
-        self.stalled = false;
+        self.log = Log::Unasked;
         self.queue(&shown.chunk);
         self.left -= 1;
         self.live.delivered.inc();
@@ -161,8 +157,20 @@ impl Course {
 
     /// Goes on with frames from the log; without any when the log has no more than the ring.
     pub(super) fn go_on(&mut self, run: Option<Run>) {
-        self.stalled = run.is_none();
+        self.log = if run.is_none() { Log::Exhausted } else { Log::Unasked };
         self.fetched = run.map(Box::new);
+    }
+
+    /// The log is being read for it.
+    pub(super) fn has_asked(&mut self) {
+        self.log = Log::Asked;
+    }
+
+    /// The topic has moved.
+    pub(super) fn moved(&mut self) {
+        if self.log == Log::Exhausted {
+            self.log = Log::Unasked;
+        }
     }
 
     /// What to do now.
@@ -188,7 +196,7 @@ impl Course {
             if let Some(run) = &self.fetched {
                 return Next::Write(Piece::Frames((**run).clone()));
             }
-            if self.fetching {
+            if self.log == Log::Asked {
                 return Next::Wait;
             }
             return match self.live.pull(self.cursor, self.left) {
@@ -198,7 +206,7 @@ impl Course {
                     continue;
                 }
                 Pulled::Nothing | Pulled::Ahead => Next::Wait,
-                Pulled::Behind if self.stalled => Next::Wait,
+                Pulled::Behind if self.log == Log::Exhausted => Next::Wait,
                 Pulled::Behind => Next::Fetch,
             };
         }
@@ -274,7 +282,7 @@ impl Course {
                 self.close(End::Shutdown);
             } else if self.until.is_some_and(|until| until <= now.instant) {
                 self.close(End::MaxSeconds);
-            } else if now.tick.wrapping_sub(self.written) >= now.quiet && self.ready.is_empty() {
+            } else if now.tick.wrapping_sub(self.written) >= QUIET && self.ready.is_empty() {
                 self.queue(&Bytes::from_static(HEARTBEAT));
             }
         }

@@ -13,6 +13,7 @@
 //! client noticing.
 
 mod catch_up;
+mod clock;
 mod course;
 mod end;
 mod frame;

@@ -136,7 +136,6 @@ impl Subscription {
     }
 
     /// Sends it as the body of a response that somebody else frames.
-    #[must_use]
     pub fn into_body(self) -> impl Stream<Item = Bytes> + Send + Sync + 'static {
         let reactors = Arc::clone(&self.0.hub.reactors);
         let outlet = reactors.attach(Sink::Body(None), self.0);

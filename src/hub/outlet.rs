@@ -23,7 +23,8 @@ use futures_util::Stream;
 use mio::{Interest, Token, net::TcpStream};
 
 use super::{
-    course::{Course, Next, Now, Piece},
+    clock::Now,
+    course::{Course, Next, Piece},
     frame::payload,
     reactor::Reactor,
 };
@@ -87,7 +88,7 @@ impl Outlet {
     /// The topic has moved.
     pub(super) fn moved(self: &Arc<Self>) {
         let mut state = self.state();
-        state.course.stalled = false;
+        state.course.moved();
         self.drive(&mut state);
     }
 
@@ -154,14 +155,14 @@ impl Outlet {
     /// Has the processor fetch it. What waits for memory one after the other when streams are
     /// written to in turn, comes at once when they are touched before: a lock would wait, a plain
     /// look does not.
-    pub(super) fn touch(&self) {
+    pub(super) fn touch(self: &Arc<Self>) {
         std::hint::black_box((self.place.load(Ordering::Relaxed), self.state.is_poisoned()));
     }
 
     /// The topic has moved, and somebody else does the writing.
     pub(super) fn ask(self: &Arc<Self>) -> Option<Write<'_>> {
         let mut state = self.state();
-        state.course.stalled = false;
+        state.course.moved();
         let piece = self.next(&mut state)?;
         let Sink::Socket(socket) = &state.sink else { return None };
         let socket = socket.as_raw_fd();

@@ -21,18 +21,13 @@ use mio::{Events, Poll, Registry, Token, Waker, event::Event};
 use slab::Slab;
 
 use super::{
-    course::{Course, Now},
+    clock::{Clock, Now, TICKS},
+    course::Course,
     live::Live,
     outlet::{Outlet, Sink},
     uring::{BATCH, Sender},
 };
 use crate::event::Cursor;
-
-/// Ticks in a heartbeat: streams are silent for a quarter less than it at least, and never longer.
-const TICKS: u32 = 8;
-
-/// Ends that come by the clock are looked for no more often than this.
-const GRAIN: Duration = Duration::from_millis(10);
 
 /// Streams that are written to before the reactor looks up: some 2 ms.
 const SLICE: usize = BATCH;
@@ -140,7 +135,7 @@ impl Reactor {
     /// The present, for those who look at a stream.
     pub(super) fn now(&self) -> Now {
         let (instant, timestamp) = (Instant::now(), Timestamp::now());
-        Now { instant, timestamp, tick: self.tick(), quiet: TICKS - 1 }
+        Now { instant, timestamp, tick: self.tick() }
     }
 
     /// Something ends by then; sooner than the next tick, perhaps.
@@ -179,6 +174,18 @@ impl Reactor {
         }
     }
 
+    /// Another tick; returns its number.
+    pub(super) fn next_tick(&self) -> u32 {
+        self.tick.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    }
+
+    /// The streams with keys from `from` up to `to`, and whether there may be more.
+    pub(super) fn some(&self, from: usize, to: usize) -> (Vec<Arc<Outlet>>, bool) {
+        let outlets = self.outlets();
+        let some = (from..to).filter_map(|key| outlets.get(key).cloned()).collect();
+        (some, to < outlets.capacity())
+    }
+
     fn outlet(&self, key: usize) -> Option<Arc<Outlet>> {
         self.outlets().get(key).cloned()
     }
@@ -199,7 +206,6 @@ fn start(index: usize, heartbeat: Duration, uring: bool) -> io::Result<Arc<React
         tick: AtomicU32::new(0),
         interval: heartbeat / TICKS,
     });
-    let now = Instant::now();
     let mut worker = Worker {
         reactor: Arc::clone(&reactor),
         poll,
@@ -208,11 +214,7 @@ fn start(index: usize, heartbeat: Duration, uring: bool) -> io::Result<Arc<React
         is_to_stop: false,
         sender: None,
         results: Vec::new(),
-        interval: reactor.interval,
-        next_tick: now + heartbeat / TICKS,
-        last_look: now,
-        next_look: now + heartbeat / TICKS,
-        looking: None,
+        clock: Clock::new(reactor.interval),
     };
     thread::Builder::new().name(format!("reactor-{index}")).spawn(move || {
         if uring {
@@ -241,12 +243,7 @@ struct Worker {
     is_to_stop: bool,
     sender: Option<Sender>,
     results: Vec<Option<io::Result<usize>>>,
-    interval: Duration,
-    next_tick: Instant,
-    last_look: Instant,
-    next_look: Instant,
-    /// How far a look at all streams has come.
-    looking: Option<usize>,
+    clock: Clock,
 }
 
 impl Worker {
@@ -267,12 +264,7 @@ impl Worker {
 
     /// One turn. Whether there is to be another.
     fn turn(&mut self, events: &mut Events) -> bool {
-        let is_busy = !self.walks.is_empty() || self.looking.is_some();
-        let wait = if is_busy {
-            Duration::ZERO
-        } else {
-            self.next_look.saturating_duration_since(Instant::now())
-        };
+        let wait = if self.walks.is_empty() { self.clock.wait() } else { Duration::ZERO };
         if let Err(error) = self.poll.poll(events, Some(wait))
             && error.kind() != io::ErrorKind::Interrupted
         {
@@ -291,11 +283,13 @@ impl Worker {
         }
         if self.is_to_stop {
             let keys: Vec<usize> = self.reactor.outlets().iter().map(|(key, _)| key).collect();
-            keys.into_iter().for_each(|key| self.let_go(key));
+            for key in keys {
+                self.let_go(key);
+            }
             return false;
         }
         self.step();
-        self.look();
+        self.clock.look(&self.reactor);
         true
     }
 
@@ -310,9 +304,9 @@ impl Worker {
             let walk = self.walk(live);
             self.walks.push_back(walk);
         }
-        // Not more often than so, or those who are always the cause would be all that is done.
-        let by = inbox.look_by.map(|by| by.max(self.last_look + GRAIN));
-        self.next_look = by.map_or(self.next_look, |by| by.min(self.next_look));
+        if let Some(by) = inbox.look_by {
+            self.clock.look_by(by);
+        }
     }
 
     fn walk(&self, live: Arc<Live>) -> Walk {
@@ -344,14 +338,14 @@ impl Worker {
         let reactor = self.reactor.index;
         let Some(sender) = &mut self.sender else {
             return live.part(reactor, (from, to), GROUP, |group| {
-                group.iter().for_each(|outlet| outlet.touch());
+                group.iter().for_each(Outlet::touch);
                 group.iter().for_each(Outlet::moved);
             });
         };
         let results = &mut self.results;
         live.part(reactor, (from, to), BATCH, |batch| {
             for group in batch.chunks(GROUP) {
-                group.iter().for_each(|outlet| outlet.touch());
+                group.iter().for_each(Outlet::touch);
             }
             let writes: Vec<_> = batch.iter().filter_map(Outlet::ask).collect();
             sender.send(writes.iter().map(|write| (write.socket, write.bytes())), results);
@@ -362,36 +356,6 @@ impl Worker {
         });
         if !sender.works() {
             self.sender = None;
-        }
-    }
-
-    /// Looks at the streams when it is time, a slice in each turn: those that were silent together
-    /// get their heartbeats together.
-    fn look(&mut self) {
-        let mut now = self.reactor.now();
-        let from = match self.looking {
-            Some(from) => from,
-            None if now.instant < self.next_look => return,
-            None => {
-                if now.instant >= self.next_tick {
-                    self.next_tick = now.instant + self.interval;
-                    now.tick = self.reactor.tick.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-                }
-                self.last_look = now.instant;
-                self.next_look = self.next_tick;
-                0
-            }
-        };
-        let slice: Vec<Arc<Outlet>> = {
-            let outlets = self.reactor.outlets();
-            self.looking = Some(from + SLICE).filter(|next| *next < outlets.capacity());
-            (from..from + SLICE).filter_map(|key| outlets.get(key).cloned()).collect()
-        };
-        for outlet in slice {
-            outlet.look(&now);
-            if let Some(by) = outlet.look_by(&now) {
-                self.next_look = self.next_look.min(by.max(self.last_look + GRAIN));
-            }
         }
     }
 

@@ -12,12 +12,7 @@ use entity::{Timestamp, session, user::Role};
 use reqwest::Method;
 use sea_orm::{EntityTrait, prelude::Expr};
 use serde_json::{Value, json};
-use streamgate::{
-    bus::InProcessBus,
-    event::{Family, Topic},
-    existence::Resource,
-    session::SessionError,
-};
+use streamgate::{bus::InProcessBus, session::SessionError};
 use uuid::Uuid;
 
 use crate::{

@@ -208,7 +208,7 @@ async fn a_listener_that_talks_is_not_heard_and_one_that_does_not_stop_is_cut_of
 
     let mut flood = operator.watch(topology, "").await;
     flood.expect("snapshot").await;
-    soon("end", async { while flood.socket.write_all(&[b'x'; 64 << 10]).await.is_ok() {} }).await;
+    soon("end", async { while flood.socket.write_all(&[b'x'; 16_000]).await.is_ok() {} }).await;
     until("slot freed", async || app.gateway.limits.open_slots() == 0).await;
     app.finish().await;
 }
