@@ -1,0 +1,128 @@
+//! One connection that publishes: a request, its answer, the next request.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use anyhow::{Context, bail, ensure};
+use memchr::memmem;
+use mio::{Interest, Registry, Token, net::TcpStream};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::event;
+
+/// For a handshake on the same machine.
+const CONNECTING: Duration = Duration::from_secs(5);
+
+/// How a server wants to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Form {
+    /// `POST PATH/{topic}`, the body is the data.
+    Data,
+    /// `POST PATH/`, the body is Pushpin's list of items with the bytes of the stream.
+    Items,
+    /// `POST PATH/{topic}?count=N` without a body: the server makes up the data.
+    Count(u32),
+}
+
+/// A publish that waits for its answer: when it was to be sent, and when it was.
+#[derive(Clone, Copy)]
+pub(super) struct Sent {
+    pub(super) due: u64,
+    pub(super) at: u64,
+}
+
+/// A connection.
+pub(super) struct Publisher {
+    address: SocketAddr,
+    token: Token,
+    stream: Option<TcpStream>,
+    received: Vec<u8>,
+    waiting: Option<Sent>,
+}
+
+impl Publisher {
+    pub(super) fn new(address: SocketAddr, token: Token) -> Self {
+        Self { address, token, stream: None, received: Vec::new(), waiting: None }
+    }
+
+    /// Publishes. The request fits into the socket's buffer, so writing does not wait.
+    pub(super) fn publish(
+        &mut self,
+        registry: &Registry,
+        request: &str,
+        sent: Sent,
+    ) -> anyhow::Result<()> {
+        if self.stream.is_none() {
+            let stream = std::net::TcpStream::connect_timeout(&self.address, CONNECTING)?;
+            stream.set_nodelay(true)?;
+            stream.set_nonblocking(true)?;
+            let mut stream = TcpStream::from_std(stream);
+            registry.register(&mut stream, self.token, Interest::READABLE)?;
+            self.stream = Some(stream);
+        }
+        let stream = self.stream.as_mut().context("connected above")?;
+        stream.write_all(request.as_bytes()).context("publishing")?;
+        self.received.clear();
+        self.waiting = Some(sent);
+        Ok(())
+    }
+
+    /// Reads what is there; the publish that was answered, if one was.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> anyhow::Result<Option<Sent>> {
+        loop {
+            let Some(stream) = &mut self.stream else { return Ok(None) };
+            match stream.read(buffer) {
+                Ok(0) => {
+                    self.stream = None;
+                    ensure!(self.waiting.is_none(), "the publisher's connection was closed");
+                    return Ok(None);
+                }
+                Ok(read) => self.received.extend_from_slice(&buffer[..read]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error).context("reading a publisher's answer"),
+            }
+            if self.is_answered()? {
+                return Ok(self.waiting.take());
+            }
+        }
+    }
+
+    /// Whether the answer is complete; an error if it is a refusal.
+    fn is_answered(&mut self) -> anyhow::Result<bool> {
+        let Some(end) = memmem::find(&self.received, b"\r\n\r\n") else { return Ok(false) };
+        let head = std::str::from_utf8(&self.received[..end])?.to_ascii_lowercase();
+        if !head.starts_with("http/1.1 20") {
+            bail!("a publish was refused: {}", head.lines().next().unwrap_or_default());
+        }
+        let field = |name: &str| {
+            head.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
+        };
+        let length = field("content-length").map_or(Ok(0), str::parse::<usize>)?;
+        let is_whole = self.received.len() >= end + 4 + length;
+        if is_whole && field("connection") == Some("close") {
+            self.stream = None;
+        }
+        Ok(is_whole)
+    }
+}
+
+/// The request that publishes one event.
+pub(super) fn request(form: Form, path: &str, topic: usize, nanos: u64) -> String {
+    let (target, body) = match form {
+        Form::Data => (format!("{path}/{topic}"), event::data(nanos)),
+        Form::Count(count) => (format!("{path}/{topic}?count={count}"), String::new()),
+        Form::Items => {
+            let content = format!("event: bench\ndata: {}\n\n", event::data(nanos));
+            let formats = json!({ "http-stream": { "content": content } });
+            let items = json!({ "items": [{ "channel": topic.to_string(), "formats": formats }] });
+            (format!("{path}/"), items.to_string())
+        }
+    };
+    let length = body.len();
+    format!("POST {target} HTTP/1.1\r\nHost: bench\r\nContent-Length: {length}\r\n\r\n{body}")
+}

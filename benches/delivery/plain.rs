@@ -1,0 +1,82 @@
+//! The plain way: poem's `SSE` over tokio's `broadcast`, as its examples do it.
+
+use std::{
+    collections::HashMap,
+    io::Write,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures_util::stream;
+use poem::{
+    EndpointExt, Route, Server, get, handler,
+    listener::TcpAcceptor,
+    post,
+    web::{
+        Data, Path,
+        sse::{Event, SSE},
+    },
+};
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use crate::{serve::input_ends, server::LISTENING};
+
+/// Events that a subscriber may be behind: as many as streamgate keeps by default.
+const BEHIND: usize = 1_000;
+
+type Message = (u64, String);
+type Topics = Arc<Mutex<HashMap<usize, Topic>>>;
+
+struct Topic {
+    sender: broadcast::Sender<Message>,
+    published: u64,
+}
+
+fn with<T>(topics: &Topics, topic: usize, work: impl FnOnce(&mut Topic) -> T) -> T {
+    let mut topics = topics.lock().unwrap_or_else(PoisonError::into_inner);
+    let made = || Topic { sender: broadcast::channel(BEHIND).0, published: 0 };
+    work(topics.entry(topic).or_insert_with(made))
+}
+
+#[handler]
+fn subscribe(Path(topic): Path<usize>, Data(topics): Data<&Topics>) -> SSE {
+    let receiver = with(topics, topic, |topic| topic.sender.subscribe());
+    SSE::new(stream::unfold(receiver, async |mut receiver| {
+        loop {
+            match receiver.recv().await {
+                Ok((seq, data)) => {
+                    let event = Event::message(data).event_type("bench").id(seq.to_string());
+                    return Some((event, receiver));
+                }
+                // What it missed is lost: that is the plain way.
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }))
+}
+
+#[handler]
+fn publish(Path(topic): Path<usize>, data: String, Data(topics): Data<&Topics>) {
+    with(topics, topic, |topic| {
+        topic.published += 1;
+        // Nobody may be there.
+        let _ = topic.sender.send((topic.published, data));
+    });
+}
+
+/// Serves until nobody holds the other end of its input.
+pub(crate) async fn run() -> anyhow::Result<()> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let acceptor = TcpAcceptor::from_std(listener)?;
+    let routes = Route::new()
+        .at("/sub/:topic", get(subscribe))
+        .at("/publish/:topic", post(publish))
+        .data(Topics::default());
+    writeln!(std::io::stdout(), "{LISTENING}{address}")?;
+    tokio::select! {
+        served = Server::new_with_acceptor(acceptor).run(routes) => Ok(served?),
+        () = input_ends() => Ok(()),
+    }
+}

@@ -1,0 +1,78 @@
+//! What a delivery costs as subscribers become more.
+
+use super::{Run, Scenario, crowd};
+use crate::{
+    server::Peer,
+    table::{Column, Section, Unit},
+};
+
+/// Sizes below the largest, which is a parameter.
+const SIZES: [usize; 3] = [100, 1_000, 10_000];
+const SECONDS: f64 = 3.0;
+/// The dearest size's cost divided by the cheapest's.
+pub(crate) const SPREAD: &str = "growth: spread";
+
+fn cpu(size: usize) -> String {
+    format!("growth to {size}: cpu")
+}
+
+impl Run {
+    pub(super) fn growth(&mut self) -> anyhow::Result<()> {
+        if !self.wants(Scenario::Growth) {
+            return Ok(());
+        }
+        let ours = |peer: &Peer| peer.is_ours() || *peer == Peer::Floor;
+        let peers: Vec<Peer> = self.peers.iter().copied().filter(ours).collect();
+        let mut sizes: Vec<usize> = SIZES.into_iter().filter(|size| *size < self.most).collect();
+        sizes.push(self.most);
+        let mut stands = self.stands(&peers, |_, _| Ok(()));
+        for (topic, size) in sizes.iter().copied().enumerate() {
+            // A topic of its own for each size: what was not committed cannot be read again by
+            // those who come later.
+            let filled = |stand: &mut crate::stand::Stand| {
+                stand.close().and_then(|()| stand.fill(size, (topic, 1)))
+            };
+            let mut kept = Vec::new();
+            for mut stand in stands {
+                match filled(&mut stand) {
+                    Ok(_) => kept.push(stand),
+                    Err(error) => {
+                        self.notes.push(format!("{} at {size}: {error:#}", stand.peer.name()));
+                    }
+                }
+            }
+            stands = kept;
+            let pace = crowd::pace(size, topic, SECONDS);
+            self.rounds(
+                &format!("growth at {size}"),
+                self.rounds,
+                &mut stands,
+                |stand| stand.publish(&pace),
+                |findings, row, round| findings.add(&cpu(size), row, round.cpu_per_delivery()),
+            );
+        }
+        for row in self.names() {
+            let costs: Option<Vec<f64>> =
+                sizes.iter().map(|size| self.findings.median(&cpu(*size), &row)).collect();
+            let Some(costs) = costs else { continue };
+            let dearest = costs.iter().copied().fold(f64::MIN, f64::max);
+            let cheapest = costs.iter().copied().fold(f64::MAX, f64::min);
+            self.findings.add(SPREAD, &row, dearest / cheapest);
+        }
+        let mut columns: Vec<Column> = sizes
+            .iter()
+            .map(|size| Column::new(&format!("{size}"), &cpu(*size), Unit::Micros))
+            .collect();
+        columns.push(Column::new("dearest to cheapest", SPREAD, Unit::Times));
+        let floor = Peer::Floor.name();
+        columns.extend(
+            sizes.iter().map(|size| Column::ratio(&format!("{size} to floor"), &cpu(*size), floor)),
+        );
+        self.show(Section {
+            title: "growth: CPU per delivery by number of subscribers, paced".to_owned(),
+            columns,
+            rows: self.names(),
+            notes: Vec::new(),
+        })
+    }
+}
