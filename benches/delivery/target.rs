@@ -114,6 +114,12 @@ fn targets(findings: &Findings) -> Vec<Target> {
             Unit::Times,
             Most(1.2),
         ),
+        target(
+            "the same, each as a multiple of the floor's",
+            median(growth::RELATIVE),
+            Unit::Times,
+            Most(1.2),
+        ),
         target("memory per stream after a burst, to idle (PSS)", grown, Unit::Times, Most(1.5)),
         target(
             "250,000 deliveries/s offered on one core: behind at the end",

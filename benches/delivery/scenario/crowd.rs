@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Of a paced round.
-const SECONDS: f64 = 4.0;
+const SECONDS: f64 = 3.0;
 /// Events of a burst, fewer where each is ten thousand deliveries.
 const BURST: usize = 200;
 const LARGE_BURST: usize = 100;

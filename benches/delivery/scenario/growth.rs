@@ -11,6 +11,9 @@ const SIZES: [usize; 3] = [100, 1_000, 10_000];
 const SECONDS: f64 = 3.0;
 /// The dearest size's cost divided by the cheapest's.
 pub(crate) const SPREAD: &str = "growth: spread";
+/// The same of the costs as multiples of the floor's, whose own grow with the kernel's sockets as
+/// they fall out of the processor's caches.
+pub(crate) const RELATIVE: &str = "growth: spread to floor";
 
 fn cpu(size: usize) -> String {
     format!("growth to {size}: cpu")
@@ -52,18 +55,24 @@ impl Run {
             );
         }
         for row in self.names() {
-            let costs: Option<Vec<f64>> =
-                sizes.iter().map(|size| self.findings.median(&cpu(*size), &row)).collect();
-            let Some(costs) = costs else { continue };
-            let dearest = costs.iter().copied().fold(f64::MIN, f64::max);
-            let cheapest = costs.iter().copied().fold(f64::MAX, f64::min);
-            self.findings.add(SPREAD, &row, dearest / cheapest);
+            let costs = sizes.iter().map(|size| self.findings.median(&cpu(*size), &row));
+            let spread = dearest_to_cheapest(costs);
+            let to_floor = |size: &usize| {
+                let ratio = self.findings.ratio(&cpu(*size), &row, Peer::Floor.name());
+                ratio.map(|ratio| ratio.median)
+            };
+            let relative = dearest_to_cheapest(sizes.iter().map(to_floor));
+            if let (Some(spread), Some(relative)) = (spread, relative) {
+                self.findings.add(SPREAD, &row, spread);
+                self.findings.add(RELATIVE, &row, relative);
+            }
         }
         let mut columns: Vec<Column> = sizes
             .iter()
             .map(|size| Column::new(&format!("{size}"), &cpu(*size), Unit::Micros))
             .collect();
         columns.push(Column::new("dearest to cheapest", SPREAD, Unit::Times));
+        columns.push(Column::new("the same to floor", RELATIVE, Unit::Times));
         let floor = Peer::Floor.name();
         columns.extend(
             sizes.iter().map(|size| Column::ratio(&format!("{size} to floor"), &cpu(*size), floor)),
@@ -75,4 +84,11 @@ impl Run {
             notes: Vec::new(),
         })
     }
+}
+
+/// None unless every size was measured.
+fn dearest_to_cheapest(costs: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    let costs: Vec<f64> = costs.collect::<Option<_>>()?;
+    let dearest = costs.iter().copied().fold(f64::MIN, f64::max);
+    Some(dearest / costs.iter().copied().fold(f64::MAX, f64::min))
 }

@@ -107,9 +107,10 @@ impl Run {
         }
         self.one_to_one()?;
         self.connect()?;
+        self.durable()?;
         self.growth()?;
-        self.overload()?;
-        self.durable()
+        // Last, because it takes as long as the slowest server needs.
+        self.overload()
     }
 
     fn wants(&self, scenario: Scenario) -> bool {

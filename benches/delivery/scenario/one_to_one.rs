@@ -11,8 +11,8 @@ use crate::{
 };
 
 const EVENTS_PER_SECOND: f64 = 2_000.0;
-/// Four seconds.
-const EVENTS: usize = 8_000;
+/// Three seconds.
+const EVENTS: usize = 6_000;
 
 impl Run {
     pub(super) fn one_to_one(&mut self) -> anyhow::Result<()> {

@@ -10,7 +10,7 @@ use crate::{
 };
 
 const DELIVERIES_PER_SECOND: f64 = 250_000.0;
-const SECONDS: f64 = 6.0;
+const SECONDS: f64 = 4.0;
 
 impl Run {
     #[expect(
