@@ -36,7 +36,10 @@ pub(crate) struct Variant {
 }
 
 /// Each is a peer of its own in every table; the first is the one that is tested most.
-pub(crate) const VARIANTS: &[Variant] = &[Variant { name: "streamgate", change: |_| {} }];
+pub(crate) const VARIANTS: &[Variant] = &[
+    Variant { name: "streamgate", change: |_| {} },
+    Variant { name: "streamgate, io_uring", change: |config| config.streams.io_uring = true },
+];
 
 /// Topics that can be subscribed to.
 pub(crate) const TOPICS: usize = 1_000;
@@ -212,6 +215,8 @@ impl Control {
             at: Timestamp::now(),
         };
         self.gateway.hub.deliver(&[event]);
+        // As publishers are that commit.
+        self.gateway.hub.room(&watched.topic).await;
     }
 
     /// Publishes `count` events the whole way; returns after the commit.
