@@ -6,14 +6,14 @@
 //! stands are one moment. Because there are no gaps, a missing number can only mean that pruning
 //! has taken it, and a reader can never skip without noticing.
 
+mod append;
+
 use std::collections::HashMap;
 
 use entity::{Timestamp, event, topic};
 use sea_orm::{
-    ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait, QueryFilter,
-    QueryOrder, QuerySelect,
-    sea_query::{Expr, OnConflict, Query},
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 
 use crate::{
@@ -21,8 +21,7 @@ use crate::{
     event::{Cursor, Event, Family, NewEvent, Topic},
 };
 
-/// Rows in one `INSERT`: 6 values each, below SQLite's and PostgreSQL's limits for parameters.
-const ROWS_PER_INSERT: usize = 1_000;
+pub use append::{Addition, Number};
 
 /// Names in one look-up.
 const NAMES_PER_QUERY: usize = 500;
@@ -166,7 +165,7 @@ impl EventLog {
 
     /// Makes the log of a new resource, in the transaction that makes the resource.
     pub async fn create(&self, tx: &DatabaseTransaction, topic: &Topic) -> Result<(), DbErr> {
-        advance(tx, topic, 0).await.map(drop)
+        append::advance(tx, &[(topic.as_str(), 0)]).await.map(drop)
     }
 
     /// Writes events in the transaction that makes the change they tell of. The topic's row stays
@@ -177,33 +176,13 @@ impl EventLog {
         topic: &Topic,
         events: Vec<NewEvent>,
     ) -> Result<Vec<Event>, DbErr> {
-        let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
-        let head = advance(tx, topic, count).await?;
-        let at = Timestamp::now();
-        let events: Vec<Event> = events
+        let additions = [Addition { topic: topic.clone(), events }];
+        let numbers = self.append_all(tx, &additions).await?;
+        Ok(numbers
             .into_iter()
-            .zip(head.last_seq - count + 1..)
-            .map(|(event, seq)| Event {
-                topic: topic.clone(),
-                cursor: Cursor { epoch: head.epoch, seq },
-                kind: event.kind,
-                data: event.data,
-                terminal: event.terminal,
-                at,
-            })
-            .collect();
-        for rows in events.chunks(ROWS_PER_INSERT) {
-            let rows = rows.iter().map(|event| event::ActiveModel {
-                topic_id: Set(head.id),
-                seq: Set(event.cursor.seq),
-                kind: Set(event.kind.clone()),
-                data: Set(event.data.clone()),
-                terminal: Set(event.terminal),
-                at: Set(event.at),
-            });
-            event::Entity::insert_many(rows).exec_without_returning(tx).await?;
-        }
-        Ok(events)
+            .zip(additions)
+            .flat_map(|(number, addition)| number.of(addition))
+            .collect())
     }
 
     /// Deletes what a family need not keep and returns how many events that were. Only ever takes
@@ -307,31 +286,4 @@ fn page(topic: &Topic, head: &topic::Model, rows: Vec<event::Model>, after: i64)
         at: row.at,
     };
     Page { events: rows.into_iter().map(event).collect(), has_more }
-}
-
-/// Moves the topic's head on by `count`, making the row if need be, and returns it. Locks the row.
-async fn advance(
-    tx: &DatabaseTransaction,
-    topic: &Topic,
-    count: i64,
-) -> Result<topic::Model, DbErr> {
-    // 48 bits: short on the wire, and two lives of a topic still never share one.
-    let epoch = rand::random_range(1..1_i64 << 48);
-    let upsert = Query::insert()
-        .into_table(topic::Entity)
-        .columns([topic::Column::Name, topic::Column::Epoch, topic::Column::LastSeq])
-        .values_panic([topic.as_str().into(), epoch.into(), count.into()])
-        .on_conflict(
-            OnConflict::column(topic::Column::Name)
-                .value(
-                    topic::Column::LastSeq,
-                    Expr::col((topic::Entity, topic::Column::LastSeq)).add(count),
-                )
-                .to_owned(),
-        )
-        .returning_all()
-        .to_owned();
-    let row = tx.query_one(&upsert).await?;
-    let row = row.ok_or_else(|| absent(topic))?;
-    <topic::Model as sea_orm::FromQueryResult>::from_query_result(&row, "")
 }

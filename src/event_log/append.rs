@@ -1,0 +1,155 @@
+//! How events get into the log: the events of many callers in few statements.
+
+use std::{collections::HashMap, iter};
+
+use entity::{Timestamp, event, topic};
+use sea_orm::{
+    ConnectionTrait, DatabaseTransaction, DbErr, ExprTrait, FromQueryResult,
+    sea_query::{Alias, Expr, OnConflict, Query},
+};
+
+use super::EventLog;
+use crate::event::{Cursor, Event, NewEvent, Topic};
+
+/// Rows in one `INSERT`, a power of two: 6 values each, below SQLite's and PostgreSQL's limits for
+/// parameters.
+const ROWS_PER_INSERT: usize = 512;
+
+/// What somebody adds to a topic's log.
+#[derive(Debug)]
+pub struct Addition {
+    /// Where to.
+    pub topic: Topic,
+    /// In order.
+    pub events: Vec<NewEvent>,
+}
+
+/// What numbers an [`Addition`] has got, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Number {
+    first: Cursor,
+    at: Timestamp,
+}
+
+impl Number {
+    /// The events as they stand in the log.
+    pub fn of(self, addition: Addition) -> impl Iterator<Item = Event> {
+        let Addition { topic, events } = addition;
+        (self.first.seq..).zip(events).map(move |(seq, event)| Event {
+            topic: topic.clone(),
+            cursor: Cursor { seq, ..self.first },
+            kind: event.kind,
+            data: event.data,
+            terminal: event.terminal,
+            at: self.at,
+        })
+    }
+}
+
+impl EventLog {
+    /// Writes the events of many and returns what numbers they got, in the same order. The topics'
+    /// rows stay locked until the transaction ends.
+    ///
+    /// The additions must be in the order of their topics' names, so that two gateways that write
+    /// to the same topics cannot block each other.
+    pub async fn append_all(
+        &self,
+        tx: &DatabaseTransaction,
+        additions: &[Addition],
+    ) -> Result<Vec<Number>, DbErr> {
+        debug_assert!(additions.is_sorted_by_key(|addition| addition.topic.as_str()));
+        let topics: Vec<(&str, usize)> = additions
+            .chunk_by(|a, b| a.topic == b.topic)
+            .map(|run| (run[0].topic.as_str(), run.iter().map(|add| add.events.len()).sum()))
+            .collect();
+        let mut heads = advance(tx, &topics).await?;
+        let at = Timestamp::now();
+        let mut rows = Vec::with_capacity(topics.iter().map(|(_, count)| count).sum());
+        let mut numbers = Vec::with_capacity(additions.len());
+        for addition in additions {
+            let head = heads.get_mut(addition.topic.as_str()).ok_or_else(|| no_log(addition))?;
+            let first = head.last_seq + 1;
+            rows.extend((first..).zip(&addition.events).map(|(seq, event)| (head.id, seq, event)));
+            head.last_seq += count_of(addition.events.len());
+            numbers.push(Number { first: Cursor { epoch: head.epoch, seq: first }, at });
+        }
+        for rows in shapes(&rows) {
+            let mut insert = Query::insert();
+            insert.into_table(event::Entity).columns([
+                event::Column::TopicId,
+                event::Column::Seq,
+                event::Column::Kind,
+                event::Column::Data,
+                event::Column::Terminal,
+                event::Column::At,
+            ]);
+            for (topic_id, seq, event) in rows {
+                insert.values_panic([
+                    (*topic_id).into(),
+                    (*seq).into(),
+                    event.kind.as_str().into(),
+                    event.data.as_str().into(),
+                    event.terminal.into(),
+                    at.into(),
+                ]);
+            }
+            tx.execute(&insert).await?;
+        }
+        Ok(numbers)
+    }
+}
+
+/// Moves the heads of topics on by so many events each, making the rows that are not there, and
+/// returns them, by name, as they were before. Locks the rows in the given order.
+pub(super) async fn advance(
+    tx: &DatabaseTransaction,
+    topics: &[(&str, usize)],
+) -> Result<HashMap<String, topic::Model>, DbErr> {
+    let mut heads = HashMap::with_capacity(topics.len());
+    for topics in shapes(topics) {
+        let mut upsert = Query::insert();
+        upsert.into_table(topic::Entity).columns([
+            topic::Column::Name,
+            topic::Column::Epoch,
+            topic::Column::LastSeq,
+        ]);
+        for (name, count) in topics {
+            // 48 bits: short on the wire, and two lives of a topic still never share one.
+            let epoch = rand::random_range(1..1_i64 << 48);
+            upsert.values_panic([(*name).into(), epoch.into(), count_of(*count).into()]);
+        }
+        let added = Expr::col((Alias::new("excluded"), topic::Column::LastSeq));
+        let moved = Expr::col((topic::Entity, topic::Column::LastSeq)).add(added);
+        let conflict =
+            OnConflict::column(topic::Column::Name).value(topic::Column::LastSeq, moved).to_owned();
+        upsert.on_conflict(conflict).returning_all();
+        for row in tx.query_all(&upsert).await? {
+            let row = topic::Model::from_query_result(&row, "")?;
+            heads.insert(row.name.clone(), row);
+        }
+    }
+    for (name, count) in topics {
+        if let Some(head) = heads.get_mut(*name) {
+            head.last_seq -= count_of(*count);
+        }
+    }
+    Ok(heads)
+}
+
+/// As the database counts.
+fn count_of(events: usize) -> i64 {
+    i64::try_from(events).unwrap_or(i64::MAX)
+}
+
+/// Cuts rows into powers of two. So the statements that write them come in few shapes, and the
+/// database finds nearly every one of them prepared.
+fn shapes<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    iter::from_fn(move || {
+        let size = 1 << rows.len().min(ROWS_PER_INSERT).checked_ilog2()?;
+        rows.split_off(..size)
+    })
+}
+
+fn no_log(addition: &Addition) -> DbErr {
+    DbErr::RecordNotFound(format!("the log of {}", addition.topic))
+}
