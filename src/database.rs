@@ -11,7 +11,9 @@ use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, DatabaseBackend, DatabaseConnection,
     DatabaseTransaction, DbErr, IsolationLevel, RuntimeErr, SqliteTransactionMode,
     SqlxSqliteConnector, TransactionOptions, TransactionTrait, sqlx,
-    sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlx::sqlite::{
+        SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+    },
 };
 
 /// How long a caller waits for a connection before it is told that the database is out of reach.
@@ -150,6 +152,25 @@ impl Database {
         self.reader.close().await?;
         self.writer.close().await
     }
+}
+
+/// Whether the database has refused what it was to write: the same without the fault can succeed, and
+/// nothing of it has been written. Otherwise it could not write at all, or nobody knows whether it has.
+#[must_use]
+pub fn is_refusal(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
+        error
+    else {
+        return false;
+    };
+    let Some(error) = error.as_database_error() else { return false };
+    let code = error.code().unwrap_or_default();
+    if error.try_downcast_ref::<SqliteError>().is_some() {
+        // TOOBIG, CONSTRAINT and MISMATCH; the low byte of an extended code is the plain one.
+        return code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 18..=20));
+    }
+    // Data exception, integrity constraint violation, program limit exceeded.
+    ["22", "23", "54"].iter().any(|class| code.starts_with(class))
 }
 
 /// Makes the file for its owner only; SQLite gives the same mode to the files beside it.

@@ -5,18 +5,18 @@
 //! and nobody waits for a timer.
 
 use std::{
-    collections::{BTreeMap, HashMap},
     sync::{Arc, Weak},
     time::Instant,
 };
 
-use sea_orm::DbErr;
+use sea_orm::{ConnAcquireErr, DbErr};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Hub;
 use crate::{
+    database,
     event::{Event, NewEvent, Topic},
-    event_log::EventLog,
+    event_log::{Addition, EventLog, Number},
     telemetry::Telemetry,
 };
 
@@ -24,12 +24,15 @@ use crate::{
 const QUEUE: usize = 1_024;
 
 /// Events in one transaction, so that the first of them does not wait for ever.
-const BATCH: usize = 4_096;
+const BATCH_EVENTS: usize = 4_096;
+
+/// Bytes in one transaction, for the same reason and for the memory that it takes.
+const BATCH_BYTES: usize = 4 << 20;
 
 /// Why events were not published.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PublishError {
-    /// The database refused; shared by all whose events were in the transaction.
+    /// The database refused these events, or did not answer.
     #[error(transparent)]
     Database(Arc<DbErr>),
     /// The service is ending.
@@ -37,11 +40,27 @@ pub enum PublishError {
     Closed,
 }
 
+impl From<DbErr> for PublishError {
+    fn from(error: DbErr) -> Self {
+        match error {
+            DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed) => Self::Closed,
+            error => Self::Database(Arc::new(error)),
+        }
+    }
+}
+
 struct Job {
-    topic: Topic,
-    events: Vec<NewEvent>,
+    addition: Addition,
     done: Done,
 }
+
+impl Job {
+    fn bytes(&self) -> usize {
+        self.addition.events.iter().map(|event| event.kind.len() + event.data.len()).sum()
+    }
+}
+
+type Done = oneshot::Sender<Result<Vec<Event>, PublishError>>;
 
 /// The way to the writer.
 pub(super) struct Publisher {
@@ -51,8 +70,9 @@ pub(super) struct Publisher {
 impl Publisher {
     pub(super) fn start(hub: Weak<Hub>, log: EventLog, telemetry: Arc<Telemetry>) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE);
+        let writer = Writer { hub, log, telemetry };
         // Not a tracked task: it ends when the hub, and with it the sender, is gone.
-        tokio::spawn(write(hub, log, telemetry, queue));
+        tokio::spawn(writer.run(queue));
         Self { jobs }
     }
 
@@ -62,70 +82,105 @@ impl Publisher {
         events: Vec<NewEvent>,
     ) -> Result<Vec<Event>, PublishError> {
         let (done, answer) = oneshot::channel();
-        let job = Job { topic, events, done };
+        let job = Job { addition: Addition { topic, events }, done };
         self.jobs.send(job).await.map_err(|_| PublishError::Closed)?;
         answer.await.map_err(|_| PublishError::Closed)?
     }
 }
 
-type Done = oneshot::Sender<Result<Vec<Event>, PublishError>>;
-
-async fn write(
+struct Writer {
     hub: Weak<Hub>,
     log: EventLog,
     telemetry: Arc<Telemetry>,
-    mut queue: mpsc::Receiver<Job>,
-) {
-    while let Some(first) = queue.recv().await {
-        let mut size = first.events.len();
-        let mut jobs = vec![first];
-        while size < BATCH
-            && let Ok(job) = queue.try_recv()
-        {
-            size += job.events.len();
-            jobs.push(job);
-        }
-        let mut topics: BTreeMap<String, (Topic, Vec<NewEvent>)> = BTreeMap::new();
-        let mut waiting: Vec<(String, usize, Done)> = Vec::with_capacity(jobs.len());
-        for Job { topic, events, done } in jobs {
-            waiting.push((topic.to_string(), events.len(), done));
-            topics.entry(topic.to_string()).or_insert_with(|| (topic, Vec::new())).1.extend(events);
-        }
-        let began = Instant::now();
-        let written = commit(&log, topics).await;
-        telemetry.committed(began.elapsed());
-        match written {
-            Ok(mut written) => {
-                if let Some(hub) = hub.upgrade() {
-                    hub.committed(written.values().flatten().cloned().collect());
+}
+
+impl Writer {
+    async fn run(self, mut queue: mpsc::Receiver<Job>) {
+        let mut next = None;
+        while let Some(first) = match next.take() {
+            Some(job) => Some(job),
+            None => queue.recv().await,
+        } {
+            let (mut events, mut bytes) = (first.addition.events.len(), first.bytes());
+            let mut jobs = vec![first];
+            while let Ok(job) = queue.try_recv() {
+                events += job.addition.events.len();
+                bytes += job.bytes();
+                if events > BATCH_EVENTS || bytes > BATCH_BYTES {
+                    next = Some(job);
+                    break;
                 }
-                for (topic, count, done) in waiting {
-                    let events = written.get_mut(&topic).map(|rest| rest.drain(..count).collect());
-                    // Whoever no longer waits does not need the answer.
-                    let _ = done.send(Ok(events.unwrap_or_default()));
+                jobs.push(job);
+            }
+            self.write(jobs).await;
+        }
+    }
+
+    /// Writes all jobs in one transaction. When the database refuses something in it, each half gets
+    /// a transaction of its own, and so on, so that only the job with the fault fails. When the
+    /// database cannot write at all, that is the answer to every job, and it is not asked again.
+    async fn write(&self, mut jobs: Vec<Job>) {
+        // The order in which the log locks topics; jobs of one topic stay as they came.
+        jobs.sort_by(|a, b| a.addition.topic.as_str().cmp(b.addition.topic.as_str()));
+        let (additions, waiting) = jobs.into_iter().map(|job| (job.addition, job.done)).unzip();
+        let mut batches = vec![Batch { additions, waiting }];
+        while let Some(mut batch) = batches.pop() {
+            let began = Instant::now();
+            let written = self.commit(&batch.additions).await;
+            self.telemetry.committed(began.elapsed());
+            match written {
+                Ok(numbers) => self.acknowledge(batch, numbers),
+                Err(error) if database::is_refusal(&error) && batch.waiting.len() > 1 => {
+                    let second = batch.halve();
+                    batches.extend([second, batch]);
+                }
+                Err(error) => {
+                    if !database::is_refusal(&error) {
+                        batch.waiting.extend(batches.drain(..).flat_map(|rest| rest.waiting));
+                    }
+                    batch.fail(&error.into());
                 }
             }
-            Err(error) => {
-                let error = PublishError::Database(Arc::new(error));
-                for (_, _, done) in waiting {
-                    let _ = done.send(Err(error.clone()));
-                }
-            }
+        }
+    }
+
+    async fn commit(&self, additions: &[Addition]) -> Result<Vec<Number>, DbErr> {
+        let tx = self.log.database().begin_write().await?;
+        let numbers = self.log.append_all(&tx, additions).await?;
+        tx.commit().await?;
+        Ok(numbers)
+    }
+
+    fn acknowledge(&self, batch: Batch, numbers: Vec<Number>) {
+        let additions = numbers.into_iter().zip(batch.additions);
+        let written: Vec<Vec<Event>> =
+            additions.map(|(number, addition)| number.of(addition).collect()).collect();
+        if let Some(hub) = self.hub.upgrade() {
+            hub.committed(written.iter().flatten().cloned().collect());
+        }
+        for (events, done) in written.into_iter().zip(batch.waiting) {
+            // Whoever no longer waits does not need the answer.
+            let _ = done.send(Ok(events));
         }
     }
 }
 
-/// The events of each topic, by name. Topics are locked in the order of their names, so that two
-/// gateways that write to the same ones cannot block each other.
-async fn commit(
-    log: &EventLog,
-    topics: BTreeMap<String, (Topic, Vec<NewEvent>)>,
-) -> Result<HashMap<String, Vec<Event>>, DbErr> {
-    let tx = log.database().begin_write().await?;
-    let mut written = HashMap::with_capacity(topics.len());
-    for (name, (topic, events)) in topics {
-        written.insert(name, log.append(&tx, &topic, events).await?);
+/// What one transaction writes, and who waits for it, in the same order.
+struct Batch {
+    additions: Vec<Addition>,
+    waiting: Vec<Done>,
+}
+
+impl Batch {
+    /// Takes the second half away and returns it.
+    fn halve(&mut self) -> Self {
+        let half = self.waiting.len() / 2;
+        Self { additions: self.additions.split_off(half), waiting: self.waiting.split_off(half) }
     }
-    tx.commit().await?;
-    Ok(written)
+
+    fn fail(self, error: &PublishError) {
+        for done in self.waiting {
+            let _ = done.send(Err(error.clone()));
+        }
+    }
 }

@@ -17,6 +17,7 @@ mod limit;
 mod mutation;
 mod problem;
 mod process;
+mod publish;
 mod quota;
 mod revocation;
 mod server;
