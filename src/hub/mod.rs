@@ -212,8 +212,8 @@ impl Hub {
         if events.is_empty() {
             return;
         }
-        for event in &events {
-            self.telemetry.published(event.topic.family().name(), 1);
+        for run in events.chunk_by(|a, b| a.topic.family() == b.topic.family()) {
+            self.telemetry.published(run[0].topic.family().name(), run.len() as u64);
         }
         self.deliver(&events);
         self.bus.publish(self.node, Message::Events(events));
