@@ -28,6 +28,9 @@ use crate::{
 /// How long a stream that has to end may take to say so.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// More events than anybody can ask for, or be sent.
+const UNBOUNDED: u64 = u64::MAX / 2;
+
 /// A comment, as a chunk.
 const HEARTBEAT: &[u8] = b"3\r\n:\n\n\r\n";
 
@@ -159,6 +162,22 @@ impl Course {
     pub(super) fn go_on(&mut self, run: Option<Run>) {
         self.log = if run.is_none() { Log::Exhausted } else { Log::Unasked };
         self.fetched = run.map(Box::new);
+    }
+
+    /// Whether it wants every frame of a topic of this epoch as it comes, and nothing else.
+    pub(super) fn wants_all(&self, epoch: i64) -> bool {
+        self.cursor.epoch == epoch
+            && self.ready.is_empty()
+            && self.end.is_none()
+            && self.left > UNBOUNDED
+            && self.fetched.is_none()
+            && self.log == Log::Unasked
+    }
+
+    /// It has been written to up to here by somebody else.
+    pub(super) fn settle(&mut self, seq: i64, tick: u32) {
+        self.cursor.seq = seq;
+        self.written = tick;
     }
 
     /// The log is being read for it.

@@ -14,16 +14,21 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 
 use super::{
+    audience::{Part, Walker},
     frame::Frame,
     open::{Shown, Subject},
     outlet::Outlet,
-    reactor::Reactors,
+    reactor::{Reactor, Reactors},
     ring::{Pulled, Ring},
+    send::{BATCH, Sender},
 };
 use crate::event::{Cursor, Topic};
 
 /// Up to this many subscribers are written to by the publisher.
 const FEW: usize = 8;
+
+/// Streams that are written to before others may have the audience: some 0.1 ms.
+const GROUP: usize = 16;
 
 /// Nobody reads the log for this ring. Between this and [`ASKED`], at 1, somebody does.
 const IDLE: u8 = 0;
@@ -45,7 +50,7 @@ pub(super) struct Live {
     ring: Mutex<Ring>,
     fill: AtomicU8,
     /// Fair, because a walk through it takes it again and again.
-    audience: FairMutex<Audience>,
+    audience: FairMutex<Box<[Part]>>,
     rounds: Box<[Round]>,
     reactors: Arc<Reactors>,
     /// Told when a round has come to its end.
@@ -56,11 +61,6 @@ pub(super) struct Live {
     pub(super) shown: tokio::sync::Mutex<Option<Shown>>,
     /// Counts events handed to subscribers.
     pub(super) delivered: Counter,
-}
-
-/// The open streams, by reactor.
-struct Audience {
-    parts: Box<[Vec<Arc<Outlet>>]>,
 }
 
 /// One reactor's way through its part of the audience.
@@ -90,7 +90,7 @@ impl Live {
             topic,
             ring: Mutex::new(Ring::new(capacity)),
             fill: AtomicU8::new(IDLE),
-            audience: FairMutex::new(Audience { parts: vec![Vec::new(); count].into() }),
+            audience: FairMutex::new(std::iter::repeat_with(Part::default).take(count).collect()),
             rounds: std::iter::repeat_with(round).take(count).collect(),
             reactors: Arc::clone(reactors),
             progress: Notify::new(),
@@ -149,7 +149,8 @@ impl Live {
         // Without a lock that a walk may hold.
         let sizes = || self.rounds.iter().map(|round| round.size.load(Ordering::Acquire));
         if sizes().sum::<usize>() <= FEW {
-            let few: Vec<Arc<Outlet>> = self.audience().parts.iter().flatten().cloned().collect();
+            let few: Vec<Arc<Outlet>> =
+                self.audience().iter_mut().flat_map(Part::settled).collect();
             few.iter().for_each(Outlet::moved);
             return;
         }
@@ -185,10 +186,10 @@ impl Live {
     /// Takes in an open stream.
     pub(super) fn add(&self, outlet: &Arc<Outlet>) {
         let mut audience = self.audience();
-        let part = &mut audience.parts[outlet.reactor.index()];
+        let part = &mut audience[outlet.reactor.index()];
+        let place = part.push(Arc::clone(outlet));
         // There are fewer descriptors than that.
-        outlet.place.store(u32::try_from(part.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
-        part.push(Arc::clone(outlet));
+        outlet.place.store(u32::try_from(place).unwrap_or(u32::MAX), Ordering::Relaxed);
         // Set before the stream looks for what it has missed: a publisher that still sees the old
         // size has moved the ring before.
         self.rounds[outlet.reactor.index()].size.store(part.len(), Ordering::Release);
@@ -198,10 +199,9 @@ impl Live {
     /// place of the one that goes has been written to already.
     pub(super) fn remove(&self, outlet: &Outlet) {
         let mut audience = self.audience();
-        let part = &mut audience.parts[outlet.reactor.index()];
+        let part = &mut audience[outlet.reactor.index()];
         let place = outlet.place.load(Ordering::Relaxed);
-        part.swap_remove(place as usize);
-        if let Some(moved) = part.get(place as usize) {
+        if let Some(moved) = part.remove(place as usize) {
             moved.place.store(place, Ordering::Relaxed);
         }
         self.rounds[outlet.reactor.index()].size.store(part.len(), Ordering::Release);
@@ -212,22 +212,28 @@ impl Live {
         self.rounds[reactor].size.load(Ordering::Acquire)
     }
 
-    /// Shows the streams from `from` up to `to` of the reactor's part to `visit`, `size` at a time,
-    /// and in between whoever else waits for the audience comes first.
-    pub(super) fn part(
+    /// Settles a stream before something else than a walk is done with it.
+    pub(super) fn settle(&self, outlet: &Outlet) {
+        let place = outlet.place.load(Ordering::Relaxed) as usize;
+        self.audience()[outlet.reactor.index()].settle(place, outlet);
+    }
+
+    /// Writes what is new to the streams from `from` up to `to` of the reactor's part. In between
+    /// whoever else waits for the audience comes first.
+    pub(super) fn write(
         &self,
-        reactor: usize,
-        (from, to): (usize, usize),
-        size: usize,
-        mut visit: impl FnMut(&[Arc<Outlet>]),
+        outlets: (usize, usize),
+        reactor: &Reactor,
+        sender: &mut Option<Sender>,
     ) {
+        let (mut from, to) = outlets;
+        let group = if sender.is_some() { BATCH } else { GROUP };
+        let mut walker = Walker { live: self, sender, tick: reactor.tick() };
         let mut audience = self.audience();
-        let mut from = from;
         while from < to {
-            let part = &audience.parts[reactor];
-            let next = to.min(from + size);
             // Who came in the meantime stands at the end and has what there is. Nobody has gone.
-            visit(&part[from.min(part.len())..next.min(part.len())]);
+            let next = to.min(from + group);
+            audience[reactor.index()].write(from, next, &mut walker);
             from = next;
             FairMutexGuard::bump(&mut audience);
         }
@@ -267,7 +273,7 @@ impl Live {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn audience(&self) -> FairMutexGuard<'_, Audience> {
+    fn audience(&self) -> FairMutexGuard<'_, Box<[Part]>> {
         self.audience.lock()
     }
 }

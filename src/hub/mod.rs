@@ -12,6 +12,7 @@
 //! behind the log, reads the event log (`catch_up.rs`), so the bus may lose anything without a
 //! client noticing.
 
+mod audience;
 mod catch_up;
 mod clock;
 mod course;
@@ -23,7 +24,7 @@ mod outlet;
 mod publisher;
 mod reactor;
 mod ring;
-mod uring;
+mod send;
 
 use std::{
     collections::HashMap,

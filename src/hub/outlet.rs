@@ -10,10 +10,7 @@ use std::{
     net::Shutdown,
     os::fd::{AsRawFd, RawFd},
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU32},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -25,7 +22,7 @@ use mio::{Interest, Token, net::TcpStream};
 use super::{
     clock::Now,
     course::{Course, Next, Piece},
-    frame::payload,
+    frame::{Run, payload},
     reactor::Reactor,
 };
 
@@ -64,6 +61,8 @@ struct State {
     is_asked: bool,
     /// Handed back to the reactor.
     is_retired: bool,
+    /// A walk knows where it stands, and nobody else.
+    is_at_ease: bool,
 }
 
 // A gateway holds tens of thousands of these.
@@ -71,7 +70,14 @@ const _: () = assert!(size_of::<Outlet>() + 2 * size_of::<usize>() <= 256);
 
 impl Outlet {
     pub(super) fn new(reactor: Arc<Reactor>, key: u32, sink: Sink, course: Course) -> Self {
-        let state = State { sink, course, is_full: false, is_asked: false, is_retired: false };
+        let state = State {
+            sink,
+            course,
+            is_full: false,
+            is_asked: false,
+            is_retired: false,
+            is_at_ease: false,
+        };
         Self { reactor, key, place: AtomicU32::new(0), state: Mutex::new(state) }
     }
 
@@ -94,7 +100,7 @@ impl Outlet {
 
     /// The socket takes more, or so it may be.
     pub(super) fn try_again(self: &Arc<Self>) {
-        let mut state = self.state();
+        let mut state = self.settled();
         state.is_full = false;
         self.drive(&mut state);
     }
@@ -119,7 +125,10 @@ impl Outlet {
     /// What is to be written to the socket, if there is anything and the socket takes it.
     fn next(self: &Arc<Self>, state: &mut State) -> Option<Piece> {
         match &mut state.sink {
-            Sink::Socket(_) if state.is_full || state.is_retired => return None,
+            // At ease it has been written to since this was called for.
+            Sink::Socket(_) if state.is_full || state.is_retired || state.is_at_ease => {
+                return None;
+            }
             Sink::Socket(_) => {}
             Sink::Body(_) => {
                 state.wake();
@@ -152,21 +161,31 @@ impl Outlet {
         }
     }
 
-    /// Has the processor fetch it. What waits for memory one after the other when streams are
-    /// written to in turn, comes at once when they are touched before: a lock would wait, a plain
-    /// look does not.
-    pub(super) fn touch(self: &Arc<Self>) {
-        std::hint::black_box((self.place.load(Ordering::Relaxed), self.state.is_poisoned()));
-    }
-
-    /// The topic has moved, and somebody else does the writing.
-    pub(super) fn ask(self: &Arc<Self>) -> Option<Write<'_>> {
+    /// The topic has moved. Returns the socket and how far it has been written to if the stream may
+    /// take its ease from now on, on a topic of this epoch: then it is not asked any more, but
+    /// settled before it is.
+    pub(super) fn moved_to_ease(self: &Arc<Self>, epoch: i64) -> Option<(RawFd, i64)> {
         let mut state = self.state();
         state.course.moved();
-        let piece = self.next(&mut state)?;
+        self.drive(&mut state);
         let Sink::Socket(socket) = &state.sink else { return None };
         let socket = socket.as_raw_fd();
-        Some(Write { outlet: self, state, socket, piece })
+        state.is_at_ease = !state.is_full && !state.is_retired && state.course.wants_all(epoch);
+        state.is_at_ease.then_some((socket, state.course.cursor.seq))
+    }
+
+    /// Takes note of what was written while it was at ease.
+    pub(super) fn settle(&self, seq: i64, tick: u32) {
+        let mut state = self.state();
+        state.is_at_ease = false;
+        state.course.settle(seq, tick);
+    }
+
+    /// Takes note of what came of a write that somebody else did, and goes on.
+    pub(super) fn wrote_for(self: &Arc<Self>, run: Run, result: io::Result<usize>) {
+        let mut state = self.state();
+        self.wrote(&mut state, Piece::Frames(run), result);
+        self.drive(&mut state);
     }
 
     /// The socket takes no more: waits until it does.
@@ -275,7 +294,7 @@ impl Outlet {
 
     /// On a tick: ends what has to end, says something on a silent stream.
     pub(super) fn look(self: &Arc<Self>, now: &Now) {
-        let mut state = self.state();
+        let mut state = self.settled();
         let may_stay = match &state.sink {
             Sink::Ending(_, until) => *until > now.instant,
             _ => state.course.look(now),
@@ -296,6 +315,19 @@ impl Outlet {
         }
     }
 
+    /// Its state, for what a walk knows nothing of.
+    fn settled(&self) -> MutexGuard<'_, State> {
+        loop {
+            let state = self.state();
+            if !state.is_at_ease {
+                return state;
+            }
+            let live = Arc::clone(&state.course.live);
+            drop(state);
+            live.settle(self);
+        }
+    }
+
     fn token(&self) -> Token {
         Token(self.key as usize)
     }
@@ -313,28 +345,6 @@ impl State {
         {
             reader.wake();
         }
-    }
-}
-
-/// A write that is to be done; meanwhile nobody else touches the stream.
-pub(super) struct Write<'a> {
-    outlet: &'a Arc<Outlet>,
-    state: MutexGuard<'a, State>,
-    pub(super) socket: RawFd,
-    piece: Piece,
-}
-
-impl Write<'_> {
-    pub(super) fn bytes(&self) -> &[u8] {
-        self.piece.bytes()
-    }
-
-    /// Tells what came of it, nothing if it was not tried, and goes on.
-    pub(super) fn done(mut self, result: Option<io::Result<usize>>) {
-        if let Some(result) = result {
-            self.outlet.wrote(&mut self.state, self.piece, result);
-        }
-        self.outlet.drive(&mut self.state);
     }
 }
 

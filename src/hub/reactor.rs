@@ -25,15 +25,12 @@ use super::{
     course::Course,
     live::Live,
     outlet::{Outlet, Sink},
-    uring::{BATCH, Sender},
+    send::Sender,
 };
 use crate::event::Cursor;
 
 /// Streams that are written to before the reactor looks up: some 2 ms.
-const SLICE: usize = BATCH;
-
-/// Streams that are fetched from memory at the same time, before the first is written to.
-const GROUP: usize = 16;
+const SLICE: usize = 256;
 
 /// News of so many sockets at a time.
 const EVENTS: usize = 1024;
@@ -213,7 +210,6 @@ fn start(index: usize, heartbeat: Duration, uring: bool) -> io::Result<Arc<React
         retired: Vec::new(),
         is_to_stop: false,
         sender: None,
-        results: Vec::new(),
         clock: Clock::new(reactor.interval),
     };
     thread::Builder::new().name(format!("reactor-{index}")).spawn(move || {
@@ -242,7 +238,6 @@ struct Worker {
     retired: Vec<Token>,
     is_to_stop: bool,
     sender: Option<Sender>,
-    results: Vec<Option<io::Result<usize>>>,
     clock: Clock,
 }
 
@@ -322,7 +317,7 @@ impl Worker {
             let (live, to) = (Arc::clone(&walk.live), walk.left);
             walk.left = to.saturating_sub(SLICE);
             let from = walk.left;
-            self.write(&live, (from, to));
+            live.write((from, to), &self.reactor, &mut self.sender);
             let Some(walk) = self.walks.pop_front() else { return };
             if walk.left > 0 {
                 self.walks.push_back(walk);
@@ -330,32 +325,6 @@ impl Worker {
                 let again = self.walk(live);
                 self.walks.push_back(again);
             }
-        }
-    }
-
-    /// Writes what is new to the streams at these places.
-    fn write(&mut self, live: &Live, (from, to): (usize, usize)) {
-        let reactor = self.reactor.index;
-        let Some(sender) = &mut self.sender else {
-            return live.part(reactor, (from, to), GROUP, |group| {
-                group.iter().for_each(Outlet::touch);
-                group.iter().for_each(Outlet::moved);
-            });
-        };
-        let results = &mut self.results;
-        live.part(reactor, (from, to), BATCH, |batch| {
-            for group in batch.chunks(GROUP) {
-                group.iter().for_each(Outlet::touch);
-            }
-            let writes: Vec<_> = batch.iter().filter_map(Outlet::ask).collect();
-            sender.send(writes.iter().map(|write| (write.socket, write.bytes())), results);
-            let mut results = results.drain(..);
-            for write in writes {
-                write.done(results.next().flatten());
-            }
-        });
-        if !sender.works() {
-            self.sender = None;
         }
     }
 
