@@ -9,6 +9,7 @@
 use std::{io, os::fd::RawFd, sync::Arc};
 
 use super::{
+    clock::QUIET,
     frame::Run,
     live::Live,
     outlet::Outlet,
@@ -62,6 +63,8 @@ pub(super) struct Part {
     seats: Vec<Seat>,
     /// Of all that are at ease.
     epoch: i64,
+    /// What its reactor knows the topic by, while there is anybody.
+    pub(super) key: usize,
 }
 
 /// What a walk has with it.
@@ -86,6 +89,25 @@ impl Part {
     pub(super) fn remove(&mut self, place: usize) -> Option<&Outlet> {
         self.seats.swap_remove(place);
         self.seats.get(place).map(|seat| &*seat.outlet)
+    }
+
+    /// The streams from `from` up to `to` of which it is not known that they have been written to
+    /// not long before this tick, or all of them.
+    pub(super) fn to_look_at(
+        &self,
+        from: usize,
+        to: usize,
+        tick: u32,
+        is_all: bool,
+    ) -> Vec<Arc<Outlet>> {
+        let to = to.min(self.seats.len());
+        let is_due =
+            |seat: &&Seat| is_all || !seat.is_at_ease() || tick.wrapping_sub(seat.tick) >= QUIET;
+        self.seats[from.min(to)..to]
+            .iter()
+            .filter(is_due)
+            .map(|seat| Arc::clone(&seat.outlet))
+            .collect()
     }
 
     /// Settles the stream, which may have lost its place.

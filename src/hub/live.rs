@@ -184,9 +184,12 @@ impl Live {
     }
 
     /// Takes in an open stream.
-    pub(super) fn add(&self, outlet: &Arc<Outlet>) {
+    pub(super) fn add(self: &Arc<Self>, outlet: &Arc<Outlet>) {
         let mut audience = self.audience();
         let part = &mut audience[outlet.reactor.index()];
+        if part.len() == 0 {
+            part.key = outlet.reactor.follow(Arc::clone(self));
+        }
         let place = part.push(Arc::clone(outlet));
         // There are fewer descriptors than that.
         outlet.place.store(u32::try_from(place).unwrap_or(u32::MAX), Ordering::Relaxed);
@@ -204,12 +207,27 @@ impl Live {
         if let Some(moved) = part.remove(place as usize) {
             moved.place.store(place, Ordering::Relaxed);
         }
+        if part.len() == 0 {
+            outlet.reactor.unfollow(part.key);
+        }
         self.rounds[outlet.reactor.index()].size.store(part.len(), Ordering::Release);
     }
 
     /// How many streams of this topic the reactor holds.
     pub(super) fn part_size(&self, reactor: usize) -> usize {
         self.rounds[reactor].size.load(Ordering::Acquire)
+    }
+
+    /// The streams from `from` up to `to` of the reactor's part that have to be looked at on a tick,
+    /// or all of them.
+    pub(super) fn to_look_at(
+        &self,
+        reactor: usize,
+        (from, to): (usize, usize),
+        tick: u32,
+        is_all: bool,
+    ) -> Vec<Arc<Outlet>> {
+        self.audience()[reactor].to_look_at(from, to, tick, is_all)
     }
 
     /// Settles a stream before something else than a walk is done with it.

@@ -59,10 +59,18 @@ struct State {
     is_full: bool,
     /// The socket is asked to say so.
     is_asked: bool,
-    /// Handed back to the reactor.
-    is_retired: bool,
-    /// A walk knows where it stands, and nobody else.
-    is_at_ease: bool,
+    hands: Hands,
+}
+
+/// Who has a stream in hand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hands {
+    /// Whoever drives it.
+    Anybody,
+    /// A walk, which alone knows how far it has been written to.
+    AtEase,
+    /// The reactor, to let it go.
+    Retired,
 }
 
 // A gateway holds tens of thousands of these.
@@ -70,14 +78,7 @@ const _: () = assert!(size_of::<Outlet>() + 2 * size_of::<usize>() <= 256);
 
 impl Outlet {
     pub(super) fn new(reactor: Arc<Reactor>, key: u32, sink: Sink, course: Course) -> Self {
-        let state = State {
-            sink,
-            course,
-            is_full: false,
-            is_asked: false,
-            is_retired: false,
-            is_at_ease: false,
-        };
+        let state = State { sink, course, is_full: false, is_asked: false, hands: Hands::Anybody };
         Self { reactor, key, place: AtomicU32::new(0), state: Mutex::new(state) }
     }
 
@@ -126,7 +127,7 @@ impl Outlet {
     fn next(self: &Arc<Self>, state: &mut State) -> Option<Piece> {
         match &mut state.sink {
             // At ease it has been written to since this was called for.
-            Sink::Socket(_) if state.is_full || state.is_retired || state.is_at_ease => {
+            Sink::Socket(_) if state.is_full || state.hands != Hands::Anybody => {
                 return None;
             }
             Sink::Socket(_) => {}
@@ -170,14 +171,19 @@ impl Outlet {
         self.drive(&mut state);
         let Sink::Socket(socket) = &state.sink else { return None };
         let socket = socket.as_raw_fd();
-        state.is_at_ease = !state.is_full && !state.is_retired && state.course.wants_all(epoch);
-        state.is_at_ease.then_some((socket, state.course.cursor.seq))
+        if state.is_full || state.hands == Hands::Retired || !state.course.wants_all(epoch) {
+            return None;
+        }
+        state.hands = Hands::AtEase;
+        Some((socket, state.course.cursor.seq))
     }
 
     /// Takes note of what was written while it was at ease.
     pub(super) fn settle(&self, seq: i64, tick: u32) {
         let mut state = self.state();
-        state.is_at_ease = false;
+        if state.hands == Hands::AtEase {
+            state.hands = Hands::Anybody;
+        }
         state.course.settle(seq, tick);
     }
 
@@ -228,8 +234,8 @@ impl Outlet {
     /// Hands it back to the reactor, at once free for others in all but memory.
     fn retire(&self, state: &mut State) {
         state.course.release();
-        if !state.is_retired {
-            state.is_retired = true;
+        if state.hands != Hands::Retired {
+            state.hands = Hands::Retired;
             self.reactor.retire(self.token());
             state.wake();
         }
@@ -244,7 +250,7 @@ impl Outlet {
     pub(super) fn depart(&self) {
         let live = {
             let mut state = self.state();
-            state.is_retired = true;
+            state.hands = Hands::Retired;
             state.course.release();
             state.wake();
             Arc::clone(&state.course.live)
@@ -255,7 +261,7 @@ impl Outlet {
     /// Has the reactor told of what happens on the socket.
     pub(super) fn register(&self) -> io::Result<()> {
         let mut state = self.state();
-        if state.is_retired {
+        if state.hands == Hands::Retired {
             // Its token may be another's by now.
             return Ok(());
         }
@@ -319,7 +325,7 @@ impl Outlet {
     fn settled(&self) -> MutexGuard<'_, State> {
         loop {
             let state = self.state();
-            if !state.is_at_ease {
+            if state.hands != Hands::AtEase {
                 return state;
             }
             let live = Arc::clone(&state.course.live);
@@ -358,7 +364,7 @@ impl Stream for Body {
         let outlet = &self.0;
         let mut state = outlet.state();
         loop {
-            if state.is_retired {
+            if state.hands == Hands::Retired {
                 return Poll::Ready(None);
             }
             match state.course.next() {

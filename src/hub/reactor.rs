@@ -50,6 +50,8 @@ pub(super) struct Reactor {
     waker: Waker,
     inbox: Mutex<Inbox>,
     outlets: Mutex<Slab<Arc<Outlet>>>,
+    /// Those with streams here.
+    topics: Mutex<Slab<Arc<Live>>>,
     tick: AtomicU32,
     /// From tick to tick.
     interval: Duration,
@@ -135,9 +137,9 @@ impl Reactor {
         Now { instant, timestamp, tick: self.tick() }
     }
 
-    /// Something ends by then; sooner than the next tick, perhaps.
+    /// Something ends by then; sooner than the next look at all streams, perhaps.
     pub(super) fn look_by(&self, by: Instant) {
-        if by < Instant::now() + self.interval {
+        if by < Instant::now() + self.interval * TICKS {
             self.ask(|inbox| inbox.look_by(by));
         }
     }
@@ -176,11 +178,25 @@ impl Reactor {
         self.tick.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
-    /// The streams with keys from `from` up to `to`, and whether there may be more.
-    pub(super) fn some(&self, from: usize, to: usize) -> (Vec<Arc<Outlet>>, bool) {
-        let outlets = self.outlets();
-        let some = (from..to).filter_map(|key| outlets.get(key).cloned()).collect();
-        (some, to < outlets.capacity())
+    /// Takes note of a topic that has streams here, and returns the key to forget it by.
+    pub(super) fn follow(&self, live: Arc<Live>) -> usize {
+        self.topics().insert(live)
+    }
+
+    /// Forgets a topic that has none any more.
+    pub(super) fn unfollow(&self, key: usize) {
+        let gone = self.topics().try_remove(key);
+        drop(gone);
+    }
+
+    /// The topic with streams here that has this key, or the next one.
+    pub(super) fn topic_from(&self, key: usize) -> Option<(usize, Arc<Live>)> {
+        let topics = self.topics();
+        (key..topics.capacity()).find_map(|key| Some((key, Arc::clone(topics.get(key)?))))
+    }
+
+    fn topics(&self) -> MutexGuard<'_, Slab<Arc<Live>>> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn outlet(&self, key: usize) -> Option<Arc<Outlet>> {
@@ -200,6 +216,7 @@ fn start(index: usize, heartbeat: Duration, uring: bool) -> io::Result<Arc<React
         waker: Waker::new(poll.registry(), WAKER)?,
         inbox: Mutex::default(),
         outlets: Mutex::default(),
+        topics: Mutex::default(),
         tick: AtomicU32::new(0),
         interval: heartbeat / TICKS,
     });
