@@ -208,3 +208,16 @@ fn the_readme_has_every_key_of_the_configuration() {
         "the table of configuration keys in README.md has drifted from `config::environment_table`"
     );
 }
+
+#[test]
+fn unsafe_code_is_in_one_file_and_says_why() {
+    let mut found = Vec::new();
+    for file in ["src", "entity", "migration", "benches", "tests"].into_iter().flat_map(files) {
+        let source = fs::read_to_string(&file).expect("a file");
+        if code(&source).lines().any(|line| line.contains(concat!("unsafe", " {"))) {
+            found.push(file.strip_prefix(root()).expect("below the root").display().to_string());
+            assert!(source.contains("// SAFETY: "), "{}", file.display());
+        }
+    }
+    assert_eq!(found, ["src/hub/send.rs"]);
+}
