@@ -122,13 +122,12 @@ impl Connection {
         let mut socket = Socket::new(&self.tcp);
         let Some(tls) = &self.server.tls else {
             let h2 = self.open(preface(&mut socket)).await?;
-            let unsent = socket.unsent();
-            return self.speak(socket, h2, Scheme::HTTP, Some(unsent)).await;
+            return self.speak(socket, h2, Scheme::HTTP).await;
         };
         // Over TLS it is ALPN, not the preface, that chooses HTTP/2 (RFC 9113 section 3.2).
         let stream = self.open(Box::pin(tls.accept(socket))).await?;
         let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        self.speak(stream, h2, Scheme::HTTPS, None).await
+        self.speak(stream, h2, Scheme::HTTPS).await
     }
 
     /// A step before HTTP begins: nothing was asked yet, so `stop` may cut it short.
@@ -139,35 +138,28 @@ impl Connection {
     }
 
     /// Lets hyper answer with the endpoint what is asked on `io`. A stream leaves by the socket
-    /// itself if that carries nothing but this one answer: on HTTP/1.1 without TLS, with nothing of
-    /// an earlier answer `unsent`. Else it is the body of the response.
-    async fn speak<I>(
-        &self,
-        io: I,
-        h2: bool,
-        scheme: Scheme,
-        unsent: Option<Arc<AtomicBool>>,
-    ) -> Ended
+    /// itself if that carries nothing but this one answer: on HTTP/1.1 without TLS, where hyper reads
+    /// no request before the answer to the one before is out. Else it is the body of the response.
+    async fn speak<I>(&self, io: I, h2: bool, scheme: Scheme) -> Ended
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (local, remote) = (self.local, self.remote);
         let (server, asked) = (Arc::clone(&self.server), Arc::clone(&self.asked));
         let leaving = Arc::clone(&self.leaving);
-        let unsent = if h2 { None } else { unsent };
+        let is_own = !h2 && scheme == Scheme::HTTP;
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
             let (local, remote) = (LocalAddr(local.into()), RemoteAddr(remote.into()));
-            let has_chunks = request.version() == Version::HTTP_11;
+            let is_own = is_own && request.version() == Version::HTTP_11;
             let request = (request, local, remote, scheme.clone()).into();
-            let (server, leaving, unsent) =
-                (Arc::clone(&server), Arc::clone(&leaving), unsent.clone());
+            let (server, leaving) = (Arc::clone(&server), Arc::clone(&leaving));
             // Boxed, or hyper keeps room for the 12 KiB of this future in every connection.
             Box::pin(async move {
                 let mut response = server.endpoint.get_response(request).await;
                 let handover = response.extensions_mut().remove::<Handover>();
                 if let Some(subscription) = handover.and_then(|handover| handover.take()) {
-                    if has_chunks && unsent.is_some_and(|unsent| !unsent.load(Ordering::Relaxed)) {
+                    if is_own {
                         *lock(&leaving) = Some(Leaving { head: head(&response), subscription });
                         return Err(Left);
                     }

@@ -3,7 +3,6 @@
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -40,18 +39,11 @@ pub(super) struct Socket {
     tcp: Arc<TcpStream>,
     /// What was read to find out the protocol.
     ahead: Bytes,
-    unsent: Arc<AtomicBool>,
 }
 
 impl Socket {
     pub(super) fn new(tcp: &Arc<TcpStream>) -> Self {
-        Self { tcp: Arc::clone(tcp), ahead: Bytes::new(), unsent: Arc::default() }
-    }
-
-    /// Whether the writer holds bytes that the socket has not taken yet: it offers all it has, so
-    /// it does while the last offer was turned down, or taken in part.
-    pub(super) fn unsent(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.unsent)
+        Self { tcp: Arc::clone(tcp), ahead: Bytes::new() }
     }
 }
 
@@ -82,16 +74,11 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.unsent.store(true, Ordering::Relaxed);
         loop {
             ready!(self.tcp.poll_write_ready(cx))?;
             match self.tcp.try_write(bytes) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                written => {
-                    let all = written.as_ref().is_ok_and(|written| *written == bytes.len());
-                    self.unsent.store(!all, Ordering::Relaxed);
-                    return Poll::Ready(written);
-                }
+                written => return Poll::Ready(written),
             }
         }
     }
