@@ -6,9 +6,10 @@
 //!    once;
 //! 2. `live.rs`: they are put into the ring of their topic, which tells its audience;
 //! 3. `reactor.rs`: many subscribers are walked through by the threads that hold their sockets;
-//! 4. `outlet.rs`: each pulls what is new behind its own cursor and writes it.
+//! 4. `audience.rs`: what is new behind each one's cursor is written to its socket.
 //!
-//! Nothing is queued per subscriber. Whoever finds a gap, a subscriber behind the ring or a ring
+//! A stream that has more to do than to be written to, or has not kept up, or is one of a few, sees
+//! to itself: `outlet.rs` drives it along its `course.rs`. Nothing is queued per subscriber. Whoever finds a gap, a subscriber behind the ring or a ring
 //! behind the log, reads the event log (`catch_up.rs`), so the bus may lose anything without a
 //! client noticing.
 
