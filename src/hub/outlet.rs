@@ -1,9 +1,9 @@
 //! Where one open stream leaves: a socket that is its own, or the body of a response.
 //!
 //! Whoever has a reason drives it: the publisher when its topic moves, its reactor when the topic
-//! has many subscribers, when the socket takes more, and on every tick, whoever has read the log
-//! for it. All that stays behind for a client that does not read is a cursor and the rest
-//! of the frame that was begun.
+//! has many subscribers, when the socket takes more and when it is looked at by the clock, whoever
+//! has read the log for it. All that stays behind for a client that does not read is a cursor and
+//! the rest of the frame that was begun.
 
 use std::{
     io::{self, ErrorKind, Read, Write as _},
@@ -107,11 +107,10 @@ impl Outlet {
     }
 
     /// Changes the stream's course and goes on.
-    pub(super) fn steer<T>(self: &Arc<Self>, change: impl FnOnce(&mut Course) -> T) -> T {
+    pub(super) fn steer(self: &Arc<Self>, change: impl FnOnce(&mut Course)) {
         let mut state = self.state();
-        let done = change(&mut state.course);
+        change(&mut state.course);
         self.drive(&mut state);
-        done
     }
 
     /// Writes what there is, as far as the socket takes it.

@@ -1,7 +1,7 @@
 //! The threads that hold the sockets of open streams.
 //!
 //! Each waits for news of its sockets, walks the audience of a topic that has moved, and looks at
-//! all its streams with every tick. It never waits for anything else: not for a client, not for the
+//! its streams by the clock (`clock.rs`). It never waits for anything else: not for a client, not for the
 //! database.
 
 use std::{
