@@ -18,6 +18,9 @@ const IN_FLIGHT: usize = 64;
 /// Streams opened before memory is looked at, and kept: then the code is in memory and every pool
 /// is filled.
 const WARM_UP: usize = 100;
+/// Streams opened before the other servers have their turn: whose sockets came last stand first in
+/// the kernel's tables and are found sooner, so nobody's are to be all behind another's.
+const TURN: usize = 250;
 /// For opening all streams.
 const OPENING: Duration = Duration::from_secs(40);
 /// How often memory is looked at while events fly.
@@ -30,6 +33,9 @@ pub(crate) struct Stand {
     pub(crate) peer: Peer,
     server: Server,
     load: Process,
+    /// Streams to open.
+    targets: PathBuf,
+    wanted: usize,
     opened: usize,
     /// Memory with the warm-up's streams open, in KiB.
     before: f64,
@@ -87,29 +93,43 @@ impl Stand {
         let mut command = command(Side::Load, program()?.as_str());
         command.args(["--mode", "client"]);
         let load = Process::start(command)?;
-        Ok(Self { peer, server, load, opened: 0, before: 0.0 })
+        let (wanted, opened, before) = (0, 0, 0.0);
+        Ok(Self { peer, server, load, targets: PathBuf::new(), wanted, opened, before })
     }
 
-    /// Opens streams until there are `count`, and returns the memory that each costs, in KiB.
-    pub(crate) fn fill(&mut self, count: usize, topics: (usize, usize)) -> anyhow::Result<f64> {
-        let targets = self.server.targets(count, topics, Credential::StreamToken)?;
-        let warm = WARM_UP.min(count / 2);
-        let order = self.order(targets.clone(), warm);
-        self.opened = self.open(order)?.streams;
-        self.before = self.server.process.pss()?;
-        let order = Open { skip: warm, ..self.order(targets, count - warm) };
+    /// Closes all streams; there are to be `count` others.
+    pub(crate) fn invite(&mut self, count: usize, topics: (usize, usize)) -> anyhow::Result<()> {
+        self.close()?;
+        self.targets = self.server.targets(count, topics, Credential::StreamToken)?;
+        self.wanted = count;
+        Ok(())
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.opened == self.wanted
+    }
+
+    /// Opens some of the streams that are still missing, the warm-up's first.
+    pub(crate) fn fill(&mut self) -> anyhow::Result<()> {
+        let warm = self.warm();
+        let turn = if self.opened < warm { warm } else { TURN };
+        let count = turn.min(self.wanted - self.opened);
+        let order = Open { skip: self.opened, ..self.order(self.targets.clone(), count) };
         self.opened += self.open(order)?.streams;
-        self.memory(warm)
+        if self.opened == warm {
+            self.before = self.server.process.pss()?;
+        }
+        Ok(())
+    }
+
+    fn warm(&self) -> usize {
+        WARM_UP.min(self.wanted / 2)
     }
 
     /// The memory that each stream costs now, in KiB.
-    pub(crate) fn memory_per_stream(&self) -> anyhow::Result<f64> {
-        self.memory(WARM_UP.min(self.opened / 2))
-    }
-
     #[expect(clippy::cast_precision_loss, reason = "a number of streams")]
-    fn memory(&self, warm: usize) -> anyhow::Result<f64> {
-        Ok((self.server.process.pss()? - self.before) / (self.opened - warm) as f64)
+    pub(crate) fn memory_per_stream(&self) -> anyhow::Result<f64> {
+        Ok((self.server.process.pss()? - self.before) / (self.opened - self.warm()) as f64)
     }
 
     /// Opens `count` streams with this credential and closes them again; how fast they opened, and
@@ -130,7 +150,7 @@ impl Stand {
     }
 
     pub(crate) fn close(&mut self) -> anyhow::Result<()> {
-        self.opened = 0;
+        (self.wanted, self.opened) = (0, 0);
         match self.ask(&Order::Close, SPARE)? {
             (Answer::Closed, _) => Ok(()),
             (answer, _) => bail!("unexpected: {answer:?}"),

@@ -38,7 +38,8 @@ impl Run {
             _ => vec![Credential::StreamToken],
         };
         // One round first, so that memory is there and caches are as they are in a day's work.
-        let mut stands = self.stands(&peers, |_, stand| {
+        let mut stands = self.stands(&peers);
+        self.each(&mut stands, |stand| {
             for credential in credentials(stand.peer) {
                 stand.connect(count.min(1_000), credential)?;
             }

@@ -9,6 +9,8 @@ use crate::{
     table::{Column, Section, Unit},
 };
 
+/// Rounds for each that is asked for: a few percent are looked for.
+const PACED: usize = 3;
 /// Of a paced round.
 const SECONDS: f64 = 3.0;
 /// Events of a burst, fewer where each is ten thousand deliveries.
@@ -24,11 +26,12 @@ impl Run {
         if !wanted.contains(&true) {
             return Ok(());
         }
-        let mut stands = self.stands(&self.peers.clone(), |findings, stand| {
-            let memory = stand.fill(size, (0, 1))?;
-            findings.add(&metric::idle(size), stand.peer.name(), memory);
-            Ok(())
-        });
+        let mut stands = self.stands(&self.peers.clone());
+        self.fill(&mut stands, size, (0, 1));
+        for stand in &stands {
+            let memory = stand.memory_per_stream()?;
+            self.findings.add(&metric::idle(size), stand.peer.name(), memory);
+        }
         if idle {
             self.show(Section {
                 title: format!("{size} idle streams: memory of the server per stream (PSS)"),
@@ -52,7 +55,7 @@ impl Run {
         let name = |what: &str| metric::paced(size, what);
         self.rounds(
             "paced",
-            self.rounds,
+            PACED * self.rounds,
             stands,
             |stand| stand.publish(&pace),
             |findings, row, round| {

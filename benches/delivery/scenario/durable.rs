@@ -28,7 +28,7 @@ impl Run {
         // How frames leave is of no account here, so one variant is enough.
         let peers: Vec<Peer> =
             self.peers.iter().copied().filter(|peer| *peer == Peer::Streamgate(0)).collect();
-        let mut stands = self.stands(&peers, |_, _| Ok(()));
+        let mut stands = self.stands(&peers);
         let kinds = [
             ("batches", BATCH, BATCHES, BATCHES_IN_FLIGHT),
             ("single", 1, SINGLES, SINGLES_IN_FLIGHT),

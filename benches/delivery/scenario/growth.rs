@@ -28,23 +28,11 @@ impl Run {
         let peers: Vec<Peer> = self.peers.iter().copied().filter(ours).collect();
         let mut sizes: Vec<usize> = SIZES.into_iter().filter(|size| *size < self.most).collect();
         sizes.push(self.most);
-        let mut stands = self.stands(&peers, |_, _| Ok(()));
+        let mut stands = self.stands(&peers);
         for (topic, size) in sizes.iter().copied().enumerate() {
             // A topic of its own for each size: what was not committed cannot be read again by
             // those who come later.
-            let filled = |stand: &mut crate::stand::Stand| {
-                stand.close().and_then(|()| stand.fill(size, (topic, 1)))
-            };
-            let mut kept = Vec::new();
-            for mut stand in stands {
-                match filled(&mut stand) {
-                    Ok(_) => kept.push(stand),
-                    Err(error) => {
-                        self.notes.push(format!("{} at {size}: {error:#}", stand.peer.name()));
-                    }
-                }
-            }
-            stands = kept;
+            self.fill(&mut stands, size, (topic, 1));
             let pace = crowd::pace(size, topic, SECONDS);
             self.rounds(
                 &format!("growth at {size}"),

@@ -117,25 +117,43 @@ impl Run {
         self.only.is_empty() || self.only.contains(&scenario)
     }
 
-    /// The peers' servers, started and filled by `fill`; those that cannot are left out and noted.
-    fn stands(
-        &mut self,
-        peers: &[Peer],
-        mut fill: impl FnMut(&mut Findings, &mut Stand) -> anyhow::Result<()>,
-    ) -> Vec<Stand> {
+    /// The peers' servers; those that do not start are left out and noted.
+    fn stands(&mut self, peers: &[Peer]) -> Vec<Stand> {
         let mut stands = Vec::new();
         for peer in peers {
             if self.is_late() {
                 break;
             }
-            let started = Stand::start(*peer)
-                .and_then(|mut stand| fill(&mut self.findings, &mut stand).map(|()| stand));
-            match started {
+            match Stand::start(*peer) {
                 Ok(stand) => stands.push(stand),
                 Err(error) => self.notes.push(format!("{}: {error:#}", peer.name())),
             }
         }
         stands
+    }
+
+    /// Has `count` streams open at each, over these topics, and no others.
+    fn fill(&mut self, stands: &mut Vec<Stand>, count: usize, topics: (usize, usize)) {
+        self.each(stands, |stand| stand.invite(count, topics));
+        while !stands.iter().all(Stand::is_full) {
+            stands.shuffle(&mut rand::rng());
+            self.each(stands, |stand| if stand.is_full() { Ok(()) } else { stand.fill() });
+        }
+    }
+
+    /// Does something with each stand; those that fail are left out from then on, and noted.
+    fn each(
+        &mut self,
+        stands: &mut Vec<Stand>,
+        mut what: impl FnMut(&mut Stand) -> anyhow::Result<()>,
+    ) {
+        stands.retain_mut(|stand| {
+            let done = what(stand);
+            if let Err(error) = &done {
+                self.notes.push(format!("{}: {error:#}", stand.peer.name()));
+            }
+            done.is_ok()
+        });
     }
 
     /// Rounds of all stands in shuffled order. A stand whose streams were closed is left out of the

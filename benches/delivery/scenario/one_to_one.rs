@@ -20,8 +20,8 @@ impl Run {
             return Ok(());
         }
         let topics = TOPICS.min(self.most);
-        let mut stands =
-            self.stands(&self.peers.clone(), |_, stand| stand.fill(topics, (0, topics)).map(drop));
+        let mut stands = self.stands(&self.peers.clone());
+        self.fill(&mut stands, topics, (0, topics));
         let pace = Pace {
             count: EVENTS,
             per_second: Some(EVENTS_PER_SECOND),

@@ -38,7 +38,8 @@ impl Run {
         // One round: it takes as long as the slowest needs, and is about seconds rather than
         // percents. The servers one after the other, because of their memory.
         for peer in peers {
-            let mut stands = self.stands(&[peer], |_, stand| stand.fill(size, (0, 1)).map(drop));
+            let mut stands = self.stands(&[peer]);
+            self.fill(&mut stands, size, (0, 1));
             self.rounds(
                 "overload",
                 1,
