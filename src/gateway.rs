@@ -12,6 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
+    alarm::Alarm,
     bus::{Bus, BusError, Message},
     config::Config,
     database::Database,
@@ -77,6 +78,8 @@ pub struct Gateway {
     pub existence: Existence,
     /// Live delivery and the event log.
     pub hub: Arc<Hub>,
+    /// Rings when a lease may have run out.
+    pub leases: Alarm,
     /// The way to the other gateways.
     pub bus: Arc<dyn Bus>,
     /// The password of the first administrator, if this start made it up.
@@ -179,6 +182,7 @@ impl Gateway {
             users,
             limits,
             hub,
+            leases: Alarm::default(),
             bus,
             first_password,
             node,
@@ -206,6 +210,25 @@ impl Gateway {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             while gateway.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
                 work(Arc::clone(&gateway)).await;
+            }
+        });
+    }
+
+    /// Runs `work` now, whenever a lease may have run out, and with every heartbeat, for the leases of
+    /// gateways that are no more.
+    pub fn at_leases_end<F>(self: &Arc<Self>, work: impl Fn(Arc<Self>) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let gateway = Arc::clone(self);
+        let heartbeat = Duration::from_secs(self.config.streams.heartbeat_seconds);
+        self.tasks.spawn(async move {
+            loop {
+                work(Arc::clone(&gateway)).await;
+                let rung = gateway.leases.ring(Instant::now() + heartbeat);
+                if gateway.stopping.run_until_cancelled(rung).await.is_none() {
+                    break;
+                }
             }
         });
     }

@@ -13,6 +13,7 @@
 //! | 1 | [`config`], [`telemetry`], [`database`], [`event`], [`password`], [`recent`] | ground |
 //! | 0 | `entity`, `migration` | rows and their history |
 
+pub mod alarm;
 pub mod api;
 pub mod bus;
 pub mod config;

@@ -45,9 +45,6 @@ pub use openapi::{Documents, Version};
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// How often leases that have run out are looked for.
-const LEASE_CHECK: Duration = Duration::from_secs(1);
-
 #[derive(Tags)]
 enum Tag {
     /// Logging in and out, and who one is.
@@ -132,7 +129,7 @@ pub fn refusal(status: StatusCode) -> (String, String) {
 
 /// Starts what the families do in the background.
 pub fn start_background(gateway: &Arc<Gateway>) {
-    gateway.every(LEASE_CHECK, topology::requeue_expired);
+    gateway.at_leases_end(topology::requeue_expired);
 }
 
 /// A part of a list.

@@ -7,7 +7,7 @@ use std::{
 
 /// The floors of `src`, from the ground up. The two below, `entity` and `migration`, are crates.
 const FLOORS: [&[&str]; 6] = [
-    &["config", "telemetry", "database", "event", "password", "recent"],
+    &["alarm", "config", "telemetry", "database", "event", "password", "recent"],
     &["event_log", "bus", "token", "session", "user", "limit", "existence"],
     &["hub"],
     &["gateway"],

@@ -21,6 +21,7 @@ use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait,
     QueryFilter, QueryOrder, QuerySelect,
 };
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{exists, lock, stored};
@@ -205,6 +206,9 @@ impl Mutations {
             });
         }
         finish(&gateway, tx, id.0, events).await?;
+        if !claimed.is_empty() {
+            gateway.leases.set(Instant::now() + lease);
+        }
         Ok(if claimed.is_empty() { Claims::None } else { Claims::Some(Json(claimed)) })
     }
 

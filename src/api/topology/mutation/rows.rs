@@ -1,50 +1,68 @@
 //! Mutations' rows: their queue, their leases, the events that tell of them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use entity::{Timestamp, mutation};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, DatabaseTransaction, DbErr,
     EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
 };
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::schema::Mutation;
 use crate::{
     api::{
-        problem::Result,
+        problem::{Problem, Result},
         topology::{lock, new_event, topic},
     },
     event::NewEvent,
     gateway::Gateway,
 };
 
-/// Background work: makes mutations pending again whose leases have run out, on all topologies.
+/// Before trying again what the database has refused.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Background work: makes mutations pending again whose leases have run out, on all topologies, and
+/// sets the alarm for those that soon will.
 pub(in crate::api) async fn requeue_expired(gateway: Arc<Gateway>) {
-    let expired = mutation::Entity::find()
-        .filter(mutation::Column::State.eq(mutation::State::Applying))
-        .filter(mutation::Column::LeaseExpiresAt.lte(Timestamp::now()))
-        .select_only()
-        .column(mutation::Column::TopologyId)
-        .distinct()
-        .into_tuple::<Uuid>()
-        .all(gateway.database.reader())
-        .await;
-    let topologies = match expired {
-        Ok(topologies) => topologies,
-        Err(error) => return tracing::warn!(%error, "cannot look for leases that have run out"),
+    let failed = |problem: Problem| {
+        tracing::warn!(cause = problem.cause(), "cannot requeue mutations whose leases ran out");
+        gateway.leases.set(Instant::now() + RETRY);
     };
-    for id in topologies {
+    let first = match first_ends(&gateway).await {
+        Ok(first) => first,
+        Err(error) => return failed(error.into()),
+    };
+    for (id, end) in first {
+        let left = end.since(Timestamp::now());
+        if !left.is_zero() {
+            gateway.leases.set(Instant::now() + left);
+            continue;
+        }
         let requeued = async {
             let tx = gateway.database.begin_write().await?;
             lock(&tx, id).await?;
             let events = requeue(&tx, id).await?;
             finish(&gateway, tx, id, events).await
         };
-        if let Err(problem) = requeued.await {
-            tracing::warn!(cause = problem.cause(), topology = %id, "cannot requeue mutations");
-        }
+        requeued.await.unwrap_or_else(failed);
     }
+}
+
+/// Topologies with leases that run out before the next heartbeat, and when the first of each does.
+async fn first_ends(gateway: &Gateway) -> std::result::Result<Vec<(Uuid, Timestamp)>, DbErr> {
+    let heartbeat = Duration::from_secs(gateway.config.streams.heartbeat_seconds);
+    mutation::Entity::find()
+        .filter(mutation::Column::State.eq(mutation::State::Applying))
+        .filter(mutation::Column::LeaseExpiresAt.lte(Timestamp::now() + heartbeat))
+        .select_only()
+        .column(mutation::Column::TopologyId)
+        .column_as(mutation::Column::LeaseExpiresAt.min(), "first")
+        .group_by(mutation::Column::TopologyId)
+        .into_tuple()
+        .all(gateway.database.reader())
+        .await
 }
 
 /// Mutations of a topology that are neither applied nor failed.
