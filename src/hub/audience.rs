@@ -165,33 +165,25 @@ impl Part {
     }
 }
 
-/// Writes to those who are at ease, all in one call of the kernel. Whoever is not done then is
-/// written to in turn.
+/// Writes to those at ease who stand where the first of them does, which is where nearly all do, in
+/// one call of the kernel. Whoever is not done then is written to in turn.
 fn write_together(seats: &mut [Seat], head: Cursor, walker: &mut Walker<'_>) {
     for seats in seats.chunks_mut(BATCH) {
         let Some(sender) = walker.sender.as_mut().filter(|sender| sender.works()) else { break };
-        let mut piece: Option<(i64, Run)> = None;
-        let mut writes: Vec<(&mut Seat, Run)> = Vec::with_capacity(seats.len());
-        for seat in seats {
-            if !seat.is_at_ease() || seat.seq >= head.seq {
-                continue;
-            }
-            if piece.as_ref().is_none_or(|(from, _)| *from != seat.seq) {
-                piece = pull(walker.live, Cursor { seq: seat.seq, ..head });
-            }
-            if let Some((_, run)) = &piece {
-                writes.push((seat, run.clone()));
-            }
-        }
-        let sends = writes.iter().map(|(seat, run)| (seat.socket, &run.bytes[..]));
-        let results = sender.send(sends);
-        for ((seat, run), result) in writes.into_iter().zip(results) {
+        let first = seats.iter().find(|seat| seat.is_at_ease() && seat.seq < head.seq);
+        let Some(place) = first.map(|seat| Cursor { seq: seat.seq, ..head }) else { continue };
+        let Some((seq, run)) = pull(walker.live, place) else { continue };
+        let sockets = seats.iter().filter(|seat| seat.seq == seq).map(|seat| seat.socket);
+        let results = sender.send(sockets, &run.bytes);
+        let mut delivered = 0;
+        for (seat, result) in seats.iter_mut().filter(|seat| seat.seq == seq).zip(results) {
             if let Some(result) = result
                 && seat.wrote(&run, result, walker.tick)
             {
-                walker.live.delivered.inc_by(run.count);
+                delivered += run.count;
             }
         }
+        walker.live.delivered.inc_by(delivered);
     }
     if walker.sender.as_ref().is_some_and(|sender| !sender.works()) {
         *walker.sender = None;

@@ -9,9 +9,13 @@
 
 #![expect(unsafe_code, reason = "pointers handed to the kernel, see above")]
 
-use std::{io, os::fd::RawFd};
+use std::{
+    io,
+    os::fd::{BorrowedFd, RawFd},
+};
 
-use io_uring::{IoUring, opcode::Send, squeue::Flags, types::Fd};
+use io_uring::{IoUring, opcode::Send, types::Fd};
+use rustix::net::SendFlags;
 
 /// Sends in one call.
 pub(super) const BATCH: usize = 128;
@@ -19,13 +23,13 @@ pub(super) const BATCH: usize = 128;
 const ENTRIES: u32 = 128;
 
 /// Without waiting for room in the socket, and without a signal where it is closed.
-const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+const FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
 /// Sends what the socket takes, and tells how much that was.
 pub(super) fn send(socket: RawFd, bytes: &[u8]) -> io::Result<usize> {
-    // SAFETY: the pointer and the length are those of `bytes`.
-    let sent = unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), FLAGS) };
-    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+    // SAFETY: its owner keeps it open, see above.
+    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+    Ok(rustix::net::send(socket, bytes, FLAGS)?)
 }
 
 /// A queue to the kernel.
@@ -55,20 +59,20 @@ impl Sender {
         self.ring.is_some()
     }
 
-    /// Sends each of at most [`BATCH`], and tells in the same order what came of it: how many bytes
-    /// were taken, an error, or nothing where it was not tried.
-    pub(super) fn send<'a>(
+    /// Sends the same to each of at most [`BATCH`] sockets, and tells in the same order what came of
+    /// it: how many bytes were taken, an error, or nothing where it was not tried.
+    pub(super) fn send(
         &mut self,
-        sends: impl Iterator<Item = (RawFd, &'a [u8])>,
+        sockets: impl Iterator<Item = RawFd>,
+        bytes: &[u8],
     ) -> Vec<Option<io::Result<usize>>> {
         let mut results = Vec::with_capacity(BATCH);
         let Some(mut ring) = self.ring.take() else { return results };
-        for (index, (socket, bytes)) in sends.take(BATCH).enumerate() {
-            let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        for (index, socket) in sockets.take(BATCH).enumerate() {
             let entry = Send::new(Fd(socket), bytes.as_ptr(), length)
-                .flags(FLAGS)
+                .flags(FLAGS.bits().cast_signed())
                 .build()
-                .flags(Flags::empty())
                 .user_data(index as u64);
             // SAFETY: `bytes` outlive this call. It returns after every entry has completed, or when
             // the kernel refuses to go on: entries that it has not taken then vanish with the queue,
