@@ -1,5 +1,4 @@
-//! The two ways out of a stream, its own socket and the body of a response, and what they owe to
-//! clients that read slowly, or not at all.
+//! What streams owe to clients that read slowly, or not at all, and to those beside them.
 
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use uuid::Uuid;
 use crate::app::{App, Caller, SseReader, soon, until};
 
 /// An operator and a topology that takes mutations, and streams for everybody.
-async fn stage(change: impl FnOnce(&mut Config)) -> (App, Caller, Uuid) {
+pub async fn stage(change: impl FnOnce(&mut Config)) -> (App, Caller, Uuid) {
     let app = App::with(|config| {
         config.limits.streams_per_user = 10_000;
         change(config);
@@ -30,131 +29,8 @@ async fn stage(change: impl FnOnce(&mut Config)) -> (App, Caller, Uuid) {
     (app, operator, topology)
 }
 
-fn note(number: u64, size: usize) -> NewEvent {
+pub fn note(number: u64, size: usize) -> NewEvent {
     NewEvent::new("note", &json!({ "number": number, "pad": "x".repeat(size) })).expect("a kind")
-}
-
-/// What differs from stream to stream, taken out.
-fn without_retry(body: &str) -> String {
-    let lines = body.split('\n');
-    lines
-        .map(|line| if line.starts_with("retry: ") { "retry: N" } else { line })
-        .collect::<Vec<_>>()
-        .join("\n")
-}
-
-/// A way to open a stream that ends by itself, and to read it whole.
-#[derive(Clone, Copy, Debug)]
-enum Way {
-    Http11,
-    Http10,
-    Http2,
-}
-
-/// Starts to read the whole body.
-fn read(app: &App, caller: &Caller, way: Way, path: &str) -> tokio::task::JoinHandle<String> {
-    let token = caller.token.clone().expect("a token");
-    let (address, path) = (app.address, path.to_owned());
-    let version = match way {
-        Way::Http2 => {
-            let url = app.url(&path);
-            return tokio::spawn(async move {
-                let client = reqwest::Client::builder().http2_prior_knowledge();
-                let client = client.build().expect("a client");
-                let answer = soon("answer", client.get(url).bearer_auth(token).send()).await;
-                let answer = answer.expect("an answer");
-                assert_eq!(answer.version(), reqwest::Version::HTTP_2);
-                soon("body", answer.text()).await.expect("a body")
-            });
-        }
-        Way::Http10 => "1.0",
-        Way::Http11 => "1.1",
-    };
-    let request = format!(
-        "GET {path} HTTP/{version}\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\r\n"
-    );
-    tokio::spawn(async move {
-        let mut socket = TcpStream::connect(address).await.expect("a connection");
-        socket.write_all(request.as_bytes()).await.expect("a request");
-        let mut answer = Vec::new();
-        soon("body", socket.read_to_end(&mut answer)).await.expect("a body");
-        let answer = String::from_utf8(answer).expect("UTF-8");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-        assert!(head.starts_with(&format!("HTTP/{version} 200 ")), "{head}");
-        let is_chunked = head.contains("transfer-encoding: chunked");
-        assert_eq!(is_chunked, matches!(way, Way::Http11), "{head}");
-        if is_chunked { without_chunks(body) } else { body.to_owned() }
-    })
-}
-
-/// A whole body in chunks, which must have its end and nothing after it.
-fn without_chunks(mut body: &str) -> String {
-    let mut text = String::new();
-    loop {
-        let (size, rest) = body.split_once("\r\n").expect("a size");
-        let size = usize::from_str_radix(size, 16).expect("a size");
-        let (chunk, rest) = rest.split_at(size);
-        text.push_str(chunk);
-        body = rest.strip_prefix("\r\n").expect("the end of a chunk");
-        if size == 0 {
-            assert_eq!(body, "", "after the last chunk");
-            return text;
-        }
-    }
-}
-
-#[tokio::test]
-async fn every_way_out_puts_the_same_bytes_on_the_wire() {
-    for io_uring in [false, true] {
-        let (app, operator, topology) = stage(|config| {
-            config.streams.io_uring = io_uring;
-            // So small that some events come from the log.
-            config.streams.buffer_events = 4;
-        })
-        .await;
-        let page = operator.get(&format!("/v1/topologies/{topology}/events?limit=1")).await.ok();
-        let first = page["next"].as_str().expect("a cursor").to_owned();
-        let topic = Topic::new(Family::Topology, topology);
-        let notes = |numbers: std::ops::Range<u64>| numbers.map(|n| note(n, 100)).collect();
-        app.gateway.hub.publish(topic.clone(), notes(0..20)).await.expect("a commit");
-
-        let path = format!("/v1/topologies/{topology}/stream?");
-        let resumed = format!("{path}last_event_id={first}");
-        // To the last event, from the beginning or a cursor; to a number of events; with a reset.
-        let queries = [
-            path.clone(),
-            resumed.clone(),
-            format!("{resumed}&max_events=30"),
-            format!("{path}last_event_id=x"),
-        ];
-        let mut readings = Vec::new();
-        for query in &queries {
-            for way in [Way::Http11, Way::Http11, Way::Http11, Way::Http10, Way::Http2] {
-                readings.push((query, way, read(&app, &operator, way, query)));
-            }
-        }
-        let open = "streamgate_streams_open{family=\"topology\"}";
-        until("streams open", async || app.metric(open) > 19.0).await;
-        for number in 0..30 {
-            app.gateway.hub.publish(topic.clone(), vec![note(number, 50)]).await.expect("a commit");
-        }
-        app.gateway.hub.publish(topic, notes(30..60)).await.expect("a commit");
-        for status in ["tearing_down", "torn_down"] {
-            operator.set_status(topology, status).await.ok();
-        }
-        let mut expected: Option<(&String, String)> = None;
-        for (query, way, reading) in readings {
-            let body = without_retry(&reading.await.expect("a body"));
-            assert_eq!(body.contains("stream.closed"), !query.contains("max_events"), "{body}");
-            match &expected {
-                Some((same, expected)) if *same == query => {
-                    assert_eq!(body, *expected, "{way:?} {query}");
-                }
-                _ => expected = Some((query, body)),
-            }
-        }
-        app.finish().await;
-    }
 }
 
 #[tokio::test]

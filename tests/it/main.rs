@@ -27,3 +27,4 @@ mod telemetry;
 mod topology;
 mod user;
 mod walk;
+mod ways_out;

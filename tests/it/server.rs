@@ -5,7 +5,7 @@ mod limit;
 mod machine;
 mod protocol;
 mod shutdown;
-mod tls;
+pub mod tls;
 mod waiting;
 
 use std::io;

@@ -10,7 +10,8 @@ pub(super) async fn secure(header_timeout: Duration) -> (Gate, tempfile::TempDir
     (Gate::open(settings).await, files)
 }
 
-fn certificate() -> tempfile::TempDir {
+/// `cert.pem` and `key.pem`.
+pub fn certificate() -> tempfile::TempDir {
     let files = tempfile::tempdir().unwrap();
     let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     std::fs::write(files.path().join("cert.pem"), pair.cert.pem()).unwrap();
@@ -18,17 +19,18 @@ fn certificate() -> tempfile::TempDir {
     files
 }
 
+/// For a client.
+pub fn trusted(files: &tempfile::TempDir) -> reqwest::Certificate {
+    let pem = std::fs::read(files.path().join("cert.pem")).unwrap();
+    reqwest::Certificate::from_pem(&pem).unwrap()
+}
+
 async fn ask_over_tls(
     gate: &Gate,
     files: &tempfile::TempDir,
     client: reqwest::ClientBuilder,
 ) -> String {
-    let pem = std::fs::read(files.path().join("cert.pem")).unwrap();
-    let client = client
-        .timeout(BOUND)
-        .tls_certs_only([reqwest::Certificate::from_pem(&pem).unwrap()])
-        .build()
-        .unwrap();
+    let client = client.timeout(BOUND).tls_certs_only([trusted(files)]).build().unwrap();
     let url = format!("https://localhost:{}/", gate.address.port());
     client.get(url).send().await.unwrap().text().await.unwrap()
 }
