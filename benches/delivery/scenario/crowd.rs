@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Rounds for each that is asked for: a few percent are looked for.
-const PACED: usize = 3;
+const PACED: usize = 2;
 /// Of a paced round.
 const SECONDS: f64 = 3.0;
 /// Events of a burst, fewer where each is ten thousand deliveries.
