@@ -20,7 +20,10 @@ use serde::Serialize;
 
 pub use document::{documentation, environment_table};
 pub use layers::{ConfigError, Origin};
-pub use sections::{Database, Limits, Log, LogFormat, Retention, Server, Streams, Tokens};
+pub use sections::{
+    Database, Limits, Log, LogFormat, Overflow, OverflowByFamily, Retention, Server, Streams,
+    Tokens,
+};
 
 /// Some keys of [`Config`], the others absent: what the command line adds on top of environment
 /// and file. Start from `ConfigLayer::empty()` (trait `confique::Layer`).
@@ -66,6 +69,10 @@ pub struct Config {
     /// Live streams (SSE).
     #[config(nested)]
     pub streams: Streams,
+
+    /// What is to happen when a subscriber is so slow that the events kept in memory have passed it.
+    #[config(nested)]
+    pub overflow: OverflowByFamily,
 
     /// How much one caller may use. Beyond a limit the answer is 429 with Retry-After.
     #[config(nested)]

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     alarm::Alarm,
     bus::{Bus, BusError, Message},
-    config::Config,
+    config::{Config, Overflow},
     database::Database,
     event::Family,
     event_log::{EventLog, Retention},
@@ -194,6 +194,14 @@ impl Gateway {
         gateway.listen(news);
         gateway.watch_sessions();
         Ok(gateway)
+    }
+
+    /// What becomes of slow subscribers of a family that do not say what they want.
+    #[must_use]
+    pub fn overflow(&self, family: Family) -> Overflow {
+        match family {
+            Family::Topology => self.config.overflow.topology,
+        }
     }
 
     /// Runs `work` again and again until the service ends.

@@ -290,6 +290,11 @@ impl Telemetry {
         self.events_delivered.get_or_create_owned(&ByFamily { family })
     }
 
+    /// Events were dropped for a subscriber that was too slow: `events_dropped_total`.
+    pub fn dropped(&self, family: &'static str, events: u64) {
+        self.events_dropped.get_or_create(&ByFamily { family }).inc_by(events);
+    }
+
     /// A subscriber or a topic went back to the event log: `catch_ups_total`.
     pub fn caught_up(&self, family: &'static str) {
         self.catch_ups.get_or_create(&ByFamily { family }).inc();

@@ -8,6 +8,7 @@ mod auth;
 mod caller;
 mod documents;
 mod edge;
+mod event_page;
 mod health;
 mod openapi;
 mod problem;

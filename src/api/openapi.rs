@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::{
     example_id,
     problem::example as problem_example,
-    stream::{CONTROL_EVENTS, EVENT_STREAM, EventKind},
+    stream::{CONTROL_EVENTS, DROPPED, EVENT_STREAM, EventKind},
     topology,
 };
 
@@ -204,8 +204,12 @@ fn with_typed_events(mut document: Value) -> Value {
     for (_, operation) in operations(&mut document) {
         let id = operation["operationId"].as_str().unwrap_or_default();
         let Some((_, own)) = STREAMS.iter().find(|(stream, _)| *stream == id) else { continue };
-        let events: Vec<Value> =
-            own.iter().chain(&CONTROL_EVENTS).map(|kind| event(kind, &mut registry)).collect();
+        let events: Vec<Value> = own
+            .iter()
+            .chain([&DROPPED])
+            .chain(&CONTROL_EVENTS)
+            .map(|kind| event(kind, &mut registry))
+            .collect();
         operation["responses"]["200"]["content"][EVENT_STREAM] =
             json!({ "itemSchema": { "oneOf": events } });
     }

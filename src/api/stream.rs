@@ -1,4 +1,4 @@
-//! Streams on the wire: what every family's `GET .../stream` and `GET .../events` share.
+//! Streams on the wire: what every family's `GET .../stream` shares.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,11 +8,9 @@ use poem::{
 };
 use poem_openapi::{
     ApiResponse, Enum, Object,
-    payload::Json,
     registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry},
-    types::{Any, Example, Type},
+    types::{Example, Type},
 };
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
@@ -20,8 +18,8 @@ use super::{
     problem::{self, Kind, Problem, Result},
 };
 use crate::{
-    event::{Cursor, Event, Topic},
-    event_log::{LogError, Stale},
+    config,
+    event::Topic,
     gateway::Gateway,
     hub::{Bounds, Handover, Open, Opening, Resume, Source, Subject, Subscription},
     limit::Headers,
@@ -40,10 +38,16 @@ pub(super) enum OnRefusal {
 
 /// What is to happen when a subscriber is too slow for the events kept in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename_all = "snake_case", remote = "config::Overflow")]
 pub(super) enum Overflow {
     /// It gets what it missed from the event log, and loses nothing.
     CatchUp,
+    /// It misses the oldest events that it has not got, and goes on with the newest.
+    DropOldest,
+    /// It gets what waited for it, misses what came after that, and goes on with what comes then.
+    DropNew,
+    /// The stream ends with `stream.closed` for the reason `overflow`.
+    CloseConnection,
 }
 
 /// The parameters that every stream has.
@@ -56,6 +60,7 @@ pub(super) struct Parameters {
     pub(super) last_event_id_query: Option<String>,
     pub(super) max_events: Option<u64>,
     pub(super) max_seconds: Option<u64>,
+    pub(super) overflow: Option<Overflow>,
 }
 
 impl Parameters {
@@ -93,7 +98,9 @@ pub(super) async fn open<M: Minimum>(
     let resume = parameters.resume();
     let request = parameters.request;
     let subject = Subject { source, failure };
-    let open = Open { topic, subject, resume, bounds, watch, slot, request };
+    let overflow = parameters.overflow.map(Into::into);
+    let overflow = overflow.unwrap_or_else(|| gateway.overflow(topic.family()));
+    let open = Open { topic, subject, resume, bounds, overflow, watch, slot, request };
     Ok(match gateway.hub.open(open).await? {
         Opening::Stream(subscription) => StreamResponse::Open(Box::new(subscription), headers),
         Opening::Complete => StreamResponse::Complete,
@@ -157,7 +164,7 @@ pub(super) fn stream_headers(response: &mut Response) {
 #[derive(Object)]
 #[oai(rename = "StreamEvent", skip_serializing_if_is_none, example)]
 pub(super) struct StreamEvent {
-    /// The cursor to resume from; opaque. Control events have none.
+    /// The cursor to resume from; opaque. `stream.closed` and `error` have none.
     id: Option<String>,
     /// The kind of event.
     event: String,
@@ -232,7 +239,7 @@ pub(super) fn schema<T: Type>(registry: &mut Registry) -> MetaSchemaRef {
 #[derive(Object)]
 #[oai(rename = "StreamClosed", example)]
 pub(super) struct StreamClosed {
-    /// `completed`, `max_seconds`, `session_expired`, `session_revoked`, `user_disabled`,
+    /// `completed`, `max_seconds`, `overflow`, `session_expired`, `session_revoked`, `user_disabled`,
     /// `role_lowered` or `shutdown`.
     reason: String,
 }
@@ -243,7 +250,28 @@ impl Example for StreamClosed {
     }
 }
 
-/// Events that every stream can send.
+/// What a subscriber has missed, as its overflow strategy asked.
+#[derive(Object)]
+#[oai(rename = "StreamDropped", example)]
+pub(super) struct StreamDropped {
+    /// Events, all before the next one.
+    count: u64,
+}
+
+impl Example for StreamDropped {
+    fn example() -> Self {
+        Self { count: 17 }
+    }
+}
+
+/// The event that every stream can send and that has a cursor: one resumes behind what was dropped.
+pub(super) const DROPPED: EventKind = EventKind {
+    kind: "stream.dropped",
+    description: "The subscriber was too slow and misses events; see `overflow`.",
+    schema: schema::<StreamDropped>,
+};
+
+/// The events that every stream can send and that have none.
 pub(super) const CONTROL_EVENTS: [EventKind; 2] = [
     EventKind {
         kind: "stream.closed",
@@ -259,118 +287,3 @@ pub(super) const CONTROL_EVENTS: [EventKind; 2] = [
         },
     },
 ];
-
-/// An event of the log.
-#[derive(Object)]
-#[oai(rename = "Event", example)]
-struct LoggedEvent {
-    /// Its cursor.
-    id: String,
-    /// Where it happened: `<family>.<id>`.
-    topic: String,
-    /// What happened.
-    kind: String,
-    /// With what; the same JSON as in the stream.
-    data: Any<serde_json::Value>,
-    /// When.
-    at: OffsetDateTime,
-}
-
-impl Example for LoggedEvent {
-    fn example() -> Self {
-        Self {
-            id: "2f1a3b9c-42".to_owned(),
-            topic: "topology.0198c2f0-7d52-7a11-8c7e-3f5f1f1f9d10".to_owned(),
-            kind: "status".to_owned(),
-            data: Any(serde_json::json!({"from": "deploying", "to": "active"})),
-            at: super::example_time(),
-        }
-    }
-}
-
-/// A part of a topic's event log.
-#[derive(Object)]
-#[oai(rename = "EventPage", example)]
-pub(super) struct EventPage {
-    /// In order.
-    events: Vec<LoggedEvent>,
-    /// The cursor to ask with for what follows; also good for resuming the stream.
-    next: String,
-    /// Whether there is more already.
-    has_more: bool,
-}
-
-impl Example for EventPage {
-    fn example() -> Self {
-        Self {
-            events: vec![LoggedEvent::example()],
-            next: "2f1a3b9c-42".to_owned(),
-            has_more: false,
-        }
-    }
-}
-
-/// The answer of an events operation.
-pub(super) struct Events(EventPage);
-
-impl IntoResponse for Events {
-    fn into_response(self) -> Response {
-        Json(self.0).into_response()
-    }
-}
-
-impl ApiResponse for Events {
-    fn meta() -> MetaResponses {
-        let mut meta = Json::<EventPage>::meta();
-        meta.responses.push(problem::meta(Kind::Gone));
-        meta
-    }
-
-    fn register(registry: &mut Registry) {
-        EventPage::register(registry);
-    }
-}
-
-/// Reads a page of the log of a resource that the caller was found to be allowed to see.
-pub(super) async fn events(
-    gateway: &Gateway,
-    topic: &Topic,
-    after: Option<String>,
-    limit: u64,
-) -> Result<Events> {
-    let log = gateway.hub.log();
-    let read = match after.filter(|after| !after.is_empty()) {
-        None => log.oldest(topic, limit).await,
-        Some(after) => {
-            let cursor: Cursor =
-                after.parse().map_err(|_| Problem::bad_request("parameter after: not a cursor"))?;
-            log.after(topic, cursor, limit).await.map(|page| (cursor, page))
-        }
-    };
-    let (from, mut page) = read.map_err(|error| match error {
-        LogError::Stale(Stale::UnknownCursor) => {
-            Problem::new(Kind::Gone, "the cursor is not one of this log's; start without one")
-        }
-        LogError::Stale(Stale::Pruned) => Problem::new(
-            Kind::Gone,
-            "the events after this cursor are no longer kept; start without one",
-        ),
-        LogError::Database(error) => error.into(),
-    })?;
-    let fit = super::fitting(page.events.iter().map(|event| event.data.len()));
-    page.has_more |= page.events.len() > fit;
-    page.events.truncate(fit);
-    let next = page.events.last().map_or(from, |event| event.cursor).to_string();
-    let events = page.events.iter().map(logged).collect::<Result<_>>()?;
-    Ok(Events(EventPage { events, next, has_more: page.has_more }))
-}
-
-fn logged(event: &Event) -> Result<LoggedEvent> {
-    Ok(LoggedEvent {
-        id: event.cursor.to_string(),
-        topic: event.topic.to_string(),
-        kind: event.kind.clone(),
-        data: Any(serde_json::from_str(&event.data).map_err(Problem::internal)?),
-        at: event.at.datetime(),
-    })
-}

@@ -317,6 +317,32 @@ pub struct Retention {
     pub sweep_seconds: u64,
 }
 
+/// `[overflow]`
+#[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
+#[config(layer_attr(derive(Serialize)))]
+pub struct OverflowByFamily {
+    /// Topologies, unless the subscriber asks for something else: `catch_up` from the event log,
+    /// which loses nothing; `drop_oldest`, so that it has the newest; `drop_new`, so that it first
+    /// gets what waited for it; or `close_connection`. What is dropped is announced in
+    /// `stream.dropped`.
+    #[config(default = "catch_up", env = "STREAMGATE_OVERFLOW__TOPOLOGY")]
+    pub topology: Overflow,
+}
+
+/// What is to happen when a subscriber is too slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overflow {
+    /// It reads from the event log what it missed.
+    CatchUp,
+    /// It misses the oldest that it has not been given.
+    DropOldest,
+    /// It misses what came while there was no more room for it.
+    DropNew,
+    /// Its stream is ended.
+    CloseConnection,
+}
+
 /// `[log]`
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]

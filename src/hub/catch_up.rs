@@ -105,7 +105,7 @@ impl Course {
     pub(super) fn fetch(&mut self, outlet: &Arc<Outlet>) {
         self.has_asked();
         let (hub, live) = (Arc::clone(&self.hub), Arc::clone(&self.live));
-        let (cursor, left, outlet) = (self.cursor, self.left, Arc::clone(outlet));
+        let (cursor, left, outlet) = (self.cursor, self.left_of_log(), Arc::clone(outlet));
         let work = async move {
             let missed = hub.missed(&live, cursor, left).await;
             outlet.steer(|course| {

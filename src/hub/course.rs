@@ -1,5 +1,7 @@
 //! The course of one open stream, whatever it leaves by: what it sends next and why it ends.
 
+mod overflow;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -10,6 +12,7 @@ use sea_orm::DbErr;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
 
+use self::overflow::Lag;
 use super::{
     Hub,
     clock::{Now, QUIET},
@@ -20,6 +23,7 @@ use super::{
     ring::Pulled,
 };
 use crate::{
+    config::Overflow,
     event::{self, Cursor, block},
     limit::{Slot, jittered},
     session::Watch,
@@ -100,6 +104,8 @@ pub(super) struct Course {
     written: u32,
     request: Uuid,
     log: Log,
+    lag: Lag,
+    overflow: Overflow,
     /// It is in the metrics as an open stream.
     counted: bool,
     /// The end has been said.
@@ -111,8 +117,8 @@ impl Course {
         hub: &Arc<Hub>,
         live: Arc<Live>,
         held: Held,
-        most: Option<u64>,
-        until: Option<Instant>,
+        (most, until): (Option<u64>, Option<Instant>),
+        overflow: Overflow,
         request: Uuid,
     ) -> Self {
         let retry = retry_line(hub.settings.retry);
@@ -130,6 +136,8 @@ impl Course {
             written: 0,
             request,
             log: Log::Unasked,
+            lag: Lag::PAST,
+            overflow,
             counted: false,
             said: false,
         }
@@ -150,6 +158,7 @@ impl Course {
     pub(super) fn show(&mut self, shown: &Shown) {
         self.cursor = shown.cursor;
         self.log = Log::Unasked;
+        self.lag = Lag::NONE;
         self.queue(&shown.chunk);
         self.left -= 1;
         self.live.delivered.inc();
@@ -219,13 +228,21 @@ impl Course {
                 return Next::Wait;
             }
             return match self.live.pull(self.cursor, self.left) {
-                Pulled::Run(run) => Next::Write(Piece::Frames(run)),
+                Pulled::Run(run) => {
+                    self.lag = Lag::NONE;
+                    Next::Write(Piece::Frames(run))
+                }
                 Pulled::Over => {
                     self.close(End::Completed);
                     continue;
                 }
-                Pulled::Nothing | Pulled::Ahead => Next::Wait,
+                Pulled::Nothing => {
+                    self.lag = Lag::NONE;
+                    Next::Wait
+                }
+                Pulled::Ahead => Next::Wait,
                 Pulled::Behind if self.log == Log::Exhausted => Next::Wait,
+                Pulled::Behind if self.give_way() => continue,
                 Pulled::Behind => Next::Fetch,
             };
         }
@@ -245,6 +262,7 @@ impl Course {
         self.ready = Bytes::copy_from_slice(&run.bytes[written..end]);
         self.cursor.seq = self.cursor.seq.saturating_add_unsigned(count);
         self.left -= count.min(self.left);
+        self.lag = self.lag.after(count);
         self.live.delivered.inc_by(count);
         if count == run.count && run.terminal {
             self.close(End::Completed);
@@ -290,9 +308,10 @@ impl Course {
         self.queue(&Bytes::from_static(LAST_CHUNK));
     }
 
-    /// Looks at what ends a stream from outside, and whether it was silent for too long. Returns
-    /// whether it may stay at all, or its time to say goodbye is over.
-    pub(super) fn look(&mut self, now: &Now) -> bool {
+    /// Looks at what ends a stream from outside, and whether it was silent for too long; it is stuck
+    /// when the client does not take what there is. Returns whether it may stay at all, or its time
+    /// to say goodbye is over.
+    pub(super) fn look(&mut self, now: &Now, is_stuck: bool) -> bool {
         if self.end.is_none() {
             let over = self.held.as_ref().and_then(|held| held.watch.standing(now.timestamp).err());
             if let Some(ended) = over {
@@ -301,6 +320,8 @@ impl Course {
                 self.close(End::Shutdown);
             } else if self.until.is_some_and(|until| until <= now.instant) {
                 self.close(End::MaxSeconds);
+            } else if is_stuck && self.is_cut_off() {
+                self.close(End::Overflow);
             } else if now.tick.wrapping_sub(self.written) >= QUIET && self.ready.is_empty() {
                 self.queue(&Bytes::from_static(HEARTBEAT));
             }

@@ -10,6 +10,7 @@ pub(super) enum End {
     MaxSeconds,
     Session(Ended),
     Shutdown,
+    Overflow,
     Failed,
     ClientGone,
 }
@@ -22,6 +23,7 @@ impl End {
             Self::MaxSeconds => "max_seconds",
             Self::Session(ended) => ended.reason(),
             Self::Shutdown => "shutdown",
+            Self::Overflow => "overflow",
             Self::Failed => "failed",
             Self::ClientGone => "client_gone",
         }

@@ -139,6 +139,11 @@ impl Live {
         if gap { Pushed::Gap } else { Pushed::Whole }
     }
 
+    /// See [`Ring::reach`].
+    pub(super) fn reach(&self) -> Option<(Cursor, Cursor)> {
+        self.ring().reach()
+    }
+
     /// At most `most` frames after `cursor`.
     pub(super) fn pull(&self, cursor: Cursor, most: u64) -> Pulled {
         self.ring().pull(cursor, most)

@@ -9,9 +9,10 @@
 //! 4. `audience.rs`: what is new behind each one's cursor is written to its socket.
 //!
 //! A stream that has more to do than to be written to, or has not kept up, or is one of a few, sees
-//! to itself: `outlet.rs` drives it along its `course.rs`. Nothing is queued per subscriber. Whoever finds a gap, a subscriber behind the ring or a ring
-//! behind the log, reads the event log (`catch_up.rs`), so the bus may lose anything without a
-//! client noticing.
+//! to itself: `outlet.rs` drives it along its `course.rs`. Nothing is queued per subscriber. Whoever
+//! finds a gap, a subscriber behind the ring or a ring behind the log, reads the event log
+//! (`catch_up.rs`), so the bus may lose anything without a client noticing; unless the subscriber
+//! would rather miss something (`course/overflow.rs`).
 
 mod audience;
 mod catch_up;

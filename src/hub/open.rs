@@ -25,6 +25,7 @@ use super::{
     ring::Pulled,
 };
 use crate::{
+    config::Overflow,
     event::{Cursor, Topic, block},
     event_log::{LogError, Stale},
     limit::Slot,
@@ -100,6 +101,8 @@ pub struct Open {
     pub resume: Resume,
     /// Until when.
     pub bounds: Bounds,
+    /// What is to happen when the subscriber is slower than the topic.
+    pub overflow: Overflow,
     /// Whose session, under watch.
     pub watch: Watch,
     /// The place that it takes.
@@ -172,14 +175,20 @@ enum Resumed {
 impl Hub {
     /// Opens a stream.
     pub async fn open(self: &Arc<Self>, open: Open) -> Result<Opening, DbErr> {
-        let Open { topic, subject, resume, bounds, watch, slot, request } = open;
+        let Open { topic, subject, resume, bounds, overflow, watch, slot, request } = open;
         let live = self.join(&topic);
         live.subject.get_or_init(|| subject);
         let held = Held { slot, watch, open: self.tasks.token() };
         let until = bounds.max_time.map(|time| Instant::now() + time);
         // From here on what it holds is given back however this ends.
-        let mut course =
-            Course::new(self, Arc::clone(&live), held, bounds.max_events, until, request);
+        let mut course = Course::new(
+            self,
+            Arc::clone(&live),
+            held,
+            (bounds.max_events, until),
+            overflow,
+            request,
+        );
         match self.resume(&live, resume).await? {
             Resumed::Complete => return Ok(Opening::Complete),
             Resumed::From(cursor) => course.cursor = cursor,

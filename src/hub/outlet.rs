@@ -5,24 +5,25 @@
 //! has read the log for it. All that stays behind for a client that does not read is a cursor and
 //! the rest of the frame that was begun.
 
+mod body;
+
 use std::{
     io::{self, ErrorKind, Read, Write as _},
     net::Shutdown,
     os::fd::{AsRawFd, RawFd},
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU32},
-    task::{Context, Poll, Waker},
+    task::Waker,
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use futures_util::Stream;
 use mio::{Interest, Token, net::TcpStream};
+
+pub(super) use body::Body;
 
 use super::{
     clock::Now,
     course::{Course, Next, Piece},
-    frame::{Run, payload},
+    frame::Run,
     reactor::Reactor,
 };
 
@@ -302,7 +303,10 @@ impl Outlet {
         let mut state = self.settled();
         let may_stay = match &state.sink {
             Sink::Ending(_, until) => *until > now.instant,
-            _ => state.course.look(now),
+            sink => {
+                let is_stuck = state.is_full || matches!(sink, Sink::Body(None));
+                state.course.look(now, is_stuck)
+            }
         };
         if may_stay {
             self.drive(&mut state);
@@ -350,49 +354,5 @@ impl State {
         {
             reader.wake();
         }
-    }
-}
-
-/// A stream as the body of a response. Dropping it ends the stream.
-pub(super) struct Body(pub(super) Arc<Outlet>);
-
-impl Stream for Body {
-    type Item = Bytes;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let outlet = &self.0;
-        let mut state = outlet.state();
-        loop {
-            if state.hands == Hands::Retired {
-                return Poll::Ready(None);
-            }
-            match state.course.next() {
-                Next::Write(piece) => {
-                    let text = payload(piece.bytes());
-                    let size = piece.bytes().len();
-                    state.course.wrote(piece, size, outlet.reactor.tick());
-                    if !text.is_empty() {
-                        return Poll::Ready(Some(text));
-                    }
-                }
-                Next::Done => {
-                    outlet.finish(&mut state);
-                    return Poll::Ready(None);
-                }
-                wait => {
-                    if matches!(wait, Next::Fetch) {
-                        state.course.fetch(outlet);
-                    }
-                    state.sink = Sink::Body(Some(cx.waker().clone()));
-                    return Poll::Pending;
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Body {
-    fn drop(&mut self) {
-        self.0.leave();
     }
 }

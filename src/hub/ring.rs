@@ -53,6 +53,15 @@ impl Ring {
         self.head
     }
 
+    /// The events after which a subscriber may go on that is behind: the last one that is no longer
+    /// here, and the newest, unless nothing follows it, which must not be missed.
+    pub(super) fn reach(&self) -> Option<(Cursor, Cursor)> {
+        let head = self.head?;
+        let kept = i64::try_from(self.frames.len()).unwrap_or(i64::MAX);
+        let last = i64::from(self.is_over && kept > 0);
+        Some((Cursor { seq: head.seq - kept, ..head }, Cursor { seq: head.seq - last, ..head }))
+    }
+
     pub(super) fn has_gap(&self) -> bool {
         self.head.is_some() && !self.early.is_empty()
     }

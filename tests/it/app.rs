@@ -287,8 +287,8 @@ impl Caller {
     }
 
     /// The same on a connection that stands.
-    pub async fn watch_on(&self, socket: TcpStream, topology: Uuid) -> SseReader {
-        let path = format!("/v1/topologies/{topology}/stream");
+    pub async fn watch_on(&self, socket: TcpStream, topology: Uuid, query: &str) -> SseReader {
+        let path = format!("/v1/topologies/{topology}/stream?{query}");
         SseReader::on(socket, &self.stream_request(&path, "")).await
     }
 

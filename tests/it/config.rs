@@ -115,6 +115,7 @@ fn impossible_values_name_their_key() {
         ("streams.heartbeat_seconds", "61", "from 1 to 60"),
         ("streams.buffer_events", "0", "from 1 to"),
         ("streams.retry_seconds", "0", "from 1 to 300"),
+        ("overflow.topology", "'sometimes'", "`drop_oldest`"),
         ("limits.streams_per_user", "0", "at least 1"),
         ("limits.requests_per_minute", "0", "at least 1"),
         ("limits.stream_opens_per_minute", "0", "at least 1"),

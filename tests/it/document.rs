@@ -301,6 +301,7 @@ fn the_3_2_document_types_every_event_of_the_stream_by_its_name() {
         "mutation.applying",
         "mutation.applied",
         "mutation.failed",
+        "stream.dropped",
         "stream.closed",
         "error",
     ];
@@ -312,6 +313,7 @@ fn the_3_2_document_types_every_event_of_the_stream_by_its_name() {
         let expected = match name {
             "snapshot" => "TopologySnapshot",
             "status" => "Transition",
+            "stream.dropped" => "StreamDropped",
             "stream.closed" => "StreamClosed",
             "error" => "Problem",
             _ => "Mutation",

@@ -15,6 +15,7 @@ mod house;
 mod hub;
 mod limit;
 mod mutation;
+mod overflow;
 mod problem;
 mod process;
 mod publish;

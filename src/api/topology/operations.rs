@@ -25,9 +25,10 @@ use crate::{
         Page, Tag,
         caller::{Caller, Operator, StreamCaller, Viewer},
         edge::Asked,
+        event_page::{self, Events},
         page_limit,
         problem::{Problem, Result},
-        stream::{self, Events, OnRefusal, Overflow, Parameters, StreamResponse},
+        stream::{self, OnRefusal, Overflow, Parameters, StreamResponse},
     },
     gateway::Gateway,
 };
@@ -233,16 +234,16 @@ impl Topologies {
         /// End the stream after this many seconds.
         #[oai(validator(minimum(value = "1"), maximum(value = "86400")))]
         max_seconds: Query<Option<u64>>,
-        /// What is to happen when the subscriber is too slow: so far `catch_up` only, the lossless
-        /// default. Anything else is a 400.
+        /// What is to happen when the subscriber is too slow for the events kept in memory:
+        /// `catch_up` from the event log, without loss; `drop_oldest`, `drop_new`, with what is
+        /// missing announced in `stream.dropped`; or `close_connection`. The default is configured.
         overflow: Query<Option<Overflow>>,
         /// With `event`, a refusal is a 200 with one `error` event and a long `retry` instead of a
         /// status that a browser's `EventSource` cannot read.
         on_refusal: Query<Option<OnRefusal>>,
     ) -> Result<StreamResponse> {
-        // The one has a single value so far; the other is acted on around the operation, because it
-        // also covers refusals before this point.
-        let _ = (overflow, on_refusal);
+        // Acted on around the operation, because it also covers refusals before this point.
+        let _ = on_refusal;
         let topic = topic(id.0);
         caller.may_open(&topic)?;
         let source = Arc::new(TopologySource { gateway: Arc::clone(&gateway), id: id.0 });
@@ -253,6 +254,7 @@ impl Topologies {
             last_event_id_query: last_event_id.0,
             max_events: max_events.0,
             max_seconds: max_seconds.0,
+            overflow: overflow.0,
         };
         exists(&gateway, &caller.principal, id.0).await?;
         stream::open(&gateway, caller, topic, source, parameters).await
@@ -276,6 +278,6 @@ impl Topologies {
         limit: Query<Option<u64>>,
     ) -> Result<Events> {
         exists(&gateway, &caller.principal, id.0).await?;
-        stream::events(&gateway, &topic(id.0), after.0, page_limit(limit.0)).await
+        event_page::read(&gateway, &topic(id.0), after.0, page_limit(limit.0)).await
     }
 }

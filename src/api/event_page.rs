@@ -1,0 +1,132 @@
+//! The event log as pages of JSON: what every family's `GET .../events` shares.
+
+use poem::{IntoResponse, Response};
+use poem_openapi::{
+    ApiResponse, Object,
+    payload::Json,
+    registry::{MetaResponses, Registry},
+    types::{Any, Example, Type},
+};
+use time::OffsetDateTime;
+
+use super::problem::{self, Kind, Problem, Result};
+use crate::{
+    event::{Cursor, Event, Topic},
+    event_log::{LogError, Stale},
+    gateway::Gateway,
+};
+
+/// An event of the log.
+#[derive(Object)]
+#[oai(rename = "Event", example)]
+struct LoggedEvent {
+    /// Its cursor.
+    id: String,
+    /// Where it happened: `<family>.<id>`.
+    topic: String,
+    /// What happened.
+    kind: String,
+    /// With what; the same JSON as in the stream.
+    data: Any<serde_json::Value>,
+    /// When.
+    at: OffsetDateTime,
+}
+
+impl Example for LoggedEvent {
+    fn example() -> Self {
+        Self {
+            id: "2f1a3b9c-42".to_owned(),
+            topic: "topology.0198c2f0-7d52-7a11-8c7e-3f5f1f1f9d10".to_owned(),
+            kind: "status".to_owned(),
+            data: Any(serde_json::json!({"from": "deploying", "to": "active"})),
+            at: super::example_time(),
+        }
+    }
+}
+
+/// A part of a topic's event log.
+#[derive(Object)]
+#[oai(rename = "EventPage", example)]
+pub(super) struct EventPage {
+    /// In order.
+    events: Vec<LoggedEvent>,
+    /// The cursor to ask with for what follows; also good for resuming the stream.
+    next: String,
+    /// Whether there is more already.
+    has_more: bool,
+}
+
+impl Example for EventPage {
+    fn example() -> Self {
+        Self {
+            events: vec![LoggedEvent::example()],
+            next: "2f1a3b9c-42".to_owned(),
+            has_more: false,
+        }
+    }
+}
+
+/// The answer of an events operation.
+pub(super) struct Events(EventPage);
+
+impl IntoResponse for Events {
+    fn into_response(self) -> Response {
+        Json(self.0).into_response()
+    }
+}
+
+impl ApiResponse for Events {
+    fn meta() -> MetaResponses {
+        let mut meta = Json::<EventPage>::meta();
+        meta.responses.push(problem::meta(Kind::Gone));
+        meta
+    }
+
+    fn register(registry: &mut Registry) {
+        EventPage::register(registry);
+    }
+}
+
+/// Reads a page of the log of a resource that the caller was found to be allowed to see.
+pub(super) async fn read(
+    gateway: &Gateway,
+    topic: &Topic,
+    after: Option<String>,
+    limit: u64,
+) -> Result<Events> {
+    let log = gateway.hub.log();
+    let read = match after.filter(|after| !after.is_empty()) {
+        None => log.oldest(topic, limit).await,
+        Some(after) => {
+            let cursor: Cursor =
+                after.parse().map_err(|_| Problem::bad_request("parameter after: not a cursor"))?;
+            log.after(topic, cursor, limit).await.map(|page| (cursor, page))
+        }
+    };
+    let (from, mut page) = read.map_err(|error| match error {
+        LogError::Stale(Stale::UnknownCursor) => {
+            Problem::new(Kind::Gone, "the cursor is not one of this log's; start without one")
+        }
+        LogError::Stale(Stale::Pruned) => Problem::new(
+            Kind::Gone,
+            "the events after this cursor are no longer kept; start without one",
+        ),
+        LogError::Database(error) => error.into(),
+    })?;
+    let fit = super::fitting(page.events.iter().map(|event| event.data.len()));
+    page.has_more |= page.events.len() > fit;
+    page.events.truncate(fit);
+    let next = page.events.last().map_or(from, |event| event.cursor).to_string();
+    let events = page.events.iter().map(logged).collect::<Result<_>>()?;
+    Ok(Events(EventPage { events, next, has_more: page.has_more }))
+}
+
+fn logged(event: &Event) -> Result<LoggedEvent> {
+    Ok(LoggedEvent {
+        id: event.cursor.to_string(),
+        topic: event.topic.to_string(),
+        kind: event.kind.clone(),
+        data: Any(serde_json::from_str(&event.data).map_err(Problem::internal)?),
+        at: event.at.datetime(),
+    })
+}
