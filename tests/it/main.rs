@@ -13,6 +13,7 @@ mod document;
 mod head;
 mod house;
 mod hub;
+mod lease;
 mod limit;
 mod mutation;
 mod overflow;

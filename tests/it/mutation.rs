@@ -1,27 +1,26 @@
-//! Mutations: when they are taken, who holds them, and what becomes of a mutator that is late.
+//! Mutations: when they are taken and who holds them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use entity::{Timestamp, user::Role};
+use entity::user::Role;
 use futures_util::future::join_all;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, prelude::Expr};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    app::{Answer, App, Caller, id_of, until},
+    app::{Answer, App, Caller, id_of},
     topology::{LIFE, shown, topology_that_is},
 };
 
 /// An operator, an agent and the path of a topology's mutations.
-async fn stage(app: &App, status: &str) -> (Caller, Caller, Uuid, String) {
+pub async fn stage(app: &App, status: &str) -> (Caller, Caller, Uuid, String) {
     let (operator, agent) = (app.caller(Role::Operator).await, app.caller(Role::Agent).await);
     let id = topology_that_is(&operator, status).await;
     (operator, agent, id, format!("/v1/topologies/{id}/mutations"))
 }
 
 /// Claims up to `max`; nothing if there is nothing to do.
-async fn claim(agent: &Caller, path: &str, max: u64) -> Vec<Value> {
+pub async fn claim(agent: &Caller, path: &str, max: u64) -> Vec<Value> {
     let answer = agent.post(&format!("{path}/claim"), json!({ "max": max })).await;
     if answer.status == 204 {
         assert_eq!(answer.body, "");
@@ -32,7 +31,7 @@ async fn claim(agent: &Caller, path: &str, max: u64) -> Vec<Value> {
     claimed
 }
 
-async fn report(agent: &Caller, path: &str, claimed: &Value, state: &str) -> Answer {
+pub async fn report(agent: &Caller, path: &str, claimed: &Value, state: &str) -> Answer {
     let path = format!("{path}/{}/report", id_of(&claimed["mutation"]));
     agent.post(&path, json!({ "lease_token": claimed["lease_token"], "state": state })).await
 }
@@ -43,18 +42,6 @@ fn numbers(mutations: &[Value]) -> Vec<u64> {
         mutation["payload"]["number"].as_u64().expect("a number")
     };
     mutations.iter().map(number).collect()
-}
-
-/// Lets the leases of a topology run out, as time would.
-async fn expire(app: &App, id: Uuid) {
-    use entity::mutation::{Column, Entity};
-    Entity::update_many()
-        .col_expr(Column::LeaseExpiresAt, Expr::value(Timestamp(Timestamp::now().0 - 1)))
-        .filter(Column::TopologyId.eq(id))
-        .filter(Column::LeaseExpiresAt.is_not_null())
-        .exec(app.gateway.database.writer())
-        .await
-        .expect("an update");
 }
 
 #[tokio::test]
@@ -266,63 +253,6 @@ async fn workers_that_claim_at_the_same_time_never_hold_the_same_mutation() {
     let applied: Vec<_> = applied.filter(|event| event["kind"] == "mutation.applied").collect();
     let ids: BTreeSet<_> = applied.iter().map(|event| id_of(&event["data"])).collect();
     assert_eq!((applied.len(), ids.len()), (30, 30));
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn a_mutation_whose_lease_ran_out_goes_to_the_next_worker_and_the_late_one_is_refused() {
-    // With a heartbeat leases are found that end otherwise than this gateway knows.
-    let app = App::with(|config| config.streams.heartbeat_seconds = 1).await;
-    let (operator, agent, id, path) = stage(&app, "active").await;
-    let mut reader = operator.watch(id, "").await;
-    reader.expect("snapshot").await;
-    operator.mutate(id, 1).await.ok();
-    let late = claim(&agent, &path, 1).await.remove(0);
-    expire(&app, id).await;
-    report(&agent, &path, &late, "applied").await.problem(409);
-    until("second chance", async || {
-        let list = operator.get(&format!("{path}?state=pending")).await.ok();
-        !list["items"].as_array().expect("items").is_empty()
-    })
-    .await;
-    report(&agent, &path, &late, "applied").await.problem(409);
-    let newest = claim(&agent, &path, 1).await.remove(0);
-    assert_eq!((&newest["attempt"], &newest["mutation"]["attempt"]), (&json!(2), &json!(2)));
-    assert_ne!(newest["lease_token"], late["lease_token"]);
-    report(&agent, &path, &late, "failed").await.problem(409);
-    report(&agent, &path, &newest, "applied").await.ok();
-    report(&agent, &path, &late, "applied").await.problem(409);
-    for (kind, state, attempt) in [
-        ("mutation.enqueued", "pending", 0),
-        ("mutation.applying", "applying", 1),
-        ("mutation.enqueued", "pending", 1),
-        ("mutation.applying", "applying", 2),
-        ("mutation.applied", "applied", 2),
-    ] {
-        let data = reader.expect(kind).await.data;
-        assert_eq!((&data["state"], &data["attempt"]), (&json!(state), &json!(attempt)));
-    }
-    drop(reader);
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn a_lease_of_a_second_runs_out_by_itself_even_while_the_topology_hands_out_nothing() {
-    let app = App::with(|config| config.streams.heartbeat_seconds = 60).await;
-    let (operator, agent, id, path) = stage(&app, "active").await;
-    let mut reader = operator.watch(id, "").await;
-    reader.expect("snapshot").await;
-    operator.mutate(id, 1).await.ok();
-    let lease = json!({ "lease_seconds": 1 });
-    let claimed = agent.post(&format!("{path}/claim"), lease).await.ok();
-    operator.set_status(id, "tearing_down").await.ok();
-    for kind in ["mutation.enqueued", "mutation.applying", "status"] {
-        reader.expect(kind).await;
-    }
-    let again = reader.expect("mutation.enqueued").await;
-    assert_eq!((&again.data["state"], &again.data["attempt"]), (&json!("pending"), &json!(1)));
-    report(&agent, &path, &claimed[0], "applied").await.problem(409);
-    drop(reader);
     app.finish().await;
 }
 

@@ -188,6 +188,7 @@ impl Mutations {
         };
         let lease = Duration::from_secs(body.lease_seconds.unwrap_or(DEFAULT_LEASE_SECONDS));
         let (lease_token, expires_at) = (Uuid::new_v4(), Timestamp::now() + lease);
+        let end = Instant::now() + lease;
         let mut claimed = Vec::with_capacity(rows.len());
         for row in rows {
             let attempt = row.attempt + 1;
@@ -207,7 +208,7 @@ impl Mutations {
         }
         finish(&gateway, tx, id.0, events).await?;
         if !claimed.is_empty() {
-            gateway.leases.set(Instant::now() + lease);
+            gateway.leases.set(end);
         }
         Ok(if claimed.is_empty() { Claims::None } else { Claims::Some(Json(claimed)) })
     }
