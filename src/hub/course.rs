@@ -136,7 +136,7 @@ impl Course {
             written: 0,
             request,
             log: Log::Unasked,
-            lag: Lag::PAST,
+            lag: Lag::NONE,
             overflow,
             counted: false,
             said: false,
@@ -158,7 +158,7 @@ impl Course {
     pub(super) fn show(&mut self, shown: &Shown) {
         self.cursor = shown.cursor;
         self.log = Log::Unasked;
-        self.lag = Lag::NONE;
+        self.lag = Lag::SOME;
         self.queue(&shown.chunk);
         self.left -= 1;
         self.live.delivered.inc();
@@ -229,7 +229,7 @@ impl Course {
             }
             return match self.live.pull(self.cursor, self.left) {
                 Pulled::Run(run) => {
-                    self.lag = Lag::NONE;
+                    self.lag = Lag::SOME;
                     Next::Write(Piece::Frames(run))
                 }
                 Pulled::Over => {
@@ -256,6 +256,9 @@ impl Course {
             Piece::Ready(_) => return self.ready.advance(written),
             Piece::Frames(run) => run,
         };
+        if written < run.bytes.len() {
+            self.blocked();
+        }
         self.fetched = None;
         let (count, end) = run.begun(written);
         // A copy, or a client that does not read would keep the whole piece in memory.

@@ -139,9 +139,9 @@ impl Live {
         if gap { Pushed::Gap } else { Pushed::Whole }
     }
 
-    /// See [`Ring::reach`].
-    pub(super) fn reach(&self) -> Option<(Cursor, Cursor)> {
-        self.ring().reach()
+    /// See [`Ring::passed`].
+    pub(super) fn passed(&self, cursor: Cursor) -> Option<(Cursor, Cursor)> {
+        self.ring().passed(cursor)
     }
 
     /// At most `most` frames after `cursor`.

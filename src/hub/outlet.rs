@@ -157,7 +157,10 @@ impl Outlet {
                 }
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => self.fill_up(state),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                state.course.blocked();
+                self.fill_up(state);
+            }
             Err(_) => self.retire(state),
         }
     }

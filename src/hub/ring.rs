@@ -30,6 +30,8 @@ pub(super) enum Pulled {
 pub(super) struct Ring {
     /// Where the newest frame stands; none until the log was looked at.
     head: Option<Cursor>,
+    /// Where it stood at first: it never held what came before.
+    begun: i64,
     /// The frames up to the head, without gaps.
     frames: VecDeque<Frame>,
     bytes: usize,
@@ -53,13 +55,15 @@ impl Ring {
         self.head
     }
 
-    /// The events after which a subscriber may go on that is behind: the last one that is no longer
-    /// here, and the newest, unless nothing follows it, which must not be missed.
-    pub(super) fn reach(&self) -> Option<(Cursor, Cursor)> {
-        let head = self.head?;
+    /// If the ring held what follows the cursor and does no more: the events after which a subscriber
+    /// may go on. The last one that is no longer here, and the newest, unless nothing follows it:
+    /// that must not be missed.
+    pub(super) fn passed(&self, cursor: Cursor) -> Option<(Cursor, Cursor)> {
+        let head = self.head.filter(|head| head.epoch == cursor.epoch)?;
         let kept = i64::try_from(self.frames.len()).unwrap_or(i64::MAX);
-        let last = i64::from(self.is_over && kept > 0);
-        Some((Cursor { seq: head.seq - kept, ..head }, Cursor { seq: head.seq - last, ..head }))
+        let (oldest, newest) = (head.seq - kept, head.seq - i64::from(self.is_over));
+        let place = |seq| Cursor { seq, ..head };
+        (self.begun..oldest).contains(&cursor.seq).then(|| (place(oldest), place(newest)))
     }
 
     pub(super) fn has_gap(&self) -> bool {
@@ -78,6 +82,7 @@ impl Ring {
             return false;
         }
         self.head = Some(head);
+        self.begun = head.seq;
         self.is_over = is_over;
         self.frames.clear();
         self.bytes = 0;
@@ -177,5 +182,26 @@ impl Ring {
                 self.append(frame);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn only_who_stood_in_the_ring_is_passed_by_it() {
+        let at = |seq| Cursor { epoch: 1, seq };
+        let mut ring = Ring::new(2);
+        ring.start(at(5), false);
+        for seq in 6..=8 {
+            ring.push(1, Frame { seq, bytes: Bytes::from_static(b"x"), terminal: seq == 8 });
+        }
+        assert_eq!(ring.passed(at(4)), None, "never in it");
+        assert_eq!(ring.passed(at(5)), Some((at(6), at(7))), "the last one must not be missed");
+        assert_eq!(ring.passed(at(6)), None, "still in it");
+        assert_eq!(ring.passed(Cursor { epoch: 2, seq: 5 }), None, "another log");
     }
 }

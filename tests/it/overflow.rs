@@ -168,6 +168,24 @@ async fn coming_from_the_past_is_not_being_slow() {
 }
 
 #[tokio::test]
+async fn more_at_once_than_is_kept_in_memory_is_no_fault_of_those_who_read() {
+    let (app, operator, topology) = stage(|_| ()).await;
+    let mut readers = Vec::new();
+    for strategy in ["close_connection", "drop_oldest", "drop_new"].repeat(4) {
+        readers.push(open(&app, &operator, topology, &format!("overflow={strategy}")).await);
+    }
+    let note = |number| NewEvent::new("note", &json!({ "number": number })).expect("a kind");
+    let notes = (0..4 * BUFFER).map(note).collect();
+    let topic = Topic::new(Family::Topology, topology);
+    app.gateway.hub.publish(topic, notes).await.expect("a commit");
+    for reader in &mut readers {
+        assert_eq!(read_to(reader, 4 * BUFFER).await.given, 4 * BUFFER);
+    }
+    drop(readers);
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn the_last_event_there_will_ever_be_is_never_dropped() {
     let (app, operator, topology) = stage(|_| ()).await;
     let client = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");

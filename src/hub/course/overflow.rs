@@ -1,8 +1,9 @@
 //! What becomes of a subscriber that is slower than its topic.
 //!
-//! What waits for a subscriber is the ring, which all share. So a subscriber is too slow when the
-//! ring has passed its cursor, and nothing is kept for it alone, whatever it asked for. Coming from
-//! the past is not being slow: who resumes reads the log until it has the present once.
+//! What waits for a subscriber is the ring, which all share. So a subscriber is too slow when it has
+//! not taken yet what it was given and the ring passes its cursor; nothing is kept for it alone,
+//! whatever it asked for. Who comes from the past is not slow, nor is who had everything when more
+//! came at once than the ring holds: they read the log.
 
 use serde_json::json;
 
@@ -13,19 +14,19 @@ use crate::{
     hub::end::End,
 };
 
-/// How a subscriber stands to the present. A number, because thousands of streams have one each: with
+/// Whether a subscriber keeps up. A number, because thousands of streams have one each: with
 /// `drop_new`, how many of the events it may still get that had a place when everything was full.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lag(u32);
 
 impl Lag {
-    /// It has not had the present yet.
-    pub(super) const PAST: Self = Self(u32::MAX);
-    /// The ring had what it needed.
-    pub(super) const NONE: Self = Self(u32::MAX - 1);
+    /// It has what there is, or comes from the past.
+    pub(super) const NONE: Self = Self(u32::MAX);
+    /// It was given something, and it is not known yet that it took it.
+    pub(super) const SOME: Self = Self(u32::MAX - 1);
 
     fn room(self) -> Option<u32> {
-        (self.0 < Self::NONE.0).then_some(self.0)
+        (self.0 < Self::SOME.0).then_some(self.0)
     }
 
     /// After so many events were given.
@@ -50,7 +51,7 @@ impl Course {
             // What was waiting is given, from the log; what came when there was no more room is not.
             Overflow::DropNew if self.lag == Lag(0) => self.skip(newest),
             Overflow::DropNew => {
-                if self.lag == Lag::NONE {
+                if self.lag == Lag::SOME {
                     // The configuration allows a million.
                     let all =
                         u32::try_from(self.hub.settings.buffer_events).unwrap_or(u32::MAX / 2);
@@ -71,11 +72,17 @@ impl Course {
         self.lag.room().map_or(self.left, |room| self.left.min(room.into()))
     }
 
-    /// Where the ring begins and ends, if that has passed it.
+    /// Where it may go on, if it is too slow.
     fn passed_by(&self) -> Option<(Cursor, Cursor)> {
-        let (oldest, newest) = self.live.reach()?;
-        let is_passed = oldest.epoch == self.cursor.epoch && oldest.seq > self.cursor.seq;
-        (self.lag != Lag::PAST && is_passed).then_some((oldest, newest))
+        if self.lag == Lag::NONE { None } else { self.live.passed(self.cursor) }
+    }
+
+    /// The socket did not take all of a frame.
+    pub(in crate::hub) fn blocked(&mut self) {
+        // What is ready, or comes from the log, says nothing about the present.
+        if self.ready.is_empty() && self.fetched.is_none() && self.lag == Lag::NONE {
+            self.lag = Lag::SOME;
+        }
     }
 
     /// Goes on behind this event. The announcement has its cursor: what was dropped stays dropped
@@ -86,7 +93,7 @@ impl Course {
         self.queue(&chunk(&block(Some(to), "stream.dropped", &data)));
         self.hub.telemetry.dropped(self.family(), count.unsigned_abs());
         self.cursor = to;
-        self.lag = Lag::NONE;
+        self.lag = Lag::SOME;
         true
     }
 }
