@@ -207,10 +207,11 @@ impl Mutations {
             });
         }
         finish(&gateway, tx, id.0, events).await?;
-        if !claimed.is_empty() {
-            gateway.leases.set(end);
+        if claimed.is_empty() {
+            return Ok(Claims::None);
         }
-        Ok(if claimed.is_empty() { Claims::None } else { Claims::Some(Json(claimed)) })
+        gateway.leases.set(end);
+        Ok(Claims::Some(Json(claimed)))
     }
 
     /// Report how a mutation ended

@@ -26,13 +26,14 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Background work: makes mutations pending again whose leases have run out, on all topologies, and
 /// sets the alarm for those that soon will.
 pub(in crate::api) async fn requeue_expired(gateway: Arc<Gateway>) {
-    let failed = |problem: Problem| {
-        tracing::warn!(cause = problem.cause(), "cannot requeue mutations whose leases ran out");
+    let failed = |problem: Problem, topology: Option<Uuid>| {
+        let (cause, topology) = (problem.cause(), topology.map(tracing::field::display));
+        tracing::warn!(cause, topology, "cannot requeue mutations whose leases ran out");
         gateway.leases.set(Instant::now() + RETRY);
     };
     let first = match first_ends(&gateway).await {
         Ok(first) => first,
-        Err(error) => return failed(error.into()),
+        Err(error) => return failed(error.into(), None),
     };
     for (id, end) in first {
         let left = end.since(Timestamp::now());
@@ -49,7 +50,7 @@ pub(in crate::api) async fn requeue_expired(gateway: Arc<Gateway>) {
         match requeued.await {
             // The next lease of this topology may be one that the alarm was not told of.
             Ok(()) => gateway.leases.set(Instant::now()),
-            Err(problem) => failed(problem),
+            Err(problem) => failed(problem, Some(id)),
         }
     }
 }
