@@ -1,16 +1,16 @@
 //! What becomes of subscribers that do not read, by what they asked for.
 
-use entity::user::Role;
 use serde_json::json;
 use streamgate::{
     config::{Config, Overflow},
-    event::{Family, NewEvent, Topic},
+    event::{Family, Topic},
 };
 use tokio::net::TcpSocket;
 use uuid::Uuid;
 
 use crate::{
     app::{App, Caller, soon, until},
+    delivery::{self, note},
     sse::SseReader,
 };
 
@@ -20,16 +20,12 @@ const BUFFER: u64 = 16;
 const EVENTS: u64 = 200;
 
 async fn stage(change: impl FnOnce(&mut Config)) -> (App, Caller, Uuid) {
-    let app = App::with(|config| {
-        config.limits.streams_per_user = 100;
+    delivery::stage(|config| {
         config.streams.buffer_events = 16;
         config.streams.heartbeat_seconds = 1;
         change(config);
     })
-    .await;
-    let operator = app.caller(Role::Operator).await;
-    let topology = app.active_topology(&operator).await;
-    (app, operator, topology)
+    .await
 }
 
 /// Opens a stream on a socket that takes little, up to its snapshot.
@@ -45,8 +41,7 @@ async fn open(app: &App, caller: &Caller, topology: Uuid, query: &str) -> SseRea
 async fn publish(app: &App, topology: Uuid, numbers: std::ops::Range<u64>) {
     let topic = Topic::new(Family::Topology, topology);
     for number in numbers {
-        let data = json!({ "number": number, "pad": "x".repeat(16_000) });
-        let event = NewEvent::new("note", &data).expect("a kind");
+        let event = note(number, 16_000);
         app.gateway.hub.publish(topic.clone(), vec![event]).await.expect("a commit");
     }
 }
@@ -174,8 +169,7 @@ async fn more_at_once_than_is_kept_in_memory_is_no_fault_of_those_who_read() {
     for strategy in ["close_connection", "drop_oldest", "drop_new"].repeat(4) {
         readers.push(open(&app, &operator, topology, &format!("overflow={strategy}")).await);
     }
-    let note = |number| NewEvent::new("note", &json!({ "number": number })).expect("a kind");
-    let notes = (0..4 * BUFFER).map(note).collect();
+    let notes = (0..4 * BUFFER).map(|number| note(number, 0)).collect();
     let topic = Topic::new(Family::Topology, topology);
     app.gateway.hub.publish(topic, notes).await.expect("a commit");
     for reader in &mut readers {
