@@ -28,9 +28,13 @@ impl Run {
         }
         let mut stands = self.stands(&self.peers.clone());
         self.fill(&mut stands, size, (0, 1));
-        for stand in &stands {
-            let memory = stand.memory_per_stream()?;
-            self.findings.add(&metric::idle(size), stand.peer.name(), memory);
+        let mut memory = Vec::new();
+        self.each(&mut stands, |stand| {
+            memory.push((stand.peer.name(), stand.memory_per_stream()?));
+            Ok(())
+        });
+        for (row, memory) in memory {
+            self.findings.add(&metric::idle(size), row, memory);
         }
         if idle {
             self.show(Section {
