@@ -5,39 +5,53 @@ use std::{fmt, str::FromStr, sync::Arc};
 use bytes::{BufMut, Bytes, BytesMut};
 use entity::Timestamp;
 use serde::Serialize;
+use uuid::Uuid;
 
-/// A kind of stream. A new family is one line here, one file in `src/api`, one entity, one migration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Family {
-    /// Topologies and their mutations.
-    Topology,
+/// The families, each with its word: table, topic prefix, OpenAPI tag.
+macro_rules! families {
+    ($($(#[$doc:meta])* $family:ident = $name:literal),+ $(,)?) => {
+        /// A kind of stream. A new family is one line below, one file in `src/api`, one entity, one
+        /// migration.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Family { $($(#[$doc])* $family),+ }
+
+        impl Family {
+            /// All families.
+            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$family),+];
+
+            /// The word for it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$family => $name),+ }
+            }
+        }
+    };
 }
 
-impl Family {
-    /// All families.
-    pub const ALL: [Self; 1] = [Self::Topology];
-
-    /// The word for it: table, topic prefix, OpenAPI tag.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Topology => "topology",
-        }
-    }
+families! {
+    /// Topologies and their mutations.
+    Topology = "topology",
 }
 
 /// What a stream is about: `<family>.<id>`, with dots as in NATS subjects.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Topic {
     family: Family,
+    id: Uuid,
     name: Arc<str>,
 }
 
 impl Topic {
     /// The topic of one resource of a family.
     #[must_use]
-    pub fn new(family: Family, id: impl fmt::Display) -> Self {
-        Self { family, name: format!("{}.{id}", family.name()).into() }
+    pub fn new(family: Family, id: Uuid) -> Self {
+        Self { family, id, name: format!("{}.{id}", family.name()).into() }
+    }
+
+    /// What stands behind the first dot.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        self.id
     }
 
     /// What stands before the first dot.
@@ -56,6 +70,24 @@ impl Topic {
 impl fmt::Display for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
+    }
+}
+
+/// The text is not a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a topic")]
+pub struct TopicError;
+
+impl FromStr for Topic {
+    type Err = TopicError;
+
+    /// Only the one way to write it that [`Topic::as_str`] gives: two names of one topic would be two
+    /// topics to whoever compares them.
+    fn from_str(text: &str) -> Result<Self, TopicError> {
+        let (family, id) = text.split_once('.').ok_or(TopicError)?;
+        let family = Family::ALL.into_iter().find(|known| known.name() == family);
+        let topic = Self::new(family.ok_or(TopicError)?, id.parse().map_err(|_| TopicError)?);
+        if topic.as_str() == text { Ok(topic) } else { Err(TopicError) }
     }
 }
 
@@ -203,6 +235,25 @@ mod tests {
             assert!(NewEvent::new(kind, &1).is_err(), "{kind:?} was taken");
         }
         assert!(NewEvent::new("mutation.applied", &1).is_ok());
+    }
+
+    #[test]
+    fn a_topic_survives_the_wire_and_nothing_else_is_one() {
+        let topic = Topic::new(Family::Topology, Uuid::from_u128(0xabc));
+        assert_eq!(topic.as_str(), "topology.00000000-0000-0000-0000-000000000abc");
+        assert_eq!(topic.as_str().parse(), Ok(topic.clone()));
+        for text in [
+            "",
+            "topology",
+            "topology.",
+            "topology.>",
+            "nothing.00000000-0000-0000-0000-000000000abc",
+            "topology.00000000-0000-0000-0000-000000000ABC",
+            "topology.00000000000000000000000000000abc",
+            "topology.00000000-0000-0000-0000-000000000abc.1",
+        ] {
+            assert_eq!(text.parse::<Topic>(), Err(TopicError), "{text}");
+        }
     }
 
     #[test]

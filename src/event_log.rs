@@ -13,15 +13,16 @@ use std::collections::HashMap;
 use entity::{Timestamp, event, topic};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    QuerySelect, sea_query::Expr,
 };
+use uuid::Uuid;
 
 use crate::{
     database::Database,
     event::{Cursor, Event, Family, NewEvent, Topic},
 };
 
-pub use append::{Addition, Number};
+pub use append::{Addition, AppendError, Number, Refused};
 
 /// Names in one look-up.
 const NAMES_PER_QUERY: usize = 500;
@@ -111,16 +112,9 @@ impl EventLog {
 
     /// Where the topic's log stands, and whether its last event has been written.
     pub async fn head(&self, topic: &Topic) -> Result<(Cursor, bool), DbErr> {
-        let tx = self.database.begin_read().await?;
-        let head = topic_row(&tx, topic).await?.ok_or_else(|| absent(topic))?;
-        let last = event::Entity::find()
-            .filter(event::Column::TopicId.eq(head.id))
-            .filter(event::Column::Seq.eq(head.last_seq))
-            .one(&tx)
-            .await?;
-        tx.rollback().await?;
-        let cursor = Cursor { epoch: head.epoch, seq: head.last_seq };
-        Ok((cursor, last.is_some_and(|event| event.terminal)))
+        let row = topic_row(self.database.reader(), topic).await?;
+        let head = row.ok_or_else(|| absent(topic))?;
+        Ok((Cursor { epoch: head.epoch, seq: head.last_seq }, head.closed))
     }
 
     /// Where the logs of these topics stand, by name.
@@ -175,14 +169,41 @@ impl EventLog {
         tx: &DatabaseTransaction,
         topic: &Topic,
         events: Vec<NewEvent>,
-    ) -> Result<Vec<Event>, DbErr> {
-        let additions = [Addition { topic: topic.clone(), events }];
+    ) -> Result<Vec<Event>, AppendError> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let additions = [Addition { topic: topic.clone(), fence: None, events }];
         let numbers = self.append_all(tx, &additions).await?;
-        Ok(numbers
-            .into_iter()
-            .zip(additions)
-            .flat_map(|(number, addition)| number.of(addition))
-            .collect())
+        let mut events = Vec::new();
+        for (number, addition) in numbers.into_iter().zip(additions) {
+            events.extend(number?.of(addition));
+        }
+        Ok(events)
+    }
+
+    /// Lets only who shows this token add events under a fence from now on, or nobody.
+    pub async fn fence(
+        &self,
+        tx: &DatabaseTransaction,
+        topic: &Topic,
+        token: Option<Uuid>,
+    ) -> Result<(), DbErr> {
+        topic::Entity::update_many()
+            .col_expr(topic::Column::Fence, Expr::value(token))
+            .filter(topic::Column::Name.eq(topic.as_str()))
+            .exec(tx)
+            .await
+            .map(drop)
+    }
+
+    /// Deletes the logs of these topics, in the transaction that deletes what they were about.
+    pub async fn remove(&self, tx: &DatabaseTransaction, topics: &[Topic]) -> Result<(), DbErr> {
+        topic::Entity::delete_many()
+            .filter(topic::Column::Name.is_in(topics.iter().map(Topic::as_str)))
+            .exec(tx)
+            .await
+            .map(drop)
     }
 
     /// Deletes what a family need not keep and returns how many events that were. Only ever takes

@@ -100,7 +100,7 @@ mod tests {
         fn new(truth: Option<Resource>) -> Self {
             Self {
                 existence: Existence::new(Duration::from_mins(1), Default::default()),
-                topic: Topic::new(Family::Topology, "one"),
+                topic: Topic::new(Family::Topology, Uuid::new_v4()),
                 looks: Cell::default(),
                 truth: Cell::new(truth),
             }

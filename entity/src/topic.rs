@@ -18,6 +18,10 @@ pub struct Model {
     pub epoch: i64,
     /// The sequence number of the newest event; 0 when there was none.
     pub last_seq: i64,
+    /// The newest event is the last one there will ever be.
+    pub closed: bool,
+    /// The token of the lease under which somebody writes to the topic, for as long as it holds.
+    pub fence: Option<Uuid>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -7,6 +7,7 @@ use sea_orm_migration::prelude::*;
 mod m20261120_000001_user;
 mod m20261120_000002_event_log;
 mod m20261120_000003_topology;
+mod m20261121_000004_topic_end;
 
 /// Runs the steps in order.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000001_user::Migration),
             Box::new(m20261120_000002_event_log::Migration),
             Box::new(m20261120_000003_topology::Migration),
+            Box::new(m20261121_000004_topic_end::Migration),
         ]
     }
 }

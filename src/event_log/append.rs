@@ -4,9 +4,11 @@ use std::{collections::HashMap, iter};
 
 use entity::{Timestamp, event, topic};
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbErr, ExprTrait, FromQueryResult,
-    sea_query::{Alias, Expr, OnConflict, Query},
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait,
+    FromQueryResult, QueryFilter,
+    sea_query::{Alias, Expr, OnConflict, Query, SimpleExpr},
 };
+use uuid::Uuid;
 
 use super::EventLog;
 use crate::event::{Cursor, Event, NewEvent, Topic};
@@ -20,8 +22,32 @@ const ROWS_PER_INSERT: usize = 512;
 pub struct Addition {
     /// Where to.
     pub topic: Topic,
+    /// The token of the lease under which this is written, if it is.
+    pub fence: Option<Uuid>,
     /// In order.
     pub events: Vec<NewEvent>,
+}
+
+/// Why the log does not take an addition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The last event of the topic has been written.
+    #[error("the topic has ended")]
+    Closed,
+    /// Somebody else holds the lease by now, or nobody does.
+    #[error("the lease under which this is written is not the newest")]
+    Fenced,
+}
+
+/// Why events were not added.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The log does not take them.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The database did not.
+    #[error(transparent)]
+    Database(#[from] DbErr),
 }
 
 /// What numbers an [`Addition`] has got, and when.
@@ -34,7 +60,7 @@ pub struct Number {
 impl Number {
     /// The events as they stand in the log.
     pub fn of(self, addition: Addition) -> impl Iterator<Item = Event> {
-        let Addition { topic, events } = addition;
+        let Addition { topic, events, fence: _ } = addition;
         (self.first.seq..).zip(events).map(move |(seq, event)| Event {
             topic: topic.clone(),
             cursor: Cursor { seq, ..self.first },
@@ -50,13 +76,16 @@ impl EventLog {
     /// Writes the events of many and returns what numbers they got, in the same order. The topics'
     /// rows stay locked until the transaction ends.
     ///
+    /// Nothing gets behind the last event of a topic, and nothing that is written under a lease gets
+    /// in when another one has been given: both are looked at under the lock.
+    ///
     /// The additions must be in the order of their topics' names, so that two gateways that write
     /// to the same topics cannot block each other.
     pub async fn append_all(
         &self,
         tx: &DatabaseTransaction,
         additions: &[Addition],
-    ) -> Result<Vec<Number>, DbErr> {
+    ) -> Result<Vec<Result<Number, Refused>>, DbErr> {
         debug_assert!(additions.is_sorted_by_key(|addition| addition.topic.as_str()));
         let topics: Vec<(&str, usize)> = additions
             .chunk_by(|a, b| a.topic == b.topic)
@@ -66,12 +95,37 @@ impl EventLog {
         let at = Timestamp::now();
         let mut rows = Vec::with_capacity(topics.iter().map(|(_, count)| count).sum());
         let mut numbers = Vec::with_capacity(additions.len());
+        // Both are rare: heads are moved on before it is known who is refused.
+        let (mut corrected, mut closed) = (Vec::new(), Vec::new());
         for addition in additions {
             let head = heads.get_mut(addition.topic.as_str()).ok_or_else(|| no_log(addition))?;
+            let refused = if head.closed {
+                Some(Refused::Closed)
+            } else if addition.fence.is_some() && addition.fence != head.fence {
+                Some(Refused::Fenced)
+            } else {
+                None
+            };
+            if let Some(refused) = refused {
+                numbers.push(Err(refused));
+                corrected.push((head.id, count_of(addition.events.len())));
+                continue;
+            }
             let first = head.last_seq + 1;
             rows.extend((first..).zip(&addition.events).map(|(seq, event)| (head.id, seq, event)));
             head.last_seq += count_of(addition.events.len());
-            numbers.push(Number { first: Cursor { epoch: head.epoch, seq: first }, at });
+            if addition.events.last().is_some_and(|event| event.terminal) {
+                head.closed = true;
+                closed.push(head.id);
+            }
+            numbers.push(Ok(Number { first: Cursor { epoch: head.epoch, seq: first }, at }));
+        }
+        for (id, count) in corrected {
+            let back = Expr::col(topic::Column::LastSeq).sub(count);
+            change(tx, &[id], topic::Column::LastSeq, back).await?;
+        }
+        if !closed.is_empty() {
+            change(tx, &closed, topic::Column::Closed, Expr::value(true)).await?;
         }
         for rows in shapes(&rows) {
             let mut insert = Query::insert();
@@ -134,6 +188,21 @@ pub(super) async fn advance(
         }
     }
     Ok(heads)
+}
+
+/// Changes a column of topics that are locked.
+async fn change(
+    tx: &DatabaseTransaction,
+    ids: &[i64],
+    column: topic::Column,
+    value: SimpleExpr,
+) -> Result<(), DbErr> {
+    topic::Entity::update_many()
+        .col_expr(column, value)
+        .filter(topic::Column::Id.is_in(ids.iter().copied()))
+        .exec(tx)
+        .await
+        .map(drop)
 }
 
 /// As the database counts.

@@ -46,7 +46,7 @@ use uuid::Uuid;
 use crate::{
     bus::{Bus, Message},
     event::{Event, NewEvent, Topic},
-    event_log::EventLog,
+    event_log::{Addition, EventLog},
     telemetry::Telemetry,
 };
 
@@ -165,7 +165,18 @@ impl Hub {
         events: Vec<NewEvent>,
     ) -> Result<Vec<Event>, PublishError> {
         self.room(&topic).await;
-        self.publisher.publish(topic, events).await
+        self.publisher.publish(Addition { topic, fence: None, events }).await
+    }
+
+    /// The same under a lease: refused when its token is not the newest at the time of writing.
+    pub async fn publish_under(
+        &self,
+        lease_token: Uuid,
+        topic: Topic,
+        events: Vec<NewEvent>,
+    ) -> Result<Vec<Event>, PublishError> {
+        self.room(&topic).await;
+        self.publisher.publish(Addition { topic, fence: Some(lease_token), events }).await
     }
 
     /// Waits while the subscribers of a topic, though they read, cannot be written to as fast as it

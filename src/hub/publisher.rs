@@ -16,8 +16,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::Hub;
 use crate::{
     database,
-    event::{Event, NewEvent, Topic},
-    event_log::{Addition, EventLog, Number},
+    event::Event,
+    event_log::{Addition, EventLog, Number, Refused},
     telemetry::Telemetry,
 };
 
@@ -33,6 +33,9 @@ const BATCH_BYTES: usize = 4 << 20;
 /// Why events were not published.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PublishError {
+    /// The log does not take these events.
+    #[error(transparent)]
+    Refused(#[from] Refused),
     /// The database refused these events, or did not answer.
     #[error(transparent)]
     Database(Arc<DbErr>),
@@ -79,11 +82,10 @@ impl Publisher {
 
     pub(super) async fn publish(
         &self,
-        topic: Topic,
-        events: Vec<NewEvent>,
+        addition: Addition,
     ) -> Result<Vec<Event>, PublishError> {
         let (done, answer) = oneshot::channel();
-        let job = Job { addition: Addition { topic, events }, done };
+        let job = Job { addition, done };
         self.jobs.send(job).await.map_err(|_| PublishError::Closed)?;
         answer.await.map_err(|_| PublishError::Closed)?
     }
@@ -145,21 +147,25 @@ impl Writer {
         }
     }
 
-    async fn commit(&self, additions: &[Addition]) -> Result<Vec<Number>, DbErr> {
+    async fn commit(
+        &self,
+        additions: &[Addition],
+    ) -> Result<Vec<Result<Number, Refused>>, DbErr> {
         let tx = self.log.database().begin_write().await?;
         let numbers = self.log.append_all(&tx, additions).await?;
         tx.commit().await?;
         Ok(numbers)
     }
 
-    fn acknowledge(&self, batch: Batch, numbers: Vec<Number>) {
+    fn acknowledge(&self, batch: Batch, numbers: Vec<Result<Number, Refused>>) {
         let additions = numbers.into_iter().zip(batch.additions);
-        let written: Vec<Vec<Event>> =
-            additions.map(|(number, addition)| number.of(addition).collect()).collect();
-        let all = written.iter().flatten().cloned().collect();
+        let written: Vec<Result<Vec<Event>, Refused>> = additions
+            .map(|(number, addition)| number.map(|number| number.of(addition).collect()))
+            .collect();
+        let all = written.iter().flatten().flatten().cloned().collect();
         for (events, done) in written.into_iter().zip(batch.waiting) {
             // Whoever no longer waits does not need the answer.
-            let _ = done.send(Ok(events));
+            let _ = done.send(events.map_err(PublishError::Refused));
         }
         if let Some(hub) = self.hub.upgrade() {
             // A fault in delivery is mended by the next heartbeat; without a writer nothing would.

@@ -11,7 +11,9 @@ use sea_orm::{DbErr, RuntimeErr, sqlx};
 use super::{Kind, Problem};
 use crate::{
     api::{RATELIMIT, RATELIMIT_POLICY},
-    limit::{self, Refused},
+    event_log::{AppendError, Refused},
+    hub::PublishError,
+    limit,
     session::{Ended, SessionError},
     telemetry::Telemetry,
     user::UserError,
@@ -19,7 +21,7 @@ use crate::{
 
 impl Problem {
     /// 429, counted.
-    pub(in crate::api) fn refused(refused: &Refused, telemetry: &Telemetry) -> Self {
+    pub(in crate::api) fn refused(refused: &limit::Refused, telemetry: &Telemetry) -> Self {
         if refused.limit == limit::SLOTS {
             telemetry.slot_refused();
         } else {
@@ -100,7 +102,42 @@ fn is_passing(error: &DbErr) -> bool {
 
 impl From<DbErr> for Problem {
     fn from(error: DbErr) -> Self {
-        if !is_passing(&error) {
+        Self::from(&error)
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Closed => Self::conflict("it has ended"),
+            Refused::Fenced => Self::conflict("this lease is not the newest"),
+        }
+    }
+}
+
+impl From<AppendError> for Problem {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Refused(refused) => refused.into(),
+            AppendError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<PublishError> for Problem {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Refused(refused) => refused.into(),
+            PublishError::Database(error) => Self::from(&*error),
+            PublishError::Closed => Self::new(Kind::Unavailable, "the service is ending")
+                .retry_after(limit::jittered(Duration::from_secs(2))),
+        }
+    }
+}
+
+impl From<&DbErr> for Problem {
+    fn from(error: &DbErr) -> Self {
+        if !is_passing(error) {
             return Self::internal(error);
         }
         Self::new(Kind::Unavailable, "the database is out of reach or too busy")
