@@ -10,6 +10,7 @@
 //! key and the place it was written.
 
 mod document;
+mod families;
 mod layers;
 mod sections;
 
@@ -19,11 +20,9 @@ use confique::Layer as _;
 use serde::Serialize;
 
 pub use document::{documentation, environment_table};
+pub use families::{Overflow, OverflowByFamily, Retention};
 pub use layers::{ConfigError, Origin};
-pub use sections::{
-    Database, Limits, Log, LogFormat, Overflow, OverflowByFamily, Retention, Server, Streams,
-    Tokens,
-};
+pub use sections::{Database, Limits, Log, LogFormat, Server, Streams, Tokens};
 
 /// Some keys of [`Config`], the others absent: what the command line adds on top of environment
 /// and file. Start from `ConfigLayer::empty()` (trait `confique::Layer`).

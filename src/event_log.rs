@@ -12,8 +12,9 @@ use std::collections::HashMap;
 
 use entity::{Timestamp, event, topic};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, sea_query::Expr,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait, QueryFilter,
+    QueryOrder, QuerySelect,
+    sea_query::{Expr, Query},
 };
 use uuid::Uuid;
 
@@ -26,6 +27,9 @@ pub use append::{Addition, AppendError, Number, Refused};
 
 /// Names in one look-up.
 const NAMES_PER_QUERY: usize = 500;
+
+/// Ended topics that are deleted in one transaction.
+const TOPICS_PER_DELETE: u64 = 200;
 
 /// Rows that one `DELETE` of the pruning takes, so that publishers wait for no more than that.
 const ROWS_PER_PRUNE: i64 = 5_000;
@@ -79,6 +83,14 @@ pub struct Retention {
     pub events: u64,
     /// Those not older than this, in seconds.
     pub seconds: u64,
+}
+
+impl Retention {
+    /// What is older need not be kept.
+    fn cutoff(self) -> Timestamp {
+        let age = i64::try_from(self.seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        Timestamp(Timestamp::now().0.saturating_sub(age))
+    }
 }
 
 /// All topics' logs.
@@ -210,8 +222,7 @@ impl EventLog {
     /// from the old end of a topic.
     pub async fn prune(&self, family: Family, retention: Retention) -> Result<u64, DbErr> {
         let keep = i64::try_from(retention.events).unwrap_or(i64::MAX);
-        let age = i64::try_from(retention.seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
-        let cutoff = Timestamp(Timestamp::now().0.saturating_sub(age));
+        let cutoff = retention.cutoff();
         let mut after_id = 0;
         let mut pruned = 0;
         loop {
@@ -230,6 +241,27 @@ impl EventLog {
                 pruned += self.prune_topic(head, head.last_seq - keep, cutoff).await?;
             }
         }
+    }
+
+    /// Some of the topics of a family whose last event was written longer ago than events are kept.
+    pub async fn ended(&self, family: Family, retention: Retention) -> Result<Vec<Topic>, DbErr> {
+        let kept = Query::select()
+            .column(event::Column::Seq)
+            .from(event::Entity)
+            .and_where(
+                Expr::col((event::Entity, event::Column::TopicId))
+                    .equals((topic::Entity, topic::Column::Id)),
+            )
+            .and_where(event::Column::At.gte(retention.cutoff()))
+            .to_owned();
+        let rows = topic::Entity::find()
+            .filter(topic::Column::Name.starts_with(format!("{}.", family.name())))
+            .filter(topic::Column::Closed.eq(true))
+            .filter(Expr::not_exists(kept))
+            .limit(TOPICS_PER_DELETE)
+            .all(self.database.reader())
+            .await?;
+        Ok(rows.iter().filter_map(|row| row.name.parse().ok()).collect())
     }
 
     async fn prune_topic(

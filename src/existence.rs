@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use entity::user::Role;
 use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
@@ -20,15 +21,30 @@ const CAPACITY: usize = 100_000;
 /// Something that has a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resource {
-    /// Who alone may see it; everybody if nobody owns it.
+    /// Who may see it, beside administrators; everybody if nobody owns it.
     pub owner: Option<Uuid>,
+    /// Who may see it although it belongs to somebody else.
+    pub guest: Option<Uuid>,
+    /// What it is part of, if its path leads through that.
+    pub parent: Option<Uuid>,
 }
 
 impl Resource {
-    /// Whether this user may see it.
+    /// One that everybody may see who is logged in.
+    pub const PUBLIC: Self = Self { owner: None, guest: None, parent: None };
+
+    /// One that belongs to a user.
     #[must_use]
-    pub fn is_seen_by(&self, user: Uuid) -> bool {
-        self.owner.is_none_or(|owner| owner == user)
+    pub const fn of(owner: Uuid) -> Self {
+        Self { owner: Some(owner), guest: None, parent: None }
+    }
+
+    /// Whether this user may see it in this role.
+    #[must_use]
+    pub fn is_seen_by(&self, user: Uuid, role: Role) -> bool {
+        role == Role::Admin
+            || self.owner.is_none_or(|owner| owner == user)
+            || self.guest == Some(user)
     }
 }
 
@@ -44,15 +60,15 @@ impl Existence {
         Self(Recent::new(life, CAPACITY, counters))
     }
 
-    /// The resource of a topic, if it is there and `user` may see it: from memory, else by
-    /// `look_up`.
+    /// The resource of a topic, if it is there and this user may see it in this role: from memory,
+    /// else by `look_up`.
     pub async fn find<E>(
         &self,
         topic: &Topic,
-        user: Uuid,
+        (user, role): (Uuid, Role),
         look_up: impl Future<Output = Result<Option<Resource>, E>>,
     ) -> Result<Option<Resource>, E> {
-        let is_enough = |known: &Resource| known.is_seen_by(user);
+        let is_enough = |known: &Resource| known.is_seen_by(user, role);
         let began = match self.0.get(topic, is_enough) {
             Ok(known) => return Ok(Some(known)),
             Err(began) => began,
@@ -61,7 +77,7 @@ impl Existence {
         if let Some(resource) = found {
             self.0.put(topic.clone(), resource, began);
         }
-        Ok(found.filter(|resource| resource.is_seen_by(user)))
+        Ok(found.filter(|resource| resource.is_seen_by(user, role)))
     }
 
     /// To be called before the transaction that makes a resource, for [`Existence::made`].
@@ -113,7 +129,7 @@ mod tests {
                 self.looks.set(1);
                 Ok::<_, Infallible>(self.truth.get())
             };
-            let found = self.existence.find(&self.topic, user, look_up).await;
+            let found = self.existence.find(&self.topic, (user, Role::Viewer), look_up).await;
             (found.unwrap_or_else(|never| match never {}), self.looks.get())
         }
     }
@@ -124,7 +140,7 @@ mod tests {
         let counted = Counted::new(None);
         assert_eq!(counted.find(user).await, (None, 1));
         assert_eq!(counted.find(user).await, (None, 1));
-        let made = Some(Resource { owner: None });
+        let made = Some(Resource::PUBLIC);
         counted.truth.set(made);
         assert_eq!(counted.find(user).await, (made, 1));
         assert_eq!(counted.find(user).await, (made, 0));
@@ -136,7 +152,7 @@ mod tests {
     #[tokio::test]
     async fn what_belongs_to_somebody_else_looks_like_nothing_and_takes_as_long() {
         let (owner, other) = (Uuid::new_v4(), Uuid::new_v4());
-        let truth = Some(Resource { owner: Some(owner) });
+        let truth = Some(Resource::of(owner));
         let counted = Counted::new(truth);
         assert_eq!(counted.find(owner).await, (truth, 1));
         assert_eq!(counted.find(owner).await, (truth, 0));
@@ -144,10 +160,21 @@ mod tests {
         assert_eq!(counted.find(other).await, (None, 1));
     }
 
+    #[test]
+    fn what_is_owned_is_seen_by_its_owner_its_guest_and_administrators() {
+        let [owner, guest, other] = [(); 3].map(|()| Uuid::new_v4());
+        let resource = Resource { guest: Some(guest), ..Resource::of(owner) };
+        for role in [Role::Viewer, Role::Agent, Role::Operator] {
+            assert!(resource.is_seen_by(owner, role) && resource.is_seen_by(guest, role));
+            assert!(!resource.is_seen_by(other, role) && Resource::PUBLIC.is_seen_by(other, role));
+        }
+        assert!(resource.is_seen_by(other, Role::Admin));
+    }
+
     #[tokio::test]
     async fn what_was_made_is_known_unless_it_has_changed_already() {
         let user = Uuid::new_v4();
-        let truth = Resource { owner: None };
+        let truth = Resource::PUBLIC;
         let counted = Counted::new(Some(truth));
         let began = counted.existence.begin();
         counted.existence.changed(&counted.topic);

@@ -4,7 +4,7 @@ use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, sync::Arc, time::Duration
 
 use sea_orm::DbErr;
 use tokio::{
-    sync::mpsc,
+    sync::{Notify, mpsc},
     task::JoinError,
     time::{Instant, MissedTickBehavior, timeout_at},
 };
@@ -80,6 +80,8 @@ pub struct Gateway {
     pub hub: Arc<Hub>,
     /// Rings when a lease may have run out.
     pub leases: Alarm,
+    /// Told when there may be something to claim.
+    pub work: Notify,
     /// The way to the other gateways.
     pub bus: Arc<dyn Bus>,
     /// The password of the first administrator, if this start made it up.
@@ -183,6 +185,7 @@ impl Gateway {
             limits,
             hub,
             leases: Alarm::default(),
+            work: Notify::new(),
             bus,
             first_password,
             node,
@@ -196,12 +199,17 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// What becomes of slow subscribers of a family that do not say what they want.
+    /// What is configured for a family: how long events are kept, and what becomes of slow
+    /// subscribers that do not say what they want.
     #[must_use]
-    pub fn overflow(&self, family: Family) -> Overflow {
-        match family {
-            Family::Topology => self.config.overflow.topology,
-        }
+    pub fn settings(&self, family: Family) -> (Retention, Overflow) {
+        let Config { retention, overflow, .. } = &self.config;
+        let (events, seconds, overflow) = match family {
+            Family::Topology => {
+                (retention.topology_events, retention.topology_seconds, overflow.topology)
+            }
+        };
+        (Retention { events, seconds }, overflow)
     }
 
     /// Runs `work` again and again until the service ends.
@@ -278,6 +286,11 @@ impl Gateway {
         self.sessions.recheck_user(user).await
     }
 
+    /// Waits until the service is to end.
+    pub async fn stopping(&self) {
+        self.stopping.cancelled().await;
+    }
+
     /// Says goodbye on every stream and stops the periodic work.
     pub fn begin_stop(&self) {
         self.stopping.cancel();
@@ -340,12 +353,7 @@ impl Gateway {
     async fn sweep(self: Arc<Self>) {
         self.limits.prune();
         for family in Family::ALL {
-            let retention = match family {
-                Family::Topology => Retention {
-                    events: self.config.retention.topology_events,
-                    seconds: self.config.retention.topology_seconds,
-                },
-            };
+            let (retention, _) = self.settings(family);
             match self.hub.log().prune(family, retention).await {
                 Ok(0) => {}
                 Ok(events) => {

@@ -98,6 +98,7 @@ pub struct Telemetry {
     streams_opened: Family<ByFamily, Counter>,
     streams_closed: Family<ByReason, Counter>,
     slots_refused: Counter,
+    claims_waiting: Gauge,
     quota_refused: Family<ByLimit, Counter>,
     events_published: Family<ByFamily, Counter>,
     events_delivered: Family<ByFamily, Counter>,
@@ -129,6 +130,7 @@ impl Telemetry {
             streams_opened: Family::default(),
             streams_closed: Family::default(),
             slots_refused: Counter::default(),
+            claims_waiting: Gauge::default(),
             quota_refused: Family::default(),
             events_published: Family::default(),
             events_delivered: Family::default(),
@@ -158,6 +160,7 @@ impl Telemetry {
             "Streams refused because the user had as many open as allowed",
             self.slots_refused.clone(),
         );
+        r.register("claims_waiting", "Claims that wait for work now", self.claims_waiting.clone());
         r.register(
             "quota_refused",
             "Requests refused because a rate was exceeded, by limit",
@@ -266,6 +269,15 @@ impl Telemetry {
     pub fn stream_closed(&self, family: &'static str, reason: &'static str) {
         self.streams_open.get_or_create(&ByFamily { family }).dec();
         self.streams_closed.get_or_create(&ByReason { family, reason }).inc();
+    }
+
+    /// A claim waits for work, or no longer.
+    pub fn claim_waits(&self, waits: bool) {
+        if waits {
+            self.claims_waiting.inc();
+        } else {
+            self.claims_waiting.dec();
+        }
     }
 
     /// A user held as many streams as allowed: `slots_refused_total`.

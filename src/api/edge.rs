@@ -11,6 +11,7 @@ use poem::{
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
 };
 use poem_openapi::OperationId;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -32,6 +33,8 @@ pub(super) struct Asked {
     pub(super) id: Uuid,
     /// The method that the client sent. poem answers HEAD by GET's operation and tells it GET.
     pub(super) method: Method,
+    /// Cancelled when nobody waits for the answer any more.
+    pub(super) gone: CancellationToken,
 }
 
 /// The outermost layer.
@@ -71,9 +74,11 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
         let path = request.uri().path().to_owned();
         let as_event = matches!(method, Method::GET | Method::HEAD) && wants_event(&request);
         let span = tracing::info_span!("request", %id, %method, path);
+        let gone = CancellationToken::new();
+        let _gone_with_this = gone.clone().drop_guard();
         let answer = async {
             receive(&mut request, &self.gateway, &self.routes, self.bounds).await?;
-            request.set_data(Asked { id, method: method.clone() });
+            request.set_data(Asked { id, method: method.clone(), gone });
             let inner = Arc::clone(&self.inner);
             // A panic is a fault like any other: one request fails, the process goes on.
             let answer = AssertUnwindSafe(async move { inner.call(request).await })

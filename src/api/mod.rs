@@ -6,9 +6,11 @@
 
 mod auth;
 mod caller;
+mod claim;
 mod documents;
 mod edge;
 mod event_page;
+mod family;
 mod health;
 mod openapi;
 mod problem;
@@ -130,7 +132,10 @@ pub fn refusal(status: StatusCode) -> (String, String) {
 
 /// Starts what the families do in the background.
 pub fn start_background(gateway: &Arc<Gateway>) {
-    gateway.at_leases_end(topology::requeue_expired);
+    // One who waits for the alarm, for all families.
+    gateway.at_leases_end(async |gateway| topology::requeue_expired(gateway).await);
+    let sweep = Duration::from_secs(gateway.config.retention.sweep_seconds);
+    gateway.every(sweep, family::delete_ended);
 }
 
 /// A part of a list.

@@ -10,13 +10,11 @@ use serde_json::{Map, Value, json};
 
 use super::{
     example_id,
+    family::resources,
     problem::example as problem_example,
-    stream::{CONTROL_EVENTS, DROPPED, EVENT_STREAM, EventKind},
-    topology,
+    stream::{CONTROL_EVENTS, DROPPED, EVENT_STREAM, EventKind, parameters},
 };
-
-/// The events of each stream, by operation id.
-const STREAMS: [(&str, &[EventKind]); 1] = [("topology_stream", &topology::EVENTS)];
+use crate::event::Family;
 
 /// Which document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,15 +84,14 @@ fn complete(document: &mut Value) {
                 problem["example"] = problem_example(status);
             }
         }
+        if operation["responses"]["200"]["content"].get(EVENT_STREAM).is_some()
+            && let Some(own) = operation["parameters"].as_array_mut()
+        {
+            own.extend(parameters());
+        }
         for parameter in
             operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten()
         {
-            if parameter["name"]
-                .as_str()
-                .is_some_and(|name| name.eq_ignore_ascii_case("last-event-id"))
-            {
-                parameter["name"] = json!("Last-Event-ID");
-            }
             parameter["example"] = parameter_example(parameter);
         }
     }
@@ -203,7 +200,8 @@ fn with_typed_events(mut document: Value) -> Value {
     let mut registry = Registry::new();
     for (_, operation) in operations(&mut document) {
         let id = operation["operationId"].as_str().unwrap_or_default();
-        let Some((_, own)) = STREAMS.iter().find(|(stream, _)| *stream == id) else { continue };
+        let mut streams = Family::ALL.iter().map(|family| resources(*family).stream());
+        let Some((_, own)) = streams.find(|(stream, _)| *stream == id) else { continue };
         let events: Vec<Value> = own
             .iter()
             .chain([&DROPPED])

@@ -1,5 +1,7 @@
 //! Streams on the wire: what every family's `GET .../stream` shares.
 
+mod parameters;
+
 use std::{sync::Arc, time::Duration};
 
 use poem::{
@@ -7,7 +9,7 @@ use poem::{
     http::{HeaderName, HeaderValue, header},
 };
 use poem_openapi::{
-    ApiResponse, Enum, Object,
+    ApiResponse, Object,
     registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry},
     types::{Example, Type},
 };
@@ -18,61 +20,16 @@ use super::{
     problem::{self, Kind, Problem, Result},
 };
 use crate::{
-    config,
     event::Topic,
     gateway::Gateway,
-    hub::{Bounds, Handover, Open, Opening, Resume, Source, Subject, Subscription},
+    hub::{Bounds, Handover, Open, Opening, Source, Subject, Subscription},
     limit::Headers,
 };
 
+pub(super) use parameters::{Parameters, parameters};
+
 /// The media type of streams.
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
-
-/// What a refused caller of a stream wants to get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-#[oai(rename_all = "snake_case")]
-pub(super) enum OnRefusal {
-    /// A stream of one `error` event instead of a status.
-    Event,
-}
-
-/// What is to happen when a subscriber is too slow for the events kept in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-#[oai(rename_all = "snake_case", remote = "config::Overflow")]
-pub(super) enum Overflow {
-    /// It gets what it missed from the event log, and loses nothing.
-    CatchUp,
-    /// It misses the oldest events that it has not got, and goes on with the newest.
-    DropOldest,
-    /// It gets what waited for it, misses what came after that, and goes on with what comes then.
-    DropNew,
-    /// The stream ends with `stream.closed` for the reason `overflow`.
-    CloseConnection,
-}
-
-/// The parameters that every stream has.
-pub(super) struct Parameters {
-    /// The request's id.
-    pub(super) request: Uuid,
-    /// A HEAD: wants the answer's head and no stream.
-    pub(super) is_head: bool,
-    pub(super) last_event_id_header: Option<String>,
-    pub(super) last_event_id_query: Option<String>,
-    pub(super) max_events: Option<u64>,
-    pub(super) max_seconds: Option<u64>,
-    pub(super) overflow: Option<Overflow>,
-}
-
-impl Parameters {
-    /// The browser's header wins: it is newer than the URL, which does not change as it reconnects.
-    pub(super) fn resume(&self) -> Resume {
-        let given = self.last_event_id_header.as_ref().or(self.last_event_id_query.as_ref());
-        match given.map(String::as_str) {
-            None | Some("") => Resume::Start,
-            Some(text) => text.parse().map_or(Resume::Unreadable, Resume::After),
-        }
-    }
-}
 
 /// Opens the stream of a resource that the caller was found to be allowed to see. What is left to
 /// refuse is refused here, before the first byte.
@@ -98,8 +55,7 @@ pub(super) async fn open<M: Minimum>(
     let resume = parameters.resume();
     let request = parameters.request;
     let subject = Subject { source, failure };
-    let overflow = parameters.overflow.map(Into::into);
-    let overflow = overflow.unwrap_or_else(|| gateway.overflow(topic.family()));
+    let overflow = parameters.overflow.unwrap_or_else(|| gateway.settings(topic.family()).1);
     let open = Open { topic, subject, resume, bounds, overflow, watch, slot, request };
     Ok(match gateway.hub.open(open).await? {
         Opening::Stream(subscription) => StreamResponse::Open(Box::new(subscription), headers),

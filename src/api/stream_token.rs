@@ -10,15 +10,18 @@ use uuid::Uuid;
 use super::{
     Tag,
     caller::{Caller, STREAM_TOKEN, Viewer},
-    example_id, example_time,
+    example_id, example_time, family,
     problem::Result,
-    topology,
 };
-use crate::gateway::Gateway;
+use crate::{
+    event::{Family, Topic},
+    gateway::Gateway,
+    session::Principal,
+};
 
 /// A kind of stream.
 #[derive(Clone, Copy, Enum)]
-#[oai(rename_all = "snake_case")]
+#[oai(rename_all = "snake_case", remote = "Family")]
 enum StreamFamily {
     /// Topologies and their mutations.
     Topology,
@@ -47,7 +50,7 @@ impl Example for NewStreamToken {
 /// A token that opens one stream, as often as it likes until it expires, and nothing else.
 #[derive(Object)]
 #[oai(example)]
-struct StreamToken {
+pub(super) struct StreamToken {
     /// The token.
     token: String,
     /// How long it is good for, in seconds.
@@ -71,7 +74,7 @@ impl Example for StreamToken {
 }
 
 #[derive(ApiResponse)]
-enum Minted {
+pub(super) enum Minted {
     /// The token.
     #[oai(status = 201)]
     Minted(Json<StreamToken>),
@@ -94,25 +97,28 @@ impl StreamTokens {
         gateway: Data<&Arc<Gateway>>,
         body: Json<NewStreamToken>,
     ) -> Result<Minted> {
-        let (topic, path) = match body.family {
-            StreamFamily::Topology => {
-                topology::exists(&gateway, &caller.principal, body.id).await?;
-                (topology::topic(body.id), format!("/v1/topologies/{}/stream", body.id))
-            }
-        };
-        let seconds = body.ttl_seconds.unwrap_or(gateway.config.tokens.stream_seconds);
-        let principal = &caller.principal;
-        let (token, expires_at) = gateway.tokens.stream(
-            principal.user_id,
-            principal.session_id,
-            &topic,
-            Duration::from_secs(seconds),
-        );
-        Ok(Minted::Minted(Json(StreamToken {
-            url: format!("{path}?{STREAM_TOKEN}={token}"),
-            token,
-            expires_in: seconds,
-            expires_at: expires_at.datetime(),
-        })))
+        let topic = Topic::new(body.family.into(), body.id);
+        mint(&gateway, &caller.principal, &topic, body.ttl_seconds).await
     }
+}
+
+/// Makes a token for the stream of a resource that the caller may see.
+pub(super) async fn mint(
+    gateway: &Gateway,
+    principal: &Principal,
+    topic: &Topic,
+    ttl_seconds: Option<u64>,
+) -> Result<Minted> {
+    let resource = family::exists(gateway, principal, topic).await?;
+    let seconds = ttl_seconds.unwrap_or(gateway.config.tokens.stream_seconds);
+    let life = Duration::from_secs(seconds);
+    let (token, expires_at) =
+        gateway.tokens.stream(principal.user_id, principal.session_id, topic, life);
+    let path = family::resources(topic.family()).stream_path(topic.id(), resource);
+    Ok(Minted::Minted(Json(StreamToken {
+        url: format!("{path}?{STREAM_TOKEN}={token}"),
+        token,
+        expires_in: seconds,
+        expires_at: expires_at.datetime(),
+    })))
 }

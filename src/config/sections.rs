@@ -287,62 +287,6 @@ pub struct Limits {
     pub logins_per_minute_per_address: u32,
 }
 
-/// `[retention]`
-#[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
-#[config(layer_attr(derive(Serialize)))]
-pub struct Retention {
-    /// Newest events kept per topology. At least 1.
-    #[config(
-        default = 10_000,
-        env = "STREAMGATE_RETENTION__TOPOLOGY_EVENTS",
-        validate(*topology_events >= 1, "must be at least 1 event")
-    )]
-    pub topology_events: u64,
-
-    /// Age in seconds from which the events of a topology are pruned, from 1 to 315360000 (ten
-    /// years). The default is a week.
-    #[config(
-        default = 604_800,
-        env = "STREAMGATE_RETENTION__TOPOLOGY_SECONDS",
-        validate((1..=315_360_000).contains(topology_seconds), "must be from 1 to 315360000 seconds")
-    )]
-    pub topology_seconds: u64,
-
-    /// Seconds between two prunings, from 1 to 86400. More often means shorter write locks.
-    #[config(
-        default = 60,
-        env = "STREAMGATE_RETENTION__SWEEP_SECONDS",
-        validate((1..=86_400).contains(sweep_seconds), "must be from 1 to 86400 seconds")
-    )]
-    pub sweep_seconds: u64,
-}
-
-/// `[overflow]`
-#[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
-#[config(layer_attr(derive(Serialize)))]
-pub struct OverflowByFamily {
-    /// Topologies, unless the subscriber asks for something else: `catch_up` from the event log,
-    /// which loses nothing; `drop_oldest`, so that it has the newest; `drop_new`, so that it first
-    /// gets what waited for it; or `close_connection`. What is dropped is announced in
-    /// `stream.dropped`.
-    #[config(default = "catch_up", env = "STREAMGATE_OVERFLOW__TOPOLOGY")]
-    pub topology: Overflow,
-}
-
-/// What is to happen when a subscriber is too slow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Overflow {
-    /// It reads from the event log what it missed.
-    CatchUp,
-    /// It misses the oldest that it has not been given.
-    DropOldest,
-    /// It misses what came while there was no more room for it.
-    DropNew,
-    /// Its stream is ended.
-    CloseConnection,
-}
-
 /// `[log]`
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]

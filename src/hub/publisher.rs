@@ -80,10 +80,7 @@ impl Publisher {
         Self { jobs }
     }
 
-    pub(super) async fn publish(
-        &self,
-        addition: Addition,
-    ) -> Result<Vec<Event>, PublishError> {
+    pub(super) async fn publish(&self, addition: Addition) -> Result<Vec<Event>, PublishError> {
         let (done, answer) = oneshot::channel();
         let job = Job { addition, done };
         self.jobs.send(job).await.map_err(|_| PublishError::Closed)?;
@@ -147,10 +144,7 @@ impl Writer {
         }
     }
 
-    async fn commit(
-        &self,
-        additions: &[Addition],
-    ) -> Result<Vec<Result<Number, Refused>>, DbErr> {
+    async fn commit(&self, additions: &[Addition]) -> Result<Vec<Result<Number, Refused>>, DbErr> {
         let tx = self.log.database().begin_write().await?;
         let numbers = self.log.append_all(&tx, additions).await?;
         tx.commit().await?;

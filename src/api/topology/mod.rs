@@ -5,31 +5,30 @@ mod operations;
 mod rows;
 mod schema;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use entity::{JsonObject, topology};
-use poem_openapi::types::ToJSON;
-use sea_orm::{DbErr, EntityTrait};
+use sea_orm::{DatabaseTransaction, DbErr, EntityTrait};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{
+    family::{Resources, State},
     problem::{Problem, Result},
     stream::{self, EventKind},
 };
 use crate::{
-    event::{self, Family, NewEvent, Topic},
+    event::{Family, Topic},
+    existence::Resource,
     gateway::Gateway,
-    hub::{Snapshot, Source},
 };
 
 pub(super) use mutation::{Mutations, requeue_expired};
 pub(super) use operations::Topologies;
-pub(super) use rows::exists;
 
 use mutation::Mutation;
-use rows::{RESOURCE, find, lock};
+use rows::{find, lock};
 use schema::{TopologySnapshot, Transition};
 
 /// Whether a topology may go from one status to the other.
@@ -47,7 +46,7 @@ fn may_become(from: topology::Status, to: topology::Status) -> bool {
 }
 
 /// The events of this family.
-pub(super) const EVENTS: [EventKind; 6] = [
+const EVENTS: [EventKind; 6] = [
     EventKind {
         kind: "snapshot",
         description: "The present state: first, unless a cursor could be resumed from.",
@@ -80,33 +79,43 @@ pub(super) const EVENTS: [EventKind; 6] = [
     },
 ];
 
-/// Reads the state of a topology for its streams.
-struct TopologySource {
-    gateway: Arc<Gateway>,
-    id: Uuid,
-}
-
 #[async_trait]
-impl Source for TopologySource {
-    async fn snapshot(&self, reset: Option<&'static str>) -> std::result::Result<Snapshot, DbErr> {
-        let tx = self.gateway.database.begin_read().await?;
-        let cursor = self.gateway.hub.log().position(&tx, &topic(self.id)).await?;
-        let row = topology::Entity::find_by_id(self.id).one(&tx).await?;
-        let row = row.ok_or_else(|| DbErr::RecordNotFound(topic(self.id).to_string()))?;
-        let mutations = mutation::in_flight(&tx, self.id).await?;
-        tx.rollback().await?;
+impl Resources for Topologies {
+    fn stream(&self) -> (&'static str, &'static [EventKind]) {
+        ("topology_stream", &EVENTS)
+    }
+
+    fn stream_path(&self, id: Uuid, _: Resource) -> String {
+        format!("/v1/topologies/{id}/stream")
+    }
+
+    async fn look_up(
+        &self,
+        gateway: &Gateway,
+        id: Uuid,
+    ) -> std::result::Result<Option<Resource>, DbErr> {
+        let row = topology::Entity::find_by_id(id).one(gateway.database.reader()).await?;
+        // Everybody who is logged in may see a topology.
+        Ok(row.map(|_| Resource::PUBLIC))
+    }
+
+    async fn state(
+        &self,
+        tx: &DatabaseTransaction,
+        id: Uuid,
+        reset: Option<String>,
+    ) -> std::result::Result<Option<State>, DbErr> {
+        let Some(row) = topology::Entity::find_by_id(id).one(tx).await? else { return Ok(None) };
+        let mutations = mutation::in_flight(tx, id).await?;
         let terminal = row.status == topology::Status::TornDown;
-        let snapshot = TopologySnapshot {
-            topology: row.into(),
-            mutations: mutations.into_iter().map(Mutation::from).collect(),
-            reset: reset.map(str::to_owned),
-        };
-        Ok(Snapshot { cursor, data: event::json(&snapshot.to_json()), terminal })
+        let mutations = mutations.into_iter().map(Mutation::from).collect();
+        let snapshot = TopologySnapshot { topology: row.into(), mutations, reset };
+        Ok(Some(State::of(&snapshot, terminal)))
     }
 }
 
 /// The topic of a topology.
-pub(super) fn topic(id: Uuid) -> Topic {
+fn topic(id: Uuid) -> Topic {
     Topic::new(Family::Topology, id)
 }
 
@@ -121,8 +130,4 @@ fn stored(name: &str, members: BTreeMap<String, Value>) -> Result<JsonObject> {
         return Err(Problem::bad_request(detail));
     }
     Ok(object)
-}
-
-fn new_event(kind: &str, data: &impl ToJSON) -> Result<NewEvent> {
-    NewEvent::new(kind, &data.to_json()).map_err(Problem::internal)
 }

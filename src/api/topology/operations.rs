@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use entity::{Timestamp, topology, topology_transition};
-use poem::{http::Method, web::Data};
+use poem::web::Data;
 use poem_openapi::{
     ApiResponse, OpenApi,
-    param::{Header, Path, Query},
+    param::{Path, Query},
     payload::Json,
 };
 use sea_orm::{
@@ -16,7 +16,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    RESOURCE, TopologySource, exists, find, lock, may_become, mutation, new_event,
+    find, lock, may_become, mutation,
     schema::{NewStatus, NewTopology, Topology, TopologyStatus, Transition},
     stored, topic,
 };
@@ -24,12 +24,13 @@ use crate::{
     api::{
         Page, Tag,
         caller::{Caller, Operator, StreamCaller, Viewer},
-        edge::Asked,
-        event_page::{self, Events},
+        event_page::Events,
+        family::{self, new_event},
         page_limit,
         problem::{Problem, Result},
-        stream::{self, OnRefusal, Overflow, Parameters, StreamResponse},
+        stream::{Parameters, StreamResponse},
     },
+    existence::Resource,
     gateway::Gateway,
 };
 
@@ -80,7 +81,7 @@ impl Topologies {
             })?;
         gateway.hub.log().create(&tx, &topic(row.id)).await?;
         gateway.hub.commit(tx, Vec::new()).await?;
-        gateway.existence.made(topic(row.id), RESOURCE, began);
+        gateway.existence.made(topic(row.id), Resource::PUBLIC, began);
         Ok(Created::Created(Json(row.into())))
     }
 
@@ -176,8 +177,9 @@ impl Topologies {
         }
         let status = new_event("status", &Transition::from(transition))?;
         events.push(if terminal { status.terminal() } else { status });
-        let events = gateway.hub.log().append(&tx, &topic(row.id), events).await?;
-        gateway.hub.commit(tx, events).await?;
+        family::commit(&gateway, tx, &topic(row.id), events).await?;
+        // Its mutations may be claimed now.
+        gateway.work.notify_waiters();
         Ok(Json(row.into()))
     }
 
@@ -198,7 +200,7 @@ impl Topologies {
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
     ) -> Result<Json<Page<Transition>>> {
-        exists(&gateway, &caller.principal, id.0).await?;
+        family::exists(&gateway, &caller.principal, &topic(id.0)).await?;
         let limit = page_limit(limit.0);
         let rows = topology_transition::Entity::find()
             .filter(topology_transition::Column::TopologyId.eq(id.0))
@@ -215,49 +217,15 @@ impl Topologies {
     /// A stream of server-sent events: a `snapshot`, then `status` and `mutation.*`. Every event
     /// has an `id`, a cursor to resume from. Ends after `torn_down`. Needs the role viewer.
     #[oai(path = "/:id/stream", method = "get", operation_id = "topology_stream")]
-    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the operation")]
     async fn stream(
         &self,
         caller: StreamCaller<Viewer>,
         gateway: Data<&Arc<Gateway>>,
-        asked: Data<&Asked>,
         /// The topology's id.
         id: Path<Uuid>,
-        /// The cursor to resume after, as browsers send it when they reconnect.
-        #[oai(name = "Last-Event-ID")]
-        last_event_id_header: Header<Option<String>>,
-        /// The same for clients that cannot send the header, which wins over it.
-        last_event_id: Query<Option<String>>,
-        /// End the stream after this many events, the snapshot included.
-        #[oai(validator(minimum(value = "1"), maximum(value = "1000000")))]
-        max_events: Query<Option<u64>>,
-        /// End the stream after this many seconds.
-        #[oai(validator(minimum(value = "1"), maximum(value = "86400")))]
-        max_seconds: Query<Option<u64>>,
-        /// What is to happen when the subscriber is too slow for the events kept in memory:
-        /// `catch_up` from the event log, without loss; `drop_oldest`, `drop_new`, with what is
-        /// missing announced in `stream.dropped`; or `close_connection`. The default is configured.
-        overflow: Query<Option<Overflow>>,
-        /// With `event`, a refusal is a 200 with one `error` event and a long `retry` instead of a
-        /// status that a browser's `EventSource` cannot read.
-        on_refusal: Query<Option<OnRefusal>>,
+        parameters: Parameters,
     ) -> Result<StreamResponse> {
-        // Acted on around the operation, because it also covers refusals before this point.
-        let _ = on_refusal;
-        let topic = topic(id.0);
-        caller.may_open(&topic)?;
-        let source = Arc::new(TopologySource { gateway: Arc::clone(&gateway), id: id.0 });
-        let parameters = Parameters {
-            request: asked.id,
-            is_head: asked.method == Method::HEAD,
-            last_event_id_header: last_event_id_header.0,
-            last_event_id_query: last_event_id.0,
-            max_events: max_events.0,
-            max_seconds: max_seconds.0,
-            overflow: overflow.0,
-        };
-        exists(&gateway, &caller.principal, id.0).await?;
-        stream::open(&gateway, caller, topic, source, parameters).await
+        family::open(&gateway, caller, topic(id.0), parameters).await
     }
 
     /// Read a topology's events
@@ -277,7 +245,6 @@ impl Topologies {
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
     ) -> Result<Events> {
-        exists(&gateway, &caller.principal, id.0).await?;
-        event_page::read(&gateway, &topic(id.0), after.0, page_limit(limit.0)).await
+        family::events(&gateway, &caller.principal, &topic(id.0), after.0, limit.0).await
     }
 }

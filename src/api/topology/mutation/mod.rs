@@ -24,12 +24,14 @@ use sea_orm::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{exists, lock, stored};
+use super::{lock, stored, topic};
 use crate::{
     api::{
         Page, Tag,
         caller::{Agent, Caller, Operator, Viewer},
-        page_limit,
+        claim::wait_for,
+        edge::Asked,
+        family, page_limit,
         problem::{Problem, Result},
     },
     gateway::Gateway,
@@ -39,7 +41,7 @@ pub(in crate::api) use rows::requeue_expired;
 pub(super) use rows::{fail_all, in_flight};
 pub(super) use schema::Mutation;
 
-use rows::{claimable, event, finish, requeue, unfinished};
+use rows::{claimable, event, requeue, unfinished};
 use schema::{Claim, Claimed, MutationState, NewMutation, Report};
 
 /// Mutations of one topology that are not done. They are part of every snapshot, which therefore
@@ -118,7 +120,8 @@ impl Mutations {
             lease_expires_at: None,
         };
         let row = row.into_active_model().insert(&tx).await?;
-        finish(&gateway, tx, id.0, vec![event(&row)?]).await?;
+        family::commit(&gateway, tx, &topic(id.0), vec![event(&row)?]).await?;
+        gateway.work.notify_waiters();
         Ok(Enqueued::Accepted(Json(row.into())))
     }
 
@@ -140,7 +143,7 @@ impl Mutations {
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
     ) -> Result<Json<Page<Mutation>>> {
-        exists(&gateway, &caller.principal, id.0).await?;
+        family::exists(&gateway, &caller.principal, &topic(id.0)).await?;
         let limit = page_limit(limit.0);
         let mut query = mutation::Entity::find()
             .filter(mutation::Column::TopologyId.eq(id.0))
@@ -156,62 +159,24 @@ impl Mutations {
 
     /// Claim mutations
     ///
-    /// Takes the oldest pending ones under a lease. Nothing is handed out while the topology is
+    /// Takes the oldest pending ones under a lease, or waits for one. Nothing is handed out while the topology is
     /// neither active nor degraded. Needs the role agent.
     #[oai(path = "/:id/mutations/claim", method = "post", operation_id = "mutation_claim")]
     async fn claim(
         &self,
         caller: Caller<Agent>,
         gateway: Data<&Arc<Gateway>>,
+        asked: Data<&Asked>,
         /// The topology's id.
         id: Path<Uuid>,
         body: Json<Claim>,
     ) -> Result<Claims> {
-        exists(&gateway, &caller.principal, id.0).await?;
-        if claimable(id.0).count(gateway.database.reader()).await? == 0 {
-            // Workers ask all the time; most of the time nobody has to be kept from writing for it.
-            return Ok(Claims::None);
-        }
-        let tx = gateway.database.begin_write().await?;
-        let topology = lock(&tx, id.0).await?;
-        let mut events = requeue(&tx, id.0).await?;
-        let rows = if takes_mutations(&topology) {
-            mutation::Entity::find()
-                .filter(mutation::Column::TopologyId.eq(id.0))
-                .filter(mutation::Column::State.eq(mutation::State::Pending))
-                .order_by_asc(mutation::Column::Id)
-                .limit(body.max.unwrap_or(1))
-                .all(&tx)
-                .await?
-        } else {
-            Vec::new()
-        };
-        let lease = Duration::from_secs(body.lease_seconds.unwrap_or(DEFAULT_LEASE_SECONDS));
-        let (lease_token, expires_at) = (Uuid::new_v4(), Timestamp::now() + lease);
-        let end = Instant::now() + lease;
-        let mut claimed = Vec::with_capacity(rows.len());
-        for row in rows {
-            let attempt = row.attempt + 1;
-            let mut claim = row.into_active_model();
-            claim.state = Set(mutation::State::Applying);
-            claim.attempt = Set(attempt);
-            claim.lease_token = Set(Some(lease_token));
-            claim.lease_expires_at = Set(Some(expires_at));
-            let row = claim.update(&tx).await?;
-            events.push(event(&row)?);
-            claimed.push(Claimed {
-                mutation: row.into(),
-                attempt,
-                lease_token,
-                lease_expires_at: expires_at.datetime(),
-            });
-        }
-        finish(&gateway, tx, id.0, events).await?;
-        if claimed.is_empty() {
-            return Ok(Claims::None);
-        }
-        gateway.leases.set(end);
-        Ok(Claims::Some(Json(claimed)))
+        family::exists(&gateway, &caller.principal, &topic(id.0)).await?;
+        let wait = Duration::from_secs(body.wait_seconds.unwrap_or(0));
+        let body = Arc::new(body.0);
+        let claim = || claim(Arc::clone(&gateway), id.0, Arc::clone(&body));
+        let claimed = wait_for(&gateway, &asked, wait, claim).await?;
+        Ok(if claimed.is_empty() { Claims::None } else { Claims::Some(Json(claimed)) })
     }
 
     /// Report how a mutation ended
@@ -260,9 +225,56 @@ impl Mutations {
         end.applied_at = Set((state == mutation::State::Applied).then_some(now));
         end.lease_expires_at = Set(None);
         let row = end.update(&tx).await?;
-        finish(&gateway, tx, id.0, vec![event(&row)?]).await?;
+        family::commit(&gateway, tx, &topic(id.0), vec![event(&row)?]).await?;
         Ok(Json(row.into()))
     }
+}
+
+/// Claims what there is, up to as many as are asked for.
+async fn claim(gateway: Arc<Gateway>, id: Uuid, wanted: Arc<Claim>) -> Result<Vec<Claimed>> {
+    if claimable(id).count(gateway.database.reader()).await? == 0 {
+        // Workers ask all the time; most of the time nobody has to be kept from writing for it.
+        return Ok(Vec::new());
+    }
+    let tx = gateway.database.begin_write().await?;
+    let topology = lock(&tx, id).await?;
+    let mut events = requeue(&tx, id).await?;
+    let rows = if takes_mutations(&topology) {
+        mutation::Entity::find()
+            .filter(mutation::Column::TopologyId.eq(id))
+            .filter(mutation::Column::State.eq(mutation::State::Pending))
+            .order_by_asc(mutation::Column::Id)
+            .limit(wanted.max.unwrap_or(1))
+            .all(&tx)
+            .await?
+    } else {
+        Vec::new()
+    };
+    let lease = Duration::from_secs(wanted.lease_seconds.unwrap_or(DEFAULT_LEASE_SECONDS));
+    let (lease_token, expires_at) = (Uuid::new_v4(), Timestamp::now() + lease);
+    let end = Instant::now() + lease;
+    let mut claimed = Vec::with_capacity(rows.len());
+    for row in rows {
+        let attempt = row.attempt + 1;
+        let mut claim = row.into_active_model();
+        claim.state = Set(mutation::State::Applying);
+        claim.attempt = Set(attempt);
+        claim.lease_token = Set(Some(lease_token));
+        claim.lease_expires_at = Set(Some(expires_at));
+        let row = claim.update(&tx).await?;
+        events.push(event(&row)?);
+        claimed.push(Claimed {
+            mutation: row.into(),
+            attempt,
+            lease_token,
+            lease_expires_at: expires_at.datetime(),
+        });
+    }
+    family::commit(&gateway, tx, &topic(id), events).await?;
+    if !claimed.is_empty() {
+        gateway.leases.set(end);
+    }
+    Ok(claimed)
 }
 
 fn takes_mutations(topology: &topology::Model) -> bool {

@@ -13,8 +13,9 @@ use uuid::Uuid;
 use super::schema::Mutation;
 use crate::{
     api::{
+        family::{self, new_event},
         problem::{Problem, Result},
-        topology::{lock, new_event, topic},
+        topology::{lock, topic},
     },
     event::NewEvent,
     gateway::Gateway,
@@ -45,11 +46,14 @@ pub(in crate::api) async fn requeue_expired(gateway: Arc<Gateway>) {
             let tx = gateway.database.begin_write().await?;
             lock(&tx, id).await?;
             let events = requeue(&tx, id).await?;
-            finish(&gateway, tx, id, events).await
+            family::commit(&gateway, tx, &topic(id), events).await
         };
         match requeued.await {
             // The next lease of this topology may be one that the alarm was not told of.
-            Ok(()) => gateway.leases.set(Instant::now()),
+            Ok(()) => {
+                gateway.leases.set(Instant::now());
+                gateway.work.notify_waiters();
+            }
             Err(problem) => failed(problem, Some(id)),
         }
     }
@@ -128,21 +132,6 @@ pub(super) async fn requeue(tx: &DatabaseTransaction, topology: Uuid) -> Result<
         events.push(event(&back.update(tx).await?)?);
     }
     Ok(events)
-}
-
-/// Writes the events of a change and commits both.
-pub(super) async fn finish(
-    gateway: &Gateway,
-    tx: DatabaseTransaction,
-    topology: Uuid,
-    events: Vec<NewEvent>,
-) -> Result<()> {
-    let events = if events.is_empty() {
-        Vec::new()
-    } else {
-        gateway.hub.log().append(&tx, &topic(topology), events).await?
-    };
-    Ok(gateway.hub.commit(tx, events).await?)
 }
 
 pub(super) fn event(row: &mutation::Model) -> Result<NewEvent> {

@@ -111,11 +111,14 @@ pub(super) struct Claim {
     /// How many at most; 1 if absent.
     #[oai(validator(minimum(value = "1"), maximum(value = "50")))]
     pub(super) max: Option<u64>,
+    /// How long to wait when there is nothing to do; 0 if absent.
+    #[oai(validator(minimum(value = "0"), maximum(value = "60")))]
+    pub(super) wait_seconds: Option<u64>,
 }
 
 impl Example for Claim {
     fn example() -> Self {
-        Self { lease_seconds: Some(60), max: Some(1) }
+        Self { lease_seconds: Some(60), max: Some(1), wait_seconds: Some(0) }
     }
 }
 

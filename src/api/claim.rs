@@ -1,0 +1,45 @@
+//! Waiting for work: what the claims of all families share.
+
+use std::{pin::pin, time::Duration};
+
+use tokio::time::{Instant, sleep_until};
+
+use super::{edge::Asked, problem::Result};
+use crate::gateway::Gateway;
+
+/// Claims until there is something to claim, for as long as the caller wants to wait. Ends early when
+/// the caller has gone, lest it be given work that it never hears of, and when the service ends.
+///
+/// Work of other gateways is found with the next heartbeat at the latest.
+pub(super) async fn wait_for<T, F>(
+    gateway: &Gateway,
+    asked: &Asked,
+    wait: Duration,
+    claim: impl Fn() -> F,
+) -> Result<Vec<T>>
+where
+    F: Future<Output = Result<Vec<T>>>,
+{
+    let until = Instant::now() + wait;
+    let heartbeat = Duration::from_secs(gateway.config.streams.heartbeat_seconds);
+    loop {
+        // Before looking, so that what comes while that goes on is not missed.
+        let mut more = pin!(gateway.work.notified());
+        more.as_mut().enable();
+        let claimed = claim().await?;
+        if !claimed.is_empty() || Instant::now() >= until {
+            return Ok(claimed);
+        }
+        gateway.telemetry.claim_waits(true);
+        let goes_on = tokio::select! {
+            () = more => true,
+            () = sleep_until(until.min(Instant::now() + heartbeat)) => true,
+            () = asked.gone.cancelled() => false,
+            () = gateway.stopping() => false,
+        };
+        gateway.telemetry.claim_waits(false);
+        if !goes_on {
+            return Ok(Vec::new());
+        }
+    }
+}

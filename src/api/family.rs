@@ -1,0 +1,201 @@
+//! What the families have in common: who may see a resource, its stream, its event page.
+//!
+//! A family says in [`Resources`] what is its own; everything that works for any topic works through
+//! that.
+
+use std::{sync::Arc, time::Instant};
+
+use async_trait::async_trait;
+use poem_openapi::types::ToJSON;
+use sea_orm::{DatabaseTransaction, DbErr};
+use uuid::Uuid;
+
+use super::{
+    caller::{StreamCaller, Viewer},
+    event_page::{self, Events},
+    problem::{Problem, Result},
+    stream::{self, EventKind, Parameters, StreamResponse},
+    topology::Topologies,
+};
+use crate::{
+    event::{self, Family, NewEvent, Topic},
+    existence::Resource,
+    gateway::Gateway,
+    hub::{Snapshot, Source},
+    session::Principal,
+};
+
+/// The resources of a family, each of which has a topic.
+#[async_trait]
+pub(super) trait Resources: Send + Sync {
+    /// The operation that streams one, and the events that it sends.
+    fn stream(&self) -> (&'static str, &'static [EventKind]);
+
+    /// Where the stream of one is.
+    fn stream_path(&self, id: Uuid, resource: Resource) -> String;
+
+    /// 403 if this caller may not even ask for one with this id.
+    fn admit(&self, _principal: &Principal, _id: Uuid) -> Result<()> {
+        Ok(())
+    }
+
+    /// What there is to know before anything else is done with one.
+    async fn look_up(
+        &self,
+        gateway: &Gateway,
+        id: Uuid,
+    ) -> std::result::Result<Option<Resource>, DbErr>;
+
+    /// The state of one as of this transaction; `reset` is to be carried in it. See [`Source`].
+    async fn state(
+        &self,
+        tx: &DatabaseTransaction,
+        id: Uuid,
+        reset: Option<String>,
+    ) -> std::result::Result<Option<State>, DbErr>;
+
+    /// Deletes these, which ended so long ago that they need not be kept. Returns whether the family
+    /// lets any go at all.
+    async fn delete(
+        &self,
+        _tx: &DatabaseTransaction,
+        _ids: &[Uuid],
+    ) -> std::result::Result<bool, DbErr> {
+        Ok(false)
+    }
+}
+
+/// The state of a resource.
+pub(super) struct State {
+    /// The data of a `snapshot` event, as JSON text.
+    data: String,
+    /// Whether no event can follow.
+    terminal: bool,
+}
+
+impl State {
+    pub(super) fn of(snapshot: &impl ToJSON, terminal: bool) -> Self {
+        Self { data: event::json(&snapshot.to_json()), terminal }
+    }
+}
+
+/// The resources of this family.
+pub(super) fn resources(family: Family) -> &'static dyn Resources {
+    match family {
+        Family::Topology => &Topologies,
+    }
+}
+
+/// What there is to know before anything else is done with the resource of a topic: 403, or 404, if
+/// this caller may not see it. From memory if it is known, timed.
+pub(super) async fn exists(
+    gateway: &Gateway,
+    principal: &Principal,
+    topic: &Topic,
+) -> Result<Resource> {
+    let resources = resources(topic.family());
+    resources.admit(principal, topic.id())?;
+    let began = Instant::now();
+    let look_up = resources.look_up(gateway, topic.id());
+    let found = gateway.existence.find(topic, (principal.user_id, principal.role), look_up).await;
+    gateway.telemetry.looked_up(topic.family().name(), began.elapsed());
+    found?.ok_or_else(Problem::not_found)
+}
+
+/// Answers a stream operation.
+pub(super) async fn open(
+    gateway: &Arc<Gateway>,
+    caller: StreamCaller<Viewer>,
+    topic: Topic,
+    parameters: Parameters,
+) -> Result<StreamResponse> {
+    caller.may_open(&topic)?;
+    exists(gateway, &caller.principal, &topic).await?;
+    let source = source(gateway, &topic);
+    stream::open(gateway, caller, topic, source, parameters).await
+}
+
+/// Answers an events operation: the twin of the stream, page by page.
+pub(super) async fn events(
+    gateway: &Gateway,
+    principal: &Principal,
+    topic: &Topic,
+    after: Option<String>,
+    limit: Option<u64>,
+) -> Result<Events> {
+    exists(gateway, principal, topic).await?;
+    event_page::read(gateway, topic, after, super::page_limit(limit)).await
+}
+
+/// Reads the state of a topic for its streams.
+pub(super) fn source(gateway: &Arc<Gateway>, topic: &Topic) -> Arc<dyn Source> {
+    Arc::new(FamilySource { gateway: Arc::clone(gateway), topic: topic.clone() })
+}
+
+struct FamilySource {
+    gateway: Arc<Gateway>,
+    topic: Topic,
+}
+
+#[async_trait]
+impl Source for FamilySource {
+    async fn snapshot(&self, reset: Option<&'static str>) -> std::result::Result<Snapshot, DbErr> {
+        let tx = self.gateway.database.begin_read().await?;
+        let cursor = self.gateway.hub.log().position(&tx, &self.topic).await?;
+        let resources = resources(self.topic.family());
+        let state = resources.state(&tx, self.topic.id(), reset.map(str::to_owned)).await?;
+        let state = state.ok_or_else(|| DbErr::RecordNotFound(self.topic.to_string()))?;
+        tx.rollback().await?;
+        Ok(Snapshot { cursor, data: state.data, terminal: state.terminal })
+    }
+}
+
+/// Writes the events of a change of a resource and commits both.
+pub(super) async fn commit(
+    gateway: &Gateway,
+    tx: DatabaseTransaction,
+    topic: &Topic,
+    events: Vec<NewEvent>,
+) -> Result<()> {
+    let events = gateway.hub.log().append(&tx, topic, events).await?;
+    Ok(gateway.hub.commit(tx, events).await?)
+}
+
+/// Background work: deletes resources that ended so long ago that they need not be kept, with their
+/// event logs.
+pub(super) async fn delete_ended(gateway: Arc<Gateway>) {
+    for family in Family::ALL {
+        match delete_ended_of(&gateway, family).await {
+            Ok(0) => {}
+            Ok(deleted) => {
+                tracing::info!(family = family.name(), deleted, "deleted what had ended")
+            }
+            Err(error) => tracing::warn!(%error, "cannot delete what has ended"),
+        }
+    }
+}
+
+async fn delete_ended_of(gateway: &Gateway, family: Family) -> std::result::Result<u64, DbErr> {
+    let (retention, _) = gateway.settings(family);
+    let mut deleted = 0;
+    loop {
+        let topics = gateway.hub.log().ended(family, retention).await?;
+        if topics.is_empty() {
+            return Ok(deleted);
+        }
+        let tx = gateway.database.begin_write().await?;
+        let ids: Vec<Uuid> = topics.iter().map(Topic::id).collect();
+        if !resources(family).delete(&tx, &ids).await? {
+            return Ok(0);
+        }
+        gateway.hub.log().remove(&tx, &topics).await?;
+        tx.commit().await?;
+        topics.iter().for_each(|topic| gateway.existence.changed(topic));
+        deleted += topics.len() as u64;
+    }
+}
+
+/// An event of a kind that is one of ours.
+pub(super) fn new_event(kind: &str, data: &impl ToJSON) -> Result<NewEvent> {
+    NewEvent::new(kind, &data.to_json()).map_err(Problem::internal)
+}
