@@ -20,7 +20,7 @@ use confique::Layer as _;
 use serde::Serialize;
 
 pub use document::{documentation, environment_table};
-pub use families::{Overflow, OverflowByFamily, Retention};
+pub use families::{McpSessions, Overflow, OverflowByFamily, Retention};
 pub use layers::{ConfigError, Origin};
 pub use sections::{Database, Limits, Log, LogFormat, Server, Streams, Tokens};
 
@@ -81,6 +81,10 @@ pub struct Config {
     /// snapshot and starts afresh.
     #[config(nested)]
     pub retention: Retention,
+
+    /// Sessions of the Model Context Protocol.
+    #[config(nested)]
+    pub mcp_sessions: McpSessions,
 
     /// Diagnostics on standard error.
     #[config(nested)]

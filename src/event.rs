@@ -31,6 +31,10 @@ macro_rules! families {
 families! {
     /// Topologies and their mutations.
     Topology = "topology",
+    /// What a user is told.
+    Notification = "notification",
+    /// Sessions of the Model Context Protocol.
+    McpSession = "mcp_session",
 }
 
 /// What a stream is about: `<family>.<id>`, with dots as in NATS subjects.

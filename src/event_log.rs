@@ -8,7 +8,7 @@
 
 mod append;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use entity::{Timestamp, event, topic};
 use sea_orm::{
@@ -28,8 +28,8 @@ pub use append::{Addition, AppendError, Number, Refused};
 /// Names in one look-up.
 const NAMES_PER_QUERY: usize = 500;
 
-/// Ended topics that are deleted in one transaction.
-const TOPICS_PER_DELETE: u64 = 200;
+/// Silent topics in one look-up.
+const SILENT_TOPICS: u64 = 200;
 
 /// Rows that one `DELETE` of the pruning takes, so that publishers wait for no more than that.
 const ROWS_PER_PRUNE: i64 = 5_000;
@@ -87,9 +87,9 @@ pub struct Retention {
 
 impl Retention {
     /// What is older need not be kept.
-    fn cutoff(self) -> Timestamp {
-        let age = i64::try_from(self.seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
-        Timestamp(Timestamp::now().0.saturating_sub(age))
+    #[must_use]
+    pub fn cutoff(self) -> Timestamp {
+        Timestamp::now() - Duration::from_secs(self.seconds)
     }
 }
 
@@ -243,22 +243,31 @@ impl EventLog {
         }
     }
 
-    /// Some of the topics of a family whose last event was written longer ago than events are kept.
-    pub async fn ended(&self, family: Family, retention: Retention) -> Result<Vec<Topic>, DbErr> {
-        let kept = Query::select()
+    /// Some of the topics of a family in which nothing was written since `cutoff`: of those that have
+    /// ended, or of those that have not. In the order of their names, behind `after`.
+    pub async fn silent(
+        &self,
+        family: Family,
+        closed: bool,
+        cutoff: Timestamp,
+        after: Option<&Topic>,
+    ) -> Result<Vec<Topic>, DbErr> {
+        let of_topic = Expr::col((event::Entity, event::Column::TopicId))
+            .equals((topic::Entity, topic::Column::Id));
+        let newer = Query::select()
             .column(event::Column::Seq)
             .from(event::Entity)
-            .and_where(
-                Expr::col((event::Entity, event::Column::TopicId))
-                    .equals((topic::Entity, topic::Column::Id)),
-            )
-            .and_where(event::Column::At.gte(retention.cutoff()))
+            .and_where(of_topic)
+            .and_where(event::Column::At.gte(cutoff))
             .to_owned();
+        let prefix = format!("{}.", family.name());
         let rows = topic::Entity::find()
-            .filter(topic::Column::Name.starts_with(format!("{}.", family.name())))
-            .filter(topic::Column::Closed.eq(true))
-            .filter(Expr::not_exists(kept))
-            .limit(TOPICS_PER_DELETE)
+            .filter(topic::Column::Name.starts_with(&prefix))
+            .filter(topic::Column::Name.gt(after.map_or(prefix.as_str(), Topic::as_str)))
+            .filter(topic::Column::Closed.eq(closed))
+            .filter(Expr::not_exists(newer))
+            .order_by_asc(topic::Column::Name)
+            .limit(SILENT_TOPICS)
             .all(self.database.reader())
             .await?;
         Ok(rows.iter().filter_map(|row| row.name.parse().ok()).collect())

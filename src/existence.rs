@@ -23,20 +23,20 @@ const CAPACITY: usize = 100_000;
 pub struct Resource {
     /// Who may see it, beside administrators; everybody if nobody owns it.
     pub owner: Option<Uuid>,
-    /// Who may see it although it belongs to somebody else.
-    pub guest: Option<Uuid>,
+    /// The agent that serves it and may see it, as long as it is one.
+    pub agent: Option<Uuid>,
     /// What it is part of, if its path leads through that.
     pub parent: Option<Uuid>,
 }
 
 impl Resource {
     /// One that everybody may see who is logged in.
-    pub const PUBLIC: Self = Self { owner: None, guest: None, parent: None };
+    pub const PUBLIC: Self = Self { owner: None, agent: None, parent: None };
 
     /// One that belongs to a user.
     #[must_use]
     pub const fn of(owner: Uuid) -> Self {
-        Self { owner: Some(owner), guest: None, parent: None }
+        Self { owner: Some(owner), agent: None, parent: None }
     }
 
     /// Whether this user may see it in this role.
@@ -44,7 +44,7 @@ impl Resource {
     pub fn is_seen_by(&self, user: Uuid, role: Role) -> bool {
         role == Role::Admin
             || self.owner.is_none_or(|owner| owner == user)
-            || self.guest == Some(user)
+            || role >= Role::Agent && self.agent == Some(user)
     }
 }
 
@@ -161,11 +161,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_owned_is_seen_by_its_owner_its_guest_and_administrators() {
-        let [owner, guest, other] = [(); 3].map(|()| Uuid::new_v4());
-        let resource = Resource { guest: Some(guest), ..Resource::of(owner) };
+    fn what_is_owned_is_seen_by_its_owner_its_agent_and_administrators() {
+        let [owner, agent, other] = [(); 3].map(|()| Uuid::new_v4());
+        let resource = Resource { agent: Some(agent), ..Resource::of(owner) };
         for role in [Role::Viewer, Role::Agent, Role::Operator] {
-            assert!(resource.is_seen_by(owner, role) && resource.is_seen_by(guest, role));
+            assert!(resource.is_seen_by(owner, role));
+            assert_eq!(resource.is_seen_by(agent, role), role >= Role::Agent);
             assert!(!resource.is_seen_by(other, role) && Resource::PUBLIC.is_seen_by(other, role));
         }
         assert!(resource.is_seen_by(other, Role::Admin));

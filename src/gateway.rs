@@ -208,6 +208,14 @@ impl Gateway {
             Family::Topology => {
                 (retention.topology_events, retention.topology_seconds, overflow.topology)
             }
+            Family::Notification => (
+                retention.notification_events,
+                retention.notification_seconds,
+                overflow.notification,
+            ),
+            Family::McpSession => {
+                (retention.mcp_session_events, retention.mcp_session_seconds, overflow.mcp_session)
+            }
         };
         (Retention { events, seconds }, overflow)
     }

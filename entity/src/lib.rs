@@ -5,7 +5,9 @@
 
 pub mod event;
 mod json_object;
+pub mod mcp_session;
 pub mod mutation;
+pub mod notification;
 pub mod refresh_token;
 pub mod session;
 mod timestamp;

@@ -13,12 +13,15 @@ use uuid::Uuid;
 use super::{
     caller::{StreamCaller, Viewer},
     event_page::{self, Events},
+    mcp_session::McpSessions,
+    notification::Notifications,
     problem::{Problem, Result},
     stream::{self, EventKind, Parameters, StreamResponse},
     topology::Topologies,
 };
 use crate::{
     event::{self, Family, NewEvent, Topic},
+    event_log::Retention,
     existence::Resource,
     gateway::Gateway,
     hub::{Snapshot, Source},
@@ -63,6 +66,11 @@ pub(super) trait Resources: Send + Sync {
     ) -> std::result::Result<bool, DbErr> {
         Ok(false)
     }
+
+    /// Does what else has to be done now and then.
+    async fn sweep(&self, _gateway: &Arc<Gateway>, _retention: Retention) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// The state of a resource.
@@ -83,6 +91,8 @@ impl State {
 pub(super) fn resources(family: Family) -> &'static dyn Resources {
     match family {
         Family::Topology => &Topologies,
+        Family::Notification => &Notifications,
+        Family::McpSession => &McpSessions,
     }
 }
 
@@ -162,24 +172,32 @@ pub(super) async fn commit(
 }
 
 /// Background work: deletes resources that ended so long ago that they need not be kept, with their
-/// event logs.
-pub(super) async fn delete_ended(gateway: Arc<Gateway>) {
+/// event logs, and whatever else a family wants.
+pub(super) async fn sweep(gateway: Arc<Gateway>) {
     for family in Family::ALL {
-        match delete_ended_of(&gateway, family).await {
+        let (retention, _) = gateway.settings(family);
+        if let Err(problem) = resources(family).sweep(&gateway, retention).await {
+            tracing::warn!(family = family.name(), cause = problem.cause(), "cannot sweep");
+        }
+        match delete_ended(&gateway, family, retention).await {
             Ok(0) => {}
             Ok(deleted) => {
-                tracing::info!(family = family.name(), deleted, "deleted what had ended")
+                tracing::info!(family = family.name(), deleted, "deleted what had ended");
             }
             Err(error) => tracing::warn!(%error, "cannot delete what has ended"),
         }
     }
 }
 
-async fn delete_ended_of(gateway: &Gateway, family: Family) -> std::result::Result<u64, DbErr> {
-    let (retention, _) = gateway.settings(family);
+async fn delete_ended(
+    gateway: &Gateway,
+    family: Family,
+    retention: Retention,
+) -> std::result::Result<u64, DbErr> {
     let mut deleted = 0;
     loop {
-        let topics = gateway.hub.log().ended(family, retention).await?;
+        let log = gateway.hub.log();
+        let topics = log.silent(family, true, retention.cutoff(), None).await?;
         if topics.is_empty() {
             return Ok(deleted);
         }
@@ -188,9 +206,11 @@ async fn delete_ended_of(gateway: &Gateway, family: Family) -> std::result::Resu
         if !resources(family).delete(&tx, &ids).await? {
             return Ok(0);
         }
-        gateway.hub.log().remove(&tx, &topics).await?;
+        log.remove(&tx, &topics).await?;
         tx.commit().await?;
-        topics.iter().for_each(|topic| gateway.existence.changed(topic));
+        for topic in &topics {
+            gateway.existence.changed(topic);
+        }
         deleted += topics.len() as u64;
     }
 }

@@ -12,10 +12,13 @@ mod edge;
 mod event_page;
 mod family;
 mod health;
+mod mcp_session;
+mod notification;
 mod openapi;
 mod problem;
 mod receive;
 mod routes;
+mod stored;
 mod stream;
 mod stream_token;
 mod text;
@@ -58,6 +61,10 @@ enum Tag {
     StreamToken,
     /// Topologies, their mutations and their streams.
     Topology,
+    /// What a user is told.
+    Notification,
+    /// Sessions of the Model Context Protocol.
+    McpSession,
     /// Whether the service works, and how.
     Health,
     /// This document.
@@ -70,6 +77,8 @@ type Apis = (
     stream_token::StreamTokens,
     topology::Topologies,
     topology::Mutations,
+    notification::Notifications,
+    mcp_session::McpSessions,
     health::Health,
     DocumentsApi,
 );
@@ -81,6 +90,8 @@ fn service(documents: DocumentsApi) -> OpenApiService<Apis, ()> {
         stream_token::StreamTokens,
         topology::Topologies,
         topology::Mutations,
+        notification::Notifications,
+        mcp_session::McpSessions,
         health::Health,
         documents,
     );
@@ -135,7 +146,7 @@ pub fn start_background(gateway: &Arc<Gateway>) {
     // One who waits for the alarm, for all families.
     gateway.at_leases_end(async |gateway| topology::requeue_expired(gateway).await);
     let sweep = Duration::from_secs(gateway.config.retention.sweep_seconds);
-    gateway.every(sweep, family::delete_ended);
+    gateway.every(sweep, family::sweep);
 }
 
 /// A part of a list.

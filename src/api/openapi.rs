@@ -68,6 +68,9 @@ impl Documents {
 /// What poem-openapi leaves out or gets wrong.
 fn complete(document: &mut Value) {
     document["openapi"] = json!("3.0.3");
+    let mut registry = Registry::new();
+    parameters::register(&mut registry);
+    add_schemas(document, registry);
     for schema in members(&mut document["components"]["schemas"]) {
         field_examples(schema);
     }
@@ -87,7 +90,7 @@ fn complete(document: &mut Value) {
         if operation["responses"]["200"]["content"].get(EVENT_STREAM).is_some()
             && let Some(own) = operation["parameters"].as_array_mut()
         {
-            own.extend(parameters());
+            own.extend(parameters::listed());
         }
         for parameter in
             operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten()
@@ -175,6 +178,7 @@ fn parameter_example(parameter: &Value) -> Value {
         "overflow" => json!("catch_up"),
         "status" => json!("active"),
         "state" => json!("pending"),
+        "unread" => json!(true),
         _ => Value::Null,
     }
 }
@@ -211,19 +215,24 @@ fn with_typed_events(mut document: Value) -> Value {
         operation["responses"]["200"]["content"][EVENT_STREAM] =
             json!({ "itemSchema": { "oneOf": events } });
     }
-    let schemas = document["components"]["schemas"].as_object_mut();
-    if let Some(schemas) = schemas {
-        for (name, schema) in registry.schemas {
-            let mut schema = serde_json::to_value(&schema).expect("a schema is JSON");
-            field_examples(&mut schema);
-            schemas.entry(name).or_insert(schema);
-        }
+    add_schemas(&mut document, registry);
+    if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
         // What an event is made of has a type of its own now.
         schemas.remove("StreamEvent");
     }
     remove_null_defaults(&mut document);
     without_3_0_words(&mut document);
     document
+}
+
+/// Adds the schemas that are not there yet.
+fn add_schemas(document: &mut Value, registry: Registry) {
+    let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
+    for (name, schema) in registry.schemas {
+        let mut schema = serde_json::to_value(&schema).expect("a schema is JSON");
+        field_examples(&mut schema);
+        schemas.entry(name).or_insert(schema);
+    }
 }
 
 fn event(kind: &EventKind, registry: &mut Registry) -> Value {

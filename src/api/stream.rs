@@ -1,6 +1,6 @@
 //! Streams on the wire: what every family's `GET .../stream` shares.
 
-mod parameters;
+pub(super) mod parameters;
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ use crate::{
     limit::Headers,
 };
 
-pub(super) use parameters::{Parameters, parameters};
+pub(super) use parameters::Parameters;
 
 /// The media type of streams.
 pub(super) const EVENT_STREAM: &str = "text/event-stream";

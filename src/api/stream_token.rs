@@ -25,6 +25,10 @@ use crate::{
 enum StreamFamily {
     /// Topologies and their mutations.
     Topology,
+    /// What a user is told; the id is the user's.
+    Notification,
+    /// Sessions of the Model Context Protocol.
+    McpSession,
 }
 
 /// The stream that a token is to open.

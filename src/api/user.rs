@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{
     Page, Tag,
     caller::{Admin, Caller},
-    example_id, example_time, mirror, page_limit,
+    example_id, example_time, mirror, notification, page_limit,
     problem::Result,
     text::Text,
 };
@@ -219,6 +219,7 @@ impl UsersApi {
     ) -> Result<Done> {
         gateway.users.delete(id.0).await?;
         gateway.user_changed(id.0).await?;
+        notification::forget(&gateway, id.0).await?;
         Ok(Done::Done)
     }
 

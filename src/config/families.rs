@@ -100,6 +100,20 @@ pub struct Retention {
     pub sweep_seconds: u64,
 }
 
+/// `[mcp_sessions]`
+#[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
+#[config(layer_attr(derive(Serialize)))]
+pub struct McpSessions {
+    /// Seconds after which a session is closed in which nobody says anything and that nobody watches,
+    /// from 1 to 31536000 (a year). Looked for every `retention.sweep_seconds`.
+    #[config(
+        default = 600,
+        env = "STREAMGATE_MCP_SESSIONS__IDLE_SECONDS",
+        validate((1..=31_536_000).contains(idle_seconds), "must be from 1 to 31536000 seconds")
+    )]
+    pub idle_seconds: u64,
+}
+
 /// `[overflow]`
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]

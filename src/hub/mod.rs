@@ -187,6 +187,12 @@ impl Hub {
         }
     }
 
+    /// Whether anybody watches the topic here.
+    #[must_use]
+    pub fn is_watched(&self, topic: &Topic) -> bool {
+        self.topics().contains_key(topic)
+    }
+
     /// Ends every stream with `stream.closed`.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Release);

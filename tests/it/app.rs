@@ -246,6 +246,11 @@ impl Caller {
         Self { http: reqwest::Client::new(), address, token }
     }
 
+    /// The user's id.
+    pub async fn id(&self) -> Uuid {
+        id_of(&self.get("/v1/auth/me").await.ok())
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.call(Method::GET, path, None).await
     }

@@ -35,13 +35,24 @@ const ANY_ROLE: [(&str, &str); 3] = [
 ];
 
 /// Operations without an id that could be unknown, neither in the path nor in the body.
-const NO_ID: [(&str, &str); 6] = [
+const NO_ID: [(&str, &str); 8] = [
     ("auth_logout", "concerns the session of the caller"),
     ("auth_me", "concerns the session of the caller"),
+    ("mcp_session_create", "gives the id"),
+    ("mcp_session_list", "an empty list is an answer"),
     ("topology_create", "gives the id"),
     ("topology_list", "an empty list is an answer"),
     ("user_create", "gives the id"),
     ("user_list", "an empty list is an answer"),
+];
+
+/// Operations on what is the caller's alone: another user's id is a 403, whether or not there is such
+/// a user.
+const OWN: [(&str, &str); 4] = [
+    ("notification_list", "a user's notifications"),
+    ("notification_read", "a user's notifications"),
+    ("notification_stream", "a user's notifications"),
+    ("notification_events", "a user's notifications"),
 ];
 
 fn is_in(list: &[(&str, &str)], id: &str) -> bool {
@@ -187,7 +198,7 @@ async fn the_lists_of_exceptions_are_those_of_the_document() {
     let found: BTreeSet<_> = all.iter().filter(|found| found.is_public()).map(|it| it.id).collect();
     let listed: BTreeSet<_> = PUBLIC.iter().map(|(id, _)| *id).collect();
     assert_eq!(found, listed, "operations without `security`, and the list PUBLIC");
-    for (id, _) in ANY_ROLE.iter().chain(&NO_ID) {
+    for (id, _) in ANY_ROLE.iter().chain(&NO_ID).chain(&OWN) {
         assert!(all.iter().any(|it| it.id == *id && !it.is_public()), "{id} is not there");
     }
     drop(all);
@@ -297,14 +308,19 @@ async fn every_operation_answers_404_for_ids_that_nobody_has_to_the_role_that_it
         }
         // Each id in turn is unknown, those before it are real.
         for unknown in 0..ids.len() {
-            let known = operation.path.starts_with("/v1/topologies/{id}").then_some(topology);
+            let known = match operation.path.split('/').nth(2) {
+                Some("topologies") => Some(topology),
+                Some("users") => Some(caller.id().await),
+                _ => None,
+            };
             let ids: Option<Vec<_>> = (0..ids.len())
                 .map(|index| if index < unknown { known } else { Some(Uuid::now_v7()) })
                 .collect();
             match ids {
                 Some(ids) => {
                     let answer = walk.send(&caller, operation, &ids).await;
-                    report.expect(operation, 404, &answer);
+                    let is_own = unknown == 0 && is_in(&OWN, operation.id);
+                    report.expect(operation, if is_own { 403 } else { 404 }, &answer);
                 }
                 None => report.fault(operation, "no real id for the first part of the path"),
             }

@@ -74,11 +74,6 @@ impl<'a> ApiExtractor<'a> for Parameters {
     type ParamType = ();
     type ParamRawType = ();
 
-    fn register(registry: &mut Registry) {
-        Overflow::register(registry);
-        OnRefusal::register(registry);
-    }
-
     async fn from_request(
         request: &'a Request,
         body: &mut RequestBody,
@@ -139,8 +134,15 @@ async fn number(
     Ok(number)
 }
 
+/// Puts the schemas of the parameters among the others: the framework asks no argument like this one
+/// for them.
+pub(in crate::api) fn register(registry: &mut Registry) {
+    Overflow::register(registry);
+    OnRefusal::register(registry);
+}
+
 /// The same as the document lists them, for every stream.
-pub(in crate::api) fn parameters() -> Vec<Value> {
+pub(in crate::api) fn listed() -> Vec<Value> {
     let parameter = |place: MetaParamIn, name: &str, description: &str, schema: &Value| {
         json!({
             "name": name,

@@ -5,17 +5,13 @@ mod operations;
 mod rows;
 mod schema;
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
-use entity::{JsonObject, topology};
+use entity::topology;
 use sea_orm::{DatabaseTransaction, DbErr, EntityTrait};
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{
     family::{Resources, State},
-    problem::{Problem, Result},
     stream::{self, EventKind},
 };
 use crate::{
@@ -89,11 +85,7 @@ impl Resources for Topologies {
         format!("/v1/topologies/{id}/stream")
     }
 
-    async fn look_up(
-        &self,
-        gateway: &Gateway,
-        id: Uuid,
-    ) -> std::result::Result<Option<Resource>, DbErr> {
+    async fn look_up(&self, gateway: &Gateway, id: Uuid) -> Result<Option<Resource>, DbErr> {
         let row = topology::Entity::find_by_id(id).one(gateway.database.reader()).await?;
         // Everybody who is logged in may see a topology.
         Ok(row.map(|_| Resource::PUBLIC))
@@ -104,7 +96,7 @@ impl Resources for Topologies {
         tx: &DatabaseTransaction,
         id: Uuid,
         reset: Option<String>,
-    ) -> std::result::Result<Option<State>, DbErr> {
+    ) -> Result<Option<State>, DbErr> {
         let Some(row) = topology::Entity::find_by_id(id).one(tx).await? else { return Ok(None) };
         let mutations = mutation::in_flight(tx, id).await?;
         let terminal = row.status == topology::Status::TornDown;
@@ -117,17 +109,4 @@ impl Resources for Topologies {
 /// The topic of a topology.
 fn topic(id: Uuid) -> Topic {
     Topic::new(Family::Topology, id)
-}
-
-/// Bytes of a JSON object that somebody has us keep. Snapshots and lists hold many of them.
-const MAX_OBJECT: usize = 16_384;
-
-/// The object `name` of a request as it is stored, if it is not too large.
-fn stored(name: &str, members: BTreeMap<String, Value>) -> Result<JsonObject> {
-    let object = JsonObject::from(members.into_iter().collect::<Map<_, _>>());
-    if object.as_str().len() > MAX_OBJECT {
-        let detail = format!("{name}: more than {MAX_OBJECT} bytes as JSON");
-        return Err(Problem::bad_request(detail));
-    }
-    Ok(object)
 }

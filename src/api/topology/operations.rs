@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{
     find, lock, may_become, mutation,
     schema::{NewStatus, NewTopology, Topology, TopologyStatus, Transition},
-    stored, topic,
+    topic,
 };
 use crate::{
     api::{
@@ -28,6 +28,7 @@ use crate::{
         family::{self, new_event},
         page_limit,
         problem::{Problem, Result},
+        stored,
         stream::{Parameters, StreamResponse},
     },
     existence::Resource,
@@ -56,7 +57,7 @@ impl Topologies {
         gateway: Data<&Arc<Gateway>>,
         body: Json<NewTopology>,
     ) -> Result<Created> {
-        let config = stored("config", body.0.config.unwrap_or_default())?;
+        let config = stored::object("config", body.0.config.unwrap_or_default())?;
         let began = gateway.existence.begin();
         let tx = gateway.database.begin_write().await?;
         let now = Timestamp::now();

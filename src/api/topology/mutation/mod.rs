@@ -24,7 +24,7 @@ use sea_orm::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{lock, stored, topic};
+use super::{lock, topic};
 use crate::{
     api::{
         Page, Tag,
@@ -33,6 +33,7 @@ use crate::{
         edge::Asked,
         family, page_limit,
         problem::{Problem, Result},
+        stored,
     },
     gateway::Gateway,
 };
@@ -87,7 +88,7 @@ impl Mutations {
         body: Json<NewMutation>,
     ) -> Result<Enqueued> {
         let NewMutation { op, payload, expected_version } = body.0;
-        let payload = stored("payload", payload)?;
+        let payload = stored::object("payload", payload)?;
         let tx = gateway.database.begin_write().await?;
         let topology = lock(&tx, id.0).await?;
         if !takes_mutations(&topology) {

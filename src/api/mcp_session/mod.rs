@@ -1,0 +1,356 @@
+//! MCP sessions: JSON-RPC messages between a user's client and an agent, in the order in which they
+//! were published.
+
+mod message;
+mod schema;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use entity::{Timestamp, mcp_session, user};
+use poem::web::Data;
+use poem_openapi::{
+    ApiResponse, OpenApi,
+    param::{Path, Query},
+    payload::Json,
+};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, DatabaseTransaction, DbErr,
+    EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+};
+use uuid::Uuid;
+
+use super::{
+    Page, Tag,
+    caller::{Caller, StreamCaller, Viewer},
+    event_page::Events,
+    family::{self, Resources, State, new_event},
+    page_limit,
+    problem::{Problem, Result},
+    stream::{self, EventKind, Parameters, StreamResponse},
+};
+use crate::{
+    event::{Family, Topic},
+    event_log::Retention,
+    existence::Resource,
+    gateway::Gateway,
+    session::Principal,
+};
+use message::Message;
+use schema::{
+    ClosedBecause, McpSession, McpSessionClosed, McpSessionSnapshot, NewMcpSession,
+    PublishedMessage,
+};
+
+/// Bytes of a message as JSON: what goes to every subscriber in one piece.
+const MAX_MESSAGE: usize = 262_144;
+
+const EVENTS: [EventKind; 3] = [
+    EventKind {
+        kind: "snapshot",
+        description: "The present state: first, unless a cursor could be resumed from.",
+        schema: stream::schema::<McpSessionSnapshot>,
+    },
+    EventKind {
+        kind: "message",
+        description: "A JSON-RPC message, as it was published. One's own come back, too.",
+        schema: stream::schema::<Message>,
+    },
+    EventKind {
+        kind: "closed",
+        description: "The session was closed. The stream ends.",
+        schema: stream::schema::<McpSessionClosed>,
+    },
+];
+
+#[derive(ApiResponse)]
+enum Created {
+    /// The session was made.
+    #[oai(status = 201)]
+    Created(Json<McpSession>),
+}
+
+#[derive(ApiResponse)]
+enum Published {
+    /// The message is in the log, and on its way.
+    #[oai(status = 202)]
+    Accepted(Json<PublishedMessage>),
+}
+
+#[derive(ApiResponse)]
+enum Closed {
+    /// The session is closed.
+    #[oai(status = 204)]
+    Closed,
+}
+
+/// The operations.
+pub(super) struct McpSessions;
+
+#[OpenApi(prefix_path = "/v1/mcp-sessions", tag = "Tag::McpSession")]
+impl McpSessions {
+    /// Make an MCP session
+    ///
+    /// It belongs to the caller. Needs the role viewer; 404 if there is no such agent.
+    #[oai(path = "/", method = "post", operation_id = "mcp_session_create")]
+    async fn create(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        body: Json<NewMcpSession>,
+    ) -> Result<Created> {
+        let owner = caller.principal.user_id;
+        let began = gateway.existence.begin();
+        let tx = gateway.database.begin_write().await?;
+        if let Some(agent) = body.0.agent {
+            let agent = user::Entity::find_by_id(agent).one(&tx).await?;
+            if agent.is_none_or(|agent| agent.role < user::Role::Agent) {
+                return Err(Problem::not_found());
+            }
+        }
+        let row = mcp_session::Model {
+            id: Uuid::now_v7(),
+            owner_id: owner,
+            agent_id: body.0.agent,
+            name: body.0.name.map(|name| name.0),
+            created_at: Timestamp::now(),
+            closed_at: None,
+        };
+        let row = row.into_active_model().insert(&tx).await?;
+        gateway.hub.log().create(&tx, &topic(row.id)).await?;
+        gateway.hub.commit(tx, Vec::new()).await?;
+        gateway.existence.made(topic(row.id), resource(&row), began);
+        Ok(Created::Created(Json(row.into())))
+    }
+
+    /// List MCP sessions
+    ///
+    /// One's own and those that one serves; all of them for an administrator. Oldest first. Needs the
+    /// role viewer.
+    #[oai(path = "/", method = "get", operation_id = "mcp_session_list")]
+    async fn list(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Only those after the one with this id: `next` of the page before.
+        after: Query<Option<Uuid>>,
+        /// How many at most.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<u64>>,
+    ) -> Result<Json<Page<McpSession>>> {
+        let limit = page_limit(limit.0);
+        let mut query = mcp_session::Entity::find()
+            .filter(mcp_session::Column::Id.gt(after.0.unwrap_or(Uuid::nil())))
+            .order_by_asc(mcp_session::Column::Id)
+            .limit(limit + 1);
+        let Principal { user_id, role, .. } = caller.principal;
+        if role < user::Role::Admin {
+            let own = mcp_session::Column::OwnerId.eq(user_id);
+            let served = mcp_session::Column::AgentId.eq(user_id);
+            query = query.filter(Condition::any().add(own).add(served));
+        }
+        let rows = query.all(gateway.database.reader()).await?;
+        Ok(Json(Page::of(rows, limit, |row| (row.id, 0))))
+    }
+
+    /// Read an MCP session
+    ///
+    /// For its owner, its agent and administrators. Needs the role viewer.
+    #[oai(path = "/:id", method = "get", operation_id = "mcp_session_read")]
+    async fn read(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// The session's id.
+        id: Path<Uuid>,
+    ) -> Result<Json<McpSession>> {
+        family::exists(&gateway, &caller.principal, &topic(id.0)).await?;
+        let row = mcp_session::Entity::find_by_id(id.0).one(gateway.database.reader()).await?;
+        Ok(Json(row.ok_or_else(Problem::not_found)?.into()))
+    }
+
+    /// Close an MCP session
+    ///
+    /// Its streams end. It can still be read until it is old enough to be deleted. Once more changes
+    /// nothing. For its owner and administrators. Needs the role viewer.
+    #[oai(path = "/:id", method = "delete", operation_id = "mcp_session_delete")]
+    async fn close(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// The session's id.
+        id: Path<Uuid>,
+    ) -> Result<Closed> {
+        let resource = family::exists(&gateway, &caller.principal, &topic(id.0)).await?;
+        let Principal { user_id, role, .. } = caller.principal;
+        if !(Resource { agent: None, ..resource }).is_seen_by(user_id, role) {
+            return Err(Problem::not_found());
+        }
+        close(&gateway, id.0, ClosedBecause::Deleted).await?;
+        Ok(Closed::Closed)
+    }
+
+    /// Publish a message
+    ///
+    /// One JSON-RPC message of at most 262,144 bytes, which everybody who watches gets as it is. For
+    /// the session's owner and for its agent; for any agent if none was named. Answered once it is
+    /// committed. Needs the role viewer; 409 if the session is closed.
+    #[oai(path = "/:id/messages", method = "post", operation_id = "mcp_session_publish")]
+    async fn publish(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// The session's id.
+        id: Path<Uuid>,
+        body: Json<Message>,
+    ) -> Result<Published> {
+        may_publish(&gateway, &caller.principal, id.0).await?;
+        let event = new_event("message", &body.0)?;
+        if event.data.len() > MAX_MESSAGE {
+            let detail = format!("the message: more than {MAX_MESSAGE} bytes as JSON");
+            return Err(Problem::bad_request(detail));
+        }
+        let events = gateway.hub.publish(topic(id.0), vec![event]).await?;
+        let cursor = events.last().map(|event| event.cursor.to_string()).unwrap_or_default();
+        Ok(Published::Accepted(Json(PublishedMessage { cursor })))
+    }
+
+    /// Watch an MCP session
+    ///
+    /// A stream of server-sent events: a `snapshot`, then `message`. Every event has an `id`, a cursor
+    /// to resume from. Ends when the session is closed. For its owner, its agent and administrators.
+    /// Needs the role viewer.
+    #[oai(path = "/:id/stream", method = "get", operation_id = "mcp_session_stream")]
+    async fn stream(
+        &self,
+        caller: StreamCaller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// The session's id.
+        id: Path<Uuid>,
+        parameters: Parameters,
+    ) -> Result<StreamResponse> {
+        family::open(&gateway, caller, topic(id.0), parameters).await
+    }
+
+    /// Read an MCP session's events
+    ///
+    /// The same events as in the stream, page by page, for clients that cannot stream. Needs the role
+    /// viewer.
+    #[oai(path = "/:id/events", method = "get", operation_id = "mcp_session_events")]
+    async fn events(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// The session's id.
+        id: Path<Uuid>,
+        /// Only events after this cursor; all that are kept if absent.
+        after: Query<Option<String>>,
+        /// How many at most.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<u64>>,
+    ) -> Result<Events> {
+        family::events(&gateway, &caller.principal, &topic(id.0), after.0, limit.0).await
+    }
+}
+
+/// Whether this caller may publish, or 404: who may see it, and any agent if none was named.
+async fn may_publish(gateway: &Gateway, principal: &Principal, id: Uuid) -> Result<()> {
+    let Err(problem) = family::exists(gateway, principal, &topic(id)).await else { return Ok(()) };
+    if principal.role < user::Role::Agent {
+        return Err(problem);
+    }
+    match McpSessions.look_up(gateway, id).await? {
+        Some(Resource { agent: None, .. }) => Ok(()),
+        _ => Err(problem),
+    }
+}
+
+/// Closes a session that is open.
+async fn close(gateway: &Gateway, id: Uuid, reason: ClosedBecause) -> Result<()> {
+    let tx = gateway.database.begin_write().await?;
+    let row = mcp_session::Entity::find_by_id(id).lock_exclusive().one(&tx).await?;
+    let row = row.ok_or_else(Problem::not_found)?;
+    if row.closed_at.is_some() {
+        return Ok(());
+    }
+    let mut change = row.into_active_model();
+    change.closed_at = Set(Some(Timestamp::now()));
+    let session = change.update(&tx).await?.into();
+    let event = new_event("closed", &McpSessionClosed { session, reason })?.terminal();
+    family::commit(gateway, tx, &topic(id), vec![event]).await
+}
+
+#[async_trait]
+impl Resources for McpSessions {
+    fn stream(&self) -> (&'static str, &'static [EventKind]) {
+        ("mcp_session_stream", &EVENTS)
+    }
+
+    fn stream_path(&self, id: Uuid, _: Resource) -> String {
+        format!("/v1/mcp-sessions/{id}/stream")
+    }
+
+    async fn look_up(
+        &self,
+        gateway: &Gateway,
+        id: Uuid,
+    ) -> std::result::Result<Option<Resource>, DbErr> {
+        let row = mcp_session::Entity::find_by_id(id).one(gateway.database.reader()).await?;
+        Ok(row.as_ref().map(resource))
+    }
+
+    async fn state(
+        &self,
+        tx: &DatabaseTransaction,
+        id: Uuid,
+        reset: Option<String>,
+    ) -> std::result::Result<Option<State>, DbErr> {
+        let Some(row) = mcp_session::Entity::find_by_id(id).one(tx).await? else { return Ok(None) };
+        let terminal = row.closed_at.is_some();
+        Ok(Some(State::of(&McpSessionSnapshot { session: row.into(), reset }, terminal)))
+    }
+
+    async fn delete(
+        &self,
+        tx: &DatabaseTransaction,
+        ids: &[Uuid],
+    ) -> std::result::Result<bool, DbErr> {
+        mcp_session::Entity::delete_many()
+            .filter(mcp_session::Column::Id.is_in(ids.iter().copied()))
+            .exec(tx)
+            .await?;
+        Ok(true)
+    }
+
+    /// Closes sessions in which nobody has said anything for long, and to which nobody listens here.
+    async fn sweep(&self, gateway: &Arc<Gateway>, _: Retention) -> Result<()> {
+        let idle = Duration::from_secs(gateway.config.mcp_sessions.idle_seconds);
+        let before = Timestamp::now() - idle;
+        let mut after = None;
+        loop {
+            let log = gateway.hub.log();
+            let silent = log.silent(Family::McpSession, false, before, after.as_ref()).await?;
+            for topic in &silent {
+                let row = mcp_session::Entity::find_by_id(topic.id());
+                let row = row.one(gateway.database.reader()).await?;
+                let is_old = row.is_some_and(|row| row.created_at < before);
+                if is_old && !gateway.hub.is_watched(topic) {
+                    close(gateway, topic.id(), ClosedBecause::Idle).await?;
+                }
+            }
+            match silent.into_iter().last() {
+                Some(last) => after = Some(last),
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+fn resource(row: &mcp_session::Model) -> Resource {
+    Resource { agent: row.agent_id, ..Resource::of(row.owner_id) }
+}
+
+/// The topic of a session.
+fn topic(id: Uuid) -> Topic {
+    Topic::new(Family::McpSession, id)
+}
