@@ -278,6 +278,14 @@ pub struct Slot {
     slots: Arc<Mutex<HashMap<Uuid, u32>>>,
 }
 
+impl Slot {
+    /// Whose it is.
+    #[must_use]
+    pub fn user(&self) -> Uuid {
+        self.user
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,11 +1,8 @@
 //! Logging in and out.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
-use poem::{
-    Addr,
-    web::{Data, RemoteAddr},
-};
+use poem::web::{Data, RemoteAddr};
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json, types::Example};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -13,6 +10,7 @@ use uuid::Uuid;
 use super::{
     Tag,
     caller::{Caller, Viewer},
+    edge::ip,
     example_id, example_time,
     problem::{Problem, Result},
     text::Text,
@@ -256,14 +254,6 @@ impl Auth {
             })
         });
         Ok(Json(JwkSet { keys: keys.collect::<Result<_>>()? }))
-    }
-}
-
-/// The peer, not a header: without a list of trusted proxies anybody could forge one.
-fn ip(address: &RemoteAddr) -> IpAddr {
-    match &address.0 {
-        Addr::SocketAddr(address) => address.ip(),
-        _ => IpAddr::from([127, 0, 0, 1]),
     }
 }
 

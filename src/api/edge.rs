@@ -3,12 +3,13 @@
 //!
 //! The log has the path without its query, because that is where stream tokens travel.
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{any::Any, net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use poem::{
-    Body, Endpoint, IntoResponse, Middleware, Request, Response,
+    Addr, Body, Endpoint, IntoResponse, Middleware, Request, Response,
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    web::RemoteAddr,
 };
 use poem_openapi::OperationId;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,8 @@ pub(super) struct Asked {
     pub(super) method: Method,
     /// Cancelled when nobody waits for the answer any more.
     pub(super) gone: CancellationToken,
+    /// Where it came from.
+    pub(super) address: IpAddr,
 }
 
 /// The outermost layer.
@@ -78,7 +81,8 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
         let _gone_with_this = gone.clone().drop_guard();
         let answer = async {
             receive(&mut request, &self.gateway, &self.routes, self.bounds).await?;
-            request.set_data(Asked { id, method: method.clone(), gone });
+            let address = ip(request.remote_addr());
+            request.set_data(Asked { id, method: method.clone(), address, gone });
             let inner = Arc::clone(&self.inner);
             // A panic is a fault like any other: one request fails, the process goes on.
             let answer = AssertUnwindSafe(async move { inner.call(request).await })
@@ -148,6 +152,14 @@ fn finish(response: &mut Response, id: Uuid, method: &Method) {
     }
     if *method == Method::HEAD {
         response.set_body(Body::empty());
+    }
+}
+
+/// The peer, not a header: without a list of trusted proxies anybody could forge one.
+pub(super) fn ip(address: &RemoteAddr) -> IpAddr {
+    match &address.0 {
+        Addr::SocketAddr(address) => address.ip(),
+        _ => IpAddr::from([127, 0, 0, 1]),
     }
 }
 

@@ -2,7 +2,7 @@
 
 pub(super) mod parameters;
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use poem::{
     IntoResponse, Response,
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     event::Topic,
     gateway::Gateway,
-    hub::{Bounds, Handover, Open, Opening, Source, Subject, Subscription},
+    hub::{Bounds, Handover, Open, Opener, Opening, Source, Subject, Subscription},
     limit::Headers,
 };
 
@@ -49,14 +49,15 @@ pub(super) async fn open<M: Minimum>(
         .map_err(|refused| Problem::refused(&refused, &gateway.telemetry))?;
     let watch = gateway.sessions.watch(&caller.principal).await?;
     let bounds = Bounds {
-        max_events: parameters.max_events,
+        max_events: parameters.max_events.and_then(NonZeroU64::new),
         max_time: parameters.max_seconds.map(Duration::from_secs),
     };
     let resume = parameters.resume();
-    let request = parameters.request;
+    let Parameters { request, address, .. } = parameters;
+    let opener = Opener { request, address, watch, slot };
     let subject = Subject { source, failure };
     let overflow = parameters.overflow.unwrap_or_else(|| gateway.settings(topic.family()).1);
-    let open = Open { topic, subject, resume, bounds, overflow, watch, slot, request };
+    let open = Open { topic, subject, resume, bounds, overflow, opener };
     Ok(match gateway.hub.open(open).await? {
         Opening::Stream(subscription) => StreamResponse::Open(Box::new(subscription), headers),
         Opening::Complete => StreamResponse::Complete,
@@ -195,8 +196,8 @@ pub(super) fn schema<T: Type>(registry: &mut Registry) -> MetaSchemaRef {
 #[derive(Object)]
 #[oai(rename = "StreamClosed", example)]
 pub(super) struct StreamClosed {
-    /// `completed`, `max_seconds`, `overflow`, `session_expired`, `session_revoked`, `user_disabled`,
-    /// `role_lowered` or `shutdown`.
+    /// `completed`, `max_seconds`, `overflow`, `disconnected`, `session_expired`, `session_revoked`,
+    /// `user_disabled`, `role_lowered` or `shutdown`.
     reason: String,
 }
 

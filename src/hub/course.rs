@@ -3,19 +3,20 @@
 mod overflow;
 
 use std::{
+    num::NonZeroU64,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::{Buf, Bytes};
 use sea_orm::DbErr;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
 
 use self::overflow::Lag;
 use super::{
     Hub,
     clock::{Now, QUIET},
+    connection::Connection,
     end::End,
     frame::{LAST_CHUNK, Run, chunk},
     live::Live,
@@ -25,27 +26,14 @@ use super::{
 use crate::{
     config::Overflow,
     event::{self, Cursor, block},
-    limit::{Slot, jittered},
-    session::Watch,
+    limit::jittered,
 };
 
 /// How long a stream that has to end may take to say so.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// More events than anybody can ask for, or be sent.
-const UNBOUNDED: u64 = u64::MAX / 2;
-
 /// A comment, as a chunk.
 const HEARTBEAT: &[u8] = b"3\r\n:\n\n\r\n";
-
-/// What an open stream takes from others, given back as one.
-pub(super) struct Held {
-    pub(super) slot: Slot,
-    /// The caller's session.
-    pub(super) watch: Watch,
-    /// A shutdown waits for it.
-    pub(super) open: TaskTrackerToken,
-}
 
 /// What comes next.
 pub(super) enum Next {
@@ -88,11 +76,14 @@ enum Log {
 pub(super) struct Course {
     pub(super) hub: Arc<Hub>,
     pub(super) live: Arc<Live>,
-    held: Option<Held>,
+    /// Until it has ended.
+    pub(super) held: Option<Arc<Connection>>,
     /// Up to here everything has been written, or is ready.
     pub(super) cursor: Cursor,
-    /// Events that may still be sent.
-    pub(super) left: u64,
+    /// Events that were sent.
+    pub(super) delivered: u64,
+    /// Events that may be sent, if the client wants only so many.
+    most: Option<NonZeroU64>,
     /// What goes out before anything else: chunks, the rest of one.
     ready: Bytes,
     /// Frames from the log that follow the cursor.
@@ -102,7 +93,6 @@ pub(super) struct Course {
     until: Option<Instant>,
     /// The reactor's tick of the last write.
     written: u32,
-    request: Uuid,
     log: Log,
     lag: Lag,
     overflow: Overflow,
@@ -116,10 +106,9 @@ impl Course {
     pub(super) fn new(
         hub: &Arc<Hub>,
         live: Arc<Live>,
-        held: Held,
-        (most, until): (Option<u64>, Option<Instant>),
+        held: Arc<Connection>,
+        (most, until): (Option<NonZeroU64>, Option<Instant>),
         overflow: Overflow,
-        request: Uuid,
     ) -> Self {
         let retry = retry_line(hub.settings.retry);
         Self {
@@ -127,14 +116,14 @@ impl Course {
             live,
             held: Some(held),
             cursor: Cursor { epoch: 0, seq: 0 },
-            left: most.unwrap_or(u64::MAX),
+            delivered: 0,
+            most,
             // The first bytes go out at once, so that every proxy passes the head on.
             ready: chunk(format!(":\n{retry}\n").as_bytes()),
             fetched: None,
             end: None,
             until,
             written: 0,
-            request,
             log: Log::Unasked,
             lag: Lag::NONE,
             overflow,
@@ -160,7 +149,7 @@ impl Course {
         self.log = Log::Unasked;
         self.lag = Lag::SOME;
         self.queue(&shown.chunk);
-        self.left -= 1;
+        self.delivered += 1;
         self.live.delivered.inc();
         if shown.terminal {
             self.close(End::Completed);
@@ -178,13 +167,14 @@ impl Course {
         self.cursor.epoch == epoch
             && self.ready.is_empty()
             && self.end.is_none()
-            && self.left > UNBOUNDED
+            && self.most.is_none()
             && self.fetched.is_none()
             && self.log == Log::Unasked
     }
 
     /// It has been written to up to here by somebody else.
     pub(super) fn settle(&mut self, seq: i64, tick: u32) {
+        self.delivered += u64::try_from(seq - self.cursor.seq).unwrap_or_default();
         self.cursor.seq = seq;
         self.written = tick;
     }
@@ -215,7 +205,7 @@ impl Course {
                     self.say(end);
                     continue;
                 }
-                None if self.left == 0 => {
+                None if self.left() == 0 => {
                     self.close(End::MaxEvents);
                     continue;
                 }
@@ -227,7 +217,7 @@ impl Course {
             if self.log == Log::Asked {
                 return Next::Wait;
             }
-            return match self.live.pull(self.cursor, self.left) {
+            return match self.live.pull(self.cursor, self.left()) {
                 Pulled::Run(run) => {
                     self.lag = Lag::SOME;
                     Next::Write(Piece::Frames(run))
@@ -264,7 +254,7 @@ impl Course {
         // A copy, or a client that does not read would keep the whole piece in memory.
         self.ready = Bytes::copy_from_slice(&run.bytes[written..end]);
         self.cursor.seq = self.cursor.seq.saturating_add_unsigned(count);
-        self.left -= count.min(self.left);
+        self.delivered += count;
         self.lag = self.lag.after(count);
         self.live.delivered.inc_by(count);
         if count == run.count && run.terminal {
@@ -282,7 +272,7 @@ impl Course {
 
     /// Ends it because the log cannot be read.
     pub(super) fn fail(&mut self, error: &DbErr) {
-        tracing::error!(topic = %self.live.topic(), id = %self.request, %error, "a stream broke");
+        tracing::error!(topic = %self.live.topic(), id = %self.request(), %error, "a stream broke");
         self.close(End::Failed);
     }
 
@@ -292,10 +282,10 @@ impl Course {
         let retry = || retry_line(self.hub.settings.retry);
         let text = match end {
             // A bound that is counted in events: not even `stream.closed` may follow.
-            _ if self.left == 0 => Vec::new(),
+            _ if self.left() == 0 => Vec::new(),
             End::Failed => {
                 let failure =
-                    self.live.subject.get().map(|subject| (subject.failure)(self.request));
+                    self.live.subject.get().map(|subject| (subject.failure)(self.request()));
                 let failure = block(None, "error", &failure.unwrap_or_default());
                 [retry().as_bytes(), &failure].concat()
             }
@@ -316,7 +306,7 @@ impl Course {
     /// to say goodbye is over.
     pub(super) fn look(&mut self, now: &Now, is_stuck: bool) -> bool {
         if self.end.is_none() {
-            let over = self.held.as_ref().and_then(|held| held.watch.standing(now.timestamp).err());
+            let over = self.held.as_ref().and_then(|held| held.standing(now.timestamp).err());
             if let Some(ended) = over {
                 self.close(End::Session(ended));
             } else if self.hub.is_closing() {
@@ -335,7 +325,7 @@ impl Course {
     /// When it has to be looked at again at the latest, if not sooner for another reason.
     pub(super) fn look_by(&self, now: &Now) -> Option<Instant> {
         let expiry = || {
-            let expiry = self.held.as_ref()?.watch.standing(now.timestamp).ok()?;
+            let expiry = self.held.as_ref()?.standing(now.timestamp).ok()?;
             now.instant.checked_add(expiry.since(now.timestamp))
         };
         let expiry = if self.end.is_none() { expiry() } else { None };
@@ -355,20 +345,29 @@ impl Course {
         };
     }
 
+    /// Events that may still be sent.
+    fn left(&self) -> u64 {
+        self.most.map_or(u64::MAX, |most| most.get().saturating_sub(self.delivered))
+    }
+
+    /// The request that opened it, while it is open.
+    fn request(&self) -> Uuid {
+        self.held.as_ref().map(|held| held.id).unwrap_or_default()
+    }
+
     fn family(&self) -> &'static str {
         self.live.topic().family().name()
     }
 
     /// Gives back what it holds.
     pub(super) fn release(&mut self) {
-        let Some(Held { slot, watch, open }) = self.held.take() else { return };
-        drop((slot, watch));
+        let Some(held) = self.held.take() else { return };
+        held.depart(self.delivered);
         self.hub.leave(self.live.topic());
         if self.counted {
             let end = self.end.unwrap_or(End::ClientGone);
             self.hub.telemetry.stream_closed(self.family(), end.reason());
         }
-        drop(open);
     }
 }
 

@@ -11,6 +11,7 @@ pub(super) enum End {
     Session(Ended),
     Shutdown,
     Overflow,
+    Disconnected,
     Failed,
     ClientGone,
 }
@@ -24,6 +25,7 @@ impl End {
             Self::Session(ended) => ended.reason(),
             Self::Shutdown => "shutdown",
             Self::Overflow => "overflow",
+            Self::Disconnected => "disconnected",
             Self::Failed => "failed",
             Self::ClientGone => "client_gone",
         }

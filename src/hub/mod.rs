@@ -17,6 +17,7 @@
 mod audience;
 mod catch_up;
 mod clock;
+mod connection;
 mod course;
 mod end;
 mod frame;
@@ -50,6 +51,7 @@ use crate::{
     telemetry::Telemetry,
 };
 
+pub use connection::{Connected, Opener};
 pub use open::{Bounds, Handover, Open, Opening, Resume, Snapshot, Source, Subject, Subscription};
 pub use publisher::PublishError;
 

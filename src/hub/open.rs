@@ -6,6 +6,7 @@
 
 use std::{
     net::TcpStream,
+    num::NonZeroU64,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -18,7 +19,8 @@ use uuid::Uuid;
 
 use super::{
     Hub,
-    course::{Course, Held},
+    connection::Opener,
+    course::Course,
     frame::chunk,
     live::{Live, Pushed},
     outlet::{Body, Sink},
@@ -28,8 +30,6 @@ use crate::{
     config::Overflow,
     event::{Cursor, Topic, block},
     event_log::{LogError, Stale},
-    limit::Slot,
-    session::Watch,
 };
 
 /// What a topic is about, for the beginning of a stream and for a fresh start.
@@ -86,7 +86,7 @@ pub enum Resume {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bounds {
     /// After this many events, the snapshot included.
-    pub max_events: Option<u64>,
+    pub max_events: Option<NonZeroU64>,
     /// After this time.
     pub max_time: Option<Duration>,
 }
@@ -103,12 +103,8 @@ pub struct Open {
     pub bounds: Bounds,
     /// What is to happen when the subscriber is slower than the topic.
     pub overflow: Overflow,
-    /// Whose session, under watch.
-    pub watch: Watch,
-    /// The place that it takes.
-    pub slot: Slot,
-    /// The request that opens it, for the log.
-    pub request: Uuid,
+    /// For whom.
+    pub opener: Opener,
 }
 
 /// What opening a stream comes to.
@@ -175,20 +171,14 @@ enum Resumed {
 impl Hub {
     /// Opens a stream.
     pub async fn open(self: &Arc<Self>, open: Open) -> Result<Opening, DbErr> {
-        let Open { topic, subject, resume, bounds, overflow, watch, slot, request } = open;
+        let Open { topic, subject, resume, bounds, overflow, opener } = open;
         let live = self.join(&topic);
         live.subject.get_or_init(|| subject);
-        let held = Held { slot, watch, open: self.tasks.token() };
+        let held = self.connect(opener);
         let until = bounds.max_time.map(|time| Instant::now() + time);
         // From here on what it holds is given back however this ends.
-        let mut course = Course::new(
-            self,
-            Arc::clone(&live),
-            held,
-            (bounds.max_events, until),
-            overflow,
-            request,
-        );
+        let mut course =
+            Course::new(self, Arc::clone(&live), held, (bounds.max_events, until), overflow);
         match self.resume(&live, resume).await? {
             Resumed::Complete => return Ok(Opening::Complete),
             Resumed::From(cursor) => course.cursor = cursor,

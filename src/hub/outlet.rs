@@ -8,6 +8,7 @@
 mod body;
 
 use std::{
+    collections::BTreeMap,
     io::{self, ErrorKind, Read, Write as _},
     net::Shutdown,
     os::fd::{AsRawFd, RawFd},
@@ -17,12 +18,15 @@ use std::{
 };
 
 use mio::{Interest, Token, net::TcpStream};
+use uuid::Uuid;
 
 pub(super) use body::Body;
 
 use super::{
     clock::Now,
+    connection::Connected,
     course::{Course, Next, Piece},
+    end::End,
     frame::Run,
     reactor::Reactor,
 };
@@ -315,6 +319,33 @@ impl Outlet {
             self.drive(&mut state);
         } else {
             self.retire(&mut state);
+        }
+    }
+
+    /// Ends it for a reason from outside.
+    pub(super) fn end(self: &Arc<Self>, end: End) {
+        let mut state = self.settled();
+        state.course.close(end);
+        self.drive(&mut state);
+        drop(state);
+        // It has only so long to say so.
+        if let Some(by) = self.look_by(&self.reactor.now()) {
+            self.reactor.look_by(by);
+        }
+    }
+
+    /// Whether it is open, on this connection, and this user's or anybody's.
+    pub(super) fn is_on(&self, id: Uuid, user: Option<Uuid>) -> bool {
+        let state = self.state();
+        state.course.is_on(id) && state.course.is_of(user)
+    }
+
+    /// Adds it to the list if it is open and this user's, or anybody's.
+    pub(super) fn report(&self, user: Option<Uuid>, list: &mut BTreeMap<Uuid, Connected>) {
+        // Others are left at ease.
+        let is_asked_for = self.state().course.is_of(user);
+        if is_asked_for {
+            self.settled().course.report(list);
         }
     }
 

@@ -109,6 +109,14 @@ impl Reactors {
         }
     }
 
+    /// All streams that are open now.
+    pub(super) fn outlets(&self) -> Vec<Arc<Outlet>> {
+        let each = |reactor: &Arc<Reactor>| -> Vec<Arc<Outlet>> {
+            reactor.outlets().iter().map(|(_, outlet)| Arc::clone(outlet)).collect()
+        };
+        self.all.iter().flat_map(each).collect()
+    }
+
     /// Ends the threads and drops what is still open.
     pub(super) fn stop(&self) {
         for reactor in &self.all {

@@ -1,6 +1,6 @@
 //! The parameters that every stream has, taken as one argument of its operation.
 
-use std::ops::RangeInclusive;
+use std::{net::IpAddr, ops::RangeInclusive};
 
 use poem::{Request, RequestBody, http::Method};
 use poem_openapi::{
@@ -47,6 +47,8 @@ const MAX_SECONDS: RangeInclusive<u64> = 1..=86_400;
 pub(in crate::api) struct Parameters {
     /// The request's id.
     pub(in crate::api) request: Uuid,
+    /// Where it came from.
+    pub(in crate::api) address: IpAddr,
     /// A HEAD: wants the answer's head and no stream.
     pub(in crate::api) is_head: bool,
     last_event_id: Option<String>,
@@ -91,6 +93,7 @@ impl<'a> ApiExtractor<'a> for Parameters {
         query::<OnRefusal>(request, body, "on_refusal").await?;
         Ok(Self {
             request: asked.id,
+            address: asked.address,
             is_head: asked.method == Method::HEAD,
             last_event_id,
             max_events: number(request, body, "max_events", MAX_EVENTS).await?,

@@ -69,7 +69,7 @@ impl Course {
 
     /// How many events it may be given from the log.
     pub(in crate::hub) fn left_of_log(&self) -> u64 {
-        self.lag.room().map_or(self.left, |room| self.left.min(room.into()))
+        self.lag.room().map_or(self.left(), |room| self.left().min(room.into()))
     }
 
     /// Where it may go on, if it is too slow.
