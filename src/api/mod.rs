@@ -7,6 +7,7 @@
 mod auth;
 mod caller;
 mod claim;
+mod connection;
 mod documents;
 mod edge;
 mod event_page;
@@ -59,6 +60,8 @@ enum Tag {
     User,
     /// Tokens for one stream each.
     StreamToken,
+    /// Streams that are open now.
+    Connection,
     /// Topologies, their mutations and their streams.
     Topology,
     /// What a user is told.
@@ -75,6 +78,7 @@ type Apis = (
     auth::Auth,
     user::UsersApi,
     stream_token::StreamTokens,
+    connection::Connections,
     topology::Topologies,
     topology::Mutations,
     notification::Notifications,
@@ -88,6 +92,7 @@ fn service(documents: DocumentsApi) -> OpenApiService<Apis, ()> {
         auth::Auth,
         user::UsersApi,
         stream_token::StreamTokens,
+        connection::Connections,
         topology::Topologies,
         topology::Mutations,
         notification::Notifications,

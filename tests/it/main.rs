@@ -7,6 +7,7 @@ mod auth;
 mod cache;
 mod cluster;
 mod config;
+mod connection;
 mod database;
 mod delivery;
 mod document;

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Operations that need no credential, and why.
-const PUBLIC: [(&str, &str); 9] = [
+const PUBLIC: &[(&str, &str)] = &[
     ("auth_login", "gives the first credential; its own 401 and 429: auth.rs, quota.rs"),
     ("auth_refresh", "the refresh token is the credential; its own 401 and 429: auth.rs, quota.rs"),
     ("auth_keys", "public keys, for those who verify access tokens"),
@@ -28,16 +28,17 @@ const PUBLIC: [(&str, &str); 9] = [
 ];
 
 /// Operations that do not say which role they need, because every role may call them.
-const ANY_ROLE: [(&str, &str); 3] = [
+const ANY_ROLE: &[(&str, &str)] = &[
     ("auth_logout", "concerns the caller alone"),
     ("auth_me", "concerns the caller alone"),
     ("stream_token_create", "needs the role of the stream, and every stream is open to viewers"),
 ];
 
 /// Operations without an id that could be unknown, neither in the path nor in the body.
-const NO_ID: [(&str, &str); 8] = [
+const NO_ID: &[(&str, &str)] = &[
     ("auth_logout", "concerns the session of the caller"),
     ("auth_me", "concerns the session of the caller"),
+    ("connection_list", "an empty list is an answer"),
     ("mcp_session_create", "gives the id"),
     ("mcp_session_list", "an empty list is an answer"),
     ("topology_create", "gives the id"),
@@ -48,7 +49,7 @@ const NO_ID: [(&str, &str); 8] = [
 
 /// Operations on what is the caller's alone: another user's id is a 403, whether or not there is such
 /// a user.
-const OWN: [(&str, &str); 4] = [
+const OWN: &[(&str, &str)] = &[
     ("notification_list", "a user's notifications"),
     ("notification_read", "a user's notifications"),
     ("notification_stream", "a user's notifications"),
@@ -198,7 +199,7 @@ async fn the_lists_of_exceptions_are_those_of_the_document() {
     let found: BTreeSet<_> = all.iter().filter(|found| found.is_public()).map(|it| it.id).collect();
     let listed: BTreeSet<_> = PUBLIC.iter().map(|(id, _)| *id).collect();
     assert_eq!(found, listed, "operations without `security`, and the list PUBLIC");
-    for (id, _) in ANY_ROLE.iter().chain(&NO_ID).chain(&OWN) {
+    for (id, _) in ANY_ROLE.iter().chain(NO_ID).chain(OWN) {
         assert!(all.iter().any(|it| it.id == *id && !it.is_public()), "{id} is not there");
     }
     drop(all);
@@ -265,7 +266,7 @@ async fn every_operation_refuses_a_role_below_the_one_that_it_names() {
             Some(Role::Agent) => Some(&viewer),
             // There is no role below.
             Some(Role::Viewer) => None,
-            None if is_in(&ANY_ROLE, operation.id) => None,
+            None if is_in(ANY_ROLE, operation.id) => None,
             None => {
                 report.fault(operation, "the description does not say `Needs the role ...`");
                 continue;
@@ -298,7 +299,7 @@ async fn every_operation_answers_404_for_ids_that_nobody_has_to_the_role_that_it
         let caller = app.caller(operation.role().unwrap_or(Role::Viewer)).await;
         let ids = operation.ids();
         let in_body = operation.body(&walk.document).is_some_and(|body| !body["id"].is_null());
-        if is_in(&NO_ID, operation.id) {
+        if is_in(NO_ID, operation.id) {
             report.covers(operation);
             if in_body || !ids.is_empty() {
                 report.fault(operation, "it has an id, and is in the list NO_ID");
@@ -319,7 +320,7 @@ async fn every_operation_answers_404_for_ids_that_nobody_has_to_the_role_that_it
             match ids {
                 Some(ids) => {
                     let answer = walk.send(&caller, operation, &ids).await;
-                    let is_own = unknown == 0 && is_in(&OWN, operation.id);
+                    let is_own = unknown == 0 && is_in(OWN, operation.id);
                     report.expect(operation, if is_own { 403 } else { 404 }, &answer);
                 }
                 None => report.fault(operation, "no real id for the first part of the path"),
