@@ -39,7 +39,16 @@ pub(crate) struct Variant {
 pub(crate) const VARIANTS: &[Variant] = &[
     Variant { name: "streamgate", change: |_| {} },
     Variant { name: "streamgate, io_uring", change: |config| config.streams.io_uring = true },
+    Variant { name: "streamgate, PostgreSQL", change: |config| config.database.url = postgres() },
 ];
+
+/// The variant that is compared only where the database counts.
+pub(crate) const ON_POSTGRES: usize = 2;
+
+/// The database that `benches/run` has started for this, with nothing in it.
+pub(crate) fn postgres() -> Option<String> {
+    std::env::var("BENCH_POSTGRES_URL").ok()
+}
 
 /// Topics that can be subscribed to.
 pub(crate) const TOPICS: usize = 1_000;

@@ -16,7 +16,7 @@ use crate::{
     client::{Form, Ready},
     packages,
     process::{Process, Side, command},
-    serve::{TOPICS, VARIANTS},
+    serve::{ON_POSTGRES, TOPICS, VARIANTS},
 };
 
 /// What our own programs say when they can be used, with the address of the streams.
@@ -42,7 +42,7 @@ pub(crate) enum Peer {
 impl Peer {
     /// All that are installed, in the order of the tables.
     pub(crate) fn all() -> Vec<Self> {
-        let mut peers: Vec<Self> = (0..VARIANTS.len()).map(Self::Streamgate).collect();
+        let mut peers: Vec<Self> = (0..ON_POSTGRES).map(Self::Streamgate).collect();
         peers.push(Self::Floor);
         peers.extend(packages::nchan_version().map(|_| Self::Nchan));
         peers.extend(packages::pushpin_version().map(|_| Self::Pushpin));

@@ -1,9 +1,10 @@
-//! Publishing the whole way: acknowledged after the commit, SQLite with full sync.
+//! Publishing the whole way: acknowledged after the commit, on SQLite with full sync and on PostgreSQL.
 
 use std::time::Duration;
 
 use super::{Run, Scenario, metric::durable};
 use crate::{
+    serve::{ON_POSTGRES, postgres},
     server::Peer,
     stand::Pace,
     table::{Column, Section, Unit},
@@ -26,8 +27,11 @@ impl Run {
             return Ok(());
         }
         // How frames leave is of no account here, so one variant is enough.
-        let peers: Vec<Peer> =
+        let mut peers: Vec<Peer> =
             self.peers.iter().copied().filter(|peer| *peer == Peer::Streamgate(0)).collect();
+        if postgres().is_some() && !peers.is_empty() {
+            peers.push(Peer::Streamgate(ON_POSTGRES));
+        }
         let mut stands = self.stands(&peers);
         let kinds = [
             ("batches", BATCH, BATCHES, BATCHES_IN_FLIGHT),
@@ -67,7 +71,7 @@ impl Run {
                 Column::new("p50", &durable("single p50"), Unit::Millis),
                 Column::new("p99", &durable("single p99"), Unit::Millis),
             ],
-            rows: self.names(),
+            rows: peers.iter().map(|peer| peer.name().to_owned()).collect(),
             notes: Vec::new(),
         })
     }
