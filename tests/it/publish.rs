@@ -30,7 +30,7 @@ fn some_topic() -> Topic {
 async fn hold(app: &App, topic: &Topic) -> DatabaseTransaction {
     let log = app.gateway.hub.log();
     let tx = log.database().begin_write().await.expect("a transaction");
-    log.append(&tx, topic, Vec::new()).await.expect("a lock");
+    log.create(&tx, topic).await.expect("a lock");
     tx
 }
 
