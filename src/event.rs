@@ -135,6 +135,34 @@ impl FromStr for Cursor {
     }
 }
 
+/// Places in the logs of several topics. A topic finds its own by its epoch, so they stand in any
+/// order, and topics may come and go while a client keeps what it has.
+///
+/// On the wire cursors joined by dots; one cursor alone is one of these too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursors(Vec<Cursor>);
+
+impl Cursors {
+    /// The most that there can be.
+    pub const MOST: usize = 50;
+
+    /// The one of this epoch.
+    #[must_use]
+    pub fn of(&self, epoch: i64) -> Option<Cursor> {
+        self.0.iter().find(|cursor| cursor.epoch == epoch).copied()
+    }
+}
+
+impl FromStr for Cursors {
+    type Err = CursorError;
+
+    fn from_str(text: &str) -> Result<Self, CursorError> {
+        let cursors: Result<Vec<Cursor>, _> =
+            text.split('.').take(Self::MOST + 1).map(str::parse).collect();
+        cursors.ok().filter(|cursors| cursors.len() <= Self::MOST).map(Self).ok_or(CursorError)
+    }
+}
+
 /// An event on its way into the log.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
@@ -279,6 +307,20 @@ mod tests {
             "1-99999999999999999999",
         ] {
             assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text}");
+        }
+    }
+
+    #[test]
+    fn cursors_of_many_topics_are_told_apart_by_their_epochs() {
+        let cursors: Cursors = "2f-42.a1-7".parse().expect("cursors");
+        assert_eq!(cursors.of(0xa1), Some(Cursor { epoch: 0xa1, seq: 7 }));
+        assert_eq!(cursors.of(0x2f), Some(Cursor { epoch: 0x2f, seq: 42 }));
+        assert_eq!(cursors.of(0xff), None);
+        assert_eq!("2f-42".parse::<Cursors>().map(|one| one.of(0x2f).is_some()), Ok(true));
+        let many = |count| vec!["1-1"; count].join(".");
+        assert!(many(Cursors::MOST).parse::<Cursors>().is_ok());
+        for text in ["", ".", "1-1.", ".1-1", "1-1..2-2", "1-1,2-2", &many(Cursors::MOST + 1)] {
+            assert_eq!(text.parse::<Cursors>(), Err(CursorError), "{text}");
         }
     }
 }

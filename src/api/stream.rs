@@ -22,7 +22,7 @@ use super::{
 use crate::{
     event::Topic,
     gateway::Gateway,
-    hub::{Bounds, Handover, Open, Opener, Opening, Source, Subject, Subscription},
+    hub::{Bounds, Handover, Open, Opener, Opening, Source, Subject, Subscription, Wanted},
     limit::Headers,
 };
 
@@ -57,7 +57,7 @@ pub(super) async fn open<M: Minimum>(
     let opener = Opener { request, address, watch, slot };
     let subject = Subject { source, failure };
     let overflow = parameters.overflow.unwrap_or_else(|| gateway.settings(topic.family()).1);
-    let open = Open { topic, subject, resume, bounds, overflow, opener };
+    let open = Open { wanted: Wanted { topic, subject, overflow }, resume, bounds, opener };
     Ok(match gateway.hub.open(open).await? {
         Opening::Stream(subscription) => StreamResponse::Open(Box::new(subscription), headers),
         Opening::Complete => StreamResponse::Complete,

@@ -55,6 +55,11 @@ impl Connection {
         self.watch.lock().standing(now)
     }
 
+    /// Watches the session in another way.
+    pub(super) fn renew(&self, watch: Watch) {
+        *self.watch.lock() = watch;
+    }
+
     /// Counts what a stream was sent that leaves the connection.
     pub(super) fn depart(&self, delivered: u64) {
         self.departed.fetch_add(delivered, Ordering::Relaxed);

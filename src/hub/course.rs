@@ -17,17 +17,13 @@ use super::{
     Hub,
     clock::{Now, QUIET},
     connection::Connection,
-    end::End,
+    end::{End, retry_line},
     frame::{LAST_CHUNK, Run, chunk},
     live::Live,
     open::Shown,
     ring::Pulled,
 };
-use crate::{
-    config::Overflow,
-    event::{self, Cursor, block},
-    limit::jittered,
-};
+use crate::{config::Overflow, event::Cursor};
 
 /// How long a stream that has to end may take to say so.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -276,25 +272,15 @@ impl Course {
         self.close(End::Failed);
     }
 
-    /// Says why the stream ends. After a shutdown clients are told to come back, spread out.
+    /// Says why the stream ends.
     fn say(&mut self, end: End) {
         self.said = true;
-        let retry = || retry_line(self.hub.settings.retry);
-        let text = match end {
-            // A bound that is counted in events: not even `stream.closed` may follow.
-            _ if self.left() == 0 => Vec::new(),
-            End::Failed => {
-                let failure =
-                    self.live.subject.get().map(|subject| (subject.failure)(self.request()));
-                let failure = block(None, "error", &failure.unwrap_or_default());
-                [retry().as_bytes(), &failure].concat()
-            }
-            end => {
-                let retry = if end == End::Shutdown { retry() } else { String::new() };
-                let data = event::json(&serde_json::json!({ "reason": end.reason() }));
-                [retry.as_bytes(), &block(None, "stream.closed", &data)].concat()
-            }
+        let end = if self.left() == 0 { End::MaxEvents } else { end };
+        let failure = || {
+            let subject = self.live.subject.get();
+            subject.map(|subject| (subject.failure)(self.request())).unwrap_or_default()
         };
+        let text = end.farewell(self.hub.settings.retry, failure);
         if !text.is_empty() {
             self.queue(&chunk(&text));
         }
@@ -330,6 +316,11 @@ impl Course {
         };
         let expiry = if self.end.is_none() { expiry() } else { None };
         [expiry, self.until].into_iter().flatten().min()
+    }
+
+    /// Why it ends, and whether everything before that was taken.
+    pub(super) fn end(&self) -> Option<(End, bool)> {
+        self.end.map(|end| (end, self.said))
     }
 
     /// Whether there is nothing left to do but to say goodbye.
@@ -375,8 +366,4 @@ impl Drop for Course {
     fn drop(&mut self) {
         self.release();
     }
-}
-
-fn retry_line(retry: Duration) -> String {
-    format!("retry: {}\n", jittered(retry).as_millis())
 }

@@ -1,6 +1,14 @@
 //! Why streams end.
 
-use crate::session::Ended;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::{
+    event::{self, block},
+    limit::jittered,
+    session::Ended,
+};
 
 /// Why a stream ends, as `stream.closed` and the metrics name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,4 +38,24 @@ impl End {
             Self::ClientGone => "client_gone",
         }
     }
+
+    /// What is said at last. After a shutdown clients are told to come back, spread out; `failure`
+    /// is the data of the `error` of a stream that breaks.
+    pub(super) fn farewell(self, retry: Duration, failure: impl FnOnce() -> String) -> Vec<u8> {
+        let said = match self {
+            // A bound that is counted in events: not even `stream.closed` may follow.
+            Self::MaxEvents => return Vec::new(),
+            Self::Failed => block(None, "error", &failure()),
+            end => block(None, "stream.closed", &event::json(&json!({ "reason": end.reason() }))),
+        };
+        match self {
+            Self::Failed | Self::Shutdown => [retry_line(retry).as_bytes(), &said].concat(),
+            _ => said.into(),
+        }
+    }
+}
+
+/// How long to wait before coming back, jittered.
+pub(super) fn retry_line(retry: Duration) -> String {
+    format!("retry: {}\n", jittered(retry).as_millis())
 }

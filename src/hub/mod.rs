@@ -22,6 +22,7 @@ mod course;
 mod end;
 mod frame;
 mod live;
+mod merge;
 mod open;
 mod outlet;
 mod publisher;
@@ -52,7 +53,10 @@ use crate::{
 };
 
 pub use connection::{Connected, Opener};
-pub use open::{Bounds, Handover, Open, Opening, Resume, Snapshot, Source, Subject, Subscription};
+pub use merge::{Access, Merge, OpenMany};
+pub use open::{
+    Bounds, Handover, Open, Opening, Resume, Snapshot, Source, Subject, Subscription, Wanted,
+};
 pub use publisher::PublishError;
 
 use frame::Frame;

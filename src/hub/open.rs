@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{
     Hub,
-    connection::Opener,
+    connection::{Connection, Opener},
     course::Course,
     frame::chunk,
     live::{Live, Pushed},
@@ -53,12 +53,24 @@ pub struct Snapshot {
 }
 
 /// What all streams of a topic share.
+#[derive(Clone)]
 pub struct Subject {
     /// Its state.
     pub source: Arc<dyn Source>,
     /// The data of the `error` event that ends a stream should it break, for the request that opened
     /// it: JSON text on one line.
     pub failure: fn(Uuid) -> String,
+}
+
+/// A topic to be streamed.
+#[derive(Clone)]
+pub struct Wanted {
+    /// Which.
+    pub topic: Topic,
+    /// What that is.
+    pub subject: Subject,
+    /// What is to happen when the subscriber is slower than the topic.
+    pub overflow: Overflow,
 }
 
 /// A snapshot as it goes out.
@@ -73,11 +85,11 @@ pub(super) struct Shown {
 
 /// Where the client wants to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resume {
+pub enum Resume<C = Cursor> {
     /// It has seen nothing yet.
     Start,
     /// After this event.
-    After(Cursor),
+    After(C),
     /// It sent something that is not a cursor.
     Unreadable,
 }
@@ -94,23 +106,19 @@ pub struct Bounds {
 /// A stream to be opened for a caller that has been let in.
 pub struct Open {
     /// About what.
-    pub topic: Topic,
-    /// What that is.
-    pub subject: Subject,
+    pub wanted: Wanted,
     /// From where.
     pub resume: Resume,
     /// Until when.
     pub bounds: Bounds,
-    /// What is to happen when the subscriber is slower than the topic.
-    pub overflow: Overflow,
     /// For whom.
     pub opener: Opener,
 }
 
 /// What opening a stream comes to.
-pub enum Opening {
+pub enum Opening<S = Subscription> {
     /// Events follow.
-    Stream(Subscription),
+    Stream(S),
     /// The client has seen the last event that there will ever be.
     Complete,
 }
@@ -136,6 +144,10 @@ impl Subscription {
 
     /// Sends it as the body of a response that somebody else frames.
     pub fn into_body(self) -> impl Stream<Item = Bytes> + Send + Sync + 'static {
+        self.attach()
+    }
+
+    pub(super) fn attach(self) -> Body {
         let reactors = Arc::clone(&self.0.hub.reactors);
         let outlet = reactors.attach(Sink::Body(None), self.0);
         outlet.begin();
@@ -171,14 +183,24 @@ enum Resumed {
 impl Hub {
     /// Opens a stream.
     pub async fn open(self: &Arc<Self>, open: Open) -> Result<Opening, DbErr> {
-        let Open { topic, subject, resume, bounds, overflow, opener } = open;
-        let live = self.join(&topic);
-        live.subject.get_or_init(|| subject);
-        let held = self.connect(opener);
+        let Open { wanted, resume, bounds, opener } = open;
+        self.subscribe(&wanted, resume, bounds, self.connect(opener)).await
+    }
+
+    /// Opens a stream on a connection.
+    pub(super) async fn subscribe(
+        self: &Arc<Self>,
+        wanted: &Wanted,
+        resume: Resume,
+        bounds: Bounds,
+        held: Arc<Connection>,
+    ) -> Result<Opening, DbErr> {
+        let live = self.join(&wanted.topic);
+        live.subject.get_or_init(|| wanted.subject.clone());
         let until = bounds.max_time.map(|time| Instant::now() + time);
         // From here on what it holds is given back however this ends.
         let mut course =
-            Course::new(self, Arc::clone(&live), held, (bounds.max_events, until), overflow);
+            Course::new(self, Arc::clone(&live), held, (bounds.max_events, until), wanted.overflow);
         match self.resume(&live, resume).await? {
             Resumed::Complete => return Ok(Opening::Complete),
             Resumed::From(cursor) => course.cursor = cursor,

@@ -10,10 +10,23 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use super::{Hands, Outlet, Sink};
-use crate::hub::{course::Next, frame::payload};
+use crate::hub::{course::Next, end::End, frame::payload};
 
 /// See above. Dropping it ends the stream.
 pub(in crate::hub) struct Body(pub(in crate::hub) Arc<Outlet>);
+
+impl Body {
+    /// Once it has come to its end: why, if it was not cut off, and whether everything before that
+    /// was taken.
+    pub(in crate::hub) fn end(&self) -> Option<(End, bool)> {
+        self.0.state().course.end()
+    }
+
+    /// Ends it for a reason that nobody need be told.
+    pub(in crate::hub) fn cut(self, end: End) {
+        self.0.state().course.close(end);
+    }
+}
 
 impl Stream for Body {
     type Item = Bytes;
