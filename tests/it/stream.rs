@@ -347,6 +347,19 @@ async fn a_stream_token_opens_its_stream_and_no_other() {
 }
 
 #[tokio::test]
+async fn an_empty_cursor_is_as_good_as_none() {
+    let app = App::start().await;
+    let (operator, topology) = stage(&app).await;
+    let path = format!("/v1/topologies/{topology}/stream");
+    for (query, header) in [("?last_event_id=", ""), ("", "Last-Event-ID: \r\n")] {
+        let mut reader = operator.stream(&format!("{path}{query}"), header).await;
+        let snapshot = reader.expect("snapshot").await;
+        assert!(snapshot.data["reset"].is_null(), "{}", snapshot.text);
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn http_2_carries_the_same_bytes() {
     let app = App::start().await;
     let (operator, topology) = stage(&app).await;

@@ -60,7 +60,8 @@ pub(in crate::api) struct Parameters {
 impl Parameters {
     /// The cursor as the client gave it, if it did.
     pub(in crate::api) fn last_event_id(&self) -> Option<&str> {
-        self.last_event_id.as_deref().filter(|text| !text.is_empty())
+        // By its full name: poem-openapi gives `&str` an `is_empty` that is never true.
+        self.last_event_id.as_deref().filter(|text| !str::is_empty(text))
     }
 
     pub(in crate::api) fn resume(&self) -> Resume {
