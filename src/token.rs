@@ -27,7 +27,7 @@ use prometheus_client::metrics::counter::Counter;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use crate::{event::Topic, recent::Recent};
+use crate::recent::Recent;
 
 /// `typ` of an access token (RFC 9068, section 2.1).
 const ACCESS_TYPE: &str = "at+jwt";
@@ -93,6 +93,17 @@ struct AccessClaims {
     jti: Uuid,
 }
 
+/// What a stream token opens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Opens {
+    /// The stream of this topic.
+    #[serde(rename = "topic")]
+    One(String),
+    /// The stream of these topics together, or of some of them.
+    #[serde(rename = "topics")]
+    Many(Vec<String>),
+}
+
 /// What a stream token says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StreamClaims {
@@ -100,8 +111,9 @@ pub struct StreamClaims {
     pub sub: Uuid,
     /// The session.
     pub sid: Uuid,
-    /// The one topic that it opens.
-    pub topic: String,
+    /// What it opens.
+    #[serde(flatten)]
+    pub opens: Opens,
     iss: String,
     aud: String,
     iat: i64,
@@ -208,13 +220,13 @@ impl Tokens {
         (sign(&header, &claims, &self.access_key), self.access_life)
     }
 
-    /// A token that opens the stream of one topic in one session, with its end.
+    /// A token that opens a stream in one session, with its end.
     #[must_use]
     pub fn stream(
         &self,
         user: Uuid,
         session: Uuid,
-        topic: &Topic,
+        opens: Opens,
         life: Duration,
     ) -> (String, Timestamp) {
         let now = Timestamp::now();
@@ -222,7 +234,7 @@ impl Tokens {
         let claims = StreamClaims {
             sub: user,
             sid: session,
-            topic: topic.to_string(),
+            opens,
             iss: self.issuer.clone(),
             aud: stream_audience(&self.audience),
             iat: now.seconds(),

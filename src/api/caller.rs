@@ -22,7 +22,7 @@ use crate::{
     gateway::Gateway,
     limit::{Key, Quota},
     session::{Principal, SessionError},
-    token::TokenError,
+    token::{Opens, TokenError},
 };
 
 /// The query parameter that carries a stream token.
@@ -72,8 +72,8 @@ pub(super) struct Caller<M> {
 /// An authenticated caller of a stream, by access token or by stream token.
 pub(super) struct StreamCaller<M> {
     pub(super) principal: Principal,
-    /// With a stream token: the one topic that it opens.
-    bound: Option<String>,
+    /// With a stream token: what it opens.
+    bound: Option<Opens>,
     minimum: PhantomData<M>,
 }
 
@@ -81,12 +81,27 @@ impl<M> StreamCaller<M> {
     /// 403 unless the token opens this very stream.
     pub(super) fn may_open(&self, topic: &Topic) -> Result<()> {
         match &self.bound {
-            Some(bound) if bound != topic.as_str() => {
-                Err(Problem::new(Kind::Forbidden, "this stream token opens another stream"))
-            }
-            _ => Ok(()),
+            None => Ok(()),
+            Some(Opens::One(bound)) if bound == topic.as_str() => Ok(()),
+            Some(_) => Err(another_stream()),
         }
     }
+
+    /// 403 unless the token opens the stream of these topics together: it was made for all of them,
+    /// or for the only one.
+    pub(super) fn may_open_all(&self, topics: &[Topic]) -> Result<()> {
+        let bound = match &self.bound {
+            None => return Ok(()),
+            Some(Opens::One(bound)) => std::slice::from_ref(bound),
+            Some(Opens::Many(bound)) => bound,
+        };
+        let opens = |topic: &Topic| bound.iter().any(|bound| bound == topic.as_str());
+        if topics.iter().all(opens) { Ok(()) } else { Err(another_stream()) }
+    }
+}
+
+fn another_stream() -> Problem {
+    Problem::new(Kind::Forbidden, "this stream token opens another stream")
 }
 
 impl<'a, M: Minimum> ApiExtractor<'a> for Caller<M> {
@@ -127,8 +142,8 @@ impl<'a, M: Minimum> ApiExtractor<'a> for StreamCaller<M> {
             MetaSecurityScheme {
                 ty: "apiKey",
                 description: Some(
-                    "A token for one stream, from `POST /v1/stream-tokens`: for `EventSource`, \
-                     which cannot send a header. Accepted on streams only.",
+                    "A token for one stream, of one topic or many, from `POST /v1/stream-tokens`: \
+                     for `EventSource`, which cannot send a header. Accepted on streams only.",
                 ),
                 name: Some(STREAM_TOKEN),
                 key_in: Some("query"),
@@ -233,15 +248,15 @@ impl Credential {
         }
     }
 
-    /// Who stands behind it and, with a stream token, for which topic.
-    async fn authenticate(self, gateway: &Gateway) -> Result<(Principal, Option<String>)> {
+    /// Who stands behind it and, with a stream token, for which stream.
+    async fn authenticate(self, gateway: &Gateway) -> Result<(Principal, Option<Opens>)> {
         let began = Instant::now();
         let caller = self.identify(gateway).await;
         gateway.telemetry.identified(began.elapsed());
         caller
     }
 
-    async fn identify(self, gateway: &Gateway) -> Result<(Principal, Option<String>)> {
+    async fn identify(self, gateway: &Gateway) -> Result<(Principal, Option<Opens>)> {
         let claims = match self {
             Self::Access(token) => {
                 gateway.tokens.verify_access(&token).map(|claims| (claims.sid, claims.sub, None))
@@ -249,7 +264,7 @@ impl Credential {
             Self::Stream(token) => gateway
                 .tokens
                 .verify_stream(&token)
-                .map(|claims| (claims.sid, claims.sub, Some(claims.topic))),
+                .map(|claims| (claims.sid, claims.sub, Some(claims.opens))),
         };
         let (session, user, topic) = claims.map_err(|error| match error {
             TokenError::Expired => {

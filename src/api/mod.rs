@@ -22,6 +22,7 @@ mod routes;
 mod stored;
 mod stream;
 mod stream_token;
+mod streams;
 mod text;
 mod topology;
 mod user;
@@ -58,6 +59,8 @@ enum Tag {
     Auth,
     /// Looking after users.
     User,
+    /// Streams of many topics.
+    Stream,
     /// Tokens for one stream each.
     StreamToken,
     /// Streams that are open now.
@@ -77,6 +80,7 @@ enum Tag {
 type Apis = (
     auth::Auth,
     user::UsersApi,
+    streams::Streams,
     stream_token::StreamTokens,
     connection::Connections,
     topology::Topologies,
@@ -91,6 +95,7 @@ fn service(documents: DocumentsApi) -> OpenApiService<Apis, ()> {
     let apis = (
         auth::Auth,
         user::UsersApi,
+        streams::Streams,
         stream_token::StreamTokens,
         connection::Connections,
         topology::Topologies,

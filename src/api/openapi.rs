@@ -13,8 +13,12 @@ use super::{
     family::resources,
     problem::example as problem_example,
     stream::{CONTROL_EVENTS, DROPPED, EVENT_STREAM, EventKind, parameters},
+    streams::TOPIC_CLOSED,
 };
 use crate::event::Family;
+
+/// The operation that streams many topics.
+const STREAM_OF_MANY: &str = "stream_open";
 
 /// Which document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,6 +161,7 @@ fn field_examples(schema: &mut Value) {
 fn absent_example(name: &str) -> Option<Value> {
     match name {
         "next" => Some(json!(example_id())),
+        "topics" => Some(json!([format!("topology.{}", example_id())])),
         "applied_at" => Some(json!("2026-11-20T12:00:00.25Z")),
         "reason" => Some(json!("the node does not answer")),
         "reset" => Some(json!("pruned")),
@@ -171,6 +176,7 @@ fn parameter_example(parameter: &Value) -> Value {
     match parameter["name"].as_str().unwrap_or_default() {
         _ if is_id => json!(example_id()),
         "after" | "last_event_id" | "Last-Event-ID" => json!("2f1a3b9c-42"),
+        "topic" => json!([format!("topology.{}", example_id())]),
         "limit" => json!(50),
         "max_events" => json!(10),
         "max_seconds" => json!(60),
@@ -205,13 +211,15 @@ fn with_typed_events(mut document: Value) -> Value {
     for (_, operation) in operations(&mut document) {
         let id = operation["operationId"].as_str().unwrap_or_default();
         let mut streams = Family::ALL.iter().map(|family| resources(*family).stream());
-        let Some((_, own)) = streams.find(|(stream, _)| *stream == id) else { continue };
-        let events: Vec<Value> = own
-            .iter()
-            .chain([&DROPPED])
-            .chain(&CONTROL_EVENTS)
-            .map(|kind| event(kind, &mut registry))
-            .collect();
+        let mut events = match streams.find(|(stream, _)| *stream == id) {
+            Some((_, own)) => {
+                let own = own.iter().chain([&DROPPED]);
+                own.map(|kind| event(kind, data(kind, &mut registry))).collect()
+            }
+            None if id == STREAM_OF_MANY => events_of_many(&mut registry),
+            None => continue,
+        };
+        events.extend(CONTROL_EVENTS.iter().map(|kind| event(kind, data(kind, &mut registry))));
         operation["responses"]["200"]["content"][EVENT_STREAM] =
             json!({ "itemSchema": { "oneOf": events } });
     }
@@ -235,8 +243,38 @@ fn add_schemas(document: &mut Value, registry: Registry) {
     }
 }
 
-fn event(kind: &EventKind, registry: &mut Registry) -> Value {
-    let data = serde_json::to_value((kind.schema)(registry)).expect("a schema is JSON");
+/// The events of all families, each with its topic around the data. What several families call by
+/// one name is one event, whose topic tells what its data is.
+fn events_of_many(registry: &mut Registry) -> Vec<Value> {
+    let mut kinds: Vec<(&EventKind, Vec<Value>)> = Vec::new();
+    for family in Family::ALL {
+        for kind in resources(family).stream().1.iter().chain([&DROPPED]) {
+            let envelope = json!({
+                "type": "object",
+                "properties": {
+                    "topic": { "type": "string", "pattern": format!("^{}\\.", family.name()) },
+                    "data": data(kind, registry),
+                },
+                "required": ["topic", "data"],
+            });
+            match kinds.iter_mut().find(|(known, _)| known.kind == kind.kind) {
+                Some((_, envelopes)) => envelopes.push(envelope),
+                None => kinds.push((kind, vec![envelope])),
+            }
+        }
+    }
+    let events =
+        kinds.into_iter().map(|(kind, envelopes)| event(kind, json!({ "oneOf": envelopes })));
+    let mut events: Vec<Value> = events.collect();
+    events.push(event(&TOPIC_CLOSED, data(&TOPIC_CLOSED, registry)));
+    events
+}
+
+fn data(kind: &EventKind, registry: &mut Registry) -> Value {
+    serde_json::to_value((kind.schema)(registry)).expect("a schema is JSON")
+}
+
+fn event(kind: &EventKind, data: Value) -> Value {
     let mut properties = json!({
         "event": { "type": "string", "const": kind.kind },
         "data": {

@@ -2,10 +2,11 @@
 
 pub(super) mod parameters;
 
-use std::{num::NonZeroU64, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
+use futures_util::StreamExt;
 use poem::{
-    IntoResponse, Response,
+    Body, IntoResponse, Response,
     http::{HeaderName, HeaderValue, header},
 };
 use poem_openapi::{
@@ -22,7 +23,10 @@ use super::{
 use crate::{
     event::Topic,
     gateway::Gateway,
-    hub::{Bounds, Handover, Open, Opener, Opening, Source, Subject, Subscription, Wanted},
+    hub::{
+        Access, Handover, Merge, Open, OpenMany, Opener, Opening, Source, Subject, Subscription,
+        Wanted,
+    },
     limit::Headers,
 };
 
@@ -43,25 +47,60 @@ pub(super) async fn open<M: Minimum>(
     if parameters.is_head {
         return Ok(StreamResponse::Head);
     }
+    let (opener, headers) = admit(gateway, &caller, &parameters).await?;
+    let wanted = wanted(gateway, topic, source, &parameters);
+    let (resume, bounds) = (parameters.resume(), parameters.bounds());
+    Ok(match gateway.hub.open(Open { wanted, resume, bounds, opener }).await? {
+        Opening::Stream(subscription) => StreamResponse::Open(Box::new(subscription), headers),
+        Opening::Complete => StreamResponse::Complete,
+    })
+}
+
+/// Opens the stream of many resources, likewise.
+pub(super) async fn open_many<M: Minimum>(
+    gateway: &Arc<Gateway>,
+    caller: StreamCaller<M>,
+    topics: Vec<(Topic, Arc<dyn Source>)>,
+    access: Arc<dyn Access>,
+    parameters: Parameters,
+) -> Result<StreamResponse> {
+    if parameters.is_head {
+        return Ok(StreamResponse::Head);
+    }
+    let (opener, headers) = admit(gateway, &caller, &parameters).await?;
+    let topics = topics.into_iter();
+    let wanted = topics.map(|(topic, source)| wanted(gateway, topic, source, &parameters));
+    let (resume, bounds) = (parameters.resume(), parameters.bounds());
+    let open = OpenMany { wanted: wanted.collect(), resume, bounds, opener, access };
+    Ok(match gateway.hub.open_many(open).await? {
+        Opening::Stream(merge) => StreamResponse::Many(Box::new(merge), headers),
+        Opening::Complete => StreamResponse::Complete,
+    })
+}
+
+/// Takes the place for a stream, or refuses it.
+async fn admit<M>(
+    gateway: &Gateway,
+    caller: &StreamCaller<M>,
+    parameters: &Parameters,
+) -> Result<(Opener, Headers)> {
     let (slot, headers) = gateway
         .limits
         .admit(caller.principal.user_id)
         .map_err(|refused| Problem::refused(&refused, &gateway.telemetry))?;
     let watch = gateway.sessions.watch(&caller.principal).await?;
-    let bounds = Bounds {
-        max_events: parameters.max_events.and_then(NonZeroU64::new),
-        max_time: parameters.max_seconds.map(Duration::from_secs),
-    };
-    let resume = parameters.resume();
-    let Parameters { request, address, .. } = parameters;
-    let opener = Opener { request, address, watch, slot };
-    let subject = Subject { source, failure };
+    let Parameters { request, address, .. } = *parameters;
+    Ok((Opener { request, address, watch, slot }, headers))
+}
+
+fn wanted(
+    gateway: &Gateway,
+    topic: Topic,
+    source: Arc<dyn Source>,
+    parameters: &Parameters,
+) -> Wanted {
     let overflow = parameters.overflow.unwrap_or_else(|| gateway.settings(topic.family()).1);
-    let open = Open { wanted: Wanted { topic, subject, overflow }, resume, bounds, opener };
-    Ok(match gateway.hub.open(open).await? {
-        Opening::Stream(subscription) => StreamResponse::Open(Box::new(subscription), headers),
-        Opening::Complete => StreamResponse::Complete,
-    })
+    Wanted { topic, subject: Subject { source, failure }, overflow }
 }
 
 /// What a stream that breaks ends with.
@@ -74,6 +113,8 @@ fn failure(request: Uuid) -> String {
 pub(super) enum StreamResponse {
     /// 200, events follow.
     Open(Box<Subscription>, Headers),
+    /// The same of many topics, as the body of the response whatever carries it.
+    Many(Box<Merge>, Headers),
     /// 200 to a HEAD: what a GET would be answered with, at no cost.
     Head,
     /// 204: nothing will follow, do not reconnect.
@@ -83,9 +124,17 @@ pub(super) enum StreamResponse {
 impl IntoResponse for StreamResponse {
     fn into_response(self) -> Response {
         let mut response = Response::default();
-        let (subscription, limits) = match self {
-            Self::Open(subscription, limits) => (Some(subscription), Some(limits)),
-            Self::Head => (None, None),
+        let limits = match self {
+            Self::Open(subscription, limits) => {
+                response.extensions_mut().insert(Handover::new(*subscription));
+                Some(limits)
+            }
+            Self::Many(merge, limits) => {
+                let events = merge.into_body().map(Ok::<_, io::Error>);
+                response.set_body(Body::from_bytes_stream(events));
+                Some(limits)
+            }
+            Self::Head => None,
             Self::Complete => {
                 response.set_status(poem::http::StatusCode::NO_CONTENT);
                 return response;
@@ -98,9 +147,6 @@ impl IntoResponse for StreamResponse {
             if let Ok(value) = HeaderValue::from_str(&value) {
                 response.headers_mut().insert(name, value);
             }
-        }
-        if let Some(subscription) = subscription {
-            response.extensions_mut().insert(Handover::new(*subscription));
         }
         response
     }

@@ -11,12 +11,15 @@ use super::{
     Tag,
     caller::{Caller, STREAM_TOKEN, Viewer},
     example_id, example_time, family,
-    problem::Result,
+    problem::{Problem, Result},
+    streams,
+    text::Text,
 };
 use crate::{
     event::{Family, Topic},
     gateway::Gateway,
     session::Principal,
+    token::Opens,
 };
 
 /// A kind of stream.
@@ -31,14 +34,17 @@ enum StreamFamily {
     McpSession,
 }
 
-/// The stream that a token is to open.
+/// The stream that a token is to open: of one resource, by `family` and `id`, or of many, by `topics`.
 #[derive(Object)]
-#[oai(example, deny_unknown_fields)]
+#[oai(example, deny_unknown_fields, skip_serializing_if_is_none)]
 struct NewStreamToken {
     /// What kind of stream.
-    family: StreamFamily,
+    family: Option<StreamFamily>,
     /// The id of its resource.
-    id: Uuid,
+    id: Option<Uuid>,
+    /// Instead of these two: what to watch together, each as `<family>.<id>`, 1 to 50, all different.
+    #[oai(validator(min_items = 1, max_items = 50, unique_items))]
+    topics: Option<Vec<Text>>,
     /// How long the token is good for opening, in seconds; `tokens.stream_seconds` of the
     /// configuration if absent. A stream that is open stays open.
     #[oai(validator(minimum(value = "30"), maximum(value = "300")))]
@@ -47,7 +53,12 @@ struct NewStreamToken {
 
 impl Example for NewStreamToken {
     fn example() -> Self {
-        Self { family: StreamFamily::Topology, id: example_id(), ttl_seconds: Some(120) }
+        Self {
+            family: Some(StreamFamily::Topology),
+            id: Some(example_id()),
+            topics: None,
+            ttl_seconds: Some(120),
+        }
     }
 }
 
@@ -93,7 +104,8 @@ impl StreamTokens {
     ///
     /// A browser's `EventSource` cannot send a header, and an access token must not travel in a URL
     /// (RFC 9700, section 4.3.2). This token may: it opens one stream of this session and is worth
-    /// nothing elsewhere. Needs the role that the stream needs.
+    /// nothing elsewhere. Made for a list of topics it opens the stream of all of them or of some,
+    /// and not that of one by itself. Needs the role that the stream needs.
     #[oai(path = "/v1/stream-tokens", method = "post", operation_id = "stream_token_create")]
     async fn create(
         &self,
@@ -101,8 +113,18 @@ impl StreamTokens {
         gateway: Data<&Arc<Gateway>>,
         body: Json<NewStreamToken>,
     ) -> Result<Minted> {
-        let topic = Topic::new(body.family.into(), body.id);
-        mint(&gateway, &caller.principal, &topic, body.ttl_seconds).await
+        let NewStreamToken { family, id, topics, ttl_seconds } = body.0;
+        let principal = &caller.principal;
+        match (family, id, topics) {
+            (Some(family), Some(id), None) => {
+                mint(&gateway, principal, &Topic::new(family.into(), id), ttl_seconds).await
+            }
+            (None, None, Some(names)) => {
+                let names: Vec<String> = names.into_iter().map(|name| name.0).collect();
+                mint_many(&gateway, principal, &names, ttl_seconds).await
+            }
+            _ => Err(Problem::bad_request("either family and id, or topics")),
+        }
     }
 }
 
@@ -114,15 +136,42 @@ pub(super) async fn mint(
     ttl_seconds: Option<u64>,
 ) -> Result<Minted> {
     let resource = family::exists(gateway, principal, topic).await?;
+    let path = family::resources(topic.family()).stream_path(topic.id(), resource);
+    let opens = Opens::One(topic.to_string());
+    Ok(minted(gateway, principal, opens, &format!("{path}?"), ttl_seconds))
+}
+
+/// Makes a token for the stream of many resources, all of which the caller may see.
+async fn mint_many(
+    gateway: &Gateway,
+    principal: &Principal,
+    names: &[String],
+    ttl_seconds: Option<u64>,
+) -> Result<Minted> {
+    let mut url = "/v1/streams?".to_owned();
+    for topic in streams::topics(names)? {
+        family::exists(gateway, principal, &topic).await?;
+        url += &format!("topic={topic}&");
+    }
+    Ok(minted(gateway, principal, Opens::Many(names.to_vec()), &url, ttl_seconds))
+}
+
+/// A token for the stream whose URL begins like this.
+fn minted(
+    gateway: &Gateway,
+    principal: &Principal,
+    opens: Opens,
+    url: &str,
+    ttl_seconds: Option<u64>,
+) -> Minted {
     let seconds = ttl_seconds.unwrap_or(gateway.config.tokens.stream_seconds);
     let life = Duration::from_secs(seconds);
     let (token, expires_at) =
-        gateway.tokens.stream(principal.user_id, principal.session_id, topic, life);
-    let path = family::resources(topic.family()).stream_path(topic.id(), resource);
-    Ok(Minted::Minted(Json(StreamToken {
-        url: format!("{path}?{STREAM_TOKEN}={token}"),
+        gateway.tokens.stream(principal.user_id, principal.session_id, opens, life);
+    Minted::Minted(Json(StreamToken {
+        url: format!("{url}{STREAM_TOKEN}={token}"),
         token,
         expires_in: seconds,
         expires_at: expires_at.datetime(),
-    })))
+    }))
 }

@@ -85,6 +85,18 @@ impl Operation<'_> {
         Some(example.clone())
     }
 
+    /// The examples of what must be in the query.
+    fn query(&self) -> Vec<String> {
+        let parameters = self.value["parameters"].as_array().into_iter().flatten();
+        let needed = parameters.filter(|it| it["in"] == "query" && it["required"] == true);
+        let pairs = needed.flat_map(|parameter| {
+            let name = parameter["name"].as_str().expect("a name");
+            let values = parameter["example"].as_array().expect("an example that is a list");
+            values.iter().map(move |value| format!("{name}={}", value.as_str().expect("a text")))
+        });
+        pairs.collect()
+    }
+
     /// The role that the description names.
     fn role(&self) -> Option<Role> {
         let text = self.value["description"].as_str().unwrap_or_default();
@@ -125,6 +137,9 @@ impl Walk {
         let path = names.iter().zip(ids).fold(operation.path.to_owned(), |path, (name, id)| {
             path.replace(&format!("{{{name}}}"), &id.to_string())
         });
+        let query = operation.query().join("&");
+        let separator = if path.contains('?') { "&" } else { "?" };
+        let path = if query.is_empty() { path } else { format!("{path}{separator}{query}") };
         let method = operation.method.to_uppercase();
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         caller.call(method, &path, operation.body(&self.document)).await
@@ -304,7 +319,7 @@ async fn every_operation_answers_404_for_ids_that_nobody_has_to_the_role_that_it
             if in_body || !ids.is_empty() {
                 report.fault(operation, "it has an id, and is in the list NO_ID");
             }
-        } else if ids.is_empty() && in_body {
+        } else if ids.is_empty() && (in_body || !operation.query().is_empty()) {
             report.expect(operation, 404, &walk.send(&caller, operation, &[]).await);
         }
         // Each id in turn is unknown, those before it are real.

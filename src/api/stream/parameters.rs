@@ -1,6 +1,6 @@
 //! The parameters that every stream has, taken as one argument of its operation.
 
-use std::{net::IpAddr, ops::RangeInclusive};
+use std::{net::IpAddr, num::NonZeroU64, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use poem::{Request, RequestBody, http::Method};
 use poem_openapi::{
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     api::{edge::Asked, problem::Problem},
     config,
-    hub::Resume,
+    hub::{Bounds, Resume},
 };
 
 /// What a refused caller of a stream wants to get.
@@ -52,8 +52,8 @@ pub(in crate::api) struct Parameters {
     /// A HEAD: wants the answer's head and no stream.
     pub(in crate::api) is_head: bool,
     last_event_id: Option<String>,
-    pub(in crate::api) max_events: Option<u64>,
-    pub(in crate::api) max_seconds: Option<u64>,
+    max_events: Option<u64>,
+    max_seconds: Option<u64>,
     pub(in crate::api) overflow: Option<config::Overflow>,
 }
 
@@ -64,7 +64,14 @@ impl Parameters {
         self.last_event_id.as_deref().filter(|text| !str::is_empty(text))
     }
 
-    pub(in crate::api) fn resume(&self) -> Resume {
+    pub(in crate::api) fn bounds(&self) -> Bounds {
+        Bounds {
+            max_events: self.max_events.and_then(NonZeroU64::new),
+            max_time: self.max_seconds.map(Duration::from_secs),
+        }
+    }
+
+    pub(in crate::api) fn resume<C: FromStr>(&self) -> Resume<C> {
         match self.last_event_id() {
             None => Resume::Start,
             Some(text) => text.parse().map_or(Resume::Unreadable, Resume::After),
