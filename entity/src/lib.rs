@@ -3,13 +3,16 @@
 //! Every point in time is a [`Timestamp`], an integer, because SQLite compares times stored as text
 //! by their characters and RFC 3339 with and without a fraction of a second sorts wrongly.
 
+pub mod artifact;
 pub mod event;
 mod json_object;
+mod json_text;
 pub mod mcp_session;
 pub mod mutation;
 pub mod notification;
 pub mod refresh_token;
 pub mod session;
+pub mod task;
 mod timestamp;
 pub mod topic;
 pub mod topology;
@@ -17,4 +20,5 @@ pub mod topology_transition;
 pub mod user;
 
 pub use json_object::JsonObject;
+pub use json_text::JsonText;
 pub use timestamp::Timestamp;

@@ -1,0 +1,32 @@
+//! What workers make of a task, chunk by chunk.
+
+use sea_orm::entity::prelude::*;
+
+use crate::JsonText;
+
+/// A chunk of an artifact. What is appended is another row, so that nothing has to be written again.
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "artifact")]
+pub struct Model {
+    /// The task that it is of.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub task_id: Uuid,
+    /// Which of the task's artifacts, counted from 0 in the order of their first appearance.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub place: i32,
+    /// Which chunk of the artifact, counted from 0.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub chunk: i32,
+    /// The worker's name for the artifact, the same in all its chunks.
+    pub artifact_id: String,
+    /// A name for people, if this chunk brought one.
+    pub name: Option<String>,
+    /// A part of a text or of an array, or the whole of something else.
+    #[sea_orm(column_type = "Text")]
+    pub data: JsonText,
+    /// Whether the worker said that nothing follows.
+    pub last_chunk: bool,
+}
+
+impl ActiveModelBehavior for ActiveModel {}
