@@ -22,7 +22,7 @@ use serde::Serialize;
 pub use document::{documentation, environment_table};
 pub use families::{McpSessions, Overflow, OverflowByFamily, Retention};
 pub use layers::{ConfigError, Origin};
-pub use sections::{Database, Limits, Log, LogFormat, Server, Streams, Tokens};
+pub use sections::{Database, Limits, Log, LogFormat, Server, Streams, Tasks, Tokens};
 
 /// Some keys of [`Config`], the others absent: what the command line adds on top of environment
 /// and file. Start from `ConfigLayer::empty()` (trait `confique::Layer`).
@@ -72,6 +72,10 @@ pub struct Config {
     /// What is to happen when a subscriber is so slow that the events kept in memory have passed it.
     #[config(nested)]
     pub overflow: OverflowByFamily,
+
+    /// Tasks and their workers.
+    #[config(nested)]
+    pub tasks: Tasks,
 
     /// How much one caller may use. Beyond a limit the answer is 429 with Retry-After.
     #[config(nested)]

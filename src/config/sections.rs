@@ -184,6 +184,23 @@ pub struct Tokens {
     pub stream_seconds: u64,
 }
 
+/// `[tasks]`
+#[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
+#[config(layer_attr(derive(Serialize)))]
+pub struct Tasks {
+    /// Seconds that a worker has to end a task that is to be cancelled, from 1 to 3600. Then it is
+    /// cancelled whatever the worker does, and what the worker reports of it is refused.
+    #[config(
+        default = 30,
+        env = "STREAMGATE_TASKS__CANCEL_GRACE_SECONDS",
+        validate(
+            (1..=3600).contains(cancel_grace_seconds),
+            "must be from 1 to 3600 seconds"
+        )
+    )]
+    pub cancel_grace_seconds: u64,
+}
+
 /// `[streams]`
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]

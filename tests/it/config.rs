@@ -116,6 +116,8 @@ fn impossible_values_name_their_key() {
         ("streams.buffer_events", "0", "from 1 to"),
         ("streams.retry_seconds", "0", "from 1 to 300"),
         ("overflow.topology", "'sometimes'", "`drop_oldest`"),
+        ("tasks.cancel_grace_seconds", "0", "from 1 to 3600"),
+        ("tasks.cancel_grace_seconds", "3601", "from 1 to 3600"),
         ("limits.streams_per_user", "0", "at least 1"),
         ("limits.requests_per_minute", "0", "at least 1"),
         ("limits.stream_opens_per_minute", "0", "at least 1"),
