@@ -35,6 +35,8 @@ families! {
     Notification = "notification",
     /// Sessions of the Model Context Protocol.
     McpSession = "mcp_session",
+    /// Tasks and what workers make of them.
+    Task = "task",
 }
 
 /// What a stream is about: `<family>.<id>`, with dots as in NATS subjects.

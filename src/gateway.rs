@@ -216,6 +216,7 @@ impl Gateway {
             Family::McpSession => {
                 (retention.mcp_session_events, retention.mcp_session_seconds, overflow.mcp_session)
             }
+            Family::Task => (retention.task_events, retention.task_seconds, overflow.task),
         };
         (Retention { events, seconds }, overflow)
     }

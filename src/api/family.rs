@@ -17,6 +17,7 @@ use super::{
     notification::Notifications,
     problem::{Problem, Result},
     stream::{self, EventKind, Parameters, StreamResponse},
+    task::Tasks,
     topology::Topologies,
 };
 use crate::{
@@ -93,6 +94,7 @@ pub(super) fn resources(family: Family) -> &'static dyn Resources {
         Family::Topology => &Topologies,
         Family::Notification => &Notifications,
         Family::McpSession => &McpSessions,
+        Family::Task => &Tasks,
     }
 }
 

@@ -23,6 +23,7 @@ mod stored;
 mod stream;
 mod stream_token;
 mod streams;
+mod task;
 mod text;
 mod topology;
 mod user;
@@ -71,6 +72,8 @@ enum Tag {
     Notification,
     /// Sessions of the Model Context Protocol.
     McpSession,
+    /// Tasks, the workers that do them, and their streams.
+    Task,
     /// Whether the service works, and how.
     Health,
     /// This document.
@@ -87,6 +90,8 @@ type Apis = (
     topology::Mutations,
     notification::Notifications,
     mcp_session::McpSessions,
+    task::Tasks,
+    task::Workers,
     health::Health,
     DocumentsApi,
 );
@@ -102,6 +107,8 @@ fn service(documents: DocumentsApi) -> OpenApiService<Apis, ()> {
         topology::Mutations,
         notification::Notifications,
         mcp_session::McpSessions,
+        task::Tasks,
+        task::Workers,
         health::Health,
         documents,
     );
@@ -154,7 +161,10 @@ pub fn refusal(status: StatusCode) -> (String, String) {
 /// Starts what the families do in the background.
 pub fn start_background(gateway: &Arc<Gateway>) {
     // One who waits for the alarm, for all families.
-    gateway.at_leases_end(async |gateway| topology::requeue_expired(gateway).await);
+    gateway.at_leases_end(async |gateway| {
+        topology::requeue_expired(Arc::clone(&gateway)).await;
+        task::end_leases(gateway).await;
+    });
     let sweep = Duration::from_secs(gateway.config.retention.sweep_seconds);
     gateway.every(sweep, family::sweep);
 }

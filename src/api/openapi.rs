@@ -163,6 +163,7 @@ fn absent_example(name: &str) -> Option<Value> {
         "next" => Some(json!(example_id())),
         "topics" => Some(json!([format!("topology.{}", example_id())])),
         "applied_at" => Some(json!("2026-11-20T12:00:00.25Z")),
+        "error" => Some(json!("the model does not answer")),
         "reason" => Some(json!("the node does not answer")),
         "reset" => Some(json!("pruned")),
         "password" => Some(json!("correct horse battery staple")),
@@ -170,7 +171,7 @@ fn absent_example(name: &str) -> Option<Value> {
     }
 }
 
-/// One value for each name, since a name means the same in every operation.
+/// One value for each name, since a name means the same in every operation, if not of the same type.
 fn parameter_example(parameter: &Value) -> Value {
     let is_id = parameter["schema"]["format"] == "uuid";
     match parameter["name"].as_str().unwrap_or_default() {
@@ -182,11 +183,18 @@ fn parameter_example(parameter: &Value) -> Value {
         "max_seconds" => json!(60),
         "on_refusal" => json!("event"),
         "overflow" => json!("catch_up"),
+        "status" if refers_to(parameter, "TaskStatus") => json!("running"),
         "status" => json!("active"),
         "state" => json!("pending"),
         "unread" => json!(true),
+        "task_type" => json!("summarize"),
         _ => Value::Null,
     }
+}
+
+fn refers_to(parameter: &Value, schema: &str) -> bool {
+    let reference = parameter["schema"]["$ref"].as_str().unwrap_or_default();
+    reference.strip_prefix("#/components/schemas/") == Some(schema)
 }
 
 /// `#[oai(default)]` on an optional value comes out as `default: null`, which is not valid.

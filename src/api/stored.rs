@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use entity::JsonObject;
+use entity::{JsonObject, JsonText};
 use serde_json::{Map, Value};
 
 use super::problem::{Problem, Result};
@@ -18,4 +18,13 @@ pub(super) fn object(name: &str, members: BTreeMap<String, Value>) -> Result<Jso
         return Err(Problem::bad_request(detail));
     }
     Ok(object)
+}
+
+/// The value `name` of a request as it is stored, if it has no more than this many bytes.
+pub(super) fn value(name: &str, value: &Value, most: usize) -> Result<JsonText> {
+    let text = JsonText::from(value);
+    if text.as_str().len() > most {
+        return Err(Problem::bad_request(format!("{name}: more than {most} bytes as JSON")));
+    }
+    Ok(text)
 }

@@ -32,6 +32,8 @@ enum StreamFamily {
     Notification,
     /// Sessions of the Model Context Protocol.
     McpSession,
+    /// Tasks and what workers make of them.
+    Task,
 }
 
 /// The stream that a token is to open: of one resource, by `family` and `id`, or of many, by `topics`.
