@@ -1,0 +1,39 @@
+//! A resource rebuilt from its stream: what a subscriber makes of a snapshot and the events after it
+//! is what REST shows.
+
+use serde_json::Value;
+
+use crate::app::{Block, Caller, SseReader, soon};
+
+/// What a subscriber has made of a stream so far.
+pub struct Rebuilt {
+    reader: SseReader,
+    /// The `id` of the newest event.
+    pub cursor: String,
+    /// The state.
+    pub state: Value,
+    /// How many events came after the snapshot.
+    pub events: usize,
+}
+
+impl Rebuilt {
+    /// Begins with the snapshot, whose member `name` is the state.
+    pub async fn from(mut reader: SseReader, name: &str) -> Self {
+        let mut snapshot = reader.expect("snapshot").await;
+        let cursor = snapshot.id.expect("an id");
+        Self { reader, cursor, state: snapshot.data[name].take(), events: 0 }
+    }
+
+    /// Reads on to the newest event that the event page at this path knows of; `apply` says what an
+    /// event does to the state.
+    pub async fn catch_up(&mut self, caller: &Caller, path: &str, apply: fn(&mut Value, &Block)) {
+        let page = format!("{path}?limit=200&after={}", self.cursor);
+        let newest = caller.get(&page).await.ok()["next"].as_str().expect("a cursor").to_owned();
+        while self.cursor != newest {
+            let event = soon("event", self.reader.next()).await.expect("no end");
+            self.cursor = event.id.clone().expect("an id");
+            apply(&mut self.state, &event);
+            self.events += 1;
+        }
+    }
+}
