@@ -287,7 +287,7 @@ impl Played {
             Deed::Cancel => drop(cancel(owner, self.id).await),
             Deed::End(status) => drop(report(agent, &self.claimed, self.seq + 1, status).await),
             Deed::Watch => {
-                self.watchers.push(Rebuilt::from(watch(owner, self.id, "").await, "task").await);
+                self.watchers.push(Rebuilt::from(watch(owner, self.id, "").await, "/task").await);
             }
         }
     }

@@ -13,6 +13,7 @@ mod cursors;
 mod database;
 mod delivery;
 mod document;
+mod families;
 mod head;
 mod house;
 mod hub;

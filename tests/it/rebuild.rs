@@ -17,11 +17,12 @@ pub struct Rebuilt {
 }
 
 impl Rebuilt {
-    /// Begins with the snapshot, whose member `name` is the state.
-    pub async fn from(mut reader: SseReader, name: &str) -> Self {
+    /// Begins with the part of the snapshot that is the state: a JSON pointer (RFC 6901).
+    pub async fn from(mut reader: SseReader, part: &str) -> Self {
         let mut snapshot = reader.expect("snapshot").await;
         let cursor = snapshot.id.expect("an id");
-        Self { reader, cursor, state: snapshot.data[name].take(), events: 0 }
+        let state = snapshot.data.pointer_mut(part).expect("a state").take();
+        Self { reader, cursor, state, events: 0 }
     }
 
     /// Reads on to the newest event that the event page at this path knows of; `apply` says what an
