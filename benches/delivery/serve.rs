@@ -18,6 +18,7 @@ use streamgate::{
     config::Config,
     event::{Cursor, Event, Family, NewEvent, Topic},
     gateway::Gateway,
+    token::Opens,
 };
 use tokio::{io::AsyncReadExt, net::TcpListener, sync::Mutex};
 use tokio_util::sync::CancellationToken;
@@ -253,7 +254,8 @@ impl Control {
                 return format!("{number}\t{path}\tBearer {}\n", access[i % access.len()]);
             }
             let (user, session) = self.logins[i % self.logins.len()];
-            let (token, _) = self.gateway.tokens.stream(user, session, topic, TOKEN_LIFE);
+            let opens = Opens::One(topic.to_string());
+            let (token, _) = self.gateway.tokens.stream(user, session, opens, TOKEN_LIFE);
             format!("{number}\t{path}?stream_token={token}\t\n")
         };
         (0..count).map(target).collect()

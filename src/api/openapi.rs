@@ -222,12 +222,12 @@ fn with_typed_events(mut document: Value) -> Value {
         let mut events = match streams.find(|(stream, _)| *stream == id) {
             Some((_, own)) => {
                 let own = own.iter().chain([&DROPPED]);
-                own.map(|kind| event(kind, data(kind, &mut registry))).collect()
+                own.map(|kind| event(kind, &data(kind, &mut registry))).collect()
             }
             None if id == STREAM_OF_MANY => events_of_many(&mut registry),
             None => continue,
         };
-        events.extend(CONTROL_EVENTS.iter().map(|kind| event(kind, data(kind, &mut registry))));
+        events.extend(CONTROL_EVENTS.iter().map(|kind| event(kind, &data(kind, &mut registry))));
         operation["responses"]["200"]["content"][EVENT_STREAM] =
             json!({ "itemSchema": { "oneOf": events } });
     }
@@ -272,9 +272,9 @@ fn events_of_many(registry: &mut Registry) -> Vec<Value> {
         }
     }
     let events =
-        kinds.into_iter().map(|(kind, envelopes)| event(kind, json!({ "oneOf": envelopes })));
+        kinds.into_iter().map(|(kind, envelopes)| event(kind, &json!({ "oneOf": envelopes })));
     let mut events: Vec<Value> = events.collect();
-    events.push(event(&TOPIC_CLOSED, data(&TOPIC_CLOSED, registry)));
+    events.push(event(&TOPIC_CLOSED, &data(&TOPIC_CLOSED, registry)));
     events
 }
 
@@ -282,7 +282,7 @@ fn data(kind: &EventKind, registry: &mut Registry) -> Value {
     serde_json::to_value((kind.schema)(registry)).expect("a schema is JSON")
 }
 
-fn event(kind: &EventKind, data: Value) -> Value {
+fn event(kind: &EventKind, data: &Value) -> Value {
     let mut properties = json!({
         "event": { "type": "string", "const": kind.kind },
         "data": {

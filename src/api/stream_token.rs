@@ -153,7 +153,7 @@ async fn mint_many(
     let mut url = "/v1/streams?".to_owned();
     for topic in streams::topics(names)? {
         family::exists(gateway, principal, &topic).await?;
-        url += &format!("topic={topic}&");
+        url.extend(["topic=", topic.as_str(), "&"]);
     }
     Ok(minted(gateway, principal, Opens::Many(names.to_vec()), &url, ttl_seconds))
 }
