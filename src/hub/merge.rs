@@ -232,8 +232,9 @@ impl Merge {
             (Some((End::Session(Ended::RoleLowered), _)), Some(connection)) => {
                 self.ask_again(&connection).await;
             }
+            // There is no connection to ask on any more: the client comes back for it.
+            (Some((End::Completed, false)), None) | (None, _) => self.is_over = true,
             (Some((end, _)), _) => self.end(end),
-            (None, _) => self.is_over = true,
         }
         if !self.is_over && self.branches.iter().all(|branch| branch.has_left) {
             self.end(End::Completed);

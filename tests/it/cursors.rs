@@ -8,11 +8,13 @@ use streamgate::{
     bus::InProcessBus,
     event::{Family, Topic},
 };
+use tokio::net::TcpSocket;
 use uuid::Uuid;
 
 use crate::{
-    app::{App, Store, soon},
+    app::{App, Store, id_of, soon, until},
     delivery::note,
+    sse::SseReader,
     streams::{about, path, publish, snapshots, stage, watch},
 };
 
@@ -171,5 +173,51 @@ async fn what_one_topic_drops_is_announced_with_its_name() {
     }
     assert!(dropped > 0);
     drop(slow);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn what_had_ended_before_it_was_read_is_not_lost() {
+    let app = App::start().await;
+    let (operator, _) = stage(&app, 0).await;
+    let mut topologies = Vec::new();
+    for number in 0..30 {
+        let config = json!({ "pad": "x".repeat(16_000) });
+        let new = json!({ "name": format!("ended-{number}"), "config": config });
+        let id = id_of(&operator.post("/v1/topologies", new).await.ok());
+        operator.set_status(id, "torn_down").await.ok();
+        topologies.push(id);
+    }
+    let socket = TcpSocket::new_v4().expect("a socket");
+    // What is not read soon has nowhere to go.
+    socket.set_recv_buffer_size(4096).expect("an option");
+    let socket = socket.connect(app.address).await.expect("a connection");
+    let token = operator.token.as_deref().expect("a token");
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n",
+        path(&topologies, "")
+    );
+    let mut reader = SseReader::on(socket, &request).await;
+    // All of it has ended, and nobody takes it.
+    until("streams let go", async || app.gateway.limits.open_slots() == 0).await;
+    let (mut snapshots, mut cursor) = (Vec::new(), String::new());
+    loop {
+        while let Some(block) = soon("an event or the end", reader.next()).await {
+            match block.event.as_str() {
+                "snapshot" => snapshots.push(about(&block)),
+                "topic.closed" => assert!(snapshots.contains(&about(&block))),
+                end => assert_eq!(end, "stream.closed"),
+            }
+            cursor = block.id.unwrap_or(cursor);
+        }
+        if snapshots.len() >= topologies.len() {
+            break;
+        }
+        assert!(!reader.seen.contains("stream.closed"), "{} snapshots", snapshots.len());
+        reader = watch(&operator, &topologies, &format!("last_event_id={cursor}")).await;
+    }
+    snapshots.sort();
+    topologies.sort();
+    assert_eq!(snapshots, topologies, "each once");
     app.finish().await;
 }
