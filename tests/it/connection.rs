@@ -169,16 +169,23 @@ async fn whoever_does_not_read_lags_and_can_be_ended_too() {
     let (app, operator, topology) = stage(|_| ()).await;
     let mut slow = operator.watch(topology, "").await;
     slow.expect("snapshot").await;
+    // The same as the body of a response.
+    let path = format!("/v1/streams?topic=topology.{topology}");
+    let mut body = operator.stream(&path, "").await;
+    body.expect("snapshot").await;
     // 12 MB, more than loopback's buffers take.
     publish(&app, topology, 200, 60_000).await;
-    let listed = list(&operator).await;
-    let number = |name: &str| listed[0][name].as_u64().expect("a number");
-    assert!(number("lag") > 0, "{listed:?}");
-    assert_eq!(number("delivered") + number("lag"), 1 + 200, "{listed:?}");
-    assert_eq!(delete(&operator, id(&slow)).await.status, 204);
+    for one in list(&operator).await {
+        let number = |name: &str| one[name].as_u64().expect("a number");
+        assert!(number("lag") > 0, "{one}");
+        assert_eq!(number("delivered") + number("lag"), 1 + 200, "{one}");
+    }
+    for reader in [&slow, &body] {
+        assert_eq!(delete(&operator, id(reader)).await.status, 204);
+    }
     // Though nobody reads that it has ended.
     until("slot freed", async || app.gateway.limits.open_slots() == 0).await;
     assert!(list(&operator).await.is_empty());
-    drop(slow);
+    drop((slow, body));
     app.finish().await;
 }
