@@ -103,6 +103,8 @@ def run_as(role, admin, directory):
         admin.post(f"/v1/topologies/{topology}/mutations", op="add_node", payload={})
     # One under a lease, to report on; the others to claim.
     [claimed] = admin.post(f"/v1/topologies/{topology}/mutations/claim", max=1, lease_seconds=3600)
+    # One that the caller may cancel and watch; hooks.py makes those that are worked on.
+    task = caller.post("/v1/tasks", task_type="example", input={"a": 1})["id"]
     # One whose stream has ended.
     ended = admin.topology(f"ended-{role}", "torn_down")
     values = {
@@ -116,6 +118,10 @@ def run_as(role, admin, directory):
         "protected": [admin.id, caller.id],
         # Somebody whom nobody needs.
         "other_user": admin.user(f"other-{role}", "viewer"),
+        # Who works on tasks when the caller may not.
+        "admin_token": admin.token,
+        "task": task,
+        "task_cursor": caller.get(f"/v1/tasks/{task}/events")["next"],
         "topology": topology,
         "mutation": claimed["mutation"]["id"],
         "lease_token": claimed["lease_token"],
