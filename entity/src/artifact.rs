@@ -4,7 +4,8 @@ use sea_orm::entity::prelude::*;
 
 use crate::JsonText;
 
-/// A chunk of an artifact. What is appended is another row, so that nothing has to be written again.
+/// A part of an artifact: one large chunk, or some small ones. What is appended is another row, so that
+/// what is there need not be written again.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "artifact")]
@@ -15,12 +16,12 @@ pub struct Model {
     /// Which of the task's artifacts, counted from 0 in the order of their first appearance.
     #[sea_orm(primary_key, auto_increment = false)]
     pub place: i32,
-    /// Which chunk of the artifact, counted from 0.
+    /// Which part of the artifact, counted from 0.
     #[sea_orm(primary_key, auto_increment = false)]
     pub chunk: i32,
-    /// The worker's name for the artifact, the same in all its chunks.
+    /// The worker's name for the artifact, the same in all its parts.
     pub artifact_id: String,
-    /// A name for people, if this chunk brought one.
+    /// A name for people, if this part brought one.
     pub name: Option<String>,
     /// A part of a text or of an array, or the whole of something else.
     #[sea_orm(column_type = "Text")]

@@ -1,6 +1,9 @@
 //! Artifacts of tasks, chunk by chunk, and that a subscriber can make the task of its stream.
 
-use entity::user::Role;
+use entity::{
+    artifact::{Entity, Model},
+    user::Role,
+};
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use sea_orm::{EntityTrait, IntoActiveModel};
 use serde_json::{Value, json};
@@ -167,37 +170,60 @@ async fn the_artifacts_of_a_task_have_1_mib_at_most_together() {
     let lengths = artifacts.as_array().expect("artifacts").iter();
     let lengths: Vec<_> = lengths.map(|one| one["data"].as_str().map(str::len)).collect();
     assert_eq!(lengths, [Some(3 << 18), Some(1), Some((1 << 18) - 1)]);
+    let snapshot = watch(&owner, id, "").await.expect("snapshot").await;
+    assert_eq!(snapshot.data["task"]["artifacts"], artifacts);
     app.finish().await;
 }
 
 #[tokio::test]
-async fn a_task_has_1_000_artifacts_and_20_000_chunks_at_most() {
-    use entity::artifact::{Entity, Model};
+async fn a_task_has_1_000_artifacts_at_most() {
     let app = App::start().await;
     let (owner, agent) = stage(&app).await;
-    for (skill, of_one, what) in [("a", false, "1000 artifacts"), ("b", true, "20000 chunks")] {
-        let id = make(&owner, skill).await;
-        let mut maker = Maker::of(&agent, skill).await;
-        maker.send(chunk("0", "", false)).await.ok();
-        let row = Entity::find_by_id((id, 0, 0)).one(app.gateway.database.reader()).await;
-        let row = row.expect("a row").expect("the chunk");
-        // As if all but one of the others had been sent before.
-        let numbers: Vec<i32> = (1..if of_one { 19_999 } else { 999 }).collect();
-        for batch in numbers.chunks(1_000) {
-            let rows = batch.iter().map(|number| {
-                let (place, chunk) = if of_one { (0, *number) } else { (*number, 0) };
-                let artifact_id = place.to_string();
-                let row = Model { place, chunk, artifact_id, ..row.clone() };
-                row.into_active_model()
-            });
-            let insert = Entity::insert_many(rows);
-            insert.exec_without_returning(app.gateway.database.writer()).await.expect("rows");
-        }
-        let next = |number: i32| if of_one { "0".to_owned() } else { number.to_string() };
-        maker.send(chunk(&next(2_000), "", of_one)).await.ok();
-        let detail = maker.send(chunk(&next(2_001), "", of_one)).await.problem(409);
-        assert!(detail.contains(what), "{detail}");
+    let id = make(&owner, "a").await;
+    let mut maker = Maker::of(&agent, "a").await;
+    maker.send(chunk("0", "", false)).await.ok();
+    let row = Entity::find_by_id((id, 0, 0)).one(app.gateway.database.reader()).await;
+    let row = row.expect("a row").expect("the chunk");
+    // As if all but one of the others had been sent before.
+    let rows = (1..999).map(|place| {
+        let row = Model { place, artifact_id: place.to_string(), ..row.clone() };
+        row.into_active_model()
+    });
+    let insert = Entity::insert_many(rows);
+    insert.exec_without_returning(app.gateway.database.writer()).await.expect("rows");
+    maker.send(chunk("999", "", false)).await.ok();
+    let detail = maker.send(chunk("1000", "", false)).await.problem(409);
+    assert!(detail.contains("1000 artifacts"), "{detail}");
+    maker.send(chunk("999", "x", true)).await.ok();
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn many_small_chunks_are_few_rows_and_large_ones_are_not_written_again() {
+    let app = App::start().await;
+    let (owner, agent) = stage(&app).await;
+    let id = make(&owner, "a").await;
+    let mut maker = Maker::of(&agent, "a").await;
+    let (mut text, mut items) = (String::new(), Vec::new());
+    for number in 0..40 {
+        let (more, item) = (format!("\u{1f319}\n{number}").repeat(20), json!([number, "\0", []]));
+        maker.send(chunk("text", more.as_str(), number > 0)).await.ok();
+        maker.send(chunk("list", json!([item]), number > 0)).await.ok();
+        text.push_str(&more);
+        items.push(item);
     }
+    let large = "x".repeat(5_000);
+    for _ in 0..2 {
+        maker.send(chunk("text", large.as_str(), true)).await.ok();
+        text.push_str(&large);
+    }
+    let artifacts = read(&owner, id).await["artifacts"].take();
+    assert_eq!((&artifacts[0]["data"], &artifacts[1]["data"]), (&json!(text), &json!(items)));
+    let rows = Entity::find().all(app.gateway.database.reader()).await.expect("rows");
+    let parts = |place: i32| rows.iter().filter(move |row| row.place == place);
+    let sizes: Vec<_> = parts(0).map(|row| row.data.value().as_str().map(str::len)).collect();
+    assert_eq!(parts(1).count(), 1);
+    assert!(sizes.len() == 4 && sizes[2..] == [Some(5_000); 2], "{sizes:?}");
     app.finish().await;
 }
 

@@ -28,13 +28,17 @@ impl Rebuilt {
     /// Reads on to the newest event that the event page at this path knows of; `apply` says what an
     /// event does to the state.
     pub async fn catch_up(&mut self, caller: &Caller, path: &str, apply: fn(&mut Value, &Block)) {
-        let page = format!("{path}?limit=200&after={}", self.cursor);
-        let newest = caller.get(&page).await.ok()["next"].as_str().expect("a cursor").to_owned();
-        while self.cursor != newest {
-            let event = soon("event", self.reader.next()).await.expect("no end");
-            self.cursor = event.id.clone().expect("an id");
-            apply(&mut self.state, &event);
-            self.events += 1;
+        loop {
+            let page = caller.get(&format!("{path}?limit=200&after={}", self.cursor)).await.ok();
+            while page["next"] != self.cursor {
+                let event = soon("event", self.reader.next()).await.expect("no end");
+                self.cursor = event.id.clone().expect("an id");
+                apply(&mut self.state, &event);
+                self.events += 1;
+            }
+            if page["has_more"] == false {
+                break;
+            }
         }
     }
 }

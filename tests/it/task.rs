@@ -55,10 +55,9 @@ async fn shown(caller: &Caller, id: Uuid) -> [Value; 2] {
     [read(caller, id).await, events]
 }
 
-/// Lets the lease of a task run out, as time would, and waits for what becomes of it.
-pub async fn expire(app: &App, owner: &Caller, id: Uuid) -> Value {
+/// Has the lease of a task end now, as time would.
+pub async fn run_out(app: &App, id: Uuid) {
     use entity::task::{Column, Entity};
-    let before = read(owner, id).await;
     Entity::update_many()
         .col_expr(Column::LeaseExpiresAt, Expr::value(Timestamp(Timestamp::now().0 - 1)))
         .filter(Column::Id.eq(id))
@@ -66,6 +65,12 @@ pub async fn expire(app: &App, owner: &Caller, id: Uuid) -> Value {
         .exec(app.gateway.database.writer())
         .await
         .expect("an update");
+}
+
+/// The same, and waits for what becomes of the task.
+pub async fn expire(app: &App, owner: &Caller, id: Uuid) -> Value {
+    let before = read(owner, id).await;
+    run_out(app, id).await;
     app.gateway.leases.set(Instant::now());
     until("end of the lease", async || read(owner, id).await != before).await;
     read(owner, id).await

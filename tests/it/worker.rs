@@ -3,8 +3,9 @@
 
 use std::{collections::BTreeSet, io::Write, process::Stdio, time::Duration};
 
-use entity::user::Role;
+use entity::{Timestamp, user::Role};
 use futures_util::future::join_all;
+use sea_orm::{EntityTrait, prelude::Expr};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     app::{App, Caller, id_of, soon, until},
     mutation::WAITING,
-    task::{cancel, claim, expire, make, read, report, stage, tell, watch},
+    task::{cancel, claim, expire, make, read, report, run_out, stage, tell, watch},
 };
 
 #[tokio::test]
@@ -120,20 +121,30 @@ async fn who_waits_for_a_task_gets_it_when_it_is_made_given_back_or_lost() {
 
 #[tokio::test]
 async fn a_heartbeat_and_a_report_extend_the_lease_by_its_length() {
+    use entity::task::{Column, Entity};
     let app = App::start().await;
     let (owner, agent) = stage(&app).await;
-    make(&owner, "a").await;
-    let ask = json!({ "skills": ["a"], "lease_seconds": 2 });
+    let id = make(&owner, "a").await;
+    let ask = json!({ "skills": ["a"], "lease_seconds": 600 });
     let claimed = agent.post("/v1/tasks/claim", ask).await.ok()[0].take();
-    // Three leases long there is a sign of life now and then.
-    let mut beats = tokio::time::interval(Duration::from_millis(500));
-    for seq in 1..=6 {
-        beats.tick().await;
-        report(&agent, &claimed, seq, "running").await.ok();
-        beats.tick().await;
-        tell(&agent, &claimed, "heartbeat", json!({})).await.ok();
+    for (what, body) in [
+        ("heartbeat", json!({})),
+        ("report", json!({ "seq": 1, "status": "running" })),
+        ("report", json!({ "seq": 2, "artifact": { "artifact_id": "a", "data": 1 } })),
+    ] {
+        // As if most of it were over.
+        let soon = Timestamp::now() + Duration::from_mins(1);
+        let shorter = Entity::update_many().col_expr(Column::LeaseExpiresAt, Expr::value(soon));
+        shorter.exec(app.gateway.database.writer()).await.expect("an update");
+        let answer = tell(&agent, &claimed, what, body).await.ok();
+        let row = Entity::find_by_id(id).one(app.gateway.database.reader()).await;
+        let until = row.expect("a row").expect("the task").lease_expires_at.expect("a lease");
+        let left = until.since(soon).as_secs();
+        assert!((539..600).contains(&left), "{what}: {left} s more");
+        if what == "heartbeat" {
+            assert!(answer["lease_expires_at"].as_str() > claimed["lease_expires_at"].as_str());
+        }
     }
-    assert_eq!(report(&agent, &claimed, 7, "completed").await.ok()["attempt"], 1);
     app.finish().await;
 }
 
@@ -243,6 +254,16 @@ async fn leases_that_run_out_use_up_the_attempts_and_a_task_given_back_has_lost_
         let told = reader.expect("task.status").await.data;
         assert_eq!((&told["status"], &told["attempt"]), (&json!("running"), &json!(attempt)));
         if expires {
+            run_out(&app, id).await;
+            // Nobody has looked at the lease yet.
+            for (what, body) in [
+                ("heartbeat", json!({})),
+                ("release", json!({})),
+                ("report", json!({ "seq": 1, "status": "completed" })),
+            ] {
+                let detail = tell(&agent, &claimed, what, body).await.problem(409);
+                assert!(detail.contains("run out"), "{detail}");
+            }
             expire(&app, &owner, id).await;
         } else {
             tell(&agent, &claimed, "release", json!({})).await.ok();

@@ -1,6 +1,7 @@
 //! Artifacts: what workers make of a task, chunk by chunk, and how the chunks are joined.
 
-use entity::artifact;
+use entity::{JsonText, artifact};
+use poem_openapi::types::Any;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait,
     IntoActiveModel, QueryFilter, QueryOrder,
@@ -17,14 +18,15 @@ const MAX_BYTES: usize = 1 << 20;
 /// Artifacts of a task.
 const MAX_ARTIFACTS: usize = 1_000;
 
-/// Chunks of all of them, which are read and joined whenever the task is.
-const MAX_CHUNKS: usize = 20_000;
+/// Bytes up to which a chunk is joined with the row before instead of getting one of its own. Models
+/// write a few letters at a time, and all rows are read whenever the task is.
+const JOINED_BYTES: usize = 4_096;
 
 /// The artifacts of one task.
 pub(super) struct Artifacts {
     task: Uuid,
     /// In order.
-    chunks: Vec<artifact::Model>,
+    rows: Vec<artifact::Model>,
 }
 
 impl Artifacts {
@@ -32,23 +34,23 @@ impl Artifacts {
         connection: &impl ConnectionTrait,
         task: Uuid,
     ) -> std::result::Result<Self, DbErr> {
-        let chunks = artifact::Entity::find()
+        let rows = artifact::Entity::find()
             .filter(artifact::Column::TaskId.eq(task))
             .order_by_asc(artifact::Column::Place)
             .order_by_asc(artifact::Column::Chunk)
             .all(connection)
             .await?;
-        Ok(Self { task, chunks })
+        Ok(Self { task, rows })
     }
 
     /// Bytes of all of them.
     pub(super) fn bytes(&self) -> usize {
-        self.chunks.iter().map(bytes).sum()
+        self.rows.iter().map(bytes).sum()
     }
 
     /// Each as one.
     pub(super) fn joined(&self) -> Vec<Artifact> {
-        self.chunks.chunk_by(|a, b| a.place == b.place).map(joined).collect()
+        self.rows.chunk_by(|a, b| a.place == b.place).map(joined).collect()
     }
 
     /// Adds a chunk in the transaction that has the task locked, or 409.
@@ -57,92 +59,114 @@ impl Artifacts {
         tx: &DatabaseTransaction,
         new: &NewArtifact,
     ) -> Result<()> {
-        let own = |chunk: &artifact::Model| chunk.artifact_id == new.artifact_id.0;
-        let first = self.chunks.iter().find(|chunk| own(chunk));
-        let place = first.map(|chunk| chunk.place);
-        let mut number = 0;
-        if new.append {
-            let first = first.ok_or_else(|| {
-                Problem::conflict(
-                    "there is no artifact of this id to append to; begin it without append",
-                )
-            })?;
-            let fits = matches!(
-                (&new.data.0, first.data.as_str().as_bytes().first()),
-                (Value::String(_), Some(b'"')) | (Value::Array(_), Some(b'['))
-            );
-            if !fits {
-                return Err(Problem::conflict(
-                    "only a text can be appended to a text, and an array to an array",
-                ));
-            }
-            let last = self.chunks.iter().rfind(|chunk| own(chunk));
-            number = last.map_or(0, |chunk| chunk.chunk + 1);
-        } else if place.is_some() {
-            artifact::Entity::delete_many()
-                .filter(artifact::Column::TaskId.eq(self.task))
-                .filter(artifact::Column::Place.eq(place))
-                .exec(tx)
-                .await?;
-            self.chunks.retain(|chunk| !own(chunk));
-        }
-        let next = || self.chunks.last().map_or(0, |chunk| chunk.place + 1);
-        let row = artifact::Model {
+        let own = |row: &artifact::Model| row.artifact_id == new.artifact_id.0;
+        let first = self.rows.iter().position(own);
+        let last = self.rows.iter().rposition(own);
+        let mut row = artifact::Model {
             task_id: self.task,
-            // An artifact that begins anew stays where it first appeared.
-            place: place.unwrap_or_else(next),
-            chunk: number,
+            place: self.rows.last().map_or(0, |row| row.place + 1),
+            chunk: 0,
             artifact_id: new.artifact_id.0.clone(),
             name: new.name.as_ref().map(|name| name.0.clone()),
             data: (&new.data.0).into(),
             last_chunk: new.last_chunk,
         };
-        let at = self.chunks.partition_point(|chunk| chunk.place <= row.place);
-        self.chunks.insert(at, row.clone());
+        let mut at = self.rows.len();
+        let mut joins = false;
+        match (new.append, first.zip(last)) {
+            (false, None) => {}
+            (false, Some((first, last))) => {
+                // What begins anew stays where it first appeared.
+                row.place = self.rows[first].place;
+                artifact::Entity::delete_many()
+                    .filter(artifact::Column::TaskId.eq(self.task))
+                    .filter(artifact::Column::Place.eq(row.place))
+                    .exec(tx)
+                    .await?;
+                self.rows.drain(first..=last);
+                at = first;
+            }
+            (true, None) => {
+                return Err(Problem::conflict(
+                    "there is no artifact of this id to append to; begin it without append",
+                ));
+            }
+            (true, Some((_, last))) => {
+                let before = &self.rows[last];
+                if !can_join(&before.data, &row.data) {
+                    return Err(Problem::conflict(
+                        "only a text can be appended to a text, and an array to an array",
+                    ));
+                }
+                joins = bytes(before) + bytes(&row) <= JOINED_BYTES;
+                row.place = before.place;
+                row.chunk = before.chunk + i32::from(!joins);
+                at = last + usize::from(!joins);
+                if joins {
+                    row.name = row.name.or_else(|| before.name.clone());
+                    row.data = (&join([before, &row])).into();
+                    self.rows.remove(last);
+                }
+            }
+        }
+        self.rows.insert(at, row.clone());
         self.check()?;
-        row.into_active_model().insert(tx).await?;
+        let row = row.into_active_model();
+        if joins {
+            row.reset_all().update(tx).await?;
+        } else {
+            row.insert(tx).await?;
+        }
         Ok(())
     }
 
     fn check(&self) -> Result<()> {
-        let refuse =
-            |what: String| Err(Problem::conflict(format!("a task's artifacts have {what}")));
         if self.bytes() > MAX_BYTES {
-            return refuse(format!("at most {MAX_BYTES} bytes together, as JSON"));
+            return Err(Problem::conflict(format!(
+                "a task's artifacts have at most {MAX_BYTES} bytes together, as JSON"
+            )));
         }
-        if self.chunks.len() > MAX_CHUNKS {
-            return refuse(format!("at most {MAX_CHUNKS} chunks together"));
-        }
-        if self.chunks.chunk_by(|a, b| a.place == b.place).count() > MAX_ARTIFACTS {
+        if self.rows.chunk_by(|a, b| a.place == b.place).count() > MAX_ARTIFACTS {
             return Err(Problem::conflict(format!("a task has at most {MAX_ARTIFACTS} artifacts")));
         }
         Ok(())
     }
 }
 
-/// What a chunk counts. The quotes of a text and the brackets of an array are there once, however
-/// many chunks it comes in, and are not counted.
-fn bytes(chunk: &artifact::Model) -> usize {
-    let text = chunk.data.as_str();
+/// What a row counts. The quotes of a text and the brackets of an array are there once, however many
+/// chunks it comes in, and are not counted.
+fn bytes(row: &artifact::Model) -> usize {
+    let text = row.data.as_str();
     if text.starts_with(['"', '[']) { text.len() - 2 } else { text.len() }
 }
 
-fn joined(chunks: &[artifact::Model]) -> Artifact {
-    let (first, rest) = chunks.split_first().expect("an artifact has a chunk");
-    let mut data = first.data.value();
-    for chunk in rest {
-        match (&mut data, chunk.data.value()) {
+/// Whether both are texts, or both arrays.
+fn can_join(before: &JsonText, after: &JsonText) -> bool {
+    let both = |mark| [before, after].iter().all(|data| data.as_str().starts_with(mark));
+    both('"') || both('[')
+}
+
+/// The data of an artifact, from its rows.
+fn join<'a>(rows: impl IntoIterator<Item = &'a artifact::Model>) -> Value {
+    let mut rows = rows.into_iter().map(|row| row.data.value());
+    let mut data = rows.next().unwrap_or_default();
+    for more in rows {
+        match (&mut data, more) {
             (Value::String(text), Value::String(more)) => text.push_str(&more),
             (Value::Array(items), Value::Array(mut more)) => items.append(&mut more),
             // Never written.
             _ => {}
         }
     }
-    let last = rest.last().unwrap_or(first);
+    data
+}
+
+fn joined(rows: &[artifact::Model]) -> Artifact {
+    let last = rows.last().expect("an artifact has a row");
     Artifact {
-        artifact_id: first.artifact_id.clone(),
-        name: chunks.iter().rev().find_map(|chunk| chunk.name.clone()),
-        data: poem_openapi::types::Any(data),
+        artifact_id: last.artifact_id.clone(),
+        name: rows.iter().rev().find_map(|row| row.name.clone()),
+        data: Any(join(rows)),
         last_chunk: last.last_chunk,
     }
 }

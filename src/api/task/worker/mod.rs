@@ -110,8 +110,8 @@ impl Workers {
     /// and changes nothing, even after the end; one that leaves a number out is a 409 with the number
     /// that is expected in `expected_seq`. Needs the role agent. 409 also if the lease is not the
     /// task's newest or has run out, if `cancelled` is reported of what nobody has asked to cancel,
-    /// if a chunk cannot be appended, or if the task's artifacts would have more than 1 MiB together
-    /// (20,000 chunks, 1,000 artifacts).
+    /// if a chunk cannot be appended, or if the task would have more than 1,000 artifacts, or more than
+    /// 1 MiB of them together.
     #[oai(path = "/:id/report", method = "post", operation_id = "task_report")]
     async fn report(
         &self,
@@ -223,10 +223,12 @@ async fn claim(gateway: &Gateway, wanted: &Claim) -> Result<Vec<Claimed>> {
     let lease = Duration::from_secs(seconds.into());
     let (now, end) = (Timestamp::now(), Instant::now() + lease);
     let (mut claimed, mut events, mut bytes) = (Vec::new(), Vec::new(), 0);
+    let mut are_more = false;
     for row in rows {
         let artifacts = Artifacts::of(&tx, row.id).await?;
         bytes += artifacts.bytes();
-        if bytes > PAGE_BYTES && !claimed.is_empty() {
+        are_more = bytes > PAGE_BYTES && !claimed.is_empty();
+        if are_more {
             break;
         }
         let (attempt, lease_token, until) = (row.attempt + 1, Uuid::new_v4(), now + lease);
@@ -249,6 +251,10 @@ async fn claim(gateway: &Gateway, wanted: &Claim) -> Result<Vec<Claimed>> {
     gateway.hub.commit(tx, events).await?;
     if !claimed.is_empty() {
         gateway.leases.set(end);
+    }
+    if are_more {
+        // Others have passed them over because they were locked.
+        gateway.work.notify_waiters();
     }
     Ok(claimed)
 }
