@@ -12,8 +12,7 @@ use super::{
     caller::{Caller, STREAM_TOKEN, Viewer},
     example_id, example_time, family,
     problem::{Problem, Result},
-    streams,
-    text::Text,
+    streams::TopicName,
 };
 use crate::{
     event::{Family, Topic},
@@ -46,7 +45,7 @@ struct NewStreamToken {
     id: Option<Uuid>,
     /// Instead of these two: what to watch together, each as `<family>.<id>`, 1 to 50, all different.
     #[oai(validator(min_items = 1, max_items = 50, unique_items))]
-    topics: Option<Vec<Text>>,
+    topics: Option<Vec<TopicName>>,
     /// How long the token is good for opening, in seconds; `tokens.stream_seconds` of the
     /// configuration if absent. A stream that is open stays open.
     #[oai(validator(minimum(value = "30"), maximum(value = "300")))]
@@ -122,8 +121,8 @@ impl StreamTokens {
                 mint(&gateway, principal, &Topic::new(family.into(), id), ttl_seconds).await
             }
             (None, None, Some(names)) => {
-                let names: Vec<String> = names.into_iter().map(|name| name.0).collect();
-                mint_many(&gateway, principal, &names, ttl_seconds).await
+                let topics: Vec<Topic> = names.into_iter().map(|name| name.0).collect();
+                mint_many(&gateway, principal, &topics, ttl_seconds).await
             }
             _ => Err(Problem::bad_request("either family and id, or topics")),
         }
@@ -147,15 +146,21 @@ pub(super) async fn mint(
 async fn mint_many(
     gateway: &Gateway,
     principal: &Principal,
-    names: &[String],
+    topics: &[Topic],
     ttl_seconds: Option<u64>,
 ) -> Result<Minted> {
     let mut url = "/v1/streams?".to_owned();
-    for topic in streams::topics(names)? {
-        family::exists(gateway, principal, &topic).await?;
+    for topic in topics {
+        family::exists(gateway, principal, topic).await?;
         url.extend(["topic=", topic.as_str(), "&"]);
     }
-    Ok(minted(gateway, principal, Opens::Many(names.to_vec()), &url, ttl_seconds))
+    Ok(minted(
+        gateway,
+        principal,
+        Opens::Many(topics.iter().map(Topic::to_string).collect()),
+        &url,
+        ttl_seconds,
+    ))
 }
 
 /// A token for the stream whose URL begins like this.

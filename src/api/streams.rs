@@ -1,22 +1,28 @@
 //! The stream of many topics at once.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use async_trait::async_trait;
 use poem::web::Data;
-use poem_openapi::{Object, OpenApi, param::Query, types::Example};
+use poem_openapi::{
+    Object, OpenApi,
+    param::Query,
+    registry::{MetaSchema, MetaSchemaRef},
+    types::{Example, ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type},
+};
 use sea_orm::DbErr;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
     Tag,
     caller::{StreamCaller, Viewer},
     example_id, family,
-    problem::{Kind, Problem, Result},
+    problem::{Kind, Result},
     stream::{self, EventKind, Parameters, StreamResponse},
 };
 use crate::{
-    event::{Cursors, Topic},
+    event::{Family, Topic},
     gateway::Gateway,
     hub::Access,
     session::{SessionError, Watch},
@@ -46,20 +52,61 @@ pub(super) const TOPIC_CLOSED: EventKind = EventKind {
     schema: stream::schema::<TopicClosed>,
 };
 
-/// Topics as a request names them: 1 to [`Cursors::MOST`], all different.
-pub(super) fn topics(names: &[String]) -> Result<Vec<Topic>> {
-    let bad = |what: &str| Problem::bad_request(format!("topics: {what}"));
-    let topics: std::result::Result<Vec<Topic>, _> =
-        names.iter().map(|name| name.parse()).collect();
-    let topics =
-        topics.map_err(|_| bad("each must be <family>.<id>, of a family that there is"))?;
-    if topics.is_empty() || topics.len() > Cursors::MOST {
-        return Err(bad(&format!("must be from 1 to {}", Cursors::MOST)));
+/// A topic as a request names it.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) struct TopicName(pub(super) Topic);
+
+impl Type for TopicName {
+    const IS_REQUIRED: bool = true;
+    type RawValueType = Topic;
+    type RawElementValueType = Topic;
+
+    fn name() -> Cow<'static, str> {
+        String::name()
     }
-    if (1..topics.len()).any(|index| topics[..index].contains(&topics[index])) {
-        return Err(bad("one is there twice"));
+
+    fn schema_ref() -> MetaSchemaRef {
+        let families = Family::ALL.map(Family::name).join("|");
+        let id = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}";
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            pattern: Some(format!("^({families})\\.{id}$")),
+            ..MetaSchema::new("string")
+        }))
     }
-    Ok(topics)
+
+    fn as_raw_value(&self) -> Option<&Topic> {
+        Some(&self.0)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Topic> + 'a> {
+        Box::new(std::iter::once(&self.0))
+    }
+}
+
+fn named(text: &str) -> ParseResult<TopicName> {
+    let topic = text.parse().map(TopicName);
+    topic.map_err(|_| ParseError::custom("not <family>.<id>, of a family that there is"))
+}
+
+impl ParseFromParameter for TopicName {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        named(value)
+    }
+}
+
+impl ParseFromJSON for TopicName {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        match value.unwrap_or_default() {
+            Value::String(text) => named(&text),
+            other => Err(ParseError::expected_type(other)),
+        }
+    }
+}
+
+impl ToJSON for TopicName {
+    fn to_json(&self) -> Option<Value> {
+        Some(Value::String(self.0.to_string()))
+    }
 }
 
 /// Who opened a stream of many topics.
@@ -114,10 +161,10 @@ impl Streams {
         gateway: Data<&Arc<Gateway>>,
         /// What to watch, each as `<family>.<id>`: 1 to 50, all different.
         #[oai(validator(min_items = 1, max_items = 50, unique_items))]
-        topic: Query<Vec<String>>,
+        topic: Query<Vec<TopicName>>,
         parameters: Parameters,
     ) -> Result<StreamResponse> {
-        let topics = topics(&topic.0)?;
+        let topics: Vec<Topic> = topic.0.into_iter().map(|name| name.0).collect();
         caller.may_open_all(&topics)?;
         for topic in &topics {
             family::exists(&gateway, &caller.principal, topic).await?;

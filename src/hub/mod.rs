@@ -13,6 +13,9 @@
 //! finds a gap, a subscriber behind the ring or a ring behind the log, reads the event log
 //! (`catch_up.rs`), so the bus may lose anything without a client noticing; unless the subscriber
 //! would rather miss something (`course/overflow.rs`).
+//!
+//! Streams of many topics are made of such streams (`merge.rs`). What one connection takes from
+//! others, and what there is to say about it, is in `connection.rs`.
 
 mod audience;
 mod catch_up;

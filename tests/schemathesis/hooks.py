@@ -45,6 +45,10 @@ def is_cursor(value):
     return isinstance(value, str) and re.fullmatch("[0-9a-f]+-[0-9]+", value)
 
 
+def is_topics(value):
+    return isinstance(value, list) and value and all(isinstance(name, str) and "." in name for name in value)
+
+
 def lead(place, names, is_one):
     """Puts what is there in the place of what could be there. What is to be refused stays as it is."""
     for name, value in names.items():
@@ -100,6 +104,8 @@ def lead_somewhere(case, call):
     # No made-up version is the present one; the other calls are the conflict.
     if call % 2 and isinstance(body, dict) and isinstance(body.get("expected_version"), int):
         del body["expected_version"]
+    lead(case.query, {"topic": [f"topology.{topology}"]}, is_topics)
+    lead(body, {"topics": [f"topology.{topology}"]}, is_topics)
     lead(case.query, {"last_event_id": cursor, "after": cursor}, is_cursor)
     lead(case.headers, {"Last-Event-ID": cursor}, is_cursor)
 
