@@ -34,6 +34,9 @@ const SILENT_TOPICS: u64 = 200;
 /// Rows that one `DELETE` of the pruning takes, so that publishers wait for no more than that.
 const ROWS_PER_PRUNE: i64 = 5_000;
 
+/// Rows in one step from the new end of a log backwards.
+const ROWS_PER_STEP: u64 = 128;
+
 /// Why the log could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -167,6 +170,35 @@ impl EventLog {
         tx.rollback().await?;
         let before = rows.first().map_or(head.last_seq, |row| row.seq - 1);
         Ok((Cursor { epoch: head.epoch, seq: before }, page(topic, &head, rows, before)))
+    }
+
+    /// The newest events as of this transaction, at most `limit` and `bytes` of data, in order, for
+    /// those who come late; and whether there ever were others before them.
+    pub async fn newest(
+        tx: &DatabaseTransaction,
+        topic: &Topic,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<(Vec<Event>, bool), DbErr> {
+        let head = topic_row(tx, topic).await?.ok_or_else(|| absent(topic))?;
+        let mut rows: Vec<event::Model> = Vec::new();
+        let (mut before, mut left) = (head.last_seq + 1, bytes);
+        // In steps, because the data of `limit` events may be much more than `bytes`.
+        'full: loop {
+            let step = rows_before(tx, &head, before, ROWS_PER_STEP).await?;
+            let Some(oldest) = step.last() else { break };
+            before = oldest.seq;
+            for row in step {
+                if rows.len() == limit || row.data.len() > left {
+                    break 'full;
+                }
+                left -= row.data.len();
+                rows.push(row);
+            }
+        }
+        rows.reverse();
+        let first = rows.first().map_or(head.last_seq + 1, |row| row.seq);
+        Ok((page(topic, &head, rows, head.last_seq).events, first > 1))
     }
 
     /// Makes the log of a new resource, in the transaction that makes the resource.
@@ -332,6 +364,21 @@ async fn rows_after(
         .filter(event::Column::TopicId.eq(head.id))
         .filter(event::Column::Seq.gt(seq))
         .order_by_asc(event::Column::Seq)
+        .limit(limit)
+        .all(connection)
+        .await
+}
+
+async fn rows_before(
+    connection: &impl ConnectionTrait,
+    head: &topic::Model,
+    seq: i64,
+    limit: u64,
+) -> Result<Vec<event::Model>, DbErr> {
+    event::Entity::find()
+        .filter(event::Column::TopicId.eq(head.id))
+        .filter(event::Column::Seq.lt(seq))
+        .order_by_desc(event::Column::Seq)
         .limit(limit)
         .all(connection)
         .await
