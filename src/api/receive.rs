@@ -78,12 +78,26 @@ pub(super) async fn receive(
             return Err(Problem::new(Kind::RequestTimeout, "the body did not arrive in time"));
         }
     };
-    let is_json = request.content_type().is_some_and(|kind| kind.contains("json"));
-    if is_json && let Err(error) = serde_json::from_slice::<Harmless>(&bytes) {
+    // As those compare it who then parse the body.
+    let kind = request.content_type().unwrap_or_default().to_ascii_lowercase();
+    let harmless = |json: &[u8]| serde_json::from_slice::<Harmless>(json).map(drop);
+    let checked = if kind.contains("ndjson") {
+        lines(&bytes).try_for_each(harmless)
+    } else if kind.contains("json") {
+        harmless(&bytes)
+    } else {
+        Ok(())
+    };
+    if let Err(error) = checked {
         return Err(Problem::bad_request(format!("the body: {error}")));
     }
     request.set_body(bytes);
     Ok(())
+}
+
+/// The lines of NDJSON. The last one may end like the others.
+pub(super) fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    body.strip_suffix(b"\n").unwrap_or(body).split(|byte| *byte == b'\n')
 }
 
 fn check_head(request: &Request, bounds: Bounds) -> Result<()> {

@@ -58,7 +58,8 @@ impl Problem {
         if error.is::<ContentTypeError>() {
             return Self::new(
                 Kind::UnsupportedMediaType,
-                "the body must be application/json, said so in Content-Type",
+                "the body must be of a media type that the document names, usually application/json, \
+                 said so in Content-Type",
             );
         }
         match error.status() {
