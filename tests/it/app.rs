@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use entity::user::Role;
-use reqwest::{Method, StatusCode, header::HeaderMap};
+use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
 use streamgate::{
@@ -260,14 +260,24 @@ impl Caller {
     }
 
     pub async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
-        let url = format!("http://{}{path}", self.address);
-        let mut request = self.http.request(method, url);
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
+        let request = self.request(method, path);
+        Self::answer(match body {
+            Some(body) => request.json(&body),
+            None => request,
+        })
+        .await
+    }
+
+    /// A request to be completed, for [`Caller::answer`].
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("http://{}{path}", self.address));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
         }
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
+    }
+
+    pub async fn answer(request: RequestBuilder) -> Answer {
         let answer = soon("answer", request.send()).await.expect("an answer");
         let (status, headers) = (answer.status(), answer.headers().clone());
         let text = soon("body", answer.text()).await.expect("a body");
