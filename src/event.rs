@@ -37,6 +37,8 @@ families! {
     McpSession = "mcp_session",
     /// Tasks and what workers make of them.
     Task = "task",
+    /// Prompts and what agents answer.
+    Prompt = "prompt",
 }
 
 /// What a stream is about: `<family>.<id>`, with dots as in NATS subjects.

@@ -217,6 +217,7 @@ impl Gateway {
                 (retention.mcp_session_events, retention.mcp_session_seconds, overflow.mcp_session)
             }
             Family::Task => (retention.task_events, retention.task_seconds, overflow.task),
+            Family::Prompt => (retention.prompt_events, retention.prompt_seconds, overflow.prompt),
         };
         (Retention { events, seconds }, overflow)
     }

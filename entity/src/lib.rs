@@ -4,12 +4,14 @@
 //! by their characters and RFC 3339 with and without a fraction of a second sorts wrongly.
 
 pub mod artifact;
+pub mod conversation;
 pub mod event;
 mod json_object;
 mod json_text;
 pub mod mcp_session;
 pub mod mutation;
 pub mod notification;
+pub mod prompt;
 pub mod refresh_token;
 pub mod session;
 pub mod task;

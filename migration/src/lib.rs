@@ -10,6 +10,7 @@ mod m20261120_000003_topology;
 mod m20261121_000004_topic_end;
 mod m20261121_000005_notification;
 mod m20261121_000006_task;
+mod m20261121_000007_prompt;
 mod m20261121_000008_mcp_session;
 
 /// Runs the steps in order.
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000004_topic_end::Migration),
             Box::new(m20261121_000005_notification::Migration),
             Box::new(m20261121_000006_task::Migration),
+            Box::new(m20261121_000007_prompt::Migration),
             Box::new(m20261121_000008_mcp_session::Migration),
         ]
     }

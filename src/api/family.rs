@@ -16,6 +16,7 @@ use super::{
     mcp_session::McpSessions,
     notification::Notifications,
     problem::{Problem, Result},
+    prompt::Prompts,
     stream::{self, EventKind, Parameters, StreamResponse},
     task::Tasks,
     topology::Topologies,
@@ -95,6 +96,7 @@ pub(super) fn resources(family: Family) -> &'static dyn Resources {
         Family::Notification => &Notifications,
         Family::McpSession => &McpSessions,
         Family::Task => &Tasks,
+        Family::Prompt => &Prompts,
     }
 }
 

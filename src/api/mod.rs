@@ -8,6 +8,7 @@ mod auth;
 mod caller;
 mod claim;
 mod connection;
+mod conversation;
 mod documents;
 mod edge;
 mod event_page;
@@ -17,6 +18,7 @@ mod mcp_session;
 mod notification;
 mod openapi;
 mod problem;
+mod prompt;
 mod receive;
 mod routes;
 mod stored;
@@ -74,6 +76,8 @@ enum Tag {
     McpSession,
     /// Tasks, the workers that do them, and their streams.
     Task,
+    /// Sessions, the prompts in them, what agents answer and its streams.
+    Prompt,
     /// Whether the service works, and how.
     Health,
     /// This document.
@@ -92,6 +96,9 @@ type Apis = (
     mcp_session::McpSessions,
     task::Tasks,
     task::Workers,
+    conversation::Conversations,
+    prompt::Prompts,
+    prompt::Agents,
     health::Health,
     DocumentsApi,
 );
@@ -109,6 +116,9 @@ fn service(documents: DocumentsApi) -> OpenApiService<Apis, ()> {
         mcp_session::McpSessions,
         task::Tasks,
         task::Workers,
+        conversation::Conversations,
+        prompt::Prompts,
+        prompt::Agents,
         health::Health,
         documents,
     );
@@ -163,7 +173,8 @@ pub fn start_background(gateway: &Arc<Gateway>) {
     // One who waits for the alarm, for all families.
     gateway.at_leases_end(async |gateway| {
         topology::requeue_expired(Arc::clone(&gateway)).await;
-        task::end_leases(gateway).await;
+        task::end_leases(Arc::clone(&gateway)).await;
+        prompt::end_expired(gateway).await;
     });
     let sweep = Duration::from_secs(gateway.config.retention.sweep_seconds);
     gateway.every(sweep, family::sweep);

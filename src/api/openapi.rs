@@ -162,7 +162,7 @@ fn absent_example(name: &str) -> Option<Value> {
     match name {
         "next" => Some(json!(example_id())),
         "topics" => Some(json!([format!("topology.{}", example_id())])),
-        "applied_at" => Some(json!("2026-11-20T12:00:00.25Z")),
+        "applied_at" | "completed_at" => Some(json!("2026-11-20T12:00:00.25Z")),
         "error" => Some(json!("the model does not answer")),
         "reason" => Some(json!("the node does not answer")),
         "reset" => Some(json!("pruned")),
@@ -217,17 +217,23 @@ fn with_typed_events(mut document: Value) -> Value {
     document["info"]["license"]["identifier"] = json!("MIT OR Apache-2.0");
     let mut registry = Registry::new();
     for (_, operation) in operations(&mut document) {
+        if let Some(lines) = operation.pointer_mut("/requestBody/content/application~1x-ndjson") {
+            // 3.0 has no word for what is in a line.
+            *lines = json!({ "itemSchema": { "$ref": "#/components/schemas/NewPromptEvent" } });
+        }
         let id = operation["operationId"].as_str().unwrap_or_default();
         let mut streams = Family::ALL.iter().map(|family| resources(*family).stream());
         let mut events = match streams.find(|(stream, _)| *stream == id) {
             Some((_, own)) => {
                 let own = own.iter().chain([&DROPPED]);
-                own.map(|kind| event(kind, &data(kind, &mut registry))).collect()
+                own.map(|kind| event(kind, true, &data(kind, &mut registry))).collect()
             }
             None if id == STREAM_OF_MANY => events_of_many(&mut registry),
             None => continue,
         };
-        events.extend(CONTROL_EVENTS.iter().map(|kind| event(kind, &data(kind, &mut registry))));
+        events.extend(
+            CONTROL_EVENTS.iter().map(|kind| event(kind, false, &data(kind, &mut registry))),
+        );
         operation["responses"]["200"]["content"][EVENT_STREAM] =
             json!({ "itemSchema": { "oneOf": events } });
     }
@@ -271,10 +277,11 @@ fn events_of_many(registry: &mut Registry) -> Vec<Value> {
             }
         }
     }
-    let events =
-        kinds.into_iter().map(|(kind, envelopes)| event(kind, &json!({ "oneOf": envelopes })));
+    let events = kinds
+        .into_iter()
+        .map(|(kind, envelopes)| event(kind, true, &json!({ "oneOf": envelopes })));
     let mut events: Vec<Value> = events.collect();
-    events.push(event(&TOPIC_CLOSED, &data(&TOPIC_CLOSED, registry)));
+    events.push(event(&TOPIC_CLOSED, true, &data(&TOPIC_CLOSED, registry)));
     events
 }
 
@@ -282,7 +289,7 @@ fn data(kind: &EventKind, registry: &mut Registry) -> Value {
     serde_json::to_value((kind.schema)(registry)).expect("a schema is JSON")
 }
 
-fn event(kind: &EventKind, data: &Value) -> Value {
+fn event(kind: &EventKind, has_cursor: bool, data: &Value) -> Value {
     let mut properties = json!({
         "event": { "type": "string", "const": kind.kind },
         "data": {
@@ -292,10 +299,12 @@ fn event(kind: &EventKind, data: &Value) -> Value {
         },
     });
     let mut required = vec!["event", "data"];
-    if CONTROL_EVENTS.iter().all(|control| control.kind != kind.kind) {
+    if has_cursor {
         properties["id"] = json!({ "type": "string", "description": "The cursor to resume from." });
         required.push("id");
     } else {
+        // Tells them from a family's events of the same kind.
+        properties["id"] = json!(false);
         properties["retry"] =
             json!({ "type": "integer", "description": "Reconnect after, in milliseconds." });
     }

@@ -33,6 +33,8 @@ enum StreamFamily {
     McpSession,
     /// Tasks and what workers make of them.
     Task,
+    /// Prompts and what agents answer.
+    Prompt,
 }
 
 /// The stream that a token is to open: of one resource, by `family` and `id`, or of many, by `topics`.

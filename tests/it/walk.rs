@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    app::{Answer, App, Caller},
+    app::{Answer, App, Caller, id_of},
     document::{Operation, operations, resolve},
 };
 
@@ -44,6 +44,9 @@ const NO_ID: &[(&str, &str)] = &[
     ("task_claim", "takes what there is of these skills"),
     ("task_create", "gives the id"),
     ("task_list", "an empty list is an answer"),
+    ("prompt_claim", "nothing to do is an answer"),
+    ("session_create", "gives the id"),
+    ("session_list", "an empty list is an answer"),
     ("topology_create", "gives the id"),
     ("topology_list", "an empty list is an answer"),
     ("user_create", "gives the id"),
@@ -330,6 +333,7 @@ async fn every_operation_answers_404_for_ids_that_nobody_has_to_the_role_that_it
             let known = match operation.path.split('/').nth(2) {
                 Some("topologies") => Some(topology),
                 Some("users") => Some(caller.id().await),
+                Some("sessions") => Some(id_of(&caller.post("/v1/sessions", json!({})).await.ok())),
                 _ => None,
             };
             let ids: Option<Vec<_>> = (0..ids.len())

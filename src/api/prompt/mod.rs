@@ -1,0 +1,141 @@
+//! Prompts: asked by anybody who is logged in, in a conversation of theirs, answered by agents word
+//! by word, and watched by who asked.
+//!
+//! What an agent says goes straight into the prompt's event log, many agents' in one transaction, and
+//! no row is touched for it; only a change of status is. Whose words count is decided by the log at
+//! the time of writing: a claim fences the topic with its lease's token, and the last event closes
+//! it. So nothing follows a `cancelled`, and nobody is interrupted by an agent that has lost its
+//! lease.
+
+mod agent;
+mod lease;
+mod operations;
+mod publish;
+mod rows;
+mod schema;
+
+use async_trait::async_trait;
+use entity::prompt;
+use poem_openapi::types::Any;
+use sea_orm::{ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    family::{Resources, State},
+    stream::{self, EventKind},
+};
+use crate::{
+    event::{Event, Family, Topic},
+    event_log::EventLog,
+    existence::Resource,
+    gateway::Gateway,
+};
+
+pub(super) use agent::Agents;
+pub(super) use lease::end_expired;
+pub(super) use operations::Prompts;
+
+use rows::has_ended;
+use schema::{PromptEvent, PromptSnapshot, PromptStatusChange};
+
+/// Events in a snapshot, at most: so many that who comes late has the text of most answers.
+const SNAPSHOT_EVENTS: usize = 1_000;
+
+/// Bytes of their data, at most.
+const SNAPSHOT_BYTES: usize = 1 << 20;
+
+/// A kind of event with whatever data its publisher gave it.
+const fn published(kind: &'static str, description: &'static str) -> EventKind {
+    EventKind { kind, description, schema: stream::schema::<Any<Value>> }
+}
+
+/// The events of this family.
+const EVENTS: [EventKind; 9] = [
+    EventKind {
+        kind: "snapshot",
+        description: "The present state and what was said so far: first, unless a cursor could be \
+                      resumed from.",
+        schema: stream::schema::<PromptSnapshot>,
+    },
+    EventKind {
+        kind: "status",
+        description: "An agent has claimed the prompt, or has given it back unanswered. Every other \
+                      change is told by an event of its own: the first one that is published makes \
+                      a queued prompt `processing`, the last one ends it.",
+        schema: stream::schema::<PromptStatusChange>,
+    },
+    published("message", "A part of the answer."),
+    published("tool_use", "The agent uses a tool."),
+    published("tool_result", "What the tool gave."),
+    published("usage", "What it cost."),
+    published("complete", "The answer is complete: `completed`. The stream ends."),
+    published("cancelled", "The prompt is no longer wanted: `cancelled`. The stream ends."),
+    published("error", "The prompt was given up: `failed`. The stream ends."),
+];
+
+#[async_trait]
+impl Resources for Prompts {
+    fn stream(&self) -> (&'static str, &'static [EventKind]) {
+        ("prompt_stream", &EVENTS)
+    }
+
+    fn stream_path(&self, id: Uuid, resource: Resource) -> String {
+        format!("/v1/sessions/{}/prompts/{id}/stream", resource.parent.unwrap_or_default())
+    }
+
+    async fn look_up(&self, gateway: &Gateway, id: Uuid) -> Result<Option<Resource>, DbErr> {
+        let found: Option<(Uuid, Uuid)> = prompt::Entity::find_by_id(id)
+            .select_only()
+            .columns([prompt::Column::Owner, prompt::Column::ConversationId])
+            .into_tuple()
+            .one(gateway.database.reader())
+            .await?;
+        Ok(found.map(|(owner, conversation)| resource(owner, conversation)))
+    }
+
+    async fn state(
+        &self,
+        tx: &DatabaseTransaction,
+        id: Uuid,
+        reset: Option<String>,
+    ) -> Result<Option<State>, DbErr> {
+        let Some(row) = prompt::Entity::find_by_id(id).one(tx).await? else { return Ok(None) };
+        let (events, earlier) =
+            EventLog::newest(tx, &topic(id), SNAPSHOT_EVENTS, SNAPSHOT_BYTES).await?;
+        let terminal = has_ended(row.status);
+        let snapshot = PromptSnapshot {
+            prompt: row.into(),
+            events: events.iter().map(told).collect::<Result<_, _>>()?,
+            earlier,
+            reset,
+        };
+        Ok(Some(State::of(&snapshot, terminal)))
+    }
+
+    async fn delete(&self, tx: &DatabaseTransaction, ids: &[Uuid]) -> Result<bool, DbErr> {
+        let ids = prompt::Column::Id.is_in(ids.iter().copied());
+        prompt::Entity::delete_many().filter(ids).exec(tx).await?;
+        Ok(true)
+    }
+}
+
+fn told(event: &Event) -> Result<PromptEvent, DbErr> {
+    let data = serde_json::from_str(&event.data).map_err(|error| DbErr::Json(error.to_string()))?;
+    Ok(PromptEvent {
+        id: event.cursor.to_string(),
+        kind: event.kind.clone(),
+        data: Any(data),
+        at: event.at.datetime(),
+    })
+}
+
+/// The topic of a prompt.
+fn topic(id: Uuid) -> Topic {
+    Topic::new(Family::Prompt, id)
+}
+
+/// A prompt in a conversation.
+fn resource(owner: Uuid, conversation: Uuid) -> Resource {
+    Resource { parent: Some(conversation), ..Resource::of(owner) }
+}
