@@ -24,6 +24,7 @@ START_DEADLINE_SECONDS = 30
 # For one role. What hangs longer than this has failed.
 RUN_DEADLINE_SECONDS = 300
 SEED = 20
+PROMPTS = 20
 # The limits have tests of their own; here they would only hide the operations behind 429.
 UNLIMITED = {
     "STREAMGATE_LIMITS__REQUESTS_PER_MINUTE": "1000000",
@@ -105,6 +106,18 @@ def run_as(role, admin, directory):
     [claimed] = admin.post(f"/v1/topologies/{topology}/mutations/claim", max=1, lease_seconds=3600)
     # One that the caller may cancel and watch; hooks.py makes those that are worked on.
     task = caller.post("/v1/tasks", task_type="example", input={"a": 1})["id"]
+    # The caller's own, each under a lease: some calls end theirs.
+    session = caller.post("/v1/sessions")["id"]
+    for _ in range(PROMPTS):
+        caller.post(f"/v1/sessions/{session}/prompts", prompt="why?")
+    prompts = []
+    while len(prompts) < PROMPTS:
+        # The run before has left some, which come first.
+        for given in admin.post("/v1/prompts/claim", max=50, lease_seconds=3600):
+            if given["prompt"]["session_id"] == session:
+                path = f"/v1/sessions/{session}/prompts/{given['prompt']['id']}"
+                cursor = caller.get(f"{path}/events")["next"]
+                prompts.append({"id": given["prompt"]["id"], "lease_token": given["lease_token"], "cursor": cursor})
     # One whose stream has ended.
     ended = admin.topology(f"ended-{role}", "torn_down")
     values = {
@@ -126,6 +139,8 @@ def run_as(role, admin, directory):
         "mutation": claimed["mutation"]["id"],
         "lease_token": claimed["lease_token"],
         "cursor": admin.get(f"/v1/topologies/{topology}/events")["next"],
+        "session": session,
+        "prompts": prompts,
         "ended_topology": ended,
         "ended_cursor": admin.get(f"/v1/topologies/{ended}/events")["next"],
     }
