@@ -199,7 +199,7 @@ async fn an_mcp_session_is_rebuilt_from_its_stream() {
         let session = id_of(&user.post("/v1/mcp-sessions", json!({})).await.ok());
         let path = format!("/v1/mcp-sessions/{session}");
         let act = async |deed: u8| {
-            let caller = if deed % 2 == 0 { &user } else { &agent };
+            let caller = if deed.is_multiple_of(2) { &user } else { &agent };
             if deed == 0 {
                 user.call(Method::DELETE, &path, None).await.ok();
             } else {

@@ -1,6 +1,7 @@
 //! Everything, from the outside: a real server each, requests over real sockets.
 
 mod abuse;
+mod access;
 mod access_token;
 mod app;
 mod artifact;

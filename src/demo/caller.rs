@@ -1,0 +1,126 @@
+//! A client of the service, over HTTP.
+
+use std::{
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+};
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, StatusCode, header};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::{Value, json};
+
+/// Somebody who calls the service over HTTP.
+pub(super) struct Caller {
+    client: Client<HttpConnector, Full<Bytes>>,
+    address: SocketAddr,
+    /// Name and password; none for somebody who has not logged in.
+    login: Option<Value>,
+    token: Mutex<Option<String>>,
+}
+
+impl Caller {
+    pub(super) fn new(address: SocketAddr) -> Self {
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self { client, address, login: None, token: Mutex::default() }
+    }
+
+    pub(super) async fn log_in(&self, username: &str, password: &str) -> anyhow::Result<Self> {
+        let login = Some(json!({ "username": username, "password": password }));
+        let (client, address) = (self.client.clone(), self.address);
+        let caller = Self { client, address, login, token: Mutex::default() };
+        caller.renew().await?;
+        Ok(caller)
+    }
+
+    async fn renew(&self) -> anyhow::Result<()> {
+        let (_, tokens) =
+            self.send(&Method::POST, "/v1/auth/login", self.login.as_ref(), None).await?;
+        let token = tokens["access_token"].as_str().context("no access token")?.to_owned();
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
+        Ok(())
+    }
+
+    pub(super) fn token(&self) -> Option<String> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What somebody who posts this is answered.
+    pub(super) async fn post(&self, path: &str, body: Value) -> anyhow::Result<Value> {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    /// The path of what is made by posting this.
+    pub(super) async fn make(&self, path: &str, body: Value) -> anyhow::Result<String> {
+        let made = self.post(path, body).await?;
+        Ok(format!("{path}/{}", made["id"].as_str().context("no id")?))
+    }
+
+    /// What an agent that publishes under a lease is answered.
+    pub(super) async fn post_under(
+        &self,
+        lease_token: &str,
+        path: &str,
+        body: Value,
+    ) -> anyhow::Result<Value> {
+        self.call_under(Some(lease_token), Method::POST, path, Some(body)).await
+    }
+
+    /// The answer's body, nothing for an empty one; an answer above 399 is an error.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<Value> {
+        self.call_under(None, method, path, body).await
+    }
+
+    async fn call_under(
+        &self,
+        lease_token: Option<&str>,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<Value> {
+        let send = || self.send(&method, path, body.as_ref(), lease_token);
+        let (mut status, mut answer) = send().await?;
+        if status == StatusCode::UNAUTHORIZED && self.login.is_some() {
+            // The demo may run for longer than a token is good for.
+            self.renew().await?;
+            (status, answer) = send().await?;
+        }
+        ensure!(status < StatusCode::BAD_REQUEST, "{method} {path}: {status} {answer}");
+        Ok(answer)
+    }
+
+    async fn send(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+        lease_token: Option<&str>,
+    ) -> anyhow::Result<(StatusCode, Value)> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address))
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(token) = self.token() {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if let Some(token) = lease_token {
+            request = request.header("Lease-Token", token);
+        }
+        let body = body.map(ToString::to_string).unwrap_or_default();
+        let answer = self.client.request(request.body(Full::from(body))?).await?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await?.to_bytes();
+        let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? };
+        Ok((status, body))
+    }
+}
