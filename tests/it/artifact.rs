@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     app::{Answer, App, Block, Caller, id_of},
     rebuild::Rebuilt,
-    task::{cancel, claim, make, read, report, stage, tell, watch},
+    task::{cancel, claim, expire, make, read, report, stage, tell, watch},
 };
 
 /// What an event does to a task.
@@ -240,6 +240,8 @@ enum Deed {
     },
     Again,
     Release,
+    /// The lease runs out.
+    Lapse,
     Cancel,
     End(&'static str),
     /// Somebody begins to watch.
@@ -249,12 +251,13 @@ enum Deed {
 fn deeds() -> impl Strategy<Value = Vec<(usize, Deed)>> {
     let chunk = (0..3_u8, any::<bool>(), any::<bool>());
     let deed = prop_oneof![
-        4 => Just(Deed::Claim),
+        8 => Just(Deed::Claim),
         1 => Just(Deed::Beat),
         2 => Just(Deed::Note),
         12 => chunk.prop_map(|(artifact, text, append)| Deed::Chunk { artifact, text, append }),
         2 => Just(Deed::Again),
         1 => Just(Deed::Release),
+        1 => Just(Deed::Lapse),
         1 => Just(Deed::Cancel),
         1 => prop_oneof![Just("completed"), Just("failed"), Just("cancelled")].prop_map(Deed::End),
         2 => Just(Deed::Watch),
@@ -290,7 +293,7 @@ impl Played {
         }
     }
 
-    async fn play(&mut self, deed: &Deed, owner: &Caller, agent: &Caller) {
+    async fn play(&mut self, deed: &Deed, app: &App, [owner, agent]: [&Caller; 2]) {
         match deed {
             Deed::Claim => {
                 let claimed = claim(agent, &self.skill).await;
@@ -310,6 +313,11 @@ impl Played {
             }
             Deed::Again => drop(tell(agent, &self.claimed, "report", self.last.clone()).await),
             Deed::Release => drop(tell(agent, &self.claimed, "release", json!({})).await),
+            Deed::Lapse => {
+                if read(owner, self.id).await["status"] == "running" {
+                    expire(app, owner, self.id).await;
+                }
+            }
             Deed::Cancel => drop(cancel(owner, self.id).await),
             Deed::End(status) => drop(report(agent, &self.claimed, self.seq + 1, status).await),
             Deed::Watch => {
@@ -330,10 +338,12 @@ async fn whatever_workers_do_in_whatever_order_a_subscriber_can_make_the_task_of
         let deeds = deeds().new_tree(&mut runner).expect("deeds").current();
         let mut tasks = Vec::new();
         for _ in 0..3 {
-            tasks.push(Played::new(&owner).await);
+            let mut task = Played::new(&owner).await;
+            task.play(&Deed::Watch, &app, [&owner, &agent]).await;
+            tasks.push(task);
         }
         for (task, deed) in &deeds {
-            tasks[*task].play(deed, &owner, &agent).await;
+            tasks[*task].play(deed, &app, [&owner, &agent]).await;
         }
         for task in &mut tasks {
             let shown = read(&owner, task.id).await;
