@@ -14,6 +14,7 @@ mod edge;
 mod event_page;
 mod family;
 mod health;
+mod lease;
 mod mcp_session;
 mod notification;
 mod openapi;
@@ -172,9 +173,9 @@ pub fn refusal(status: StatusCode) -> (String, String) {
 pub fn start_background(gateway: &Arc<Gateway>) {
     // One who waits for the alarm, for all families.
     gateway.at_leases_end(async |gateway| {
-        topology::requeue_expired(Arc::clone(&gateway)).await;
-        task::end_leases(Arc::clone(&gateway)).await;
-        prompt::end_expired(gateway).await;
+        topology::requeue_expired(&gateway).await;
+        task::end_leases(&gateway).await;
+        prompt::end_expired(&gateway).await;
     });
     let sweep = Duration::from_secs(gateway.config.retention.sweep_seconds);
     gateway.every(sweep, family::sweep);

@@ -1,13 +1,12 @@
 //! How long a worker holds a task, and what becomes of it afterwards.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use entity::{Timestamp, task};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect,
 };
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
@@ -16,17 +15,11 @@ use super::{
 };
 use crate::{
     api::{
-        family,
+        family, lease,
         problem::{Problem, Result},
     },
     gateway::Gateway,
 };
-
-/// Before trying again what the database has refused.
-const RETRY: Duration = Duration::from_secs(1);
-
-/// Leases that are looked at in one go.
-const BATCH: u64 = 500;
 
 /// 409 unless this is the token of the lease that the task is under.
 pub(super) fn check(row: &task::Model, lease_token: Uuid, now: Timestamp) -> Result<()> {
@@ -49,47 +42,18 @@ pub(super) fn extended(row: &task::Model, now: Timestamp) -> Timestamp {
     row.cancel_by.map_or(until, |by| until.min(by))
 }
 
-/// Background work: takes tasks from workers whose leases have run out, and sets the alarm for those
-/// that soon will.
-pub(in crate::api) async fn end_leases(gateway: Arc<Gateway>) {
-    let failed = |problem: Problem, task: Option<Uuid>| {
-        let (cause, task) = (problem.cause(), task.map(tracing::field::display));
-        tracing::warn!(cause, task, "cannot end leases of tasks that ran out");
-        gateway.leases.set(Instant::now() + RETRY);
-    };
-    let first = match first_ends(&gateway).await {
-        Ok(first) => first,
-        Err(error) => return failed(error.into(), None),
-    };
-    let are_more = first.len() as u64 == BATCH;
-    let mut some_ended = false;
-    for (id, end) in first {
-        let left = end.since(Timestamp::now());
-        if !left.is_zero() {
-            // All that follow end later.
-            gateway.leases.set(Instant::now() + left);
-            break;
-        }
-        match end_lease(&gateway, id).await {
-            Ok(()) => some_ended = true,
-            Err(problem) => failed(problem, Some(id)),
-        }
-    }
-    if some_ended {
-        gateway.work.notify_waiters();
-        if are_more {
-            gateway.leases.set(Instant::now());
-        }
-    }
+/// Background work: takes tasks from workers whose leases have run out.
+pub(in crate::api) async fn end_leases(gateway: &Gateway) {
+    let ends = first_ends(gateway).await;
+    lease::end_expired(gateway, "tasks", ends, |id| end_lease(gateway, id)).await;
 }
 
 /// Tasks with leases that run out before the next heartbeat, and when, the first ones first.
 async fn first_ends(gateway: &Gateway) -> std::result::Result<Vec<(Uuid, Timestamp)>, DbErr> {
-    let heartbeat = Duration::from_secs(gateway.config.streams.heartbeat_seconds);
     task::Entity::find()
-        .filter(task::Column::LeaseExpiresAt.lte(Timestamp::now() + heartbeat))
+        .filter(task::Column::LeaseExpiresAt.lte(lease::horizon(gateway)))
         .order_by_asc(task::Column::LeaseExpiresAt)
-        .limit(BATCH)
+        .limit(lease::PER_LOOK)
         .select_only()
         .columns([task::Column::Id, task::Column::LeaseExpiresAt])
         .into_tuple()

@@ -1,74 +1,47 @@
 //! Mutations' rows: their queue, their leases, the events that tell of them.
 
-use std::{sync::Arc, time::Duration};
-
 use entity::{Timestamp, mutation};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, DatabaseTransaction, DbErr,
     EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
 };
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::schema::Mutation;
 use crate::{
     api::{
         family::{self, new_event},
-        problem::{Problem, Result},
+        lease,
+        problem::Result,
         topology::{lock, topic},
     },
     event::NewEvent,
     gateway::Gateway,
 };
 
-/// Before trying again what the database has refused.
-const RETRY: Duration = Duration::from_secs(1);
-
-/// Background work: makes mutations pending again whose leases have run out, on all topologies, and
-/// sets the alarm for those that soon will.
-pub(in crate::api) async fn requeue_expired(gateway: Arc<Gateway>) {
-    let failed = |problem: Problem, topology: Option<Uuid>| {
-        let (cause, topology) = (problem.cause(), topology.map(tracing::field::display));
-        tracing::warn!(cause, topology, "cannot requeue mutations whose leases ran out");
-        gateway.leases.set(Instant::now() + RETRY);
-    };
-    let first = match first_ends(&gateway).await {
-        Ok(first) => first,
-        Err(error) => return failed(error.into(), None),
-    };
-    for (id, end) in first {
-        let left = end.since(Timestamp::now());
-        if !left.is_zero() {
-            gateway.leases.set(Instant::now() + left);
-            continue;
-        }
-        let requeued = async {
-            let tx = gateway.database.begin_write().await?;
-            lock(&tx, id).await?;
-            let events = requeue(&tx, id).await?;
-            family::commit(&gateway, tx, &topic(id), events).await
-        };
-        match requeued.await {
-            // The next lease of this topology may be one that the alarm was not told of.
-            Ok(()) => {
-                gateway.leases.set(Instant::now());
-                gateway.work.notify_waiters();
-            }
-            Err(problem) => failed(problem, Some(id)),
-        }
-    }
+/// Background work: makes mutations pending again whose leases have run out, on all topologies.
+pub(in crate::api) async fn requeue_expired(gateway: &Gateway) {
+    let ends = first_ends(gateway).await;
+    lease::end_expired(gateway, "mutations of a topology", ends, |id| async move {
+        let tx = gateway.database.begin_write().await?;
+        lock(&tx, id).await?;
+        let events = requeue(&tx, id).await?;
+        family::commit(gateway, tx, &topic(id), events).await
+    })
+    .await;
 }
 
 /// Topologies with leases that run out before the next heartbeat, and when the first of each does.
 async fn first_ends(gateway: &Gateway) -> std::result::Result<Vec<(Uuid, Timestamp)>, DbErr> {
-    let heartbeat = Duration::from_secs(gateway.config.streams.heartbeat_seconds);
     mutation::Entity::find()
         .filter(mutation::Column::State.eq(mutation::State::Applying))
-        .filter(mutation::Column::LeaseExpiresAt.lte(Timestamp::now() + heartbeat))
+        .filter(mutation::Column::LeaseExpiresAt.lte(lease::horizon(gateway)))
         .select_only()
         .column(mutation::Column::TopologyId)
         .column_as(mutation::Column::LeaseExpiresAt.min(), "first")
         .group_by(mutation::Column::TopologyId)
+        .order_by_asc(mutation::Column::LeaseExpiresAt.min())
+        .limit(lease::PER_LOOK)
         .into_tuple()
         .all(gateway.database.reader())
         .await
