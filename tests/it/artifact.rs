@@ -1,11 +1,11 @@
 //! Artifacts of tasks, chunk by chunk, and that a subscriber can make the task of its stream.
 
 use entity::{
-    artifact::{Entity, Model},
+    artifact::{Column, Entity, Model},
     user::Role,
 };
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
-use sea_orm::{EntityTrait, IntoActiveModel};
+use sea_orm::{EntityTrait, IntoActiveModel, QueryOrder};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -219,7 +219,8 @@ async fn many_small_chunks_are_few_rows_and_large_ones_are_not_written_again() {
     }
     let artifacts = read(&owner, id).await["artifacts"].take();
     assert_eq!((&artifacts[0]["data"], &artifacts[1]["data"]), (&json!(text), &json!(items)));
-    let rows = Entity::find().all(app.gateway.database.reader()).await.expect("rows");
+    let rows = Entity::find().order_by_asc(Column::Place).order_by_asc(Column::Chunk);
+    let rows = rows.all(app.gateway.database.reader()).await.expect("rows");
     let parts = |place: i32| rows.iter().filter(move |row| row.place == place);
     let sizes: Vec<_> = parts(0).map(|row| row.data.value().as_str().map(str::len)).collect();
     assert_eq!(parts(1).count(), 1);
