@@ -4,7 +4,7 @@ use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, sync::Arc, time::Duration
 
 use sea_orm::DbErr;
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Mutex, Notify, mpsc},
     task::JoinError,
     time::{Instant, MissedTickBehavior, timeout_at},
 };
@@ -80,8 +80,7 @@ pub struct Gateway {
     pub hub: Arc<Hub>,
     /// Rings when a lease may have run out.
     pub leases: Alarm,
-    /// Told when there may be something to claim.
-    pub work: Notify,
+    work: [Work; Family::ALL.len()],
     /// The way to the other gateways.
     pub bus: Arc<dyn Bus>,
     /// The password of the first administrator, if this start made it up.
@@ -90,6 +89,16 @@ pub struct Gateway {
     tasks: TaskTracker,
     /// Cancelled when the service is to end.
     stopping: CancellationToken,
+}
+
+/// Work of a family that is to be claimed.
+#[derive(Debug, Default)]
+pub struct Work {
+    /// Told when there may be some.
+    pub news: Notify,
+    /// Whose turn it is to look: of all who wait, one after the other, lest all of them ask the
+    /// database to write for the one that there is.
+    pub turn: Mutex<()>,
 }
 
 /// One for each core, unless configured otherwise.
@@ -185,7 +194,7 @@ impl Gateway {
             limits,
             hub,
             leases: Alarm::default(),
-            work: Notify::new(),
+            work: Default::default(),
             bus,
             first_password,
             node,
@@ -294,6 +303,17 @@ impl Gateway {
     pub async fn user_changed(&self, user: Uuid) -> Result<(), DbErr> {
         self.bus.publish(self.node, Message::UserChanged(user));
         self.sessions.recheck_user(user).await
+    }
+
+    /// What is to be claimed of a family.
+    #[must_use]
+    pub fn work(&self, family: Family) -> &Work {
+        &self.work[family as usize]
+    }
+
+    /// There may be something to claim of a family.
+    pub fn offer(&self, family: Family) {
+        self.work(family).news.notify_waiters();
     }
 
     /// Waits until the service is to end.

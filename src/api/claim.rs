@@ -5,7 +5,7 @@ use std::{pin::pin, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
 use super::{edge::Asked, problem::Result};
-use crate::gateway::Gateway;
+use crate::{event::Family, gateway::Gateway};
 
 /// Claims until there is something to claim, for as long as the caller wants to wait. Ends early when
 /// the caller has gone, lest it be given work that it never hears of, and when the service ends.
@@ -13,6 +13,7 @@ use crate::gateway::Gateway;
 /// Work of other gateways is found with the next heartbeat at the latest.
 pub(super) async fn wait_for<T, F>(
     gateway: &Gateway,
+    family: Family,
     asked: &Asked,
     wait: Duration,
     claim: impl Fn() -> F,
@@ -22,20 +23,28 @@ where
 {
     let until = Instant::now() + wait;
     let heartbeat = Duration::from_secs(gateway.config.streams.heartbeat_seconds);
+    let work = gateway.work(family);
     loop {
         // Before looking, so that what comes while that goes on is not missed.
-        let mut more = pin!(gateway.work.notified());
+        let mut more = pin!(work.news.notified());
         more.as_mut().enable();
-        let claimed = claim().await?;
+        if asked.gone.is_cancelled() {
+            return Ok(Vec::new());
+        }
+        let claimed = {
+            let _turn = work.turn.lock().await;
+            claim().await?
+        };
         if !claimed.is_empty() || Instant::now() >= until {
             return Ok(claimed);
         }
         gateway.telemetry.claim_waits(true);
         let goes_on = tokio::select! {
-            () = more => true,
-            () = sleep_until(until.min(Instant::now() + heartbeat)) => true,
+            biased;
             () = asked.gone.cancelled() => false,
             () = gateway.stopping() => false,
+            () = more => true,
+            () = sleep_until(until.min(Instant::now() + heartbeat)) => true,
         };
         gateway.telemetry.claim_waits(false);
         if !goes_on {

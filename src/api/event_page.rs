@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use super::problem::{self, Kind, Problem, Result};
 use crate::{
     event::{Cursor, Event, Topic},
-    event_log::{LogError, Stale},
+    event_log::{LogError, Most, Stale},
     gateway::Gateway,
 };
 
@@ -95,15 +95,16 @@ pub(super) async fn read(
     limit: u64,
 ) -> Result<Events> {
     let log = gateway.hub.log();
+    let most = Most { events: limit, bytes: super::PAGE_BYTES };
     let read = match after.filter(|after| !after.is_empty()) {
-        None => log.oldest(topic, limit).await,
+        None => log.oldest(topic, most).await,
         Some(after) => {
             let cursor: Cursor =
                 after.parse().map_err(|_| Problem::bad_request("parameter after: not a cursor"))?;
-            log.after(topic, cursor, limit).await.map(|page| (cursor, page))
+            log.after(topic, cursor, most).await.map(|page| (cursor, page))
         }
     };
-    let (from, mut page) = read.map_err(|error| match error {
+    let (from, page) = read.map_err(|error| match error {
         LogError::Stale(Stale::UnknownCursor) => {
             Problem::new(Kind::Gone, "the cursor is not one of this log's; start without one")
         }
@@ -113,9 +114,6 @@ pub(super) async fn read(
         ),
         LogError::Database(error) => error.into(),
     })?;
-    let fit = super::fitting(page.events.iter().map(|event| event.data.len()));
-    page.has_more |= page.events.len() > fit;
-    page.events.truncate(fit);
     let next = page.events.last().map_or(from, |event| event.cursor).to_string();
     let events = page.events.iter().map(logged).collect::<Result<_>>()?;
     Ok(Events(EventPage { events, next, has_more: page.has_more }))

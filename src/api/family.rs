@@ -129,6 +129,18 @@ pub(super) async fn open(
     stream::open(gateway, caller, topic, source, parameters).await
 }
 
+/// Why the streams of these could not be opened: what was remembered may have been deleted since, by
+/// another gateway.
+pub(super) fn unopened(gateway: &Gateway, topics: &[Topic], error: DbErr) -> Problem {
+    if !matches!(error, DbErr::RecordNotFound(_)) {
+        return error.into();
+    }
+    for topic in topics {
+        gateway.existence.changed(topic);
+    }
+    Problem::not_found()
+}
+
 /// Answers an events operation: the twin of the stream, page by page.
 pub(super) async fn events(
     gateway: &Gateway,
@@ -183,7 +195,7 @@ pub(super) async fn sweep(gateway: Arc<Gateway>) {
         if let Err(problem) = resources(family).sweep(&gateway, retention).await {
             tracing::warn!(family = family.name(), cause = problem.cause(), "cannot sweep");
         }
-        match delete_ended(&gateway, family, retention).await {
+        match delete_ended(&gateway, family).await {
             Ok(0) => {}
             Ok(deleted) => {
                 tracing::info!(family = family.name(), deleted, "deleted what had ended");
@@ -193,15 +205,11 @@ pub(super) async fn sweep(gateway: Arc<Gateway>) {
     }
 }
 
-async fn delete_ended(
-    gateway: &Gateway,
-    family: Family,
-    retention: Retention,
-) -> std::result::Result<u64, DbErr> {
+async fn delete_ended(gateway: &Gateway, family: Family) -> std::result::Result<u64, DbErr> {
     let mut deleted = 0;
     loop {
         let log = gateway.hub.log();
-        let topics = log.silent(family, true, retention.cutoff(), None).await?;
+        let topics = log.ended(family).await?;
         if topics.is_empty() {
             return Ok(deleted);
         }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::problem::{Problem, Result};
-use crate::gateway::Gateway;
+use crate::{event::Family, gateway::Gateway};
 
 /// Before trying again what the database has refused.
 const RETRY: Duration = Duration::from_secs(1);
@@ -22,10 +22,10 @@ pub(super) fn horizon(gateway: &Gateway) -> Timestamp {
 }
 
 /// Ends what leases that have run out stood for, and sets the alarm for those that soon will. `ends`
-/// are when they run out, with the ids to `end` them by; `what` names them in the log.
+/// are when they run out, with the ids to `end` them by.
 pub(super) async fn end_expired<F>(
     gateway: &Gateway,
-    what: &'static str,
+    family: Family,
     ends: std::result::Result<Vec<(Uuid, Timestamp)>, DbErr>,
     end: impl Fn(Uuid) -> F,
 ) where
@@ -33,7 +33,7 @@ pub(super) async fn end_expired<F>(
 {
     let failed = |problem: &Problem, id: Option<Uuid>| {
         let (cause, id) = (problem.cause(), id.map(tracing::field::display));
-        tracing::warn!(cause, what, id, "cannot end leases that ran out");
+        tracing::warn!(family = family.name(), id, cause, "cannot end leases that ran out");
         gateway.leases.set(Instant::now() + RETRY);
     };
     let ends = match ends {
@@ -53,7 +53,7 @@ pub(super) async fn end_expired<F>(
         }
     }
     if some_ended {
-        gateway.work.notify_waiters();
+        gateway.offer(family);
         // There may be others that were not looked at, or that the alarm was not told of.
         gateway.leases.set(Instant::now());
     }

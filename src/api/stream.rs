@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::{
     caller::{Minimum, StreamCaller},
+    family,
     problem::{self, Kind, Problem, Result},
 };
 use crate::{
@@ -48,9 +49,11 @@ pub(super) async fn open<M: Minimum>(
         return Ok(StreamResponse::Head);
     }
     let (opener, headers) = admit(gateway, &caller, &parameters).await?;
+    let topics = [topic.clone()];
     let wanted = wanted(gateway, topic, source, &parameters);
     let (resume, bounds) = (parameters.resume(), parameters.bounds());
-    Ok(match gateway.hub.open(Open { wanted, resume, bounds, opener }).await? {
+    let answer = gateway.hub.open(Open { wanted, resume, bounds, opener }).await;
+    Ok(match answer.map_err(|error| family::unopened(gateway, &topics, error))? {
         Opening::Stream(subscription) => StreamResponse::Open(Box::new(subscription), headers),
         Opening::Complete => StreamResponse::Complete,
     })
@@ -68,11 +71,13 @@ pub(super) async fn open_many<M: Minimum>(
         return Ok(StreamResponse::Head);
     }
     let (opener, headers) = admit(gateway, &caller, &parameters).await?;
+    let names: Vec<Topic> = topics.iter().map(|(topic, _)| topic.clone()).collect();
     let topics = topics.into_iter();
     let wanted = topics.map(|(topic, source)| wanted(gateway, topic, source, &parameters));
     let (resume, bounds) = (parameters.resume(), parameters.bounds());
     let open = OpenMany { wanted: wanted.collect(), resume, bounds, opener, access };
-    Ok(match gateway.hub.open_many(open).await? {
+    let answer = gateway.hub.open_many(open).await;
+    Ok(match answer.map_err(|error| family::unopened(gateway, &names, error))? {
         Opening::Stream(merge) => StreamResponse::Many(Box::new(merge), headers),
         Opening::Complete => StreamResponse::Complete,
     })

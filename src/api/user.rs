@@ -57,7 +57,8 @@ impl Example for NewUser {
 #[derive(Object)]
 #[oai(example, deny_unknown_fields)]
 struct UserChange {
-    /// Another role. A lower one ends the user's open streams.
+    /// Another role. A lower one ends the user's open streams; those of many topics go on with what
+    /// the user may still see.
     role: Option<UserRole>,
     /// Whether the user is kept out. Ends the user's open streams.
     disabled: Option<bool>,

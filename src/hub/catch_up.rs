@@ -12,10 +12,13 @@ use super::{
     open::Shown,
     outlet::Outlet,
 };
-use crate::{event::Cursor, event_log::LogError};
+use crate::{
+    event::Cursor,
+    event_log::{LogError, Most},
+};
 
-/// Events in one look at the log: what a subscriber that catches up holds in memory.
-const PAGE: u64 = 50;
+/// One look at the log: what a subscriber that catches up holds in memory.
+const PAGE: Most = Most { events: 50, bytes: 64 << 10 };
 
 /// What a subscriber has missed.
 enum Missed {
@@ -82,7 +85,8 @@ impl Hub {
         // connections to the database, or an error because there was none.
         let turn = self.readers.acquire().await;
         self.telemetry.caught_up(live.topic().family().name());
-        match self.log.after(live.topic(), cursor, PAGE.min(left)).await {
+        let most = Most { events: PAGE.events.min(left), ..PAGE };
+        match self.log.after(live.topic(), cursor, most).await {
             Ok(page) => {
                 let frames: Vec<Frame> = page.events.iter().map(Frame::from).collect();
                 let run = Run::of(&frames.iter().collect::<Vec<_>>());

@@ -17,7 +17,7 @@ use super::{
     Hub,
     clock::{Now, QUIET},
     connection::Connection,
-    end::{End, retry_line},
+    end::End,
     frame::{LAST_CHUNK, Run, chunk},
     live::Live,
     open::Shown,
@@ -106,7 +106,6 @@ impl Course {
         (most, until): (Option<NonZeroU64>, Option<Instant>),
         overflow: Overflow,
     ) -> Self {
-        let retry = retry_line(hub.settings.retry);
         Self {
             hub: Arc::clone(hub),
             live,
@@ -114,8 +113,7 @@ impl Course {
             cursor: Cursor { epoch: 0, seq: 0 },
             delivered: 0,
             most,
-            // The first bytes go out at once, so that every proxy passes the head on.
-            ready: chunk(format!(":\n{retry}\n").as_bytes()),
+            ready: Bytes::new(),
             fetched: None,
             end: None,
             until,

@@ -55,7 +55,12 @@ impl End {
     }
 }
 
+/// What a stream begins with, at once, so that every proxy passes the head on.
+pub(super) fn prelude(retry: Duration) -> Vec<u8> {
+    format!(":\n{}\n", retry_line(retry)).into()
+}
+
 /// How long to wait before coming back, jittered.
-pub(super) fn retry_line(retry: Duration) -> String {
+fn retry_line(retry: Duration) -> String {
     format!("retry: {}\n", jittered(retry).as_millis())
 }

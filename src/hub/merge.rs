@@ -31,7 +31,7 @@ use super::{
     Bounds, Hub, Opener, Opening, Resume, Wanted,
     clock::{QUIET, TICKS},
     connection::Connection,
-    end::{End, retry_line},
+    end::{End, prelude},
     outlet::Body,
 };
 use crate::{
@@ -108,7 +108,6 @@ impl Hub {
         let OpenMany { wanted, resume, bounds, opener, access } = open;
         let request = opener.request;
         let connection = self.connect(opener);
-        let retry = retry_line(self.settings.retry);
         let branch = |wanted| Branch { wanted, body: None, place: None, has_left: false };
         let mut merge = Merge {
             hub: Arc::clone(self),
@@ -119,8 +118,7 @@ impl Hub {
             until: bounds.max_time.map(|time| Instant::now() + time),
             left: bounds.max_events.map_or(u64::MAX, Into::into),
             turn: 0,
-            // At once, so that every proxy passes the head on.
-            ready: format!(":\n{retry}\n").as_bytes().into(),
+            ready: prelude(self.settings.retry).as_slice().into(),
             written: time::Instant::now(),
             is_over: false,
         };

@@ -21,6 +21,7 @@ use super::{
     Hub,
     connection::{Connection, Opener},
     course::Course,
+    end::prelude,
     frame::chunk,
     live::{Live, Pushed},
     outlet::{Body, Sink},
@@ -29,8 +30,11 @@ use super::{
 use crate::{
     config::Overflow,
     event::{Cursor, Topic, block},
-    event_log::{LogError, Stale},
+    event_log::{LogError, Most, Stale},
 };
+
+/// To see whether a cursor is good.
+const ONE: Most = Most { events: 1, bytes: 0 };
 
 /// What a topic is about, for the beginning of a stream and for a fresh start.
 #[async_trait]
@@ -184,7 +188,11 @@ impl Hub {
     /// Opens a stream.
     pub async fn open(self: &Arc<Self>, open: Open) -> Result<Opening, DbErr> {
         let Open { wanted, resume, bounds, opener } = open;
-        self.subscribe(&wanted, resume, bounds, self.connect(opener)).await
+        let mut opening = self.subscribe(&wanted, resume, bounds, self.connect(opener)).await?;
+        if let Opening::Stream(Subscription(course)) = &mut opening {
+            course.lead(&chunk(&prelude(self.settings.retry)));
+        }
+        Ok(opening)
     }
 
     /// Opens a stream on a connection.
@@ -226,7 +234,7 @@ impl Hub {
             Pulled::Over => return Ok(Resumed::Complete),
             Pulled::Ahead | Pulled::Behind => {}
         }
-        match self.log.after(live.topic(), cursor, 1).await {
+        match self.log.after(live.topic(), cursor, ONE).await {
             Ok(page) => {
                 if live.is_behind(cursor)
                     || page.events.iter().any(|event| live.is_behind(event.cursor))

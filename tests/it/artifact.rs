@@ -149,13 +149,16 @@ async fn the_artifacts_of_a_task_have_1_mib_at_most_together() {
     let (owner, agent) = stage(&app).await;
     let id = make(&owner, "a").await;
     let mut maker = Maker::of(&agent, "a").await;
-    let quarter = "x".repeat(1 << 18);
+    // A chunk has 64 KiB at most as JSON.
+    let piece = "x".repeat(1 << 15);
     maker.send(chunk("a", "", false)).await.ok();
-    for append in [false, true, true] {
-        maker.send(chunk("a", quarter.as_str(), append)).await.ok();
+    for number in 0..24 {
+        maker.send(chunk("a", piece.as_str(), number > 0)).await.ok();
     }
-    // Two bytes each as JSON.
-    maker.send(chunk("b", "\n".repeat(1 << 17), false)).await.ok();
+    for number in 0..8 {
+        // Two bytes each as JSON.
+        maker.send(chunk("b", "\n".repeat(1 << 14), number > 0)).await.ok();
+    }
     let before = read(&owner, id).await;
     for (name, append) in [("a", true), ("c", false)] {
         let detail = maker.send(chunk(name, "x", append)).await.problem(409);
@@ -164,8 +167,13 @@ async fn the_artifacts_of_a_task_have_1_mib_at_most_together() {
     assert_eq!(read(&owner, id).await, before);
     // What begins anew makes room.
     maker.send(chunk("b", "x", false)).await.ok();
-    maker.send(chunk("c", &quarter[1..], false)).await.ok();
+    maker.send(chunk("c", &piece[1..], false)).await.ok();
+    for _ in 0..7 {
+        maker.send(chunk("c", piece.as_str(), true)).await.ok();
+    }
     maker.send(chunk("c", "x", true)).await.problem(409);
+    let detail = maker.send(chunk("d", "x".repeat(65_535), false)).await.problem(400);
+    assert!(detail.contains("65536 bytes"), "{detail}");
     let artifacts = read(&owner, id).await["artifacts"].take();
     let lengths = artifacts.as_array().expect("artifacts").iter();
     let lengths: Vec<_> = lengths.map(|one| one["data"].as_str().map(str::len)).collect();

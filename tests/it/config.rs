@@ -4,9 +4,14 @@ use std::{ffi::OsString, fs, path::Path};
 
 use confique::Layer as _;
 use streamgate::{
-    config::{Config, ConfigError, ConfigLayer, LogFormat, documentation, environment_table},
+    config::{
+        Config, ConfigError, ConfigLayer, LogFormat, Overflow, documentation, environment_table,
+    },
+    event::Family,
     limit::Quota,
 };
+
+use crate::app::App;
 
 /// Loads from the text of a file and from variables, without the environment of this process.
 fn load(file: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
@@ -305,4 +310,34 @@ fn each_quota_has_the_default_that_its_key_documents() {
         let row = row.unwrap_or_else(|| panic!("no key {}", quota.key()));
         assert_eq!(row.split(" | ").nth(2), Some(&*format!("`{}`", quota.default())), "{row}");
     }
+}
+
+#[tokio::test]
+async fn every_family_has_what_its_own_keys_say() {
+    let app = App::with(|config| {
+        let (kept, slow) = (&mut config.retention, &mut config.overflow);
+        (kept.topology_events, kept.topology_seconds) = (11, 12);
+        (kept.notification_events, kept.notification_seconds) = (21, 22);
+        (kept.task_events, kept.task_seconds) = (31, 32);
+        (kept.prompt_events, kept.prompt_seconds) = (41, 42);
+        (kept.mcp_session_events, kept.mcp_session_seconds) = (51, 52);
+        slow.topology = Overflow::DropOldest;
+        slow.notification = Overflow::DropNew;
+        slow.task = Overflow::CloseConnection;
+        slow.prompt = Overflow::DropNew;
+        slow.mcp_session = Overflow::DropOldest;
+    })
+    .await;
+    for (family, kept, overflow) in [
+        (Family::Topology, (11, 12), Overflow::DropOldest),
+        (Family::Notification, (21, 22), Overflow::DropNew),
+        (Family::Task, (31, 32), Overflow::CloseConnection),
+        (Family::Prompt, (41, 42), Overflow::DropNew),
+        (Family::McpSession, (51, 52), Overflow::DropOldest),
+    ] {
+        let settings = app.gateway.settings(family);
+        let told = ((settings.0.events, settings.0.seconds), settings.1);
+        assert_eq!(told, (kept, overflow), "{family:?}");
+    }
+    app.finish().await;
 }

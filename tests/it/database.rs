@@ -2,15 +2,23 @@
 
 use std::sync::Arc;
 
+use entity::user::Role;
+use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, Database as Direct, EntityTrait, PaginatorTrait};
-use streamgate::database::Database;
+use streamgate::{
+    database::Database,
+    event::{Family, NewEvent, Topic},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, tcp::OwnedReadHalf, tcp::OwnedWriteHalf},
     sync::watch,
 };
 
-use crate::app::{Store, soon};
+use crate::{
+    app::{App, Store, soon},
+    topology::topology_that_is,
+};
 
 /// What the proxy does with answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,4 +132,26 @@ async fn a_caller_who_goes_away_while_a_transaction_begins_takes_no_others_write
     soon("close", observer.close()).await.expect("closed");
     soon("close", database.close()).await.expect("closed");
     store.remove().await;
+}
+
+#[tokio::test]
+async fn topics_that_had_ended_before_there_was_a_word_for_it_have_ended_after() {
+    let app = App::start().await;
+    let operator = app.caller(Role::Operator).await;
+    let ended = topology_that_is(&operator, "torn_down").await;
+    let active = topology_that_is(&operator, "active").await;
+    let database = &app.gateway.database;
+    // Back to where topics could not end.
+    let steps = Migrator::migrations().len() - 3;
+    database.migrate_down(u32::try_from(steps).expect("few")).await.expect("a way back");
+    database.migrate().await.expect("a way forward");
+    for (id, is_over) in [(ended, true), (active, false)] {
+        let topic = Topic::new(Family::Topology, id);
+        let head = app.gateway.hub.log().head(&topic).await.expect("a head");
+        assert_eq!(head.1, is_over);
+        let events = vec![NewEvent::new("note", &1).expect("a kind")];
+        let published = app.gateway.hub.publish(topic, events).await;
+        assert_eq!(published.is_err(), is_over, "{published:?}");
+    }
+    app.finish().await;
 }

@@ -114,6 +114,7 @@ async fn owner_agent_and_administrators_watch_and_for_others_there_is_nothing() 
     let path = format!("/v1/users/{}", agent.id().await);
     admin.call(Method::PATCH, &path, Some(role)).await.ok();
     agent.get(&served).await.problem(404);
+    assert_eq!(count(&agent).await, Some(0));
     // Nor can somebody be named who is none.
     let viewer = viewer.id().await;
     user.post("/v1/mcp-sessions", json!({ "agent": viewer })).await.problem(404);

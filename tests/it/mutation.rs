@@ -5,16 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use entity::user::Role;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
 use uuid::Uuid;
 
 use crate::{
-    app::{Answer, App, Caller, id_of, soon, until},
+    app::{Answer, App, Caller, id_of},
     topology::{LIFE, shown, topology_that_is},
 };
-
-/// The metric of claims that wait.
-pub const WAITING: &str = "streamgate_claims_waiting";
 
 /// An operator, an agent and the path of a topology's mutations.
 pub async fn stage(app: &App, status: &str) -> (Caller, Caller, Uuid, String) {
@@ -40,7 +36,7 @@ pub async fn report(agent: &Caller, path: &str, claimed: &Value, state: &str) ->
     agent.post(&path, json!({ "lease_token": claimed["lease_token"], "state": state })).await
 }
 
-fn numbers(mutations: &[Value]) -> Vec<u64> {
+pub fn numbers(mutations: &[Value]) -> Vec<u64> {
     let number = |mutation: &Value| {
         let mutation = mutation.get("mutation").unwrap_or(mutation);
         mutation["payload"]["number"].as_u64().expect("a number")
@@ -325,57 +321,5 @@ async fn two_hundred_mutations_may_wait_and_all_are_in_the_snapshot() {
     report(&agent, &path, &claimed[1], "failed").await.ok();
     assert_eq!(operator.mutate(id, 201).await.status, 202);
     operator.mutate(id, 202).await.problem(409);
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn who_waits_for_work_gets_it_as_soon_as_there_is_some() {
-    let app = App::start().await;
-    let (operator, agent, id, path) = stage(&app, "active").await;
-    let claim = json!({ "wait_seconds": 60 });
-    let waiting = tokio::spawn({
-        let (agent, path, claim) = (agent.clone(), format!("{path}/claim"), claim.clone());
-        async move { agent.post(&path, claim).await.ok() }
-    });
-    until("claim that waits", async || app.metric(WAITING) > 0.0).await;
-    operator.mutate(id, 1).await.ok();
-    let claimed = soon("work", waiting).await.expect("no panic");
-    assert_eq!(numbers(claimed.as_array().expect("a list")), [1]);
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn nothing_is_given_to_who_has_gone_away_while_waiting() {
-    let app = App::start().await;
-    let (operator, agent, id, path) = stage(&app, "active").await;
-    let mut socket = TcpStream::connect(app.address).await.expect("a connection");
-    let body = r#"{"wait_seconds":60}"#;
-    let request = format!(
-        "POST {path}/claim HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        agent.token.as_deref().expect("a token"),
-        body.len()
-    );
-    socket.write_all(request.as_bytes()).await.expect("a request");
-    until("claim that waits", async || app.metric(WAITING) > 0.0).await;
-    drop(socket);
-    until("end of the wait", async || app.metric(WAITING) < 1.0).await;
-    operator.mutate(id, 1).await.ok();
-    assert_eq!(numbers(&claim(&agent, &path, 1).await), [1]);
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn the_end_of_the_service_ends_the_wait_for_work() {
-    let mut app = App::start().await;
-    let (_, agent, _, path) = stage(&app, "active").await;
-    let waiting = tokio::spawn({
-        let (agent, path) = (agent.clone(), format!("{path}/claim"));
-        async move { agent.post(&path, json!({ "wait_seconds": 60 })).await }
-    });
-    until("claim that waits", async || app.metric(WAITING) > 0.0).await;
-    app.begin_stop();
-    assert_eq!(soon("answer", waiting).await.expect("no panic").status, 204);
-    app.ended().await;
     app.finish().await;
 }

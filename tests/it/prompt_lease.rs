@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     app::{Answer, App, Caller, id_of, soon, until},
-    mutation::WAITING,
+    claim::WAITING,
     prompt::{ask, claim, event, events, kinds, message, publish, stage, status, watch},
 };
 

@@ -9,12 +9,15 @@ use serde_json::json;
 use streamgate::{
     bus::InProcessBus,
     event::{Cursor, Event, Family, NewEvent, Topic},
-    event_log::Refused,
+    event_log::{Most, Refused},
     hub::PublishError,
 };
 use uuid::Uuid;
 
 use crate::app::{App, Store, soon, until};
+
+/// All that these tests write.
+const ALL: Most = Most { events: 1_000_000, bytes: usize::MAX };
 
 /// What becomes of one publisher's events.
 type Published = Pin<Box<dyn Future<Output = Result<Vec<Event>, PublishError>> + Send>>;
@@ -64,7 +67,7 @@ fn commits(app: &App) -> f64 {
 
 /// The numbers of all events in a topic's log.
 async fn seqs(app: &App, topic: &Topic) -> Vec<i64> {
-    let (_, page) = app.gateway.hub.log().oldest(topic, 100_000).await.expect("a log");
+    let (_, page) = app.gateway.hub.log().oldest(topic, ALL).await.expect("a log");
     page.events.iter().map(|event| event.cursor.seq).collect()
 }
 
@@ -97,7 +100,7 @@ async fn events_that_the_database_refuses_fail_alone() {
     assert_eq!(acknowledged.len(), 2 * 63);
     let log = app.gateway.hub.log();
     for topic in &mut topics {
-        let (_, page) = log.oldest(topic, 1_000).await.expect("a log");
+        let (_, page) = log.oldest(topic, ALL).await.expect("a log");
         let mine: Vec<Event> =
             acknowledged.iter().filter(|event| event.topic == *topic).cloned().collect();
         assert_eq!(page.events, mine, "not in the order in which they were published");
@@ -216,7 +219,7 @@ async fn what_was_acknowledged_before_the_end_is_there_after_it() {
     }
     acknowledged.sort_by_key(|event| event.cursor.seq);
     let app = App::on(store, bus, |_| ()).await;
-    let (_, page) = app.gateway.hub.log().oldest(&topic, 1_000_000).await.expect("a log");
+    let (_, page) = app.gateway.hub.log().oldest(&topic, ALL).await.expect("a log");
     // Who was answered is all who was written for: nobody went away.
     assert_eq!(page.events, acknowledged);
     app.finish().await;
@@ -267,7 +270,7 @@ async fn what_is_refused_in_a_group_leaves_no_gap_and_takes_nobody_with_it() {
         }
     }
     for (topic, acknowledged) in topics.iter().zip(acknowledged) {
-        let (cursor, page) = app.gateway.hub.log().oldest(topic, 1_000).await.expect("a log");
+        let (cursor, page) = app.gateway.hub.log().oldest(topic, ALL).await.expect("a log");
         let number = |event: &Event| {
             let data: serde_json::Value = serde_json::from_str(&event.data).expect("JSON");
             usize::try_from(data["number"].as_u64().expect("a number")).expect("a few")
@@ -373,7 +376,7 @@ async fn nothing_of_an_old_lease_comes_after_the_first_of_the_new_one() {
         assert_eq!(refused, Refused::Fenced);
         acknowledged[at] += count;
     }
-    let (_, page) = app.gateway.hub.log().oldest(&topic, 1_000_000).await.expect("a log");
+    let (_, page) = app.gateway.hub.log().oldest(&topic, ALL).await.expect("a log");
     let by: Vec<usize> = page.events[1..]
         .iter()
         .map(|event| {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     app::{App, Caller, id_of, soon, until},
-    mutation::WAITING,
+    claim::WAITING,
     task::{cancel, claim, expire, make, read, report, run_out, stage, tell, watch},
 };
 

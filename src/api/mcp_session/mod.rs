@@ -145,9 +145,11 @@ impl McpSessions {
             .limit(limit + 1);
         let Principal { user_id, role, .. } = caller.principal;
         if role < user::Role::Admin {
-            let own = mcp_session::Column::OwnerId.eq(user_id);
-            let served = mcp_session::Column::AgentId.eq(user_id);
-            query = query.filter(Condition::any().add(own).add(served));
+            let mut seen = Condition::any().add(mcp_session::Column::OwnerId.eq(user_id));
+            if role >= user::Role::Agent {
+                seen = seen.add(mcp_session::Column::AgentId.eq(user_id));
+            }
+            query = query.filter(seen);
         }
         let rows = query.all(gateway.database.reader()).await?;
         Ok(Json(Page::of(rows, limit, |row| (row.id, 0))))
@@ -193,8 +195,8 @@ impl McpSessions {
     /// Publish a message
     ///
     /// One JSON-RPC message of at most 262,144 bytes, which everybody who watches gets as it is. For
-    /// the session's owner and for its agent; for any agent if none was named. Answered once it is
-    /// committed. Needs the role viewer; 409 if the session is closed.
+    /// the session's owner, its agent and administrators; for any agent if none was named. Answered
+    /// once it is committed. Needs the role viewer; 409 if the session is closed.
     #[oai(path = "/:id/messages", method = "post", operation_id = "mcp_session_publish")]
     async fn publish(
         &self,
@@ -329,7 +331,7 @@ impl Resources for McpSessions {
         let mut after = None;
         loop {
             let log = gateway.hub.log();
-            let silent = log.silent(Family::McpSession, false, before, after.as_ref()).await?;
+            let silent = log.silent(Family::McpSession, before, after.as_ref()).await?;
             for topic in &silent {
                 let row = mcp_session::Entity::find_by_id(topic.id());
                 let row = row.one(gateway.database.reader()).await?;

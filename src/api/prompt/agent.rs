@@ -28,6 +28,7 @@ use crate::{
         family,
         problem::{Problem, Result},
     },
+    event::Family,
     gateway::Gateway,
 };
 
@@ -64,7 +65,7 @@ impl Agents {
         let wait = Duration::from_secs(body.wait_seconds.unwrap_or(0));
         let body = Arc::new(body.0);
         let claim = || claim(Arc::clone(&gateway), Arc::clone(&body));
-        let claimed = wait_for(&gateway, &asked, wait, claim).await?;
+        let claimed = wait_for(&gateway, Family::Prompt, &asked, wait, claim).await?;
         Ok(if claimed.is_empty() { Claims::None } else { Claims::Some(Json(claimed)) })
     }
 
@@ -123,7 +124,7 @@ impl Agents {
         }
         let row = in_status(row, prompt::Status::Queued).update(&tx).await?;
         family::commit(&gateway, tx, &topic(row.id), vec![status_event(&row)?]).await?;
-        gateway.work.notify_waiters();
+        gateway.offer(Family::Prompt);
         Ok(Json(row.into()))
     }
 }

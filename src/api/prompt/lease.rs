@@ -18,13 +18,14 @@ use crate::{
         lease,
         problem::Result,
     },
+    event::Family,
     gateway::Gateway,
 };
 
 /// Background work: ends what leases that have run out stood for.
 pub(in crate::api) async fn end_expired(gateway: &Gateway) {
     let ends = first_ends(gateway).await;
-    lease::end_expired(gateway, "prompts", ends, |id| end_lease(gateway, id)).await;
+    lease::end_expired(gateway, Family::Prompt, ends, |id| end_lease(gateway, id)).await;
 }
 
 /// Prompts with leases that run out before the next heartbeat, and when, the first one first.

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     event::{Event, Family, Topic},
-    event_log::EventLog,
+    event_log::{EventLog, Most},
     existence::Resource,
     gateway::Gateway,
 };
@@ -39,11 +39,9 @@ pub(super) use operations::Prompts;
 use rows::has_ended;
 use schema::{PromptEvent, PromptSnapshot, PromptStatusChange};
 
-/// Events in a snapshot, at most: so many that who comes late has the text of most answers.
-const SNAPSHOT_EVENTS: usize = 1_000;
-
-/// Bytes of their data, at most.
-const SNAPSHOT_BYTES: usize = 1 << 20;
+/// What was said so far in a snapshot, at most: so much that who comes late has the text of most
+/// answers.
+const SNAPSHOT: Most = Most { events: 1_000, bytes: 1 << 20 };
 
 /// A kind of event with whatever data its publisher gave it.
 const fn published(kind: &'static str, description: &'static str) -> EventKind {
@@ -101,8 +99,7 @@ impl Resources for Prompts {
         reset: Option<String>,
     ) -> Result<Option<State>, DbErr> {
         let Some(row) = prompt::Entity::find_by_id(id).one(tx).await? else { return Ok(None) };
-        let (events, earlier) =
-            EventLog::newest(tx, &topic(id), SNAPSHOT_EVENTS, SNAPSHOT_BYTES).await?;
+        let (events, earlier) = EventLog::newest(tx, &topic(id), SNAPSHOT).await?;
         let terminal = has_ended(row.status);
         let snapshot = PromptSnapshot {
             prompt: row.into(),

@@ -37,6 +37,7 @@ use crate::{
         stream::{Parameters, StreamResponse},
         stream_token::{self, Minted},
     },
+    event::Family,
     gateway::Gateway,
 };
 
@@ -108,7 +109,7 @@ impl Prompts {
         gateway.hub.log().create(&tx, &topic(row.id)).await?;
         gateway.hub.commit(tx, Vec::new()).await?;
         gateway.existence.made(topic(row.id), resource(row.owner, session.id), began);
-        gateway.work.notify_waiters();
+        gateway.offer(Family::Prompt);
         Ok(Created::Created(Json(row.into())))
     }
 

@@ -18,6 +18,7 @@ use crate::{
         family, lease,
         problem::{Problem, Result},
     },
+    event::Family,
     gateway::Gateway,
 };
 
@@ -45,7 +46,7 @@ pub(super) fn extended(row: &task::Model, now: Timestamp) -> Timestamp {
 /// Background work: takes tasks from workers whose leases have run out.
 pub(in crate::api) async fn end_leases(gateway: &Gateway) {
     let ends = first_ends(gateway).await;
-    lease::end_expired(gateway, "tasks", ends, |id| end_lease(gateway, id)).await;
+    lease::end_expired(gateway, Family::Task, ends, |id| end_lease(gateway, id)).await;
 }
 
 /// Tasks with leases that run out before the next heartbeat, and when, the first ones first.

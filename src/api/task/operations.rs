@@ -35,6 +35,7 @@ use crate::{
         stored,
         stream::{Parameters, StreamResponse},
     },
+    event::Family,
     existence::Resource,
     gateway::Gateway,
 };
@@ -102,7 +103,7 @@ impl Tasks {
         gateway.hub.log().create(&tx, &topic(row.id)).await?;
         gateway.hub.commit(tx, Vec::new()).await?;
         gateway.existence.made(topic(row.id), Resource::of(owner), began);
-        gateway.work.notify_waiters();
+        gateway.offer(Family::Task);
         Ok(Created::Created(Json(Task { artifacts: Some(Vec::new()), ..row.into() })))
     }
 

@@ -227,7 +227,8 @@ pub(super) struct NewArtifact {
     /// A name for people.
     #[oai(validator(min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f]+$"))]
     pub(super) name: Option<Text>,
-    /// Any JSON but null; a text or an array if it is to be appended to or with.
+    /// Any JSON but null; a text or an array if it is to be appended to or with. At most 65,536 bytes
+    /// as JSON: what is larger comes in chunks.
     pub(super) data: Any<Value>,
     /// Whether it is added to what is there, a text to a text or an array to an array. Without, the
     /// artifact begins anew.

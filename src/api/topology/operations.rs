@@ -31,6 +31,7 @@ use crate::{
         stored,
         stream::{Parameters, StreamResponse},
     },
+    event::Family,
     existence::Resource,
     gateway::Gateway,
 };
@@ -180,7 +181,7 @@ impl Topologies {
         events.push(if terminal { status.terminal() } else { status });
         family::commit(&gateway, tx, &topic(row.id), events).await?;
         // Its mutations may be claimed now.
-        gateway.work.notify_waiters();
+        gateway.offer(Family::Topology);
         Ok(Json(row.into()))
     }
 

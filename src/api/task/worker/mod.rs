@@ -34,6 +34,7 @@ use crate::{
         problem::{Problem, Result},
         stored,
     },
+    event::Family,
     gateway::Gateway,
 };
 
@@ -41,6 +42,9 @@ use schema::{Claim, Claimed, Heartbeat, Lease, Report};
 
 /// Bytes of an output as JSON. Every event after the end of a task has it.
 const MAX_OUTPUT: usize = 65_536;
+
+/// Bytes of a chunk of an artifact as JSON: each is an event.
+const MAX_CHUNK: usize = 65_536;
 
 /// How long a claim holds if the worker does not say.
 const DEFAULT_LEASE_SECONDS: u32 = 60;
@@ -73,7 +77,8 @@ impl Workers {
         body: Json<Claim>,
     ) -> Result<Claims> {
         let wait = Duration::from_secs(body.wait_seconds.unwrap_or(0));
-        let claimed = wait_for(&gateway, &asked, wait, || claim(&gateway, &body)).await?;
+        let claimed =
+            wait_for(&gateway, Family::Task, &asked, wait, || claim(&gateway, &body)).await?;
         Ok(if claimed.is_empty() { Claims::None } else { Claims::Some(Json(claimed)) })
     }
 
@@ -126,6 +131,9 @@ impl Workers {
         let output = report.output.as_ref();
         let output =
             output.map(|output| stored::value("output", &output.0, MAX_OUTPUT)).transpose()?;
+        if let Some(artifact) = &report.artifact {
+            stored::value("artifact.data", &artifact.data.0, MAX_CHUNK)?;
+        }
         let tx = gateway.database.begin_write().await?;
         let row = lock(&tx, id.0).await?;
         if row.lease_token == Some(report.lease_token) && report.seq <= row.report_seq {
@@ -196,7 +204,7 @@ impl Workers {
         let event = event(&row)?;
         let task = whole(&tx, row).await?;
         family::commit(&gateway, tx, &topic(id.0), vec![event]).await?;
-        gateway.work.notify_waiters();
+        gateway.offer(Family::Task);
         Ok(Json(task))
     }
 }
@@ -206,14 +214,15 @@ async fn claim(gateway: &Gateway, wanted: &Claim) -> Result<Vec<Claimed>> {
     let skills = wanted.skills.iter().map(|skill| skill.0.as_str());
     let waiting = task::Entity::find()
         .filter(task::Column::Status.eq(task::Status::Pending))
-        .filter(task::Column::TaskType.is_in(skills))
-        .order_by_asc(task::Column::Id);
-    if waiting.clone().one(gateway.database.reader()).await?.is_none() {
+        .filter(task::Column::TaskType.is_in(skills));
+    let any = waiting.clone().select_only().column(task::Column::Id).into_tuple::<Uuid>();
+    if any.one(gateway.database.reader()).await?.is_none() {
         // Workers ask all the time; most of the time nobody has to be kept from writing for it.
         return Ok(Vec::new());
     }
     let tx = gateway.database.begin_write().await?;
     let rows = waiting
+        .order_by_asc(task::Column::Id)
         .limit(wanted.max.unwrap_or(1))
         // Whoever claims at the same time takes the next ones, without waiting.
         .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
@@ -254,7 +263,7 @@ async fn claim(gateway: &Gateway, wanted: &Claim) -> Result<Vec<Claimed>> {
     }
     if are_more {
         // Others have passed them over because they were locked.
-        gateway.work.notify_waiters();
+        gateway.offer(Family::Task);
     }
     Ok(claimed)
 }

@@ -35,6 +35,7 @@ use crate::{
         problem::{Problem, Result},
         stored,
     },
+    event::Family,
     gateway::Gateway,
 };
 
@@ -122,7 +123,7 @@ impl Mutations {
         };
         let row = row.into_active_model().insert(&tx).await?;
         family::commit(&gateway, tx, &topic(id.0), vec![event(&row)?]).await?;
-        gateway.work.notify_waiters();
+        gateway.offer(Family::Topology);
         Ok(Enqueued::Accepted(Json(row.into())))
     }
 
@@ -176,7 +177,7 @@ impl Mutations {
         let wait = Duration::from_secs(body.wait_seconds.unwrap_or(0));
         let body = Arc::new(body.0);
         let claim = || claim(Arc::clone(&gateway), id.0, Arc::clone(&body));
-        let claimed = wait_for(&gateway, &asked, wait, claim).await?;
+        let claimed = wait_for(&gateway, Family::Topology, &asked, wait, claim).await?;
         Ok(if claimed.is_empty() { Claims::None } else { Claims::Some(Json(claimed)) })
     }
 

@@ -15,14 +15,14 @@ use crate::{
         problem::Result,
         topology::{lock, topic},
     },
-    event::NewEvent,
+    event::{Family, NewEvent},
     gateway::Gateway,
 };
 
 /// Background work: makes mutations pending again whose leases have run out, on all topologies.
 pub(in crate::api) async fn requeue_expired(gateway: &Gateway) {
     let ends = first_ends(gateway).await;
-    lease::end_expired(gateway, "mutations of a topology", ends, |id| async move {
+    lease::end_expired(gateway, Family::Topology, ends, |id| async move {
         let tx = gateway.database.begin_write().await?;
         lock(&tx, id).await?;
         let events = requeue(&tx, id).await?;

@@ -1,0 +1,143 @@
+//! What of the log need not be kept.
+
+use std::time::Duration;
+
+use entity::{Timestamp, event, topic};
+use sea_orm::{
+    ColumnTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    sea_query::{Expr, Query, SelectStatement},
+};
+
+use super::EventLog;
+use crate::event::{Family, Topic};
+
+/// Topics in one look-up.
+const TOPICS_PER_LOOK: u64 = 200;
+
+/// Rows that one `DELETE` of the pruning takes, so that publishers wait for no more than that.
+const ROWS_PER_PRUNE: i64 = 5_000;
+
+/// How long events are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// The newest so many of each topic.
+    pub events: u64,
+    /// Those not older than this, in seconds.
+    pub seconds: u64,
+}
+
+impl Retention {
+    /// What is older need not be kept.
+    #[must_use]
+    pub fn cutoff(self) -> Timestamp {
+        Timestamp::now() - Duration::from_secs(self.seconds)
+    }
+}
+
+impl EventLog {
+    /// Deletes what a family need not keep and returns how many events that were. Only ever takes
+    /// from the old end of a topic.
+    pub async fn prune(&self, family: Family, retention: Retention) -> Result<u64, DbErr> {
+        let keep = i64::try_from(retention.events).unwrap_or(i64::MAX);
+        let cutoff = retention.cutoff();
+        let mut after_id = 0;
+        let mut pruned = 0;
+        loop {
+            let heads = topics_of(family)
+                .filter(topic::Column::Id.gt(after_id))
+                .order_by_asc(topic::Column::Id)
+                .limit(1_000)
+                .all(self.database.reader())
+                .await?;
+            let Some(last) = heads.last() else {
+                return Ok(pruned);
+            };
+            after_id = last.id;
+            for head in &heads {
+                pruned += self.prune_topic(head, head.last_seq - keep, cutoff).await?;
+            }
+        }
+    }
+
+    /// Some of the topics of a family that have ended and of which pruning has left nothing.
+    pub async fn ended(&self, family: Family) -> Result<Vec<Topic>, DbErr> {
+        let rows = topics_of(family)
+            .filter(topic::Column::Closed.eq(true))
+            .filter(Expr::not_exists(events()))
+            .limit(TOPICS_PER_LOOK)
+            .all(self.database.reader())
+            .await?;
+        Ok(rows.iter().filter_map(|row| row.name.parse().ok()).collect())
+    }
+
+    /// Some of the topics of a family that have not ended and in which nothing was written since
+    /// `cutoff`, in the order of their names, behind `after`.
+    pub async fn silent(
+        &self,
+        family: Family,
+        cutoff: Timestamp,
+        after: Option<&Topic>,
+    ) -> Result<Vec<Topic>, DbErr> {
+        let newest = Expr::col((event::Entity, event::Column::Seq))
+            .equals((topic::Entity, topic::Column::LastSeq));
+        let newer = events().and_where(newest).and_where(event::Column::At.gte(cutoff)).to_owned();
+        let mut query = topics_of(family)
+            .filter(topic::Column::Closed.eq(false))
+            .filter(Expr::not_exists(newer))
+            .order_by_asc(topic::Column::Name)
+            .limit(TOPICS_PER_LOOK);
+        if let Some(after) = after {
+            query = query.filter(topic::Column::Name.gt(after.as_str()));
+        }
+        let rows = query.all(self.database.reader()).await?;
+        Ok(rows.iter().filter_map(|row| row.name.parse().ok()).collect())
+    }
+
+    async fn prune_topic(
+        &self,
+        head: &topic::Model,
+        surplus: i64,
+        cutoff: Timestamp,
+    ) -> Result<u64, DbErr> {
+        let edge = |newest| {
+            let rows = event::Entity::find().filter(event::Column::TopicId.eq(head.id));
+            let rows = if newest {
+                rows.filter(event::Column::At.lt(cutoff)).order_by_desc(event::Column::Seq)
+            } else {
+                rows.order_by_asc(event::Column::Seq)
+            };
+            rows.one(self.database.reader())
+        };
+        let Some(oldest) = edge(false).await? else {
+            return Ok(0);
+        };
+        // Most topics have nothing to prune; then the first row has told so.
+        let outdated =
+            if oldest.at < cutoff { edge(true).await?.map_or(0, |row| row.seq) } else { 0 };
+        let last = Ord::max(surplus, outdated);
+        let mut pruned = 0;
+        let mut from = oldest.seq;
+        while from <= last {
+            let to = Ord::min(last, from + ROWS_PER_PRUNE - 1);
+            pruned += event::Entity::delete_many()
+                .filter(event::Column::TopicId.eq(head.id))
+                .filter(event::Column::Seq.lte(to))
+                .exec(self.database.writer())
+                .await?
+                .rows_affected;
+            from = to + 1;
+        }
+        Ok(pruned)
+    }
+}
+
+fn topics_of(family: Family) -> Select<topic::Entity> {
+    topic::Entity::find().filter(topic::Column::Name.starts_with(format!("{}.", family.name())))
+}
+
+/// The events of the topic of the query around this one.
+fn events() -> SelectStatement {
+    let of_topic = Expr::col((event::Entity, event::Column::TopicId))
+        .equals((topic::Entity, topic::Column::Id));
+    Query::select().column(event::Column::Seq).from(event::Entity).and_where(of_topic).to_owned()
+}
