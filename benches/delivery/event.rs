@@ -2,6 +2,8 @@
 
 /// Bytes of data in one event.
 pub(crate) const SIZE: usize = 200;
+/// What an agent publishes of an answer that comes word by word.
+pub(crate) const SMALL: &str = r#"{"kind":"message","data":{"text":"word "}}"#;
 /// Stands in the data of every event once, and nowhere else in these streams. One byte, because
 /// whatever is longer can be cut in two by the chunks of HTTP/1.1.
 pub(crate) const MARK: u8 = b'~';

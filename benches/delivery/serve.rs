@@ -2,17 +2,17 @@
 //!
 //! The streams go through all of it: authentication, limits, existence, snapshot. What is published
 //! through `/publish` skips the database, because what follows the commit is what is measured;
-//! `/durable` does not.
+//! `/durable` does not. Agents publish on prompts over the API, as they do anywhere.
 
 use std::{io::Write, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use bytes::Bytes;
-use entity::{Timestamp, session, topology, user};
+use entity::{Timestamp, conversation, prompt, session, topology, user};
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use sea_orm::{EntityTrait, IntoActiveModel};
+use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel};
 use streamgate::{
     bus::InProcessBus,
     config::Config,
@@ -53,6 +53,8 @@ pub(crate) fn postgres() -> Option<String> {
 
 /// Topics that can be subscribed to.
 pub(crate) const TOPICS: usize = 1_000;
+/// Prompts that can be published on.
+const PROMPTS: usize = 64;
 /// Users with a session each.
 const USERS: usize = 1_000;
 /// More than anybody does here: limits are not what is measured.
@@ -66,6 +68,8 @@ const TOKEN_LIFE: Duration = Duration::from_hours(1);
 struct Control {
     gateway: Arc<Gateway>,
     topics: Vec<Watched>,
+    /// Paths to publish on.
+    prompts: Vec<String>,
     /// User and session.
     logins: Vec<(Uuid, Uuid)>,
 }
@@ -97,11 +101,12 @@ pub(crate) async fn run(directory: &Path, variant: usize) -> anyhow::Result<()> 
     let bus = Arc::new(InProcessBus::default());
     let gateway = Gateway::start(config, bus, None).await?;
     let (topics, logins) = (topics(&gateway).await?, logins(&gateway).await?);
+    let prompts = prompts(&gateway, logins[0].0).await?;
     let streams = TcpListener::bind("127.0.0.1:0").await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     writeln!(std::io::stdout(), "{CONTROL}{}", listener.local_addr()?)?;
     writeln!(std::io::stdout(), "{LISTENING}{}", streams.local_addr()?)?;
-    let control = Arc::new(Control { gateway: Arc::clone(&gateway), topics, logins });
+    let control = Arc::new(Control { gateway: Arc::clone(&gateway), topics, prompts, logins });
     tokio::select! {
         served = streamgate::serve(gateway, streams, CancellationToken::new()) => Ok(served?),
         controlled = accept(listener, control) => controlled,
@@ -153,7 +158,8 @@ async fn logins(gateway: &Gateway) -> anyhow::Result<Vec<(Uuid, Uuid)>> {
             id: *user,
             username: format!("bench-{}", part * ROWS + i),
             password_hash: "none".to_owned(),
-            role: user::Role::Viewer,
+            // Watches, and may publish.
+            role: user::Role::Agent,
             disabled: false,
             created_at: now,
         });
@@ -171,6 +177,38 @@ async fn logins(gateway: &Gateway) -> anyhow::Result<Vec<(Uuid, Uuid)>> {
     }
     tx.commit().await?;
     Ok(logins)
+}
+
+/// Prompts that are being answered and that nobody has claimed, in one conversation.
+async fn prompts(gateway: &Gateway, owner: Uuid) -> anyhow::Result<Vec<String>> {
+    let now = Timestamp::now();
+    let tx = gateway.database.begin_write().await?;
+    let id = Uuid::now_v7();
+    let conversation = conversation::Model { id, owner, name: String::new(), created_at: now };
+    conversation.into_active_model().insert(&tx).await?;
+    let mut paths = Vec::with_capacity(PROMPTS);
+    for _ in 0..PROMPTS {
+        let row = prompt::Model {
+            id: Uuid::now_v7(),
+            conversation_id: id,
+            owner,
+            text: String::new(),
+            status: prompt::Status::Processing,
+            attempt: 0,
+            created_at: now,
+            updated_at: now,
+            completed_at: None,
+            lease_token: None,
+            lease_expires_at: None,
+            lease_seconds: 0,
+            claim_seq: 0,
+        };
+        paths.push(format!("/v1/sessions/{id}/prompts/{}/events", row.id));
+        gateway.hub.log().create(&tx, &Topic::new(Family::Prompt, row.id)).await?;
+        row.into_active_model().insert(&tx).await?;
+    }
+    tx.commit().await?;
+    Ok(paths)
 }
 
 async fn accept(listener: TcpListener, control: Arc<Control>) -> anyhow::Result<()> {
@@ -204,6 +242,8 @@ async fn answer(
             _ => control.publish_durably(watched, query("count").unwrap_or(1)).await?,
         }
         String::new()
+    } else if what == "prompts" {
+        control.prompts()
     } else {
         let number = |name| query(name).with_context(|| format!("{name}=NUMBER is missing"));
         control.targets(number("n")?, number("first")?, number("topics")?, what == "bearers")
@@ -234,6 +274,14 @@ impl Control {
         let event = NewEvent { kind: "bench".to_owned(), data: event::data(0), terminal: false };
         self.gateway.hub.publish(watched.topic.clone(), vec![event; count]).await?;
         Ok(())
+    }
+
+    /// Prompts to publish on, in the form of [`crate::client::Publish::targets`], for one agent.
+    fn prompts(&self) -> String {
+        let (user, session) = self.logins[0];
+        let (token, _) = self.gateway.tokens.access(user, session);
+        let target = |path: &String| format!("{path}\tBearer {token}\n");
+        self.prompts.iter().map(target).collect()
     }
 
     /// `count` streams to open, in the form of [`crate::client::Open::targets`], over `topics`

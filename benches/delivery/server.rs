@@ -185,6 +185,11 @@ impl Server {
         fs::write(&path, text)?;
         Ok(path)
     }
+
+    /// Prompts to publish on: see [`crate::client::Publish::targets`].
+    pub(crate) fn prompts(&self) -> anyhow::Result<Vec<String>> {
+        Ok(get(self.control, "/prompts")?.lines().map(str::to_owned).collect())
+    }
 }
 
 /// Starts this program once more in one of its other modes.

@@ -160,18 +160,27 @@ impl Stand {
     /// One round of events.
     pub(crate) fn publish(&mut self, pace: &Pace) -> anyhow::Result<Round> {
         let (form, path) = self.peer.form();
-        self.send(pace, form, path)
+        self.send(self.publication(pace, form, path))
     }
 
     /// One round of requests of `count` events each, every one of them committed.
-    pub(crate) fn publish_durably(&mut self, pace: &Pace, count: u32) -> anyhow::Result<Round> {
-        self.send(pace, Form::Count(count), "/durable")
+    pub(crate) fn publish_durably(&mut self, pace: &Pace, count: usize) -> anyhow::Result<Round> {
+        self.send(self.publication(pace, Form::Count(count), "/durable"))
     }
 
-    fn send(&mut self, pace: &Pace, form: Form, path: &str) -> anyhow::Result<Round> {
-        let order = Order::Publish(Publish {
+    /// The same over the API, as agents do it: the topics are prompts.
+    pub(crate) fn publish_as_agent(&mut self, pace: &Pace, count: usize) -> anyhow::Result<Round> {
+        let (address, targets) = (self.server.streams, self.server.prompts()?);
+        let publication = self.publication(pace, Form::Events(count), "");
+        self.send(Publish { address, targets, ..publication })
+    }
+
+    /// On the control listener.
+    fn publication(&self, pace: &Pace, form: Form, path: &str) -> Publish {
+        Publish {
             address: self.server.control,
             path: path.to_owned(),
+            targets: Vec::new(),
             form,
             count: pace.count,
             per_second: pace.per_second,
@@ -179,9 +188,14 @@ impl Stand {
             first_topic: pace.topics.0,
             topics: pace.topics.1,
             limit: pace.limit,
-        });
+        }
+    }
+
+    fn send(&mut self, publication: Publish) -> anyhow::Result<Round> {
+        let limit = publication.limit;
+        let order = Order::Publish(publication);
         let (cpu, memory) = (self.server.process.cpu()?, self.server.process.rss()?);
-        let (answer, most) = self.ask(&order, pace.limit)?;
+        let (answer, most) = self.ask(&order, limit)?;
         let cpu = self.server.process.cpu()? - cpu;
         match answer {
             Answer::Published(published) => {

@@ -25,7 +25,10 @@ pub(crate) enum Form {
     /// `POST PATH/`, the body is Pushpin's list of items with the bytes of the stream.
     Items,
     /// `POST PATH/{topic}?count=N` without a body: the server makes up the data.
-    Count(u32),
+    Count(usize),
+    /// What agents do: `POST` of so many small events, in lines if they are many, to a target of
+    /// its own for each topic. See [`super::Publish::targets`].
+    Events(usize),
 }
 
 /// A publish that waits for its answer: when it was to be sent, and when it was.
@@ -111,8 +114,9 @@ impl Publisher {
     }
 }
 
-/// The request that publishes one event.
+/// The request that publishes; `path` is a whole target for [`Form::Events`].
 pub(super) fn request(form: Form, path: &str, topic: usize, nanos: u64) -> String {
+    let mut fields = String::new();
     let (target, body) = match form {
         Form::Data => (format!("{path}/{topic}"), event::data(nanos)),
         Form::Count(count) => (format!("{path}/{topic}?count={count}"), String::new()),
@@ -122,7 +126,16 @@ pub(super) fn request(form: Form, path: &str, topic: usize, nanos: u64) -> Strin
             let items = json!({ "items": [{ "channel": topic.to_string(), "formats": formats }] });
             (format!("{path}/"), items.to_string())
         }
+        Form::Events(count) => {
+            let (path, authorization) = path.split_once('\t').unwrap_or((path, ""));
+            let kind = if count == 1 { "json" } else { "x-ndjson" };
+            fields =
+                format!("Authorization: {authorization}\r\nContent-Type: application/{kind}\r\n");
+            (path.to_owned(), vec![event::SMALL; count].join("\n"))
+        }
     };
     let length = body.len();
-    format!("POST {target} HTTP/1.1\r\nHost: bench\r\nContent-Length: {length}\r\n\r\n{body}")
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: bench\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
+    )
 }

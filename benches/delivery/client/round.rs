@@ -26,6 +26,9 @@ const AWAKE: u64 = 1_500_000;
 pub(crate) struct Publish {
     pub(crate) address: SocketAddr,
     pub(crate) path: String,
+    /// By topic, `PATH TAB AUTHORIZATION`, instead of the path; empty for all but
+    /// [`Form::Events`].
+    pub(crate) targets: Vec<String>,
     pub(crate) form: Form,
     /// Requests.
     pub(crate) count: usize,
@@ -113,7 +116,8 @@ impl Load {
                 && let Some(free) = idle.pop()
             {
                 let topic = order.first_topic + tally.sent % order.topics;
-                let request = request(order.form, &order.path, topic, now);
+                let path = order.targets.get(topic).unwrap_or(&order.path);
+                let request = request(order.form, path, topic, now);
                 let sent = Sent { due: due(tally.sent).unwrap_or(now), at: now };
                 publishers[free].publish(self.poll.registry(), &request, sent)?;
                 tally.sent += 1;
