@@ -20,7 +20,7 @@ use confique::Layer as _;
 use serde::Serialize;
 
 pub use document::{documentation, environment_table};
-pub use families::{McpSessions, Overflow, OverflowByFamily, Retention};
+pub use families::{McpSessions, Overflow, OverflowByFamily, Prompts, Retention};
 pub use layers::{ConfigError, Origin};
 pub use sections::{Database, Limits, Log, LogFormat, Server, Streams, Tasks, Tokens};
 
@@ -85,6 +85,10 @@ pub struct Config {
     /// snapshot and starts afresh.
     #[config(nested)]
     pub retention: Retention,
+
+    /// Prompts that nobody has claimed.
+    #[config(nested)]
+    pub prompts: Prompts,
 
     /// Sessions of the Model Context Protocol.
     #[config(nested)]

@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
+use entity::Timestamp;
 use poem_openapi::types::ToJSON;
 use sea_orm::{DatabaseTransaction, DbErr};
 use uuid::Uuid;
@@ -23,7 +24,7 @@ use super::{
 };
 use crate::{
     event::{self, Family, NewEvent, Topic},
-    event_log::Retention,
+    event_log::{EventLog, Retention},
     existence::Resource,
     gateway::Gateway,
     hub::{Snapshot, Source},
@@ -225,6 +226,19 @@ async fn delete_ended(gateway: &Gateway, family: Family) -> std::result::Result<
         }
         deleted += topics.len() as u64;
     }
+}
+
+/// Whether nothing was written to the log of this resource since `cutoff`. Locks the log, so nothing
+/// will be before the transaction ends.
+pub(super) async fn is_silent(
+    gateway: &Gateway,
+    tx: &DatabaseTransaction,
+    topic: &Topic,
+    cutoff: Timestamp,
+) -> std::result::Result<bool, DbErr> {
+    gateway.hub.log().create(tx, topic).await?;
+    let (newest, _) = EventLog::newest(tx, topic, 1, usize::MAX).await?;
+    Ok(newest.last().is_none_or(|event| event.at < cutoff))
 }
 
 /// An event of a kind that is one of ours.

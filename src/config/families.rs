@@ -100,12 +100,29 @@ pub struct Retention {
     pub sweep_seconds: u64,
 }
 
+/// `[prompts]`
+#[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
+#[config(layer_attr(derive(Serialize)))]
+pub struct Prompts {
+    /// Seconds after which a prompt has failed that somebody answers who has not claimed it, and about
+    /// which nothing is published any more, from 1 to 31536000 (a year). Looked for every
+    /// `retention.sweep_seconds`.
+    #[config(
+        default = 600,
+        env = "STREAMGATE_PROMPTS__IDLE_SECONDS",
+        validate((1..=31_536_000).contains(idle_seconds), "must be from 1 to 31536000 seconds")
+    )]
+    pub idle_seconds: u64,
+}
+
 /// `[mcp_sessions]`
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct McpSessions {
     /// Seconds after which a session is closed in which nobody says anything and that nobody watches,
-    /// from 1 to 31536000 (a year). Looked for every `retention.sweep_seconds`.
+    /// from 1 to 31536000 (a year). Looked for every `retention.sweep_seconds`, by each gateway, which
+    /// sees only who watches there: with several, let clients who only listen say something (a
+    /// `ping`) now and then.
     #[config(
         default = 600,
         env = "STREAMGATE_MCP_SESSIONS__IDLE_SECONDS",

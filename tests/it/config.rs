@@ -139,6 +139,7 @@ fn impossible_values_name_their_key() {
         ("retention.prompt_seconds", "0", "from 1 to"),
         ("retention.mcp_session_events", "0", "at least 1"),
         ("retention.mcp_session_seconds", "0", "from 1 to"),
+        ("prompts.idle_seconds", "0", "from 1 to"),
         ("mcp_sessions.idle_seconds", "0", "from 1 to"),
         ("log.format", "'xml'", "`text` or `json`"),
         ("log.filter", "'streamgate=loud'", "`info`"),

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use entity::{Timestamp, prompt};
 use futures_util::future::join_all;
 use reqwest::Method;
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel, sea_query::Expr};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
     app::{Answer, App, Caller, id_of, soon, until},
     claim::WAITING,
-    prompt::{ask, claim, event, events, kinds, message, publish, stage, status, watch},
+    prompt::{Asked, ask, claim, event, events, kinds, message, publish, stage, status, watch},
 };
 
 /// Lets a prompt's lease run out, as time would.
@@ -208,5 +208,61 @@ async fn a_prompt_that_is_cancelled_while_it_is_claimed_is_over_for_its_agent() 
     assert_eq!(reader.expect("stream.closed").await.data["reason"], "completed");
     reader.expect_end().await;
     assert_eq!(kinds(&events(&owner, &asked.path).await), ["status", "cancelled"]);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_answered_without_a_claim_fails_when_nothing_is_heard_of_it_for_long() {
+    let app = App::with(|config| {
+        config.prompts.idle_seconds = 1;
+        config.retention.sweep_seconds = 1;
+    })
+    .await;
+    let (owner, agent) = stage(&app).await;
+    let claimed = ask(&owner).await;
+    claim(&agent).await;
+    let (queued, silent) = (ask(&owner).await, ask(&owner).await);
+    let mut reader = watch(&owner, &silent.path, "").await;
+    reader.expect("snapshot").await;
+    publish(&agent, &silent.path, &Value::Null, message(1)).await.ok();
+    assert_eq!(status(&owner, &silent.path).await, "processing");
+    reader.expect("message").await;
+    let error = reader.expect("error").await;
+    let message_of = error.data["message"].as_str().expect("a message");
+    assert!(message_of.contains("not heard of again"), "{message_of}");
+    reader.expect("stream.closed").await;
+    reader.expect_end().await;
+    assert_eq!(status(&owner, &silent.path).await, "failed");
+    publish(&agent, &silent.path, &Value::Null, message(2)).await.problem(409);
+    // Those wait, or have a lease that tells.
+    assert_eq!(status(&owner, &queued.path).await, "queued");
+    assert_eq!(status(&owner, &claimed.path).await, "processing");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_heard_of_while_others_are_given_up_is_not() {
+    let app = App::with(|config| config.retention.sweep_seconds = 1).await;
+    let (owner, agent) = stage(&app).await;
+    let mut asked = Vec::new();
+    for _ in 0..60 {
+        asked.push(ask(&owner).await);
+    }
+    for asked in &asked {
+        publish(&agent, &asked.path, &Value::Null, message(1)).await.ok();
+    }
+    let writer = app.gateway.database.writer();
+    let long_ago = entity::event::Entity::update_many()
+        .col_expr(entity::event::Column::At, Expr::value(Timestamp(0)));
+    long_ago.exec(writer).await.expect("an update");
+    let [first, .., before_last, last] = asked.as_slice() else { panic!("no prompts") };
+    let is_failed = async |asked: &Asked| status(&owner, &asked.path).await == "failed";
+    until("end of the first", async || is_failed(first).await).await;
+    publish(&agent, &last.path, &Value::Null, message(2)).await.ok();
+    assert!(!is_failed(before_last).await, "it was heard of too late to show anything");
+    until("end of the one before the last", async || is_failed(before_last).await).await;
+    // Done after whatever the gateway did to the last one, which came next.
+    publish(&agent, &last.path, &Value::Null, event("complete")).await.ok();
+    assert_eq!(status(&owner, &last.path).await, "completed");
     app.finish().await;
 }

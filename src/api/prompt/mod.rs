@@ -8,11 +8,14 @@
 //! lease.
 
 mod agent;
+mod idle;
 mod lease;
 mod operations;
 mod publish;
 mod rows;
 mod schema;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use entity::prompt;
@@ -23,11 +26,12 @@ use uuid::Uuid;
 
 use super::{
     family::{Resources, State},
+    problem,
     stream::{self, EventKind},
 };
 use crate::{
     event::{Event, Family, Topic},
-    event_log::{EventLog, Most},
+    event_log::{EventLog, Most, Retention},
     existence::Resource,
     gateway::Gateway,
 };
@@ -114,6 +118,10 @@ impl Resources for Prompts {
         let ids = prompt::Column::Id.is_in(ids.iter().copied());
         prompt::Entity::delete_many().filter(ids).exec(tx).await?;
         Ok(true)
+    }
+
+    async fn sweep(&self, gateway: &Arc<Gateway>, _: Retention) -> problem::Result<()> {
+        idle::end(gateway).await
     }
 }
 

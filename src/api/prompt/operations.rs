@@ -278,8 +278,9 @@ impl Prompts {
     /// this is answered, or none. The first ones make a queued prompt `processing`; `complete`,
     /// `cancelled` and `error` end it, and nothing can follow. Whoever has claimed the prompt shows
     /// its lease's token; nobody else may publish then. What nobody has claimed takes events without
-    /// one. Needs the role agent; 409 if the lease is not the prompt's newest or has run out, or the
-    /// prompt has ended.
+    /// one, and has failed when it gets none for long (`prompts.idle_seconds` of the configuration).
+    /// Needs the role agent; 409 if the lease is not the prompt's newest or has run out, or the prompt
+    /// has ended.
     #[oai(
         path = "/:session_id/prompts/:prompt_id/events",
         method = "post",
