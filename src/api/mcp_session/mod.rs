@@ -188,7 +188,10 @@ impl McpSessions {
         if !(Resource { agent: None, ..resource }).is_seen_by(user_id, role) {
             return Err(Problem::not_found());
         }
-        close(&gateway, id.0, ClosedBecause::Deleted).await?;
+        let tx = gateway.database.begin_write().await?;
+        if let Some(row) = lock_open(&tx, id.0).await? {
+            close(&gateway, tx, row, ClosedBecause::Deleted).await?;
+        }
         Ok(Closed::Closed)
     }
 
@@ -267,19 +270,40 @@ async fn may_publish(gateway: &Gateway, principal: &Principal, id: Uuid) -> Resu
     }
 }
 
-/// Closes a session that is open.
-async fn close(gateway: &Gateway, id: Uuid, reason: ClosedBecause) -> Result<()> {
-    let tx = gateway.database.begin_write().await?;
-    let row = mcp_session::Entity::find_by_id(id).lock_exclusive().one(&tx).await?;
-    let row = row.ok_or_else(Problem::not_found)?;
-    if row.closed_at.is_some() {
-        return Ok(());
-    }
+/// The session, locked until the transaction ends, if it is open.
+async fn lock_open(
+    tx: &DatabaseTransaction,
+    id: Uuid,
+) -> std::result::Result<Option<mcp_session::Model>, DbErr> {
+    let row = mcp_session::Entity::find_by_id(id).lock_exclusive().one(tx).await?;
+    Ok(row.filter(|row| row.closed_at.is_none()))
+}
+
+/// Closes a session that is locked and open.
+async fn close(
+    gateway: &Gateway,
+    tx: DatabaseTransaction,
+    row: mcp_session::Model,
+    reason: ClosedBecause,
+) -> Result<()> {
+    let topic = topic(row.id);
     let mut change = row.into_active_model();
     change.closed_at = Set(Some(Timestamp::now()));
     let session = change.update(&tx).await?.into();
     let event = new_event("closed", &McpSessionClosed { session, reason })?.terminal();
-    family::commit(gateway, tx, &topic(id), vec![event]).await
+    family::commit(gateway, tx, &topic, vec![event]).await
+}
+
+/// Closes a session if it is still idle: since it was listed, somebody may have said something, or
+/// begun to listen.
+async fn close_idle(gateway: &Gateway, topic: &Topic, before: Timestamp) -> Result<()> {
+    let tx = gateway.database.begin_write().await?;
+    let Some(row) = lock_open(&tx, topic.id()).await? else { return Ok(tx.rollback().await?) };
+    let is_silent = family::is_silent(gateway, &tx, topic, before).await?;
+    if !is_silent || gateway.hub.is_watched(topic) {
+        return Ok(tx.rollback().await?);
+    }
+    close(gateway, tx, row, ClosedBecause::Idle).await
 }
 
 #[async_trait]
@@ -337,7 +361,7 @@ impl Resources for McpSessions {
                 let row = row.one(gateway.database.reader()).await?;
                 let is_old = row.is_some_and(|row| row.created_at < before);
                 if is_old && !gateway.hub.is_watched(topic) {
-                    close(gateway, topic.id(), ClosedBecause::Idle).await?;
+                    close_idle(gateway, topic, before).await?;
                 }
             }
             match silent.into_iter().last() {
