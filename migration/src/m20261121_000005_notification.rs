@@ -81,6 +81,9 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        // And with them their events, which an older program would never prune.
+        let connection = manager.get_connection();
+        connection.execute_unprepared("DELETE FROM topic WHERE name LIKE 'notification.%'").await?;
         manager.drop_table(Table::drop().table(Notification::Table).to_owned()).await
     }
 }

@@ -114,6 +114,9 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        // And with them their events, which an older program would never prune.
+        let connection = manager.get_connection();
+        connection.execute_unprepared("DELETE FROM topic WHERE name LIKE 'task.%'").await?;
         manager.drop_table(Table::drop().table(Artifact::Table).to_owned()).await?;
         manager.drop_table(Table::drop().table(Task::Table).to_owned()).await
     }

@@ -106,6 +106,9 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        // And with them their events, which an older program would never prune.
+        let connection = manager.get_connection();
+        connection.execute_unprepared("DELETE FROM topic WHERE name LIKE 'prompt.%'").await?;
         manager.drop_table(Table::drop().table(Prompt::Table).to_owned()).await?;
         manager.drop_table(Table::drop().table(Conversation::Table).to_owned()).await
     }

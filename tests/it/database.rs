@@ -8,12 +8,14 @@ use sea_orm::{ConnectionTrait, Database as Direct, EntityTrait, PaginatorTrait};
 use streamgate::{
     database::Database,
     event::{Family, NewEvent, Topic},
+    event_log::EventLog,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, tcp::OwnedReadHalf, tcp::OwnedWriteHalf},
     sync::watch,
 };
+use uuid::Uuid;
 
 use crate::{
     app::{App, Store, soon},
@@ -154,4 +156,32 @@ async fn topics_that_had_ended_before_there_was_a_word_for_it_have_ended_after()
         assert_eq!(published.is_err(), is_over, "{published:?}");
     }
     app.finish().await;
+}
+
+/// An older program does not know these families and would never prune them.
+#[tokio::test]
+async fn with_the_tables_of_a_family_its_event_logs_go() {
+    let store = Store::new().await;
+    let url = store.url();
+    let database = Database::connect(url.as_deref(), store.directory.path(), 2);
+    let database = soon("connection", database).await.expect("a connection");
+    soon("schema", database.migrate()).await.expect("a schema");
+    let log = EventLog::new(database.clone());
+    for family in Family::ALL {
+        let topic = Topic::new(family, Uuid::now_v7());
+        let event = NewEvent::new("x", &1).expect("an event");
+        let tx = database.begin_write().await.expect("a transaction");
+        log.append(&tx, &topic, vec![event]).await.expect("an event");
+        tx.commit().await.expect("a commit");
+    }
+    // Down to the schema that knows topologies only.
+    soon("schema", database.migrate_down(4)).await.expect("a schema");
+    let topics = entity::topic::Entity::find().all(database.reader()).await.expect("topics");
+    let families: Vec<_> = topics.iter().map(|row| row.name.split('.').next()).collect();
+    assert_eq!(families, [Some("topology")]);
+    let events = entity::event::Entity::find().all(database.reader()).await.expect("events");
+    let of: Vec<i64> = events.iter().map(|row| row.topic_id).collect();
+    assert_eq!(of, [topics[0].id]);
+    soon("close", database.close()).await.expect("closed");
+    store.remove().await;
 }
