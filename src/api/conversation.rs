@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use entity::{Timestamp, conversation, user::Role};
+use entity::{Timestamp, conversation, prompt, user::Role};
 use poem::web::Data;
 use poem_openapi::{
     ApiResponse, Object, OpenApi,
@@ -13,7 +13,7 @@ use poem_openapi::{
 };
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter,
-    QueryOrder, QuerySelect,
+    QueryOrder, QuerySelect, QueryTrait,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::{
     Page, Tag,
     caller::{Caller, Viewer},
-    example_id, example_time, page_limit,
+    example_id, example_time, family, page_limit,
     problem::{Problem, Result},
     text::Text,
 };
@@ -157,4 +157,29 @@ pub(super) async fn find(
     let row = conversation::Entity::find_by_id(id).one(connection).await?;
     row.filter(|row| principal.role == Role::Admin || row.owner == principal.user_id)
         .ok_or_else(Problem::not_found)
+}
+
+/// Deletes the conversations of users that have been deleted, once there is no prompt in them.
+pub(super) async fn delete_orphans(gateway: &Gateway) -> Result<()> {
+    let is_empty = || {
+        let prompts = prompt::Entity::find().select_only().column(prompt::Column::ConversationId);
+        conversation::Column::Id.not_in_subquery(prompts.into_query())
+    };
+    let orphans = conversation::Entity::find()
+        .filter(conversation::Column::Owner.not_in_subquery(family::users()))
+        .filter(is_empty())
+        .order_by_asc(conversation::Column::Id)
+        .limit(family::ORPHANS_PER_END);
+    while orphans.clone().one(gateway.database.reader()).await?.is_some() {
+        let tx = gateway.database.begin_write().await?;
+        // Locked, so that nobody asks in them from here on; who did just before is found below.
+        let rows = orphans.clone().lock_exclusive().all(&tx).await?;
+        conversation::Entity::delete_many()
+            .filter(conversation::Column::Id.is_in(rows.iter().map(|row| row.id)))
+            .filter(is_empty())
+            .exec(&tx)
+            .await?;
+        tx.commit().await?;
+    }
+    Ok(())
 }

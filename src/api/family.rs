@@ -6,9 +6,12 @@
 use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
-use entity::Timestamp;
+use entity::{Timestamp, user};
 use poem_openapi::types::ToJSON;
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::{
+    DatabaseTransaction, DbErr,
+    sea_query::{Query, SelectStatement},
+};
 use uuid::Uuid;
 
 use super::{
@@ -24,12 +27,15 @@ use super::{
 };
 use crate::{
     event::{self, Family, NewEvent, Topic},
-    event_log::{EventLog, Retention},
+    event_log::{EventLog, Most, Retention},
     existence::Resource,
     gateway::Gateway,
     hub::{Snapshot, Source},
     session::Principal,
 };
+
+/// Resources of users that have been deleted that are ended in one transaction.
+pub(super) const ORPHANS_PER_END: u64 = 100;
 
 /// The resources of a family, each of which has a topic.
 #[async_trait]
@@ -68,6 +74,11 @@ pub(super) trait Resources: Send + Sync {
         _ids: &[Uuid],
     ) -> std::result::Result<bool, DbErr> {
         Ok(false)
+    }
+
+    /// Ends what belongs to users that have been deleted, so that in time it is deleted, too.
+    async fn end_orphans(&self, _gateway: &Arc<Gateway>) -> Result<()> {
+        Ok(())
     }
 
     /// Does what else has to be done now and then.
@@ -191,6 +202,7 @@ pub(super) async fn commit(
 /// Background work: deletes resources that ended so long ago that they need not be kept, with their
 /// event logs, and whatever else a family wants.
 pub(super) async fn sweep(gateway: Arc<Gateway>) {
+    end_orphans(&gateway).await;
     for family in Family::ALL {
         let (retention, _) = gateway.settings(family);
         if let Err(problem) = resources(family).sweep(&gateway, retention).await {
@@ -204,6 +216,22 @@ pub(super) async fn sweep(gateway: Arc<Gateway>) {
             Err(error) => tracing::warn!(%error, "cannot delete what has ended"),
         }
     }
+}
+
+/// Ends what belongs to users that have been deleted: at once when one is, and now and then, because
+/// that may have been cut short.
+pub(super) async fn end_orphans(gateway: &Arc<Gateway>) {
+    for family in Family::ALL {
+        if let Err(problem) = resources(family).end_orphans(gateway).await {
+            let cause = problem.cause();
+            tracing::warn!(family = family.name(), cause, "cannot end what deleted users had");
+        }
+    }
+}
+
+/// The ids of all users, to find what belongs to none of them.
+pub(super) fn users() -> SelectStatement {
+    Query::select().column(user::Column::Id).from(user::Entity).to_owned()
 }
 
 async fn delete_ended(gateway: &Gateway, family: Family) -> std::result::Result<u64, DbErr> {
@@ -237,7 +265,7 @@ pub(super) async fn is_silent(
     cutoff: Timestamp,
 ) -> std::result::Result<bool, DbErr> {
     gateway.hub.log().create(tx, topic).await?;
-    let (newest, _) = EventLog::newest(tx, topic, 1, usize::MAX).await?;
+    let (newest, _) = EventLog::newest(tx, topic, Most { events: 1, bytes: 0 }).await?;
     Ok(newest.last().is_none_or(|event| event.at < cutoff))
 }
 

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{
     Page, Tag,
     caller::{Admin, Caller},
-    example_id, example_time, mirror, notification, page_limit,
+    example_id, example_time, family, mirror, notification, page_limit,
     problem::Result,
     text::Text,
 };
@@ -208,8 +208,9 @@ impl UsersApi {
 
     /// Delete a user
     ///
-    /// Ends the user's sessions and streams. Needs the role admin. 409 if no enabled administrator
-    /// would be left.
+    /// Ends the user's sessions and streams, and what the user has asked for: tasks and prompts that
+    /// have not ended are cancelled, MCP sessions closed. Needs the role admin. 409 if no enabled
+    /// administrator would be left.
     #[oai(path = "/:id", method = "delete", operation_id = "user_delete")]
     async fn delete(
         &self,
@@ -220,7 +221,8 @@ impl UsersApi {
     ) -> Result<Done> {
         gateway.users.delete(id.0).await?;
         gateway.user_changed(id.0).await?;
-        notification::forget(&gateway, id.0).await?;
+        family::end_orphans(&gateway).await;
+        notification::forget(&gateway, &[id.0]).await?;
         Ok(Done::Done)
     }
 

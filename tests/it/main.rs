@@ -25,6 +25,7 @@ mod limit;
 mod mcp_session;
 mod mutation;
 mod notification;
+mod orphan;
 mod overflow;
 mod problem;
 mod process;

@@ -1,10 +1,11 @@
 //! MCP sessions: JSON-RPC messages between a user's client and an agent, in the order in which they
 //! were published.
 
+mod end;
 mod message;
 mod schema;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use entity::{Timestamp, mcp_session, user};
@@ -15,8 +16,8 @@ use poem_openapi::{
     payload::Json,
 };
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, DatabaseTransaction, DbErr,
-    EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, Condition, DatabaseTransaction, DbErr, EntityTrait,
+    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
@@ -189,8 +190,9 @@ impl McpSessions {
             return Err(Problem::not_found());
         }
         let tx = gateway.database.begin_write().await?;
-        if let Some(row) = lock_open(&tx, id.0).await? {
-            close(&gateway, tx, row, ClosedBecause::Deleted).await?;
+        if let Some(row) = end::lock_open(&tx, id.0).await? {
+            let events = end::close(&gateway, &tx, row, ClosedBecause::Deleted).await?;
+            gateway.hub.commit(tx, events).await?;
         }
         Ok(Closed::Closed)
     }
@@ -270,42 +272,6 @@ async fn may_publish(gateway: &Gateway, principal: &Principal, id: Uuid) -> Resu
     }
 }
 
-/// The session, locked until the transaction ends, if it is open.
-async fn lock_open(
-    tx: &DatabaseTransaction,
-    id: Uuid,
-) -> std::result::Result<Option<mcp_session::Model>, DbErr> {
-    let row = mcp_session::Entity::find_by_id(id).lock_exclusive().one(tx).await?;
-    Ok(row.filter(|row| row.closed_at.is_none()))
-}
-
-/// Closes a session that is locked and open.
-async fn close(
-    gateway: &Gateway,
-    tx: DatabaseTransaction,
-    row: mcp_session::Model,
-    reason: ClosedBecause,
-) -> Result<()> {
-    let topic = topic(row.id);
-    let mut change = row.into_active_model();
-    change.closed_at = Set(Some(Timestamp::now()));
-    let session = change.update(&tx).await?.into();
-    let event = new_event("closed", &McpSessionClosed { session, reason })?.terminal();
-    family::commit(gateway, tx, &topic, vec![event]).await
-}
-
-/// Closes a session if it is still idle: since it was listed, somebody may have said something, or
-/// begun to listen.
-async fn close_idle(gateway: &Gateway, topic: &Topic, before: Timestamp) -> Result<()> {
-    let tx = gateway.database.begin_write().await?;
-    let Some(row) = lock_open(&tx, topic.id()).await? else { return Ok(tx.rollback().await?) };
-    let is_silent = family::is_silent(gateway, &tx, topic, before).await?;
-    if !is_silent || gateway.hub.is_watched(topic) {
-        return Ok(tx.rollback().await?);
-    }
-    close(gateway, tx, row, ClosedBecause::Idle).await
-}
-
 #[async_trait]
 impl Resources for McpSessions {
     fn stream(&self) -> (&'static str, &'static [EventKind]) {
@@ -348,27 +314,12 @@ impl Resources for McpSessions {
         Ok(true)
     }
 
-    /// Closes sessions in which nobody has said anything for long, and to which nobody listens here.
+    async fn end_orphans(&self, gateway: &Arc<Gateway>) -> Result<()> {
+        end::close_orphans(gateway).await
+    }
+
     async fn sweep(&self, gateway: &Arc<Gateway>, _: Retention) -> Result<()> {
-        let idle = Duration::from_secs(gateway.config.mcp_sessions.idle_seconds);
-        let before = Timestamp::now() - idle;
-        let mut after = None;
-        loop {
-            let log = gateway.hub.log();
-            let silent = log.silent(Family::McpSession, before, after.as_ref()).await?;
-            for topic in &silent {
-                let row = mcp_session::Entity::find_by_id(topic.id());
-                let row = row.one(gateway.database.reader()).await?;
-                let is_old = row.is_some_and(|row| row.created_at < before);
-                if is_old && !gateway.hub.is_watched(topic) {
-                    close_idle(gateway, topic, before).await?;
-                }
-            }
-            match silent.into_iter().last() {
-                Some(last) => after = Some(last),
-                None => return Ok(()),
-            }
-        }
+        end::close_all_idle(gateway).await
     }
 }
 

@@ -268,8 +268,10 @@ impl Resources for Notifications {
         Ok(Some(State::of(&snapshot, false)))
     }
 
-    /// Deletes notifications that are older than events are kept, and says so of unread ones.
+    /// Deletes notifications that are older than events are kept, and says so of unread ones; and the
+    /// logs of users who are gone.
     async fn sweep(&self, gateway: &Arc<Gateway>, retention: Retention) -> Result<()> {
+        forget_all(gateway).await?;
         let is_old = || notification::Column::CreatedAt.lt(retention.cutoff());
         loop {
             let oldest = notification::Entity::find().filter(is_old());
@@ -302,13 +304,43 @@ fn unread_of(user: Uuid) -> Select<notification::Entity> {
     all_of(user).filter(notification::Column::ReadAt.is_null())
 }
 
-/// Deletes the event log of a user who has been deleted; the notifications went with the user.
-pub(super) async fn forget(gateway: &Gateway, user: Uuid) -> Result<()> {
+/// Deletes the event logs of users who have been deleted; the notifications went with the users.
+pub(super) async fn forget(gateway: &Gateway, users: &[Uuid]) -> Result<()> {
+    let topics: Vec<Topic> = users.iter().copied().map(topic).collect();
     let tx = gateway.database.begin_write().await?;
-    gateway.hub.log().remove(&tx, &[topic(user)]).await?;
+    gateway.hub.log().remove(&tx, &topics).await?;
     tx.commit().await?;
-    gateway.existence.changed(&topic(user));
+    for topic in &topics {
+        gateway.existence.changed(topic);
+    }
     Ok(())
+}
+
+/// Does so for all of whom it has not been done, or whose log somebody has made again meanwhile.
+async fn forget_all(gateway: &Gateway) -> Result<()> {
+    let mut after = None;
+    loop {
+        // All there are, a page at a time: nothing was written since now.
+        let log = gateway.hub.log();
+        let now = Timestamp::now();
+        let topics = log.silent(Family::Notification, now, after.as_ref()).await?;
+        let mut gone: Vec<Uuid> = topics.iter().map(Topic::id).collect();
+        let users: Vec<Uuid> = user::Entity::find()
+            .filter(user::Column::Id.is_in(gone.iter().copied()))
+            .select_only()
+            .column(user::Column::Id)
+            .into_tuple()
+            .all(gateway.database.reader())
+            .await?;
+        gone.retain(|id| !users.contains(id));
+        if !gone.is_empty() {
+            forget(gateway, &gone).await?;
+        }
+        match topics.into_iter().last() {
+            Some(last) => after = Some(last),
+            None => return Ok(()),
+        }
+    }
 }
 
 /// The topic of a user's notifications.

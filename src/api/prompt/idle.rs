@@ -27,7 +27,7 @@ pub(super) async fn end(gateway: &Gateway) -> Result<()> {
     let log = gateway.hub.log();
     let mut after = None;
     loop {
-        let silent = log.silent(Family::Prompt, false, before, after.as_ref()).await?;
+        let silent = log.silent(Family::Prompt, before, after.as_ref()).await?;
         // Most of them wait for somebody, or are under a lease.
         let ids = unclaimed()
             .filter(prompt::Column::Id.is_in(silent.iter().map(Topic::id)))

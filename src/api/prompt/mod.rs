@@ -11,6 +11,7 @@ mod agent;
 mod idle;
 mod lease;
 mod operations;
+mod orphan;
 mod publish;
 mod rows;
 mod schema;
@@ -118,6 +119,10 @@ impl Resources for Prompts {
         let ids = prompt::Column::Id.is_in(ids.iter().copied());
         prompt::Entity::delete_many().filter(ids).exec(tx).await?;
         Ok(true)
+    }
+
+    async fn end_orphans(&self, gateway: &Arc<Gateway>) -> problem::Result<()> {
+        orphan::cancel(gateway).await
     }
 
     async fn sweep(&self, gateway: &Arc<Gateway>, _: Retention) -> problem::Result<()> {

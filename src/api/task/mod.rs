@@ -12,9 +12,12 @@
 mod artifact;
 mod lease;
 mod operations;
+mod orphan;
 mod rows;
 mod schema;
 mod worker;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use entity::task;
@@ -23,6 +26,7 @@ use uuid::Uuid;
 
 use super::{
     family::{Resources, State},
+    problem,
     stream::{self, EventKind},
 };
 use crate::{
@@ -97,6 +101,10 @@ impl Resources for Tasks {
         let terminal = is_end(row.status);
         let snapshot = TaskSnapshot { task: rows::whole(tx, row).await?, reset };
         Ok(Some(State::of(&snapshot, terminal)))
+    }
+
+    async fn end_orphans(&self, gateway: &Arc<Gateway>) -> problem::Result<()> {
+        orphan::cancel(gateway).await
     }
 
     async fn delete(&self, tx: &DatabaseTransaction, ids: &[Uuid]) -> Result<bool, DbErr> {
