@@ -36,7 +36,7 @@ impl Retention {
 
 impl EventLog {
     /// Deletes what a family need not keep and returns how many events that were. Only ever takes
-    /// from the old end of a topic.
+    /// from the old end of a topic, and leaves the newest event of one that goes on.
     pub async fn prune(&self, family: Family, retention: Retention) -> Result<u64, DbErr> {
         let keep = i64::try_from(retention.events).unwrap_or(i64::MAX);
         let cutoff = retention.cutoff();
@@ -114,7 +114,9 @@ impl EventLog {
         // Most topics have nothing to prune; then the first row has told so.
         let outdated =
             if oldest.at < cutoff { edge(true).await?.map_or(0, |row| row.seq) } else { 0 };
-        let last = Ord::max(surplus, outdated);
+        // The newest event of a topic that goes on stays: it tells since when nothing was written.
+        let end = head.last_seq - i64::from(!head.closed);
+        let last = Ord::min(Ord::max(surplus, outdated), end);
         let mut pruned = 0;
         let mut from = oldest.seq;
         while from <= last {
