@@ -39,7 +39,9 @@ pub(crate) async fn run(
     let service = streamgate::run(config, listener, shutdown.clone(), announce);
     let play = async {
         let (address, password) = started.await.context("the service did not start")?;
-        shutdown.run_until_cancelled(Box::pin(play(address, &password))).await.unwrap_or(Ok(()))
+        let played = shutdown.run_until_cancelled(Box::pin(play(address, &password))).await;
+        // What fails because the service ends is no fault.
+        if shutdown.is_cancelled() { Ok(()) } else { played.unwrap_or(Ok(())) }
     };
     tokio::pin!(service);
     tokio::select! {
