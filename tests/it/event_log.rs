@@ -1,13 +1,14 @@
 //! The event log as others read it.
 
+use entity::user::Role;
 use serde_json::json;
 use streamgate::{
     event::{Cursor, Family, NewEvent, Topic},
-    event_log::Most,
+    event_log::{Most, Retention},
 };
 use uuid::Uuid;
 
-use crate::app::App;
+use crate::app::{App, SseReader, soon};
 
 #[tokio::test]
 async fn what_is_read_at_once_is_bounded_in_bytes_and_never_empty() {
@@ -42,4 +43,62 @@ async fn what_is_read_at_once_is_bounded_in_bytes_and_never_empty() {
     let page = log.after(&topic, Cursor { seq: 40, ..start }, little).await.expect("a page");
     assert_eq!(page.events.len(), 1);
     app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_resumes_while_the_log_is_pruned_skips_nothing_without_being_told() {
+    const EVENTS: i64 = 600;
+    let app = App::with(|config| config.streams.buffer_events = 4).await;
+    let operator = app.caller(Role::Operator).await;
+    let topology = app.active_topology(&operator).await;
+    let topic = Topic::new(Family::Topology, topology);
+    let mut reader = operator.watch(topology, "").await;
+    let snapshot = reader.expect("snapshot").await;
+    let mut cursor: Cursor = snapshot.id.expect("an id").parse().expect("a cursor");
+    let last = cursor.seq + EVENTS;
+    let publish = async {
+        for number in 0..EVENTS {
+            let event = NewEvent::new("note", &json!(number)).expect("a kind");
+            app.gateway.hub.publish(topic.clone(), vec![event]).await.expect("a commit");
+            if number % 7 == 0 {
+                let kept = Retention { events: 5, seconds: 1_000_000 };
+                app.gateway.hub.log().prune(Family::Topology, kept).await.expect("a pruning");
+            }
+        }
+    };
+    let follow = async {
+        let mut resets = 0;
+        let mut seen = 0;
+        while cursor.seq < last {
+            // Hangs up now and then, and comes back to what it had long ago.
+            if seen % 20 == 19 {
+                let ago = Cursor { seq: cursor.seq - seen % 9, ..cursor };
+                reader = operator.watch(topology, &format!("last_event_id={ago}")).await;
+                cursor = ago;
+            }
+            let (kind, next) = place(&mut reader).await;
+            if kind == "snapshot" {
+                assert!(next.seq >= cursor.seq);
+                resets += 1;
+            } else {
+                assert_eq!(next.seq, cursor.seq + 1, "skipped without a word");
+            }
+            cursor = next;
+            seen += 1;
+        }
+        (resets, reader)
+    };
+    let (resets, reader) = soon("all", async { tokio::join!(follow, publish).0 }).await;
+    assert!(resets > 0, "nothing was pruned before somebody wanted it");
+    drop(reader);
+    app.finish().await;
+}
+
+/// The next event's kind and cursor. A snapshot for who has a cursor says why it is one.
+async fn place(reader: &mut SseReader) -> (String, Cursor) {
+    let block = reader.next().await.expect("an event");
+    if block.event == "snapshot" {
+        assert_eq!(block.data["reset"], "pruned", "{}", block.text);
+    }
+    (block.event, block.id.expect("an id").parse().expect("a cursor"))
 }
