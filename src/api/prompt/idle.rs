@@ -29,7 +29,7 @@ pub(super) async fn end(gateway: &Gateway) -> Result<()> {
     loop {
         let silent = log.silent(Family::Prompt, before, after.as_ref()).await?;
         // Most of them wait for somebody, or are under a lease.
-        let ids = unclaimed()
+        let ids = unclaimed(before)
             .filter(prompt::Column::Id.is_in(silent.iter().map(Topic::id)))
             .order_by_asc(prompt::Column::Id)
             .select_only()
@@ -47,16 +47,17 @@ pub(super) async fn end(gateway: &Gateway) -> Result<()> {
     }
 }
 
-/// Those that are answered by somebody who has not claimed them.
-fn unclaimed() -> Select<prompt::Entity> {
+/// Those that somebody who has not claimed them began to answer before then.
+fn unclaimed(before: Timestamp) -> Select<prompt::Entity> {
     prompt::Entity::find()
         .filter(prompt::Column::Status.eq(prompt::Status::Processing))
+        .filter(prompt::Column::UpdatedAt.lt(before))
         .filter(prompt::Column::LeaseToken.is_null())
 }
 
 async fn end_one(gateway: &Gateway, id: Uuid, before: Timestamp) -> Result<()> {
     let tx = gateway.database.begin_write().await?;
-    let row = unclaimed().filter(prompt::Column::Id.eq(id)).lock_exclusive().one(&tx).await?;
+    let row = unclaimed(before).filter(prompt::Column::Id.eq(id)).lock_exclusive().one(&tx).await?;
     let Some(row) = row else { return Ok(tx.rollback().await?) };
     // Who publishes without a lease does not touch the row; only the log knows.
     if !family::is_silent(gateway, &tx, &topic(id), before).await? {
