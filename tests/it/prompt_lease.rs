@@ -255,6 +255,9 @@ async fn what_is_heard_of_while_others_are_given_up_is_not() {
     let long_ago = entity::event::Entity::update_many()
         .col_expr(entity::event::Column::At, Expr::value(Timestamp(0)));
     long_ago.exec(writer).await.expect("an update");
+    let begun = prompt::Entity::update_many()
+        .col_expr(prompt::Column::UpdatedAt, Expr::value(Timestamp(0)));
+    begun.exec(writer).await.expect("an update");
     let [first, .., before_last, last] = asked.as_slice() else { panic!("no prompts") };
     let is_failed = async |asked: &Asked| status(&owner, &asked.path).await == "failed";
     until("end of the first", async || is_failed(first).await).await;
