@@ -12,7 +12,9 @@
 mod document;
 mod families;
 mod layers;
+mod limits;
 mod sections;
+mod server;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -22,7 +24,9 @@ use serde::Serialize;
 pub use document::{documentation, environment_table};
 pub use families::{McpSessions, Overflow, OverflowByFamily, Prompts, Retention};
 pub use layers::{ConfigError, Origin};
-pub use sections::{Database, Limits, Log, LogFormat, Server, Streams, Tasks, Tokens};
+pub use limits::Limits;
+pub use sections::{Database, Log, LogFormat, Streams, Tasks, Tokens};
+pub use server::Server;
 
 /// Some keys of [`Config`], the others absent: what the command line adds on top of environment
 /// and file. Start from `ConfigLayer::empty()` (trait `confique::Layer`).

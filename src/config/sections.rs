@@ -1,7 +1,7 @@
 //! The keys of each section of the file. The doc comments are printed for operators, so they are
 //! written for them: meaning first, then unit and range, then the reason.
 
-use std::{fmt, path::PathBuf};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -54,76 +54,6 @@ fn without_password(url: &str) -> String {
         Some((_, host)) => format!("{scheme}://***@{host}"),
         None => format!("{scheme}:{place}"),
     }
-}
-
-/// `[server]`
-#[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
-#[config(layer_attr(derive(Serialize)))]
-pub struct Server {
-    /// Seconds a client may take to send the head of a request, from 1 to 3600. Short, because a
-    /// connection that says nothing costs a descriptor.
-    #[config(
-        default = 10,
-        env = "STREAMGATE_SERVER__HEADER_TIMEOUT_SECONDS",
-        validate((1..=3600).contains(header_timeout_seconds), "must be from 1 to 3600 seconds")
-    )]
-    pub header_timeout_seconds: u64,
-
-    /// Seconds a client may take to send the body of a request, from 1 to 3600.
-    #[config(
-        default = 30,
-        env = "STREAMGATE_SERVER__BODY_TIMEOUT_SECONDS",
-        validate((1..=3600).contains(body_timeout_seconds), "must be from 1 to 3600 seconds")
-    )]
-    pub body_timeout_seconds: u64,
-
-    /// Largest request body in bytes, from 1024 to 1073741824 (1 GiB). A larger one is refused with
-    /// 413 before it is read. Who has not logged in may send 8192 at most.
-    #[config(
-        default = 1_048_576,
-        env = "STREAMGATE_SERVER__BODY_LIMIT_BYTES",
-        validate(
-            (1024..=1_073_741_824).contains(body_limit_bytes),
-            "must be from 1024 to 1073741824 bytes"
-        )
-    )]
-    pub body_limit_bytes: usize,
-
-    /// Largest request head (line and headers) in bytes, from 8192 to 1048576. It is also the
-    /// read buffer of a connection, so it bounds the memory of one.
-    #[config(
-        default = 16_384,
-        env = "STREAMGATE_SERVER__HEAD_LIMIT_BYTES",
-        validate(
-            (8192..=1_048_576).contains(head_limit_bytes),
-            "must be from 8192 to 1048576 bytes"
-        )
-    )]
-    pub head_limit_bytes: usize,
-
-    /// Seconds that open requests and streams get to end after a stop signal, from 0 (none) to
-    /// 3600.
-    #[config(
-        default = 10,
-        env = "STREAMGATE_SERVER__DRAIN_SECONDS",
-        validate(*drain_seconds <= 3600, "must be from 0 to 3600 seconds")
-    )]
-    pub drain_seconds: u64,
-
-    /// PEM file of the TLS certificate chain, leaf first. Together with `tls_key` it turns HTTPS
-    /// on; without both the listener speaks plain HTTP.
-    #[config(
-        env = "STREAMGATE_SERVER__TLS_CERTIFICATE",
-        validate = layers::not_empty
-    )]
-    pub tls_certificate: Option<PathBuf>,
-
-    /// PEM file of the private key of `tls_certificate`.
-    #[config(
-        env = "STREAMGATE_SERVER__TLS_KEY",
-        validate = layers::not_empty
-    )]
-    pub tls_key: Option<PathBuf>,
 }
 
 /// `[tokens]`
@@ -245,63 +175,6 @@ pub struct Streams {
     /// ten subscribers of a topic on. Where it cannot be had, it is done without, with a warning.
     #[config(default = false, env = "STREAMGATE_STREAMS__IO_URING")]
     pub io_uring: bool,
-}
-
-/// `[limits]`
-#[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
-#[config(layer_attr(derive(Serialize)))]
-pub struct Limits {
-    /// Streams that one user may hold open at the same time. At least 1.
-    #[config(
-        default = 5,
-        env = "STREAMGATE_LIMITS__STREAMS_PER_USER",
-        validate(*streams_per_user >= 1, "must be at least 1 stream")
-    )]
-    pub streams_per_user: u32,
-
-    /// Requests per minute of one user. At least 1.
-    #[config(
-        default = 600,
-        env = "STREAMGATE_LIMITS__REQUESTS_PER_MINUTE",
-        validate(*requests_per_minute >= 1, "must be at least 1 per minute")
-    )]
-    pub requests_per_minute: u32,
-
-    /// Streams per minute that one user may open. At least 1. Opening costs more than holding:
-    /// this stops a client that reconnects in a loop.
-    #[config(
-        default = 120,
-        env = "STREAMGATE_LIMITS__STREAM_OPENS_PER_MINUTE",
-        validate(*stream_opens_per_minute >= 1, "must be at least 1 per minute")
-    )]
-    pub stream_opens_per_minute: u32,
-
-    /// Login attempts per minute on one user name from one address. At least 1. It slows password
-    /// guessing down.
-    #[config(
-        default = 10,
-        env = "STREAMGATE_LIMITS__LOGINS_PER_MINUTE_PER_USER",
-        validate(*logins_per_minute_per_user >= 1, "must be at least 1 per minute")
-    )]
-    pub logins_per_minute_per_user: u32,
-
-    /// Login attempts per minute on one user name, from all addresses together. At least 1. Higher
-    /// than from one address, because whoever uses it up keeps the user from logging in.
-    #[config(
-        default = 100,
-        env = "STREAMGATE_LIMITS__LOGINS_PER_MINUTE_PER_NAME",
-        validate(*logins_per_minute_per_name >= 1, "must be at least 1 per minute")
-    )]
-    pub logins_per_minute_per_name: u32,
-
-    /// Login attempts per minute from one address. At least 1. Higher than per user name, because
-    /// an office shares an address.
-    #[config(
-        default = 60,
-        env = "STREAMGATE_LIMITS__LOGINS_PER_MINUTE_PER_ADDRESS",
-        validate(*logins_per_minute_per_address >= 1, "must be at least 1 per minute")
-    )]
-    pub logins_per_minute_per_address: u32,
 }
 
 /// `[log]`

@@ -1,0 +1,60 @@
+//! `[limits]`: how much one caller may use.
+
+use serde::Serialize;
+
+/// `[limits]`
+#[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
+#[config(layer_attr(derive(Serialize)))]
+pub struct Limits {
+    /// Streams that one user may hold open at the same time. At least 1.
+    #[config(
+        default = 5,
+        env = "STREAMGATE_LIMITS__STREAMS_PER_USER",
+        validate(*streams_per_user >= 1, "must be at least 1 stream")
+    )]
+    pub streams_per_user: u32,
+
+    /// Requests per minute of one user. At least 1.
+    #[config(
+        default = 600,
+        env = "STREAMGATE_LIMITS__REQUESTS_PER_MINUTE",
+        validate(*requests_per_minute >= 1, "must be at least 1 per minute")
+    )]
+    pub requests_per_minute: u32,
+
+    /// Streams per minute that one user may open. At least 1. Opening costs more than holding:
+    /// this stops a client that reconnects in a loop.
+    #[config(
+        default = 120,
+        env = "STREAMGATE_LIMITS__STREAM_OPENS_PER_MINUTE",
+        validate(*stream_opens_per_minute >= 1, "must be at least 1 per minute")
+    )]
+    pub stream_opens_per_minute: u32,
+
+    /// Login attempts per minute on one user name from one address. At least 1. It slows password
+    /// guessing down.
+    #[config(
+        default = 10,
+        env = "STREAMGATE_LIMITS__LOGINS_PER_MINUTE_PER_USER",
+        validate(*logins_per_minute_per_user >= 1, "must be at least 1 per minute")
+    )]
+    pub logins_per_minute_per_user: u32,
+
+    /// Login attempts per minute on one user name, from all addresses together. At least 1. Higher
+    /// than from one address, because whoever uses it up keeps the user from logging in.
+    #[config(
+        default = 100,
+        env = "STREAMGATE_LIMITS__LOGINS_PER_MINUTE_PER_NAME",
+        validate(*logins_per_minute_per_name >= 1, "must be at least 1 per minute")
+    )]
+    pub logins_per_minute_per_name: u32,
+
+    /// Login attempts per minute from one address. At least 1. Higher than per user name, because
+    /// an office shares an address.
+    #[config(
+        default = 60,
+        env = "STREAMGATE_LIMITS__LOGINS_PER_MINUTE_PER_ADDRESS",
+        validate(*logins_per_minute_per_address >= 1, "must be at least 1 per minute")
+    )]
+    pub logins_per_minute_per_address: u32,
+}

@@ -1,0 +1,77 @@
+//! `[server]`: the HTTP listener.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::layers;
+
+/// `[server]`
+#[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
+#[config(layer_attr(derive(Serialize)))]
+pub struct Server {
+    /// Seconds a client may take to send the head of a request, from 1 to 3600. Short, because a
+    /// connection that says nothing costs a descriptor.
+    #[config(
+        default = 10,
+        env = "STREAMGATE_SERVER__HEADER_TIMEOUT_SECONDS",
+        validate((1..=3600).contains(header_timeout_seconds), "must be from 1 to 3600 seconds")
+    )]
+    pub header_timeout_seconds: u64,
+
+    /// Seconds a client may take to send the body of a request, from 1 to 3600.
+    #[config(
+        default = 30,
+        env = "STREAMGATE_SERVER__BODY_TIMEOUT_SECONDS",
+        validate((1..=3600).contains(body_timeout_seconds), "must be from 1 to 3600 seconds")
+    )]
+    pub body_timeout_seconds: u64,
+
+    /// Largest request body in bytes, from 1024 to 1073741824 (1 GiB). A larger one is refused with
+    /// 413 before it is read. Who has not logged in may send 8192 at most.
+    #[config(
+        default = 1_048_576,
+        env = "STREAMGATE_SERVER__BODY_LIMIT_BYTES",
+        validate(
+            (1024..=1_073_741_824).contains(body_limit_bytes),
+            "must be from 1024 to 1073741824 bytes"
+        )
+    )]
+    pub body_limit_bytes: usize,
+
+    /// Largest request head (line and headers) in bytes, from 8192 to 1048576. It is also the
+    /// read buffer of a connection, so it bounds the memory of one.
+    #[config(
+        default = 16_384,
+        env = "STREAMGATE_SERVER__HEAD_LIMIT_BYTES",
+        validate(
+            (8192..=1_048_576).contains(head_limit_bytes),
+            "must be from 8192 to 1048576 bytes"
+        )
+    )]
+    pub head_limit_bytes: usize,
+
+    /// Seconds that open requests and streams get to end after a stop signal, from 0 (none) to
+    /// 3600.
+    #[config(
+        default = 10,
+        env = "STREAMGATE_SERVER__DRAIN_SECONDS",
+        validate(*drain_seconds <= 3600, "must be from 0 to 3600 seconds")
+    )]
+    pub drain_seconds: u64,
+
+    /// PEM file of the TLS certificate chain, leaf first. Together with `tls_key` it turns HTTPS
+    /// on; without both the listener speaks plain HTTP.
+    #[config(
+        env = "STREAMGATE_SERVER__TLS_CERTIFICATE",
+        validate = layers::not_empty
+    )]
+    pub tls_certificate: Option<PathBuf>,
+
+    /// PEM file of the private key of `tls_certificate`.
+    #[config(
+        env = "STREAMGATE_SERVER__TLS_KEY",
+        validate = layers::not_empty
+    )]
+    pub tls_key: Option<PathBuf>,
+}
