@@ -3,27 +3,61 @@
 //! SQLite allows one writer at a time. Here that is a pool of one connection, so that writers queue
 //! in the program, fairly and without `SQLITE_BUSY`, beside a pool of readers that the write-ahead
 //! log keeps out of their way. On PostgreSQL both names mean the same pool.
+//!
+//! Whatever fails between BEGIN and COMMIT, nothing counts as written that is not: see
+//! `connection.rs`. Whether writes work at all is known without asking: see `writes.rs`.
 
-use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+mod connection;
+mod failure;
+mod writes;
+
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
 
 use migration::{Migrator, MigratorTrait};
+use prometheus_client::registry::Registry;
 use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, DatabaseBackend, DatabaseConnection,
     DatabaseTransaction, DbErr, IsolationLevel, RuntimeErr, SqliteTransactionMode,
-    SqlxSqliteConnector, TransactionOptions, TransactionTrait, sqlx,
-    sqlx::sqlite::{
-        SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-    },
+    SqlxSqliteConnector, Statement, TransactionOptions, TransactionTrait, sqlx,
+    sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
+use tokio::{
+    sync::Mutex,
+    time::{sleep, timeout},
+};
+
+pub use connection::{Transaction, Writer};
+pub use failure::{Failure, Fault};
+
+use connection::Connections;
+use writes::Writes;
 
 /// How long a caller waits for a connection before it is told that the database is out of reach.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long SQLite waits for a lock that another process (`migrate`, `user add`) holds. Short, so
+/// that the callers who wait for the writer meanwhile do not all run out of time.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a probe of the writer may take.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// From one probe to the next while writes fail.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Bytes that a probe writes before writes count as healed: as much as a large event with its share
+/// of the database's own pages.
+const HEALED_BYTES: usize = 256 << 10;
 
 /// Both ways into the database.
 #[derive(Clone, Debug)]
 pub struct Database {
     reader: DatabaseConnection,
-    writer: DatabaseConnection,
+    readers: Arc<Connections>,
+    writer: Writer,
+    writes: Arc<Writes>,
+    /// One probe at a time.
+    probing: Arc<Mutex<()>>,
 }
 
 impl Database {
@@ -36,13 +70,29 @@ impl Database {
     ) -> Result<Self, DbErr> {
         match url {
             Some(url) if !url.starts_with("sqlite:") => {
+                let writes = Arc::new(Writes::new());
+                let connections = Connections::new(Some(Arc::clone(&writes)));
+                let hook = Arc::clone(&connections);
                 let mut options = ConnectOptions::new(url);
                 options
                     .max_connections(pool_size)
                     .acquire_timeout(ACQUIRE_TIMEOUT)
-                    .sqlx_logging(false);
+                    .sqlx_logging(false)
+                    .map_sqlx_postgres_pool_opts(move |pool| {
+                        let hook = Arc::clone(&hook);
+                        pool.before_acquire(move |connection, meta| {
+                            let admitted = hook.admit(connection, meta.age);
+                            Box::pin(async move { Ok(admitted) })
+                        })
+                    });
                 let pool = sea_orm::Database::connect(options).await?;
-                Ok(Self { reader: pool.clone(), writer: pool })
+                Ok(Self {
+                    reader: pool.clone(),
+                    readers: Arc::clone(&connections),
+                    writer: Writer::new(pool, connections),
+                    writes,
+                    probing: Arc::default(),
+                })
             }
             url => {
                 let file = if let Some(url) = url {
@@ -62,22 +112,34 @@ impl Database {
             .journal_mode(SqliteJournalMode::Wal)
             // What has been acknowledged survives a power cut, not only a crash of the program.
             .synchronous(SqliteSynchronous::Full)
-            // Only another process (`migrate`, `user add`) can hold the lock against us.
-            .busy_timeout(ACQUIRE_TIMEOUT);
-        let pool = |size| {
+            // Only another process can hold the lock against us.
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = |size, connections: &Arc<Connections>| {
+            let hook = Arc::clone(connections);
             SqlitePoolOptions::new()
                 .max_connections(size)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
                 // There is no network that could have cut a connection to a file.
                 .test_before_acquire(false)
+                .before_acquire(move |connection, meta| {
+                    let admitted = hook.admit(connection, meta.age);
+                    Box::pin(async move { Ok(admitted) })
+                })
         };
         create_private(file.get_filename())?;
+        let writes = Arc::new(Writes::new());
+        let writers = Connections::new(Some(Arc::clone(&writes)));
+        let readers = Connections::new(None);
         // The writer first: it creates the file and turns the log on, which readers cannot.
-        let writer = pool(1).connect_with(file.clone()).await.map_err(connect_error)?;
-        let reader = pool(pool_size).connect_with(file.read_only(true)).await;
+        let writer = pool(1, &writers).connect_with(file.clone()).await.map_err(connect_error)?;
+        let reader = pool(pool_size, &readers).connect_with(file.read_only(true)).await;
+        let writer = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer);
         Ok(Self {
             reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader.map_err(connect_error)?),
-            writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
+            readers,
+            writer: Writer::new(writer, writers),
+            writes,
+            probing: Arc::default(),
         })
     }
 
@@ -85,23 +147,23 @@ impl Database {
     /// another.
     pub async fn migrate(&self) -> Result<(), DbErr> {
         let tx = self.begin_migration().await?;
-        Migrator::up(&tx, None).await?;
+        Migrator::up(tx.inner(), None).await?;
         tx.commit().await
     }
 
     /// Whether the schema is the one that this program was made for.
     pub async fn is_current(&self) -> Result<bool, DbErr> {
-        Ok(Migrator::get_pending_migrations(&self.writer).await?.is_empty())
+        Ok(Migrator::get_pending_migrations(self.writer.pool()).await?.is_empty())
     }
 
     /// Takes back the newest `steps` migrations.
     pub async fn migrate_down(&self, steps: u32) -> Result<(), DbErr> {
         let tx = self.begin_migration().await?;
-        Migrator::down(&tx, Some(steps)).await?;
+        Migrator::down(tx.inner(), Some(steps)).await?;
         tx.commit().await
     }
 
-    async fn begin_migration(&self) -> Result<DatabaseTransaction, DbErr> {
+    async fn begin_migration(&self) -> Result<Transaction, DbErr> {
         let tx = self.begin_write().await?;
         if tx.get_database_backend() == DatabaseBackend::Postgres {
             // SQLite's transaction has the only write lock there is. The number is any, but ours.
@@ -118,59 +180,106 @@ impl Database {
 
     /// For single statements that write.
     #[must_use]
-    pub fn writer(&self) -> &DatabaseConnection {
+    pub fn writer(&self) -> &Writer {
         &self.writer
     }
 
     /// Begins a transaction that sees the database as of one moment, however many queries it makes.
-    pub async fn begin_read(&self) -> Result<DatabaseTransaction, DbErr> {
+    pub async fn begin_read(&self) -> Result<Transaction, DbErr> {
         let mut options = TransactionOptions::default();
         if self.reader.get_database_backend() == DatabaseBackend::Postgres {
             options.isolation_level = Some(IsolationLevel::RepeatableRead);
             options.access_mode = Some(AccessMode::ReadOnly);
         }
-        begin(self.reader.clone(), options).await
+        begin(&self.reader, &self.readers, options).await
     }
 
     /// Begins a transaction that writes. On SQLite it takes the write lock at once: taking it
     /// later, after a read, fails when another process wrote in between.
-    pub async fn begin_write(&self) -> Result<DatabaseTransaction, DbErr> {
+    pub async fn begin_write(&self) -> Result<Transaction, DbErr> {
         let mut options = TransactionOptions::default();
         if self.writer.get_database_backend() == DatabaseBackend::Sqlite {
             options.sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
         }
-        begin(self.writer.clone(), options).await
+        begin(self.writer.pool(), self.writer.connections(), options).await
     }
 
-    /// One round trip.
+    /// One round trip of a reader.
     pub async fn ping(&self) -> Result<(), DbErr> {
         self.reader.ping().await
+    }
+
+    /// Whether the database takes writes. Cheap: asks the database only if nothing was written in
+    /// the last 5 seconds, and not while writes are known to fail.
+    pub async fn check_writes(&self) -> Result<(), Fault> {
+        let _one_at_a_time = self.probing.lock().await;
+        if let Some(fault) = self.writes.fault() {
+            return Err(fault);
+        }
+        if self.writes.is_fresh() || self.probe(1).await {
+            return Ok(());
+        }
+        Err(self.writes.fault().unwrap_or(Fault::Unreachable))
+    }
+
+    /// Notices, for as long as it runs, when writes work again.
+    pub async fn watch_writes(&self) {
+        loop {
+            self.writes.failure().await;
+            sleep(PROBE_INTERVAL).await;
+            let _one_at_a_time = self.probing.lock().await;
+            // What the probe wrote need not stay.
+            if self.probe(HEALED_BYTES).await && self.probe(1).await {
+                self.writes.healed();
+            }
+        }
+    }
+
+    /// Metrics of writes that fail.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.writes.register(registry);
+    }
+
+    /// Writes so many bytes. Whether that worked; why not is kept.
+    async fn probe(&self, bytes: usize) -> bool {
+        let backend = self.writer.get_database_backend();
+        // Random, because PostgreSQL compresses what repeats.
+        let data: String = (0..bytes).map(|_| rand::random_range('a'..='z')).collect();
+        let (sql, values) = (
+            "INSERT INTO write_probe (id, data) VALUES (1, $1) \
+             ON CONFLICT (id) DO UPDATE SET data = excluded.data",
+            [data.into()],
+        );
+        let write = Statement::from_sql_and_values(backend, sql, values);
+        match timeout(PROBE_TIMEOUT, self.writer.execute_raw(write)).await {
+            Ok(Ok(_)) => true,
+            Ok(Err(error)) => {
+                if Failure::of(&error).fault().is_none() {
+                    tracing::error!(%error, "a probe of the database failed");
+                    self.writes.failed(self.silence());
+                }
+                false
+            }
+            Err(_) => {
+                self.writes.failed(self.silence());
+                false
+            }
+        }
+    }
+
+    /// Why nothing is heard of a write.
+    fn silence(&self) -> Fault {
+        match self.writer.get_database_backend() {
+            DatabaseBackend::Sqlite => Fault::Locked,
+            _ => Fault::Unreachable,
+        }
     }
 
     /// Waits until every connection is back and closed, so that SQLite folds its log into the file.
     pub async fn close(self) -> Result<(), DbErr> {
         self.reader.close().await?;
-        self.writer.close().await
+        self.writer.pool().clone().close().await
     }
-}
-
-/// Whether the database has refused what it was to write: the same without the fault can succeed, and
-/// nothing of it has been written. Otherwise it could not write at all, or nobody knows whether it has.
-#[must_use]
-pub fn is_refusal(error: &DbErr) -> bool {
-    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
-        error
-    else {
-        return false;
-    };
-    let Some(error) = error.as_database_error() else { return false };
-    let code = error.code().unwrap_or_default();
-    if error.try_downcast_ref::<SqliteError>().is_some() {
-        // TOOBIG, CONSTRAINT and MISMATCH; the low byte of an extended code is the plain one.
-        return code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 18..=20));
-    }
-    // Data exception, integrity constraint violation, program limit exceeded.
-    ["22", "23", "54"].iter().any(|class| code.starts_with(class))
 }
 
 /// Makes the file for its owner only; SQLite gives the same mode to the files beside it.
@@ -189,11 +298,21 @@ fn create_private(file: &Path) -> Result<(), DbErr> {
 /// there afterwards would be lost. The task sees `BEGIN` through and then drops the transaction,
 /// which rolls it back.
 async fn begin(
-    pool: DatabaseConnection,
+    pool: &DatabaseConnection,
+    connections: &Arc<Connections>,
     options: TransactionOptions,
-) -> Result<DatabaseTransaction, DbErr> {
+) -> Result<Transaction, DbErr> {
+    let (pool, backend) = (pool.clone(), pool.get_database_backend());
     let begun = tokio::spawn(async move { pool.begin_with_options(options).await });
-    begun.await.map_err(|error| DbErr::Custom(format!("BEGIN was cut off: {error}")))?
+    let begun: Result<DatabaseTransaction, DbErr> =
+        begun.await.map_err(|error| DbErr::Custom(format!("BEGIN was cut off: {error}")))?;
+    match begun {
+        Ok(begun) => Ok(Transaction::new(begun, Arc::clone(connections))),
+        Err(error) => {
+            connections.note(&error, backend);
+            Err(error)
+        }
+    }
 }
 
 /// An error of `sqlx` before there is a connection of `SeaORM`.

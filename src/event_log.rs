@@ -13,14 +13,11 @@ mod retention;
 use std::collections::HashMap;
 
 use entity::topic;
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter,
-    sea_query::Expr,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, sea_query::Expr};
 use uuid::Uuid;
 
 use crate::{
-    database::Database,
+    database::{Database, Transaction},
     event::{Cursor, Event, NewEvent, Topic},
 };
 
@@ -115,7 +112,7 @@ impl EventLog {
     }
 
     /// Makes the log of a new resource, in the transaction that makes the resource.
-    pub async fn create(&self, tx: &DatabaseTransaction, topic: &Topic) -> Result<(), DbErr> {
+    pub async fn create(&self, tx: &Transaction, topic: &Topic) -> Result<(), DbErr> {
         append::advance(tx, &[(topic.as_str(), 0)]).await.map(drop)
     }
 
@@ -123,7 +120,7 @@ impl EventLog {
     /// locked until the transaction ends.
     pub async fn append(
         &self,
-        tx: &DatabaseTransaction,
+        tx: &Transaction,
         topic: &Topic,
         events: Vec<NewEvent>,
     ) -> Result<Vec<Event>, AppendError> {
@@ -142,7 +139,7 @@ impl EventLog {
     /// Lets only who shows this token add events under a fence from now on, or nobody.
     pub async fn fence(
         &self,
-        tx: &DatabaseTransaction,
+        tx: &Transaction,
         topic: &Topic,
         token: Option<Uuid>,
     ) -> Result<(), DbErr> {
@@ -155,7 +152,7 @@ impl EventLog {
     }
 
     /// Deletes the logs of these topics, in the transaction that deletes what they were about.
-    pub async fn remove(&self, tx: &DatabaseTransaction, topics: &[Topic]) -> Result<(), DbErr> {
+    pub async fn remove(&self, tx: &Transaction, topics: &[Topic]) -> Result<(), DbErr> {
         topic::Entity::delete_many()
             .filter(topic::Column::Name.is_in(topics.iter().map(Topic::as_str)))
             .exec(tx)

@@ -135,7 +135,9 @@ impl Gateway {
         } else if !database.is_current().await? {
             return Err(StartError::Schema);
         }
-        let telemetry = Arc::new(Telemetry::new());
+        let mut telemetry = Telemetry::new();
+        database.register_metrics(telemetry.registry());
+        let telemetry = Arc::new(telemetry);
         let heartbeat = Duration::from_secs(config.streams.heartbeat_seconds);
         let tokens = Tokens::load(
             &config.data_dir,
@@ -205,6 +207,7 @@ impl Gateway {
         gateway.every(Duration::from_secs(gateway.config.retention.sweep_seconds), Self::sweep);
         gateway.listen(news);
         gateway.watch_sessions();
+        gateway.watch_writes();
         Ok(gateway)
     }
 
@@ -339,6 +342,14 @@ impl Gateway {
             Ok(Err(error)) => tracing::warn!(%error, "the database was not closed cleanly"),
             Err(_) => tracing::warn!("the database did not close in time"),
         }
+    }
+
+    /// Notices when the database takes writes again.
+    fn watch_writes(self: &Arc<Self>) {
+        let gateway = Arc::clone(self);
+        self.tasks.spawn(async move {
+            gateway.stopping.run_until_cancelled(gateway.database.watch_writes()).await;
+        });
     }
 
     /// Has streams looked at when a session under one of them changes.

@@ -233,6 +233,11 @@ impl Telemetry {
         );
     }
 
+    /// For engines that bring metrics of their own.
+    pub fn registry(&mut self) -> &mut Registry {
+        &mut self.registry
+    }
+
     /// Shows the metrics of a family from the start, at zero: what is absent cannot be told from
     /// what is never counted.
     pub fn expect_family(&self, family: &'static str) {

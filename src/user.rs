@@ -5,12 +5,15 @@ use entity::{
     user::{self, Role},
 };
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait,
-    IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, SqlErr, prelude::Expr,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, IntoActiveModel,
+    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, SqlErr, prelude::Expr,
 };
 use uuid::Uuid;
 
-use crate::{database::Database, password};
+use crate::{
+    database::{Database, Transaction},
+    password,
+};
 
 /// The name of the administrator that the first start makes.
 pub const FIRST_ADMIN: &str = "admin";
@@ -195,7 +198,7 @@ impl Users {
 /// The user's row, locked, unless the change takes away the last enabled administrator. Locks all
 /// administrators' rows first, so that two of them cannot remove each other at the same time.
 async fn lock_for_removal(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     id: Uuid,
     takes_away: impl FnOnce(&user::Model) -> bool,
 ) -> Result<user::Model, UserError> {

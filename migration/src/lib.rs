@@ -12,6 +12,7 @@ mod m20261121_000005_notification;
 mod m20261121_000006_task;
 mod m20261121_000007_prompt;
 mod m20261121_000008_mcp_session;
+mod m20261125_000009_write_probe;
 
 /// Runs the steps in order.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000006_task::Migration),
             Box::new(m20261121_000007_prompt::Migration),
             Box::new(m20261121_000008_mcp_session::Migration),
+            Box::new(m20261125_000009_write_probe::Migration),
         ]
     }
 }

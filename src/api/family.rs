@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use entity::{Timestamp, user};
 use poem_openapi::types::ToJSON;
 use sea_orm::{
-    DatabaseTransaction, DbErr,
+    DbErr,
     sea_query::{Query, SelectStatement},
 };
 use uuid::Uuid;
@@ -26,6 +26,7 @@ use super::{
     topology::Topologies,
 };
 use crate::{
+    database::Transaction,
     event::{self, Family, NewEvent, Topic},
     event_log::{EventLog, Most, Retention},
     existence::Resource,
@@ -61,18 +62,14 @@ pub(super) trait Resources: Send + Sync {
     /// The state of one as of this transaction; `reset` is to be carried in it. See [`Source`].
     async fn state(
         &self,
-        tx: &DatabaseTransaction,
+        tx: &Transaction,
         id: Uuid,
         reset: Option<String>,
     ) -> std::result::Result<Option<State>, DbErr>;
 
     /// Deletes these, which ended so long ago that they need not be kept. Returns whether the family
     /// lets any go at all.
-    async fn delete(
-        &self,
-        _tx: &DatabaseTransaction,
-        _ids: &[Uuid],
-    ) -> std::result::Result<bool, DbErr> {
+    async fn delete(&self, _tx: &Transaction, _ids: &[Uuid]) -> std::result::Result<bool, DbErr> {
         Ok(false)
     }
 
@@ -191,7 +188,7 @@ impl Source for FamilySource {
 /// Writes the events of a change of a resource and commits both.
 pub(super) async fn commit(
     gateway: &Gateway,
-    tx: DatabaseTransaction,
+    tx: Transaction,
     topic: &Topic,
     events: Vec<NewEvent>,
 ) -> Result<()> {
@@ -260,7 +257,7 @@ async fn delete_ended(gateway: &Gateway, family: Family) -> std::result::Result<
 /// will be before the transaction ends.
 pub(super) async fn is_silent(
     gateway: &Gateway,
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     topic: &Topic,
     cutoff: Timestamp,
 ) -> std::result::Result<bool, DbErr> {

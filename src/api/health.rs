@@ -17,7 +17,11 @@ use super::{
     Tag,
     problem::{Kind, Problem, Result},
 };
-use crate::{gateway::Gateway, telemetry};
+use crate::{
+    database::{Database, Failure, Fault},
+    gateway::Gateway,
+    telemetry,
+};
 
 /// How long a dependency may take before it counts as down: orchestrators ask again after seconds.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -48,7 +52,7 @@ impl Example for Liveness {
 
 /// Something that the service needs.
 #[derive(Object)]
-#[oai(example)]
+#[oai(example, skip_serializing_if_is_none)]
 struct Dependency {
     /// What it is.
     name: String,
@@ -56,11 +60,14 @@ struct Dependency {
     status: State,
     /// How long it took to answer, in milliseconds.
     latency_ms: f64,
+    /// Why it is down, if that is known: `disk_full`, `read_only`, `locked`, `io_error`, `corrupt`,
+    /// `unreachable` or `timeout`.
+    cause: Option<String>,
 }
 
 impl Example for Dependency {
     fn example() -> Self {
-        Self { name: "database".to_owned(), status: State::Up, latency_ms: 0.25 }
+        Self { name: "database".to_owned(), status: State::Up, latency_ms: 0.25, cause: None }
     }
 }
 
@@ -131,12 +138,18 @@ impl Health {
 
     /// Can the service do its work?
     ///
-    /// 503 while something that it needs is down; its body has the `dependencies` too. Public.
+    /// 503 while something that it needs is down; its body has the `dependencies` too. The database
+    /// is up if it can be read and takes writes. Public.
     #[oai(path = "/health/ready", method = "get", operation_id = "health_ready")]
     async fn ready(&self, gateway: Data<&Arc<Gateway>>) -> Result<Json<Readiness>> {
         let (database, bus) = tokio::join!(
-            check("database", gateway.database.ping()),
-            check("bus", gateway.bus.ping()),
+            check("database", check_database(&gateway.database)),
+            check("bus", async {
+                gateway.bus.ping().await.map_err(|error| {
+                    tracing::warn!(%error, "the bus is not ready");
+                    Fault::Unreachable.name()
+                })
+            }),
         );
         let dependencies = vec![database, bus];
         let up = dependencies.iter().all(|dependency| dependency.status == State::Up);
@@ -157,21 +170,29 @@ impl Health {
     }
 }
 
-async fn check<E: std::fmt::Display>(
+/// Why the database is down, if it is.
+async fn check_database(database: &Database) -> std::result::Result<(), &'static str> {
+    database.ping().await.map_err(|error| {
+        tracing::warn!(%error, "the database is not ready");
+        Failure::of(&error).fault().unwrap_or(Fault::Unreachable).name()
+    })?;
+    database.check_writes().await.map_err(Fault::name)
+}
+
+async fn check(
     name: &str,
-    ping: impl Future<Output = std::result::Result<(), E>>,
+    ping: impl Future<Output = std::result::Result<(), &'static str>>,
 ) -> Dependency {
     let began = Instant::now();
-    let status = match tokio::time::timeout(PATIENCE, ping).await {
-        Ok(Ok(())) => State::Up,
-        Ok(Err(error)) => {
-            tracing::warn!(dependency = name, %error, "not ready");
-            State::Down
-        }
-        Err(_) => {
-            tracing::warn!(dependency = name, "not ready: no answer in time");
-            State::Down
-        }
-    };
-    Dependency { name: name.to_owned(), status, latency_ms: began.elapsed().as_secs_f64() * 1e3 }
+    let answered = tokio::time::timeout(PATIENCE, ping).await;
+    let cause = answered.unwrap_or(Err("timeout")).err();
+    if let Some(cause) = cause {
+        tracing::warn!(dependency = name, cause, "not ready");
+    }
+    Dependency {
+        name: name.to_owned(),
+        status: if cause.is_none() { State::Up } else { State::Down },
+        latency_ms: began.elapsed().as_secs_f64() * 1e3,
+        cause: cause.map(str::to_owned),
+    }
 }

@@ -127,13 +127,14 @@ fn take_null(schema: &mut Value) {
 }
 
 /// All operations share one type of error. What cannot happen is taken out again: nothing conflicts
-/// with reading, and without a body there is nothing to be late, large or of another type.
+/// with reading or needs room for it, and without a body there is nothing to be late, large or of another type.
 fn remove_impossible(method: &str, operation: &mut Value) {
     let has_body = operation.get("requestBody").is_some();
     let statuses = operation["responses"].as_object_mut().into_iter();
     for responses in statuses {
         if method == "get" {
             responses.remove("409");
+            responses.remove("507");
         }
         if !has_body {
             for status in ["408", "413", "415"] {

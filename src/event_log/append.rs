@@ -4,14 +4,16 @@ use std::{collections::HashMap, iter};
 
 use entity::{Timestamp, event, topic};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, ExprTrait,
-    FromQueryResult, QueryFilter,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, QueryFilter,
     sea_query::{Alias, Expr, OnConflict, Query, SimpleExpr},
 };
 use uuid::Uuid;
 
 use super::EventLog;
-use crate::event::{Cursor, Event, NewEvent, Topic};
+use crate::{
+    database::Transaction,
+    event::{Cursor, Event, NewEvent, Topic},
+};
 
 /// Rows in one `INSERT`, a power of two: 6 values each, below SQLite's and PostgreSQL's limits for
 /// parameters.
@@ -83,7 +85,7 @@ impl EventLog {
     /// to the same topics cannot block each other.
     pub async fn append_all(
         &self,
-        tx: &DatabaseTransaction,
+        tx: &Transaction,
         additions: &[Addition],
     ) -> Result<Vec<Result<Number, Refused>>, DbErr> {
         debug_assert!(additions.is_sorted_by_key(|addition| addition.topic.as_str()));
@@ -156,7 +158,7 @@ impl EventLog {
 /// Moves the heads of topics on by so many events each, making the rows that are not there, and
 /// returns them, by name, as they were before. Locks the rows in the given order.
 pub(super) async fn advance(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     topics: &[(&str, usize)],
 ) -> Result<HashMap<String, topic::Model>, DbErr> {
     let mut heads = HashMap::with_capacity(topics.len());
@@ -192,7 +194,7 @@ pub(super) async fn advance(
 
 /// Changes a column of topics that are locked.
 async fn change(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     ids: &[i64],
     column: topic::Column,
     value: SimpleExpr,

@@ -2,12 +2,14 @@
 
 use entity::{event, topic};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, Order, QueryFilter,
-    QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect,
 };
 
 use super::{EventLog, LogError, Stale, absent, topic_row};
-use crate::event::{Cursor, Event, Topic};
+use crate::{
+    database::Transaction,
+    event::{Cursor, Event, Topic},
+};
 
 /// Rows in the first step of reading a piece: before it is known how large they are.
 const FIRST_STEP: u64 = 16;
@@ -60,7 +62,7 @@ impl EventLog {
     /// The newest events as of this transaction, in order, for those who come late; and whether there
     /// ever were others before them.
     pub async fn newest(
-        tx: &DatabaseTransaction,
+        tx: &Transaction,
         topic: &Topic,
         most: Most,
     ) -> Result<(Vec<Event>, bool), DbErr> {

@@ -43,13 +43,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::DbErr;
 use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::{
     bus::{Bus, Message},
+    database::Transaction,
     event::{Event, NewEvent, Topic},
     event_log::{Addition, EventLog},
     telemetry::Telemetry,
@@ -151,7 +152,7 @@ impl Hub {
     /// next heartbeat. Operations that change something are (see `api::edge`).
     pub async fn commit(
         self: &Arc<Self>,
-        tx: DatabaseTransaction,
+        tx: Transaction,
         events: Vec<Event>,
     ) -> Result<(), DbErr> {
         let began = Instant::now();

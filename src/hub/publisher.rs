@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Hub;
 use crate::{
-    database,
+    database::Failure,
     event::Event,
     event_log::{Addition, EventLog, Number, Refused},
     telemetry::Telemetry,
@@ -130,12 +130,12 @@ impl Writer {
             self.telemetry.committed(began.elapsed());
             match written {
                 Ok(numbers) => self.acknowledge(batch, numbers),
-                Err(error) if database::is_refusal(&error) && batch.waiting.len() > 1 => {
+                Err(error) if is_refused(&error) && batch.waiting.len() > 1 => {
                     let second = batch.halve();
                     batches.extend([second, batch]);
                 }
                 Err(error) => {
-                    if !database::is_refusal(&error) {
+                    if !is_refused(&error) {
                         batch.waiting.extend(batches.drain(..).flat_map(|rest| rest.waiting));
                     }
                     batch.fail(&error.into());
@@ -166,6 +166,11 @@ impl Writer {
             let _ = catch_unwind(AssertUnwindSafe(|| hub.committed(all)));
         }
     }
+}
+
+/// Whether the database refused these events, and would take others.
+fn is_refused(error: &DbErr) -> bool {
+    Failure::of(error) == Failure::Refused
 }
 
 /// What one transaction writes, and who waits for it, in the same order.

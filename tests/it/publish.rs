@@ -4,10 +4,11 @@ use std::{pin::Pin, sync::Arc};
 
 use entity::user::Role;
 use futures_util::{future::join_all, poll};
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use sea_orm::ConnectionTrait;
 use serde_json::json;
 use streamgate::{
     bus::InProcessBus,
+    database::Transaction,
     event::{Cursor, Event, Family, NewEvent, Topic},
     event_log::{Most, Refused},
     hub::PublishError,
@@ -31,7 +32,7 @@ fn some_topic() -> Topic {
 }
 
 /// Lets no transaction write until it has ended: SQLite has one writer, PostgreSQL locks the row.
-async fn hold(app: &App, topic: &Topic) -> DatabaseTransaction {
+async fn hold(app: &App, topic: &Topic) -> Transaction {
     let log = app.gateway.hub.log();
     let tx = log.database().begin_write().await.expect("a transaction");
     log.create(&tx, topic).await.expect("a lock");

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use entity::{Timestamp, mcp_session};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait,
-    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, IntoActiveModel,
+    QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
@@ -18,13 +18,14 @@ use crate::{
         family::{self, new_event},
         problem::Result,
     },
+    database::Transaction,
     event::{Event, Family, Topic},
     gateway::Gateway,
 };
 
 /// The session, locked until the transaction ends, if it is open.
 pub(super) async fn lock_open(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     id: Uuid,
 ) -> std::result::Result<Option<mcp_session::Model>, DbErr> {
     let row = mcp_session::Entity::find_by_id(id).lock_exclusive().one(tx).await?;
@@ -34,7 +35,7 @@ pub(super) async fn lock_open(
 /// Closes a session that is locked and open. Returns the event of it, to be committed.
 pub(super) async fn close(
     gateway: &Gateway,
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     row: mcp_session::Model,
     reason: ClosedBecause,
 ) -> Result<Vec<Event>> {

@@ -16,8 +16,8 @@ use poem_openapi::{
     payload::Json,
 };
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, DatabaseTransaction, DbErr, EntityTrait,
-    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, Condition, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
@@ -31,6 +31,7 @@ use super::{
     stream::{self, EventKind, Parameters, StreamResponse},
 };
 use crate::{
+    database::Transaction,
     event::{Family, Topic},
     event_log::Retention,
     existence::Resource,
@@ -293,7 +294,7 @@ impl Resources for McpSessions {
 
     async fn state(
         &self,
-        tx: &DatabaseTransaction,
+        tx: &Transaction,
         id: Uuid,
         reset: Option<String>,
     ) -> std::result::Result<Option<State>, DbErr> {
@@ -302,11 +303,7 @@ impl Resources for McpSessions {
         Ok(Some(State::of(&McpSessionSnapshot { session: row.into(), reset }, terminal)))
     }
 
-    async fn delete(
-        &self,
-        tx: &DatabaseTransaction,
-        ids: &[Uuid],
-    ) -> std::result::Result<bool, DbErr> {
+    async fn delete(&self, tx: &Transaction, ids: &[Uuid]) -> std::result::Result<bool, DbErr> {
         mcp_session::Entity::delete_many()
             .filter(mcp_session::Column::Id.is_in(ids.iter().copied()))
             .exec(tx)

@@ -16,8 +16,8 @@ use poem_openapi::{
     payload::Json,
 };
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait,
-    IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, IntoActiveModel,
+    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
 };
 use uuid::Uuid;
 
@@ -32,6 +32,7 @@ use super::{
     stream::{self, EventKind, Parameters, StreamResponse},
 };
 use crate::{
+    database::Transaction,
     event::{Family, Topic},
     event_log::Retention,
     existence::Resource,
@@ -256,7 +257,7 @@ impl Resources for Notifications {
 
     async fn state(
         &self,
-        tx: &DatabaseTransaction,
+        tx: &Transaction,
         id: Uuid,
         reset: Option<String>,
     ) -> std::result::Result<Option<State>, DbErr> {

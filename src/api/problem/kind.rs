@@ -33,10 +33,12 @@ pub(in crate::api) enum Kind {
     Internal,
     /// Something that the service needs is out of reach.
     Unavailable,
+    /// The disk of the database is full.
+    InsufficientStorage,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::BadRequest,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -51,6 +53,7 @@ impl Kind {
         Self::HeadTooLarge,
         Self::Internal,
         Self::Unavailable,
+        Self::InsufficientStorage,
     ];
 
     /// Status, last part of `type`, `title`.
@@ -90,6 +93,9 @@ impl Kind {
             Self::Unavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Service unavailable")
             }
+            Self::InsufficientStorage => {
+                (StatusCode::INSUFFICIENT_STORAGE, "insufficient-storage", "Insufficient storage")
+            }
         }
     }
 
@@ -117,6 +123,10 @@ impl Kind {
             Self::HeadTooLarge => "The head of the request is larger than this service takes",
             Self::Internal => "A fault of the service; its log has the request id",
             Self::Unavailable => "Something that the service needs is out of reach",
+            Self::InsufficientStorage => {
+                "The disk of the database is full. Nothing was written; `Retry-After` says when to \
+                 try again"
+            }
         }
     }
 }

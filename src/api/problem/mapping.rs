@@ -6,11 +6,12 @@ use poem::http::StatusCode;
 use poem_openapi::error::{
     ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError,
 };
-use sea_orm::{DbErr, RuntimeErr, sqlx};
+use sea_orm::DbErr;
 
 use super::{Kind, Problem};
 use crate::{
     api::{RATELIMIT, RATELIMIT_POLICY},
+    database::{Failure, Fault},
     event_log::{AppendError, Refused},
     hub::PublishError,
     limit,
@@ -83,24 +84,6 @@ fn without_value(reason: &str) -> String {
     format!("{} {place}", reason[..value].trim_end_matches(',')).trim_end().to_owned()
 }
 
-/// Whether the same request may well succeed in a moment.
-fn is_passing(error: &DbErr) -> bool {
-    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
-        error
-    else {
-        return matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_));
-    };
-    match &**error {
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            // PostgreSQL: serialization failure, deadlock, too many connections, shutting down.
-            // SQLite: busy, locked.
-            ["40001", "40P01", "53300", "57P01", "57P02", "57P03", "5", "6"].contains(&&*code)
-        }),
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
-        _ => false,
-    }
-}
-
 impl From<DbErr> for Problem {
     fn from(error: DbErr) -> Self {
         Self::from(&error)
@@ -138,11 +121,21 @@ impl From<PublishError> for Problem {
 
 impl From<&DbErr> for Problem {
     fn from(error: &DbErr) -> Self {
-        if !is_passing(error) {
-            return Self::internal(error);
-        }
-        Self::new(Kind::Unavailable, "the database is out of reach or too busy")
-            .retry_after(limit::jittered(Duration::from_secs(2)))
+        let (kind, detail, wait) = match Failure::of(error) {
+            Failure::Refused | Failure::Bug => return Self::internal(error),
+            Failure::Contended => (Kind::Unavailable, "the database is too busy", 2),
+            Failure::Fault(Fault::Full) => {
+                (Kind::InsufficientStorage, "the disk of the database is full", 10)
+            }
+            Failure::Fault(Fault::ReadOnly) => {
+                (Kind::Unavailable, "the database takes no writes at the moment", 5)
+            }
+            Failure::Fault(_) => {
+                (Kind::Unavailable, "the database cannot be used at the moment", 2)
+            }
+        };
+        Self::new(kind, detail)
+            .retry_after(limit::jittered(Duration::from_secs(wait)))
             .caused_by(error)
     }
 }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use entity::prompt;
 use poem_openapi::types::Any;
-use sea_orm::{ColumnTrait, DatabaseTransaction, DbErr, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -31,6 +31,7 @@ use super::{
     stream::{self, EventKind},
 };
 use crate::{
+    database::Transaction,
     event::{Event, Family, Topic},
     event_log::{EventLog, Most, Retention},
     existence::Resource,
@@ -99,7 +100,7 @@ impl Resources for Prompts {
 
     async fn state(
         &self,
-        tx: &DatabaseTransaction,
+        tx: &Transaction,
         id: Uuid,
         reset: Option<String>,
     ) -> Result<Option<State>, DbErr> {
@@ -115,7 +116,7 @@ impl Resources for Prompts {
         Ok(Some(State::of(&snapshot, terminal)))
     }
 
-    async fn delete(&self, tx: &DatabaseTransaction, ids: &[Uuid]) -> Result<bool, DbErr> {
+    async fn delete(&self, tx: &Transaction, ids: &[Uuid]) -> Result<bool, DbErr> {
         let ids = prompt::Column::Id.is_in(ids.iter().copied());
         prompt::Entity::delete_many().filter(ids).exec(tx).await?;
         Ok(true)

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use entity::{Timestamp, prompt};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseTransaction, DbErr, DerivePartialModel, EntityTrait,
-    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, DbErr, DerivePartialModel, EntityTrait, IntoActiveModel,
+    QueryFilter, QueryOrder, QuerySelect, sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -15,6 +15,7 @@ use crate::{
         family::{self, new_event},
         problem::{Problem, Result},
     },
+    database::Transaction,
     event::{NewEvent, Topic},
     event_log::Refused,
     gateway::Gateway,
@@ -160,7 +161,7 @@ impl From<&prompt::Model> for Standing {
 
 /// The prompt, locked until the transaction ends, or 404. Everything that changes its status locks
 /// the row first and then the log, so no two changes can block each other.
-pub(super) async fn lock(tx: &DatabaseTransaction, id: Uuid) -> Result<prompt::Model> {
+pub(super) async fn lock(tx: &Transaction, id: Uuid) -> Result<prompt::Model> {
     let row = prompt::Entity::find_by_id(id).lock_exclusive().one(tx).await?;
     row.ok_or_else(Problem::not_found)
 }
@@ -198,7 +199,7 @@ pub(super) fn status_event(row: &prompt::Model) -> Result<NewEvent> {
 /// published anything.
 pub(super) async fn revoke(
     gateway: &Gateway,
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     row: &prompt::Model,
 ) -> std::result::Result<bool, DbErr> {
     let (log, topic) = (gateway.hub.log(), topic(row.id));

@@ -3,14 +3,17 @@
 use entity::{JsonText, artifact};
 use poem_openapi::types::Any;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait,
-    IntoActiveModel, QueryFilter, QueryOrder,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel,
+    QueryFilter, QueryOrder,
 };
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::schema::{Artifact, NewArtifact};
-use crate::api::problem::{Problem, Result};
+use crate::{
+    api::problem::{Problem, Result},
+    database::Transaction,
+};
 
 /// Bytes of all artifacts of a task as JSON: they are part of every snapshot.
 const MAX_BYTES: usize = 1 << 20;
@@ -54,11 +57,7 @@ impl Artifacts {
     }
 
     /// Adds a chunk in the transaction that has the task locked, or 409.
-    pub(super) async fn write(
-        &mut self,
-        tx: &DatabaseTransaction,
-        new: &NewArtifact,
-    ) -> Result<()> {
+    pub(super) async fn write(&mut self, tx: &Transaction, new: &NewArtifact) -> Result<()> {
         let own = |row: &artifact::Model| row.artifact_id == new.artifact_id.0;
         let first = self.rows.iter().position(own);
         let last = self.rows.iter().rposition(own);

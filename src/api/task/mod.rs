@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use entity::task;
-use sea_orm::{DatabaseTransaction, DbErr, EntityTrait};
+use sea_orm::{DbErr, EntityTrait};
 use uuid::Uuid;
 
 use super::{
@@ -30,6 +30,7 @@ use super::{
     stream::{self, EventKind},
 };
 use crate::{
+    database::Transaction,
     event::{Family, Topic},
     existence::Resource,
     gateway::Gateway,
@@ -93,7 +94,7 @@ impl Resources for Tasks {
 
     async fn state(
         &self,
-        tx: &DatabaseTransaction,
+        tx: &Transaction,
         id: Uuid,
         reset: Option<String>,
     ) -> Result<Option<State>, DbErr> {
@@ -107,7 +108,7 @@ impl Resources for Tasks {
         orphan::cancel(gateway).await
     }
 
-    async fn delete(&self, tx: &DatabaseTransaction, ids: &[Uuid]) -> Result<bool, DbErr> {
+    async fn delete(&self, tx: &Transaction, ids: &[Uuid]) -> Result<bool, DbErr> {
         rows::delete(tx, ids).await?;
         Ok(true)
     }

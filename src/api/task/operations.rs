@@ -13,8 +13,8 @@ use poem_openapi::{
     payload::Json,
 };
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait,
-    IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::LockType,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, sea_query::LockType,
 };
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -35,6 +35,7 @@ use crate::{
         stored,
         stream::{Parameters, StreamResponse},
     },
+    database::Transaction,
     event::Family,
     existence::Resource,
     gateway::Gateway,
@@ -255,7 +256,7 @@ impl Tasks {
 
 /// 409 if this owner has as many tasks as may wait. Locks the owner's row, so that of two tasks made
 /// at the same time only one is the last that fits.
-async fn check_room(tx: &DatabaseTransaction, owner: Uuid) -> Result<()> {
+async fn check_room(tx: &Transaction, owner: Uuid) -> Result<()> {
     user::Entity::find_by_id(owner).lock(LockType::NoKeyUpdate).one(tx).await?;
     let unfinished = task::Entity::find()
         .filter(task::Column::Owner.eq(owner))

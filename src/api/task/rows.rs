@@ -2,8 +2,8 @@
 
 use entity::{Timestamp, task};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait,
-    IntoActiveModel, QueryFilter, QuerySelect,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel,
+    QueryFilter, QuerySelect,
 };
 use uuid::Uuid;
 
@@ -17,12 +17,13 @@ use crate::{
         family::new_event,
         problem::{Problem, Result},
     },
+    database::Transaction,
     event::NewEvent,
 };
 
 /// The task, locked until the transaction ends, or 404. Everything that changes a task or its
 /// artifacts locks this row first, and the log after it.
-pub(super) async fn lock(tx: &DatabaseTransaction, id: Uuid) -> Result<task::Model> {
+pub(super) async fn lock(tx: &Transaction, id: Uuid) -> Result<task::Model> {
     let row = task::Entity::find_by_id(id).lock_exclusive().one(tx).await?;
     row.ok_or_else(Problem::not_found)
 }
@@ -83,10 +84,7 @@ pub(super) fn event(row: &task::Model) -> Result<NewEvent> {
 }
 
 /// Deletes tasks, and with them their artifacts.
-pub(super) async fn delete(
-    tx: &DatabaseTransaction,
-    ids: &[Uuid],
-) -> std::result::Result<(), DbErr> {
+pub(super) async fn delete(tx: &Transaction, ids: &[Uuid]) -> std::result::Result<(), DbErr> {
     let those = task::Entity::delete_many().filter(task::Column::Id.is_in(ids.iter().copied()));
     those.exec(tx).await.map(drop)
 }

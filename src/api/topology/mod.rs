@@ -7,7 +7,7 @@ mod schema;
 
 use async_trait::async_trait;
 use entity::topology;
-use sea_orm::{DatabaseTransaction, DbErr, EntityTrait};
+use sea_orm::{DbErr, EntityTrait};
 use uuid::Uuid;
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
     stream::{self, EventKind},
 };
 use crate::{
+    database::Transaction,
     event::{Family, Topic},
     existence::Resource,
     gateway::Gateway,
@@ -93,7 +94,7 @@ impl Resources for Topologies {
 
     async fn state(
         &self,
-        tx: &DatabaseTransaction,
+        tx: &Transaction,
         id: Uuid,
         reset: Option<String>,
     ) -> Result<Option<State>, DbErr> {

@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use entity::topology;
-use sea_orm::{DatabaseTransaction, EntityTrait, QuerySelect};
+use sea_orm::{EntityTrait, QuerySelect};
 use uuid::Uuid;
 
 use crate::{
     api::problem::{Problem, Result},
+    database::Transaction,
     gateway::Gateway,
 };
 
@@ -21,7 +22,7 @@ pub(super) async fn find(gateway: &Gateway, id: Uuid) -> Result<topology::Model>
 
 /// The topology, locked until the transaction ends, or 404. Everything that changes a topology or
 /// its mutations locks this row first, so no two changes can block each other.
-pub(super) async fn lock(tx: &DatabaseTransaction, id: Uuid) -> Result<topology::Model> {
+pub(super) async fn lock(tx: &Transaction, id: Uuid) -> Result<topology::Model> {
     let row = topology::Entity::find_by_id(id).lock_exclusive().one(tx).await?;
     row.ok_or_else(Problem::not_found)
 }

@@ -2,8 +2,8 @@
 
 use entity::{Timestamp, mutation};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, DatabaseTransaction, DbErr,
-    EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, DbErr, EntityTrait,
+    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
@@ -15,6 +15,7 @@ use crate::{
         problem::Result,
         topology::{lock, topic},
     },
+    database::Transaction,
     event::{Family, NewEvent},
     gateway::Gateway,
 };
@@ -65,7 +66,7 @@ pub(super) fn claimable(topology: Uuid) -> sea_orm::Select<mutation::Entity> {
 
 /// The same as rows, for a snapshot.
 pub(in crate::api::topology) async fn in_flight(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     topology: Uuid,
 ) -> std::result::Result<Vec<mutation::Model>, DbErr> {
     unfinished(topology).all(tx).await
@@ -73,7 +74,7 @@ pub(in crate::api::topology) async fn in_flight(
 
 /// Ends all of them without success.
 pub(in crate::api::topology) async fn fail_all(
-    tx: &DatabaseTransaction,
+    tx: &Transaction,
     topology: Uuid,
     reason: &str,
 ) -> Result<Vec<NewEvent>> {
@@ -90,7 +91,7 @@ pub(in crate::api::topology) async fn fail_all(
 }
 
 /// Makes mutations of a locked topology pending again whose leases have run out.
-pub(super) async fn requeue(tx: &DatabaseTransaction, topology: Uuid) -> Result<Vec<NewEvent>> {
+pub(super) async fn requeue(tx: &Transaction, topology: Uuid) -> Result<Vec<NewEvent>> {
     let expired = unfinished(topology)
         .filter(mutation::Column::State.eq(mutation::State::Applying))
         .filter(mutation::Column::LeaseExpiresAt.lte(Timestamp::now()))

@@ -1,0 +1,251 @@
+//! What is written through: a transaction, or single statements. Both see every error and remember
+//! what it means for the connection.
+//!
+//! A database may end a transaction by itself: SQLite does after `SQLITE_FULL` and `SQLITE_IOERR`,
+//! PostgreSQL refuses all that follows a failed statement and answers `COMMIT` with a rollback. So a
+//! [`Transaction`] in which a statement has failed takes no other statement and cannot be
+//! committed. The driver counts transactions by itself and does not hear of such an end; a
+//! connection whose count is off would take every later transaction for a nested one that nobody
+//! commits. So no such connection leaves the pool again, and one that has seen a fault is closed.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use sea_orm::{
+    ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr, ExecResult,
+    QueryResult, Statement, sqlx,
+};
+
+use super::{
+    failure::{Failure, Fault},
+    writes::Writes,
+};
+
+/// The connections of one pool.
+#[derive(Debug)]
+pub(super) struct Connections {
+    began: Instant,
+    /// Connections that were opened before this, in microseconds after `began`, are not used again.
+    retired: AtomicU64,
+    /// None for a pool that only reads.
+    writes: Option<Arc<Writes>>,
+}
+
+impl Connections {
+    pub(super) fn new(writes: Option<Arc<Writes>>) -> Arc<Self> {
+        Arc::new(Self { began: Instant::now(), retired: AtomicU64::new(0), writes })
+    }
+
+    /// The pool's hook before a connection is handed out: whether it may be.
+    pub(super) fn admit<C: sqlx::Connection>(&self, connection: &C, age: Duration) -> bool {
+        let in_transaction = connection.is_in_transaction();
+        if in_transaction {
+            tracing::warn!("closed a connection to the database whose transaction never ended");
+        }
+        let opened = self.began.elapsed().saturating_sub(age);
+        let retired = Duration::from_micros(self.retired.load(Ordering::Acquire));
+        !in_transaction && opened >= retired
+    }
+
+    /// Lets no connection be used again that is open now.
+    fn retire(&self) {
+        // Rounded up, so that none of this very microsecond stays.
+        let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX - 1) + 1;
+        self.retired.fetch_max(micros, Ordering::AcqRel);
+    }
+
+    /// Takes note of an error.
+    pub(super) fn note(&self, error: &DbErr, backend: DatabaseBackend) {
+        let Some(fault) = Failure::of(error).fault() else { return };
+        // A lock that somebody else holds says nothing about the connection, and after a full disk
+        // PostgreSQL has only aborted the transaction.
+        let is_sound =
+            fault == Fault::Locked || fault == Fault::Full && backend == DatabaseBackend::Postgres;
+        if !is_sound {
+            self.retire();
+        }
+        if let Some(writes) = &self.writes {
+            writes.failed(fault);
+        }
+    }
+
+    /// Takes note of a COMMIT or ROLLBACK that failed: whatever the error, nobody knows how the
+    /// connection stands.
+    fn note_end(&self, error: &DbErr, backend: DatabaseBackend) {
+        self.retire();
+        self.note(error, backend);
+    }
+
+    fn succeeded(&self) {
+        if let Some(writes) = &self.writes {
+            writes.succeeded();
+        }
+    }
+}
+
+/// A transaction. Dropped, it is rolled back.
+#[derive(Debug)]
+pub struct Transaction {
+    inner: DatabaseTransaction,
+    connections: Arc<Connections>,
+    /// A statement failed.
+    is_failed: AtomicBool,
+    /// A statement wrote something.
+    has_written: AtomicBool,
+}
+
+impl Transaction {
+    pub(super) fn new(inner: DatabaseTransaction, connections: Arc<Connections>) -> Self {
+        let (is_failed, has_written) = Default::default();
+        Self { inner, connections, is_failed, has_written }
+    }
+
+    /// For the migrations, which take no other type.
+    pub(super) fn inner(&self) -> &DatabaseTransaction {
+        &self.inner
+    }
+
+    /// Commits. An error means that nothing was written, unless the connection was lost while the
+    /// database answered: then nobody knows.
+    pub async fn commit(self) -> Result<(), DbErr> {
+        self.check()?;
+        let backend = self.inner.get_database_backend();
+        let has_written = self.has_written.into_inner();
+        let ended = self.inner.commit().await;
+        match &ended {
+            Ok(()) if has_written => self.connections.succeeded(),
+            Ok(()) => {}
+            Err(error) => self.connections.note_end(error, backend),
+        }
+        ended
+    }
+
+    /// Rolls back.
+    pub async fn rollback(self) -> Result<(), DbErr> {
+        let backend = self.inner.get_database_backend();
+        let ended = self.inner.rollback().await;
+        ended.inspect_err(|error| self.connections.note_end(error, backend))
+    }
+
+    fn check(&self) -> Result<(), DbErr> {
+        if self.is_failed.load(Ordering::Acquire) {
+            return Err(DbErr::Custom("a statement of this transaction has failed".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn note<T>(
+        &self,
+        result: Result<T, DbErr>,
+        wrote: impl FnOnce(&T) -> bool,
+    ) -> Result<T, DbErr> {
+        match &result {
+            Ok(answer) if wrote(answer) => self.has_written.store(true, Ordering::Release),
+            Ok(_) => {}
+            Err(error) => {
+                self.is_failed.store(true, Ordering::Release);
+                self.connections.note(error, self.inner.get_database_backend());
+            }
+        }
+        result
+    }
+}
+
+#[async_trait]
+impl ConnectionTrait for Transaction {
+    fn get_database_backend(&self) -> DatabaseBackend {
+        self.inner.get_database_backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.check()?;
+        self.note(self.inner.execute_raw(statement).await, |done| done.rows_affected() > 0)
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.check()?;
+        self.note(self.inner.execute_unprepared(sql).await, |done| done.rows_affected() > 0)
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.check()?;
+        let is_write = is_write(&statement);
+        self.note(self.inner.query_one_raw(statement).await, |row| is_write && row.is_some())
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.check()?;
+        let is_write = is_write(&statement);
+        self.note(self.inner.query_all_raw(statement).await, |rows| is_write && !rows.is_empty())
+    }
+}
+
+/// Whether a statement that returns rows writes them (`INSERT ... RETURNING`).
+fn is_write(statement: &Statement) -> bool {
+    !statement.sql.starts_with("SELECT")
+}
+
+/// Takes single statements that write, each a transaction by itself.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    pool: DatabaseConnection,
+    connections: Arc<Connections>,
+}
+
+impl Writer {
+    pub(super) fn new(pool: DatabaseConnection, connections: Arc<Connections>) -> Self {
+        Self { pool, connections }
+    }
+
+    pub(super) fn pool(&self) -> &DatabaseConnection {
+        &self.pool
+    }
+
+    pub(super) fn connections(&self) -> &Arc<Connections> {
+        &self.connections
+    }
+
+    fn note<T>(
+        &self,
+        result: Result<T, DbErr>,
+        wrote: impl FnOnce(&T) -> bool,
+    ) -> Result<T, DbErr> {
+        match &result {
+            Ok(answer) if wrote(answer) => self.connections.succeeded(),
+            Ok(_) => {}
+            Err(error) => self.connections.note(error, self.pool.get_database_backend()),
+        }
+        result
+    }
+}
+
+#[async_trait]
+impl ConnectionTrait for Writer {
+    fn get_database_backend(&self) -> DatabaseBackend {
+        self.pool.get_database_backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.note(self.pool.execute_raw(statement).await, |done| done.rows_affected() > 0)
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.note(self.pool.execute_unprepared(sql).await, |done| done.rows_affected() > 0)
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        let is_write = is_write(&statement);
+        self.note(self.pool.query_one_raw(statement).await, |row| is_write && row.is_some())
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let is_write = is_write(&statement);
+        self.note(self.pool.query_all_raw(statement).await, |rows| is_write && !rows.is_empty())
+    }
+}

@@ -1,0 +1,143 @@
+//! What an error of the database means: one classification for retries, problems and readiness.
+//!
+//! Codes: <https://sqlite.org/rescode.html> and PostgreSQL's appendix A, "PostgreSQL Error Codes".
+
+use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, sqlx, sqlx::sqlite::SqliteError};
+
+/// What an error means for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The database refused these values (a constraint, a size). Nothing was written. The same
+    /// values fail again; others can succeed.
+    Refused,
+    /// Another transaction, or too many callers, were in the way. The same request can succeed.
+    Contended,
+    /// The database cannot do its work.
+    Fault(Fault),
+    /// Anything else, such as a statement that does not parse: a mistake in this program.
+    Bug,
+}
+
+/// Why the database cannot do its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The disk or the quota of the database is full.
+    Full,
+    /// The database takes reads only, for example a PostgreSQL replica after a failover.
+    ReadOnly,
+    /// Another process holds the write lock.
+    Locked,
+    /// Reading or writing a file failed.
+    Io,
+    /// The database file is damaged.
+    Corrupt,
+    /// The database does not answer.
+    Unreachable,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Full, Self::ReadOnly, Self::Locked, Self::Io, Self::Corrupt, Self::Unreachable];
+
+    /// The name in metrics and in the readiness document.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "disk_full",
+            Self::ReadOnly => "read_only",
+            Self::Locked => "locked",
+            Self::Io => "io_error",
+            Self::Corrupt => "corrupt",
+            Self::Unreachable => "unreachable",
+        }
+    }
+
+    /// SQLite's result code. The low byte of an extended code is the primary code.
+    fn of_sqlite(code: u32) -> Option<Self> {
+        match code & 0xff {
+            5 | 6 => Some(Self::Locked),
+            8 => Some(Self::ReadOnly),
+            // NOMEM, IOERR, CANTOPEN
+            7 | 10 | 14 => Some(Self::Io),
+            // CORRUPT, NOTADB
+            11 | 26 => Some(Self::Corrupt),
+            13 => Some(Self::Full),
+            _ => None,
+        }
+    }
+
+    /// PostgreSQL's SQLSTATE.
+    fn of_postgres(code: &str) -> Option<Self> {
+        match code {
+            "53100" => Some(Self::Full),
+            "25006" => Some(Self::ReadOnly),
+            "58030" => Some(Self::Io),
+            "XX001" | "XX002" => Some(Self::Corrupt),
+            // Connection exceptions, shutting down, and rules of pg_hba.conf that changed.
+            _ if ["08", "57P", "28"].iter().any(|class| code.starts_with(class)) => {
+                Some(Self::Unreachable)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Failure {
+    /// The meaning of an error.
+    #[must_use]
+    pub fn of(error: &DbErr) -> Self {
+        match error {
+            DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => Self::Contended,
+            DbErr::ConnectionAcquire(_) => Self::Fault(Fault::Unreachable),
+            DbErr::Conn(RuntimeErr::SqlxError(error))
+            | DbErr::Exec(RuntimeErr::SqlxError(error))
+            | DbErr::Query(RuntimeErr::SqlxError(error)) => Self::of_sqlx(error),
+            DbErr::Conn(_) => Self::Fault(Fault::Unreachable),
+            _ => Self::Bug,
+        }
+    }
+
+    /// The fault, if it is one.
+    #[must_use]
+    pub fn fault(self) -> Option<Fault> {
+        if let Self::Fault(fault) = self { Some(fault) } else { None }
+    }
+
+    fn of_sqlx(error: &sqlx::Error) -> Self {
+        let error = match error {
+            sqlx::Error::Database(error) => error,
+            sqlx::Error::PoolTimedOut => return Self::Contended,
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::BeginFailed => return Self::Fault(Fault::Unreachable),
+            _ => return Self::Bug,
+        };
+        let code = error.code().unwrap_or_default();
+        if error.try_downcast_ref::<SqliteError>().is_some() {
+            let code = code.parse().unwrap_or_default();
+            // TOOBIG, CONSTRAINT and MISMATCH
+            return match Fault::of_sqlite(code) {
+                Some(fault) => Self::Fault(fault),
+                None if matches!(code & 0xff, 18..=20) => Self::Refused,
+                None => Self::Bug,
+            };
+        }
+        if let Some(fault) = Fault::of_postgres(&code) {
+            return Self::Fault(fault);
+        }
+        let is_of = |classes: &[&str]| classes.iter().any(|class| code.starts_with(class));
+        if is_of(&["22", "23", "54"]) {
+            // Data exception, integrity constraint violation, program limit exceeded.
+            Self::Refused
+        } else if is_of(&["40", "53", "55P03", "57014"]) {
+            // Serialization failure, deadlock, too many connections, lock timeout, cancelled.
+            Self::Contended
+        } else {
+            Self::Bug
+        }
+    }
+}
