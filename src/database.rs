@@ -16,9 +16,8 @@ use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, 
 use migration::{Migrator, MigratorTrait};
 use prometheus_client::registry::Registry;
 use sea_orm::{
-    AccessMode, ConnectOptions, ConnectionTrait, DatabaseBackend, DatabaseConnection,
-    DatabaseTransaction, DbErr, IsolationLevel, RuntimeErr, SqliteTransactionMode,
-    SqlxSqliteConnector, Statement, TransactionOptions, TransactionTrait, sqlx,
+    AccessMode, ConnectOptions, ConnectionTrait, DatabaseBackend, DatabaseConnection, DbErr,
+    IsolationLevel, RuntimeErr, SqlxSqliteConnector, Statement, TransactionOptions, sqlx,
     sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::{
@@ -191,17 +190,13 @@ impl Database {
             options.isolation_level = Some(IsolationLevel::RepeatableRead);
             options.access_mode = Some(AccessMode::ReadOnly);
         }
-        begin(&self.reader, &self.readers, options).await
+        connection::begin(&self.reader, &self.readers, options).await
     }
 
     /// Begins a transaction that writes. On SQLite it takes the write lock at once: taking it
     /// later, after a read, fails when another process wrote in between.
     pub async fn begin_write(&self) -> Result<Transaction, DbErr> {
-        let mut options = TransactionOptions::default();
-        if self.writer.get_database_backend() == DatabaseBackend::Sqlite {
-            options.sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
-        }
-        begin(self.writer.pool(), self.writer.connections(), options).await
+        self.writer.begin().await
     }
 
     /// One round trip of a reader.
@@ -228,6 +223,8 @@ impl Database {
             self.writes.failure().await;
             sleep(PROBE_INTERVAL).await;
             let _one_at_a_time = self.probing.lock().await;
+            // After a failover those that are open may lead to the old server.
+            self.writer.retire();
             // What the probe wrote need not stay.
             if self.probe(HEALED_BYTES).await && self.probe(1).await {
                 self.writes.healed();
@@ -291,28 +288,6 @@ fn create_private(file: &Path) -> Result<(), DbErr> {
     let made = OpenOptions::new().create(true).append(true).mode(0o600).open(file);
     made.map(drop)
         .map_err(|error| DbErr::Conn(RuntimeErr::Internal(format!("{}: {error}", file.display()))))
-}
-
-/// Begins in a task of its own. A caller that goes away while `BEGIN` is on its way would leave a
-/// connection in the pool that is in a transaction and does not know it, and what others write
-/// there afterwards would be lost. The task sees `BEGIN` through and then drops the transaction,
-/// which rolls it back.
-async fn begin(
-    pool: &DatabaseConnection,
-    connections: &Arc<Connections>,
-    options: TransactionOptions,
-) -> Result<Transaction, DbErr> {
-    let (pool, backend) = (pool.clone(), pool.get_database_backend());
-    let begun = tokio::spawn(async move { pool.begin_with_options(options).await });
-    let begun: Result<DatabaseTransaction, DbErr> =
-        begun.await.map_err(|error| DbErr::Custom(format!("BEGIN was cut off: {error}")))?;
-    match begun {
-        Ok(begun) => Ok(Transaction::new(begun, Arc::clone(connections))),
-        Err(error) => {
-            connections.note(&error, backend);
-            Err(error)
-        }
-    }
 }
 
 /// An error of `sqlx` before there is a connection of `SeaORM`.

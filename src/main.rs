@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use confique::Layer;
 use entity::user::Role;
+use rustix::process::Signal;
 use streamgate::{
     api::{self, Version},
     config::{self, Config, ConfigLayer, LogFormat},
@@ -200,6 +201,9 @@ async fn until_signal<W>(work: impl FnOnce(CancellationToken) -> W) -> anyhow::R
 where
     W: Future<Output = anyhow::Result<()>>,
 {
+    // A file that is as large as the process may make it (`RLIMIT_FSIZE`) is an error of the write,
+    // not the end: whoever takes the signal does not die of it.
+    let _file_size = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();

@@ -67,7 +67,12 @@ struct Dependency {
 
 impl Example for Dependency {
     fn example() -> Self {
-        Self { name: "database".to_owned(), status: State::Up, latency_ms: 0.25, cause: None }
+        Self {
+            name: "database".to_owned(),
+            status: State::Down,
+            latency_ms: 0.25,
+            cause: Some(Fault::Full.name().to_owned()),
+        }
     }
 }
 
@@ -83,7 +88,8 @@ struct Readiness {
 
 impl Example for Readiness {
     fn example() -> Self {
-        Self { status: State::Up, dependencies: vec![Dependency::example()] }
+        let works = Dependency { status: State::Up, cause: None, ..Dependency::example() };
+        Self { status: State::Up, dependencies: vec![works] }
     }
 }
 

@@ -19,7 +19,7 @@ use std::{
 use async_trait::async_trait;
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr, ExecResult,
-    QueryResult, Statement, sqlx,
+    QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, sqlx,
 };
 
 use super::{
@@ -207,8 +207,28 @@ impl Writer {
         &self.pool
     }
 
-    pub(super) fn connections(&self) -> &Arc<Connections> {
-        &self.connections
+    /// Lets no connection be used again that is open now.
+    pub(super) fn retire(&self) {
+        self.connections.retire();
+    }
+
+    /// See [`Database::begin_write`](super::Database::begin_write).
+    pub(super) async fn begin(&self) -> Result<Transaction, DbErr> {
+        let mut options = TransactionOptions::default();
+        if self.pool.get_database_backend() == DatabaseBackend::Sqlite {
+            options.sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
+        }
+        begin(&self.pool, &self.connections, options).await
+    }
+
+    /// A transaction for a statement that writes and returns rows, where it needs one. SQLite
+    /// commits such a statement when it is reset, and the driver resets it as soon as it has the
+    /// row, without a look at the outcome: a commit that fails would look like a success.
+    async fn wrap(&self) -> Result<Option<Transaction>, DbErr> {
+        match self.pool.get_database_backend() {
+            DatabaseBackend::Sqlite => self.begin().await.map(Some),
+            _ => Ok(None),
+        }
     }
 
     fn note<T>(
@@ -240,12 +260,44 @@ impl ConnectionTrait for Writer {
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        if let Some(tx) = self.wrap().await? {
+            let row = tx.query_one_raw(statement).await?;
+            tx.commit().await?;
+            return Ok(row);
+        }
         let is_write = is_write(&statement);
         self.note(self.pool.query_one_raw(statement).await, |row| is_write && row.is_some())
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        if let Some(tx) = self.wrap().await? {
+            let rows = tx.query_all_raw(statement).await?;
+            tx.commit().await?;
+            return Ok(rows);
+        }
         let is_write = is_write(&statement);
         self.note(self.pool.query_all_raw(statement).await, |rows| is_write && !rows.is_empty())
+    }
+}
+
+/// Begins in a task of its own. A caller that goes away while `BEGIN` is on its way would leave a
+/// connection in the pool that is in a transaction and does not know it, and what others write
+/// there afterwards would be lost. The task sees `BEGIN` through and then drops the transaction,
+/// which rolls it back.
+pub(super) async fn begin(
+    pool: &DatabaseConnection,
+    connections: &Arc<Connections>,
+    options: TransactionOptions,
+) -> Result<Transaction, DbErr> {
+    let (pool, backend) = (pool.clone(), pool.get_database_backend());
+    let begun = tokio::spawn(async move { pool.begin_with_options(options).await });
+    let begun: Result<DatabaseTransaction, DbErr> =
+        begun.await.map_err(|error| DbErr::Custom(format!("BEGIN was cut off: {error}")))?;
+    match begun {
+        Ok(begun) => Ok(Transaction::new(begun, Arc::clone(connections))),
+        Err(error) => {
+            connections.note(&error, backend);
+            Err(error)
+        }
     }
 }

@@ -53,14 +53,24 @@ pub struct Store {
 
 impl Store {
     pub async fn new() -> Self {
-        let directory = Arc::new(tempfile::tempdir().expect("a temporary directory"));
-        let Ok(server) = std::env::var("TEST_DATABASE_URL") else {
-            return Self { directory, postgres: None };
-        };
+        match std::env::var("TEST_DATABASE_URL") {
+            Ok(server) => Self::at(server, "").await,
+            Err(_) => Self { directory: directory(), postgres: None },
+        }
+    }
+
+    /// On this PostgreSQL, with what comes behind `CREATE DATABASE name`.
+    pub async fn at(server: String, options: &str) -> Self {
         let name = format!("test_{}", Uuid::new_v4().simple());
         let connection = Database::connect(&server).await.expect("PostgreSQL");
-        connection.execute_unprepared(&format!("CREATE DATABASE {name}")).await.expect("CREATE");
-        Self { directory, postgres: Some((server, name)) }
+        let create = format!("CREATE DATABASE {name} {options}");
+        connection.execute_unprepared(&create).await.expect("CREATE");
+        Self { directory: directory(), postgres: Some((server, name)) }
+    }
+
+    /// The name of the test's own database on PostgreSQL.
+    pub fn database(&self) -> Option<String> {
+        self.postgres.as_ref().map(|(_, name)| name.clone())
     }
 
     pub fn url(&self) -> Option<String> {
@@ -93,6 +103,10 @@ impl Store {
             connection.execute_unprepared(&drop).await.expect("DROP");
         }
     }
+}
+
+fn directory() -> Arc<TempDir> {
+    Arc::new(tempfile::tempdir().expect("a temporary directory"))
 }
 
 /// A running streamgate.

@@ -3,6 +3,7 @@
 mod command;
 mod crash;
 mod demo;
+mod faults;
 mod log;
 mod shutdown;
 mod start;

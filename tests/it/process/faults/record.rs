@@ -1,0 +1,165 @@
+//! What was asked for, what the gateway answered, and whether it is true.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::app::{Answer, Caller, PASSWORD};
+
+/// What an answer means for what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Acknowledged,
+    Refused,
+}
+
+/// Checks that the answer is one that a client may get while the database has a fault.
+#[track_caller]
+pub fn outcome(answer: &Answer) -> Outcome {
+    if answer.status.is_success() {
+        return Outcome::Acknowledged;
+    }
+    assert!(matches!(answer.status.as_u16(), 503 | 507), "{answer:?}");
+    assert_eq!(answer.headers["content-type"], "application/problem+json");
+    let seconds = answer.headers["retry-after"].to_str().expect("ASCII");
+    assert!(seconds.parse::<u64>().expect("seconds") > 0);
+    Outcome::Refused
+}
+
+/// What there is to know of one prompt.
+#[derive(Debug, Default)]
+pub struct Prompt {
+    pub path: String,
+    /// Numbers of events, in the order in which they were published.
+    pub acknowledged: Vec<u64>,
+    pub refused: BTreeSet<u64>,
+    pub delivered: BTreeSet<u64>,
+}
+
+/// What there is to know of all tasks.
+#[derive(Debug, Default)]
+pub struct Tasks {
+    /// With their types.
+    pub created: BTreeMap<Uuid, String>,
+    pub claimed: BTreeSet<Uuid>,
+    /// With the number in the output.
+    pub reported: BTreeMap<Uuid, u64>,
+    pub refused: usize,
+}
+
+/// A user who was to be revoked or disabled.
+#[derive(Debug)]
+pub struct User {
+    pub id: Uuid,
+    pub name: String,
+    pub token: Option<String>,
+    /// Else all its sessions were to be revoked.
+    pub is_disabled: bool,
+    pub outcome: Outcome,
+}
+
+/// Everything that was done.
+#[derive(Debug, Default)]
+pub struct Record {
+    pub prompts: Vec<Prompt>,
+    pub tasks: Tasks,
+    pub users: Vec<User>,
+}
+
+impl Record {
+    /// A fault that nobody noticed proves nothing.
+    pub fn assert_faults_were_met(&self) {
+        let acknowledged: usize = self.prompts.iter().map(|one| one.acknowledged.len()).sum();
+        let refused: usize = self.prompts.iter().map(|one| one.refused.len()).sum();
+        let delivered: usize = self.prompts.iter().map(|one| one.delivered.len()).sum();
+        let (claimed, reported) = (self.tasks.claimed.len(), self.tasks.reported.len());
+        eprintln!(
+            "events: {acknowledged} acknowledged, {refused} refused, {delivered} delivered; tasks: \
+             {} created, {claimed} claimed, {reported} reported, {} refused; users: {}",
+            self.tasks.created.len(),
+            self.tasks.refused,
+            self.users.len()
+        );
+        assert!(acknowledged > 0 && refused > 0 && delivered > 0, "no events");
+        assert!(claimed > 0 && reported > 0, "no tasks");
+        assert!(!self.users.is_empty(), "no users");
+    }
+
+    /// Looks at everything.
+    pub async fn check(&self, admin: &Caller) {
+        for prompt in &self.prompts {
+            check_prompt(admin, prompt).await;
+        }
+        self.check_tasks(admin).await;
+        for user in &self.users {
+            check_user(admin, user).await;
+        }
+    }
+
+    async fn check_tasks(&self, admin: &Caller) {
+        for (id, task_type) in &self.tasks.created {
+            let task = admin.get(&format!("/v1/tasks/{id}")).await.ok();
+            let expected = if self.tasks.reported.contains_key(id) {
+                "completed"
+            } else if self.tasks.claimed.contains(id) {
+                "running"
+            } else {
+                // Nobody was told of a claim, so there was none.
+                "pending"
+            };
+            assert_eq!(task["status"], expected, "{task_type} {task}");
+            if let Some(number) = self.tasks.reported.get(id) {
+                assert_eq!(task["output"], json!({ "number": number }));
+            }
+        }
+    }
+}
+
+async fn check_prompt(admin: &Caller, prompt: &Prompt) {
+    let logged = numbers(admin, &prompt.path).await;
+    let set: BTreeSet<u64> = logged.iter().copied().collect();
+    assert_eq!(set.len(), logged.len(), "an event twice");
+    let kept: Vec<u64> = logged.into_iter().filter(|one| !prompt.refused.contains(one)).collect();
+    assert_eq!(kept, prompt.acknowledged, "acknowledged, and in order");
+    let refused: Vec<_> = set.intersection(&prompt.refused).collect();
+    assert!(refused.is_empty(), "refused, and yet in the log: {refused:?}");
+    let made_up: Vec<_> = prompt.delivered.difference(&set).collect();
+    assert!(made_up.is_empty(), "delivered, and not in the log: {made_up:?}");
+}
+
+/// The numbers of the messages in a prompt's log.
+async fn numbers(admin: &Caller, path: &str) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = admin.get(&format!("{path}/events?limit=200{after}")).await.ok();
+        let events = page["events"].as_array().expect("events");
+        let messages = events.iter().filter(|event| event["kind"] == "message");
+        numbers.extend(messages.map(|event| number(&event["data"])));
+        if page["has_more"] == false {
+            return numbers;
+        }
+        after = format!("&after={}", page["next"].as_str().expect("a cursor"));
+    }
+}
+
+pub fn number(data: &Value) -> u64 {
+    data["number"].as_u64().expect("a number")
+}
+
+async fn check_user(admin: &Caller, user: &User) {
+    let is_done = user.outcome == Outcome::Acknowledged;
+    let seen = admin.get(&format!("/v1/users/{}", user.id)).await.ok();
+    assert_eq!(seen["disabled"], user.is_disabled && is_done, "{user:?}");
+    if let Some(token) = &user.token {
+        let caller = Caller::at(admin.address, Some(token.clone()));
+        let status = caller.get("/v1/auth/me").await.status.as_u16();
+        assert_eq!(status, if is_done { 401 } else { 200 }, "{user:?}");
+    }
+    if user.is_disabled {
+        let login = json!({ "username": user.name, "password": PASSWORD });
+        let status = admin.post("/v1/auth/login", login).await.status.as_u16();
+        assert_eq!(status, if is_done { 401 } else { 200 }, "{user:?}");
+    }
+}

@@ -1,0 +1,198 @@
+//! Faults under SQLite's files.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use rand::{RngExt, rngs::StdRng};
+use serde_json::json;
+
+use super::{Fault, acknowledged_is_kept, cause, command, is_root, metric, serve};
+use crate::{
+    app::{Store, id_of, until},
+    process::{ADMIN, Process},
+};
+
+/// A small file system for a data directory. Unmounted when dropped.
+struct Disk(PathBuf);
+
+impl Disk {
+    async fn mount(store: &Store, size: &str) -> Self {
+        let place = store.directory.path().join("data");
+        fs::create_dir(&place).expect("a directory");
+        let path = place.to_str().expect("UTF-8");
+        let options = format!("size={size},mode=0700");
+        command("mount", &["-t", "tmpfs", "-o", &options, "streamgate-test", path]).await;
+        Self(place)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let unmounted = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status();
+        assert!(unmounted.expect("umount").success());
+    }
+}
+
+/// Fills a file system, and makes room again.
+pub struct Ballast(PathBuf);
+
+impl Ballast {
+    pub fn on(directory: &Path) -> Self {
+        Self(directory.join("ballast"))
+    }
+
+    /// Leaves so many bytes.
+    pub fn leave(&self, bytes: u64) {
+        let mut file = File::create(&self.0).expect("a file");
+        let block = vec![0; 64 << 10];
+        while let Ok(1..) = file.write(&block) {}
+        let size = file.metadata().expect("a size").len();
+        file.set_len(size.saturating_sub(bytes)).expect("a shorter file");
+    }
+
+    pub fn remove(&self) {
+        fs::remove_file(&self.0).expect("a file to remove");
+    }
+}
+
+impl Fault for Ballast {
+    async fn strike(&mut self, random: &mut StdRng) {
+        self.leave(random.random_range(0..100_000));
+    }
+
+    async fn heal(&mut self) {
+        self.remove();
+    }
+}
+
+#[tokio::test]
+async fn acknowledged_is_kept_when_the_disk_is_full() {
+    let store = Store::new().await;
+    if store.url().is_some() || !is_root().await {
+        return;
+    }
+    let disk = Disk::mount(&store, "256m").await;
+    acknowledged_is_kept(&store, async |_| Ballast::on(&disk.0)).await;
+    drop(disk);
+    store.remove().await;
+}
+
+/// Bounds the size of every file that the process writes (`RLIMIT_FSIZE`).
+struct FileSize {
+    process: String,
+    log: PathBuf,
+}
+
+impl FileSize {
+    async fn set(&self, bytes: &str) {
+        let limit = format!("--fsize={bytes}:unlimited");
+        command("prlimit", &["--pid", &self.process, &limit]).await;
+    }
+}
+
+impl Fault for FileSize {
+    async fn strike(&mut self, random: &mut StdRng) {
+        let size = fs::metadata(&self.log).expect("a write-ahead log").len();
+        self.set(&(size + random.random_range(0..60_000)).to_string()).await;
+    }
+
+    async fn heal(&mut self) {
+        self.set("unlimited").await;
+    }
+}
+
+#[tokio::test]
+async fn acknowledged_is_kept_when_files_cannot_grow() {
+    let store = Store::new().await;
+    if store.url().is_some() {
+        return;
+    }
+    let log = store.directory.path().join("data/streamgate.db-wal");
+    acknowledged_is_kept(&store, async |process| {
+        let process = process.child.id().expect("a running process").to_string();
+        FileSize { process, log }
+    })
+    .await;
+    store.remove().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_is_a_507_until_there_is_room() {
+    let store = Store::new().await;
+    if store.url().is_some() || !is_root().await {
+        return;
+    }
+    let disk = Disk::mount(&store, "32m").await;
+    let process = Process::start(serve(&store).env("STREAMGATE_LOG__FILTER", "info")).await;
+    let admin = process.log_in("admin", ADMIN).await;
+    let topology = id_of(&admin.post("/v1/topologies", json!({ "name": "lab" })).await.ok());
+    let mut stream = admin.watch(topology, "").await;
+    stream.expect("snapshot").await;
+    assert_eq!(cause(&admin).await, "");
+
+    let ballast = Ballast::on(&disk.0);
+    ballast.leave(0);
+    let refused = loop {
+        // Until the write-ahead log has no place of its own left.
+        let answer = admin.post("/v1/tasks", json!({ "task_type": "a", "input": pad() })).await;
+        if answer.status != 201 {
+            break answer;
+        }
+    };
+    assert_eq!(refused.status, 507, "{refused:?}");
+    let seconds = refused.headers["retry-after"].to_str().expect("ASCII").parse::<u64>();
+    assert!((10..=16).contains(&seconds.expect("seconds")), "{refused:?}");
+    assert_eq!(refused.body["type"], "https://streamgate.dev/problems/insufficient-storage");
+    assert_eq!(refused.problem(507), "the disk of the database is full");
+    assert_eq!(cause(&admin).await, "disk_full");
+    assert_eq!(metric(&admin, "streamgate_database_writable").await.to_string(), "0");
+    // What needs no room goes on.
+    admin.get(&format!("/v1/topologies/{topology}")).await.ok();
+
+    ballast.remove();
+    until("room", async || cause(&admin).await.is_empty()).await;
+    admin.set_status(topology, "deploying").await.ok();
+    assert_eq!(stream.expect("status").await.data["to"], "deploying");
+    drop(stream);
+    let log = process.stop().await;
+    for line in ["the database does not take writes", "the database takes writes again"] {
+        let lines: Vec<&str> = log.lines().filter(|text| text.contains(line)).collect();
+        assert!(lines.len() == 1 && lines[0].contains("disk_full"), "{line}: {lines:?}");
+    }
+    drop(disk);
+    store.remove().await;
+}
+
+fn pad() -> serde_json::Value {
+    json!({ "pad": "x".repeat(15_000) })
+}
+
+/// Another process holds the write lock.
+#[tokio::test]
+async fn a_locked_database_is_a_503_until_it_is_released() {
+    let store = Store::new().await;
+    if store.url().is_some() {
+        return;
+    }
+    let process = Process::start(&mut serve(&store)).await;
+    let admin = process.log_in("admin", ADMIN).await;
+    let file = store.directory.path().join("data/streamgate.db");
+    let other = sea_orm::Database::connect(format!("sqlite:{}", file.display())).await;
+    let other = other.expect("the same file");
+    let held = sea_orm::ConnectionTrait::execute_unprepared(&other, "BEGIN IMMEDIATE");
+    // One connection: the lock stays with it until COMMIT.
+    held.await.expect("the lock");
+    let refused = admin.post("/v1/topologies", json!({ "name": "lab" })).await;
+    assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
+    refused.problem(503);
+    assert_eq!(cause(&admin).await, "locked");
+    sea_orm::ConnectionTrait::execute_unprepared(&other, "COMMIT").await.expect("a release");
+    until("release", async || cause(&admin).await.is_empty()).await;
+    admin.post("/v1/topologies", json!({ "name": "lab" })).await.ok();
+    other.close().await.expect("closed");
+    process.stop().await;
+    store.remove().await;
+}
