@@ -207,14 +207,14 @@ impl Database {
     /// Whether the database takes writes. Cheap: asks the database only if nothing was written in
     /// the last 5 seconds, and not while writes are known to fail.
     pub async fn check_writes(&self) -> Result<(), Fault> {
-        let _one_at_a_time = self.probing.lock().await;
         if let Some(fault) = self.writes.fault() {
             return Err(fault);
         }
-        if self.writes.is_fresh() || self.probe(1).await {
-            return Ok(());
+        let _one_at_a_time = self.probing.lock().await;
+        if self.writes.fault().is_none() && !self.writes.is_fresh() {
+            self.probe(1).await;
         }
-        Err(self.writes.fault().unwrap_or(Fault::Unreachable))
+        self.writes.fault().map_or(Ok(()), Err)
     }
 
     /// Notices, for as long as it runs, when writes work again.
