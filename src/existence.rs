@@ -4,13 +4,14 @@
 //! database says each time: absence cannot be filled with made-up ids, a resource made a moment ago
 //! is found, and what is not there cannot be told by the time from what belongs to somebody else.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use entity::user::Role;
 use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
 use crate::{
+    clock::Clock,
     event::Topic,
     recent::{Began, Recent},
 };
@@ -56,8 +57,8 @@ impl Existence {
     /// Remembers for as long as `life`: what another process changed without its news getting
     /// through counts at the latest then. Counts hits and misses.
     #[must_use]
-    pub fn new(life: Duration, counters: [Counter; 2]) -> Self {
-        Self(Recent::new(life, CAPACITY, counters))
+    pub fn new(life: Duration, counters: [Counter; 2], clock: &Arc<Clock>) -> Self {
+        Self(Recent::new(life, CAPACITY, counters, clock))
     }
 
     /// The resource of a topic, if it is there and this user may see it in this role: from memory,
@@ -115,7 +116,11 @@ mod tests {
     impl Counted {
         fn new(truth: Option<Resource>) -> Self {
             Self {
-                existence: Existence::new(Duration::from_mins(1), Default::default()),
+                existence: Existence::new(
+                    Duration::from_mins(1),
+                    Default::default(),
+                    &Arc::new(Clock::default()),
+                ),
                 topic: Topic::new(Family::Topology, Uuid::new_v4()),
                 looks: Cell::default(),
                 truth: Cell::new(truth),

@@ -1,12 +1,14 @@
 //! The one shared state: every engine, built in start order, and the background work.
 
+mod background;
+
 use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, sync::Arc, time::Duration};
 
 use sea_orm::DbErr;
 use tokio::{
-    sync::{Mutex, Notify, mpsc},
+    sync::{Mutex, Notify},
     task::JoinError,
-    time::{Instant, MissedTickBehavior, timeout_at},
+    time::{Instant, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
@@ -14,6 +16,7 @@ use uuid::Uuid;
 use crate::{
     alarm::Alarm,
     bus::{Bus, BusError, Message},
+    clock::{Clock, Source},
     config::{Config, Overflow},
     database::Database,
     event::Family,
@@ -78,6 +81,8 @@ pub struct Gateway {
     pub existence: Existence,
     /// Live delivery and the event log.
     pub hub: Arc<Hub>,
+    /// What leases and sweeps go by.
+    pub clock: Arc<Clock>,
     /// Rings when a lease may have run out.
     pub leases: Alarm,
     work: [Work; Family::ALL.len()],
@@ -122,11 +127,12 @@ pub async fn open_database(config: &Config) -> Result<Database, StartError> {
 }
 
 impl Gateway {
-    /// Builds everything from the ground up and starts the background work. `admin_password` is
-    /// for the first administrator, should there be no user yet.
+    /// Builds everything from the ground up and starts the background work. `time` is where the
+    /// time comes from. `admin_password` is for the first administrator, should there be no user yet.
     pub async fn start(
         config: Config,
         bus: Arc<dyn Bus>,
+        time: Arc<dyn Source>,
         admin_password: Option<String>,
     ) -> Result<Arc<Self>, StartError> {
         let database = open_database(&config).await?;
@@ -138,6 +144,8 @@ impl Gateway {
         let mut telemetry = Telemetry::new();
         database.register_metrics(telemetry.registry());
         let telemetry = Arc::new(telemetry);
+        let (jumps, offset) = telemetry.clock();
+        let clock = Arc::new(Clock::new(time, jumps, offset));
         let heartbeat = Duration::from_secs(config.streams.heartbeat_seconds);
         let tokens = Tokens::load(
             &config.data_dir,
@@ -146,6 +154,7 @@ impl Gateway {
             &config.tokens.algorithms,
             Duration::from_secs(config.tokens.access_seconds),
             telemetry.cache("token"),
+            &clock,
         )?;
         let users = Users::new(database.clone());
         let session_life = Duration::from_secs(config.tokens.session_seconds);
@@ -186,8 +195,9 @@ impl Gateway {
                 session_life,
                 heartbeat,
                 telemetry.cache("session"),
+                &clock,
             ),
-            existence: Existence::new(heartbeat, telemetry.cache("existence")),
+            existence: Existence::new(heartbeat, telemetry.cache("existence"), &clock),
             config,
             telemetry,
             database,
@@ -195,6 +205,7 @@ impl Gateway {
             users,
             limits,
             hub,
+            clock,
             leases: Alarm::default(),
             work: Default::default(),
             bus,
@@ -232,43 +243,6 @@ impl Gateway {
             Family::Prompt => (retention.prompt_events, retention.prompt_seconds, overflow.prompt),
         };
         (Retention { events, seconds }, overflow)
-    }
-
-    /// Runs `work` again and again until the service ends.
-    pub fn every<F>(
-        self: &Arc<Self>,
-        interval: Duration,
-        work: impl Fn(Arc<Self>) -> F + Send + 'static,
-    ) where
-        F: Future<Output = ()> + Send,
-    {
-        let gateway = Arc::clone(self);
-        self.tasks.spawn(async move {
-            let mut ticks = tokio::time::interval(interval);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            while gateway.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
-                work(Arc::clone(&gateway)).await;
-            }
-        });
-    }
-
-    /// Runs `work` now, whenever a lease may have run out, and with every heartbeat, for the leases of
-    /// gateways that are no more.
-    pub fn at_leases_end<F>(self: &Arc<Self>, work: impl Fn(Arc<Self>) -> F + Send + 'static)
-    where
-        F: Future<Output = ()> + Send,
-    {
-        let gateway = Arc::clone(self);
-        let heartbeat = Duration::from_secs(self.config.streams.heartbeat_seconds);
-        self.tasks.spawn(async move {
-            loop {
-                work(Arc::clone(&gateway)).await;
-                let rung = gateway.leases.ring(Instant::now() + heartbeat);
-                if gateway.stopping.run_until_cancelled(rung).await.is_none() {
-                    break;
-                }
-            }
-        });
     }
 
     /// Runs `work` to its end even if the caller does not wait for it, and lets a shutdown wait.
@@ -341,70 +315,6 @@ impl Gateway {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the database was not closed cleanly"),
             Err(_) => tracing::warn!("the database did not close in time"),
-        }
-    }
-
-    /// Notices when the database takes writes again.
-    fn watch_writes(self: &Arc<Self>) {
-        let gateway = Arc::clone(self);
-        self.tasks.spawn(async move {
-            gateway.stopping.run_until_cancelled(gateway.database.watch_writes()).await;
-        });
-    }
-
-    /// Has streams looked at when a session under one of them changes.
-    fn watch_sessions(self: &Arc<Self>) {
-        let gateway = Arc::clone(self);
-        self.tasks.spawn(async move {
-            while gateway.stopping.run_until_cancelled(gateway.sessions.news()).await.is_some() {
-                gateway.hub.look();
-            }
-        });
-    }
-
-    fn listen(self: &Arc<Self>, mut news: mpsc::Receiver<Message>) {
-        let gateway = Arc::clone(self);
-        self.tasks.spawn(async move {
-            while let Some(Some(message)) = gateway.stopping.run_until_cancelled(news.recv()).await
-            {
-                match message {
-                    Message::Events(events) => gateway.hub.deliver(&events),
-                    Message::SessionRevoked(session) => gateway.sessions.session_ended(session),
-                    Message::UserChanged(user) => {
-                        if let Err(error) = gateway.sessions.recheck_user(user).await {
-                            tracing::warn!(%error, "cannot look up a changed user's sessions");
-                        }
-                    }
-                }
-            }
-        });
-    }
-
-    /// With every heartbeat: what the bus may have lost.
-    async fn recheck(self: Arc<Self>) {
-        if let Err(error) = self.sessions.recheck().await {
-            tracing::warn!(%error, "cannot look up the sessions of open streams");
-        }
-        if let Err(error) = self.hub.recheck().await {
-            tracing::warn!(%error, "cannot compare live topics with the event log");
-        }
-    }
-
-    /// Now and then: what is no longer needed.
-    async fn sweep(self: Arc<Self>) {
-        self.limits.prune();
-        for family in Family::ALL {
-            let (retention, _) = self.settings(family);
-            match self.hub.log().prune(family, retention).await {
-                Ok(0) => {}
-                Ok(events) => {
-                    tracing::info!(family = family.name(), events, "pruned the event log");
-                }
-                Err(error) => tracing::warn!(%error, "cannot prune the event log"),
-            }
-        }
-        if let Err(error) = self.sessions.prune().await {
-            tracing::warn!(%error, "cannot prune old sessions");
         }
     }
 }

@@ -11,11 +11,12 @@
 //! | 3 | [`hub`] | live delivery: combines the log, the bus, sessions and limits |
 //! | 2 | [`event_log`], [`bus`], [`token`], [`session`], [`user`], [`limit`], [`existence`] | engines, blind to one another |
 //! | 1 | [`config`], [`telemetry`], [`database`], [`event`], [`password`], [`recent`] | ground |
-//! | 0 | `entity`, `migration` | rows and their history |
+//! | 0 | [`clock`], `entity`, `migration` | time; rows and their history |
 
 pub mod alarm;
 pub mod api;
 pub mod bus;
+pub mod clock;
 pub mod config;
 pub mod database;
 pub mod event;
@@ -67,7 +68,8 @@ pub async fn run(
     announce: impl FnOnce(SocketAddr, Option<&str>),
 ) -> Result<(), RunError> {
     let password = std::env::var("STREAMGATE_ADMIN_PASSWORD").ok();
-    let gateway = Gateway::start(config, Arc::new(InProcessBus::default()), password).await?;
+    let bus = Arc::new(InProcessBus::default());
+    let gateway = Gateway::start(config, bus, Arc::new(clock::Machine), password).await?;
     announce(listener.local_addr()?, gateway.first_password.as_deref());
     serve(gateway, listener, shutdown).await
 }

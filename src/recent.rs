@@ -13,11 +13,13 @@ use std::{
     collections::HashMap,
     hash::Hash,
     mem,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use prometheus_client::metrics::counter::Counter;
+
+use crate::clock::Clock;
 
 /// Answers by key.
 #[derive(Debug)]
@@ -26,15 +28,17 @@ pub struct Recent<K, V> {
     half: usize,
     hits: Counter,
     misses: Counter,
+    clock: Arc<Clock>,
     kept: Mutex<Kept<K, V>>,
 }
 
 #[derive(Debug)]
 struct Kept<K, V> {
-    young: HashMap<K, (Instant, V)>,
-    old: HashMap<K, (Instant, V)>,
-    /// When the halves last changed places.
-    turned: Instant,
+    /// With the uptime at which the look-up began.
+    young: HashMap<K, (Duration, V)>,
+    old: HashMap<K, (Duration, V)>,
+    /// The uptime at which the halves last changed places.
+    turned: Duration,
     /// How often anything was forgotten.
     changes: u64,
 }
@@ -42,28 +46,36 @@ struct Kept<K, V> {
 /// The beginning of a look-up.
 #[derive(Clone, Copy, Debug)]
 pub struct Began {
-    at: Instant,
+    /// The uptime.
+    at: Duration,
     changes: u64,
 }
 
 impl<K: Eq + Hash, V: Clone> Recent<K, V> {
-    /// Keeps up to `capacity` answers, none for longer than `life`. Counts hits and misses.
+    /// Keeps up to `capacity` answers, none for longer than `life`. Counts hits and misses. Measures by uptime, so a
+    /// machine that was suspended does not believe what it knew before.
     #[must_use]
-    pub fn new(life: Duration, capacity: usize, [hits, misses]: [Counter; 2]) -> Self {
+    pub fn new(
+        life: Duration,
+        capacity: usize,
+        [hits, misses]: [Counter; 2],
+        clock: &Arc<Clock>,
+    ) -> Self {
         let (young, old) = (HashMap::new(), HashMap::new());
-        let kept = Mutex::new(Kept { young, old, turned: Instant::now(), changes: 0 });
-        Self { life, half: capacity.div_ceil(2), hits, misses, kept }
+        let kept = Mutex::new(Kept { young, old, turned: clock.uptime(), changes: 0 });
+        let clock = Arc::clone(clock);
+        Self { life, half: capacity.div_ceil(2), hits, misses, clock, kept }
     }
 
     /// The answer, if it is known, fresh and good enough; else the beginning of a look-up.
     pub fn get(&self, key: &K, is_enough: impl FnOnce(&V) -> bool) -> Result<V, Began> {
         let kept = self.lock();
-        let at = Instant::now();
+        let at = self.clock.uptime();
         let answer = kept
             .young
             .get(key)
             .or_else(|| kept.old.get(key))
-            .filter(|(from, value)| at.duration_since(*from) < self.life && is_enough(value));
+            .filter(|(from, value)| at.saturating_sub(*from) < self.life && is_enough(value));
         if let Some((_, value)) = answer {
             self.hits.inc();
             Ok(value.clone())
@@ -75,7 +87,7 @@ impl<K: Eq + Hash, V: Clone> Recent<K, V> {
 
     /// The beginning of what needs no looking up, because the caller is about to make it so.
     pub fn begin(&self) -> Began {
-        Began { at: Instant::now(), changes: self.lock().changes }
+        Began { at: self.clock.uptime(), changes: self.lock().changes }
     }
 
     /// Keeps the answer of a look-up, unless something was forgotten since it began.
@@ -84,9 +96,10 @@ impl<K: Eq + Hash, V: Clone> Recent<K, V> {
         if kept.changes != began.changes {
             return;
         }
+        let now = self.clock.uptime();
         let full = kept.young.len() >= self.half && !kept.young.contains_key(&key);
-        let dropped = (full || kept.turned.elapsed() >= self.life).then(|| {
-            kept.turned = Instant::now();
+        let dropped = (full || now.saturating_sub(kept.turned) >= self.life).then(|| {
+            kept.turned = now;
             let young = mem::take(&mut kept.young);
             mem::replace(&mut kept.old, young)
         });
@@ -133,7 +146,8 @@ mod tests {
     use super::*;
 
     fn recent(life: Duration, capacity: usize) -> Recent<u32, &'static str> {
-        Recent::new(life, capacity, [Counter::default(), Counter::default()])
+        let counters = [Counter::default(), Counter::default()];
+        Recent::new(life, capacity, counters, &Arc::new(Clock::default()))
     }
 
     const LONG: Duration = Duration::from_hours(1);
@@ -190,15 +204,15 @@ mod tests {
         let recent = recent(life, 10);
         let began = recent.get(&1, |_| true).expect_err("nothing yet");
         let until = began.at + life;
-        while began.at.elapsed() < life / 2 {
+        while recent.clock.uptime() < until - life / 2 {
             std::hint::spin_loop();
         }
         recent.put(1, "answer", began);
         // Asked again and again, which does not make it any younger.
         while known(&recent, 1).is_some() {
-            assert!(Instant::now() < until + Duration::from_secs(5), "still there");
+            assert!(recent.clock.uptime() < until + Duration::from_secs(5), "still there");
         }
-        assert!(Instant::now() >= until);
+        assert!(recent.clock.uptime() >= until);
         // A look-up that took longer than its answer is good for.
         recent.put(1, "answer", began);
         assert_eq!(known(&recent, 1), None);

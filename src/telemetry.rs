@@ -4,7 +4,7 @@
 //! process and each counts its own. Labels are few and known beforehand (family, reason, limit,
 //! operation), never an id, so the number of series is bounded.
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::{io::IsTerminal as _, sync::atomic::AtomicU64, time::Duration};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
@@ -112,6 +112,8 @@ pub struct Telemetry {
     lookup: Latency<ByResource>,
     commit: Histogram,
     http_request: Latency<ByOperation>,
+    clock_jumps: Counter,
+    clock_offset: Gauge<f64, AtomicU64>,
 }
 
 impl Default for Telemetry {
@@ -144,6 +146,8 @@ impl Telemetry {
             lookup: Family::new_with_constructor(latency),
             commit: latency(),
             http_request: Family::new_with_constructor(latency),
+            clock_jumps: Counter::default(),
+            clock_offset: Gauge::default(),
         };
         telemetry.register();
         telemetry
@@ -230,6 +234,13 @@ impl Telemetry {
             "Time to the head of the response, by operation and status",
             Unit::Seconds,
             self.http_request.clone(),
+        );
+        r.register("clock_jumps", "Jumps of the wall clock noticed", self.clock_jumps.clone());
+        r.register_with_unit(
+            "clock_offset",
+            "Time by which the wall clock is ahead of the clock that leases and sweeps go by",
+            Unit::Seconds,
+            self.clock_offset.clone(),
         );
     }
 
@@ -327,6 +338,12 @@ impl Telemetry {
     pub fn cache(&self, cache: &'static str) -> [Counter; 2] {
         ["hit", "miss"]
             .map(|outcome| self.cache_lookups.get_or_create_owned(&ByCache { cache, outcome }))
+    }
+
+    /// The counter `clock_jumps_total` and the gauge `clock_offset_seconds`, for the clock to hold.
+    #[must_use]
+    pub fn clock(&self) -> (Counter, Gauge<f64, AtomicU64>) {
+        (self.clock_jumps.clone(), self.clock_offset.clone())
     }
 
     /// A credential was checked: `authentications_total`.

@@ -10,6 +10,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -27,7 +28,7 @@ use prometheus_client::metrics::counter::Counter;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use crate::recent::Recent;
+use crate::{clock::Clock, recent::Recent};
 
 /// `typ` of an access token (RFC 9068, section 2.1).
 const ACCESS_TYPE: &str = "at+jwt";
@@ -149,6 +150,7 @@ impl Tokens {
         algorithms: &[String],
         access_life: Duration,
         counters: [Counter; 2],
+        clock: &Arc<Clock>,
     ) -> Result<Self, KeyError> {
         if !algorithms.iter().any(|name| name == "EdDSA") {
             return Err(KeyError::OwnAlgorithm);
@@ -188,7 +190,7 @@ impl Tokens {
             // An allow-list of one for one key (RFC 8725, section 3.1); other algorithms of the
             // configuration are for other issuers' keys.
             access_rules: rules(Algorithm::EdDSA, issuer, audience),
-            verified: Recent::new(access_life, CAPACITY, counters),
+            verified: Recent::new(access_life, CAPACITY, counters, clock),
             key_id,
             published: JwkSet { keys: vec![jwk] },
             stream_key: EncodingKey::from_secret(&secret),

@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel};
 use streamgate::{
     bus::InProcessBus,
+    clock::Machine,
     config::Config,
     event::{Cursor, Event, Family, NewEvent, Topic},
     gateway::Gateway,
@@ -99,7 +100,7 @@ fn configuration(directory: &Path, variant: usize) -> anyhow::Result<Config> {
 pub(crate) async fn run(directory: &Path, variant: usize) -> anyhow::Result<()> {
     let config = configuration(directory, variant)?;
     let bus = Arc::new(InProcessBus::default());
-    let gateway = Gateway::start(config, bus, None).await?;
+    let gateway = Gateway::start(config, bus, Arc::new(Machine), None).await?;
     let (topics, logins) = (topics(&gateway).await?, logins(&gateway).await?);
     let prompts = prompts(&gateway, logins[0].0).await?;
     let streams = TcpListener::bind("127.0.0.1:0").await?;
@@ -200,6 +201,7 @@ async fn prompts(gateway: &Gateway, owner: Uuid) -> anyhow::Result<Vec<String>> 
             completed_at: None,
             lease_token: None,
             lease_expires_at: None,
+            lease_clock: None,
             lease_seconds: 0,
             claim_seq: 0,
         };

@@ -70,6 +70,8 @@ pub struct Model {
     pub lease_token: Option<Uuid>,
     /// Until when that claim holds.
     pub lease_expires_at: Option<Timestamp>,
+    /// Id of the clock setting that `lease_expires_at` is measured by. See `streamgate::clock`.
+    pub lease_clock: Option<Uuid>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -49,6 +49,8 @@ pub struct Model {
     pub lease_token: Option<Uuid>,
     /// Until when it holds.
     pub lease_expires_at: Option<Timestamp>,
+    /// Id of the clock setting that `lease_expires_at` is measured by. See `streamgate::clock`.
+    pub lease_clock: Option<Uuid>,
     /// How long it was to hold, and by how much it is extended.
     pub lease_seconds: i32,
     /// The number of the event that told of the newest claim: whatever stands behind it was

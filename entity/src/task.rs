@@ -59,6 +59,8 @@ pub struct Model {
     pub lease_seconds: i64,
     /// Until when it holds, while it does.
     pub lease_expires_at: Option<Timestamp>,
+    /// Id of the clock setting that `lease_expires_at` and `cancel_by` are measured by. See `streamgate::clock`.
+    pub lease_clock: Option<Uuid>,
     /// The number of the newest report of that claim.
     pub report_seq: i64,
     /// When it was made.

@@ -1,4 +1,4 @@
-//! The one clock and the one form of a point in time.
+//! The wall clock and the one form of a point in time.
 
 use std::{
     ops::{Add, Sub},
@@ -13,7 +13,8 @@ use time::OffsetDateTime;
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// The present, by the machine's clock. Everything in streamgate asks here and nowhere else.
+    /// The present, by the machine's wall clock, which may jump. For stamps, and for the expiry of tokens and sessions.
+    /// Leases, caches and sweeps ask `streamgate::clock`.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
     pub fn now() -> Self {

@@ -200,6 +200,9 @@ pub(super) async fn commit(
 /// event logs, and whatever else a family wants.
 pub(super) async fn sweep(gateway: Arc<Gateway>) {
     end_orphans(&gateway).await;
+    if gateway.settled().await.is_none() {
+        return;
+    }
     for family in Family::ALL {
         let (retention, _) = gateway.settings(family);
         if let Err(problem) = resources(family).sweep(&gateway, retention).await {

@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use entity::Timestamp;
-use sea_orm::DbErr;
+use sea_orm::{ColumnTrait, Condition, DbErr};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::problem::{Problem, Result};
-use crate::{event::Family, gateway::Gateway};
+use crate::{
+    clock::{Deadline, Reading},
+    event::Family,
+    gateway::Gateway,
+};
 
 /// Before trying again what the database has refused.
 const RETRY: Duration = Duration::from_secs(1);
@@ -16,17 +20,41 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Leases that are looked for at a time; there is another look after some of them have ended.
 pub(super) const PER_LOOK: u64 = 500;
 
-/// Leases that run out by then are looked for: later ones are, with the next heartbeat.
-pub(super) fn horizon(gateway: &Gateway) -> Timestamp {
-    Timestamp::now() + Duration::from_secs(gateway.config.streams.heartbeat_seconds)
+/// Leases that run out before the next heartbeat, in a table with these columns: later ones are looked
+/// for then.
+pub(super) fn are_ending<C: ColumnTrait>(gateway: &Gateway, columns: (C, C)) -> Condition {
+    let heartbeat = Duration::from_secs(gateway.config.streams.heartbeat_seconds);
+    over_after(&gateway.clock.read(), heartbeat, columns)
 }
 
+/// Leases that have run out when `time` has passed, in a table whose columns for `lease_expires_at` and
+/// `lease_clock` are these.
+pub(super) fn over_after<C: ColumnTrait>(
+    now: &Reading,
+    time: Duration,
+    (expires_at, clock): (C, C),
+) -> Condition {
+    let (at, others) = now.over_after(time);
+    let over = Condition::all().add(expires_at.lte(at));
+    if others.is_empty() {
+        return over;
+    }
+    let ids = others.iter().map(|(id, _)| *id);
+    let rest = Condition::any().add(clock.is_null()).add(clock.is_not_in(ids));
+    others.iter().fold(Condition::any().add(over.add(rest)), |any, (id, at)| {
+        any.add(Condition::all().add(clock.eq(*id)).add(expires_at.lte(*at)))
+    })
+}
+
+/// An id, `lease_expires_at` and `lease_clock`.
+pub(super) type End = (Uuid, Timestamp, Option<Uuid>);
+
 /// Ends what leases that have run out stood for, and sets the alarm for those that soon will. `ends`
-/// are when they run out, with the ids to `end` them by.
+/// are the ids to `end` them by, and when they run out, by which clock.
 pub(super) async fn end_expired<F>(
     gateway: &Gateway,
     family: Family,
-    ends: std::result::Result<Vec<(Uuid, Timestamp)>, DbErr>,
+    ends: std::result::Result<Vec<End>, DbErr>,
     end: impl Fn(Uuid) -> F,
 ) where
     F: Future<Output = Result<()>>,
@@ -41,8 +69,8 @@ pub(super) async fn end_expired<F>(
         Err(error) => return failed(&error.into(), None),
     };
     let mut some_ended = false;
-    for (id, at) in ends {
-        let left = at.since(Timestamp::now());
+    for (id, at, clock) in ends {
+        let left = gateway.clock.read().left(Deadline { at, clock });
         if !left.is_zero() {
             gateway.leases.set(Instant::now() + left);
             continue;

@@ -9,7 +9,10 @@ use sea_orm::{
 };
 
 use super::EventLog;
-use crate::event::{Family, Topic};
+use crate::{
+    clock::Reading,
+    event::{Family, Topic},
+};
 
 /// Topics in one look-up.
 const TOPICS_PER_LOOK: u64 = 200;
@@ -27,19 +30,24 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// What is older need not be kept.
+    /// What was stamped before this need not be kept.
     #[must_use]
-    pub fn cutoff(self) -> Timestamp {
-        Timestamp::now() - Duration::from_secs(self.seconds)
+    pub fn cutoff(self, now: &Reading) -> Timestamp {
+        now.cutoff(Duration::from_secs(self.seconds))
     }
 }
 
 impl EventLog {
     /// Deletes what a family need not keep and returns how many events that were. Only ever takes
     /// from the old end of a topic, and leaves the newest event of one that goes on.
-    pub async fn prune(&self, family: Family, retention: Retention) -> Result<u64, DbErr> {
+    pub async fn prune(
+        &self,
+        family: Family,
+        retention: Retention,
+        now: &Reading,
+    ) -> Result<u64, DbErr> {
         let keep = i64::try_from(retention.events).unwrap_or(i64::MAX);
-        let cutoff = retention.cutoff();
+        let cutoff = retention.cutoff(now);
         let mut after_id = 0;
         let mut pruned = 0;
         loop {

@@ -4,14 +4,17 @@
 //! and what the database says is the answer. So a session that another process prolonged is good,
 //! and one that never was costs a look-up each time instead of room.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use entity::Timestamp;
 use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
 use super::{Principal, watch::Standing};
-use crate::recent::{Began, Recent};
+use crate::{
+    clock::Clock,
+    recent::{Began, Recent},
+};
 
 /// How many sessions are remembered.
 const CAPACITY: usize = 100_000;
@@ -20,8 +23,8 @@ const CAPACITY: usize = 100_000;
 pub(super) struct Known(Recent<Uuid, Principal>);
 
 impl Known {
-    pub(super) fn new(life: Duration, counters: [Counter; 2]) -> Self {
-        Self(Recent::new(life, CAPACITY, counters))
+    pub(super) fn new(life: Duration, counters: [Counter; 2], clock: &Arc<Clock>) -> Self {
+        Self(Recent::new(life, CAPACITY, counters, clock))
     }
 
     /// Who stands behind a session of this user, if that is known; else the beginning of a look-up.

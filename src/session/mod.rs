@@ -10,7 +10,7 @@
 mod known;
 mod watch;
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use entity::{
@@ -24,7 +24,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::database::Database;
+use crate::{clock::Clock, database::Database};
 
 pub use watch::Watch;
 
@@ -129,8 +129,9 @@ impl Sessions {
         life: Duration,
         heartbeat: Duration,
         counters: [Counter; 2],
+        clock: &Arc<Clock>,
     ) -> Self {
-        let known = Known::new(heartbeat, counters);
+        let known = Known::new(heartbeat, counters, clock);
         Self { database, life, known, watched: Registry::default() }
     }
 
@@ -315,13 +316,10 @@ impl Sessions {
         self.watched.announce(session, standing);
     }
 
-    /// Forgets sessions that expired or were revoked more than a day ago.
-    pub async fn prune(&self) -> Result<u64, DbErr> {
-        let day_ago = Timestamp(Timestamp::now().0 - 86_400_000_000);
+    /// Forgets sessions that expired or were revoked before `cutoff`.
+    pub async fn prune(&self, cutoff: Timestamp) -> Result<u64, DbErr> {
         let gone = session::Entity::delete_many()
-            .filter(
-                session::Column::ExpiresAt.lt(day_ago).or(session::Column::RevokedAt.lt(day_ago)),
-            )
+            .filter(session::Column::ExpiresAt.lt(cutoff).or(session::Column::RevokedAt.lt(cutoff)))
             .exec(self.database.writer())
             .await?;
         Ok(gone.rows_affected)

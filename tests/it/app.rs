@@ -9,6 +9,7 @@ use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
 use streamgate::{
     bus::{Bus, InProcessBus},
+    clock::SETTLING,
     config::Config,
     gateway::Gateway,
 };
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use crate::sse::{Block, SseReader};
+use crate::time::Time;
 
 /// Longer than anything may take: reaching it is a failure, not a measurement.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -113,6 +115,7 @@ fn directory() -> Arc<TempDir> {
 pub struct App {
     pub address: SocketAddr,
     pub gateway: Arc<Gateway>,
+    pub time: Arc<Time>,
     store: Option<Store>,
     shutdown: CancellationToken,
     server: Option<JoinHandle<()>>,
@@ -129,19 +132,33 @@ impl App {
         Self::on(Store::new().await, Arc::new(InProcessBus::default()), change).await
     }
 
-    /// On a database that is there already, and a given bus.
+    /// On a database that is there already, and a given bus. The clock has been stable for long.
     pub async fn on(store: Store, bus: Arc<dyn Bus>, change: impl FnOnce(&mut Config)) -> Self {
+        let time = Arc::new(Time::ago(SETTLING));
+        let app = Self::at(store, bus, &time, change).await;
+        time.pass(SETTLING);
+        app
+    }
+
+    /// The same, when a machine has just been started.
+    pub async fn at(
+        store: Store,
+        bus: Arc<dyn Bus>,
+        time: &Arc<Time>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let mut config = store.config();
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let gateway =
-            Gateway::start(config, bus, Some(PASSWORD.to_owned())).await.expect("a start");
+        let gateway = Gateway::start(config, bus, time.clone(), Some(PASSWORD.to_owned())).await;
+        let gateway = gateway.expect("a start");
         let shutdown = CancellationToken::new();
         let service = streamgate::serve(Arc::clone(&gateway), listener, shutdown.clone());
         let server = tokio::spawn(async move { service.await.expect("a clean end") });
         let http = reqwest::Client::new();
-        Self { address, gateway, store: Some(store), shutdown, server: Some(server), http }
+        let time = Arc::clone(time);
+        Self { address, gateway, time, store: Some(store), shutdown, server: Some(server), http }
     }
 
     pub fn url(&self, path: &str) -> String {

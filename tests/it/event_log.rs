@@ -62,7 +62,12 @@ async fn who_resumes_while_the_log_is_pruned_skips_nothing_without_being_told() 
             app.gateway.hub.publish(topic.clone(), vec![event]).await.expect("a commit");
             if number % 7 == 0 {
                 let kept = Retention { events: 5, seconds: 1_000_000 };
-                app.gateway.hub.log().prune(Family::Topology, kept).await.expect("a pruning");
+                app.gateway
+                    .hub
+                    .log()
+                    .prune(Family::Topology, kept, &app.gateway.clock.read())
+                    .await
+                    .expect("a pruning");
             }
         }
     };

@@ -282,7 +282,12 @@ async fn a_cursor_of_the_event_page_that_is_pruned_or_foreign_is_gone_and_garbag
         events[index]["id"].as_str().and_then(|id| id.parse().ok()).expect("a cursor")
     };
     let kept = Retention { events: 2, seconds: 3_600 };
-    app.gateway.hub.log().prune(Family::Topology, kept).await.expect("a pruning");
+    app.gateway
+        .hub
+        .log()
+        .prune(Family::Topology, kept, &app.gateway.clock.read())
+        .await
+        .expect("a pruning");
     let (third, fourth, last) = (cursor(2), cursor(3), cursor(5));
     let foreign = Cursor { epoch: last.epoch ^ 1, ..last };
     let ahead = Cursor { seq: last.seq + 1, ..last };

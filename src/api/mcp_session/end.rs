@@ -63,7 +63,7 @@ async fn close_idle(gateway: &Gateway, topic: &Topic, before: Timestamp) -> Resu
 /// Closes sessions in which nobody has said anything for long, and to which nobody listens here.
 pub(super) async fn close_all_idle(gateway: &Gateway) -> Result<()> {
     let idle = Duration::from_secs(gateway.config.mcp_sessions.idle_seconds);
-    let before = Timestamp::now() - idle;
+    let before = gateway.clock.read().cutoff(idle);
     let mut after = None;
     loop {
         let log = gateway.hub.log();

@@ -273,7 +273,8 @@ impl Resources for Notifications {
     /// logs of users who are gone.
     async fn sweep(&self, gateway: &Arc<Gateway>, retention: Retention) -> Result<()> {
         forget_all(gateway).await?;
-        let is_old = || notification::Column::CreatedAt.lt(retention.cutoff());
+        let cutoff = retention.cutoff(&gateway.clock.read());
+        let is_old = || notification::Column::CreatedAt.lt(cutoff);
         loop {
             let oldest = notification::Entity::find().filter(is_old());
             let oldest = oldest.order_by_asc(notification::Column::CreatedAt);
@@ -321,10 +322,9 @@ pub(super) async fn forget(gateway: &Gateway, users: &[Uuid]) -> Result<()> {
 async fn forget_all(gateway: &Gateway) -> Result<()> {
     let mut after = None;
     loop {
-        // All there are, a page at a time: nothing was written since now.
-        let log = gateway.hub.log();
-        let now = Timestamp::now();
-        let topics = log.silent(Family::Notification, now, after.as_ref()).await?;
+        // All there are, a page at a time: nothing is written after the end of time.
+        let (log, end) = (gateway.hub.log(), Timestamp(i64::MAX));
+        let topics = log.silent(Family::Notification, end, after.as_ref()).await?;
         let mut gone: Vec<Uuid> = topics.iter().map(Topic::id).collect();
         let users: Vec<Uuid> = user::Entity::find()
             .filter(user::Column::Id.is_in(gone.iter().copied()))

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use entity::{Timestamp, prompt};
+use entity::prompt;
 use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi, param::Path, payload::Json};
 use sea_orm::{
@@ -90,7 +90,7 @@ impl Agents {
         body: Json<PromptLease>,
     ) -> Result<Json<ExtendedPromptLease>> {
         let standing = Standing::of(&gateway, session_id.0, prompt_id.0).await?;
-        let lease = standing.lease(body.0.lease_token)?;
+        let lease = standing.lease(body.0.lease_token, &gateway.clock.read())?;
         let until = lease.extend(&gateway, prompt_id.0).await?;
         Ok(Json(ExtendedPromptLease { lease_expires_at: until.datetime() }))
     }
@@ -118,7 +118,7 @@ impl Agents {
         Standing::of(&gateway, session_id.0, prompt_id.0).await?;
         let tx = gateway.database.begin_write().await?;
         let row = lock(&tx, prompt_id.0).await?;
-        Standing::from(&row).lease(body.0.lease_token)?;
+        Standing::from(&row).lease(body.0.lease_token, &gateway.clock.read())?;
         if revoke(&gateway, &tx, &row).await? {
             return Err(Problem::conflict("something was published since it was claimed"));
         }
@@ -145,7 +145,7 @@ async fn claim(gateway: Arc<Gateway>, wanted: Arc<ClaimPrompts>) -> Result<Vec<C
         .await?;
     let seconds = wanted.lease_seconds.unwrap_or(DEFAULT_LEASE_SECONDS);
     let lease = Duration::from_secs(seconds.into());
-    let (expires_at, end) = (Timestamp::now() + lease, Instant::now() + lease);
+    let (until, end) = (gateway.clock.read().after(lease), Instant::now() + lease);
     let log = gateway.hub.log();
     let mut events = Vec::with_capacity(rows.len());
     let mut claimed = Vec::with_capacity(rows.len());
@@ -157,7 +157,8 @@ async fn claim(gateway: Arc<Gateway>, wanted: Arc<ClaimPrompts>) -> Result<Vec<C
         let mut change = in_status(row, prompt::Status::Processing);
         change.attempt = Set(attempt);
         change.lease_token = Set(Some(lease_token));
-        change.lease_expires_at = Set(Some(expires_at));
+        change.lease_expires_at = Set(Some(until.at));
+        change.lease_clock = Set(until.clock);
         change.lease_seconds = Set(i32::try_from(seconds).unwrap_or(i32::MAX));
         // Of whoever had it before nothing gets in any more.
         log.fence(&tx, &topic, Some(lease_token)).await?;
@@ -169,7 +170,7 @@ async fn claim(gateway: Arc<Gateway>, wanted: Arc<ClaimPrompts>) -> Result<Vec<C
             prompt: row.into(),
             attempt,
             lease_token,
-            lease_expires_at: expires_at.datetime(),
+            lease_expires_at: until.at.datetime(),
         });
     }
     gateway.hub.commit(tx, events).await?;

@@ -23,7 +23,7 @@ use crate::{
 /// Ends those of which nothing was heard for long.
 pub(super) async fn end(gateway: &Gateway) -> Result<()> {
     let idle = Duration::from_secs(gateway.config.prompts.idle_seconds);
-    let before = Timestamp::now() - idle;
+    let before = gateway.clock.read().cutoff(idle);
     let log = gateway.hub.log();
     let mut after = None;
     loop {

@@ -1,7 +1,7 @@
 //! Leases that run out: what nobody has begun to answer is queued again; what somebody has begun and
 //! not ended has failed, because what was said cannot be taken back.
 
-use entity::{Timestamp, prompt};
+use entity::prompt;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
@@ -9,13 +9,13 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    rows::{in_status, lock, revoke, status_event},
+    rows::{Standing, in_status, lock, revoke, status_event},
     topic,
 };
 use crate::{
     api::{
         family::{self, new_event},
-        lease,
+        lease::{self, End},
         problem::Result,
     },
     event::Family,
@@ -28,15 +28,19 @@ pub(in crate::api) async fn end_expired(gateway: &Gateway) {
     lease::end_expired(gateway, Family::Prompt, ends, |id| end_lease(gateway, id)).await;
 }
 
+/// What keeps the end of a lease.
+const COLUMNS: (prompt::Column, prompt::Column) =
+    (prompt::Column::LeaseExpiresAt, prompt::Column::LeaseClock);
+
 /// Prompts with leases that run out before the next heartbeat, and when, the first one first.
-async fn first_ends(gateway: &Gateway) -> std::result::Result<Vec<(Uuid, Timestamp)>, DbErr> {
+async fn first_ends(gateway: &Gateway) -> std::result::Result<Vec<End>, DbErr> {
     prompt::Entity::find()
         .filter(prompt::Column::Status.eq(prompt::Status::Processing))
-        .filter(prompt::Column::LeaseExpiresAt.lte(lease::horizon(gateway)))
+        .filter(lease::are_ending(gateway, COLUMNS))
         .order_by_asc(prompt::Column::LeaseExpiresAt)
         .limit(lease::PER_LOOK)
         .select_only()
-        .columns([prompt::Column::Id, prompt::Column::LeaseExpiresAt])
+        .columns([prompt::Column::Id, COLUMNS.0, COLUMNS.1])
         .into_tuple()
         .all(gateway.database.reader())
         .await
@@ -45,7 +49,8 @@ async fn first_ends(gateway: &Gateway) -> std::result::Result<Vec<(Uuid, Timesta
 async fn end_lease(gateway: &Gateway, id: Uuid) -> Result<()> {
     let tx = gateway.database.begin_write().await?;
     let row = lock(&tx, id).await?;
-    if row.lease_expires_at.is_none_or(|until| until > Timestamp::now()) {
+    let left = Standing::from(&row).left(&gateway.clock.read());
+    if left.is_none_or(|left| !left.is_zero()) {
         // Another gateway has ended it, or its agent has extended it.
         return Ok(());
     }

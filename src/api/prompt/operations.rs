@@ -102,6 +102,7 @@ impl Prompts {
             completed_at: None,
             lease_token: None,
             lease_expires_at: None,
+            lease_clock: None,
             lease_seconds: 0,
             claim_seq: 0,
         };

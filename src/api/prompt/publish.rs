@@ -261,7 +261,7 @@ pub(super) async fn publish(
     token: Option<Uuid>,
     publication: Publication,
 ) -> Result<Published> {
-    let way = Standing::of(gateway, session, id).await?.admit(token)?;
+    let way = Standing::of(gateway, session, id).await?.admit(token, &gateway.clock.read())?;
     let batch = Batch::of(publication)?;
     let events = match way {
         _ if batch.end.is_some() => change(gateway, id, token, batch).await?,
@@ -288,7 +288,8 @@ async fn change(
 ) -> Result<Vec<Event>> {
     let tx = gateway.database.begin_write().await?;
     let row = lock(&tx, id).await?;
-    let status = match (Standing::from(&row).admit(token)?, batch.end) {
+    let way = Standing::from(&row).admit(token, &gateway.clock.read())?;
+    let status = match (way, batch.end) {
         (_, Some(end)) => Some(end),
         (Way::First, None) => Some(prompt::Status::Processing),
         // Another one was the first, meanwhile.

@@ -16,6 +16,7 @@ use crate::{
         problem::{Problem, Result},
     },
     database::Transaction,
+    clock::{Deadline, Reading},
     event::{NewEvent, Topic},
     event_log::Refused,
     gateway::Gateway,
@@ -57,6 +58,7 @@ pub(super) struct Standing {
     status: prompt::Status,
     lease_token: Option<Uuid>,
     lease_expires_at: Option<Timestamp>,
+    lease_clock: Option<Uuid>,
     lease_seconds: i32,
 }
 
@@ -93,9 +95,10 @@ impl Lease {
     /// Extends it by its length from now, unless it has been lost meanwhile. Returns until when it
     /// holds.
     pub(super) async fn extend(&self, gateway: &Gateway, id: Uuid) -> Result<Timestamp> {
-        let until = Timestamp::now() + self.length();
+        let Deadline { at: until, clock } = gateway.clock.read().after(self.length());
         let changed = prompt::Entity::update_many()
             .col_expr(prompt::Column::LeaseExpiresAt, Expr::value(until))
+            .col_expr(prompt::Column::LeaseClock, Expr::value(clock))
             .filter(prompt::Column::Id.eq(id))
             .filter(prompt::Column::LeaseToken.eq(self.token))
             .exec(gateway.database.writer())
@@ -116,8 +119,13 @@ impl Standing {
         Ok(standing)
     }
 
+    /// How long its lease still holds, if it is under one.
+    pub(super) fn left(&self, now: &Reading) -> Option<Duration> {
+        self.lease_expires_at.map(|at| now.left(Deadline { at, clock: self.lease_clock }))
+    }
+
     /// How who shows this token may publish; 409 if not at all.
-    pub(super) fn admit(&self, token: Option<Uuid>) -> Result<Way> {
+    pub(super) fn admit(&self, token: Option<Uuid>, now: &Reading) -> Result<Way> {
         if has_ended(self.status) {
             return Err(Refused::Closed.into());
         }
@@ -131,16 +139,15 @@ impl Standing {
             let is_first = self.status == prompt::Status::Queued;
             return Ok(if is_first { Way::First } else { Way::Open });
         };
-        let left = self.lease_expires_at.map(|until| until.since(Timestamp::now()));
-        match left.filter(|left| !left.is_zero()) {
+        match self.left(now).filter(|left| !left.is_zero()) {
             Some(left) => Ok(Way::Under(Lease { token, seconds: self.lease_seconds, left })),
             None => Err(Problem::conflict("the lease has run out")),
         }
     }
 
     /// The same where only a lease will do.
-    pub(super) fn lease(&self, token: Uuid) -> Result<Lease> {
-        match self.admit(Some(token))? {
+    pub(super) fn lease(&self, token: Uuid, now: &Reading) -> Result<Lease> {
+        match self.admit(Some(token), now)? {
             Way::Under(lease) => Ok(lease),
             Way::First | Way::Open => Err(Refused::Fenced.into()),
         }
@@ -154,6 +161,7 @@ impl From<&prompt::Model> for Standing {
             status: row.status,
             lease_token: row.lease_token,
             lease_expires_at: row.lease_expires_at,
+            lease_clock: row.lease_clock,
             lease_seconds: row.lease_seconds,
         }
     }

@@ -4,43 +4,64 @@ use std::time::Duration;
 
 use entity::{Timestamp, task};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ActiveModelTrait, ActiveValue::Set, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
 use super::{
-    rows::{event, left, lock, turn},
+    rows::{event, given_up, lock, turn},
     topic,
 };
 use crate::{
     api::{
-        family, lease,
+        family,
+        lease::{self, End},
         problem::{Problem, Result},
     },
+    clock::{Deadline, Reading},
     event::Family,
     gateway::Gateway,
 };
 
+/// What keeps the end of a lease.
+const COLUMNS: (task::Column, task::Column) =
+    (task::Column::LeaseExpiresAt, task::Column::LeaseClock);
+
 /// 409 unless this is the token of the lease that the task is under.
-pub(super) fn check(row: &task::Model, lease_token: Uuid, now: Timestamp) -> Result<()> {
+pub(super) fn check(row: &task::Model, lease_token: Uuid, now: &Reading) -> Result<()> {
     if row.lease_token != Some(lease_token) {
         return Err(Problem::conflict("this lease is not the newest of this task"));
     }
     if row.status != task::Status::Running {
         return Err(Problem::conflict("the task has ended"));
     }
-    if row.lease_expires_at.is_none_or(|until| until <= now) {
+    if left(row, now).is_none_or(|left| left.is_zero()) {
         return Err(Problem::conflict("the lease has run out"));
     }
     Ok(())
 }
 
-/// Until when a lease holds whose worker was heard of now: for its whole length, but not longer than
-/// a task may go on whose end somebody has asked for.
-pub(super) fn extended(row: &task::Model, now: Timestamp) -> Timestamp {
-    let until = now + Duration::from_secs(u64::try_from(row.lease_seconds).unwrap_or(0));
-    row.cancel_by.map_or(until, |by| until.min(by))
+/// How long the lease of a task still holds, if it is under one.
+pub(super) fn left(row: &task::Model, now: &Reading) -> Option<Duration> {
+    row.lease_expires_at.map(|at| now.left(Deadline { at, clock: row.lease_clock }))
+}
+
+/// Extends the lease of a worker who was heard of now by its whole length, but not longer than a task
+/// may go on whose end somebody has asked for. Returns until when it holds.
+pub(super) fn extend(
+    change: &mut task::ActiveModel,
+    row: &task::Model,
+    now: &Reading,
+) -> Timestamp {
+    let whole = Duration::from_secs(u64::try_from(row.lease_seconds).unwrap_or(0));
+    let Deadline { at, clock } = now.after(whole);
+    let cancel_by =
+        row.cancel_by.map(|at| now.restated(Deadline { at, clock: row.lease_clock }).at);
+    let until = cancel_by.map_or(at, |by| at.min(by));
+    change.lease_expires_at = Set(Some(until));
+    change.lease_clock = Set(clock);
+    change.cancel_by = Set(cancel_by);
+    until
 }
 
 /// Background work: takes tasks from workers whose leases have run out.
@@ -50,13 +71,13 @@ pub(in crate::api) async fn end_leases(gateway: &Gateway) {
 }
 
 /// Tasks with leases that run out before the next heartbeat, and when, the first ones first.
-async fn first_ends(gateway: &Gateway) -> std::result::Result<Vec<(Uuid, Timestamp)>, DbErr> {
+async fn first_ends(gateway: &Gateway) -> std::result::Result<Vec<End>, DbErr> {
     task::Entity::find()
-        .filter(task::Column::LeaseExpiresAt.lte(lease::horizon(gateway)))
+        .filter(lease::are_ending(gateway, COLUMNS))
         .order_by_asc(task::Column::LeaseExpiresAt)
         .limit(lease::PER_LOOK)
         .select_only()
-        .columns([task::Column::Id, task::Column::LeaseExpiresAt])
+        .columns([task::Column::Id, COLUMNS.0, COLUMNS.1])
         .into_tuple()
         .all(gateway.database.reader())
         .await
@@ -66,13 +87,13 @@ async fn first_ends(gateway: &Gateway) -> std::result::Result<Vec<(Uuid, Timesta
 async fn end_lease(gateway: &Gateway, id: Uuid) -> Result<()> {
     let tx = gateway.database.begin_write().await?;
     let row = lock(&tx, id).await?;
-    let now = Timestamp::now();
     // The worker may have been heard of since.
-    if row.lease_expires_at.is_none_or(|until| until > now) {
+    if left(&row, &gateway.clock.read()).is_none_or(|left| !left.is_zero()) {
         return Ok(tx.rollback().await?);
     }
+    let now = Timestamp::now();
     let (lapses, most) = (row.lapses + 1, row.max_attempts);
-    let to = match left(&row) {
+    let to = match given_up(&row) {
         task::Status::Pending if lapses >= most => task::Status::Failed,
         other => other,
     };

@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use super::{
     artifact::Artifacts,
+    lease,
     rows::{event, lock, turn, whole, with},
     schema::{NewTask, Task, TaskStatus},
     topic,
@@ -95,6 +96,7 @@ impl Tasks {
             lease_token: None,
             lease_seconds: 0,
             lease_expires_at: None,
+            lease_clock: None,
             report_seq: 0,
             created_at: now,
             updated_at: now,
@@ -194,23 +196,26 @@ impl Tasks {
         {
             return Ok(Json(with(row, &artifacts)));
         }
-        let now = Timestamp::now();
-        let by = now + Duration::from_secs(gateway.config.tasks.cancel_grace_seconds);
-        let mut change = match row.lease_expires_at {
+        let (now, clock) = (Timestamp::now(), gateway.clock.read());
+        let grace = Duration::from_secs(gateway.config.tasks.cancel_grace_seconds);
+        let left = lease::left(&row, &clock).map(|left| left.min(grace));
+        let by = clock.after(grace);
+        let mut change = match left {
             None => turn(row, task::Status::Cancelled, now)?,
-            Some(until) => {
+            Some(left) => {
                 let mut change = row.into_active_model();
                 change.updated_at = Set(now);
                 // The end of the lease is the end of the grace time: see `lease.rs`.
-                change.lease_expires_at = Set(Some(until.min(by)));
+                change.lease_expires_at = Set(Some(clock.after(left).at));
                 change
             }
         };
-        change.cancel_by = Set(Some(by));
+        change.cancel_by = Set(Some(by.at));
+        change.lease_clock = Set(by.clock);
         let row = change.update(&tx).await?;
         family::commit(&gateway, tx, &topic(id.0), vec![event(&row)?]).await?;
-        if let Some(until) = row.lease_expires_at {
-            gateway.leases.set(Instant::now() + until.since(now));
+        if let Some(left) = left {
+            gateway.leases.set(Instant::now() + left);
         }
         Ok(Json(with(row, &artifacts)))
     }

@@ -70,7 +70,7 @@ pub(super) fn turn(
 
 /// Where a task goes that its worker does no more: back to the queue, unless somebody has asked for
 /// its end.
-pub(super) fn left(row: &task::Model) -> task::Status {
+pub(super) fn given_up(row: &task::Model) -> task::Status {
     match row.cancel_by {
         None => task::Status::Pending,
         Some(_) => task::Status::Cancelled,

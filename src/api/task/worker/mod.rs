@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::{
     artifact::Artifacts,
     is_end, lease,
-    rows::{event, left, lock, turn, whole, with},
+    rows::{event, given_up, lock, turn, whole, with},
     schema::{ArtifactChunk, NewArtifact, Task},
     topic,
 };
@@ -97,12 +97,11 @@ impl Workers {
     ) -> Result<Json<Heartbeat>> {
         let tx = gateway.database.begin_write().await?;
         let row = lock(&tx, id.0).await?;
-        let now = Timestamp::now();
-        lease::check(&row, body.lease_token, now)?;
-        let until = lease::extended(&row, now);
+        let now = gateway.clock.read();
+        lease::check(&row, body.lease_token, &now)?;
         let cancel_requested = row.cancel_by.is_some();
-        let mut change = row.into_active_model();
-        change.lease_expires_at = Set(Some(until));
+        let mut change = row.clone().into_active_model();
+        let until = lease::extend(&mut change, &row, &now);
         change.update(&tx).await?;
         tx.commit().await?;
         Ok(Json(Heartbeat { lease_expires_at: until.datetime(), cancel_requested }))
@@ -139,8 +138,8 @@ impl Workers {
         if row.lease_token == Some(report.lease_token) && report.seq <= row.report_seq {
             return Ok(Json(whole(&tx, row).await?));
         }
-        let now = Timestamp::now();
-        lease::check(&row, report.lease_token, now)?;
+        let (now, clock) = (Timestamp::now(), gateway.clock.read());
+        lease::check(&row, report.lease_token, &clock)?;
         let expected = row.report_seq + 1;
         if report.seq != expected {
             let detail = format!("the next report of this attempt has the seq {expected}");
@@ -153,15 +152,14 @@ impl Workers {
             let chunk = chunk(&row, report.seq, artifact, now);
             events.push(new_event("task.artifact", &chunk)?);
         }
-        let until = lease::extended(&row, now);
         let mut change = match report.status.map(task::Status::from) {
             Some(task::Status::Cancelled) if row.cancel_by.is_none() => {
                 return Err(Problem::conflict("nobody has asked to cancel the task"));
             }
             Some(end) if is_end(end) => turn(row, end, now)?,
             _ => {
-                let mut change = row.into_active_model();
-                change.lease_expires_at = Set(Some(until));
+                let mut change = row.clone().into_active_model();
+                lease::extend(&mut change, &row, &clock);
                 change.updated_at = Set(now);
                 change
             }
@@ -197,10 +195,9 @@ impl Workers {
     ) -> Result<Json<Task>> {
         let tx = gateway.database.begin_write().await?;
         let row = lock(&tx, id.0).await?;
-        let now = Timestamp::now();
-        lease::check(&row, body.lease_token, now)?;
-        let to = left(&row);
-        let row = turn(row, to, now)?.update(&tx).await?;
+        lease::check(&row, body.lease_token, &gateway.clock.read())?;
+        let to = given_up(&row);
+        let row = turn(row, to, Timestamp::now())?.update(&tx).await?;
         let event = event(&row)?;
         let task = whole(&tx, row).await?;
         family::commit(&gateway, tx, &topic(id.0), vec![event]).await?;
@@ -231,6 +228,7 @@ async fn claim(gateway: &Gateway, wanted: &Claim) -> Result<Vec<Claimed>> {
     let seconds = wanted.lease_seconds.unwrap_or(DEFAULT_LEASE_SECONDS);
     let lease = Duration::from_secs(seconds.into());
     let (now, end) = (Timestamp::now(), Instant::now() + lease);
+    let until = gateway.clock.read().after(lease);
     let (mut claimed, mut events, mut bytes) = (Vec::new(), Vec::new(), 0);
     let mut are_more = false;
     for row in rows {
@@ -240,12 +238,13 @@ async fn claim(gateway: &Gateway, wanted: &Claim) -> Result<Vec<Claimed>> {
         if are_more {
             break;
         }
-        let (attempt, lease_token, until) = (row.attempt + 1, Uuid::new_v4(), now + lease);
+        let (attempt, lease_token) = (row.attempt + 1, Uuid::new_v4());
         let mut change = turn(row, task::Status::Running, now)?;
         change.attempt = Set(attempt);
         change.lease_token = Set(Some(lease_token));
         change.lease_seconds = Set(seconds.into());
-        change.lease_expires_at = Set(Some(until));
+        change.lease_expires_at = Set(Some(until.at));
+        change.lease_clock = Set(until.clock);
         change.report_seq = Set(0);
         let row = change.update(&tx).await?;
         let log = gateway.hub.log();
@@ -254,7 +253,7 @@ async fn claim(gateway: &Gateway, wanted: &Claim) -> Result<Vec<Claimed>> {
             task: with(row, &artifacts),
             attempt,
             lease_token,
-            lease_expires_at: until.datetime(),
+            lease_expires_at: until.at.datetime(),
         });
     }
     gateway.hub.commit(tx, events).await?;

@@ -35,6 +35,7 @@ use crate::{
         problem::{Problem, Result},
         stored,
     },
+    clock::Deadline,
     event::Family,
     gateway::Gateway,
 };
@@ -120,6 +121,7 @@ impl Mutations {
             attempt: 0,
             lease_token: None,
             lease_expires_at: None,
+            lease_clock: None,
         };
         let row = row.into_active_model().insert(&tx).await?;
         family::commit(&gateway, tx, &topic(id.0), vec![event(&row)?]).await?;
@@ -218,7 +220,9 @@ impl Mutations {
         if row.state != mutation::State::Applying {
             return Err(Problem::conflict("the mutation has ended otherwise"));
         }
-        if row.lease_expires_at.is_none_or(|until| until <= now) {
+        let clock = gateway.clock.read();
+        let end = row.lease_expires_at.map(|at| Deadline { at, clock: row.lease_clock });
+        if end.is_none_or(|end| clock.left(end).is_zero()) {
             return Err(Problem::conflict("the lease has run out"));
         }
         let mut end = row.into_active_model();
@@ -234,13 +238,13 @@ impl Mutations {
 
 /// Claims what there is, up to as many as are asked for.
 async fn claim(gateway: Arc<Gateway>, id: Uuid, wanted: Arc<Claim>) -> Result<Vec<Claimed>> {
-    if claimable(id).count(gateway.database.reader()).await? == 0 {
+    if claimable(&gateway, id).count(gateway.database.reader()).await? == 0 {
         // Workers ask all the time; most of the time nobody has to be kept from writing for it.
         return Ok(Vec::new());
     }
     let tx = gateway.database.begin_write().await?;
     let topology = lock(&tx, id).await?;
-    let mut events = requeue(&tx, id).await?;
+    let mut events = requeue(&gateway, &tx, id).await?;
     let rows = if takes_mutations(&topology) {
         mutation::Entity::find()
             .filter(mutation::Column::TopologyId.eq(id))
@@ -253,7 +257,7 @@ async fn claim(gateway: Arc<Gateway>, id: Uuid, wanted: Arc<Claim>) -> Result<Ve
         Vec::new()
     };
     let lease = Duration::from_secs(wanted.lease_seconds.unwrap_or(DEFAULT_LEASE_SECONDS));
-    let (lease_token, expires_at) = (Uuid::new_v4(), Timestamp::now() + lease);
+    let (lease_token, until) = (Uuid::new_v4(), gateway.clock.read().after(lease));
     let end = Instant::now() + lease;
     let mut claimed = Vec::with_capacity(rows.len());
     for row in rows {
@@ -262,14 +266,15 @@ async fn claim(gateway: Arc<Gateway>, id: Uuid, wanted: Arc<Claim>) -> Result<Ve
         claim.state = Set(mutation::State::Applying);
         claim.attempt = Set(attempt);
         claim.lease_token = Set(Some(lease_token));
-        claim.lease_expires_at = Set(Some(expires_at));
+        claim.lease_expires_at = Set(Some(until.at));
+        claim.lease_clock = Set(until.clock);
         let row = claim.update(&tx).await?;
         events.push(event(&row)?);
         claimed.push(Claimed {
             mutation: row.into(),
             attempt,
             lease_token,
-            lease_expires_at: expires_at.datetime(),
+            lease_expires_at: until.at.datetime(),
         });
     }
     family::commit(&gateway, tx, &topic(id), events).await?;

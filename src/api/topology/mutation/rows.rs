@@ -1,6 +1,8 @@
 //! Mutations' rows: their queue, their leases, the events that tell of them.
 
-use entity::{Timestamp, mutation};
+use std::time::Duration;
+
+use entity::mutation;
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, DbErr, EntityTrait,
     IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
@@ -11,7 +13,7 @@ use super::schema::Mutation;
 use crate::{
     api::{
         family::{self, new_event},
-        lease,
+        lease::{self, End},
         problem::Result,
         topology::{lock, topic},
     },
@@ -26,21 +28,28 @@ pub(in crate::api) async fn requeue_expired(gateway: &Gateway) {
     lease::end_expired(gateway, Family::Topology, ends, |id| async move {
         let tx = gateway.database.begin_write().await?;
         lock(&tx, id).await?;
-        let events = requeue(&tx, id).await?;
+        let events = requeue(gateway, &tx, id).await?;
         family::commit(gateway, tx, &topic(id), events).await
     })
     .await;
 }
 
-/// Topologies with leases that run out before the next heartbeat, and when the first of each does.
-async fn first_ends(gateway: &Gateway) -> std::result::Result<Vec<(Uuid, Timestamp)>, DbErr> {
+/// What keeps the end of a lease.
+const COLUMNS: (mutation::Column, mutation::Column) =
+    (mutation::Column::LeaseExpiresAt, mutation::Column::LeaseClock);
+
+/// Topologies with leases that run out before the next heartbeat, and when the first of each does, by
+/// each clock.
+async fn first_ends(gateway: &Gateway) -> std::result::Result<Vec<End>, DbErr> {
     mutation::Entity::find()
         .filter(mutation::Column::State.eq(mutation::State::Applying))
-        .filter(mutation::Column::LeaseExpiresAt.lte(lease::horizon(gateway)))
+        .filter(lease::are_ending(gateway, COLUMNS))
         .select_only()
         .column(mutation::Column::TopologyId)
         .column_as(mutation::Column::LeaseExpiresAt.min(), "first")
+        .column(mutation::Column::LeaseClock)
         .group_by(mutation::Column::TopologyId)
+        .group_by(mutation::Column::LeaseClock)
         .order_by_asc(mutation::Column::LeaseExpiresAt.min())
         .limit(lease::PER_LOOK)
         .into_tuple()
@@ -58,9 +67,9 @@ pub(super) fn unfinished(topology: Uuid) -> sea_orm::Select<mutation::Entity> {
 }
 
 /// Those of them that are pending, or would be if their lease were looked at.
-pub(super) fn claimable(topology: Uuid) -> sea_orm::Select<mutation::Entity> {
+pub(super) fn claimable(gateway: &Gateway, topology: Uuid) -> sea_orm::Select<mutation::Entity> {
     let pending = mutation::Column::State.eq(mutation::State::Pending);
-    let expired = mutation::Column::LeaseExpiresAt.lte(Timestamp::now());
+    let expired = lease::over_after(&gateway.clock.read(), Duration::ZERO, COLUMNS);
     unfinished(topology).filter(Condition::any().add(pending).add(expired))
 }
 
@@ -91,10 +100,14 @@ pub(in crate::api::topology) async fn fail_all(
 }
 
 /// Makes mutations of a locked topology pending again whose leases have run out.
-pub(super) async fn requeue(tx: &Transaction, topology: Uuid) -> Result<Vec<NewEvent>> {
+pub(super) async fn requeue(
+    gateway: &Gateway,
+    tx: &Transaction,
+    topology: Uuid,
+) -> Result<Vec<NewEvent>> {
     let expired = unfinished(topology)
         .filter(mutation::Column::State.eq(mutation::State::Applying))
-        .filter(mutation::Column::LeaseExpiresAt.lte(Timestamp::now()))
+        .filter(lease::over_after(&gateway.clock.read(), Duration::ZERO, COLUMNS))
         .all(tx)
         .await?;
     let mut events = Vec::with_capacity(expired.len());
