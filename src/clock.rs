@@ -307,3 +307,77 @@ impl Reading {
             .map_or(counts.start, |setting| setting.start)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Clocks that are moved by hand: seconds of uptime, and seconds by which the wall clock is ahead of it.
+    #[derive(Debug, Default)]
+    struct Hands(Mutex<(u64, i64)>);
+
+    impl Source for Hands {
+        fn uptime(&self) -> Duration {
+            Duration::from_secs(self.0.lock().expect("no panic").0)
+        }
+
+        fn wall(&self) -> Timestamp {
+            let (uptime, ahead) = *self.0.lock().expect("no panic");
+            Timestamp::from_seconds(uptime.cast_signed() + ahead)
+        }
+    }
+
+    fn clock(hands: &Arc<Hands>) -> Clock {
+        Clock::new(hands.clone(), Counter::default(), Gauge::default())
+    }
+
+    #[test]
+    fn a_small_step_is_followed_and_a_large_one_a_minute_later() {
+        let hands = Arc::new(Hands::default());
+        let clock = clock(&hands);
+        let shows = |uptime, ahead| {
+            *hands.0.lock().expect("no panic") = (uptime, ahead);
+            clock.read().after(Duration::ZERO).at.seconds()
+        };
+        assert_eq!([shows(10, 0), shows(11, 1), shows(12, 0)], [10, 12, 12]);
+        assert_eq!([shows(20, 2), shows(79, 2), shows(80, 2)], [20, 79, 82]);
+        // Another jump begins the minute again; who comes back has never been away.
+        assert_eq!([shows(90, 99), shows(140, 999), shows(150, 999)], [92, 142, 152]);
+        assert_eq!([shows(199, 999), shows(200, 2), shows(201, 2)], [201, 202, 203]);
+        assert!(!clock.read().is_settled());
+        assert_eq!(shows(260, 2), 262);
+        assert!(clock.read().is_settled());
+    }
+
+    proptest! {
+        /// Whatever is done to the wall clock: a lease lasts for its length, and nothing is taken for older
+        /// than it is.
+        #[test]
+        fn no_setting_of_the_clock_makes_anything_older(
+            moves in proptest::collection::vec((1..100_u64, -100_000..100_000_i64), 1..40),
+            age in 1..1_000_u64,
+        ) {
+            let hands = Arc::new(Hands::default());
+            let clock = clock(&hands);
+            let mut made = Vec::new();
+            for (pass, ahead) in moves {
+                let now = {
+                    let mut hands = hands.0.lock().expect("no panic");
+                    *hands = (hands.0 + pass, if ahead % 3 == 0 { ahead } else { hands.1 });
+                    hands.0
+                };
+                let reading = clock.read();
+                made.push((now, hands.wall(), reading.after(Duration::from_secs(age))));
+                let cutoff = reading.cutoff(Duration::from_secs(age));
+                for (at, stamp, deadline) in &made {
+                    prop_assert!(*stamp >= cutoff || now - at >= age);
+                    let left = (at + age).saturating_sub(now);
+                    prop_assert_eq!(reading.left(*deadline), Duration::from_secs(left));
+                    prop_assert_eq!(reading.left(reading.restated(*deadline)), Duration::from_secs(left));
+                }
+            }
+        }
+    }
+}

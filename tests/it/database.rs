@@ -174,9 +174,9 @@ async fn with_the_tables_of_a_family_its_event_logs_go() {
         log.append(&tx, &topic, vec![event]).await.expect("an event");
         tx.commit().await.expect("a commit");
     }
-    // Down to the schema that knows topologies only.
-    let steps = u32::try_from(Migrator::migrations().len() - 4).expect("few");
-    soon("schema", database.migrate_down(steps)).await.expect("a schema");
+    // Down to the schema that knows topologies only: the first four steps.
+    let later = u32::try_from(Migrator::migrations().len() - 4).expect("few");
+    soon("schema", database.migrate_down(later)).await.expect("a schema");
     let topics = entity::topic::Entity::find().all(database.reader()).await.expect("topics");
     let families: Vec<_> = topics.iter().map(|row| row.name.split('.').next()).collect();
     assert_eq!(families, [Some("topology")]);

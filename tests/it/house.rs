@@ -211,6 +211,45 @@ fn the_readme_has_every_key_of_the_configuration() {
     );
 }
 
+/// The files that may ask for the wall clock, and what for. Leases, caches and sweeps ask `clock`.
+const WALL_CLOCK: [(&str, &str); 20] = [
+    ("api/conversation.rs", "created_at"),
+    ("api/mcp_session/end.rs", "closed_at"),
+    ("api/mcp_session/mod.rs", "created_at"),
+    ("api/notification/mod.rs", "created_at, read_at"),
+    ("api/prompt/operations.rs", "created_at"),
+    ("api/prompt/rows.rs", "updated_at, completed_at"),
+    ("api/task/lease.rs", "updated_at, completed_at"),
+    ("api/task/operations.rs", "created_at, updated_at"),
+    ("api/task/orphan.rs", "updated_at, completed_at, cancel_by of what has ended"),
+    ("api/task/worker/mod.rs", "updated_at, completed_at, at"),
+    ("api/topology/mutation/mod.rs", "requested_at, applied_at"),
+    ("api/topology/operations.rs", "created_at, status_changed_at"),
+    ("clock.rs", "comparing it with the uptime"),
+    ("event_log/append.rs", "at"),
+    ("hub/reactor.rs", "expiry of sessions under streams"),
+    ("server/head.rs", "the header Date"),
+    ("session/known.rs", "expiry of sessions"),
+    ("session/mod.rs", "expiry of sessions and refresh tokens"),
+    ("token.rs", "expiry of tokens"),
+    ("user.rs", "created_at, revoked_at"),
+];
+
+#[test]
+fn only_stamps_and_tokens_go_by_the_wall_clock() {
+    let src = root().join("src");
+    let asks = |path: &PathBuf| {
+        let source = fs::read_to_string(path).expect("a file");
+        code(&source).contains("Timestamp::now()")
+    };
+    let found = files("src").into_iter().filter(asks).map(|path| {
+        path.strip_prefix(&src).expect("a file in src").to_str().expect("UTF-8").to_owned()
+    });
+    let mut found: Vec<_> = found.collect();
+    found.sort();
+    assert_eq!(found, WALL_CLOCK.map(|(file, _)| file));
+}
+
 #[test]
 fn unsafe_code_is_in_one_file_and_says_why() {
     let mut found = Vec::new();

@@ -1,0 +1,154 @@
+//! What is deleted, or given up, because it is old, and what a wrong clock may not delete.
+
+use std::{sync::Arc, time::Duration};
+
+use entity::{Timestamp, notification, user::Role};
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, prelude::Expr};
+use serde_json::{Value, json};
+use streamgate::bus::InProcessBus;
+
+use super::{HOUR, SETTLED, hurried, look};
+use crate::{
+    app::{App, Caller, Store, id_of, until},
+    prompt, task,
+    time::Time,
+};
+
+const SIXTY_DAYS: i64 = 60 * 24 * HOUR;
+
+/// Things that are deleted, or given up, when they are old.
+struct Things {
+    owner: Caller,
+    agent: Caller,
+    task: String,
+    prompt: String,
+    answered: String,
+    mcp_session: String,
+    topology: String,
+    notifications: String,
+}
+
+impl Things {
+    async fn new(app: &App) -> Self {
+        let (owner, agent) = task::stage(app).await;
+        let operator = app.caller(Role::Operator).await;
+        let task = task::make(&owner, "thing").await;
+        let claimed = task::claim(&agent, "thing").await;
+        task::report(&agent, &claimed, 1, "completed").await.ok();
+        let prompt = prompt::ask(&owner).await.path;
+        prompt::publish(&agent, &prompt, &Value::Null, prompt::event("complete")).await.ok();
+        let answered = prompt::ask(&owner).await.path;
+        prompt::publish(&agent, &answered, &Value::Null, prompt::message(1)).await.ok();
+        let mcp = id_of(&owner.post("/v1/mcp-sessions", json!({})).await.ok());
+        let notifications = format!("/v1/users/{}/notifications", owner.id().await);
+        agent.post(&notifications, json!({ "kind": "ping", "message": "!" })).await.ok();
+        let topology = app.active_topology(&operator).await;
+        Self {
+            task: format!("/v1/tasks/{task}"),
+            prompt,
+            answered,
+            mcp_session: format!("/v1/mcp-sessions/{mcp}"),
+            topology: format!("/v1/topologies/{topology}"),
+            notifications,
+            owner,
+            agent,
+        }
+    }
+
+    /// What is left of them.
+    async fn left(&self) -> Vec<Value> {
+        let mut left = Vec::new();
+        for path in [&self.task, &self.prompt, &self.answered, &self.mcp_session] {
+            left.push(self.owner.get(path).await.body["status"].take());
+        }
+        left.push(self.owner.get(&self.notifications).await.ok()["items"].take());
+        for path in [&self.task, &self.prompt, &self.topology, &self.notifications] {
+            left.push(self.owner.get(&format!("{path}/events")).await.body["events"].take());
+        }
+        left
+    }
+
+    /// Waits until a sweep has gone through all families: until something is deleted that is made
+    /// to look old now.
+    async fn swept(&self, app: &App) {
+        let user = app.caller(Role::Viewer).await.id().await;
+        let path = format!("/v1/users/{user}/notifications");
+        for _ in 0..2 {
+            let new = json!({ "kind": "ping", "message": "!" });
+            let id = id_of(&self.agent.post(&path, new).await.ok());
+            let rows = || notification::Entity::find_by_id(id);
+            notification::Entity::update_many()
+                .col_expr(notification::Column::CreatedAt, Expr::value(Timestamp(0)))
+                .filter(notification::Column::Id.eq(id))
+                .exec(app.gateway.database.writer())
+                .await
+                .expect("an update");
+            let reader = app.gateway.database.reader();
+            until("sweep", async || rows().one(reader).await.expect("an answer").is_none()).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_deleted_while_the_clock_is_sixty_days_ahead() {
+    let app = App::with(hurried).await;
+    let things = Things::new(&app).await;
+    let before = things.left().await;
+    app.time.set_ahead(SIXTY_DAYS);
+    look(&app, &things.owner, &things.agent).await;
+    assert_eq!(things.left().await, before);
+    app.time.set_ahead(0);
+    look(&app, &things.owner, &things.agent).await;
+    app.time.pass(SETTLED);
+    things.swept(&app).await;
+    assert_eq!(things.left().await, before);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn what_was_made_before_a_lasting_jump_is_kept_until_it_is_old() {
+    let app = App::with(hurried).await;
+    let things = Things::new(&app).await;
+    let before = things.left().await;
+    app.time.set_ahead(SIXTY_DAYS);
+    until("jump", async || app.metric("streamgate_clock_jumps_total") > 0.5).await;
+    app.time.pass(SETTLED);
+    things.swept(&app).await;
+    assert_eq!(things.left().await, before);
+    // A week. Sessions have gone by the wall clock meanwhile, so nobody is logged in.
+    app.time.pass(Duration::from_hours(7 * 24));
+    let reader = app.gateway.database.reader();
+    until("end of all that is old", async || {
+        let counts = tokio::join!(
+            entity::task::Entity::find().count(reader),
+            entity::prompt::Entity::find()
+                .filter(entity::prompt::Column::CompletedAt.is_not_null())
+                .count(reader),
+            notification::Entity::find().count(reader),
+        );
+        matches!(counts, (Ok(0), Ok(0), Ok(0)))
+    })
+    .await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_starts_with_a_wrong_clock_deletes_nothing() {
+    let (store, bus) = (Store::new().await, Arc::new(InProcessBus::default()));
+    let first = App::on(store.clone(), bus.clone(), hurried).await;
+    let mut things = Things::new(&first).await;
+    let before = things.left().await;
+    first.finish().await;
+    let time = Arc::new(Time::default());
+    time.set_ahead(SIXTY_DAYS);
+    let app = App::at(store, bus, &time, hurried).await;
+    (things.owner, things.agent) = (app.here(&things.owner), app.here(&things.agent));
+    look(&app, &things.owner, &things.agent).await;
+    assert_eq!(things.left().await, before);
+    time.set_ahead(0);
+    look(&app, &things.owner, &things.agent).await;
+    time.pass(SETTLED);
+    things.swept(&app).await;
+    assert_eq!(things.left().await, before);
+    app.finish().await;
+}
