@@ -2,6 +2,8 @@
 //!
 //! What is due, and when, stands in the database, where it survives this process. Asking for it
 //! every second would be most of what an idle gateway does.
+//!
+//! The alarm stands still while the machine is suspended. The heartbeat after wake-up finds what fell due.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -91,7 +91,9 @@ pub struct Retention {
     )]
     pub mcp_session_seconds: u64,
 
-    /// Seconds between two prunings, from 1 to 86400. More often means shorter write locks.
+    /// Seconds between two prunings, from 1 to 86400. More often means shorter write locks. Nothing is
+    /// pruned in the first minute after a start, nor until a wall clock that jumped has been stable for
+    /// a minute.
     #[config(
         default = 300,
         env = "STREAMGATE_RETENTION__SWEEP_SECONDS",
