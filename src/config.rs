@@ -15,6 +15,7 @@ mod layers;
 mod limits;
 mod sections;
 mod server;
+mod values;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -27,6 +28,7 @@ pub use layers::{ConfigError, Origin};
 pub use limits::Limits;
 pub use sections::{Database, Log, LogFormat, Streams, Tasks, Tokens};
 pub use server::Server;
+pub use values::Values;
 
 /// Some keys of [`Config`], the others absent: what the command line adds on top of environment
 /// and file. Start from `ConfigLayer::empty()` (trait `confique::Layer`).
@@ -49,7 +51,8 @@ pub struct Config {
     pub listen: SocketAddr,
 
     /// Directory of the SQLite database and the signing keys, relative to the working directory.
-    /// It is created when missing. Keep it private: who reads it can sign tokens.
+    /// It is created when missing. Keep it private: who reads it can sign tokens. One process at
+    /// a time serves from a SQLite database; a second one does not start.
     #[config(
         default = "data",
         env = "STREAMGATE_DATA_DIR",

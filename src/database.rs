@@ -11,7 +11,13 @@ mod connection;
 mod failure;
 mod writes;
 
-use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs::OpenOptions,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use migration::{Migrator, MigratorTrait};
 use prometheus_client::registry::Registry;
@@ -93,14 +99,7 @@ impl Database {
                     probing: Arc::default(),
                 })
             }
-            url => {
-                let file = if let Some(url) = url {
-                    url.parse().map_err(connect_error)?
-                } else {
-                    SqliteConnectOptions::new().filename(data_dir.join("streamgate.db"))
-                };
-                Self::connect_sqlite(file, pool_size).await
-            }
+            url => Self::connect_sqlite(sqlite_options(url, data_dir)?, pool_size).await,
         }
     }
 
@@ -279,10 +278,32 @@ impl Database {
     }
 }
 
+/// The file that [`Database::connect`] opens: none on PostgreSQL, and none in memory.
+pub fn sqlite_file(url: Option<&str>, data_dir: &Path) -> Result<Option<PathBuf>, DbErr> {
+    if url.is_some_and(|url| !url.starts_with("sqlite:")) {
+        return Ok(None);
+    }
+    let options = sqlite_options(url, data_dir)?;
+    let file = options.get_filename();
+    Ok(is_plain(file).then(|| file.to_owned()))
+}
+
+fn sqlite_options(url: Option<&str>, data_dir: &Path) -> Result<SqliteConnectOptions, DbErr> {
+    match url {
+        Some(url) => url.parse().map_err(connect_error),
+        None => Ok(SqliteConnectOptions::new().filename(data_dir.join("streamgate.db"))),
+    }
+}
+
+/// Not in memory, and not a file of another kind that only SQLite can read the name of.
+fn is_plain(file: &Path) -> bool {
+    let name = file.to_string_lossy();
+    !name.starts_with(':') && !name.starts_with("file:")
+}
+
 /// Makes the file for its owner only; SQLite gives the same mode to the files beside it.
 fn create_private(file: &Path) -> Result<(), DbErr> {
-    // Not in memory, and not a file of another kind that only SQLite can read the name of.
-    if file.to_string_lossy().starts_with(':') || file.to_string_lossy().starts_with("file:") {
+    if !is_plain(file) {
         return Ok(());
     }
     let made = OpenOptions::new().create(true).append(true).mode(0o600).open(file);

@@ -4,7 +4,7 @@
 mod caller;
 mod play;
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr};
 
 use anyhow::Context;
 use hyper::Method;
@@ -21,7 +21,7 @@ pub(crate) async fn run(
     listen: Option<SocketAddr>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    telemetry::init_logging(false, "warn")?;
+    let _logging = telemetry::init_logging(false, "warn")?;
     // Without it there is room for fewer streams, which a demo can live with.
     let _ = server::raise_descriptor_limit();
     let listener = bind(listen).await?;
@@ -77,11 +77,13 @@ async fn play(address: SocketAddr, admin_password: &str) -> anyhow::Result<()> {
     }
     let caller = |index: usize| anyone.log_in(people[index].0, &people[index].1);
     let stage = Stage::set(caller(1).await?, caller(2).await?, caller(3).await?).await?;
-    explain(address, &people, &stage)?;
+    if let Err(error) = explain(address, &people, &stage) {
+        tracing::warn!(%error, "cannot say on standard output what to open");
+    }
     stage.play().await
 }
 
-fn explain(address: SocketAddr, people: &[(&str, String)], stage: &Stage) -> anyhow::Result<()> {
+fn explain(address: SocketAddr, people: &[(&str, String)], stage: &Stage) -> io::Result<()> {
     let token = stage.viewer.token().unwrap_or_default();
     let people: Vec<String> =
         people.iter().map(|(name, password)| format!("  {name:<10} {password}")).collect();

@@ -2,7 +2,7 @@
 
 mod background;
 
-use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use sea_orm::DbErr;
 use tokio::{
@@ -18,6 +18,7 @@ use crate::{
     bus::{Bus, BusError, Message},
     clock::{Clock, Source},
     config::{Config, Overflow},
+    data_dir::{self, DataDirError},
     database::Database,
     event::Family,
     event_log::{EventLog, Retention},
@@ -33,14 +34,9 @@ use crate::{
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The data directory cannot be made.
-    #[error("data_dir: cannot make {path}")]
-    DataDirectory {
-        /// Which.
-        path: String,
-        /// Why not.
-        source: std::io::Error,
-    },
+    /// The data directory cannot be made or used.
+    #[error(transparent)]
+    DataDirectory(#[from] DataDirError),
     /// The database cannot be opened or brought up to date.
     #[error("database.url: cannot open the database or bring it up to date")]
     Database(#[from] DbErr),
@@ -116,12 +112,7 @@ fn reactors(configured: usize) -> usize {
 
 /// Opens the database of this configuration, without touching its schema.
 pub async fn open_database(config: &Config) -> Result<Database, StartError> {
-    // For the owner only: who reads it has the password hashes and can sign tokens.
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
-    made.map_err(|source| StartError::DataDirectory {
-        path: config.data_dir.display().to_string(),
-        source,
-    })?;
+    data_dir::make(&config.data_dir)?;
     let url = config.database.url.as_deref();
     Ok(Database::connect(url, &config.data_dir, config.database.pool_size).await?)
 }

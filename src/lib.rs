@@ -5,12 +5,12 @@
 //!
 //! | floor | rooms | what lives there |
 //! |---|---|---|
-//! | 6 | `main`, `demo`, this file | the commands |
+//! | 6 | `main`, `demo`, `reload`, `signals`, this file | the commands |
 //! | 5 | [`api`], [`server`] | HTTP: operations on poem; the accept loop around them |
 //! | 4 | [`gateway`] | the one shared state, built in start order |
 //! | 3 | [`hub`] | live delivery: combines the log, the bus, sessions and limits |
 //! | 2 | [`event_log`], [`bus`], [`token`], [`session`], [`user`], [`limit`], [`existence`] | engines, blind to one another |
-//! | 1 | [`config`], [`telemetry`], [`database`], [`event`], [`password`], [`recent`] | ground |
+//! | 1 | [`config`], [`telemetry`], [`data_dir`], [`database`], [`event`], [`password`], [`recent`] | ground |
 //! | 0 | [`clock`], `entity`, `migration` | time; rows and their history |
 
 pub mod alarm;
@@ -18,6 +18,7 @@ pub mod api;
 pub mod bus;
 pub mod clock;
 pub mod config;
+pub mod data_dir;
 pub mod database;
 pub mod event;
 pub mod event_log;
@@ -35,12 +36,31 @@ pub mod user;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, time::Instant};
+use tokio::{net::TcpListener, sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use bus::InProcessBus;
 use config::Config;
+use data_dir::DatabaseLock;
 use gateway::{Gateway, StartError};
+
+/// How often the files of the TLS certificate are read again.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Tells a running service what to do. A [`CancellationToken`] alone becomes one that only ends.
+#[derive(Clone, Debug, Default)]
+pub struct Control {
+    /// Ends the service when it is cancelled.
+    pub shutdown: CancellationToken,
+    /// Makes the service read the files of its TLS certificate at once.
+    pub reload: Arc<Notify>,
+}
+
+impl From<CancellationToken> for Control {
+    fn from(shutdown: CancellationToken) -> Self {
+        Self { shutdown, reload: Arc::default() }
+    }
+}
 
 /// Why the service ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +76,8 @@ pub enum RunError {
     Accept(#[from] std::io::Error),
 }
 
-/// Serves until `shutdown`, alone, on a bus within the process.
+/// Serves until told to end, alone, on a bus within the process. A SQLite database that another
+/// process serves from is refused.
 ///
 /// The first administrator, if there is no user yet, gets the password in
 /// `STREAMGATE_ADMIN_PASSWORD`; without it, one is made up and handed to `announce`, once, with the
@@ -64,17 +85,31 @@ pub enum RunError {
 pub async fn run(
     config: Config,
     listener: TcpListener,
-    shutdown: CancellationToken,
+    control: impl Into<Control>,
     announce: impl FnOnce(SocketAddr, Option<&str>),
 ) -> Result<(), RunError> {
+    // Before the schema is touched, and until the database is closed.
+    let _lock = lock(&config)?;
     let password = std::env::var("STREAMGATE_ADMIN_PASSWORD").ok();
     let bus = Arc::new(InProcessBus::default());
     let gateway = Gateway::start(config, bus, Arc::new(clock::Machine), password).await?;
     announce(listener.local_addr()?, gateway.first_password.as_deref());
-    serve(gateway, listener, shutdown).await
+    serve(gateway, listener, control).await
 }
 
-/// Serves a gateway until `shutdown`.
+/// Keeps other processes off a SQLite database.
+fn lock(config: &Config) -> Result<Option<DatabaseLock>, StartError> {
+    data_dir::make(&config.data_dir)?;
+    let url = config.database.url.as_deref();
+    let Some(file) = database::sqlite_file(url, &config.data_dir)? else { return Ok(None) };
+    let (key, place) = match url {
+        Some(_) => ("database.url", &file),
+        None => ("data_dir", &config.data_dir),
+    };
+    Ok(Some(DatabaseLock::take(&file, key, place)?))
+}
+
+/// Serves a gateway until told to end.
 ///
 /// Then, in this order and within `server.drain_seconds` altogether: no new connections, a farewell
 /// on every stream, the end of running requests, of what they and background work write, of the
@@ -82,13 +117,18 @@ pub async fn run(
 pub async fn serve(
     gateway: Arc<Gateway>,
     listener: TcpListener,
-    shutdown: CancellationToken,
+    control: impl Into<Control>,
 ) -> Result<(), RunError> {
+    let Control { shutdown, reload } = control.into();
     let config = &gateway.config.server;
     let drain = Duration::from_secs(config.drain_seconds);
-    let tls = match (&config.tls_certificate, &config.tls_key) {
-        (Some(certificate), Some(key)) => Some(server::tls(certificate, key)?),
+    let certificate = match (&config.tls_certificate, &config.tls_key) {
+        (Some(certificate), Some(key)) => Some(server::Certificate::load(certificate, key)?),
         _ => None,
+    };
+    let tls = match &certificate {
+        Some(certificate) => Some(certificate.tls()?),
+        None => None,
     };
     let settings = server::Settings {
         header_timeout: Duration::from_secs(config.header_timeout_seconds),
@@ -105,12 +145,19 @@ pub async fn serve(
         Instant::now() + drain
     };
     let accepting = server::serve(listener, api::endpoint(&gateway), settings, shutdown.clone());
-    let (deadline, accepted) = tokio::join!(farewell, async {
+    let renewing = async {
+        if let Some(certificate) = certificate {
+            let renewing = certificate.watch(CERTIFICATE_INTERVAL, &reload);
+            shutdown.run_until_cancelled(renewing).await;
+        }
+    };
+    let accepting = async {
         let accepted = accepting.await;
         // A listener that fails ends the service too.
         shutdown.cancel();
         accepted
-    });
+    };
+    let (deadline, accepted, ()) = tokio::join!(farewell, accepting, renewing);
     gateway.finish_stop(deadline).await;
     Ok(accepted?)
 }

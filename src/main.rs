@@ -1,25 +1,36 @@
 //! The commands.
 
 mod demo;
+mod reload;
+mod signals;
 
-use std::{io::Write, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{
+    io::{ErrorKind, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use confique::Layer;
 use entity::user::Role;
-use rustix::process::Signal;
+use reload::Reload;
+use signals::{Hangup, Signals, until_signal};
 use streamgate::{
+    Control,
     api::{self, Version},
-    config::{self, Config, ConfigLayer, LogFormat},
+    config::{self, Config, ConfigError, ConfigLayer, LogFormat, Values},
     gateway, password, server, telemetry,
     user::Users,
 };
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpListener;
+
+/// How long the end of the process waits for somebody to read why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// An OpenAPI-first gateway for authenticated live streams.
 #[derive(Parser)]
@@ -31,7 +42,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve until SIGTERM or SIGINT
+    /// Serve until SIGTERM, SIGINT or SIGQUIT
+    ///
+    /// The first of these signals ends open streams and requests in order, the second one ends
+    /// without waiting. SIGHUP reads the TLS certificate and `log.filter` again, and logs what has
+    /// changed. SIGUSR1 and SIGUSR2 are ignored.
+    ///
+    /// One process at a time serves from a SQLite database.
     Serve {
         #[command(flatten)]
         settings: Settings,
@@ -40,6 +57,8 @@ enum Command {
         no_migrate: bool,
     },
     /// Show what it does: a throw-away service with users, a topology and a mutator at work
+    ///
+    /// SIGTERM, SIGINT, SIGQUIT and SIGHUP end it.
     Demo {
         /// Address and port to listen on; a free port if 8080 is taken
         #[arg(long, value_name = "ADDRESS")]
@@ -115,11 +134,15 @@ enum CliRole {
 }
 
 impl Settings {
-    fn load(self) -> anyhow::Result<Config> {
+    fn load(&self) -> Result<Config, ConfigError> {
+        self.load_values().map(|(config, _)| config)
+    }
+
+    fn load_values(&self) -> Result<(Config, Values), ConfigError> {
         let mut flags = ConfigLayer::empty();
         flags.listen = self.listen;
-        flags.data_dir = self.data_dir;
-        Ok(Config::load(self.config.as_deref(), &flags)?)
+        flags.data_dir.clone_from(&self.data_dir);
+        Config::load_values(self.config.as_deref(), &flags)
     }
 }
 
@@ -128,7 +151,7 @@ async fn main() -> ExitCode {
     match execute(Cli::parse().command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("streamgate: {error:#}");
+            complain(format!("streamgate: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -137,12 +160,12 @@ async fn main() -> ExitCode {
 async fn execute(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve { settings, no_migrate } => {
-            let mut config = settings.load()?;
-            config.database.migrate &= !no_migrate;
-            Box::pin(until_signal(|shutdown| serve(config, shutdown))).await
+            let work = |signals| serve(settings, no_migrate, signals);
+            Box::pin(until_signal(Hangup::Reloads, work)).await
         }
         Command::Demo { listen } => {
-            Box::pin(until_signal(|shutdown| demo::run(listen, shutdown))).await
+            let work = |signals: Signals| demo::run(listen, signals.shutdown);
+            Box::pin(until_signal(Hangup::Ends, work)).await
         }
         Command::Migrate { settings, down } => {
             let database = gateway::open_database(&settings.load()?).await?;
@@ -164,20 +187,25 @@ async fn execute(command: Command) -> anyhow::Result<()> {
             Users::new(database.clone()).create(&name, password.clone(), role).await?;
             database.close().await?;
             say(&format!("password of {name}, shown this once: {password}"))
+                .with_context(|| format!("{name} was made, but the password could not be shown"))
         }
         Command::Openapi { version } => {
             let version = match version {
                 DocumentVersion::V3_0 => Version::V3_0,
                 DocumentVersion::V3_2 => Version::V3_2,
             };
-            say(String::from_utf8_lossy(&api::documents().text(version)).trim_end())
+            print(String::from_utf8_lossy(&api::documents().text(version)).trim_end())
         }
-        Command::Config => say(config::documentation().trim_end()),
+        Command::Config => print(config::documentation().trim_end()),
     }
 }
 
-async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
-    telemetry::init_logging(config.log.format == LogFormat::Json, &config.log.filter)?;
+async fn serve(settings: Settings, no_migrate: bool, signals: Signals) -> anyhow::Result<()> {
+    let (mut config, values) = settings.load_values()?;
+    config.database.migrate &= !no_migrate;
+    let logging =
+        telemetry::init_logging(config.log.format == LogFormat::Json, &config.log.filter)?;
+    let mut reload = Reload { settings, values, log_filter: config.log.filter.clone(), logging };
     match server::raise_descriptor_limit() {
         Ok(limit) => tracing::info!(limit, "file descriptors"),
         Err(error) => tracing::warn!(%error, "cannot raise the limit of file descriptors"),
@@ -186,43 +214,59 @@ async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()
         .await
         .with_context(|| format!("listen: cannot bind {}", config.listen))?;
     let scheme = if config.server.tls_certificate.is_some() { "https" } else { "http" };
+    // Whatever becomes of standard output, the service goes on.
     let announce = |address, password: Option<&str>| {
-        if let Some(password) = password {
-            let _ = say(&format!("password of admin, shown this once: {password}"));
+        if let Some(password) = password
+            && let Err(error) = say(&format!("password of admin, shown this once: {password}"))
+        {
+            tracing::warn!(
+                %error,
+                "the password of admin could not be shown: add another administrator with \
+                 `streamgate user add NAME --role admin`"
+            );
         }
-        let _ = say(&format!("listening on {scheme}://{address}"));
-    };
-    Ok(streamgate::run(config, listener, shutdown, announce).await?)
-}
-
-/// Runs `work` with a token that the first SIGTERM or SIGINT cancels. The second one does not wait
-/// for it any longer.
-async fn until_signal<W>(work: impl FnOnce(CancellationToken) -> W) -> anyhow::Result<()>
-where
-    W: Future<Output = anyhow::Result<()>>,
-{
-    // A file that is as large as the process may make it (`RLIMIT_FSIZE`) is an error of the write,
-    // not the end: whoever takes the signal does not die of it.
-    let _file_size = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let shutdown = CancellationToken::new();
-    let token = shutdown.clone();
-    let twice = async move {
-        for _ in 0..2 {
-            tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-            if !token.is_cancelled() {
-                token.cancel();
-            }
+        if let Err(error) = say(&format!("listening on {scheme}://{address}")) {
+            tracing::warn!(%error, %address, "listening, which could not be said on standard output");
         }
-        anyhow::bail!("told to end twice: ended without waiting")
     };
-    tokio::select! { done = work(shutdown) => done, ended = twice => ended }
+    let control = Control { shutdown: signals.shutdown, ..Control::default() };
+    let certificate = control.reload.clone();
+    let reloading = async {
+        loop {
+            signals.reload.notified().await;
+            reload.run();
+            certificate.notify_one();
+        }
+    };
+    tokio::select! {
+        done = streamgate::run(config, listener, control, announce) => Ok(done?),
+        never = reloading => never,
+    }
 }
 
 /// To standard output, which is for people and for programs that start this one; the log goes to
 /// standard error.
-fn say(text: &str) -> anyhow::Result<()> {
+fn say(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}")?;
-    Ok(out.flush()?)
+    out.flush()
+}
+
+/// [`say`] for what a reader may stop reading halfway (`| head`).
+fn print(text: &str) -> anyhow::Result<()> {
+    match say(text) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        said => Ok(said?),
+    }
+}
+
+/// To standard error, whoever reads it: nobody can be told that this failed, and nobody waits for
+/// ever.
+fn complain(text: String) {
+    let (done, said) = mpsc::channel();
+    thread::spawn(move || {
+        let _ = writeln!(std::io::stderr(), "{text}");
+        done.send(())
+    });
+    let _ = said.recv_timeout(LAST_WORDS);
 }

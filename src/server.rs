@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::refusal::Refusal;
-pub use self::tls::{TlsError, tls};
+pub use self::tls::{Certificate, TlsError, tls};
 
 /// RFC 9113 section 6.5.2 advises at least 100. Every stream is a task with a send buffer, so
 /// this also bounds what one connection can make us hold.

@@ -1,10 +1,14 @@
 //! Logs and metrics.
 //!
 //! Metrics belong to a [`Telemetry`] value, not to the process: tests run many gateways in one
-//! process and each counts its own. Labels are few and known beforehand (family, reason, limit,
-//! operation), never an id, so the number of series is bounded.
+//! process and each counts its own. The log, and the number of lines that it dropped, belong to the
+//! process. Labels are few and known beforehand (family, reason, limit, operation), never an id, so
+//! the number of series is bounded.
 
-use std::{io::IsTerminal as _, sync::atomic::AtomicU64, time::Duration};
+mod logging;
+mod sink;
+
+use std::{sync::atomic::AtomicU64, time::Duration};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
@@ -16,33 +20,11 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
-use tracing_subscriber::EnvFilter;
+
+pub use logging::{Logging, LoggingError, init_logging};
 
 /// Media type of [`Telemetry::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// Why logging did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum LoggingError {
-    /// The filter does not parse.
-    #[error("the log filter is not valid: {0}")]
-    Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// A process logs to one place, chosen once.
-    #[error("logging has already been started: {0}")]
-    Started(Box<dyn std::error::Error + Send + Sync>),
-}
-
-/// Starts logging to standard error for the whole process: as text to read, or with `json` as one
-/// object per line. `filter` holds `EnvFilter` directives such as `info,streamgate::hub=debug`.
-pub fn init_logging(json: bool, filter: &str) -> Result<(), LoggingError> {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(filter)?)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    let started =
-        if json { builder.json().flatten_event(true).try_init() } else { builder.try_init() };
-    started.map_err(LoggingError::Started)
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByFamily {
@@ -204,6 +186,11 @@ impl Telemetry {
             "authentications",
             "Credentials checked, by outcome",
             self.authentications.clone(),
+        );
+        r.register(
+            "log_lines_dropped",
+            "Log lines that could not be written, of the whole process",
+            sink::dropped(),
         );
         r.register_with_unit(
             "authentication",

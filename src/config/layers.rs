@@ -23,7 +23,7 @@ use serde::Deserialize as _;
 use toml::{Table, Value};
 
 use super::{
-    Config, ConfigLayer,
+    Config, ConfigLayer, Values,
     document::{ADMIN_PASSWORD, Key, keys},
 };
 
@@ -124,6 +124,22 @@ impl Config {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         flags: &ConfigLayer,
     ) -> Result<Self, ConfigError> {
+        Self::read(file, environment, flags).map(|(config, _)| config)
+    }
+
+    /// [`Config::load`], with what was read, so that later changes can be told.
+    pub fn load_values(
+        file: Option<&Path>,
+        flags: &ConfigLayer,
+    ) -> Result<(Self, Values), ConfigError> {
+        Self::read(file, std::env::vars_os(), flags)
+    }
+
+    fn read(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        flags: &ConfigLayer,
+    ) -> Result<(Self, Values), ConfigError> {
         let mut settings = Vec::new();
         if let Some(path) = file {
             read_file(path, &mut settings)?;
@@ -138,9 +154,10 @@ impl Config {
             merged = checked(&setting)?.with_fallback(merged);
             origins.insert(setting.key.path, setting.origin);
         }
+        let values = Values::from_layer(&merged).map_err(ConfigError::Flags)?;
         let config = complete(merged);
         tls_is_complete(&config, &origins)?;
-        Ok(config)
+        Ok((config, values))
     }
 }
 

@@ -186,7 +186,7 @@ pub struct Log {
     pub format: LogFormat,
 
     /// What to log: a level (`error`, `warn`, `info`, `debug`, `trace`), or directives separated by
-    /// commas such as `info,streamgate::hub=debug`.
+    /// commas such as `info,streamgate::hub=debug`. Read again on SIGHUP.
     #[config(default = "info", env = "STREAMGATE_LOG__FILTER", validate = layers::log_filter)]
     pub filter: String,
 }

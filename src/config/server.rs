@@ -61,7 +61,9 @@ pub struct Server {
     pub drain_seconds: u64,
 
     /// PEM file of the TLS certificate chain, leaf first. Together with `tls_key` it turns HTTPS
-    /// on; without both the listener speaks plain HTTP.
+    /// on; without both the listener speaks plain HTTP. Both files are read again every 30 seconds
+    /// and on SIGHUP. New connections get a renewed certificate; files that cannot be used leave
+    /// the old one in use, with a warning.
     #[config(
         env = "STREAMGATE_SERVER__TLS_CERTIFICATE",
         validate = layers::not_empty

@@ -1,12 +1,23 @@
-//! TLS from files.
+//! TLS from files, which may be replaced while the service runs.
 
+use std::error::Error;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use aws_lc_rs::digest;
+use parking_lot::{Mutex, RwLock};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio::select;
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -18,25 +29,133 @@ pub enum TlsError {
     Key { path: PathBuf, source: pem::Error },
     #[error("the key {} does not fit the certificate {}", .key.display(), .certificate.display())]
     Pair { certificate: PathBuf, key: PathBuf, source: rustls::Error },
+    #[error("TLS cannot be set up")]
+    Setup(#[source] rustls::Error),
 }
 
-/// TLS 1.2 and 1.3 with the PEM chain (leaf first) and key of these files.
+/// TLS with the pair of these files as it is now, see [`Certificate`].
 pub fn tls(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
-    let chain = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+    Certificate::load(certificate, key)?.tls()
+}
+
+/// A certificate chain and its key, in use while their files may be replaced.
+///
+/// Each handshake gets the pair that was good most recently. Connections that stand are not touched.
+#[derive(Debug)]
+pub struct Certificate {
+    chain: PathBuf,
+    key: PathBuf,
+    pair: RwLock<Arc<CertifiedKey>>,
+    /// What the files held when they were looked at last, usable or not.
+    seen: Mutex<Digest>,
+}
+
+/// Of what was read from the files, or of why nothing was. The content and not its age: files are
+/// often replaced through a link to a directory (Kubernetes, certbot).
+type Digest = Vec<u8>;
+
+type Pem = Result<(Vec<u8>, Vec<u8>), TlsError>;
+
+impl Certificate {
+    /// The PEM chain (leaf first) and key of these files.
+    pub fn load(chain: &Path, key: &Path) -> Result<Arc<Self>, TlsError> {
+        let pem = read(chain, key);
+        let seen = Mutex::new(digest(&pem));
+        let pair = RwLock::new(pair(chain, key, pem)?);
+        Ok(Arc::new(Self { chain: chain.into(), key: key.into(), pair, seen }))
+    }
+
+    /// TLS 1.2 and 1.3 with whatever pair is good at the time of each handshake.
+    pub fn tls(self: &Arc<Self>) -> Result<Arc<ServerConfig>, TlsError> {
+        // The provider by name: the process-wide default depends on what else is linked.
+        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Setup)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+
+    /// Reads the files again and again, and whenever `now` says so, and takes over a new pair. Files
+    /// that cannot be used are said once, and whenever asked; the pair in use stays.
+    pub async fn watch(self: Arc<Self>, interval: Duration, now: &Notify) {
+        let mut ticks = interval_at(Instant::now() + interval, interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let is_asked = select! {
+                _ = ticks.tick() => false,
+                () = now.notified() => true,
+            };
+            let certificate = Arc::clone(&self);
+            // A panic has been logged, and the next look may do better.
+            drop(spawn_blocking(move || certificate.look(is_asked)).await);
+        }
+    }
+
+    fn look(&self, is_asked: bool) {
+        let pem = read(&self.chain, &self.key);
+        let found = digest(&pem);
+        let mut seen = self.seen.lock();
+        let is_new = *seen != found;
+        if !is_new && !is_asked {
+            return;
+        }
+        *seen = found;
+        match pair(&self.chain, &self.key, pem) {
+            Ok(pair) if is_new => {
+                *self.pair.write() = pair;
+                tracing::info!("TLS certificate: renewed, for new connections");
+            }
+            Ok(_) => tracing::info!("TLS certificate: unchanged"),
+            // The other file may be about to follow, so it is tried again at the next look.
+            Err(error) => {
+                let cause = error.source().map(tracing::field::display);
+                tracing::warn!(%error, cause, "TLS certificate: the one before stays in use");
+            }
+        }
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.pair.read()))
+    }
+}
+
+fn read(chain: &Path, key: &Path) -> Pem {
+    let read = |path| fs::read(path).map_err(pem::Error::Io);
+    Ok((
+        read(chain).map_err(|source| TlsError::Certificate { path: chain.into(), source })?,
+        read(key).map_err(|source| TlsError::Key { path: key.into(), source })?,
+    ))
+}
+
+fn pair(chain: &Path, key: &Path, pem: Pem) -> Result<Arc<CertifiedKey>, TlsError> {
+    let (chain_pem, key_pem) = pem?;
+    let certificates = CertificateDer::pem_slice_iter(&chain_pem)
+        .collect::<Result<Vec<_>, _>>()
         .and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) })
-        .map_err(|source| TlsError::Certificate { path: certificate.into(), source })?;
-    let secret = PrivateKeyDer::from_pem_file(key)
+        .map_err(|source| TlsError::Certificate { path: chain.into(), source })?;
+    let secret = PrivateKeyDer::from_pem_slice(&key_pem)
         .map_err(|source| TlsError::Key { path: key.into(), source })?;
-    // The provider by name: the process-wide default depends on what else is linked.
-    let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, secret))
-        .map_err(|source| TlsError::Pair {
-            certificate: certificate.into(),
-            key: key.into(),
-            source,
-        })?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    let pair = CertifiedKey::from_der(certificates, secret, &default_provider());
+    pair.map(Arc::new).map_err(|source| TlsError::Pair {
+        certificate: chain.into(),
+        key: key.into(),
+        source,
+    })
+}
+
+fn digest(pem: &Pem) -> Digest {
+    let mut digest = digest::Context::new(&digest::SHA256);
+    match pem {
+        Ok((chain, key)) => {
+            digest.update(&chain.len().to_le_bytes());
+            digest.update(chain);
+            digest.update(key);
+        }
+        Err(error) => digest.update(format!("{error:?}").as_bytes()),
+    }
+    digest.finish().as_ref().to_vec()
 }

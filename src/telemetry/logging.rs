@@ -1,0 +1,81 @@
+//! The log of the process, on standard error.
+
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    io::IsTerminal as _,
+    panic,
+};
+
+use tracing_subscriber::{
+    EnvFilter, Layer as _, Registry, filter::ParseError, fmt, layer::SubscriberExt as _, reload,
+    util::SubscriberInitExt as _,
+};
+
+use super::sink::Sink;
+
+/// Why logging did not start, or does not go on in another way.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// The filter does not parse.
+    #[error("the log filter is not valid: {0}")]
+    Filter(#[from] ParseError),
+    /// There is no thread for it.
+    #[error("cannot start the thread that writes the log")]
+    Thread(#[from] std::io::Error),
+    /// A process logs to one place, chosen once.
+    #[error("logging has already been started: {0}")]
+    Started(Box<dyn std::error::Error + Send + Sync>),
+    /// The filter in force is out of reach.
+    #[error("cannot change the log filter: {0}")]
+    Change(#[from] reload::Error),
+}
+
+/// The running log. When it is dropped, at the end of the process, what was logged is written.
+#[derive(Debug)]
+#[must_use = "what was logged last is written when this is dropped"]
+pub struct Logging {
+    sink: Sink,
+    filter: reload::Handle<EnvFilter, Registry>,
+}
+
+/// Starts logging to standard error for the whole process: as text to read, or with `json` as one
+/// object per line. `filter` holds `EnvFilter` directives such as `info,streamgate::hub=debug`.
+///
+/// Logging never waits and never fails: lines that cannot be written are dropped and counted in
+/// `log_lines_dropped_total`, and their number is logged when writing works again. Panics are logged
+/// in the same way.
+pub fn init_logging(json: bool, filter: &str) -> Result<Logging, LoggingError> {
+    let (filter, handle) = reload::Layer::new(EnvFilter::try_new(filter)?);
+    let sink = Sink::start(std::io::stderr())?;
+    let lines = fmt::layer()
+        .with_writer(sink.clone())
+        .with_ansi(std::io::stderr().is_terminal())
+        // These would be printed, and printing panics when nobody reads.
+        .log_internal_errors(false);
+    let lines = if json { lines.json().flatten_event(true).boxed() } else { lines.boxed() };
+    let started = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    started.map_err(|error| LoggingError::Started(Box::new(error)))?;
+    panic::set_hook(Box::new(|panic| {
+        let message = panic.payload_as_str().unwrap_or("a value that is no text");
+        let at = panic.location().map(tracing::field::display);
+        // Captured if RUST_BACKTRACE asks for it.
+        let backtrace = Backtrace::capture();
+        let is_captured = backtrace.status() == BacktraceStatus::Captured;
+        let backtrace = is_captured.then(|| tracing::field::display(&backtrace));
+        tracing::error!(at, backtrace, "panic: {message}");
+    }));
+    Ok(Logging { sink, filter: handle })
+}
+
+impl Logging {
+    /// Logs from now on what `filter` lets through, as in [`init_logging`].
+    pub fn set_filter(&self, filter: &str) -> Result<(), LoggingError> {
+        Ok(self.filter.reload(EnvFilter::try_new(filter)?)?)
+    }
+}
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        self.sink.flush();
+    }
+}

@@ -1,0 +1,217 @@
+//! Standard error as a place for log lines that never holds anybody up.
+//!
+//! A thread of its own writes. A line that cannot be written, or that finds too many waiting, is
+//! dropped and counted, so that a log whose reader is gone, whose reader has stopped reading or whose
+//! disk is full costs its lines and nothing else. (`tracing-appender` does nearly that, but counts no
+//! failed write, and its guard prints to standard output, which panics when that is closed.)
+
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{self, Receiver, Sender, SyncSender},
+    },
+    thread,
+    time::Duration,
+};
+
+use prometheus_client::metrics::counter::Counter;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Bytes of lines that may wait to be written: a burst of some 20,000 lines.
+const WAITING: usize = 4 << 20;
+
+/// How long the end of the process waits for lines to be written.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// A process has one log, whatever number of gateways it runs.
+static DROPPED: LazyLock<Counter> = LazyLock::new(Counter::default);
+
+/// The lines that this process has dropped: the counter itself, to be shown among the metrics.
+pub(super) fn dropped() -> Counter {
+    DROPPED.clone()
+}
+
+enum Message {
+    Line(Vec<u8>),
+    Flush(SyncSender<()>),
+}
+
+/// Takes lines from everybody.
+#[derive(Clone, Debug)]
+pub(super) struct Sink {
+    messages: Sender<Message>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Sink {
+    /// Starts the thread that writes to `out`.
+    pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
+        let (messages, inbox) = mpsc::channel();
+        let waiting = Arc::<AtomicUsize>::default();
+        let writer =
+            Writer { out, inbox, waiting: Arc::clone(&waiting), works: true, is_torn: false };
+        thread::Builder::new().name("log".to_owned()).spawn(move || writer.run())?;
+        Ok(Self { messages, waiting })
+    }
+
+    /// Waits until what was logged so far is written, a second at most.
+    pub(super) fn flush(&self) {
+        let (done, written) = mpsc::sync_channel(1);
+        if self.messages.send(Message::Flush(done)).is_ok() {
+            let _ = written.recv_timeout(FLUSH);
+        }
+    }
+
+    fn push(&self, line: &[u8]) {
+        let before = self.waiting.fetch_add(line.len(), Ordering::Relaxed);
+        if before + line.len() <= WAITING && self.messages.send(Message::Line(line.into())).is_ok()
+        {
+            return;
+        }
+        self.waiting.fetch_sub(line.len(), Ordering::Relaxed);
+        DROPPED.inc();
+    }
+}
+
+/// Is given one whole line at a time.
+impl Write for &Sink {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Sink {
+    type Writer = &'a Self;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        self
+    }
+}
+
+/// The thread.
+struct Writer<W> {
+    out: W,
+    inbox: Receiver<Message>,
+    waiting: Arc<AtomicUsize>,
+    /// Whether the newest line was written.
+    works: bool,
+    /// Whether a part of a line was written, and not its end.
+    is_torn: bool,
+}
+
+impl<W: Write> Writer<W> {
+    fn run(mut self) {
+        let mut told = DROPPED.get();
+        loop {
+            let message = self.inbox.try_recv().or_else(|_| {
+                // Nothing waits, so there is room for one more.
+                let dropped = DROPPED.get();
+                if self.works && dropped > told {
+                    let lines = dropped - told;
+                    tracing::warn!(
+                        lines,
+                        "log lines were dropped: standard error did not take them"
+                    );
+                    told = dropped;
+                }
+                self.inbox.recv()
+            });
+            match message {
+                Ok(Message::Line(line)) => {
+                    self.works = self.write(&line).is_ok();
+                    if !self.works {
+                        DROPPED.inc();
+                    }
+                    self.waiting.fetch_sub(line.len(), Ordering::Relaxed);
+                }
+                // Who asked may have stopped waiting.
+                Ok(Message::Flush(done)) => drop(done.send(())),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.is_torn {
+            self.write_part(b"\n")?;
+            self.is_torn = false;
+        }
+        self.write_part(line)
+    }
+
+    fn write_part(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let whole = bytes.len();
+        while !bytes.is_empty() {
+            match self.out.write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.is_torn |= bytes.len() < whole;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, PoisonError};
+
+    use super::*;
+
+    /// A disk with room for so many bytes.
+    #[derive(Clone, Default)]
+    struct Disk(Arc<Mutex<(Vec<u8>, usize)>>);
+
+    impl Disk {
+        fn make_room(&self, bytes: usize) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).1 += bytes;
+        }
+
+        fn text(&self) -> String {
+            let disk = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            String::from_utf8(disk.0.clone()).expect("UTF-8")
+        }
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut disk = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let taken = bytes.len().min(disk.1 - disk.0.len());
+            disk.0.extend_from_slice(&bytes[..taken]);
+            if taken == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(taken) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_after_a_torn_one_starts_at_the_beginning() {
+        let disk = Disk::default();
+        disk.make_room(8);
+        let sink = Sink::start(disk.clone()).expect("a thread");
+        let before = DROPPED.get();
+        for line in ["first\n", "second\n", "third\n"] {
+            sink.push(line.as_bytes());
+        }
+        sink.flush();
+        assert_eq!((disk.text().as_str(), DROPPED.get() - before), ("first\nse", 2));
+        disk.make_room(100);
+        sink.push(b"fourth\n");
+        sink.flush();
+        assert_eq!((disk.text().as_str(), DROPPED.get() - before), ("first\nse\nfourth\n", 2));
+        assert_eq!(sink.waiting.load(Ordering::Relaxed), 0);
+    }
+}
