@@ -22,7 +22,7 @@ impl Reload {
     /// Reads the configuration again. One that cannot be used changes nothing.
     pub fn run(&mut self) {
         if let Err(error) = self.try_run() {
-            tracing::warn!("SIGHUP: the configuration stays as it is: {error:#}");
+            tracing::warn!("SIGHUP: the configuration stays as it is: {error}");
         }
     }
 

@@ -4,19 +4,28 @@ mod command;
 mod crash;
 mod demo;
 mod faults;
+mod lock;
 mod log;
+mod reload;
 mod shutdown;
+mod signals;
 mod start;
+mod unread;
 
-use std::{ffi::OsStr, net::SocketAddr, process::Stdio};
+use std::{
+    ffi::OsStr,
+    net::SocketAddr,
+    process::Stdio,
+    sync::{Arc, Mutex},
+};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
+    process::{Child, ChildStderr, ChildStdout, Command},
     task::JoinHandle,
 };
 
-use crate::app::{Caller, Store, soon};
+use crate::app::{Caller, Store, soon, until};
 
 /// The administrator's password in these tests.
 const ADMIN: &str = "the password of the administrator";
@@ -66,7 +75,7 @@ struct Process {
     /// The lines on standard output before the one with the address.
     said: Vec<String>,
     out: Lines<BufReader<ChildStdout>>,
-    err: JoinHandle<String>,
+    err: ErrorOutput,
 }
 
 impl Process {
@@ -85,9 +94,10 @@ impl Process {
             let line = soon("line", out.next_line()).await.expect("a pipe");
             let Some(line) = line else {
                 let status = soon("end", child.wait()).await.expect("a status");
-                panic!("{status}: {}", err.await.expect("its error output"));
+                panic!("{status}: {}", err.end().await);
             };
-            if let Some(address) = line.strip_prefix("listening on http://") {
+            if let Some(url) = line.strip_prefix("listening on http") {
+                let (_, address) = url.split_once("://").expect("a scheme");
                 let address = address.parse().expect("an address");
                 return Self { child, address, said, out, err };
             }
@@ -109,10 +119,12 @@ impl Process {
 
     /// Sends a signal by name.
     async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("a running process");
-        let kill = format!("kill -{name} {id}");
-        let status = Command::new("sh").args(["-c", &kill]).status().await.expect("a shell");
-        assert!(status.success());
+        signal(&self.child, name).await;
+    }
+
+    /// Waits until this is in the log.
+    async fn logs(&self, part: &str) {
+        until(part, async || self.err.so_far().contains(part)).await;
     }
 
     /// Waits for the end, which must be a success, and returns standard error.
@@ -120,7 +132,7 @@ impl Process {
         let status = soon("end of the process", self.child.wait()).await.expect("a status");
         assert!(status.success(), "{status}");
         assert_eq!(self.out.next_line().await.expect("a pipe"), None, "nothing after the address");
-        self.err.await.expect("its error output")
+        self.err.end().await
     }
 
     /// SIGTERM, and the end.
@@ -130,17 +142,53 @@ impl Process {
     }
 }
 
-type Spawned = (Child, Lines<BufReader<ChildStdout>>, JoinHandle<String>);
+async fn signal(child: &Child, name: &str) {
+    let id = child.id().expect("a running process");
+    let kill = format!("kill -{name} {id}");
+    let status = Command::new("sh").args(["-c", &kill]).status().await.expect("a shell");
+    assert!(status.success());
+}
 
-/// Starts a process; its error output is read to the end, so that it never waits for us.
+/// Standard error, read as it comes, so that the process never waits for us.
+struct ErrorOutput {
+    text: Arc<Mutex<String>>,
+    reading: JoinHandle<()>,
+}
+
+impl ErrorOutput {
+    fn read(mut pipe: ChildStderr) -> Self {
+        let text = Arc::<Mutex<String>>::default();
+        let kept = Arc::clone(&text);
+        let reading = tokio::spawn(async move {
+            let mut part = Vec::new();
+            while pipe.read_buf(&mut part).await.expect("a pipe") > 0 {
+                // Half a character waits for its other half.
+                if let Ok(part_text) = str::from_utf8(&part) {
+                    kept.lock().expect("no panic").push_str(part_text);
+                    part.clear();
+                }
+            }
+            assert!(part.is_empty(), "UTF-8");
+        });
+        Self { text, reading }
+    }
+
+    fn so_far(&self) -> String {
+        self.text.lock().expect("no panic").clone()
+    }
+
+    /// All of it, once the process has ended.
+    async fn end(self) -> String {
+        self.reading.await.expect("its error output");
+        self.text.lock().expect("no panic").clone()
+    }
+}
+
+type Spawned = (Child, Lines<BufReader<ChildStdout>>, ErrorOutput);
+
 fn spawn(command: &mut Command) -> Spawned {
     let mut child = command.spawn().expect("a process");
     let out = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-    let mut pipe = child.stderr.take().expect("a pipe");
-    let err = tokio::spawn(async move {
-        let mut text = String::new();
-        pipe.read_to_string(&mut text).await.expect("UTF-8");
-        text
-    });
+    let err = ErrorOutput::read(child.stderr.take().expect("a pipe"));
     (child, out, err)
 }

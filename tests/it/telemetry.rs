@@ -1,8 +1,31 @@
 //! The metrics: names, labels and units as dashboards rely on them.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
-use streamgate::telemetry::Telemetry;
+use serde_json::Value;
+use streamgate::telemetry::{Telemetry, init_logging};
+
+#[test]
+#[ignore = "panics, in a process of its own, which the next test starts"]
+fn a_panic() {
+    let _logging = init_logging(true, "info").expect("a log");
+    panic!("a reason of {}", "its own");
+}
+
+#[test]
+fn a_panic_is_a_line_of_the_log() {
+    let mut child = Command::new(std::env::current_exe().expect("this program"));
+    child.args(["telemetry::a_panic", "--exact", "--ignored", "--nocapture"]);
+    let output = child.env_remove("RUST_BACKTRACE").output().expect("a process");
+    let log = String::from_utf8(output.stderr).expect("UTF-8");
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let lines: Vec<Value> = lines.collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert_eq!(lines[0]["level"], "ERROR");
+    assert_eq!(lines[0]["message"], "panic: a reason of its own");
+    let at = lines[0]["at"].as_str().expect("a place");
+    assert!(at.starts_with("tests/it/telemetry.rs:"), "{at}");
+}
 
 #[test]
 fn every_metric_is_rendered_under_its_documented_name() {
@@ -33,6 +56,7 @@ fn every_metric_is_rendered_under_its_documented_name() {
         "streamgate_streams_opened_total{family=\"task\"} 2",
         "streamgate_streams_closed_total{family=\"task\",reason=\"terminal\"} 1",
         "streamgate_slots_refused_total 1",
+        "streamgate_log_lines_dropped_total 0",
         "streamgate_quota_refused_total{limit=\"login\"} 1",
         "streamgate_events_published_total{family=\"task\"} 3",
         "streamgate_events_delivered_total{family=\"task\"} 2",

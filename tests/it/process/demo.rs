@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, process::Stdio};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::{spawn, streamgate};
+use super::{signal, spawn, streamgate};
 use crate::app::{Caller, Store, soon};
 
 #[tokio::test]
@@ -67,15 +67,33 @@ async fn what_the_demo_prints_can_be_opened_logged_in_with_and_pasted() {
     }
     pasted.kill().await.expect("an end of curl");
 
-    let id = child.id().expect("a running demo");
-    let kill = format!("kill -TERM {id}");
-    assert!(Command::new("sh").args(["-c", &kill]).status().await.expect("a shell").success());
+    signal(&child, "TERM").await;
     let status = soon("end of the demo", child.wait()).await.expect("a status");
-    let log = err.await.expect("its error output");
+    let log = err.end().await;
     assert!(status.success(), "{status}: {log}");
     assert_eq!(log, "", "an orderly demo has nothing to complain about");
     let left: Vec<_> = std::fs::read_dir(&scratch).expect("the directory").collect();
     assert!(left.is_empty(), "thrown away: {left:?}");
     assert!(!store.directory.path().join("data").exists());
+    store.remove().await;
+}
+
+#[tokio::test]
+async fn a_terminal_that_closes_ends_the_demo() {
+    let store = Store::new().await;
+    let scratch = store.directory.path().join("scratch");
+    std::fs::create_dir(&scratch).expect("a directory");
+    let mut command = streamgate(&store, ["demo", "--listen", "127.0.0.1:0"]);
+    command.env("TMPDIR", &scratch);
+    let (mut child, mut out, err) = spawn(&mut command);
+    soon("line", out.next_line()).await.expect("a pipe").expect("something to open");
+    drop(out);
+    // The shell and the kernel may both send it: that is no impatience.
+    signal(&child, "HUP").await;
+    signal(&child, "HUP").await;
+    let status = soon("end of the demo", child.wait()).await.expect("a status");
+    let log = err.end().await;
+    assert!(status.success(), "{status}: {log}");
+    assert_eq!(std::fs::read_dir(&scratch).expect("the directory").count(), 0, "thrown away");
     store.remove().await;
 }

@@ -1,4 +1,4 @@
-//! SIGTERM with streams open.
+//! A signal to end, with streams open.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ const DRAIN: Duration = Duration::from_secs(15);
 
 #[tokio::test]
 async fn a_signal_ends_streams_with_a_farewell_and_the_process_with_success() {
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "QUIT"] {
         let store = Store::new().await;
         let mut serve = streamgate(&store, ["serve"]);
         serve

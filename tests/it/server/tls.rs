@@ -1,6 +1,9 @@
 //! Connections over TLS, and the files it needs.
 
+use tokio::sync::Notify;
+
 use super::*;
+use crate::app::until;
 
 /// A gate with a certificate of its own, and the files it came from.
 pub(super) async fn secure(header_timeout: Duration) -> (Gate, tempfile::TempDir) {
@@ -68,4 +71,36 @@ fn errors_of_tls_name_the_file() {
     let other = certificate();
     let told = error(&cert, &other.path().join("key.pem"));
     assert!(matches!(told, TlsError::Pair { .. }) && told.to_string().contains("key.pem"));
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_taken_over_without_being_told() {
+    let (live, new) = (certificate(), certificate());
+    let old = trusted(&live);
+    let (chain, key) = (live.path().join("cert.pem"), live.path().join("key.pem"));
+    let certificate = server::Certificate::load(&chain, &key).unwrap();
+    let tls = Some(certificate.tls().unwrap());
+    let gate = Gate::open(Settings { tls, ..settings() }).await;
+    let watching = tokio::spawn(async move {
+        certificate.watch(Duration::from_millis(10), &Notify::new()).await;
+    });
+    let url = format!("https://localhost:{}/", gate.address.port());
+    let answers = async |trusted: &reqwest::Certificate| {
+        let client = reqwest::Client::builder().tls_certs_only([trusted.clone()]);
+        client.build().unwrap().get(&url).send().await.is_ok()
+    };
+    assert!(answers(&old).await);
+    // As certbot does: one file after the other.
+    std::fs::copy(new.path().join("key.pem"), &key).unwrap();
+    for _ in 0..20 {
+        assert!(answers(&old).await);
+    }
+    std::fs::copy(new.path().join("cert.pem"), &chain).unwrap();
+    until("new certificate", async || answers(&trusted(&new)).await).await;
+    assert!(!answers(&old).await);
+    std::fs::remove_file(&key).unwrap();
+    for _ in 0..20 {
+        assert!(answers(&trusted(&new)).await);
+    }
+    watching.abort();
 }

@@ -1,0 +1,86 @@
+//! Two processes on one database.
+
+use std::fs;
+
+use super::{ADMIN, Process, run, said, streamgate};
+use crate::app::Store;
+
+/// Another start on the same directory.
+const AGAIN: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
+
+#[tokio::test]
+async fn a_second_process_on_a_sqlite_database_does_not_start() {
+    let store = Store::new().await;
+    if store.url().is_some() {
+        return store.remove().await;
+    }
+    let process = Process::serve(&store).await;
+    let first = format!("(process {})", process.child.id().expect("a running process"));
+    let data = store.directory.path().join("data");
+    let refused = run(&store, &AGAIN).await;
+    assert!(!refused.success && refused.out.is_empty(), "{}", refused.out);
+    for part in ["data_dir: another streamgate", &first, &data.display().to_string()] {
+        assert!(refused.err.contains(part), "no {part:?} in: {}", refused.err);
+    }
+
+    // The same database under other names.
+    let file = data.join("streamgate.db");
+    let link = store.directory.path().join("link.db");
+    std::os::unix::fs::symlink(&file, &link).expect("a link");
+    for name in [file, link] {
+        let mut serve = streamgate(&store, AGAIN);
+        serve.env("STREAMGATE_DATABASE__URL", format!("sqlite:{}", name.display()));
+        serve.env("STREAMGATE_DATA_DIR", store.directory.path().join("other"));
+        let refused = said(&mut serve).await;
+        assert!(!refused.success);
+        for part in ["database.url: another streamgate", &first, &name.display().to_string()] {
+            assert!(refused.err.contains(part), "no {part:?} in: {}", refused.err);
+        }
+    }
+
+    // What looks after the database goes on beside it.
+    for arguments in [vec!["migrate"], vec!["user", "add", "ada", "--role", "viewer"]] {
+        let done = run(&store, &arguments).await;
+        assert!(done.success, "{arguments:?}: {}", done.err);
+    }
+    process.log_in("admin", ADMIN).await;
+    process.stop().await;
+    store.remove().await;
+}
+
+#[tokio::test]
+async fn a_lock_ends_with_its_process_however_that_ends() {
+    let store = Store::new().await;
+    let mut process = Process::serve(&store).await;
+    process.child.kill().await.expect("a SIGKILL");
+    let lock = store.directory.path().join("data/streamgate.db.lock");
+    if store.url().is_none() {
+        let id = fs::read_to_string(&lock).expect("a lock file");
+        id.trim().parse::<u32>().expect("the id of the process");
+        // Longer than what is written over it.
+        fs::write(&lock, "something else altogether\n").expect("a file");
+    }
+    let process = Process::serve(&store).await;
+    if store.url().is_none() {
+        let id = process.child.id().expect("a running process");
+        assert_eq!(fs::read_to_string(&lock).expect("a lock file"), format!("{id}\n"));
+    }
+    process.stop().await;
+    Process::serve(&store).await.stop().await;
+    store.remove().await;
+}
+
+#[tokio::test]
+async fn several_processes_serve_from_one_postgresql() {
+    let store = Store::new().await;
+    if store.url().is_none() {
+        return store.remove().await;
+    }
+    let (one, other) = (Process::serve(&store).await, Process::serve(&store).await);
+    for process in [&one, &other] {
+        process.log_in("admin", ADMIN).await;
+    }
+    one.stop().await;
+    other.stop().await;
+    store.remove().await;
+}
