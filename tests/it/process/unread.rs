@@ -2,6 +2,7 @@
 
 use std::{fs::OpenOptions, process::Stdio};
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
@@ -87,8 +88,7 @@ async fn a_log_whose_reader_has_gone_stops_nothing() {
 async fn fill(anyone: &Caller) {
     let path = format!("/nowhere/{}", "x".repeat(4_000));
     until("dropped lines", async || {
-        let ask = async || drop(anyone.get(&path).await);
-        tokio::join!(ask(), ask(), ask(), ask(), ask(), ask(), ask(), ask());
+        drop(join_all((0..8).map(|_| anyone.get(&path))).await);
         dropped(anyone).await > 0
     })
     .await;
