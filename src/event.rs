@@ -99,21 +99,25 @@ impl FromStr for Topic {
     }
 }
 
-/// A place in one topic's log: all events up to and including `seq` have been seen.
+/// A place in one topic's log: all events up to and including this one have been seen.
 ///
-/// On the wire `<epoch>-<seq>`, in lower-case hexadecimal and decimal; clients must treat it as
-/// opaque. The epoch is the topic's own random number, so a cursor fits no other topic.
+/// On the wire `<epoch>-<seq>-<nonce>`, the numbers in hexadecimal, decimal and hexadecimal; clients
+/// must treat it as opaque. The epoch is the topic's own random number, so a cursor fits no other
+/// topic. The nonce is the event's own random number: after the database was restored from a backup,
+/// or has failed over to a copy that lacked the newest events, other events get the same `seq`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// The topic's random number.
     pub epoch: i64,
-    /// The newest event seen; 0 before the first.
+    /// The number of the newest event seen; 0 before the first.
     pub seq: i64,
+    /// The nonce of that event, not negative; 0 before the first.
+    pub nonce: i32,
 }
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}-{}", self.epoch, self.seq)
+        write!(f, "{:x}-{}-{:x}", self.epoch, self.seq, self.nonce)
     }
 }
 
@@ -126,15 +130,17 @@ impl FromStr for Cursor {
     type Err = CursorError;
 
     fn from_str(text: &str) -> Result<Self, CursorError> {
-        let (epoch, seq) = text.split_once('-').ok_or(CursorError)?;
+        let (epoch, rest) = text.split_once('-').ok_or(CursorError)?;
+        let (seq, nonce) = rest.split_once('-').ok_or(CursorError)?;
         // `from_str_radix` and `parse` take a sign, which no cursor of ours has.
         let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if !plain(epoch) || !plain(seq) {
+        if ![epoch, seq, nonce].into_iter().all(plain) {
             return Err(CursorError);
         }
         Ok(Self {
             epoch: i64::from_str_radix(epoch, 16).map_err(|_| CursorError)?,
             seq: seq.parse().map_err(|_| CursorError)?,
+            nonce: i32::from_str_radix(nonce, 16).map_err(|_| CursorError)?,
         })
     }
 }
@@ -210,6 +216,8 @@ pub struct Event {
     pub topic: Topic,
     /// Its place in the topic's log.
     pub cursor: Cursor,
+    /// The nonce of the event before it; 0 for the first one.
+    pub prior_nonce: i32,
     /// What happened.
     pub kind: String,
     /// With what: JSON text on one line.
@@ -294,21 +302,27 @@ mod tests {
 
     #[test]
     fn a_cursor_survives_the_wire_and_nothing_else_is_one() {
-        let cursor = Cursor { epoch: 0x2f_1a3b, seq: 42 };
-        assert_eq!(cursor.to_string(), "2f1a3b-42");
+        let cursor = Cursor { epoch: 0x2f_1a3b, seq: 42, nonce: 0x7fff_ffff };
+        assert_eq!(cursor.to_string(), "2f1a3b-42-7fffffff");
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
         for text in [
             "",
             "-",
             "1",
-            "1-",
-            "-1",
+            "1-1",
+            "1-1-",
             "1--1",
-            "+1-1",
-            "1-+1",
-            "g-1",
-            "1-1-1",
-            "1-99999999999999999999",
+            "-1-1",
+            "1-1--1",
+            "+1-1-1",
+            "1-+1-1",
+            "1-1-+1",
+            "g-1-1",
+            "1-a-1",
+            "1-1-g",
+            "1-1-1-1",
+            "1-99999999999999999999-1",
+            "1-1-80000000",
         ] {
             assert_eq!(text.parse::<Cursor>(), Err(CursorError), "{text}");
         }
@@ -316,14 +330,15 @@ mod tests {
 
     #[test]
     fn cursors_of_many_topics_are_told_apart_by_their_epochs() {
-        let cursors: Cursors = "2f-42.a1-7".parse().expect("cursors");
-        assert_eq!(cursors.of(0xa1), Some(Cursor { epoch: 0xa1, seq: 7 }));
-        assert_eq!(cursors.of(0x2f), Some(Cursor { epoch: 0x2f, seq: 42 }));
+        let cursors: Cursors = "2f-42-b.a1-7-c".parse().expect("cursors");
+        assert_eq!(cursors.of(0xa1), Some(Cursor { epoch: 0xa1, seq: 7, nonce: 0xc }));
+        assert_eq!(cursors.of(0x2f), Some(Cursor { epoch: 0x2f, seq: 42, nonce: 0xb }));
         assert_eq!(cursors.of(0xff), None);
-        assert_eq!("2f-42".parse::<Cursors>().map(|one| one.of(0x2f).is_some()), Ok(true));
-        let many = |count| vec!["1-1"; count].join(".");
+        assert_eq!("2f-42-b".parse::<Cursors>().map(|one| one.of(0x2f).is_some()), Ok(true));
+        let many = |count| vec!["1-1-1"; count].join(".");
         assert!(many(Cursors::MOST).parse::<Cursors>().is_ok());
-        for text in ["", ".", "1-1.", ".1-1", "1-1..2-2", "1-1,2-2", &many(Cursors::MOST + 1)] {
+        let two = ["1-1-1..2-2-2", "1-1-1,2-2-2", "1-1-1.2-2"];
+        for text in ["", ".", "1-1-1.", ".1-1-1", &many(Cursors::MOST + 1)].into_iter().chain(two) {
             assert_eq!(text.parse::<Cursors>(), Err(CursorError), "{text}");
         }
     }

@@ -5,6 +5,12 @@
 //! have no gaps (a rollback gives its number back), and what a snapshot shows and where its cursor
 //! stands are one moment. Because there are no gaps, a missing number can only mean that pruning
 //! has taken it, and a reader can never skip without noticing.
+//!
+//! A number alone does not name an event for ever. When the database is restored from a backup, or
+//! fails over to a copy that lacked the newest events, their numbers are given to others. So every
+//! event also has a nonce, a random number that the events of one transaction share, and knows the
+//! nonce of the event before it. A cursor holds both number and nonce. Two logs that have the same
+//! number with the same nonce have the same events up to there.
 
 mod append;
 mod read;
@@ -22,7 +28,7 @@ use crate::{
 };
 
 pub use append::{Addition, AppendError, Number, Refused};
-pub use read::{Most, Page};
+pub use read::{Most, Page, Standing};
 pub use retention::Retention;
 
 /// Names in one look-up.
@@ -45,6 +51,10 @@ pub enum Stale {
     /// It is not of this topic, or of a database that is not this one.
     #[error("the cursor is not one of this stream's")]
     UnknownCursor,
+    /// The log has another event in the place of the one it names, or none: the database was
+    /// restored from a backup, or has failed over to a copy that lacked the newest events.
+    #[error("the events up to the cursor were replaced by others")]
+    Replaced,
     /// What followed it has been pruned.
     #[error("the events after the cursor are no longer kept")]
     Pruned,
@@ -56,6 +66,7 @@ impl Stale {
     pub fn reason(self) -> &'static str {
         match self {
             Self::UnknownCursor => "unknown_cursor",
+            Self::Replaced => "replaced",
             Self::Pruned => "pruned",
         }
     }
@@ -87,14 +98,13 @@ impl EventLog {
         topic: &Topic,
     ) -> Result<Cursor, DbErr> {
         let row = topic_row(connection, topic).await?;
-        row.map(|row| Cursor { epoch: row.epoch, seq: row.last_seq }).ok_or_else(|| absent(topic))
+        row.map(|row| head_of(&row)).ok_or_else(|| absent(topic))
     }
 
-    /// Where the topic's log stands, and whether its last event has been written.
-    pub async fn head(&self, topic: &Topic) -> Result<(Cursor, bool), DbErr> {
+    /// Where the topic's log stands, and whether its last event has been written; if there is one.
+    pub async fn head(&self, topic: &Topic) -> Result<Option<(Cursor, bool)>, DbErr> {
         let row = topic_row(self.database.reader(), topic).await?;
-        let head = row.ok_or_else(|| absent(topic))?;
-        Ok((Cursor { epoch: head.epoch, seq: head.last_seq }, head.closed))
+        Ok(row.map(|row| (head_of(&row), row.closed)))
     }
 
     /// Where the logs of these topics stand, by name.
@@ -105,15 +115,14 @@ impl EventLog {
                 .filter(topic::Column::Name.is_in(batch.iter().map(Topic::as_str)))
                 .all(self.database.reader())
                 .await?;
-            let cursor = |row: &topic::Model| Cursor { epoch: row.epoch, seq: row.last_seq };
-            positions.extend(rows.into_iter().map(|row| (row.name.clone(), cursor(&row))));
+            positions.extend(rows.into_iter().map(|row| (row.name.clone(), head_of(&row))));
         }
         Ok(positions)
     }
 
     /// Makes the log of a new resource, in the transaction that makes the resource.
     pub async fn create(&self, tx: &Transaction, topic: &Topic) -> Result<(), DbErr> {
-        append::advance(tx, &[(topic.as_str(), 0)]).await.map(drop)
+        append::advance(tx, &[(topic.as_str(), 0)], 0).await.map(drop)
     }
 
     /// Writes events in the transaction that makes the change they tell of. The topic's row stays
@@ -159,6 +168,11 @@ impl EventLog {
             .await
             .map(drop)
     }
+}
+
+/// The newest event of a topic.
+fn head_of(row: &topic::Model) -> Cursor {
+    Cursor { epoch: row.epoch, seq: row.last_seq, nonce: row.nonce }
 }
 
 fn absent(topic: &Topic) -> DbErr {

@@ -174,7 +174,7 @@ impl Telemetry {
         );
         r.register(
             "resets",
-            "Streams that began afresh because their cursor was of no use, by reason",
+            "Streams that started over because their cursor could not be resumed from, by reason",
             self.resets.clone(),
         );
         r.register(
@@ -315,7 +315,7 @@ impl Telemetry {
         self.catch_ups.get_or_create(&ByFamily { family }).inc();
     }
 
-    /// A stream began afresh because its cursor was of no use: `resets_total`.
+    /// A stream started over because its cursor could not be resumed from: `resets_total`.
     pub fn reset(&self, family: &'static str, reason: &'static str) {
         self.resets.get_or_create(&ByReason { family, reason }).inc();
     }

@@ -145,8 +145,8 @@ impl Floor {
     /// The bytes that streamgate writes, in the chunk that they go out in.
     fn publish(&mut self, topic: usize, data: &str) {
         self.published += 1;
-        let (epoch, seq) = (0x5eed_cafe_f00d_u64, self.published);
-        let block = format!("id: {epoch:x}-{seq}\nevent: bench\ndata: {data}\n\n");
+        let (epoch, seq, nonce) = (0x5eed_cafe_f00d_u64, self.published, 0x5eed_f00d);
+        let block = format!("id: {epoch:x}-{seq}-{nonce:x}\nevent: bench\ndata: {data}\n\n");
         let frame = format!("{:x}\r\n{block}\r\n", block.len());
         let Some(subscribers) = self.topics.get_mut(topic) else { return };
         let connections = &mut self.connections;

@@ -24,6 +24,12 @@ pub struct Model {
     pub terminal: bool,
     /// When it was written.
     pub at: Timestamp,
+    /// A random number from 1 that the events of one transaction share. With `seq` it names the
+    /// event: where a backup was restored, another event can have the same `seq`. 0 for events
+    /// that are older than this column.
+    pub nonce: i32,
+    /// The nonce of the event before it; 0 for the first one.
+    pub prior_nonce: i32,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

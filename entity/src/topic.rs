@@ -22,6 +22,10 @@ pub struct Model {
     pub closed: bool,
     /// The token of the lease under which somebody writes to the topic, for as long as it holds.
     pub fence: Option<Uuid>,
+    /// The nonce of the newest event; 0 when there was none.
+    pub nonce: i32,
+    /// What `nonce` was before the last write: an upsert cannot return what it replaces.
+    pub prior_nonce: i32,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -14,6 +14,7 @@ mod m20261121_000007_prompt;
 mod m20261121_000008_mcp_session;
 mod m20261125_000009_write_probe;
 mod m20261125_000010_lease_clock;
+mod m20261125_000011_event_nonce;
 
 /// Runs the steps in order.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000008_mcp_session::Migration),
             Box::new(m20261125_000009_write_probe::Migration),
             Box::new(m20261125_000010_lease_clock::Migration),
+            Box::new(m20261125_000011_event_nonce::Migration),
         ]
     }
 }

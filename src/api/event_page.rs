@@ -35,7 +35,7 @@ struct LoggedEvent {
 impl Example for LoggedEvent {
     fn example() -> Self {
         Self {
-            id: "2f1a3b9c-42".to_owned(),
+            id: "2f1a3b9c-42-5d8e01f7".to_owned(),
             topic: "topology.0198c2f0-7d52-7a11-8c7e-3f5f1f1f9d10".to_owned(),
             kind: "status".to_owned(),
             data: Any(serde_json::json!({"from": "deploying", "to": "active"})),
@@ -60,7 +60,7 @@ impl Example for EventPage {
     fn example() -> Self {
         Self {
             events: vec![LoggedEvent::example()],
-            next: "2f1a3b9c-42".to_owned(),
+            next: "2f1a3b9c-42-5d8e01f7".to_owned(),
             has_more: false,
         }
     }
@@ -108,6 +108,11 @@ pub(super) async fn read(
         LogError::Stale(Stale::UnknownCursor) => {
             Problem::new(Kind::Gone, "the cursor is not one of this log's; start without one")
         }
+        LogError::Stale(Stale::Replaced) => Problem::new(
+            Kind::Gone,
+            "the events up to this cursor were replaced by others, as when the database was restored \
+             from a backup; start without one",
+        ),
         LogError::Stale(Stale::Pruned) => Problem::new(
             Kind::Gone,
             "the events after this cursor are no longer kept; start without one",

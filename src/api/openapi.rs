@@ -177,7 +177,7 @@ fn parameter_example(parameter: &Value) -> Value {
     let is_id = parameter["schema"]["format"] == "uuid";
     match parameter["name"].as_str().unwrap_or_default() {
         _ if is_id => json!(example_id()),
-        "after" | "last_event_id" | "Last-Event-ID" => json!("2f1a3b9c-42"),
+        "after" | "last_event_id" | "Last-Event-ID" => json!("2f1a3b9c-42-5d8e01f7"),
         "topic" => json!([format!("topology.{}", example_id())]),
         "limit" => json!(50),
         "max_events" => json!(10),

@@ -185,7 +185,7 @@ pub(super) struct StreamEvent {
 impl Example for StreamEvent {
     fn example() -> Self {
         Self {
-            id: Some("2f1a3b9c-42".to_owned()),
+            id: Some("2f1a3b9c-42-5d8e01f7".to_owned()),
             event: "status".to_owned(),
             data: r#"{"from":"deploying","to":"active"}"#.to_owned(),
             retry: Some(3_210),

@@ -1,11 +1,14 @@
 //! How events get into the log: the events of many callers in few statements.
 
-use std::{collections::HashMap, iter};
+use std::{
+    collections::{BTreeSet, HashMap},
+    iter, mem,
+};
 
 use entity::{Timestamp, event, topic};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, QueryFilter,
-    sea_query::{Alias, Expr, OnConflict, Query, SimpleExpr},
+    sea_query::{Alias, Expr, OnConflict, Query},
 };
 use uuid::Uuid;
 
@@ -15,7 +18,7 @@ use crate::{
     event::{Cursor, Event, NewEvent, Topic},
 };
 
-/// Rows in one `INSERT`, a power of two: 6 values each, below SQLite's and PostgreSQL's limits for
+/// Rows in one `INSERT`, a power of two: 8 values each, below SQLite's and PostgreSQL's limits for
 /// parameters.
 const ROWS_PER_INSERT: usize = 512;
 
@@ -56,6 +59,7 @@ pub enum AppendError {
 #[derive(Clone, Copy, Debug)]
 pub struct Number {
     first: Cursor,
+    prior_nonce: i32,
     at: Timestamp,
 }
 
@@ -63,9 +67,11 @@ impl Number {
     /// The events as they stand in the log.
     pub fn of(self, addition: Addition) -> impl Iterator<Item = Event> {
         let Addition { topic, events, fence: _ } = addition;
+        let mut prior_nonce = self.prior_nonce;
         (self.first.seq..).zip(events).map(move |(seq, event)| Event {
             topic: topic.clone(),
             cursor: Cursor { seq, ..self.first },
+            prior_nonce: mem::replace(&mut prior_nonce, self.first.nonce),
             kind: event.kind,
             data: event.data,
             terminal: event.terminal,
@@ -93,12 +99,13 @@ impl EventLog {
             .chunk_by(|a, b| a.topic == b.topic)
             .map(|run| (run[0].topic.as_str(), run.iter().map(|add| add.events.len()).sum()))
             .collect();
-        let mut heads = advance(tx, &topics).await?;
+        let nonce = rand::random_range(1..=i32::MAX);
+        let mut heads = advance(tx, &topics, nonce).await?;
         let at = Timestamp::now();
         let mut rows = Vec::with_capacity(topics.iter().map(|(_, count)| count).sum());
         let mut numbers = Vec::with_capacity(additions.len());
         // Both are rare: heads are moved on before it is known who is refused.
-        let (mut corrected, mut closed) = (Vec::new(), Vec::new());
+        let (mut corrected, mut closed) = (BTreeSet::new(), Vec::new());
         for addition in additions {
             let head = heads.get_mut(addition.topic.as_str()).ok_or_else(|| no_log(addition))?;
             let refused = if head.closed {
@@ -110,24 +117,39 @@ impl EventLog {
             };
             if let Some(refused) = refused {
                 numbers.push(Err(refused));
-                corrected.push((head.id, count_of(addition.events.len())));
+                corrected.insert(addition.topic.as_str());
                 continue;
             }
             let first = head.last_seq + 1;
-            rows.extend((first..).zip(&addition.events).map(|(seq, event)| (head.id, seq, event)));
+            numbers.push(Ok(Number {
+                first: Cursor { epoch: head.epoch, seq: first, nonce },
+                prior_nonce: head.nonce,
+                at,
+            }));
+            for (seq, event) in (first..).zip(&addition.events) {
+                let prior_nonce = mem::replace(&mut head.nonce, nonce);
+                rows.push((head.id, seq, prior_nonce, event));
+            }
             head.last_seq += count_of(addition.events.len());
             if addition.events.last().is_some_and(|event| event.terminal) {
                 head.closed = true;
                 closed.push(head.id);
             }
-            numbers.push(Ok(Number { first: Cursor { epoch: head.epoch, seq: first }, at }));
         }
-        for (id, count) in corrected {
-            let back = Expr::col(topic::Column::LastSeq).sub(count);
-            change(tx, &[id], topic::Column::LastSeq, back).await?;
+        for head in corrected.into_iter().filter_map(|name| heads.get(name)) {
+            topic::Entity::update_many()
+                .col_expr(topic::Column::LastSeq, Expr::value(head.last_seq))
+                .col_expr(topic::Column::Nonce, Expr::value(head.nonce))
+                .filter(topic::Column::Id.eq(head.id))
+                .exec(tx)
+                .await?;
         }
         if !closed.is_empty() {
-            change(tx, &closed, topic::Column::Closed, Expr::value(true)).await?;
+            topic::Entity::update_many()
+                .col_expr(topic::Column::Closed, Expr::value(true))
+                .filter(topic::Column::Id.is_in(closed))
+                .exec(tx)
+                .await?;
         }
         for rows in shapes(&rows) {
             let mut insert = Query::insert();
@@ -138,8 +160,10 @@ impl EventLog {
                 event::Column::Data,
                 event::Column::Terminal,
                 event::Column::At,
+                event::Column::Nonce,
+                event::Column::PriorNonce,
             ]);
-            for (topic_id, seq, event) in rows {
+            for (topic_id, seq, prior_nonce, event) in rows {
                 insert.values_panic([
                     (*topic_id).into(),
                     (*seq).into(),
@@ -147,6 +171,8 @@ impl EventLog {
                     event.data.as_str().into(),
                     event.terminal.into(),
                     at.into(),
+                    nonce.into(),
+                    (*prior_nonce).into(),
                 ]);
             }
             tx.execute(&insert).await?;
@@ -155,11 +181,12 @@ impl EventLog {
     }
 }
 
-/// Moves the heads of topics on by so many events each, making the rows that are not there, and
-/// returns them, by name, as they were before. Locks the rows in the given order.
+/// Moves the heads of topics on by so many events each, all with this nonce, making the rows that
+/// are not there, and returns them, by name, as they were before. Locks the rows in the given order.
 pub(super) async fn advance(
     tx: &Transaction,
     topics: &[(&str, usize)],
+    nonce: i32,
 ) -> Result<HashMap<String, topic::Model>, DbErr> {
     let mut heads = HashMap::with_capacity(topics.len());
     for topics in shapes(topics) {
@@ -168,16 +195,34 @@ pub(super) async fn advance(
             topic::Column::Name,
             topic::Column::Epoch,
             topic::Column::LastSeq,
+            topic::Column::Nonce,
+            topic::Column::PriorNonce,
         ]);
         for (name, count) in topics {
             // 48 bits: short on the wire, and two lives of a topic still never share one.
             let epoch = rand::random_range(1..1_i64 << 48);
-            upsert.values_panic([(*name).into(), epoch.into(), count_of(*count).into()]);
+            let nonce = if *count == 0 { 0 } else { nonce };
+            upsert.values_panic([
+                (*name).into(),
+                epoch.into(),
+                count_of(*count).into(),
+                nonce.into(),
+                0.into(),
+            ]);
         }
-        let added = Expr::col((Alias::new("excluded"), topic::Column::LastSeq));
-        let moved = Expr::col((topic::Entity, topic::Column::LastSeq)).add(added);
-        let conflict =
-            OnConflict::column(topic::Column::Name).value(topic::Column::LastSeq, moved).to_owned();
+        let old = |column| Expr::col((topic::Entity, column));
+        let new = |column| Expr::col((Alias::new("excluded"), column));
+        // One that is only locked keeps its newest event.
+        let nonce = Expr::case(new(topic::Column::LastSeq).eq(0), old(topic::Column::Nonce))
+            .finally(new(topic::Column::Nonce));
+        let conflict = OnConflict::column(topic::Column::Name)
+            .value(
+                topic::Column::LastSeq,
+                old(topic::Column::LastSeq).add(new(topic::Column::LastSeq)),
+            )
+            .value(topic::Column::Nonce, nonce)
+            .value(topic::Column::PriorNonce, old(topic::Column::Nonce))
+            .to_owned();
         upsert.on_conflict(conflict).returning_all();
         for row in tx.query_all(&upsert).await? {
             let row = topic::Model::from_query_result(&row, "")?;
@@ -187,24 +232,10 @@ pub(super) async fn advance(
     for (name, count) in topics {
         if let Some(head) = heads.get_mut(*name) {
             head.last_seq -= count_of(*count);
+            head.nonce = head.prior_nonce;
         }
     }
     Ok(heads)
-}
-
-/// Changes a column of topics that are locked.
-async fn change(
-    tx: &Transaction,
-    ids: &[i64],
-    column: topic::Column,
-    value: SimpleExpr,
-) -> Result<(), DbErr> {
-    topic::Entity::update_many()
-        .col_expr(column, value)
-        .filter(topic::Column::Id.is_in(ids.iter().copied()))
-        .exec(tx)
-        .await
-        .map(drop)
 }
 
 /// As the database counts.

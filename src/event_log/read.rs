@@ -1,11 +1,13 @@
 //! Reading a topic's log, in pieces that are bounded both in events and in bytes.
 
+use std::cmp::Ordering;
+
 use entity::{event, topic};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect,
 };
 
-use super::{EventLog, LogError, Stale, absent, topic_row};
+use super::{EventLog, LogError, Stale, absent, head_of, topic_row};
 use crate::{
     database::Transaction,
     event::{Cursor, Event, Topic},
@@ -23,6 +25,19 @@ pub struct Page {
     pub has_more: bool,
 }
 
+/// Where a log stands, and what it has of what was asked for.
+#[derive(Debug)]
+pub struct Standing {
+    /// The newest event.
+    pub head: Cursor,
+    /// Whether that is the last one there will ever be.
+    pub closed: bool,
+    /// Why the log cannot be read from the cursor on, if it cannot.
+    pub cursor: Option<Stale>,
+    /// Why the other one cannot be found, if it cannot.
+    pub known: Option<Stale>,
+}
+
 /// How much is read at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Most {
@@ -35,18 +50,48 @@ pub struct Most {
 impl EventLog {
     /// What follows `cursor`.
     pub async fn after(&self, topic: &Topic, cursor: Cursor, most: Most) -> Result<Page, LogError> {
+        self.since(topic, cursor.seq, cursor, most).await
+    }
+
+    /// What follows the event with the number `seq` that comes before `known`, or is the same.
+    pub async fn since(
+        &self,
+        topic: &Topic,
+        seq: i64,
+        known: Cursor,
+        most: Most,
+    ) -> Result<Page, LogError> {
         let tx = self.database.begin_read().await?;
         let head = topic_row(&tx, topic).await?.ok_or(Stale::UnknownCursor)?;
-        if cursor.epoch != head.epoch || cursor.seq > head.last_seq {
-            return Err(Stale::UnknownCursor.into());
+        if let Some(stale) = staleness(&tx, &head, known).await? {
+            return Err(stale.into());
         }
-        let rows = read(&tx, &head, Order::Asc, cursor.seq, most).await?;
+        let rows = read(&tx, &head, Order::Asc, seq, most).await?;
         tx.rollback().await?;
         let first = rows.first().map_or(head.last_seq + 1, |row| row.seq);
-        if first != cursor.seq + 1 {
+        if first != seq + 1 {
             return Err(Stale::Pruned.into());
         }
-        Ok(page(topic, &head, rows, cursor.seq))
+        Ok(page(topic, &head, rows, seq))
+    }
+
+    /// Whether `cursor` and `known` are in the log, as of one moment.
+    pub async fn find(
+        &self,
+        topic: &Topic,
+        cursor: Cursor,
+        known: Cursor,
+    ) -> Result<Standing, DbErr> {
+        let tx = self.database.begin_read().await?;
+        let head = topic_row(&tx, topic).await?.ok_or_else(|| absent(topic))?;
+        let standing = Standing {
+            head: head_of(&head),
+            closed: head.closed,
+            cursor: staleness(&tx, &head, cursor).await?,
+            known: staleness(&tx, &head, known).await?,
+        };
+        tx.rollback().await?;
+        Ok(standing)
     }
 
     /// The oldest events still kept, and where they begin.
@@ -55,8 +100,10 @@ impl EventLog {
         let head = topic_row(&tx, topic).await?.ok_or(Stale::UnknownCursor)?;
         let rows = read(&tx, &head, Order::Asc, 0, most).await?;
         tx.rollback().await?;
-        let before = rows.first().map_or(head.last_seq, |row| row.seq - 1);
-        Ok((Cursor { epoch: head.epoch, seq: before }, page(topic, &head, rows, before)))
+        let (seq, nonce) =
+            rows.first().map_or((head.last_seq, head.nonce), |row| (row.seq - 1, row.prior_nonce));
+        let before = Cursor { epoch: head.epoch, seq, nonce };
+        Ok((before, page(topic, &head, rows, seq)))
     }
 
     /// The newest events as of this transaction, in order, for those who come late; and whether there
@@ -72,6 +119,33 @@ impl EventLog {
         let first = rows.first().map_or(head.last_seq + 1, |row| row.seq);
         Ok((page(topic, &head, rows, head.last_seq).events, first > 1))
     }
+}
+
+/// Why the log of this topic cannot be read from `cursor` on, if it cannot.
+async fn staleness(
+    connection: &impl ConnectionTrait,
+    head: &topic::Model,
+    cursor: Cursor,
+) -> Result<Option<Stale>, DbErr> {
+    if cursor.epoch != head.epoch {
+        return Ok(Some(Stale::UnknownCursor));
+    }
+    let nonce = match cursor.seq.cmp(&head.last_seq) {
+        Ordering::Greater => None,
+        Ordering::Equal => Some(head.nonce),
+        Ordering::Less => {
+            // The next event tells it even when the one that the cursor names has been pruned.
+            let next = event::Entity::find_by_id((head.id, cursor.seq + 1))
+                .select_only()
+                .column(event::Column::PriorNonce)
+                .into_tuple()
+                .one(connection)
+                .await?;
+            let Some(nonce) = next else { return Ok(Some(Stale::Pruned)) };
+            Some(nonce)
+        }
+    };
+    Ok((nonce != Some(cursor.nonce)).then_some(Stale::Replaced))
 }
 
 /// Events behind `seq`, or before it, in that order. Read in steps, the first of them small: a
@@ -121,7 +195,8 @@ fn page(topic: &Topic, head: &topic::Model, rows: Vec<event::Model>, after: i64)
     let has_more = rows.last().map_or(after, |row| row.seq) < head.last_seq;
     let event = |row: event::Model| Event {
         topic: topic.clone(),
-        cursor: Cursor { epoch: head.epoch, seq: row.seq },
+        cursor: Cursor { epoch: head.epoch, seq: row.seq, nonce: row.nonce },
+        prior_nonce: row.prior_nonce,
         kind: row.kind,
         data: row.data,
         terminal: row.terminal,

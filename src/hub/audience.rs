@@ -13,10 +13,9 @@ use super::{
     frame::Run,
     live::Live,
     outlet::Outlet,
-    ring::Pulled,
+    ring::{Place, Pulled},
     send::{BATCH, Sender, send},
 };
-use crate::event::Cursor;
 
 /// A stream's place in the audience. Only its reactor lets it take its ease.
 struct Seat {
@@ -61,8 +60,8 @@ impl Seat {
 #[derive(Default)]
 pub(super) struct Part {
     seats: Vec<Seat>,
-    /// Of all that are at ease.
-    epoch: i64,
+    /// The ring's history in which all stand that are at ease.
+    history: u32,
     /// What its reactor knows the topic by, while there is anybody.
     pub(super) key: usize,
 }
@@ -130,9 +129,9 @@ impl Part {
     /// Writes what is new to the streams from `from` up to `to`.
     pub(super) fn write(&mut self, from: usize, to: usize, walker: &mut Walker<'_>) {
         let Some(head) = walker.live.head() else { return };
-        if self.epoch != head.epoch {
+        if self.history != head.history {
             self.seats.iter_mut().for_each(Seat::settle);
-            self.epoch = head.epoch;
+            self.history = head.history;
         }
         let to = to.min(self.seats.len());
         let seats = &mut self.seats[from.min(to)..to];
@@ -145,7 +144,7 @@ impl Part {
         for seat in seats {
             while seat.is_at_ease() && seat.seq < head.seq {
                 if piece.as_ref().is_none_or(|(from, _)| *from != seat.seq) {
-                    piece = pull(walker.live, Cursor { seq: seat.seq, ..head });
+                    piece = pull(walker.live, Place { seq: seat.seq, ..head });
                 }
                 let Some((_, run)) = &piece else {
                     seat.settle();
@@ -156,7 +155,7 @@ impl Part {
                 }
             }
             if !seat.is_at_ease()
-                && let Some((socket, seq)) = seat.outlet.moved_to_ease(head.epoch)
+                && let Some((socket, seq)) = seat.outlet.moved_to_ease(head.history)
             {
                 (seat.socket, seat.seq, seat.tick) = (socket, seq, walker.tick);
             }
@@ -167,11 +166,11 @@ impl Part {
 
 /// Writes to those at ease who stand where the first of them does, which is where nearly all do, in
 /// one call of the kernel. Whoever is not done then is written to in turn.
-fn write_together(seats: &mut [Seat], head: Cursor, walker: &mut Walker<'_>) {
+fn write_together(seats: &mut [Seat], head: Place, walker: &mut Walker<'_>) {
     for seats in seats.chunks_mut(BATCH) {
         let Some(sender) = walker.sender.as_mut().filter(|sender| sender.works()) else { break };
         let first = seats.iter().find(|seat| seat.is_at_ease() && seat.seq < head.seq);
-        let Some(place) = first.map(|seat| Cursor { seq: seat.seq, ..head }) else { continue };
+        let Some(place) = first.map(|seat| Place { seq: seat.seq, ..head }) else { continue };
         let Some((seq, run)) = pull(walker.live, place) else { continue };
         let sockets = seats.iter().filter(|seat| seat.seq == seq).map(|seat| seat.socket);
         let results = sender.send(sockets, &run.bytes);
@@ -192,9 +191,9 @@ fn write_together(seats: &mut [Seat], head: Cursor, walker: &mut Walker<'_>) {
 
 /// The frames that follow, unless they end the stream or are no longer there: then it has more to
 /// do than to write.
-fn pull(live: &Live, cursor: Cursor) -> Option<(i64, Run)> {
-    match live.pull(cursor, u64::MAX) {
-        Pulled::Run(run) if !run.terminal => Some((cursor.seq, run)),
+fn pull(live: &Live, place: Place) -> Option<(i64, Run)> {
+    match live.pull(place, u64::MAX) {
+        Pulled::Run(run) if !run.terminal => Some((place.seq, run)),
         _ => None,
     }
 }

@@ -121,8 +121,8 @@ impl Course {
 
     /// How many events it is behind its topic, as far as this gateway knows.
     fn behind(&self) -> u64 {
-        let head = self.live.head().filter(|head| head.epoch == self.cursor.epoch);
-        head.map_or(0, |head| u64::try_from(head.seq - self.cursor.seq).unwrap_or_default())
+        let head = self.live.head().filter(|head| head.history == self.place.history);
+        head.map_or(0, |head| u64::try_from(head.seq - self.place.seq).unwrap_or_default())
     }
 
     /// Adds what there is to say about it to the list.

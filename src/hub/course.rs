@@ -21,9 +21,9 @@ use super::{
     frame::{LAST_CHUNK, Run, chunk},
     live::Live,
     open::Shown,
-    ring::Pulled,
+    ring::{Place, Pulled},
 };
-use crate::{config::Overflow, event::Cursor};
+use crate::config::Overflow;
 
 /// How long a stream that has to end may take to say so.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -75,14 +75,14 @@ pub(super) struct Course {
     /// Until it has ended.
     pub(super) held: Option<Arc<Connection>>,
     /// Up to here everything has been written, or is ready.
-    pub(super) cursor: Cursor,
+    pub(super) place: Place,
     /// Events that were sent.
     pub(super) delivered: u64,
     /// Events that may be sent, if the client wants only so many.
     most: Option<NonZeroU64>,
     /// What goes out before anything else: chunks, the rest of one.
     ready: Bytes,
-    /// Frames from the log that follow the cursor.
+    /// Frames from the log that follow the place.
     fetched: Option<Box<Run>>,
     end: Option<End>,
     /// Until when the client wanted the stream; once there is an end, until when it may be said.
@@ -110,7 +110,7 @@ impl Course {
             hub: Arc::clone(hub),
             live,
             held: Some(held),
-            cursor: Cursor { epoch: 0, seq: 0 },
+            place: Place { history: 0, seq: 0 },
             delivered: 0,
             most,
             ready: Bytes::new(),
@@ -139,7 +139,7 @@ impl Course {
 
     /// Sends the present state and goes on from there.
     pub(super) fn show(&mut self, shown: &Shown) {
-        self.cursor = shown.cursor;
+        self.place = shown.place;
         self.log = Log::Unasked;
         self.lag = Lag::SOME;
         self.queue(&shown.chunk);
@@ -156,9 +156,9 @@ impl Course {
         self.fetched = run.map(Box::new);
     }
 
-    /// Whether it wants every frame of a topic of this epoch as it comes, and nothing else.
-    pub(super) fn wants_all(&self, epoch: i64) -> bool {
-        self.cursor.epoch == epoch
+    /// Whether it wants every frame of this history of the ring as it comes, and nothing else.
+    pub(super) fn wants_all(&self, history: u32) -> bool {
+        self.place.history == history
             && self.ready.is_empty()
             && self.end.is_none()
             && self.most.is_none()
@@ -168,8 +168,8 @@ impl Course {
 
     /// It has been written to up to here by somebody else.
     pub(super) fn settle(&mut self, seq: i64, tick: u32) {
-        self.delivered += u64::try_from(seq - self.cursor.seq).unwrap_or_default();
-        self.cursor.seq = seq;
+        self.delivered += u64::try_from(seq - self.place.seq).unwrap_or_default();
+        self.place.seq = seq;
         self.written = tick;
     }
 
@@ -211,7 +211,7 @@ impl Course {
             if self.log == Log::Asked {
                 return Next::Wait;
             }
-            return match self.live.pull(self.cursor, self.left()) {
+            return match self.live.pull(self.place, self.left()) {
                 Pulled::Run(run) => {
                     self.lag = Lag::SOME;
                     Next::Write(Piece::Frames(run))
@@ -227,13 +227,13 @@ impl Course {
                 Pulled::Ahead => Next::Wait,
                 Pulled::Behind if self.log == Log::Exhausted => Next::Wait,
                 Pulled::Behind if self.give_way() => continue,
-                Pulled::Behind => Next::Fetch,
+                Pulled::Behind | Pulled::Lost => Next::Fetch,
             };
         }
     }
 
     /// Takes note that the first `written` bytes of a piece are on their way. What was begun has to
-    /// be ended; what was not is let go, for the cursor is enough to find it again.
+    /// be ended; what was not is let go, for the place is enough to find it again.
     pub(super) fn wrote(&mut self, piece: Piece, written: usize, tick: u32) {
         self.written = tick;
         let run = match piece {
@@ -247,7 +247,7 @@ impl Course {
         let (count, end) = run.begun(written);
         // A copy, or a client that does not read would keep the whole piece in memory.
         self.ready = Bytes::copy_from_slice(&run.bytes[written..end]);
-        self.cursor.seq = self.cursor.seq.saturating_add_unsigned(count);
+        self.place.seq = self.place.seq.saturating_add_unsigned(count);
         self.delivered += count;
         self.lag = self.lag.after(count);
         self.live.delivered.inc_by(count);

@@ -16,8 +16,12 @@ const CRLF: usize = 2;
 /// An event as its subscribers get it.
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
-    /// The event's place in the topic's log.
+    /// The event's number in the topic's log.
     pub(super) seq: i64,
+    /// What names the event, together with its number.
+    pub(super) nonce: i32,
+    /// The nonce of the event before it.
+    pub(super) prior_nonce: i32,
     /// A chunk with one block.
     pub(super) bytes: Bytes,
     /// Whether nothing can follow.
@@ -28,6 +32,8 @@ impl From<&Event> for Frame {
     fn from(event: &Event) -> Self {
         Self {
             seq: event.cursor.seq,
+            nonce: event.cursor.nonce,
+            prior_nonce: event.prior_nonce,
             bytes: chunk(&block(Some(event.cursor), &event.kind, &event.data)),
             terminal: event.terminal,
         }
@@ -128,7 +134,10 @@ mod tests {
     fn run(texts: &[&str]) -> Run {
         let frames: Vec<Frame> = (1..)
             .zip(texts)
-            .map(|(seq, text)| Frame { seq, bytes: chunk(text.as_bytes()), terminal: false })
+            .map(|(seq, text)| {
+                let bytes = chunk(text.as_bytes());
+                Frame { seq, nonce: 1, prior_nonce: 1, bytes, terminal: false }
+            })
             .collect();
         Run::of(&frames.iter().collect::<Vec<_>>()).expect("frames")
     }

@@ -19,10 +19,13 @@ use super::{
     open::{Shown, Subject},
     outlet::Outlet,
     reactor::{Reactor, Reactors},
-    ring::{Pulled, Ring},
+    ring::{Known, Place, Pulled, Ring},
     send::{BATCH, Sender},
 };
-use crate::event::{Cursor, Topic};
+use crate::{
+    event::{Cursor, Topic},
+    event_log::Stale,
+};
 
 /// Up to this many subscribers are written to by the publisher.
 const FEW: usize = 8;
@@ -40,7 +43,7 @@ const ASKED: u8 = 2;
 pub(super) enum Pushed {
     /// The ring has everything that it was told of.
     Whole,
-    /// A number was skipped: the log has to be read.
+    /// A number was skipped, or was another event's: the log has to be read.
     Gap,
 }
 
@@ -104,20 +107,52 @@ impl Live {
         &self.topic
     }
 
-    pub(super) fn head(&self) -> Option<Cursor> {
+    /// The place of a subscriber that has everything, once the log was looked at.
+    pub(super) fn head(&self) -> Option<Place> {
         self.ring().head()
     }
 
-    pub(super) fn is_behind(&self, log: Cursor) -> bool {
-        self.head().is_none_or(|head| head.epoch != log.epoch || head.seq < log.seq)
+    /// See [`Known`].
+    pub(super) fn known(&self) -> Option<Known> {
+        self.ring().known()
     }
 
-    /// Begins at `head`, unless the ring has already come further. Whether something came before
-    /// this and left a gap.
-    pub(super) fn start(self: &Arc<Self>, head: Cursor, is_over: bool) -> Pushed {
+    /// Whether the ring holds the last event there will ever be.
+    pub(super) fn is_over(&self) -> bool {
+        self.ring().is_over()
+    }
+
+    /// See [`Ring::lost`].
+    pub(super) fn lost(&self) -> Stale {
+        self.ring().lost()
+    }
+
+    /// See [`Ring::find`].
+    pub(super) fn find(&self, cursor: Cursor) -> Option<Place> {
+        self.ring().find(cursor)
+    }
+
+    /// See [`Ring::admit`].
+    pub(super) fn admit(&self, history: u32, cursor: Cursor) -> Option<Place> {
+        self.ring().admit(history, cursor)
+    }
+
+    /// See [`Ring::agrees`].
+    pub(super) fn agrees(&self, known: Option<Known>, head: Cursor) -> bool {
+        self.ring().agrees(known, head)
+    }
+
+    /// Begins another history, see [`Ring::begin`]. Whether something came before this and left a
+    /// gap.
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        old: u32,
+        (head, is_over): (Cursor, bool),
+        lost: Stale,
+    ) -> Pushed {
         let (moved, gap) = {
             let mut ring = self.ring();
-            (ring.start(head, is_over), ring.has_gap())
+            (ring.begin(old, head, is_over, lost), ring.has_gap())
         };
         if moved {
             self.tell();
@@ -130,8 +165,8 @@ impl Live {
         let (moved, gap) = {
             let mut ring = self.ring();
             let before = ring.head();
-            let ours = frames.fold(true, |ours, (epoch, frame)| ours & ring.push(epoch, frame));
-            (ring.head() != before, !ours || ring.has_gap())
+            frames.for_each(|(epoch, frame)| ring.push(epoch, frame));
+            (ring.head() != before, ring.has_gap())
         };
         if moved {
             self.tell();
@@ -140,13 +175,13 @@ impl Live {
     }
 
     /// See [`Ring::passed`].
-    pub(super) fn passed(&self, cursor: Cursor) -> Option<(Cursor, Cursor)> {
-        self.ring().passed(cursor)
+    pub(super) fn passed(&self, place: Place) -> Option<(Cursor, Cursor)> {
+        self.ring().passed(place)
     }
 
-    /// At most `most` frames after `cursor`.
-    pub(super) fn pull(&self, cursor: Cursor, most: u64) -> Pulled {
-        self.ring().pull(cursor, most)
+    /// At most `most` frames after `place`.
+    pub(super) fn pull(&self, place: Place, most: u64) -> Pulled {
+        self.ring().pull(place, most)
     }
 
     /// The ring has moved: writes to a few, has many written to.
@@ -264,9 +299,9 @@ impl Live {
 
     /// The reactor has been round, having begun when the ring stood at `from`. Whether it has to go
     /// round again.
-    pub(super) fn been_round(&self, reactor: usize, from: Option<Cursor>) -> bool {
+    pub(super) fn been_round(&self, reactor: usize, from: Option<Place>) -> bool {
         let round = &self.rounds[reactor];
-        round.reached.store(from.map_or(0, |cursor| cursor.seq), Ordering::Release);
+        round.reached.store(from.map_or(0, |place| place.seq), Ordering::Release);
         // An exchange, so that a publisher who found it set has moved the ring before this looks.
         round.due.swap(false, Ordering::AcqRel);
         let again = self.head() != from && !round.due.swap(true, Ordering::AcqRel);

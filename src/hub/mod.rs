@@ -67,6 +67,7 @@ use frame::Frame;
 use live::{Live, Pushed};
 use publisher::Publisher;
 use reactor::Reactors;
+use ring::Known;
 
 /// Subscribers that read the log at the same time.
 const READERS: usize = 4;
@@ -223,15 +224,20 @@ impl Hub {
         self.closing.load(Ordering::Acquire)
     }
 
-    /// Compares every live topic with its log and fetches what the bus has lost.
+    /// Compares every live topic with its log. Fetches what the bus has lost; has subscribers start
+    /// over where the log was replaced by another one.
     pub async fn recheck(self: &Arc<Self>) -> Result<(), DbErr> {
-        let topics: Vec<Topic> = self.topics().keys().cloned().collect();
+        let lives: Vec<Arc<Live>> =
+            self.topics().values().map(|(live, _)| Arc::clone(live)).collect();
+        // Before the log is read: what a ring holds is committed, so a log that is read afterwards
+        // and lacks it was replaced. `fill` makes sure of that before anybody is told.
+        let known: Vec<Option<Known>> = lives.iter().map(|live| live.known()).collect();
+        let topics: Vec<Topic> = lives.iter().map(|live| live.topic().clone()).collect();
         let positions = self.log.positions(&topics).await?;
-        for topic in topics {
-            let live = self.live(&topic);
-            if let (Some(live), Some(head)) = (live, positions.get(topic.as_str()))
-                && live.is_behind(*head)
-            {
+        for (live, known) in lives.into_iter().zip(known) {
+            let head = positions.get(live.topic().as_str());
+            // Logs are deleted some time after their last event.
+            if head.map_or(!live.is_over(), |head| !live.agrees(known, *head)) {
                 self.fill(live);
             }
         }

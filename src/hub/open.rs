@@ -25,16 +25,13 @@ use super::{
     frame::chunk,
     live::{Live, Pushed},
     outlet::{Body, Sink},
-    ring::Pulled,
+    ring::{Place, Pulled},
 };
 use crate::{
     config::Overflow,
     event::{Cursor, Topic, block},
-    event_log::{LogError, Most, Stale},
+    event_log::Stale,
 };
-
-/// To see whether a cursor is good.
-const ONE: Most = Most { events: 1, bytes: 0 };
 
 /// What a topic is about, for the beginning of a stream and for a fresh start.
 #[async_trait]
@@ -80,7 +77,7 @@ pub struct Wanted {
 /// A snapshot as it goes out.
 #[derive(Clone)]
 pub(super) struct Shown {
-    pub(super) cursor: Cursor,
+    pub(super) place: Place,
     pub(super) chunk: Bytes,
     pub(super) terminal: bool,
     /// When reading it began.
@@ -179,7 +176,7 @@ impl Handover {
 
 /// How a wish to resume can be met.
 enum Resumed {
-    From(Cursor),
+    From(Place),
     Afresh(Option<&'static str>),
     Complete,
 }
@@ -211,7 +208,7 @@ impl Hub {
             Course::new(self, Arc::clone(&live), held, (bounds.max_events, until), wanted.overflow);
         match self.resume(&live, resume).await? {
             Resumed::Complete => return Ok(Opening::Complete),
-            Resumed::From(cursor) => course.cursor = cursor,
+            Resumed::From(place) => course.place = place,
             Resumed::Afresh(reset) => course.show(&self.shown(&live, reset).await?),
         }
         course.begin();
@@ -226,26 +223,11 @@ impl Hub {
             }
             Resume::After(cursor) => cursor,
         };
-        if live.head().is_none() && self.start(live).await? == Pushed::Gap {
-            self.fill(Arc::clone(live));
-        }
-        match live.pull(cursor, 1) {
-            Pulled::Run(_) | Pulled::Nothing => return Ok(Resumed::From(cursor)),
-            Pulled::Over => return Ok(Resumed::Complete),
-            Pulled::Ahead | Pulled::Behind => {}
-        }
-        match self.log.after(live.topic(), cursor, ONE).await {
-            Ok(page) => {
-                if live.is_behind(cursor)
-                    || page.events.iter().any(|event| live.is_behind(event.cursor))
-                {
-                    self.fill(Arc::clone(live));
-                }
-                Ok(Resumed::From(cursor))
-            }
-            Err(LogError::Stale(stale)) => Ok(Resumed::Afresh(Some(stale.reason()))),
-            Err(LogError::Database(error)) => Err(error),
-        }
+        Ok(match self.place(live, cursor).await? {
+            Ok(place) if matches!(live.pull(place, 1), Pulled::Over) => Resumed::Complete,
+            Ok(place) => Resumed::From(place),
+            Err(stale) => Resumed::Afresh(Some(stale.reason())),
+        })
     }
 
     /// The present state, from memory if nothing has happened since it was read. As with all that a
@@ -264,7 +246,7 @@ impl Hub {
         // One reads, and all who came before it began take what it found.
         let mut newest = live.shown.lock().await;
         if let Some(shown) = &*newest
-            && (live.head() == Some(shown.cursor) || shown.asked >= asked)
+            && (live.head() == Some(shown.place) || shown.asked >= asked)
         {
             return Ok(shown.clone());
         }
@@ -278,19 +260,21 @@ impl Hub {
         live: &Arc<Live>,
         reset: Option<&'static str>,
     ) -> Result<Shown, DbErr> {
-        let asked = Instant::now();
         let Some(subject) = live.subject.get() else {
             return Err(DbErr::RecordNotFound(live.topic().to_string()));
         };
-        let Snapshot { cursor, data, terminal } = subject.source.snapshot(reset).await?;
-        if live.head().is_none() {
-            if live.start(cursor, terminal) == Pushed::Gap {
+        loop {
+            let asked = Instant::now();
+            let Snapshot { cursor, data, terminal } = subject.source.snapshot(reset).await?;
+            let head = (cursor, terminal);
+            if live.head().is_none() && live.begin(0, head, Stale::UnknownCursor) == Pushed::Gap {
                 self.fill(Arc::clone(live));
             }
-        } else if live.is_behind(cursor) {
-            self.fill(Arc::clone(live));
+            // Else the log was replaced or pruned just now, and the state is that of the past.
+            if let Ok(place) = self.place(live, cursor).await? {
+                let chunk = chunk(&block(Some(cursor), "snapshot", &data));
+                return Ok(Shown { place, chunk, terminal, asked });
+            }
         }
-        let chunk = chunk(&block(Some(cursor), "snapshot", &data));
-        Ok(Shown { cursor, chunk, terminal, asked })
     }
 }

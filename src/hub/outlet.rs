@@ -170,19 +170,19 @@ impl Outlet {
     }
 
     /// The topic has moved. Returns the socket and how far it has been written to if the stream may
-    /// take its ease from now on, on a topic of this epoch: then it is not asked any more, but
+    /// take its ease from now on, in this history of the ring: then it is not asked any more, but
     /// settled before it is.
-    pub(super) fn moved_to_ease(self: &Arc<Self>, epoch: i64) -> Option<(RawFd, i64)> {
+    pub(super) fn moved_to_ease(self: &Arc<Self>, history: u32) -> Option<(RawFd, i64)> {
         let mut state = self.state();
         state.course.moved();
         self.drive(&mut state);
         let Sink::Socket(socket) = &state.sink else { return None };
         let socket = socket.as_raw_fd();
-        if state.is_full || state.hands == Hands::Retired || !state.course.wants_all(epoch) {
+        if state.is_full || state.hands == Hands::Retired || !state.course.wants_all(history) {
             return None;
         }
         state.hands = Hands::AtEase;
-        Some((socket, state.course.cursor.seq))
+        Some((socket, state.course.place.seq))
     }
 
     /// Takes note of what was written while it was at ease.

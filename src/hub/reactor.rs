@@ -25,9 +25,9 @@ use super::{
     course::Course,
     live::Live,
     outlet::{Outlet, Sink},
+    ring::Place,
     send::Sender,
 };
-use crate::event::Cursor;
 
 /// Streams that are written to before the reactor looks up: some 2 ms.
 const SLICE: usize = 256;
@@ -250,7 +250,7 @@ fn start(index: usize, heartbeat: Duration, uring: bool) -> io::Result<Arc<React
 struct Walk {
     live: Arc<Live>,
     /// Where the ring stood when it began.
-    from: Option<Cursor>,
+    from: Option<Place>,
     /// Places still to go.
     left: usize,
 }

@@ -1,9 +1,14 @@
 //! The newest frames of a topic, in order and without gaps.
+//!
+//! All of them are of one history: each frame says the nonce of the event before it. When the log
+//! turns out to have other events than the ring (the database was restored from a backup, or has
+//! failed over to a copy that lacked the newest events), the ring begins a new history, and every
+//! subscriber that stood in the old one has to start over.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::frame::{Frame, Run};
-use crate::event::Cursor;
+use crate::{event::Cursor, event_log::Stale};
 
 /// Bytes of frames that one topic keeps, besides the number of frames from the configuration.
 const RING_BYTES: usize = 8 << 20;
@@ -11,7 +16,29 @@ const RING_BYTES: usize = 8 << 20;
 /// What one write carries at most, so that a subscriber far behind does not copy the whole ring.
 const WRITE_BYTES: usize = 64 << 10;
 
-/// What a subscriber finds behind its cursor.
+/// Where a subscriber stands. The event with this number is known to be in the history, so its nonce
+/// is not kept for each subscriber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Which of the ring's histories: they are counted from 1, and 0 is none.
+    pub(super) history: u32,
+    /// The newest event that the subscriber has.
+    pub(super) seq: i64,
+}
+
+/// What a ring knows of its history. All of it is in the log, so a look at the log that begins later
+/// and does not find it proves that the history was replaced.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    /// Which history.
+    pub(super) history: u32,
+    /// The newest frame.
+    pub(super) head: Cursor,
+    /// The newest event of the history that was seen anywhere: the head or one after it.
+    pub(super) furthest: Cursor,
+}
+
+/// What a subscriber finds behind its place.
 pub(super) enum Pulled {
     /// The frames that follow.
     Run(Run),
@@ -21,22 +48,30 @@ pub(super) enum Pulled {
     Over,
     /// The subscriber has seen more than the ring has heard of.
     Ahead,
-    /// The ring does not reach back to the cursor, or has another epoch: only the log can tell.
+    /// The ring does not reach back to the place: only the log can tell.
     Behind,
+    /// The history was replaced: the subscriber has to start over.
+    Lost,
 }
 
 /// See above.
 #[derive(Default)]
 pub(super) struct Ring {
-    /// Where the newest frame stands; none until the log was looked at.
-    head: Option<Cursor>,
-    /// Where it stood at first: it never held what came before.
+    /// None until the log was looked at.
+    known: Option<Known>,
+    /// Why the history before this one was given up.
+    lost: Option<Stale>,
+    /// Where the head stood at first: the ring never held what came before.
     begun: i64,
+    /// The nonce of the event before the first frame.
+    prior_nonce: i32,
     /// The frames up to the head, without gaps.
     frames: VecDeque<Frame>,
     bytes: usize,
     /// The head is the last event there will ever be.
     is_over: bool,
+    /// A frame was not of this history: the log has to be looked at.
+    is_torn: bool,
     /// Frames that came before an earlier one, with their epochs: two commits may overtake each
     /// other on their way.
     early: BTreeMap<i64, (i64, Frame)>,
@@ -51,23 +86,86 @@ impl Ring {
         Self { capacity, ..Self::default() }
     }
 
-    pub(super) fn head(&self) -> Option<Cursor> {
-        self.head
+    pub(super) fn known(&self) -> Option<Known> {
+        self.known
     }
 
-    /// If the ring held what follows the cursor and does no more: the events after which a subscriber
+    /// The place of a subscriber that has everything.
+    pub(super) fn head(&self) -> Option<Place> {
+        self.known.map(|Known { history, head, .. }| Place { history, seq: head.seq })
+    }
+
+    /// Whether the head is the last event there will ever be.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Why the history before this one was given up.
+    pub(super) fn lost(&self) -> Stale {
+        self.lost.unwrap_or(Stale::UnknownCursor)
+    }
+
+    /// The place of a cursor that the ring can vouch for.
+    pub(super) fn find(&self, cursor: Cursor) -> Option<Place> {
+        let Known { history, head, furthest } = self.known?;
+        let is_ours = cursor.epoch == head.epoch && self.nonce(cursor.seq) == Some(cursor.nonce);
+        (is_ours || cursor == furthest).then_some(Place { history, seq: cursor.seq })
+    }
+
+    /// The place of a cursor that the log has besides what was known of this history.
+    pub(super) fn admit(&mut self, history: u32, cursor: Cursor) -> Option<Place> {
+        let nonce = self.nonce(cursor.seq);
+        let known = self.known.as_mut().filter(|known| known.history == history)?;
+        if nonce.is_some_and(|nonce| nonce != cursor.nonce) {
+            return None;
+        }
+        if cursor.seq > known.furthest.seq {
+            known.furthest = cursor;
+        }
+        Some(Place { history, seq: cursor.seq })
+    }
+
+    /// Whether the log, which has come to `head`, may have just what the ring has. `known` is what
+    /// the ring knew before that was read.
+    pub(super) fn agrees(&self, known: Option<Known>, head: Cursor) -> bool {
+        let (Some(before), Some(now)) = (known, self.known) else { return false };
+        if before.history != now.history {
+            return true;
+        }
+        let nonce = self.nonce(head.seq);
+        head.epoch == now.head.epoch
+            && head.seq >= before.furthest.seq
+            && head.seq <= now.head.seq
+            && nonce.is_none_or(|nonce| nonce == head.nonce)
+    }
+
+    /// The nonce of an event, if it is that of a frame or of the event before the first one.
+    fn nonce(&self, seq: i64) -> Option<i32> {
+        let back = usize::try_from(self.known?.head.seq.checked_sub(seq)?).ok()?;
+        match self.frames.len().checked_sub(back)? {
+            0 => Some(self.prior_nonce),
+            count => self.frames.get(count - 1).map(|frame| frame.nonce),
+        }
+    }
+
+    /// If the ring held what follows the place and does no more: the events after which a subscriber
     /// may go on. The last one that is no longer here, and the newest, unless nothing follows it:
     /// that must not be missed.
-    pub(super) fn passed(&self, cursor: Cursor) -> Option<(Cursor, Cursor)> {
-        let head = self.head.filter(|head| head.epoch == cursor.epoch)?;
+    pub(super) fn passed(&self, place: Place) -> Option<(Cursor, Cursor)> {
+        let Known { head, .. } = self.known.filter(|known| known.history == place.history)?;
         let kept = i64::try_from(self.frames.len()).unwrap_or(i64::MAX);
         let (oldest, newest) = (head.seq - kept, head.seq - i64::from(self.is_over));
-        let place = |seq| Cursor { seq, ..head };
-        (self.begun..oldest).contains(&cursor.seq).then(|| (place(oldest), place(newest)))
+        let cursor = |seq| Some(Cursor { seq, nonce: self.nonce(seq)?, ..head });
+        if !(self.begun..oldest).contains(&place.seq) {
+            return None;
+        }
+        Some((cursor(oldest)?, cursor(newest)?))
     }
 
-    pub(super) fn has_gap(&self) -> bool {
-        self.head.is_some() && !self.early.is_empty()
+    /// Whether something is missing, or was of another history.
+    pub(super) fn has_gap(&mut self) -> bool {
+        let is_torn = std::mem::take(&mut self.is_torn);
+        self.known.is_some() && (is_torn || !self.early.is_empty())
     }
 
     /// Whether a subscriber at `seq` loses its place in the ring before long.
@@ -76,13 +174,16 @@ impl Ring {
         full && self.frames.get(self.frames.len() / 2).is_some_and(|middle| seq < middle.seq)
     }
 
-    /// Begins at `head`, unless the ring has already come further. Whether it moved.
-    pub(super) fn start(&mut self, head: Cursor, is_over: bool) -> bool {
-        if self.head.is_some_and(|old| old.epoch == head.epoch && old.seq >= head.seq) {
+    /// Gives up the history with this number, for this reason, and begins another one at `head`,
+    /// unless somebody has done so already. Whether it did.
+    pub(super) fn begin(&mut self, old: u32, head: Cursor, is_over: bool, lost: Stale) -> bool {
+        if self.known.map_or(0, |known| known.history) != old {
             return false;
         }
-        self.head = Some(head);
+        self.known = Some(Known { history: old + 1, head, furthest: head });
+        self.lost = Some(lost);
         self.begun = head.seq;
+        self.prior_nonce = head.nonce;
         self.is_over = is_over;
         self.frames.clear();
         self.bytes = 0;
@@ -91,13 +192,11 @@ impl Ring {
         true
     }
 
-    /// Takes a frame, early or late or known as it may be. Whether its epoch is the ring's.
-    pub(super) fn push(&mut self, epoch: i64, frame: Frame) -> bool {
-        match self.head {
-            Some(head) if head.epoch != epoch => return false,
-            Some(head) if frame.seq <= head.seq => {}
-            Some(head) if frame.seq == head.seq + 1 => {
-                self.append(frame);
+    /// Takes a frame, early or late or known as it may be.
+    pub(super) fn push(&mut self, epoch: i64, frame: Frame) {
+        match self.known {
+            Some(Known { head, .. }) if head.epoch != epoch || frame.seq <= head.seq + 1 => {
+                self.take(epoch, frame);
                 self.take_early();
             }
             // Not more than the ring itself would hold: the log has them all.
@@ -108,30 +207,29 @@ impl Ring {
             }
             _ => {}
         }
-        true
     }
 
-    /// At most `most` frames after `cursor`.
-    pub(super) fn pull(&mut self, cursor: Cursor, most: u64) -> Pulled {
-        let Some(head) = self.head else {
+    /// At most `most` frames after `place`.
+    pub(super) fn pull(&mut self, place: Place, most: u64) -> Pulled {
+        let Some(head) = self.head() else {
             return Pulled::Nothing;
         };
-        if head.epoch != cursor.epoch {
-            return Pulled::Behind;
+        if head.history != place.history {
+            return Pulled::Lost;
         }
-        if cursor.seq > head.seq {
+        if place.seq > head.seq {
             return Pulled::Ahead;
         }
-        if cursor.seq == head.seq {
+        if place.seq == head.seq {
             return if self.is_over { Pulled::Over } else { Pulled::Nothing };
         }
         if let Some((from, run)) = &self.piece
-            && *from == cursor.seq
+            && *from == place.seq
             && run.count <= most
         {
             return Pulled::Run(run.clone());
         }
-        let wanted = usize::try_from(head.seq - cursor.seq).unwrap_or(usize::MAX);
+        let wanted = usize::try_from(head.seq - place.seq).unwrap_or(usize::MAX);
         let Some(first) = self.frames.len().checked_sub(wanted) else {
             return Pulled::Behind;
         };
@@ -151,14 +249,35 @@ impl Ring {
         };
         // One that asked for less would have the others write less.
         if run.count < most {
-            self.piece = Some((cursor.seq, run.clone()));
+            self.piece = Some((place.seq, run.clone()));
         }
         Pulled::Run(run)
     }
 
+    /// Takes a frame that is known, or follows the head and is of the same history.
+    fn take(&mut self, epoch: i64, frame: Frame) {
+        match self.known {
+            Some(Known { head, .. }) if head.epoch == epoch && frame.seq > head.seq => {
+                self.append(frame);
+            }
+            Some(Known { head, .. }) if head.epoch == epoch => {
+                let known = self.nonce(frame.seq);
+                self.is_torn |= known.is_some_and(|nonce| nonce != frame.nonce);
+            }
+            _ => self.is_torn = true,
+        }
+    }
+
     fn append(&mut self, frame: Frame) {
-        if let Some(head) = &mut self.head {
-            head.seq = frame.seq;
+        let Some(Known { head, furthest, .. }) = &mut self.known else { return };
+        let is_replaced = frame.seq == furthest.seq && frame.nonce != furthest.nonce;
+        if frame.prior_nonce != head.nonce || is_replaced {
+            self.is_torn = true;
+            return;
+        }
+        (head.seq, head.nonce) = (frame.seq, frame.nonce);
+        if head.seq > furthest.seq {
+            *furthest = *head;
         }
         self.is_over = frame.terminal;
         self.piece = None;
@@ -166,21 +285,21 @@ impl Ring {
         self.frames.push_back(frame);
         while self.frames.len() > self.capacity || self.bytes > RING_BYTES && self.frames.len() > 1
         {
-            self.bytes -= self.frames.pop_front().map_or(0, |frame| frame.bytes.len());
+            let Some(oldest) = self.frames.pop_front() else { break };
+            self.bytes -= oldest.bytes.len();
+            self.prior_nonce = oldest.nonce;
         }
     }
 
     fn take_early(&mut self) {
-        while let (Some(head), Some(entry)) = (self.head, self.early.first_entry()) {
+        while let (Some(Known { head, .. }), Some(entry)) = (self.known, self.early.first_entry()) {
             let seq = *entry.key();
             if seq > head.seq + 1 {
                 break;
             }
             let (epoch, frame) = entry.remove();
             self.early_bytes -= frame.bytes.len();
-            if seq > head.seq && epoch == head.epoch {
-                self.append(frame);
-            }
+            self.take(epoch, frame);
         }
     }
 }
@@ -191,17 +310,110 @@ mod tests {
 
     use super::*;
 
+    fn at(seq: i64) -> Cursor {
+        Cursor { epoch: 1, seq, nonce: 7 }
+    }
+
+    fn place(history: u32, seq: i64) -> Place {
+        Place { history, seq }
+    }
+
+    fn frame(seq: i64, prior_nonce: i32, nonce: i32) -> Frame {
+        Frame { seq, nonce, prior_nonce, bytes: Bytes::from_static(b"x"), terminal: seq == 8 }
+    }
+
+    /// A ring that began at 5 and holds 7 and 8.
+    fn ring() -> Ring {
+        let mut ring = Ring::new(2);
+        assert!(ring.begin(0, at(5), false, Stale::UnknownCursor));
+        for seq in 6..=8 {
+            ring.push(1, frame(seq, 7, 7));
+        }
+        assert!(!ring.has_gap());
+        ring
+    }
+
     #[test]
     fn only_who_stood_in_the_ring_is_passed_by_it() {
-        let at = |seq| Cursor { epoch: 1, seq };
-        let mut ring = Ring::new(2);
-        ring.start(at(5), false);
+        let ring = ring();
+        assert_eq!(ring.passed(place(1, 4)), None, "never in it");
+        let passed = ring.passed(place(1, 5));
+        assert_eq!(passed, Some((at(6), at(7))), "the last one must not be missed");
+        assert_eq!(ring.passed(place(1, 6)), None, "still in it");
+        assert_eq!(ring.passed(place(2, 5)), None, "another history");
+    }
+
+    #[test]
+    fn a_ring_vouches_for_events_and_not_for_numbers() {
+        let mut ring = ring();
         for seq in 6..=8 {
-            ring.push(1, Frame { seq, bytes: Bytes::from_static(b"x"), terminal: seq == 8 });
+            assert_eq!(ring.find(at(seq)), Some(place(1, seq)));
+            assert_eq!(ring.find(Cursor { nonce: 6, ..at(seq) }), None, "another event");
+            assert_eq!(ring.find(Cursor { epoch: 2, ..at(seq) }), None, "another topic");
         }
-        assert_eq!(ring.passed(at(4)), None, "never in it");
-        assert_eq!(ring.passed(at(5)), Some((at(6), at(7))), "the last one must not be missed");
-        assert_eq!(ring.passed(at(6)), None, "still in it");
-        assert_eq!(ring.passed(Cursor { epoch: 2, seq: 5 }), None, "another log");
+        assert_eq!(ring.find(at(5)), None, "too long ago");
+        assert_eq!(ring.find(at(9)), None, "not heard of");
+        assert_eq!(ring.admit(1, at(9)), Some(place(1, 9)));
+        assert_eq!(ring.find(at(9)), Some(place(1, 9)));
+        assert_eq!(ring.admit(2, at(9)), None, "another history");
+    }
+
+    #[test]
+    fn a_frame_of_another_history_is_noticed_and_not_taken() {
+        let others = [
+            ("in the place of a frame", frame(8, 7, 6)),
+            ("in the place before the first frame", frame(6, 7, 6)),
+            ("behind another event", frame(9, 6, 6)),
+        ];
+        for (what, other) in others {
+            let mut ring = ring();
+            ring.push(1, other);
+            assert!(ring.has_gap(), "{what}");
+            assert_eq!(ring.head(), Some(place(1, 8)), "{what}");
+        }
+        let mut ring = ring();
+        ring.push(1, frame(8, 7, 7));
+        assert!(!ring.has_gap(), "known");
+        // Somebody was told of 9 by the log; then the log was replaced.
+        ring.admit(1, at(9));
+        ring.push(1, frame(9, 7, 6));
+        assert!(ring.has_gap());
+        assert_eq!(ring.head(), Some(place(1, 8)));
+        // One that came early and turns out not to fit.
+        ring.push(1, frame(10, 6, 6));
+        assert!(ring.has_gap());
+        ring.push(1, frame(9, 7, 7));
+        assert!(ring.has_gap());
+        assert_eq!(ring.head(), Some(place(1, 9)));
+        assert!(!ring.has_gap(), "it is forgotten");
+    }
+
+    #[test]
+    fn a_new_history_begins_once_and_strands_who_stood_in_the_old_one() {
+        let mut ring = ring();
+        assert!(ring.begin(1, at(4), false, Stale::Replaced));
+        assert!(!ring.begin(1, at(4), false, Stale::Replaced), "somebody has already");
+        assert!(matches!(ring.pull(place(1, 8), 1), Pulled::Lost));
+        assert!(matches!(ring.pull(place(2, 4), 1), Pulled::Nothing));
+        assert_eq!(ring.lost(), Stale::Replaced);
+    }
+
+    #[test]
+    fn a_log_that_lacks_what_was_known_before_it_was_read_does_not_agree() {
+        let mut ring = ring();
+        let before = ring.known();
+        assert!(ring.agrees(before, at(8)));
+        for (what, log) in [
+            ("shorter", at(7)),
+            ("another event", Cursor { nonce: 6, ..at(8) }),
+            ("another topic", Cursor { epoch: 2, ..at(8) }),
+            ("longer", at(9)),
+        ] {
+            assert!(!ring.agrees(before, log), "{what}");
+        }
+        // What has come since then may be missing in what was read before.
+        ring.push(1, frame(9, 7, 5));
+        assert!(ring.agrees(before, at(8)));
+        assert!(!ring.agrees(ring.known(), at(8)));
     }
 }

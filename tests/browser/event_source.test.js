@@ -103,7 +103,7 @@ test('an EventSource misses nothing and sees nothing twice across kill -9 and a 
   // The cursor says the same of every event, whatever its kind: one epoch, and no number left out.
   const cursors = seen
     .filter(({ kind }) => !kind.startsWith('stream.'))
-    .map(({ id }) => /^(?<epoch>.+)-(?<seq>\d+)$/.exec(id).groups);
+    .map(({ id }) => /^(?<epoch>[0-9a-f]+)-(?<seq>\d+)-[0-9a-f]+$/.exec(id).groups);
   assert.equal(new Set(cursors.map(({ epoch }) => epoch)).size, 1);
   const first = Number(cursors[0].seq);
   assert.deepEqual(cursors.map(({ seq }) => Number(seq)), cursors.map((_, i) => first + i));

@@ -1,15 +1,23 @@
-//! Two gateways on one database, and no bus between them: the database alone keeps them together.
+//! Two gateways on one database, mostly without a bus between them: the database alone keeps them
+//! together.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 use entity::user::Role;
 use serde_json::json;
-use streamgate::bus::{Bus, BusError, Message};
-use tokio::sync::mpsc;
+use streamgate::bus::{Bus, BusError, InProcessBus, Message};
+use tokio::{sync::mpsc, task::JoinSet};
 use uuid::Uuid;
 
-use crate::app::{App, Store};
+use crate::{
+    app::{App, Store, soon},
+    history::cursor_of,
+    streams::publish,
+};
 
 /// Down: takes no message, gives none, answers nobody.
 #[derive(Default)]
@@ -153,4 +161,52 @@ async fn a_role_that_was_raised_elsewhere_does_not_end_the_next_stream() {
     drop((first, second));
     two.finish().await;
     one.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn comparing_with_the_log_while_it_grows_resets_nobody() {
+    const EVENTS: u64 = 300;
+    let (here, there) = pair(Arc::new(InProcessBus::default()), 60).await;
+    let operator = here.caller(Role::Operator).await;
+    let topology = here.active_topology(&operator).await;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut compared = JoinSet::new();
+    let mut followed = JoinSet::new();
+    for app in [&here, &there] {
+        let (hub, is_over) = (Arc::clone(&app.gateway.hub), Arc::clone(&is_over));
+        compared.spawn(async move {
+            let mut count = 0;
+            while !is_over.load(Ordering::Acquire) {
+                hub.recheck().await.expect("a database");
+                count += 1;
+            }
+            count
+        });
+        for stays in [true, false] {
+            let caller = app.here(&operator);
+            let mut reader = caller.watch(topology, "").await;
+            let mut cursor = cursor_of(&reader.expect("snapshot").await);
+            followed.spawn(async move {
+                for seen in 1..=2 * EVENTS {
+                    let next = cursor_of(&reader.expect("note").await);
+                    assert_eq!(next.seq, cursor.seq + 1);
+                    cursor = next;
+                    if !stays && seen % 25 == 0 {
+                        reader = caller.watch(topology, &format!("last_event_id={cursor}")).await;
+                    }
+                }
+            });
+        }
+    }
+    let publishing = [&here, &there].map(|app| publish(app, topology, 0..EVENTS, 10));
+    soon("all events", futures_util::future::join_all(publishing)).await;
+    while let Some(done) = soon("all readers", followed.join_next()).await {
+        done.expect("every event, and no snapshot");
+    }
+    is_over.store(true, Ordering::Release);
+    while let Some(count) = compared.join_next().await {
+        assert!(count.expect("no panic") > 10, "hardly ever compared");
+    }
+    there.finish().await;
+    here.finish().await;
 }

@@ -115,7 +115,7 @@ async fn topics_may_be_added_and_taken_away_under_one_cursor() {
     expected.sort();
     assert_eq!(kinds, expected);
     drop(reader);
-    for garbage in ["garbage", "1-1.", &["1-1"; 51].join(".")] {
+    for garbage in ["garbage", "1-1-1.", &["1-1-1"; 51].join(".")] {
         let query = format!("last_event_id={garbage}");
         let mut reader = watch(&operator, &topologies, &query).await;
         for _ in &topologies {

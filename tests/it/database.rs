@@ -149,8 +149,8 @@ async fn topics_that_had_ended_before_there_was_a_word_for_it_have_ended_after()
     database.migrate().await.expect("a way forward");
     for (id, is_over) in [(ended, true), (active, false)] {
         let topic = Topic::new(Family::Topology, id);
-        let head = app.gateway.hub.log().head(&topic).await.expect("a head");
-        assert_eq!(head.1, is_over);
+        let head = app.gateway.hub.log().head(&topic).await.expect("a database");
+        assert_eq!(head.expect("a log").1, is_over);
         let events = vec![NewEvent::new("note", &1).expect("a kind")];
         let published = app.gateway.hub.publish(topic, events).await;
         assert_eq!(published.is_err(), is_over, "{published:?}");

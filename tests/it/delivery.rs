@@ -222,7 +222,8 @@ async fn publishers_are_held_back_before_those_who_read_fall_behind_the_ring() {
         cursor.seq += 1;
         let NewEvent { kind, data, terminal } = note(number, 10);
         let at = Timestamp::now();
-        let event = Event { topic: topic.clone(), cursor, kind, data, terminal, at };
+        let (of, prior_nonce) = (topic.clone(), cursor.nonce);
+        let event = Event { topic: of, cursor, prior_nonce, kind, data, terminal, at };
         app.gateway.hub.deliver(&[event]);
         soon("room", app.gateway.hub.room(&topic)).await;
     }

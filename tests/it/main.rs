@@ -19,6 +19,7 @@ mod document;
 mod event_log;
 mod families;
 mod head;
+mod history;
 mod house;
 mod hub;
 mod lease;

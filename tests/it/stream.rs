@@ -79,7 +79,9 @@ async fn events_come_as_the_bytes_of_the_standard_framed_once() {
         .replace('\u{2028}', "\\u2028")
         .replace('\u{2029}', "\\u2029")
         .replace('\u{85}', "\\u0085");
-    let id = Cursor { seq: 3, ..cursor };
+    let id: Cursor = event.id.expect("an id").parse().expect("a cursor");
+    assert_eq!((id.epoch, id.seq), (cursor.epoch, 3));
+    assert_ne!(id.nonce, cursor.nonce);
     assert_eq!(event.text, format!("id: {id}\nevent: mutation.enqueued\ndata: {data}\n\n"));
     drop(reader);
     app.finish().await;
@@ -189,15 +191,27 @@ async fn a_cursor_that_cannot_be_resumed_from_gets_a_snapshot_that_says_so() {
     let mine = cursor(operator.watch(topology, "").await.expect("snapshot").await);
     let others = cursor(operator.watch(other, "").await.expect("snapshot").await);
     let ahead = Cursor { seq: mine.seq + 1, ..mine };
-    for unknown in [others.to_string(), ahead.to_string(), "garbage".to_owned(), "0".to_owned()] {
-        let mut reader = operator.watch(topology, &format!("last_event_id={unknown}")).await;
+    let another = Cursor { nonce: mine.nonce ^ 1, ..mine };
+    let number = format!("{:x}-{}", mine.epoch, mine.seq);
+    for (bad, reason) in [
+        (others.to_string(), "unknown_cursor"),
+        ("garbage".to_owned(), "unknown_cursor"),
+        ("0".to_owned(), "unknown_cursor"),
+        (number, "unknown_cursor"),
+        (ahead.to_string(), "replaced"),
+        (another.to_string(), "replaced"),
+    ] {
+        let mut reader = operator.watch(topology, &format!("last_event_id={bad}")).await;
         let snapshot = reader.expect("snapshot").await;
-        assert_eq!(snapshot.data["reset"], "unknown_cursor", "{unknown}");
+        assert_eq!(snapshot.data["reset"], reason, "{bad}");
         assert_eq!(cursor(snapshot), mine);
     }
     for number in 0..5 {
         operator.mutate(topology, number).await.ok();
     }
+    let events = format!("/v1/topologies/{topology}/events");
+    let kept = operator.get(&format!("{events}?after={mine}&limit=3")).await.ok();
+    let kept = kept["next"].as_str().expect("a cursor");
     let everything_but_two = Retention { events: 2, seconds: 1_000_000 };
     until("slot freed", async || app.gateway.limits.open_slots() == 0).await;
     let pruned = app
@@ -212,7 +226,6 @@ async fn a_cursor_that_cannot_be_resumed_from_gets_a_snapshot_that_says_so() {
     assert_eq!(snapshot.data["reset"], "pruned");
     assert_eq!(snapshot.data["mutations"].as_array().map(Vec::len), Some(5));
     // What is still kept can be resumed from.
-    let kept = Cursor { seq: mine.seq + 3, ..mine };
     reader = operator.watch(topology, &format!("last_event_id={kept}")).await;
     expect_numbers(&mut reader, 3..5).await;
     drop(reader);
@@ -229,11 +242,11 @@ async fn a_stream_that_bounds_itself_ends_where_it_said() {
         operator.mutate(topology, number).await.ok();
     }
     let mut reader = operator.watch(topology, "max_events=1").await;
-    let snapshot = reader.expect("snapshot").await;
+    reader.expect("snapshot").await;
     reader.expect_end().await;
     // Cut in the middle of what is ready, and not one more, not even a farewell.
-    let id = snapshot.id.expect("an id").parse::<Cursor>().expect("a cursor");
-    let after = Cursor { seq: id.seq - 3, ..id };
+    let events = operator.get(&format!("/v1/topologies/{topology}/events?limit=2")).await.ok();
+    let after = events["next"].as_str().expect("a cursor");
     let mut reader = operator.watch(topology, &format!("max_events=2&last_event_id={after}")).await;
     expect_numbers(&mut reader, 0..2).await;
     reader.expect_end().await;

@@ -291,7 +291,8 @@ async fn a_cursor_of_the_event_page_that_is_pruned_or_foreign_is_gone_and_garbag
     let (third, fourth, last) = (cursor(2), cursor(3), cursor(5));
     let foreign = Cursor { epoch: last.epoch ^ 1, ..last };
     let ahead = Cursor { seq: last.seq + 1, ..last };
-    for gone in [cursor(0), third, foreign, ahead] {
+    let another = Cursor { nonce: last.nonce ^ 1, ..last };
+    for gone in [cursor(0), third, foreign, ahead, another] {
         operator.get(&format!("{path}?after={gone}")).await.problem(410);
     }
     let rest = operator.get(&format!("{path}?after={fourth}")).await.ok();
@@ -299,7 +300,7 @@ async fn a_cursor_of_the_event_page_that_is_pruned_or_foreign_is_gone_and_garbag
     for path in [path.clone(), format!("{path}?after=")] {
         assert_eq!(operator.get(&path).await.ok(), rest, "without a cursor: what is kept");
     }
-    for garbage in ["x", "1", "1-", "-1", "1-1-1", "1-%0A1", "%F0%9F%A6%80-1"] {
+    for garbage in ["x", "1", "1-1", "1-1-", "-1-1", "1-1-1-1", "1-%0A1-1", "%F0%9F%A6%80-1-1"] {
         operator.get(&format!("{path}?after={garbage}")).await.problem(400);
     }
     app.finish().await;

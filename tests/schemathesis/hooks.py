@@ -48,7 +48,7 @@ def is_id(value):
 
 
 def is_cursor(value):
-    return isinstance(value, str) and re.fullmatch("[0-9a-f]+-[0-9]+", value)
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]+-[0-9]+-[0-9a-f]+", value)
 
 
 def is_topics(value):

@@ -97,7 +97,7 @@ pub(super) struct PublishedMessage {
 
 impl Example for PublishedMessage {
     fn example() -> Self {
-        Self { cursor: "2f1a3b9c-42".to_owned() }
+        Self { cursor: "2f1a3b9c-42-5d8e01f7".to_owned() }
     }
 }
 
@@ -107,8 +107,10 @@ impl Example for PublishedMessage {
 pub(super) struct McpSessionSnapshot {
     /// The session. Messages from before this moment are on the event page.
     pub(super) session: McpSession,
-    /// Only if you had sent a cursor that could not be used: why (`unknown_cursor`, `pruned`). Drop
-    /// what you have and begin with this state.
+    /// Why the stream starts over: `unknown_cursor` (your cursor is not one of this stream's), `pruned`
+    /// (the events after it are no longer kept) or `replaced` (the database was restored from a
+    /// backup, and other events have the numbers of those that you saw). Drop what you have and begin
+    /// with this state. Absent in every other snapshot.
     pub(super) reset: Option<String>,
 }
 

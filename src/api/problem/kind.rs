@@ -19,7 +19,7 @@ pub(in crate::api) enum Kind {
     RequestTimeout,
     /// The present state does not allow it.
     Conflict,
-    /// It was there and is no longer kept.
+    /// It is no longer kept, or was replaced.
     Gone,
     /// The body is too large.
     PayloadTooLarge,
@@ -114,7 +114,7 @@ impl Kind {
             Self::MethodNotAllowed => "The path has no such method; `Allow` lists those it has",
             Self::RequestTimeout => "The body did not arrive in time",
             Self::Conflict => "The present state does not allow it",
-            Self::Gone => "The events after this cursor are no longer kept",
+            Self::Gone => "The event log cannot be read from this cursor on",
             Self::PayloadTooLarge => "The body is larger than this service takes",
             Self::UnsupportedMediaType => "The body is not of the documented media type",
             Self::TooManyRequests => {

@@ -203,7 +203,7 @@ pub(super) struct PublishedEvents {
 
 impl Example for PublishedEvents {
     fn example() -> Self {
-        Self { count: 1, last: "2f1a3b9c-42".to_owned() }
+        Self { count: 1, last: "2f1a3b9c-42-5d8e01f7".to_owned() }
     }
 }
 

@@ -123,7 +123,7 @@ pub(super) struct PromptEvent {
 impl Example for PromptEvent {
     fn example() -> Self {
         Self {
-            id: "2f1a3b9c-42".to_owned(),
+            id: "2f1a3b9c-42-5d8e01f7".to_owned(),
             kind: "message".to_owned(),
             data: Any(json!({ "text": "First, " })),
             at: example_time(),
@@ -141,8 +141,10 @@ pub(super) struct PromptSnapshot {
     pub(super) events: Vec<PromptEvent>,
     /// Whether there were others before them. Those that are still kept are on the event page.
     pub(super) earlier: bool,
-    /// Only if you had sent a cursor that could not be used: why (`unknown_cursor`, `pruned`). Drop
-    /// what you have and begin with this state.
+    /// Why the stream starts over: `unknown_cursor` (your cursor is not one of this stream's), `pruned`
+    /// (the events after it are no longer kept) or `replaced` (the database was restored from a
+    /// backup, and other events have the numbers of those that you saw). Drop what you have and begin
+    /// with this state. Absent in every other snapshot.
     pub(super) reset: Option<String>,
 }
 

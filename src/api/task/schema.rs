@@ -297,8 +297,10 @@ impl Example for ArtifactChunk {
 pub(super) struct TaskSnapshot {
     /// The task.
     pub(super) task: Task,
-    /// Only if you had sent a cursor that could not be used: why (`unknown_cursor`, `pruned`). Drop
-    /// what you have and begin with this state.
+    /// Why the stream starts over: `unknown_cursor` (your cursor is not one of this stream's), `pruned`
+    /// (the events after it are no longer kept) or `replaced` (the database was restored from a
+    /// backup, and other events have the numbers of those that you saw). Drop what you have and begin
+    /// with this state. Absent in every other snapshot.
     pub(super) reset: Option<String>,
 }
 

@@ -37,7 +37,7 @@ impl Lag {
 }
 
 impl Course {
-    /// The ring has passed the cursor. Whether there is something else to do about it than to read
+    /// The ring has passed the place. Whether there is something else to do about it than to read
     /// the log.
     pub(super) fn give_way(&mut self) -> bool {
         let Some((oldest, newest)) = self.passed_by() else { return false };
@@ -74,7 +74,7 @@ impl Course {
 
     /// Where it may go on, if it is too slow.
     fn passed_by(&self) -> Option<(Cursor, Cursor)> {
-        if self.lag == Lag::NONE { None } else { self.live.passed(self.cursor) }
+        if self.lag == Lag::NONE { None } else { self.live.passed(self.place) }
     }
 
     /// The socket did not take all of a frame.
@@ -88,11 +88,11 @@ impl Course {
     /// Goes on behind this event. The announcement has its cursor: what was dropped stays dropped
     /// for a client that reconnects.
     fn skip(&mut self, to: Cursor) -> bool {
-        let count = to.seq - self.cursor.seq;
+        let count = to.seq - self.place.seq;
         let data = event::json(&json!({ "count": count }));
         self.queue(&chunk(&block(Some(to), "stream.dropped", &data)));
         self.hub.telemetry.dropped(self.family(), count.unsigned_abs());
-        self.cursor = to;
+        self.place.seq = to.seq;
         self.lag = Lag::SOME;
         true
     }

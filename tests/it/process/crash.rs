@@ -66,8 +66,9 @@ async fn every_acknowledged_event_outlives_a_kill_and_is_replayed_once_and_in_or
     let mut replayed: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     loop {
         let event = resumed.expect("mutation.enqueued").await;
-        cursor.seq += 1;
-        assert_eq!(event.id, Some(cursor.to_string()), "no gap, nothing twice");
+        let next: Cursor = event.id.expect("an id").parse().expect("a cursor");
+        assert_eq!((next.epoch, next.seq), (cursor.epoch, cursor.seq + 1), "no gap, nothing twice");
+        cursor = next;
         let number = event.data["payload"]["number"].as_u64().expect("a number");
         if number == MARK {
             break;
