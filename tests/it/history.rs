@@ -11,7 +11,7 @@ use serde_json::json;
 use streamgate::{
     bus::InProcessBus,
     event::{Cursor, Family, Topic},
-    event_log::Retention,
+    event_log::{Addition, Refused, Retention},
 };
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -349,5 +349,46 @@ async fn cursors_of_the_history_that_goes_on_are_resumed_from() {
     assert_eq!((page["events"].clone(), page["next"].as_str()), (json!([]), Some(last)));
     assert_eq!(operator.get(&path).await.ok()["next"], last);
     assert_eq!(operator.watch(topology, &format!("last_event_id={last}")).await.status(), 204);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_refused_leaves_the_newest_event_what_it_was() {
+    let app = App::start().await;
+    let operator = app.caller(Role::Operator).await;
+    let topology = app.active_topology(&operator).await;
+    let mut reader = operator.watch(topology, "").await;
+    let mut newest = cursor_of(&reader.expect("snapshot").await);
+    drop(reader);
+    let log = app.gateway.hub.log();
+    let fenced = || Some(Uuid::new_v4());
+    let refused = Err(Refused::Fenced);
+    // Each addition is refused or not, the newest event is the last that was not.
+    for fences in [vec![fenced()], vec![None, fenced()], vec![fenced(), None], vec![]] {
+        let tx = app.gateway.database.begin_write().await.expect("a transaction");
+        if fences.is_empty() {
+            log.create(&tx, &topic(topology)).await.expect("a lock");
+        }
+        let addition = |fence: &Option<Uuid>| Addition {
+            topic: topic(topology),
+            fence: *fence,
+            events: vec![note(1, 1), note(2, 1)],
+        };
+        let additions: Vec<Addition> = fences.iter().map(addition).collect();
+        let numbers = log.append_all(&tx, &additions).await.expect("a database");
+        tx.commit().await.expect("a commit");
+        for (fence, (number, addition)) in fences.iter().zip(numbers.into_iter().zip(additions)) {
+            assert_eq!(number.map(drop), if fence.is_some() { refused } else { Ok(()) });
+            let Ok(number) = number else { continue };
+            for event in number.of(addition) {
+                assert_eq!((event.prior_nonce, event.cursor.seq), (newest.nonce, newest.seq + 1));
+                newest = event.cursor;
+            }
+        }
+        let head = log.head(&topic(topology)).await.expect("a database");
+        assert_eq!(head, Some((newest, false)), "{fences:?}");
+        let position = log.positions(&[topic(topology)]).await.expect("a database");
+        assert_eq!(position.into_values().collect::<Vec<_>>(), [newest]);
+    }
     app.finish().await;
 }
