@@ -328,7 +328,8 @@ async fn cursors_of_the_history_that_goes_on_are_resumed_from() {
     }
     let prune = async |events| {
         let retention = Retention { events, seconds: 3_600 };
-        app.gateway.hub.log().prune(Family::Topology, retention).await.expect("a pruning")
+        let now = app.gateway.clock.read();
+        app.gateway.hub.log().prune(Family::Topology, retention, &now).await.expect("a pruning")
     };
     assert_eq!(prune(2).await, 10);
     let mut reader = operator.watch(topology, &format!("last_event_id={}", cursors[10])).await;

@@ -214,12 +214,8 @@ async fn a_cursor_that_cannot_be_resumed_from_gets_a_snapshot_that_says_so() {
     let kept = kept["next"].as_str().expect("a cursor");
     let everything_but_two = Retention { events: 2, seconds: 1_000_000 };
     until("slot freed", async || app.gateway.limits.open_slots() == 0).await;
-    let pruned = app
-        .gateway
-        .hub
-        .log()
-        .prune(Family::Topology, everything_but_two, &app.gateway.clock.read())
-        .await;
+    let (log, now) = (app.gateway.hub.log(), app.gateway.clock.read());
+    let pruned = log.prune(Family::Topology, everything_but_two, &now).await;
     assert_eq!(pruned.expect("pruning"), 5, "two changes of status and three mutations");
     let mut reader = operator.watch(topology, &format!("last_event_id={mine}")).await;
     let snapshot = reader.expect("snapshot").await;
