@@ -148,7 +148,7 @@ async fn a_lease_outlives_a_clock_that_is_ahead_for_a_moment() {
     app.time.set_ahead(600);
     look(&app, &work.owner, &work.agent).await;
     assert_eq!(work.states().await, HELD);
-    assert_eq!(app.metric("streamgate_clock_jumps_total"), 1.0);
+    assert!((0.5..1.5).contains(&app.metric("streamgate_clock_jumps_total")));
     assert!((app.metric("streamgate_clock_offset_seconds") - 600.0).abs() < 2.0);
     for until in work.heartbeats().await {
         is_in(until, 300);
@@ -258,7 +258,7 @@ async fn a_suspended_machine_ends_leases_and_believes_no_memory() {
     // As the first heartbeat after wake-up does.
     app.gateway.leases.set(Instant::now());
     until("end of the leases", async || work.states().await == FREE).await;
-    assert_eq!(app.metric("streamgate_clock_jumps_total"), 0.0);
+    assert!(app.metric("streamgate_clock_jumps_total") < 0.5);
     app.finish().await;
 }
 
