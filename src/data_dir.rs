@@ -1,7 +1,7 @@
-//! The data directory, and the lock that keeps a second process off a SQLite database.
+//! The data directory, and the lock on a SQLite database.
 //!
-//! Two gateways on one SQLite database would each count slots and quotas for themselves and hear
-//! nothing of each other's events. On PostgreSQL several are allowed.
+//! Only one process may serve from a SQLite database: two would count slots and quotas separately, and
+//! would not see each other's events at once. On PostgreSQL several processes are allowed.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
@@ -10,15 +10,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Why a directory or a database cannot be used.
+/// The data directory or the database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    /// The directory cannot be made.
+    /// The directory cannot be created.
     #[error("data_dir: cannot make {}", .path.display())]
     Make {
-        /// Which.
+        /// The directory.
         path: PathBuf,
-        /// Why not.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// Another process serves from the same database.
@@ -28,38 +28,44 @@ pub enum DataDirError {
         key: &'static str,
         /// The directory, or the file that `database.url` names.
         place: PathBuf,
-        /// `process N`, as far as it is known.
+        /// `process N`, or `process unknown`.
         process: String,
     },
-    /// The lock file cannot be made or locked.
+    /// The lock file cannot be created or locked.
     #[error("cannot lock {}", .path.display())]
     Lock {
         /// The lock file.
         path: PathBuf,
-        /// Why not.
+        /// Error of the operating system.
         source: io::Error,
     },
 }
 
-/// Makes the directory if it is missing. It is for its owner only: it has the password hashes and
-/// the signing keys.
+/// Creates the directory if it is missing. Only its owner may enter it, because it holds the password
+/// hashes and the signing keys.
 pub fn make(path: &Path) -> Result<(), DataDirError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|source| DataDirError::Make { path: path.to_owned(), source })
 }
 
-/// Keeps other processes off a SQLite database until it is dropped. The operating system releases it
-/// when the process ends, however that happens; the file stays, and means nothing without the lock.
+/// Lock on a SQLite database, held until it is dropped. The operating system releases it when the
+/// process ends, also by SIGKILL. The file stays; without the lock it has no meaning.
 #[derive(Debug)]
 pub struct DatabaseLock {
     _file: File,
 }
 
 impl DatabaseLock {
-    /// Locks `<database>.lock`, in the directory in which the database file is or will be. `key` is
-    /// the configuration key that names `place`, for the error.
+    /// Locks the file `<database>.lock` in the directory of the database file, which must exist. The
+    /// error names `place`, and `key` as the configuration key that it comes from.
     pub fn take(database: &Path, key: &'static str, place: &Path) -> Result<Self, DataDirError> {
-        let path = lock_path(database);
+        // Symbolic links are followed, so that a database has one lock under all its names.
+        let real = database.canonicalize();
+        let mut path = real
+            .map_err(|source| DataDirError::Lock { path: database.to_owned(), source })?
+            .into_os_string();
+        path.push(".lock");
+        let path = PathBuf::from(path);
         let failed = |source| DataDirError::Lock { path: path.clone(), source };
         let mut file = open(&path).map_err(failed)?;
         match file.try_lock() {
@@ -76,30 +82,17 @@ impl DatabaseLock {
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        // For people and for the message above; the lock holds without it, on a full disk too.
+        // Only for the message above: the lock holds even if a full disk takes no id.
         let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(Self { _file: file })
     }
-}
-
-/// Beside the file itself, wherever links lead: one database has one lock under all its names.
-fn lock_path(database: &Path) -> PathBuf {
-    let parent = || {
-        let directory = database.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let directory = directory.unwrap_or(Path::new(".")).canonicalize()?;
-        Ok::<_, io::Error>(directory.join(database.file_name().unwrap_or_default()))
-    };
-    let real = database.canonicalize().or_else(|_| parent());
-    let mut path = real.unwrap_or_else(|_| database.to_owned()).into_os_string();
-    path.push(".lock");
-    path.into()
 }
 
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     match options.open(path) {
-        // Left over, and read-only since.
+        // A file left over from an earlier process may be read-only.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             fs::set_permissions(path, Permissions::from_mode(0o600))?;
             options.open(path)

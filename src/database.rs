@@ -278,13 +278,15 @@ impl Database {
     }
 }
 
-/// The file that [`Database::connect`] opens: none on PostgreSQL, and none in memory.
+/// The SQLite file that [`Database::connect`] opens; it is created if it is missing. There is none on
+/// PostgreSQL or in memory.
 pub fn sqlite_file(url: Option<&str>, data_dir: &Path) -> Result<Option<PathBuf>, DbErr> {
     if url.is_some_and(|url| !url.starts_with("sqlite:")) {
         return Ok(None);
     }
     let options = sqlite_options(url, data_dir)?;
     let file = options.get_filename();
+    create_private(file)?;
     Ok(is_plain(file).then(|| file.to_owned()))
 }
 

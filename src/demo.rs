@@ -78,7 +78,7 @@ async fn play(address: SocketAddr, admin_password: &str) -> anyhow::Result<()> {
     let caller = |index: usize| anyone.log_in(people[index].0, &people[index].1);
     let stage = Stage::set(caller(1).await?, caller(2).await?, caller(3).await?).await?;
     if let Err(error) = explain(address, &people, &stage) {
-        tracing::warn!(%error, "cannot say on standard output what to open");
+        tracing::warn!(%error, "cannot print what to open");
     }
     stage.play().await
 }

@@ -44,10 +44,10 @@ use config::Config;
 use data_dir::DatabaseLock;
 use gateway::{Gateway, StartError};
 
-/// How often the files of the TLS certificate are read again.
+/// Interval at which the files of the TLS certificate are read again.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Tells a running service what to do. A [`CancellationToken`] alone becomes one that only ends.
+/// Controls a running service. A [`CancellationToken`] converts into one without reloads.
 #[derive(Clone, Debug, Default)]
 pub struct Control {
     /// Ends the service when it is cancelled.
@@ -76,8 +76,8 @@ pub enum RunError {
     Accept(#[from] std::io::Error),
 }
 
-/// Serves until told to end, alone, on a bus within the process. A SQLite database that another
-/// process serves from is refused.
+/// Serves until `control` ends it, alone, on a bus within the process. It does not start if another
+/// process serves from the same SQLite database.
 ///
 /// The first administrator, if there is no user yet, gets the password in
 /// `STREAMGATE_ADMIN_PASSWORD`; without it, one is made up and handed to `announce`, once, with the
@@ -97,7 +97,7 @@ pub async fn run(
     serve(gateway, listener, control).await
 }
 
-/// Keeps other processes off a SQLite database.
+/// Locks the database if it is a SQLite file.
 fn lock(config: &Config) -> Result<Option<DatabaseLock>, StartError> {
     data_dir::make(&config.data_dir)?;
     let url = config.database.url.as_deref();
@@ -109,7 +109,7 @@ fn lock(config: &Config) -> Result<Option<DatabaseLock>, StartError> {
     Ok(Some(DatabaseLock::take(&file, key, place)?))
 }
 
-/// Serves a gateway until told to end.
+/// Serves a gateway until `control` ends it.
 ///
 /// Then, in this order and within `server.drain_seconds` altogether: no new connections, a farewell
 /// on every stream, the end of running requests, of what they and background work write, of the

@@ -29,7 +29,7 @@ use streamgate::{
 };
 use tokio::net::TcpListener;
 
-/// How long the end of the process waits for somebody to read why.
+/// Longest wait for the reader of standard error at the end of the process.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// An OpenAPI-first gateway for authenticated live streams.
@@ -186,8 +186,9 @@ async fn execute(command: Command) -> anyhow::Result<()> {
             };
             Users::new(database.clone()).create(&name, password.clone(), role).await?;
             database.close().await?;
-            say(&format!("password of {name}, shown this once: {password}"))
-                .with_context(|| format!("{name} was made, but the password could not be shown"))
+            say(&format!("password of {name}, shown this once: {password}")).with_context(|| {
+                format!("the user {name} exists now, but its password could not be printed")
+            })
         }
         Command::Openapi { version } => {
             let version = match version {
@@ -214,19 +215,19 @@ async fn serve(settings: Settings, no_migrate: bool, signals: Signals) -> anyhow
         .await
         .with_context(|| format!("listen: cannot bind {}", config.listen))?;
     let scheme = if config.server.tls_certificate.is_some() { "https" } else { "http" };
-    // Whatever becomes of standard output, the service goes on.
+    // The service goes on without standard output.
     let announce = |address, password: Option<&str>| {
         if let Some(password) = password
             && let Err(error) = say(&format!("password of admin, shown this once: {password}"))
         {
             tracing::warn!(
                 %error,
-                "the password of admin could not be shown: add another administrator with \
+                "the password of admin could not be printed: add another administrator with \
                  `streamgate user add NAME --role admin`"
             );
         }
         if let Err(error) = say(&format!("listening on {scheme}://{address}")) {
-            tracing::warn!(%error, %address, "listening, which could not be said on standard output");
+            tracing::warn!(%error, %address, "listening; the address could not be printed");
         }
     };
     let control = Control { shutdown: signals.shutdown, ..Control::default() };
@@ -252,7 +253,7 @@ fn say(text: &str) -> std::io::Result<()> {
     out.flush()
 }
 
-/// [`say`] for what a reader may stop reading halfway (`| head`).
+/// [`say`] for a reader that may stop early (`| head`).
 fn print(text: &str) -> anyhow::Result<()> {
     match say(text) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -260,8 +261,7 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// To standard error, whoever reads it: nobody can be told that this failed, and nobody waits for
-/// ever.
+/// To standard error. Errors are ignored, and a reader that does not read is not waited for.
 fn complain(text: String) {
     let (done, said) = mpsc::channel();
     thread::spawn(move || {

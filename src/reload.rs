@@ -1,5 +1,5 @@
-//! What SIGHUP reads again while the service runs: the log filter, here, and the TLS certificate, in
-//! the server. Everything else needs a restart, and is named in the log if it has changed.
+//! Reloads the configuration on SIGHUP. Only `log.filter` takes effect; the server reloads the TLS
+//! certificate by itself. The log names the other keys that have changed: they need a restart.
 
 use streamgate::{config::Values, telemetry::Logging};
 
@@ -8,12 +8,12 @@ use super::Settings;
 /// The one key that takes effect without a restart.
 const LOG_FILTER: &str = "log.filter";
 
-/// What is in force, and where it came from.
+/// The configuration in use, and its sources.
 pub(crate) struct Reload {
     pub settings: Settings,
-    /// As they were at the start.
+    /// All values at the start.
     pub values: Values,
-    /// As it is now.
+    /// The filter in use.
     pub log_filter: String,
     pub logging: Logging,
 }
@@ -32,7 +32,7 @@ impl Reload {
         if new == self.log_filter {
             tracing::info!("SIGHUP: log.filter: unchanged");
         } else {
-            // Before and after: either filter may let no such line through.
+            // Logged twice, because either filter may hide this line.
             tracing::info!(from = self.log_filter, to = new, "SIGHUP: log.filter: changing");
             self.logging.set_filter(&new)?;
             tracing::info!(from = self.log_filter, to = new, "SIGHUP: log.filter: changed");

@@ -1,11 +1,11 @@
-//! What signals do to a command that runs until it is told to end.
+//! Signals of the commands that run until they are told to end.
 //!
 //! | signal | effect |
 //! |---|---|
-//! | TERM, INT, QUIT | ends in order; the second one ends without waiting |
-//! | HUP | [`Hangup`] says |
+//! | TERM, INT, QUIT | the command ends in order; after the second signal it ends without waiting |
+//! | HUP | see [`Hangup`] |
 //! | USR1, USR2 | a line in the log |
-//! | ALRM, VTALRM, PROF, IO, XFSZ | nothing; a file at its size limit is an error of the write alone |
+//! | ALRM, VTALRM, PROF, IO, XFSZ | none; a file at its size limit is an error of that write only |
 
 use std::sync::Arc;
 
@@ -16,20 +16,20 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// What SIGHUP means. A terminal that closes sends it too.
+/// The meaning of SIGHUP. A terminal that closes sends it too.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hangup {
-    /// Read again what can change, as services do.
+    /// Reload the configuration, by convention of services.
     Reloads,
-    /// End in order, however often it comes.
+    /// End in order. A second SIGHUP changes nothing.
     Ends,
 }
 
-/// What signals have said.
+/// Tells a command which signals came.
 pub(crate) struct Signals {
     /// Cancelled when the command is to end.
     pub shutdown: CancellationToken,
-    /// Told when something is to be read again.
+    /// Notified by SIGHUP, see [`Hangup::Reloads`].
     pub reload: Arc<Notify>,
 }
 
@@ -45,8 +45,8 @@ where
     let (mut quit, mut hup) = (signal(SignalKind::quit())?, signal(SignalKind::hangup())?);
     let mut usr1 = signal(SignalKind::user_defined1())?;
     let mut usr2 = signal(SignalKind::user_defined2())?;
-    // Once listened to, a signal does not kill any more. A line in the log for each would be no good:
-    // a log file at its size limit would bring the next.
+    // A signal that has a handler does not end the process. These are not logged: writing the line to
+    // a log file at its size limit would raise the next SIGXFSZ.
     for silent in [Signal::ALARM, Signal::VTALARM, Signal::PROF, Signal::IO, Signal::XFSZ] {
         drop(signal(SignalKind::from_raw(silent.as_raw()))?);
     }

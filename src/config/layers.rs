@@ -127,7 +127,7 @@ impl Config {
         Self::read(file, environment, flags).map(|(config, _)| config)
     }
 
-    /// [`Config::load`], with what was read, so that later changes can be told.
+    /// [`Config::load`], together with the values read, to compare with those of a later read.
     pub fn load_values(
         file: Option<&Path>,
         flags: &ConfigLayer,

@@ -1,10 +1,10 @@
-//! What was read from file, environment and flags, to be compared with what is read later.
+//! The values read from file, environment and flags, to compare with those of a later read.
 
 use toml::{Table, Value};
 
 use super::{ConfigLayer, document::keys};
 
-/// The value of every key, at one time.
+/// The value of every key at one time.
 pub struct Values(Table);
 
 impl Values {
@@ -12,8 +12,8 @@ impl Values {
         Table::try_from(layer).map(Self)
     }
 
-    /// The keys that have another value in `newer`, in order. Their values are left out: they may be
-    /// secret.
+    /// The keys that have another value in `newer`, in order. The values are left out because they may
+    /// be secret.
     #[must_use]
     pub fn changed(&self, newer: &Self) -> Vec<String> {
         let paths = keys().map(|key| key.path);

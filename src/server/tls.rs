@@ -1,4 +1,4 @@
-//! TLS from files, which may be replaced while the service runs.
+//! TLS with a certificate from files that may be replaced while the service runs.
 
 use std::error::Error;
 use std::fs;
@@ -33,25 +33,25 @@ pub enum TlsError {
     Setup(#[source] rustls::Error),
 }
 
-/// TLS with the pair of these files as it is now, see [`Certificate`].
+/// TLS with the present content of these files, see [`Certificate`].
 pub fn tls(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     Certificate::load(certificate, key)?.tls()
 }
 
-/// A certificate chain and its key, in use while their files may be replaced.
+/// A certificate chain and its key. Their files may be replaced while they are in use.
 ///
-/// Each handshake gets the pair that was good most recently. Connections that stand are not touched.
+/// Each handshake uses the newest pair that was valid. Open connections go on.
 #[derive(Debug)]
 pub struct Certificate {
     chain: PathBuf,
     key: PathBuf,
     pair: RwLock<Arc<CertifiedKey>>,
-    /// What the files held when they were looked at last, usable or not.
+    /// Content of the files at the last look, valid or not.
     seen: Mutex<Digest>,
 }
 
-/// Of what was read from the files, or of why nothing was. The content and not its age: files are
-/// often replaced through a link to a directory (Kubernetes, certbot).
+/// Digest of the content of both files, or of the error. The modification time does not tell a change:
+/// certbot and Kubernetes replace symbolic links.
 type Digest = Vec<u8>;
 
 type Pem = Result<(Vec<u8>, Vec<u8>), TlsError>;
@@ -65,7 +65,7 @@ impl Certificate {
         Ok(Arc::new(Self { chain: chain.into(), key: key.into(), pair, seen }))
     }
 
-    /// TLS 1.2 and 1.3 with whatever pair is good at the time of each handshake.
+    /// TLS 1.2 and 1.3 with the pair in use at the time of each handshake.
     pub fn tls(self: &Arc<Self>) -> Result<Arc<ServerConfig>, TlsError> {
         // The provider by name: the process-wide default depends on what else is linked.
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
@@ -77,8 +77,8 @@ impl Certificate {
         Ok(Arc::new(config))
     }
 
-    /// Reads the files again and again, and whenever `now` says so, and takes over a new pair. Files
-    /// that cannot be used are said once, and whenever asked; the pair in use stays.
+    /// Reads the files at every `interval` and at every `now`, and takes over a new pair. Files that
+    /// cannot be used leave the pair in use, with a warning once per change and at every `now`.
     pub async fn watch(self: Arc<Self>, interval: Duration, now: &Notify) {
         let mut ticks = interval_at(Instant::now() + interval, interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -88,7 +88,7 @@ impl Certificate {
                 () = now.notified() => true,
             };
             let certificate = Arc::clone(&self);
-            // A panic has been logged, and the next look may do better.
+            // A panic has been logged. The next look tries again.
             drop(spawn_blocking(move || certificate.look(is_asked)).await);
         }
     }
@@ -108,7 +108,7 @@ impl Certificate {
                 tracing::info!("TLS certificate: renewed, for new connections");
             }
             Ok(_) => tracing::info!("TLS certificate: unchanged"),
-            // The other file may be about to follow, so it is tried again at the next look.
+            // The other file may follow soon. The next look tries again.
             Err(error) => {
                 let cause = error.source().map(tracing::field::display);
                 tracing::warn!(%error, cause, "TLS certificate: the one before stays in use");

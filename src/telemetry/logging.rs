@@ -13,26 +13,27 @@ use tracing_subscriber::{
 
 use super::sink::Sink;
 
-/// Why logging did not start, or does not go on in another way.
+/// Logging cannot start, or its filter cannot change.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
     /// The filter does not parse.
     #[error("the log filter is not valid: {0}")]
     Filter(#[from] ParseError),
-    /// There is no thread for it.
+    /// The operating system gives no thread.
     #[error("cannot start the thread that writes the log")]
     Thread(#[from] std::io::Error),
     /// A process logs to one place, chosen once.
     #[error("logging has already been started: {0}")]
     Started(Box<dyn std::error::Error + Send + Sync>),
-    /// The filter in force is out of reach.
+    /// The filter cannot be replaced.
     #[error("cannot change the log filter: {0}")]
     Change(#[from] reload::Error),
 }
 
-/// The running log. When it is dropped, at the end of the process, what was logged is written.
+/// The running log. Dropping it, at the end of the process, waits until all lines are written, for at
+/// most a second.
 #[derive(Debug)]
-#[must_use = "what was logged last is written when this is dropped"]
+#[must_use = "dropping it writes the last lines"]
 pub struct Logging {
     sink: Sink,
     filter: reload::Handle<EnvFilter, Registry>,
@@ -41,16 +42,16 @@ pub struct Logging {
 /// Starts logging to standard error for the whole process: as text to read, or with `json` as one
 /// object per line. `filter` holds `EnvFilter` directives such as `info,streamgate::hub=debug`.
 ///
-/// Logging never waits and never fails: lines that cannot be written are dropped and counted in
-/// `log_lines_dropped_total`, and their number is logged when writing works again. Panics are logged
-/// in the same way.
+/// Logging never waits and never fails. Lines that cannot be written are dropped and counted in
+/// `log_lines_dropped_total`; their number is logged when writing works again. Panics are logged too,
+/// not printed.
 pub fn init_logging(json: bool, filter: &str) -> Result<Logging, LoggingError> {
     let (filter, handle) = reload::Layer::new(EnvFilter::try_new(filter)?);
     let sink = Sink::start(std::io::stderr())?;
     let lines = fmt::layer()
         .with_writer(sink.clone())
         .with_ansi(std::io::stderr().is_terminal())
-        // These would be printed, and printing panics when nobody reads.
+        // They are printed with `eprintln!`, which panics if standard error is closed.
         .log_internal_errors(false);
     let lines = if json { lines.json().flatten_event(true).boxed() } else { lines.boxed() };
     let started = tracing_subscriber::registry().with(filter).with(lines).try_init();
@@ -68,7 +69,7 @@ pub fn init_logging(json: bool, filter: &str) -> Result<Logging, LoggingError> {
 }
 
 impl Logging {
-    /// Logs from now on what `filter` lets through, as in [`init_logging`].
+    /// Replaces the filter; the directives are those of [`init_logging`].
     pub fn set_filter(&self, filter: &str) -> Result<(), LoggingError> {
         Ok(self.filter.reload(EnvFilter::try_new(filter)?)?)
     }

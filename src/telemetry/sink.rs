@@ -1,9 +1,11 @@
-//! Standard error as a place for log lines that never holds anybody up.
+//! Writes log lines to standard error without blocking the threads that log.
 //!
-//! A thread of its own writes. A line that cannot be written, or that finds too many waiting, is
-//! dropped and counted, so that a log whose reader is gone, whose reader has stopped reading or whose
-//! disk is full costs its lines and nothing else. (`tracing-appender` does nearly that, but counts no
-//! failed write, and its guard prints to standard output, which panics when that is closed.)
+//! A separate thread writes. A line that cannot be written is dropped and counted. So is a line that
+//! comes while too many wait. A reader that is gone, a reader that has stopped, or a full disk cost
+//! log lines and nothing else.
+//!
+//! The crate `tracing-appender` is not used because it does not count failed writes, and because its
+//! guard calls `println!`, which panics if standard output is closed.
 
 use std::{
     io::{self, Write},
@@ -19,16 +21,16 @@ use std::{
 use prometheus_client::metrics::counter::Counter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Bytes of lines that may wait to be written: a burst of some 20,000 lines.
+/// Bytes of lines that may wait to be written. Enough for a burst of about 20,000 lines.
 const WAITING: usize = 4 << 20;
 
-/// How long the end of the process waits for lines to be written.
+/// Longest wait for the last lines at the end of the process.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// A process has one log, whatever number of gateways it runs.
+/// A process has one log, even if it runs several gateways.
 static DROPPED: LazyLock<Counter> = LazyLock::new(Counter::default);
 
-/// The lines that this process has dropped: the counter itself, to be shown among the metrics.
+/// The counter of lines that this process has dropped, to register as a metric.
 pub(super) fn dropped() -> Counter {
     DROPPED.clone()
 }
@@ -38,7 +40,7 @@ enum Message {
     Flush(SyncSender<()>),
 }
 
-/// Takes lines from everybody.
+/// The sending half, shared by all threads that log.
 #[derive(Clone, Debug)]
 pub(super) struct Sink {
     messages: Sender<Message>,
@@ -56,7 +58,7 @@ impl Sink {
         Ok(Self { messages, waiting })
     }
 
-    /// Waits until what was logged so far is written, a second at most.
+    /// Waits until the lines logged so far are written, at most a second.
     pub(super) fn flush(&self) {
         let (done, written) = mpsc::sync_channel(1);
         if self.messages.send(Message::Flush(done)).is_ok() {
@@ -75,7 +77,7 @@ impl Sink {
     }
 }
 
-/// Is given one whole line at a time.
+/// `tracing-subscriber` passes one whole line at a time.
 impl Write for &Sink {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.push(line);
@@ -95,14 +97,14 @@ impl<'a> MakeWriter<'a> for Sink {
     }
 }
 
-/// The thread.
+/// State of the thread that writes.
 struct Writer<W> {
     out: W,
     inbox: Receiver<Message>,
     waiting: Arc<AtomicUsize>,
     /// Whether the newest line was written.
     works: bool,
-    /// Whether a part of a line was written, and not its end.
+    /// Whether the output ends within a line.
     is_torn: bool,
 }
 
@@ -111,7 +113,7 @@ impl<W: Write> Writer<W> {
         let mut told = DROPPED.get();
         loop {
             let message = self.inbox.try_recv().or_else(|_| {
-                // Nothing waits, so there is room for one more.
+                // No line waits, so there is room for this one.
                 let dropped = DROPPED.get();
                 if self.works && dropped > told {
                     let lines = dropped - told;
@@ -131,7 +133,7 @@ impl<W: Write> Writer<W> {
                     }
                     self.waiting.fetch_sub(line.len(), Ordering::Relaxed);
                 }
-                // Who asked may have stopped waiting.
+                // The caller may have stopped waiting.
                 Ok(Message::Flush(done)) => drop(done.send(())),
                 Err(_) => return,
             }

@@ -34,9 +34,16 @@ async fn the_help_tells_what_each_command_is_for() {
         ),
         (
             vec!["serve", "--help"],
-            vec!["--config <FILE>", "--listen <ADDRESS>", "--data-dir <DIR>", "--no-migrate"],
+            vec![
+                "--config <FILE>",
+                "--listen <ADDRESS>",
+                "--data-dir <DIR>",
+                "--no-migrate",
+                "SIGHUP",
+                "SIGUSR1",
+            ],
         ),
-        (vec!["demo", "--help"], vec!["--listen <ADDRESS>", "8080"]),
+        (vec!["demo", "--help"], vec!["--listen <ADDRESS>", "8080", "SIGHUP"]),
         (vec!["migrate", "--help"], vec!["--down <STEPS>", "--data-dir <DIR>"]),
         (vec!["user", "--help"], vec!["add", "Make a user"]),
         (

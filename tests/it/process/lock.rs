@@ -14,9 +14,12 @@ async fn a_second_process_on_a_sqlite_database_does_not_start() {
     if store.url().is_some() {
         return store.remove().await;
     }
+    let data = store.directory.path().join("data");
+    let file = data.join("streamgate.db");
+    let link = store.directory.path().join("link.db");
+    std::os::unix::fs::symlink(&file, &link).expect("a link");
     let process = Process::serve(&store).await;
     let first = format!("(process {})", process.child.id().expect("a running process"));
-    let data = store.directory.path().join("data");
     let refused = run(&store, &AGAIN).await;
     assert!(!refused.success && refused.out.is_empty(), "{}", refused.out);
     for part in ["data_dir: another streamgate", &first, &data.display().to_string()] {
@@ -24,9 +27,6 @@ async fn a_second_process_on_a_sqlite_database_does_not_start() {
     }
 
     // The same database under other names.
-    let file = data.join("streamgate.db");
-    let link = store.directory.path().join("link.db");
-    std::os::unix::fs::symlink(&file, &link).expect("a link");
     for name in [file, link] {
         let mut serve = streamgate(&store, AGAIN);
         serve.env("STREAMGATE_DATABASE__URL", format!("sqlite:{}", name.display()));
@@ -38,7 +38,7 @@ async fn a_second_process_on_a_sqlite_database_does_not_start() {
         }
     }
 
-    // What looks after the database goes on beside it.
+    // The other commands work while the service runs.
     for arguments in [vec!["migrate"], vec!["user", "add", "ada", "--role", "viewer"]] {
         let done = run(&store, &arguments).await;
         assert!(done.success, "{arguments:?}: {}", done.err);

@@ -1,4 +1,4 @@
-//! Output that cannot be written: nobody reads it, or the disk is full.
+//! Output that cannot be written: its reader is gone or asleep, or the disk is full.
 
 use std::{fs::OpenOptions, process::Stdio};
 
@@ -47,7 +47,7 @@ async fn dropped(anyone: &Caller) -> u64 {
     count.parse().expect("a number")
 }
 
-/// All of the service works, and it ends in order.
+/// The whole service works, and it ends in order.
 async fn is_whole(mut child: Child, anyone: &Caller) {
     anyone.get("/health/live").await.ok();
     let login = json!({ "username": "admin", "password": ADMIN });
@@ -84,7 +84,7 @@ async fn a_log_whose_reader_has_gone_stops_nothing() {
     store.remove().await;
 }
 
-/// Asks until lines are dropped because nobody takes those before.
+/// Sends requests until the log drops lines, because its reader takes none.
 async fn fill(anyone: &Caller) {
     let path = format!("/nowhere/{}", "x".repeat(4_000));
     until("dropped lines", async || {
@@ -167,7 +167,7 @@ async fn closed_standard_output_does_not_stop_the_service() {
             }
             said.push(line["message"].as_str().unwrap_or_default().to_owned());
         };
-        // The first administrator's password is lost then, which must not go unnoticed.
+        // The password of the first administrator is lost; the log must say so.
         let is_told =
             said.iter().any(|line| line.contains("streamgate user add NAME --role admin"));
         assert_eq!(is_told, closed, "at the first start: {said:?}");
@@ -195,10 +195,10 @@ async fn a_document_may_be_read_in_part_but_not_be_cut_short_by_a_full_disk() {
     };
     let (status, said) = on_full_disk(&["openapi"]).await;
     assert!(status == Some(1) && said.contains("No space"), "{said}");
-    // Whoever does not see the password needs another user.
+    // An administrator who does not see the password must know.
     let migrated = run(&store, &["migrate"]).await;
     assert!(migrated.success, "{}", migrated.err);
     let (status, said) = on_full_disk(&["user", "add", "ada", "--role", "viewer"]).await;
-    assert!(status == Some(1) && said.contains("could not be shown"), "{said}");
+    assert!(status == Some(1) && said.contains("could not be printed"), "{said}");
     store.remove().await;
 }
