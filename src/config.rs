@@ -41,7 +41,8 @@ pub type ConfigLayer = <Config as confique::Config>::Layer;
 /// variable a list is separated by commas. An unknown key or variable stops the start.
 ///
 /// STREAMGATE_ADMIN_PASSWORD is not a key: it is read once, at the first start, as the password
-/// of the administrator `admin`. Without it that password is made up and printed once.
+/// of the administrator `admin`: at least 8 characters and at most 1024 bytes. Without it that
+/// password is made up and printed once.
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct Config {
@@ -84,7 +85,8 @@ pub struct Config {
     #[config(nested)]
     pub tasks: Tasks,
 
-    /// How much one caller may use. Beyond a limit the answer is 429 with Retry-After.
+    /// How much one caller may use. Beyond a limit the answer is 429 with Retry-After. Each gateway
+    /// counts for itself: two of them on one database allow twice as much.
     #[config(nested)]
     pub limits: Limits,
 

@@ -25,7 +25,7 @@ use crate::{
     existence::Existence,
     hub::{self, Hub},
     limit::{self, Limits},
-    session::{Opened, SessionError, Sessions},
+    session::{Opened, RefreshError, Sessions},
     telemetry::Telemetry,
     token::{KeyError, Tokens},
     user::{UserError, Users},
@@ -251,11 +251,11 @@ impl Gateway {
         Ok(())
     }
 
-    /// Exchanges a refresh token for its successor; ends the session of one that was used twice.
-    pub async fn refresh(&self, token: &str) -> Result<Opened, SessionError> {
+    /// Exchanges a refresh token for its successor; tells others of a session that this revoked.
+    pub async fn refresh(&self, token: &str) -> Result<Opened, RefreshError> {
         let opened = self.sessions.refresh(token).await;
-        if let Err(SessionError::Reused(session)) = opened {
-            self.revoke_session(session).await?;
+        if let Err(RefreshError::Reused(session)) = opened {
+            self.bus.publish(self.node, Message::SessionRevoked(session));
         }
         opened
     }

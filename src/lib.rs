@@ -10,7 +10,7 @@
 //! | 4 | [`gateway`] | the one shared state, built in start order |
 //! | 3 | [`hub`] | live delivery: combines the log, the bus, sessions and limits |
 //! | 2 | [`event_log`], [`bus`], [`token`], [`session`], [`user`], [`limit`], [`existence`] | engines, blind to one another |
-//! | 1 | [`config`], [`telemetry`], [`data_dir`], [`database`], [`event`], [`password`], [`recent`] | ground |
+//! | 1 | [`config`], [`telemetry`], [`data_dir`], [`database`], [`event`], [`forwarded`], [`password`], [`recent`] | ground |
 //! | 0 | [`clock`], `entity`, `migration` | time; rows and their history |
 
 pub mod alarm;
@@ -23,6 +23,7 @@ pub mod database;
 pub mod event;
 pub mod event_log;
 pub mod existence;
+pub mod forwarded;
 pub mod gateway;
 pub mod hub;
 pub mod limit;

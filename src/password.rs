@@ -24,6 +24,36 @@ static NOBODY: LazyLock<String> = LazyLock::new(|| hash_now(&random()));
 /// beyond the blocks in use is never touched and so costs nothing.
 const MAPPED: usize = 32 << 20;
 
+/// Characters of a password, at least: a shorter one is too easy to guess (NIST SP 800-63B, section
+/// 5.1.1.2).
+pub const LEAST_CHARACTERS: usize = 8;
+
+/// Bytes of a password in UTF-8, at most. The same wherever a password is set or sent, so that what
+/// can be set can be used.
+pub const MOST_BYTES: usize = 1024;
+
+/// Why a password cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordError {
+    /// It has fewer than [`LEAST_CHARACTERS`].
+    #[error("a password has at least 8 characters")]
+    TooShort,
+    /// It has more than [`MOST_BYTES`].
+    #[error("a password has at most 1024 bytes in UTF-8")]
+    TooLong,
+}
+
+/// Whether a user may have this password.
+pub fn check(password: &str) -> Result<(), PasswordError> {
+    if password.chars().count() < LEAST_CHARACTERS {
+        Err(PasswordError::TooShort)
+    } else if password.len() > MOST_BYTES {
+        Err(PasswordError::TooLong)
+    } else {
+        Ok(())
+    }
+}
+
 /// The PHC string of a password.
 pub async fn hash(password: String) -> String {
     blocking(move || hash_now(&password)).await

@@ -66,6 +66,9 @@ pub enum TokenError {
     /// It was good once.
     #[error("the token has expired")]
     Expired,
+    /// It will be good (`nbf`, RFC 7519, section 4.1.5).
+    #[error("the token is not valid yet")]
+    Early,
     /// It is not one of ours, or not of this kind.
     #[error("the token is not valid")]
     Invalid,
@@ -279,7 +282,7 @@ impl Tokens {
         self.verify_access(token).is_ok()
     }
 
-    /// Whether the text is an access token of ours, good or expired: for saying so when it turns up
+    /// Whether the text is an access token of ours, good, early or expired: for saying so when it turns up
     /// where none may be. A stream token costs next to nothing here: a header that names another
     /// algorithm is refused before any signature is verified.
     #[must_use]
@@ -303,6 +306,8 @@ fn stream_audience(audience: &str) -> String {
 fn rules(algorithm: Algorithm, issuer: &str, audience: &str) -> Validation {
     let mut rules = Validation::new(algorithm);
     rules.leeway = 0;
+    // Ours have no `nbf`, but a token that says when it begins means it.
+    rules.validate_nbf = true;
     rules.set_issuer(&[issuer]);
     rules.set_audience(&[audience]);
     rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
@@ -322,6 +327,7 @@ fn verify<C: DeserializeOwned>(
     let TokenData { header, claims } =
         jsonwebtoken::decode(token, key, rules).map_err(|error| match error.kind() {
             jsonwebtoken::errors::ErrorKind::ExpiredSignature => TokenError::Expired,
+            jsonwebtoken::errors::ErrorKind::ImmatureSignature => TokenError::Early,
             _ => TokenError::Invalid,
         })?;
     // RFC 7515, section 4.1.11: a header that must be understood, and we understand none.

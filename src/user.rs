@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     database::{Database, Transaction},
-    password,
+    password::{self, PasswordError},
 };
 
 /// The name of the administrator that the first start makes.
@@ -27,9 +27,9 @@ pub enum UserError {
     /// The name has other characters or another length.
     #[error("a user name is 1 to 64 characters of a-z, 0-9, '.', '_' and '-'")]
     NameInvalid,
-    /// Too easy to guess (NIST SP 800-63B, section 5.1.1.2).
-    #[error("a password has at least 8 characters")]
-    PasswordTooShort,
+    /// The password cannot be used.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
     /// There is no such user.
     #[error("there is no such user")]
     NotFound,
@@ -72,8 +72,8 @@ impl Users {
         if admins().count(self.database.reader()).await? > 0 {
             return Ok(None);
         }
-        if given.as_ref().is_some_and(|password| password.chars().count() < 8) {
-            return Err(UserError::PasswordTooShort);
+        if let Some(password) = &given {
+            password::check(password)?;
         }
         let made_up = given.is_none();
         let password = given.unwrap_or_else(password::random);
@@ -98,6 +98,7 @@ impl Users {
         if !is_name(username) {
             return Err(UserError::NameInvalid);
         }
+        password::check(&password)?;
         let row = user::Model {
             id: Uuid::now_v7(),
             username: username.to_owned(),
@@ -150,11 +151,14 @@ impl Users {
             .await
     }
 
-    /// Changes a user. Another password ends the user's sessions.
+    /// Changes a user. Another password, and disabling, end the user's sessions.
     pub async fn change(&self, id: Uuid, change: Change) -> Result<user::Model, UserError> {
         // Before the transaction: a hash takes far longer than others should wait for the lock.
         let password_hash = match change.password {
-            Some(password) => Some(password::hash(password).await),
+            Some(password) => {
+                password::check(&password)?;
+                Some(password::hash(password).await)
+            }
             None => None,
         };
         let tx = self.database.begin_write().await?;
@@ -170,9 +174,13 @@ impl Users {
         if let Some(disabled) = change.disabled {
             row.disabled = Set(disabled);
         }
+        let ends_sessions = password_hash.is_some() || change.disabled == Some(true);
         if let Some(hash) = password_hash {
             row.password_hash = Set(hash);
-            // In the same transaction: who knew the old password has no session left.
+        }
+        if ends_sessions {
+            // In the same transaction: nothing that was opened with the old password, or before the
+            // user was disabled, is good again later.
             session::Entity::update_many()
                 .col_expr(session::Column::RevokedAt, Expr::value(Timestamp::now()))
                 .filter(session::Column::UserId.eq(id))

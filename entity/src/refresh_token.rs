@@ -16,8 +16,11 @@ pub struct Model {
     pub session_id: Uuid,
     /// When it was handed out.
     pub created_at: Timestamp,
-    /// When it was exchanged for its successor.
+    /// When it was exchanged for its successor, the first time.
     pub used_at: Option<Timestamp>,
+    /// The successor, sealed under a key that only the token itself gives. Absent before the first
+    /// use, after the grace that follows it, and once the successor has been used.
+    pub successor: Option<String>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

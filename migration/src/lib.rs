@@ -15,6 +15,7 @@ mod m20261121_000008_mcp_session;
 mod m20261125_000009_write_probe;
 mod m20261125_000010_lease_clock;
 mod m20261125_000011_event_nonce;
+mod m20261125_000012_refresh_successor;
 
 /// Runs the steps in order.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000009_write_probe::Migration),
             Box::new(m20261125_000010_lease_clock::Migration),
             Box::new(m20261125_000011_event_nonce::Migration),
+            Box::new(m20261125_000012_refresh_successor::Migration),
         ]
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use poem::web::{Data, RemoteAddr};
+use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json, types::Example};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     Tag,
     caller::{Caller, Viewer},
-    edge::ip,
+    edge::Asked,
     example_id, example_time,
     problem::{Problem, Result},
     text::Text,
@@ -19,7 +19,8 @@ use super::{
 use crate::{
     gateway::Gateway,
     limit::{Key, Quota},
-    session::Opened,
+    password::{self, PasswordError},
+    session::{Opened, RefreshError, SessionError},
 };
 
 /// A name and a password.
@@ -29,7 +30,7 @@ struct Login {
     /// The user's name.
     #[oai(validator(max_length = 64))]
     username: Text,
-    /// The user's password.
+    /// The user's password. At most 1024 bytes in UTF-8, so fewer characters if they are not ASCII.
     #[oai(validator(max_length = 1024))]
     password: Text,
 }
@@ -65,7 +66,7 @@ struct TokenPair {
     token_type: String,
     /// How long the access token is good for, in seconds.
     expires_in: u64,
-    /// To be exchanged for the next pair, once.
+    /// To be exchanged for the next pair. Store it before you use the access token.
     refresh_token: String,
     /// How long the session lasts without a refresh, in seconds.
     refresh_expires_in: u64,
@@ -171,17 +172,22 @@ pub(super) struct Auth;
 impl Auth {
     /// Log in
     ///
-    /// Limited per name and per address. The answer to a wrong name and a wrong password is the
+    /// Limited per name and per address: that of the client, if it comes through a proxy in
+    /// `server.trusted_proxies`, else that of the peer. The answer to a wrong name and a wrong password is the
     /// same and takes the same time.
     #[oai(path = "/v1/auth/login", method = "post", operation_id = "auth_login")]
     async fn login(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        address: &RemoteAddr,
+        asked: Data<&Asked>,
         body: Json<Login>,
     ) -> Result<Json<TokenPair>> {
         let Login { username: Text(username), password: Text(password) } = body.0;
-        let ip = ip(address);
+        if password.len() > password::MOST_BYTES {
+            // No user has it, and nobody learns whether there is this user.
+            return Err(PasswordError::TooLong.into());
+        }
+        let ip = asked.address;
         count(&gateway, Quota::LoginsPerAddress, &Key::address(ip))?;
         count(&gateway, Quota::LoginsPerUser, &Key::name_at(username.clone(), ip))?;
         count(&gateway, Quota::LoginsPerName, &Key::Name(username.clone()))?;
@@ -195,19 +201,34 @@ impl Auth {
 
     /// Refresh the session
     ///
-    /// Exchanges the refresh token for a new pair and prolongs the session. A refresh token is good
-    /// once: used again within 10 seconds it gives another pair (two tabs may refresh at the same
-    /// time), later it ends the session, because then somebody else has it too (RFC 9700, section
-    /// 4.14.2).
+    /// Exchanges the refresh token for its successor and a new access token, and prolongs the
+    /// session. Used again within 10 seconds of its first use, a refresh token gives the same
+    /// successor: tabs may refresh at the same time, and a lost answer can be asked for again.
+    ///
+    /// Once the successor has been used, the answer within those 10 seconds is 401 with the type
+    /// `https://streamgate.dev/problems/refresh-superseded` and the member `code`
+    /// `refresh_superseded`. Nothing is revoked: use the newest token that another tab has stored.
+    ///
+    /// After those 10 seconds any use of a used token ends the session and its streams, even if the
+    /// successor was never used: two hold the token, and one of them is not the user (RFC 9700,
+    /// section 4.14.2).
     #[oai(path = "/v1/auth/refresh", method = "post", operation_id = "auth_refresh")]
     async fn refresh(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        address: &RemoteAddr,
+        asked: Data<&Asked>,
         body: Json<Refresh>,
     ) -> Result<Json<TokenPair>> {
-        count(&gateway, Quota::LoginsPerAddress, &Key::address(ip(address)))?;
-        Ok(Json(pair(&gateway, gateway.refresh(&body.refresh_token.0).await?)))
+        count(&gateway, Quota::LoginsPerAddress, &Key::address(asked.address))?;
+        let opened = gateway.refresh(&body.refresh_token.0).await;
+        gateway.telemetry.authenticated(match &opened {
+            Ok(_) => "refresh",
+            Err(RefreshError::Session(SessionError::Ended(_))) => "refresh_refused",
+            Err(RefreshError::Superseded) => "refresh_superseded",
+            Err(RefreshError::Reused(_)) => "refresh_reused",
+            Err(RefreshError::Session(SessionError::Database(_))) => "failed",
+        });
+        Ok(Json(pair(&gateway, opened?)))
     }
 
     /// Log out

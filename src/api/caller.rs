@@ -271,6 +271,10 @@ impl Credential {
                 gateway.telemetry.authenticated("expired");
                 Problem::invalid_token("the token has expired")
             }
+            TokenError::Early => {
+                gateway.telemetry.authenticated("early");
+                Problem::invalid_token("the token is not valid yet")
+            }
             TokenError::Invalid => {
                 gateway.telemetry.authenticated("invalid");
                 Problem::invalid_token("the token is not valid")
@@ -279,8 +283,8 @@ impl Credential {
         let principal = validate(gateway, session, user).await;
         gateway.telemetry.authenticated(match &principal {
             Ok(_) => "ok",
-            Err(SessionError::Ended(_) | SessionError::Reused(_)) => "session_ended",
             Err(SessionError::Database(_)) => "failed",
+            Err(_) => "session_ended",
         });
         Ok((principal?, topic))
     }

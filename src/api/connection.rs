@@ -34,7 +34,8 @@ struct Connection {
     topics: Vec<String>,
     /// When it was opened.
     since: OffsetDateTime,
-    /// The address that it goes to: the client's, or that of the proxy before it.
+    /// The address that it goes to: the client's, if it connects to this gateway or comes through a
+    /// proxy in `server.trusted_proxies`; else that of the proxy.
     address: String,
     /// How many events have been handed to the network for it, snapshots included.
     delivered: u64,

@@ -6,10 +6,10 @@
 use std::{any::Any, net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
+use ipnet::IpNet;
 use poem::{
     Addr, Body, Endpoint, IntoResponse, Middleware, Request, Response,
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
-    web::RemoteAddr,
+    http::{HeaderName, HeaderValue, Method, StatusCode, header, uri::Scheme},
 };
 use poem_openapi::OperationId;
 use tokio_util::sync::CancellationToken;
@@ -17,12 +17,17 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
-    problem::{Kind, Problem},
+    problem::{Kind, Problem, Result},
     receive::{Bounds, receive},
     routes::Routes,
     stream,
 };
-use crate::{event, gateway::Gateway, limit::jittered};
+use crate::{
+    event,
+    forwarded::{self, Client, Fields},
+    gateway::Gateway,
+    limit::jittered,
+};
 
 /// The header that carries the request's id back.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -36,7 +41,7 @@ pub(super) struct Asked {
     pub(super) method: Method,
     /// Cancelled when nobody waits for the answer any more.
     pub(super) gone: CancellationToken,
-    /// Where it came from.
+    /// The client's address, as far as trusted proxies tell it; else the peer's.
     pub(super) address: IpAddr,
 }
 
@@ -76,12 +81,14 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
         let as_event = matches!(method, Method::GET | Method::HEAD) && wants_event(&request);
-        let span = tracing::info_span!("request", %id, %method, path);
+        let (client, contradiction) = client(&request, &self.gateway.config.server.trusted_proxies);
+        let Client { address, scheme } = client;
+        let span = tracing::info_span!("request", %id, %method, path, client = %address, %scheme);
         let gone = CancellationToken::new();
         let _gone_with_this = gone.clone().drop_guard();
         let answer = async {
+            contradiction?;
             receive(&mut request, &self.gateway, &self.routes, self.bounds).await?;
-            let address = ip(request.remote_addr());
             request.set_data(Asked { id, method: method.clone(), address, gone });
             let inner = Arc::clone(&self.inner);
             // A panic is a fault like any other: one request fails, the process goes on.
@@ -155,11 +162,30 @@ fn finish(response: &mut Response, id: Uuid, method: &Method) {
     }
 }
 
-/// The peer, not a header: without a list of trusted proxies anybody could forge one.
-pub(super) fn ip(address: &RemoteAddr) -> IpAddr {
-    match &address.0 {
+/// Who called. If proxies contradict one another that is the peer, and a refusal.
+fn client(request: &Request, trusted: &[IpNet]) -> (Client, Result<()>) {
+    let peer = match &request.remote_addr().0 {
         Addr::SocketAddr(address) => address.ip(),
         _ => IpAddr::from([127, 0, 0, 1]),
+    };
+    let is_tls = *request.scheme() == Scheme::HTTPS;
+    let scheme = if is_tls { forwarded::Scheme::Https } else { forwarded::Scheme::Http };
+    // What is no text is no address either.
+    let lines = |name| -> Vec<&str> {
+        let values = request.headers().get_all(name).iter();
+        values.map(|value: &HeaderValue| value.to_str().unwrap_or("?")).collect()
+    };
+    let fields = Fields {
+        forwarded: lines("forwarded"),
+        forwarded_for: lines("x-forwarded-for"),
+        forwarded_proto: lines("x-forwarded-proto"),
+    };
+    match forwarded::client(peer, scheme, trusted, &fields) {
+        Ok(client) => (client, Ok(())),
+        Err(error) => {
+            let refusal = Problem::bad_request(error.to_string());
+            (Client { address: peer.to_canonical(), scheme }, Err(refusal))
+        }
     }
 }
 

@@ -159,8 +159,12 @@ pub fn endpoint(gateway: &Arc<Gateway>) -> BoxEndpoint<'static, Response> {
 #[must_use]
 pub fn refusal(status: StatusCode) -> (String, String) {
     let problem = match status {
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE | StatusCode::URI_TOO_LONG => {
-            Problem::new(Kind::HeadTooLarge, "the head of the request is too large")
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Problem::new(
+            Kind::HeadTooLarge,
+            "the head of the request is too large or has more than 100 fields",
+        ),
+        StatusCode::URI_TOO_LONG => {
+            Problem::new(Kind::UriTooLong, "the target of the request is too long")
         }
         _ => Problem::bad_request("this is not an HTTP request"),
     };

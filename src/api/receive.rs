@@ -16,13 +16,22 @@ use serde::{
 };
 
 use super::{
+    caller::STREAM_TOKEN,
     problem::{Kind, Problem, Result},
     routes::{Access, Routes},
 };
 use crate::gateway::Gateway;
 
-/// Bytes of a body for which the caller need not be known: a name and a password.
+/// Bytes of a body for which the caller need not be known. The longest login fits: a password of
+/// 1024 bytes and a name of 64, each byte written as an escape of six (`\\u0061`).
 const PUBLIC_BODY: usize = 8 << 10;
+
+/// Header fields that decide something and have one value. Of two, one program on the way may look
+/// at the first and another at the last.
+const SINGLE_FIELDS: [&str; 4] = ["Authorization", "Content-Type", "Last-Event-ID", "Lease-Token"];
+
+/// The same in the query.
+const SINGLE_PARAMETERS: [&str; 2] = [STREAM_TOKEN, "last_event_id"];
 
 /// Requests: how large and how slow.
 #[derive(Clone, Copy)]
@@ -113,6 +122,15 @@ fn check_head(request: &Request, bounds: Bounds) -> Result<()> {
     {
         // RFC 9112, section 3.2. HTTP/2 has it in the target, where hyper demands it.
         return Err(Problem::bad_request("the request must have one Host"));
+    }
+    let has_two = request.uri().query().is_some_and(|query| query.contains('&'));
+    let query: Vec<(String, String)> =
+        if has_two { request.params().unwrap_or_default() } else { Vec::new() };
+    let sent = |name: &str| query.iter().filter(|(sent, _)| sent == name).count();
+    let fields = SINGLE_FIELDS.iter().find(|name| headers.get_all(**name).iter().nth(1).is_some());
+    let parameters = SINGLE_PARAMETERS.iter().find(|name| sent(name) > 1);
+    if let Some(name) = fields.or(parameters) {
+        return Err(Problem::bad_request(format!("{name} may be sent only once")));
     }
     Ok(())
 }

@@ -36,7 +36,8 @@ struct NewUser {
     /// The name to log in with.
     #[oai(validator(min_length = 1, max_length = 64, pattern = "^[a-z0-9._-]+$"))]
     username: Text,
-    /// The password; at least 8 characters (NIST SP 800-63B, section 5.1.1.2).
+    /// The password: at least 8 characters (NIST SP 800-63B, section 5.1.1.2) and at most 1024 bytes
+    /// in UTF-8, so fewer than 1024 characters if they are not ASCII.
     #[oai(validator(min_length = 8, max_length = 1024))]
     password: Text,
     /// What the user may do.
@@ -60,9 +61,10 @@ struct UserChange {
     /// Another role. A lower one ends the user's open streams; those of many topics go on with what
     /// the user may still see.
     role: Option<UserRole>,
-    /// Whether the user is kept out. Ends the user's open streams.
+    /// Whether the user is kept out. `true` ends the user's sessions and open streams for good: after
+    /// `false` the user has to log in again.
     disabled: Option<bool>,
-    /// Another password. Ends the user's sessions.
+    /// Another password, with the same limits as the first. Ends the user's sessions.
     #[oai(validator(min_length = 8, max_length = 1024))]
     password: Option<Text>,
 }

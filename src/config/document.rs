@@ -79,7 +79,8 @@ pub fn environment_table() -> String {
     });
     let admin = format!(
         "| not a key | `{ADMIN_PASSWORD}` | made up and printed once | \
-         Password of the administrator `admin`, read once at the first start. |\n"
+         Password of the administrator `admin`, read once at the first start: at least 8 characters, \
+         at most 1024 bytes. |\n"
     );
     let lines: Vec<String> =
         head.map(str::to_owned).into_iter().chain(rows).chain([admin]).collect();

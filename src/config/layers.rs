@@ -9,6 +9,7 @@ use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
     fmt, io,
+    net::IpAddr,
     ops::Range,
     path::Path,
     path::PathBuf,
@@ -18,8 +19,9 @@ use confique::{
     Config as _, Layer as _,
     meta::{Expr, LeafKind},
 };
+use ipnet::{IpNet, Ipv4Net};
 use sea_orm::sqlx::postgres::PgConnectOptions;
-use serde::Deserialize as _;
+use serde::{Deserialize, Deserializer, de::Error as _};
 use toml::{Table, Value};
 
 use super::{
@@ -255,7 +257,9 @@ fn typed(kind: LeafKind, text: &str) -> Result<Value, &'static str> {
         Expr::Bool(_) => text.parse().map(Value::Boolean).map_err(|_| "must be true or false"),
         Expr::Integer(_) => text.parse().map(Value::Integer).map_err(|_| "must be a whole number"),
         Expr::Array(_) => {
-            Ok(Value::Array(text.split(',').map(|item| Value::from(item.trim())).collect()))
+            // Nothing, and a comma at the end, are no item.
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Ok(Value::Array(items.map(Value::from).collect()))
         }
         _ => Ok(Value::from(text)),
     }
@@ -339,6 +343,26 @@ pub(super) fn algorithms(names: &impl AsRef<[String]>) -> Result<(), String> {
         None => Ok(()),
         Some(name) => Err(format!("`{name}` must be one of {}", known.join(", "))),
     }
+}
+
+/// Networks, and addresses as networks of one.
+pub(super) fn networks<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<IpNet>, D::Error> {
+    let network = |text: String| {
+        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        let expected = "must be an address or a network such as `10.0.0.0/8`";
+        network.map(unmapped).map_err(|_| D::Error::custom(format!("`{text}` {expected}")))
+    };
+    Vec::<String>::deserialize(value)?.into_iter().map(network).collect()
+}
+
+/// IPv4 that is written as IPv6 (`::ffff:10.0.0.0/104`) as IPv4, which is how peers are compared.
+fn unmapped(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else { return network };
+    let address = mapped.addr().to_ipv4_mapped();
+    let length = mapped.prefix_len().checked_sub(96);
+    let network =
+        address.zip(length).and_then(|(address, length)| Ipv4Net::new(address, length).ok());
+    network.map_or(IpNet::V6(mapped), IpNet::V4)
 }
 
 pub(super) fn log_filter(filter: &impl AsRef<str>) -> Result<(), String> {

@@ -6,7 +6,7 @@ use serde::Serialize;
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct Limits {
-    /// Streams that one user may hold open at the same time. At least 1.
+    /// Streams that one user may hold open at the same time, per gateway. At least 1.
     #[config(
         default = 5,
         env = "STREAMGATE_LIMITS__STREAMS_PER_USER",
@@ -14,7 +14,7 @@ pub struct Limits {
     )]
     pub streams_per_user: u32,
 
-    /// Requests per minute of one user. At least 1.
+    /// Requests per minute of one user, per gateway. At least 1.
     #[config(
         default = 600,
         env = "STREAMGATE_LIMITS__REQUESTS_PER_MINUTE",
@@ -22,8 +22,8 @@ pub struct Limits {
     )]
     pub requests_per_minute: u32,
 
-    /// Streams per minute that one user may open. At least 1. Opening costs more than holding:
-    /// this stops a client that reconnects in a loop.
+    /// Streams per minute that one user may open, per gateway. At least 1. Opening costs more than
+    /// holding: this stops a client that reconnects in a loop.
     #[config(
         default = 120,
         env = "STREAMGATE_LIMITS__STREAM_OPENS_PER_MINUTE",
@@ -31,8 +31,8 @@ pub struct Limits {
     )]
     pub stream_opens_per_minute: u32,
 
-    /// Login attempts per minute on one user name from one address. At least 1. It slows password
-    /// guessing down.
+    /// Login attempts per minute on one user name from one address, per gateway. At least 1. It
+    /// slows password guessing down. Behind a proxy, set `server.trusted_proxies`.
     #[config(
         default = 10,
         env = "STREAMGATE_LIMITS__LOGINS_PER_MINUTE_PER_USER",
@@ -40,8 +40,8 @@ pub struct Limits {
     )]
     pub logins_per_minute_per_user: u32,
 
-    /// Login attempts per minute on one user name, from all addresses together. At least 1. Higher
-    /// than from one address, because whoever uses it up keeps the user from logging in.
+    /// Login attempts per minute on one user name, from all addresses together, per gateway. At
+    /// least 1. Higher than from one address, because using it up keeps the user from logging in.
     #[config(
         default = 100,
         env = "STREAMGATE_LIMITS__LOGINS_PER_MINUTE_PER_NAME",
@@ -49,8 +49,9 @@ pub struct Limits {
     )]
     pub logins_per_minute_per_name: u32,
 
-    /// Login attempts per minute from one address. At least 1. Higher than per user name, because
-    /// an office shares an address.
+    /// Login attempts and refreshes per minute from one address, per gateway. At least 1. Higher
+    /// than per user name, because an office shares an address. Behind a proxy all users share its
+    /// address unless it is in `server.trusted_proxies`.
     #[config(
         default = 60,
         env = "STREAMGATE_LIMITS__LOGINS_PER_MINUTE_PER_ADDRESS",

@@ -137,7 +137,8 @@ pub struct Tasks {
 pub struct Streams {
     /// Seconds between heartbeats of an idle stream, from 1 to 60. A heartbeat keeps proxies from
     /// closing the stream, and re-checks the session and the event log. What is remembered of
-    /// sessions and resources is looked up again after as long.
+    /// sessions and resources is looked up again after as long. With several gateways on one
+    /// PostgreSQL, events and waiting work of another gateway are found with the next heartbeat.
     #[config(
         default = 15,
         env = "STREAMGATE_STREAMS__HEARTBEAT_SECONDS",

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use serde::Serialize;
 
 use super::layers;
@@ -40,7 +41,9 @@ pub struct Server {
     pub body_limit_bytes: usize,
 
     /// Largest request head (line and headers) in bytes, from 8192 to 1048576. It is also the
-    /// read buffer of a connection, so it bounds the memory of one.
+    /// read buffer of a connection, so it bounds the memory of one. Over HTTP/1.1 a head has at most
+    /// 100 header fields, whatever this says. A larger head is refused with 431, a target of more
+    /// than 65534 bytes with 414.
     #[config(
         default = 16_384,
         env = "STREAMGATE_SERVER__HEAD_LIMIT_BYTES",
@@ -50,6 +53,18 @@ pub struct Server {
         )
     )]
     pub head_limit_bytes: usize,
+
+    /// Proxies that requests come through: addresses or networks, such as `10.0.0.7` or
+    /// `10.0.0.0/8`. Only from these are `Forwarded`, `X-Forwarded-For` and `X-Forwarded-Proto`
+    /// believed, so that limits, logs and lists of connections have the client's address. Without it
+    /// all users behind a proxy share the proxy's address and its login limits. Never add a network
+    /// that clients connect from: they could then choose their address.
+    #[config(
+        default = [],
+        env = "STREAMGATE_SERVER__TRUSTED_PROXIES",
+        deserialize_with = layers::networks
+    )]
+    pub trusted_proxies: Vec<IpNet>,
 
     /// Seconds that open requests and streams get to end after a stop signal, from 0 (none) to
     /// 3600.

@@ -250,7 +250,6 @@ impl Merge {
         let (watch, allowed) = match self.access.ask(topics).await {
             Ok(answer) => answer,
             Err(SessionError::Ended(ended)) => return self.end(End::Session(ended)),
-            Err(SessionError::Reused(_)) => return self.end(End::Session(Ended::Revoked)),
             Err(SessionError::Database(error)) => return self.unless_broken(Err(error)),
         };
         connection.renew(watch);

@@ -8,36 +8,30 @@
 //! made in this process reaches it at once, one made elsewhere with the next [`Sessions::recheck`].
 
 mod known;
+mod refresh;
 mod watch;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use entity::{
-    Timestamp, refresh_token, session,
+    Timestamp, session,
     user::{self, Role},
 };
 use prometheus_client::metrics::counter::Counter;
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait,
-    ExprTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QuerySelect, prelude::Expr,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, IntoActiveModel,
+    QueryFilter, QuerySelect, prelude::Expr,
 };
 use uuid::Uuid;
 
 use crate::{clock::Clock, database::Database};
 
+pub use refresh::RefreshError;
 pub use watch::Watch;
 
 use known::Known;
+use refresh::issue;
 use watch::{Registry, Standing};
-
-/// A client that retries, or two tabs that refresh at once, show the same refresh token twice. Up to
-/// this long after the first use each gets a successor; later it counts as stolen (RFC 9700,
-/// section 4.14.2, allows the window).
-const REFRESH_GRACE: Duration = Duration::from_secs(10);
-
-/// How many successors a refresh token can have within that time.
-const REFRESH_SUCCESSORS: u64 = 3;
 
 /// How many sessions are looked up in one query.
 const BATCH: usize = 500;
@@ -95,9 +89,6 @@ pub enum SessionError {
     /// It is over, or never was (then it counts as revoked: nobody learns which).
     #[error(transparent)]
     Ended(#[from] Ended),
-    /// A refresh token of this session was used twice: it is in two hands.
-    #[error("a refresh token was used twice")]
-    Reused(Uuid),
     /// The database did not say.
     #[error(transparent)]
     Database(#[from] DbErr),
@@ -160,50 +151,6 @@ impl Sessions {
         session.clone().into_active_model().insert(&tx).await?;
         let refresh_token = issue(&tx, session.id, now).await?;
         tx.commit().await?;
-        Ok(Opened { principal: principal(user, &session, as_of), refresh_token })
-    }
-
-    /// Exchanges a refresh token for its successor and prolongs the session. The caller must revoke
-    /// a session whose token was [`SessionError::Reused`].
-    pub async fn refresh(&self, token: &str) -> Result<Opened, SessionError> {
-        let (now, as_of) = (Timestamp::now(), self.watched.announced());
-        let tx = self.database.begin_write().await?;
-        let by_hash = || refresh_token::Entity::find_by_id(fingerprint(token));
-        let row = by_hash().one(&tx).await?.ok_or(Ended::Revoked)?;
-        // The session's lock first, as deleting a user takes them, then what it protects.
-        let lock = session::Entity::find_by_id(row.session_id).lock_exclusive();
-        lock.one(&tx).await?.ok_or(Ended::Revoked)?;
-        let row = by_hash().one(&tx).await?.ok_or(Ended::Revoked)?;
-        let (session, user) = find(&tx, row.session_id).await?.ok_or(Ended::Revoked)?;
-        valid(&session, &user)?;
-        let reused = match row.used_at {
-            None => false,
-            Some(first_use) if now.since(first_use) > REFRESH_GRACE => true,
-            Some(first_use) => {
-                let successors = refresh_token::Entity::find()
-                    .filter(refresh_token::Column::SessionId.eq(row.session_id))
-                    .filter(refresh_token::Column::Hash.ne(&*row.hash))
-                    .filter(refresh_token::Column::CreatedAt.gte(first_use));
-                successors.count(&tx).await? >= REFRESH_SUCCESSORS
-            }
-        };
-        if reused {
-            // Two hold the same token and one of them is not the user: nobody goes on.
-            tx.rollback().await?;
-            return Err(SessionError::Reused(session.id));
-        }
-        if row.used_at.is_none() {
-            let mut row = row.into_active_model();
-            row.used_at = Set(Some(now));
-            row.update(&tx).await?;
-        }
-        let mut prolonged = session.into_active_model();
-        prolonged.expires_at = Set(now + self.life);
-        let session = prolonged.update(&tx).await?;
-        let refresh_token = issue(&tx, session.id, now).await?;
-        tx.commit().await?;
-        let standing = Standing::Valid { role: user.role, expires_at: session.expires_at };
-        self.announce(session.id, standing);
         Ok(Opened { principal: principal(user, &session, as_of), refresh_token })
     }
 
@@ -316,8 +263,10 @@ impl Sessions {
         self.watched.announce(session, standing);
     }
 
-    /// Forgets sessions that expired or were revoked before `cutoff`.
+    /// Forgets sessions that expired or were revoked before `cutoff`, and the successors of refresh
+    /// tokens that cannot be asked for any more.
     pub async fn prune(&self, cutoff: Timestamp) -> Result<u64, DbErr> {
+        self.erase_successors().await?;
         let gone = session::Entity::delete_many()
             .filter(session::Column::ExpiresAt.lt(cutoff).or(session::Column::RevokedAt.lt(cutoff)))
             .exec(self.database.writer())
@@ -365,28 +314,4 @@ async fn find(
         .one(connection)
         .await?;
     Ok(row.and_then(|(session, user)| Some((session, user?))))
-}
-
-async fn issue(
-    connection: &impl ConnectionTrait,
-    session: Uuid,
-    now: Timestamp,
-) -> Result<String, DbErr> {
-    let mut secret = [0; 32];
-    aws_lc_rs::rand::fill(&mut secret).expect("the system's random source does not fail");
-    let token = BASE64_URL_SAFE_NO_PAD.encode(secret);
-    let row = refresh_token::Model {
-        hash: fingerprint(&token),
-        session_id: session,
-        created_at: now,
-        used_at: None,
-    };
-    row.into_active_model().insert(connection).await?;
-    Ok(token)
-}
-
-/// A random token needs no salt and no slow hash: there is nothing to guess.
-fn fingerprint(token: &str) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
-    BASE64_URL_SAFE_NO_PAD.encode(digest)
 }

@@ -176,7 +176,8 @@ async fn a_token_with_anything_wrong_in_it_is_refused() {
     let now = Timestamp::now().seconds();
 
     let again = sign(&forge.header, &forge.claims, &forge.access_key);
-    for good in [genuine.clone(), again, forge.typed(Some("application/at+jwt"))] {
+    let begun = forge.claiming("nbf", &json!(now));
+    for good in [genuine.clone(), again, forge.typed(Some("application/at+jwt")), begun] {
         bearer(&app, &good).get("/v1/auth/me").await.ok();
     }
     for (fault, token) in [
@@ -191,6 +192,8 @@ async fn a_token_with_anything_wrong_in_it_is_refused() {
         ("unknown session", forge.claiming("sid", &json!(Uuid::now_v7()))),
         ("no user's id", forge.claiming("sub", &json!("admin"))),
         ("exp", forge.claiming("exp", &json!(now - 1))),
+        ("nbf", forge.claiming("nbf", &json!(now + 60))),
+        ("nbf as text", forge.claiming("nbf", &json!("soon"))),
         ("exp as text", forge.claiming("exp", &json!("never"))),
         ("no exp", forge.without("exp")),
         ("no iss", forge.without("iss")),
@@ -208,6 +211,7 @@ async fn a_token_with_anything_wrong_in_it_is_refused() {
         let detail = invalid_token(answer);
         let expected = match fault {
             "exp" => "the token has expired",
+            "nbf" => "the token is not valid yet",
             "unknown session" | "another user" | "another user's session" => {
                 "the session has ended"
             }
@@ -297,7 +301,6 @@ async fn access_tokens_and_stream_tokens_never_stand_for_each_other() {
     let other = app.active_topology(&operator).await;
     let path = format!("/v1/topologies/{other}/stream?stream_token={stream_token}");
     assert_eq!(anyone.get(&path).await.problem(403), "this stream token opens another stream");
-
     // What an access token lacks of a stream token, even signed with the right key.
     let genuine = operator.token.as_deref().expect("a token");
     let forge = Forge::like(&app, genuine).await;
@@ -308,6 +311,11 @@ async fn access_tokens_and_stream_tokens_never_stand_for_each_other() {
     let hmac = |typ: &str| Header { typ: Some(typ.to_owned()), ..Header::new(Algorithm::HS256) };
     let mut for_access = claims.clone();
     for_access["aud"] = json!("streamgate");
+    let mut early = claims.clone();
+    early["nbf"] = json!(Timestamp::now().seconds() + 60);
+    let early = sign(&hmac("stream+jwt"), &early, &forge.stream_key);
+    let early = anyone.get(&format!("{stream}?stream_token={early}")).await;
+    assert_eq!(invalid_token(early), "the token is not valid yet");
     for token in [
         sign(&by_access_key, &claims, &forge.access_key),
         sign(&hmac("at+jwt"), &claims, &forge.stream_key),

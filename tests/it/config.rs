@@ -109,6 +109,9 @@ fn impossible_values_name_their_key() {
         ("server.head_limit_bytes", "8191", "from 8192 to 1048576"),
         ("server.head_limit_bytes", "1048577", "from 8192 to 1048576"),
         ("server.drain_seconds", "3601", "from 0 to 3600"),
+        ("server.trusted_proxies", "['proxy.example']", "`proxy.example` must be an address"),
+        ("server.trusted_proxies", "['10.0.0.0/33']", "`10.0.0.0/33` must be an address"),
+        ("server.trusted_proxies", "['10.0.0.1', '10.0.0.1:80']", "`10.0.0.1:80` must be"),
         ("tokens.issuer", "''", "not be empty"),
         ("tokens.audience", "''", "not be empty"),
         ("tokens.algorithms", "['EdDSA', 'HS256']", "`HS256` must be one of EdDSA"),
@@ -194,6 +197,10 @@ fn every_type_of_key_can_come_from_the_environment() {
             ("STREAMGATE_STREAMS__BUFFER_EVENTS", "7"),
             ("STREAMGATE_TOKENS__ALGORITHMS", "EdDSA, ES256"),
             ("STREAMGATE_LOG__FORMAT", "json"),
+            (
+                "STREAMGATE_SERVER__TRUSTED_PROXIES",
+                "10.0.0.7, 2001:db8::/32,::1, 192.168.1.1/16,::ffff:172.16.0.0/108,",
+            ),
         ],
     )
     .expect("all values are right");
@@ -202,6 +209,12 @@ fn every_type_of_key_can_come_from_the_environment() {
     assert_eq!(config.streams.buffer_events, 7);
     assert_eq!(config.tokens.algorithms, ["EdDSA", "ES256"]);
     assert_eq!(config.log.format, LogFormat::Json);
+    let proxies: Vec<String> =
+        config.server.trusted_proxies.iter().map(ToString::to_string).collect();
+    let expected = "10.0.0.7/32 2001:db8::/32 ::1/128 192.168.1.1/16 172.16.0.0/12";
+    assert_eq!(proxies.join(" "), expected);
+    let none = load("", &[("STREAMGATE_SERVER__TRUSTED_PROXIES", "")]).expect("no proxies");
+    assert_eq!(none.server.trusted_proxies, []);
 }
 
 #[test]

@@ -221,7 +221,7 @@ fn every_operation_documents_its_refusals_as_problem_documents() {
     for (file, document) in both() {
         for Operation { id, value, .. } in operations(&document) {
             let responses = value["responses"].as_object().expect("responses");
-            for status in ["401", "403", "404", "429"] {
+            for status in ["401", "403", "404", "429", "431"] {
                 if !responses.contains_key(status) {
                     faults.push(format!("{file}: {id}: no {status}"));
                 }

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::app::{App, SseReader, soon};
+use crate::{
+    app::{App, SseReader, soon},
+    problem::{head, problem, raw},
+};
 
 #[tokio::test]
 async fn a_head_over_the_limit_is_a_problem_on_both_versions_of_http() {
@@ -19,6 +22,36 @@ async fn a_head_over_the_limit_is_a_problem_on_both_versions_of_http() {
         assert_eq!(problem["type"], "https://streamgate.dev/problems/head-too-large");
         assert_eq!(problem["instance"], format!("urn:uuid:{id}"));
     }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_head_has_a_hundred_fields_at_most_over_http_1() {
+    let app = App::start().await;
+    // With Host and Connection.
+    let request = |fields: usize| {
+        let fields: String = (2..fields).map(|number| format!("x-{number}: y\r\n")).collect();
+        let address = app.address;
+        format!("GET /health/live HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{fields}\r\n")
+    };
+    assert_eq!(SseReader::open(app.address, &request(100)).await.status(), 200);
+    let refused = raw(&app, request(101).as_bytes()).await;
+    let detail = "the head of the request is too large or has more than 100 fields";
+    assert_eq!(problem(refused, 431, "head-too-large"), detail);
+    let h2 = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
+    let many = (0..150).fold(h2.get(app.url("/health/live")), |request, number| {
+        request.header(format!("x-{number}"), "y")
+    });
+    assert_eq!(soon("answer", many.send()).await.expect("an answer").status(), 200);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_target_that_is_too_long_is_one_status_in_head_and_body() {
+    let app = App::with(|config| config.server.head_limit_bytes = 200_000).await;
+    let target = format!("/health/live?x={}", "y".repeat(70_000));
+    let answer = raw(&app, head("GET", &target, "").as_bytes()).await;
+    assert_eq!(problem(answer, 414, "uri-too-long"), "the target of the request is too long");
     app.finish().await;
 }
 

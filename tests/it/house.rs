@@ -8,7 +8,17 @@ use std::{
 /// The floors of `src`, from the ground up. Beside the first are two crates, `entity` and `migration`.
 const FLOORS: [&[&str]; 7] = [
     &["clock"],
-    &["alarm", "config", "telemetry", "data_dir", "database", "event", "password", "recent"],
+    &[
+        "alarm",
+        "config",
+        "telemetry",
+        "data_dir",
+        "database",
+        "event",
+        "forwarded",
+        "password",
+        "recent",
+    ],
     &["event_log", "bus", "token", "session", "user", "limit", "existence"],
     &["hub"],
     &["gateway"],

@@ -15,7 +15,7 @@ use crate::app::{Answer, App, PASSWORD, soon};
 /// Checks that it is a problem document of this status and kind with nothing in it that is nobody's
 /// business, and gives the detail.
 #[track_caller]
-fn problem(answer: Answer, status: u16, kind: &str) -> String {
+pub fn problem(answer: Answer, status: u16, kind: &str) -> String {
     let body = answer.body.clone();
     let detail = answer.problem(status);
     assert_eq!(body["type"], format!("https://streamgate.dev/problems/{kind}"), "{body}");
@@ -32,7 +32,7 @@ fn problem(answer: Answer, status: u16, kind: &str) -> String {
 }
 
 /// Sends bytes and reads until the server closes.
-async fn raw(app: &App, request: &[u8]) -> Answer {
+pub async fn raw(app: &App, request: &[u8]) -> Answer {
     let mut socket = TcpStream::connect(app.address).await.expect("a connection");
     socket.write_all(request).await.expect("a request");
     let mut bytes = Vec::new();
@@ -50,7 +50,7 @@ async fn raw(app: &App, request: &[u8]) -> Answer {
 }
 
 /// A head that asks for the connection to be closed, with these lines in it.
-fn head(method: &str, path: &str, lines: &str) -> String {
+pub fn head(method: &str, path: &str, lines: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{lines}\r\n")
 }
 
@@ -167,6 +167,31 @@ async fn a_body_that_is_not_what_is_documented_is_400() {
     }
     let not_utf8 = [login("Content-Length: 3\r\n", "").as_bytes(), b"\"\xff\""].concat();
     problem(raw(&app, &not_utf8).await, 400, "bad-request");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn what_decides_something_may_be_sent_once() {
+    let app = App::start().await;
+    let admin = app.log_in("admin").await;
+    let bearer = format!("Authorization: Bearer {}\r\n", admin.token.as_deref().expect("a token"));
+    let topology = app.active_topology(&admin).await;
+    let stream = format!("/v1/topologies/{topology}/stream");
+    let twice = |line: &str| format!("{line}\r\n{line}\r\n");
+    for (path, lines, name) in [
+        ("/v1/auth/me", bearer.repeat(2), "Authorization"),
+        ("/v1/auth/me", format!("{bearer}Authorization: Basic YTpi\r\n"), "Authorization"),
+        ("/health/live", twice("Authorization: x"), "Authorization"),
+        (&stream, bearer.clone() + &twice("Last-Event-ID: a-1"), "Last-Event-ID"),
+        (&stream, bearer.clone() + &twice("Lease-Token: a"), "Lease-Token"),
+        ("/health/live", twice("Content-Type: application/json"), "Content-Type"),
+        ("/health/live?stream_token=a&stream_token=a", String::new(), "stream_token"),
+        (&format!("{stream}?last_event_id=a-1&last%5Fevent_id=a-2"), bearer, "last_event_id"),
+    ] {
+        let answer = raw(&app, head("GET", path, &lines).as_bytes()).await;
+        let detail = problem(answer, 400, "bad-request");
+        assert_eq!(detail, format!("{name} may be sent only once"), "{path}");
+    }
     app.finish().await;
 }
 

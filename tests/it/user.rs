@@ -8,7 +8,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
 use crate::{
-    access_token::invalid_token,
+    access_token::{bearer, invalid_token},
     app::{Answer, App, Caller, PASSWORD, PATIENCE, id_of},
 };
 
@@ -115,6 +115,48 @@ async fn a_name_is_given_once_and_only_of_the_documented_characters() {
     app.finish().await;
 }
 
+/// Text as JSON with every character escaped: the longest way to write it.
+fn escaped(text: &str) -> String {
+    text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect()
+}
+
+#[tokio::test]
+async fn a_password_has_one_limit_in_bytes_wherever_it_is_sent() {
+    let app = App::start().await;
+    let admin = app.log_in("admin").await;
+    let log_in = |name: &str, password: &str| {
+        let fields = [("username", name), ("password", password)];
+        let fields =
+            fields.map(|(key, text)| format!("\"{}\":\"{}\"", escaped(key), escaped(text)));
+        let request = app.anyone().request(Method::POST, "/v1/auth/login");
+        let request = request.header("content-type", "application/json");
+        Caller::answer(request.body(format!("{{{}}}", fields.join(","))))
+    };
+    for (letter, most) in [("p", 1_024), ("é", 512), ("語", 341), ("😀", 256)] {
+        let (fits, long) = (letter.repeat(most), letter.repeat(most + 1));
+        let name = format!("{most:064}");
+        let new =
+            |password: &str| json!({ "username": name, "password": password, "role": "viewer" });
+        admin.post("/v1/users", new(&long)).await.problem(400);
+        let id = id_of(&admin.post("/v1/users", new(&fits)).await.ok());
+        log_in(&name, &fits).await.ok();
+        let detail = log_in(&name, &long).await.problem(400);
+        assert!(detail.contains("password"), "{detail}");
+        change(&admin, id, json!({ "password": long })).await.problem(400);
+        change(&admin, id, json!({ "password": fits })).await.ok();
+        let users = &app.gateway.users;
+        let made = users.create("by-hand", long.clone(), Role::Viewer).await;
+        assert!(made.is_err(), "{letter}");
+    }
+    // The first administrator's password comes another way.
+    let database = &app.gateway.database;
+    user::Entity::delete_many().exec(database.writer()).await.expect("nobody left");
+    for password in ["é".repeat(513), "7 chars".to_owned()] {
+        assert!(app.gateway.users.bootstrap(Some(password)).await.is_err());
+    }
+    app.finish().await;
+}
+
 #[tokio::test]
 async fn only_an_administrator_looks_after_users() {
     let app = App::start().await;
@@ -207,6 +249,34 @@ async fn a_new_password_ends_the_sessions_that_the_old_one_opened() {
 }
 
 #[tokio::test]
+async fn enabling_a_user_again_revives_nothing() {
+    let app = App::start().await;
+    let admin = app.log_in("admin").await;
+    let topology = app.active_topology(&admin).await;
+    let made = app.gateway.users.create("ada", PASSWORD.to_owned(), Role::Operator).await;
+    let id = made.expect("a user").id;
+    let pair = app.tokens("ada").await;
+    let caller = bearer(&app, pair["access_token"].as_str().expect("a token"));
+    let wanted = json!({ "family": "topology", "id": topology });
+    let minted = caller.post("/v1/stream-tokens", wanted).await.ok();
+    let url = minted["url"].as_str().expect("a URL");
+    for disabled in [true, false, true, false] {
+        change(&admin, id, json!({ "disabled": disabled })).await.ok();
+        let detail = if disabled { "the user is disabled" } else { "the session has ended" };
+        let refresh = json!({ "refresh_token": pair["refresh_token"] });
+        for answer in [
+            caller.get("/v1/auth/me").await,
+            app.anyone().post("/v1/auth/refresh", refresh).await,
+            app.anyone().get(url).await,
+        ] {
+            assert_eq!(invalid_token(answer), detail);
+        }
+    }
+    app.log_in("ada").await.get("/v1/auth/me").await.ok();
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn a_change_counts_from_the_next_request_on() {
     let app = App::start().await;
     let admin = app.log_in("admin").await;
@@ -220,7 +290,9 @@ async fn a_change_counts_from_the_next_request_on() {
     change(&admin, id, json!({ "disabled": true })).await.ok();
     assert_eq!(invalid_token(caller.get("/v1/auth/me").await), "the user is disabled");
     change(&admin, id, json!({ "disabled": false })).await.ok();
-    caller.get("/v1/auth/me").await.ok();
+    assert_eq!(invalid_token(caller.get("/v1/auth/me").await), "the session has ended");
+    let name = app.gateway.users.find(id).await.expect("a user").username;
+    let caller = app.log_in(&name).await;
     admin.call(Method::POST, &format!("/v1/users/{id}/revoke"), None).await.ok();
     assert_eq!(invalid_token(caller.get("/v1/auth/me").await), "the session has ended");
     delete(&admin, id).await.ok();
@@ -248,7 +320,7 @@ async fn the_first_start_makes_one_administrator_and_later_ones_none() {
     let login = json!({ "username": "admin", "password": password });
     let pair = app.anyone().post("/v1/auth/login", login).await.ok();
     assert!(password.len() >= 16, "a password that was made up is long");
-    let admin = crate::access_token::bearer(&app, pair["access_token"].as_str().expect("a token"));
+    let admin = bearer(&app, pair["access_token"].as_str().expect("a token"));
     assert_eq!(admin.get("/v1/auth/me").await.ok()["role"], "admin");
     app.finish().await;
 }

@@ -9,6 +9,8 @@ pub(in crate::api) enum Kind {
     BadRequest,
     /// Who calls is not known, or not any more.
     Unauthenticated,
+    /// A refresh token whose successor is in use.
+    RefreshSuperseded,
     /// The caller is known and may not.
     Forbidden,
     /// There is no such thing, or not for this caller.
@@ -29,6 +31,8 @@ pub(in crate::api) enum Kind {
     TooManyRequests,
     /// The head of the request is too large.
     HeadTooLarge,
+    /// The target of the request is too long, whatever the rest of the head.
+    UriTooLong,
     /// A fault of ours.
     Internal,
     /// Something that the service needs is out of reach.
@@ -38,9 +42,10 @@ pub(in crate::api) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::BadRequest,
         Self::Unauthenticated,
+        Self::RefreshSuperseded,
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -51,6 +56,7 @@ impl Kind {
         Self::UnsupportedMediaType,
         Self::TooManyRequests,
         Self::HeadTooLarge,
+        Self::UriTooLong,
         Self::Internal,
         Self::Unavailable,
         Self::InsufficientStorage,
@@ -62,6 +68,9 @@ impl Kind {
             Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "Bad request"),
             Self::Unauthenticated => {
                 (StatusCode::UNAUTHORIZED, "unauthenticated", "Authentication required")
+            }
+            Self::RefreshSuperseded => {
+                (StatusCode::UNAUTHORIZED, "refresh-superseded", "Refresh token superseded")
             }
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Forbidden"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
@@ -89,6 +98,7 @@ impl Kind {
                 "head-too-large",
                 "Request header fields too large",
             ),
+            Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri-too-long", "URI too long"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
             Self::Unavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Service unavailable")
@@ -107,6 +117,7 @@ impl Kind {
                 "No credential, or one that is not valid, has expired or belongs to a session that \
                  has ended; `WWW-Authenticate` says which (RFC 6750)"
             }
+            Self::RefreshSuperseded => "The successor of this refresh token is in use",
             Self::Forbidden => "The role or the stream token does not allow it",
             Self::NotFound => {
                 "There is no such resource, or none that this caller may see: the answer is the same"
@@ -120,7 +131,11 @@ impl Kind {
             Self::TooManyRequests => {
                 "A limit is reached; `Retry-After` says when to come back, with jitter"
             }
-            Self::HeadTooLarge => "The head of the request is larger than this service takes",
+            Self::HeadTooLarge => {
+                "The head of the request is larger than this service takes, or has more than 100 \
+                 header fields over HTTP/1.1"
+            }
+            Self::UriTooLong => "The target of the request is longer than this service takes",
             Self::Internal => "A fault of the service; its log has the request id",
             Self::Unavailable => "Something that the service needs is out of reach",
             Self::InsufficientStorage => {

@@ -15,7 +15,8 @@ use crate::{
     event_log::{AppendError, Refused},
     hub::PublishError,
     limit,
-    session::{Ended, SessionError},
+    password::PasswordError,
+    session::{Ended, RefreshError, SessionError},
     telemetry::Telemetry,
     user::UserError,
 };
@@ -148,9 +149,24 @@ impl From<SessionError> for Problem {
                 Ended::Revoked | Ended::RoleLowered => "the session has ended",
                 Ended::UserDisabled => "the user is disabled",
             }),
-            SessionError::Reused(_) => Self::invalid_token("the session has ended"),
             SessionError::Database(error) => error.into(),
         }
+    }
+}
+
+impl From<RefreshError> for Problem {
+    fn from(error: RefreshError) -> Self {
+        match error {
+            RefreshError::Session(error) => error.into(),
+            RefreshError::Superseded => Self::refresh_superseded(),
+            RefreshError::Reused(_) => Self::invalid_token("the session has ended"),
+        }
+    }
+}
+
+impl From<PasswordError> for Problem {
+    fn from(error: PasswordError) -> Self {
+        Self::bad_request(error.to_string())
     }
 }
 
@@ -158,9 +174,8 @@ impl From<UserError> for Problem {
     fn from(error: UserError) -> Self {
         match error {
             UserError::NotFound => Self::not_found(),
-            UserError::NameInvalid | UserError::PasswordTooShort => {
-                Self::bad_request(error.to_string())
-            }
+            UserError::NameInvalid => Self::bad_request(error.to_string()),
+            UserError::Password(error) => error.into(),
             UserError::NameTaken | UserError::LastAdmin => Self::conflict(error.to_string()),
             UserError::Database(error) => error.into(),
         }

@@ -111,10 +111,20 @@ impl Problem {
 
     /// 401 for a credential that is no good. `detail` must have no quotes.
     pub(in crate::api) fn invalid_token(detail: &'static str) -> Self {
+        Self::challenging(Kind::Unauthenticated, detail)
+    }
+
+    /// 401 for a refresh token whose successor is in use.
+    pub(in crate::api) fn refresh_superseded() -> Self {
+        let detail = "the successor of this refresh token is in use: go on with that one";
+        Self::challenging(Kind::RefreshSuperseded, detail).with("code", "refresh_superseded".into())
+    }
+
+    fn challenging(kind: Kind, detail: &'static str) -> Self {
         let challenge = format!(
             "Bearer realm=\"streamgate\", error=\"invalid_token\", error_description=\"{detail}\""
         );
-        Self::new(Kind::Unauthenticated, detail).header(header::WWW_AUTHENTICATE, &challenge)
+        Self::new(kind, detail).header(header::WWW_AUTHENTICATE, &challenge)
     }
 
     /// 403 for a role that is too low.
@@ -226,8 +236,12 @@ impl IntoResponse for Problem {
 impl ApiResponse for Problem {
     fn meta() -> MetaResponses {
         let documented = Kind::ALL.into_iter().filter(|kind| {
-            // Those that come before any operation, and one that only event pages have.
-            !matches!(kind, Kind::MethodNotAllowed | Kind::Gone | Kind::HeadTooLarge)
+            // One that no operation gives, one that takes a head limit beyond the default, and those
+            // that only single operations have.
+            !matches!(
+                kind,
+                Kind::MethodNotAllowed | Kind::UriTooLong | Kind::Gone | Kind::RefreshSuperseded
+            )
         });
         MetaResponses { responses: documented.map(meta).collect() }
     }
@@ -268,7 +282,7 @@ pub(in crate::api) fn meta(kind: Kind) -> MetaResponse {
             schema: Body::schema_ref(),
         }],
         headers: match kind {
-            Kind::Unauthenticated => {
+            Kind::Unauthenticated | Kind::RefreshSuperseded => {
                 vec![header("WWW-Authenticate", "How to authenticate (RFC 6750, section 3)")]
             }
             Kind::TooManyRequests => vec![

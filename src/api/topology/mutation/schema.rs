@@ -111,7 +111,8 @@ pub(super) struct Claim {
     /// How many at most; 1 if absent.
     #[oai(validator(minimum(value = "1"), maximum(value = "50")))]
     pub(super) max: Option<u64>,
-    /// How long to wait when there is nothing to do; 0 if absent.
+    /// How long to wait when there is nothing to do, in seconds; 0 if absent. Work that comes through
+    /// another gateway on the same database is found one heartbeat later at the latest.
     #[oai(validator(minimum(value = "0"), maximum(value = "60")))]
     pub(super) wait_seconds: Option<u64>,
 }

@@ -1,0 +1,217 @@
+//! Which client a request is from when proxies pass it on: `Forwarded` (RFC 7239), `X-Forwarded-For`
+//! and `X-Forwarded-Proto`.
+//!
+//! Anybody can send these fields, so they are believed only as far as trusted proxies wrote them.
+//! Each proxy appends the address that it was called from. The list is read from right to left: the
+//! last entry was written by the peer, the one before by the proxy that the last entry names, and so
+//! on. The first address that is not a trusted proxy is the client; what stands left of it may be
+//! invented. An entry that is not an address (`unknown`, `_hidden`, garbage) ends the reading at the
+//! proxy that wrote it.
+//!
+//! A proxy that sets one of `Forwarded` and `X-Forwarded-For` often passes the other one on as the
+//! client sent it. So neither takes precedence: if both are there, they must name the same client.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use ipnet::IpNet;
+
+/// How the client reached the first trusted proxy, or this service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// In plain text.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        })
+    }
+}
+
+/// Where a request came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Its address; an IPv4 address that is mapped into IPv6 is an IPv4 address here.
+    pub address: IpAddr,
+    /// The scheme that it called.
+    pub scheme: Scheme,
+}
+
+/// The fields of a request, the lines of each in the order in which they came. A line that is no
+/// text must be there as one that is no address, or the line before would pass for the peer's.
+#[derive(Clone, Debug, Default)]
+pub struct Fields<'a> {
+    /// `Forwarded`.
+    pub forwarded: Vec<&'a str>,
+    /// `X-Forwarded-For`.
+    pub forwarded_for: Vec<&'a str>,
+    /// `X-Forwarded-Proto`.
+    pub forwarded_proto: Vec<&'a str>,
+}
+
+/// Two fields of one request contradict each other, so one of them was not written by a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Forwarded and X-Forwarded-For name different clients")]
+pub struct Disagreement;
+
+/// The client of a request that came from `peer` by `scheme`.
+pub fn client(
+    peer: IpAddr,
+    scheme: Scheme,
+    trusted: &[IpNet],
+    fields: &Fields<'_>,
+) -> Result<Client, Disagreement> {
+    let peer = peer.to_canonical();
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
+    if !is_trusted(peer) {
+        return Ok(Client { address: peer, scheme });
+    }
+    let walk = |hops: Vec<Hop>| {
+        let (mut address, mut proto) = (peer, None);
+        for hop in hops.into_iter().rev() {
+            proto = hop.proto;
+            let Some(node) = hop.node else { break };
+            address = node;
+            if !is_trusted(node) {
+                break;
+            }
+        }
+        (address, proto)
+    };
+    let by_standard = list(&fields.forwarded, elements).map(walk);
+    let by_custom = list(&fields.forwarded_for, |line| {
+        // Without quotes: they mean nothing here, and an open one must not swallow what follows.
+        let entries = line.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        entries.map(|entry| Hop { node: node(entry), proto: None }).collect()
+    })
+    .map(walk);
+    // The last one was written by the peer.
+    let last = fields.forwarded_proto.last().and_then(|line| line.rsplit(',').next());
+    let custom_proto = last.and_then(proto);
+    let (address, proto) = match (by_standard, by_custom) {
+        (Some((one, _)), Some((other, _))) if one != other => return Err(Disagreement),
+        (Some(found), _) | (None, Some(found)) => found,
+        (None, None) => (peer, None),
+    };
+    Ok(Client { address, scheme: proto.or(custom_proto).unwrap_or(scheme) })
+}
+
+/// What one proxy wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hop {
+    /// The address that it was called from, unless that is hidden or is no address.
+    node: Option<IpAddr>,
+    /// The scheme that it was called by.
+    proto: Option<Scheme>,
+}
+
+/// The entries of all lines; none without a line. Each line is read by itself, so that a quote that
+/// a client left open swallows nothing of what a proxy wrote in a line of its own.
+fn list(lines: &[&str], entries: impl Fn(&str) -> Vec<Hop>) -> Option<Vec<Hop>> {
+    (!lines.is_empty()).then(|| lines.iter().flat_map(|line| entries(line)).collect())
+}
+
+/// The elements of a line of `Forwarded` (RFC 7239, section 4).
+fn elements(line: &str) -> Vec<Hop> {
+    split(line, ',')
+        .map(|element| pairs(element).unwrap_or(Hop { node: None, proto: None }))
+        .collect()
+}
+
+/// One element, if it is well formed.
+fn pairs(element: &str) -> Option<Hop> {
+    let mut hop = Hop { node: None, proto: None };
+    let mut is_named = false;
+    for pair in split(element, ';') {
+        let (name, value) = pair.split_once('=')?;
+        let value = unquoted(value.trim())?;
+        if name.trim().eq_ignore_ascii_case("for") {
+            // Twice: nobody can say which one the proxy wrote.
+            if std::mem::replace(&mut is_named, true) {
+                return None;
+            }
+            hop.node = node(&value);
+        } else if name.trim().eq_ignore_ascii_case("proto") {
+            hop.proto = proto(&value);
+        }
+    }
+    Some(hop)
+}
+
+/// The parts between separators that are not in quotes, without the empty ones (RFC 9110, section
+/// 5.6.1). A quote that is not closed reaches to the end.
+fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let parts = text.split(move |letter| {
+        if is_escaped {
+            is_escaped = false;
+        } else if is_quoted && letter == '\\' {
+            is_escaped = true;
+        } else if letter == '"' {
+            is_quoted = !is_quoted;
+        }
+        letter == separator && !is_quoted
+    });
+    parts.map(str::trim).filter(|part| !part.is_empty())
+}
+
+/// The value of a token or of a quoted string (RFC 9110, sections 5.6.2 and 5.6.4).
+fn unquoted(value: &str) -> Option<String> {
+    let Some(quoted) = value.strip_prefix('"') else {
+        return (!value.contains('"')).then(|| value.to_owned());
+    };
+    let mut text = String::new();
+    let mut letters = quoted.chars();
+    loop {
+        match letters.next()? {
+            '"' => break,
+            '\\' => text.push(letters.next()?),
+            letter => text.push(letter),
+        }
+    }
+    letters.as_str().is_empty().then_some(text)
+}
+
+/// The address of a node, with or without a port: `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`,
+/// `[2001:db8::1]`, `[2001:db8::1]:4711`. None for `unknown`, `_hidden` and anything else.
+fn node(text: &str) -> Option<IpAddr> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.to_canonical());
+    }
+    if let Some(text) = text.strip_prefix('[') {
+        let (address, rest) = text.split_once(']')?;
+        let is_whole = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
+        let address = address.parse::<Ipv6Addr>().ok().filter(|_| is_whole)?;
+        return Some(IpAddr::V6(address).to_canonical());
+    }
+    let (address, port) = text.split_once(':')?;
+    address.parse::<Ipv4Addr>().ok().filter(|_| is_port(port)).map(IpAddr::V4)
+}
+
+/// A number, or an obfuscated name (RFC 7239, section 6).
+fn is_port(text: &str) -> bool {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    match text.strip_prefix('_') {
+        Some(name) => !name.is_empty() && name.bytes().all(is_name),
+        None => text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok(),
+    }
+}
+
+fn proto(text: &str) -> Option<Scheme> {
+    match text.trim() {
+        text if text.eq_ignore_ascii_case("http") => Some(Scheme::Http),
+        text if text.eq_ignore_ascii_case("https") => Some(Scheme::Https),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! Refreshing: one chain of tokens for each session (RFC 9700, section 4.14.2).
+//!
+//! A refresh token is exchanged for its successor at its first use. Tabs that refresh at once, and
+//! a client whose answer was lost, show the same token again: for a grace of ten seconds every use
+//! gets the same successor. So a token has one successor, whoever uses it, and a thief gets no chain
+//! beside the rightful one.
+//!
+//! | the token was | answer |
+//! |---|---|
+//! | not used before | a new successor |
+//! | first used within the grace, its successor not used | the same successor again |
+//! | first used within the grace, its successor used | [`RefreshError::Superseded`]; nothing is revoked: the request of a second tab may have been on its way |
+//! | first used before the grace | [`RefreshError::Reused`]: two hold the token, so the session is revoked |
+//!
+//! Tokens are stored as hashes only. The successor that may be asked for again is sealed with
+//! AES-256-GCM under a key derived from the token that asks for it (HKDF, RFC 5869), which the
+//! database does not have. It is erased when it is used itself, and by [`Sessions::prune`] after the
+//! grace.
+
+use std::time::Duration;
+
+use aws_lc_rs::{
+    aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
+    error::Unspecified,
+    hkdf::{HKDF_SHA256, Salt},
+};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use entity::{Timestamp, refresh_token, session};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait,
+    IntoActiveModel, QueryFilter, QuerySelect, prelude::Expr,
+};
+use uuid::Uuid;
+
+use super::{Ended, Opened, SessionError, Sessions, Standing, find, principal, valid};
+use crate::database::Transaction;
+
+/// How long after its first use a refresh token gets the same successor again. Measured by the wall
+/// clock, because another process may have seen the first use.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What the sealing key is for, as HKDF wants to know.
+const PURPOSE: &[u8] = b"streamgate refresh token successor";
+
+/// Why a refresh token was not exchanged.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// Its session could not be had.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// It was used again within its grace, and its successor has been used by now.
+    #[error("the successor of this refresh token is in use")]
+    Superseded,
+    /// It was used again after its grace: two hold it. The session of this id was revoked.
+    #[error("a refresh token was used again after its grace")]
+    Reused(Uuid),
+}
+
+impl From<Ended> for RefreshError {
+    fn from(ended: Ended) -> Self {
+        Self::Session(ended.into())
+    }
+}
+
+impl From<DbErr> for RefreshError {
+    fn from(error: DbErr) -> Self {
+        Self::Session(error.into())
+    }
+}
+
+impl Sessions {
+    /// Exchanges a refresh token for its successor and prolongs the session. The caller tells other
+    /// gateways of a session that was revoked because its token was [`RefreshError::Reused`].
+    pub async fn refresh(&self, token: &str) -> Result<Opened, RefreshError> {
+        let (now, as_of) = (Timestamp::now(), self.watched.announced());
+        let tx = self.database.begin_write().await?;
+        let by_hash = || refresh_token::Entity::find_by_id(fingerprint(token));
+        let row = by_hash().one(&tx).await?.ok_or(Ended::Revoked)?;
+        // The session's lock first, as deleting a user takes them, then what it protects: all
+        // refreshes of a session come one after the other, in whatever process.
+        let lock = session::Entity::find_by_id(row.session_id).lock_exclusive();
+        lock.one(&tx).await?.ok_or(Ended::Revoked)?;
+        let row = by_hash().one(&tx).await?.ok_or(Ended::Revoked)?;
+        let (session, user) = find(&tx, row.session_id).await?.ok_or(Ended::Revoked)?;
+        valid(&session, &user)?;
+        let successor = match (row.used_at, &row.successor) {
+            (None, _) => {
+                // What this token itself was the successor to is superseded from now on.
+                erase(&tx, refresh_token::Column::SessionId.eq(session.id)).await?;
+                let successor = issue(&tx, session.id, now).await?;
+                let sealed = seal(token, session.id, &successor);
+                let mut row = row.into_active_model();
+                (row.used_at, row.successor) = (Set(Some(now)), Set(Some(sealed)));
+                row.update(&tx).await?;
+                successor
+            }
+            (Some(first_use), _) if now.since(first_use) > GRACE => {
+                return Err(self.revoke_reused(tx, session).await?);
+            }
+            (Some(_), None) => return Err(RefreshError::Superseded),
+            (Some(_), Some(sealed)) => open(token, session.id, sealed).ok_or_else(|| {
+                DbErr::Custom("the sealed successor of a refresh token does not open".to_owned())
+            })?,
+        };
+        let mut prolonged = session.into_active_model();
+        prolonged.expires_at = Set(now + self.life);
+        let session = prolonged.update(&tx).await?;
+        tx.commit().await?;
+        let standing = Standing::Valid { role: user.role, expires_at: session.expires_at };
+        self.announce(session.id, standing);
+        Ok(Opened { principal: principal(user, &session, as_of), refresh_token: successor })
+    }
+
+    /// Ends a session whose token was used again after the grace: two hold it, one of them is not
+    /// the user, and nobody can tell which.
+    async fn revoke_reused(
+        &self,
+        tx: Transaction,
+        session: session::Model,
+    ) -> Result<RefreshError, DbErr> {
+        let (id, user) = (session.id, session.user_id);
+        erase(&tx, refresh_token::Column::SessionId.eq(id)).await?;
+        let mut revoked = session.into_active_model();
+        revoked.revoked_at = Set(Some(Timestamp::now()));
+        revoked.update(&tx).await?;
+        tx.commit().await?;
+        self.session_ended(id);
+        tracing::warn!(
+            target: "streamgate::security",
+            %user,
+            session = %id,
+            "a refresh token was used again after its grace: its session is revoked"
+        );
+        Ok(RefreshError::Reused(id))
+    }
+
+    /// Erases the successors that cannot be asked for any more.
+    pub(super) async fn erase_successors(&self) -> Result<(), DbErr> {
+        let before = Timestamp::now() - GRACE;
+        erase(self.database.writer(), refresh_token::Column::UsedAt.lt(before)).await
+    }
+}
+
+/// Erases the sealed successors among these rows.
+async fn erase(
+    connection: &impl ConnectionTrait,
+    which: sea_orm::sea_query::SimpleExpr,
+) -> Result<(), DbErr> {
+    refresh_token::Entity::update_many()
+        .col_expr(refresh_token::Column::Successor, Expr::value(None::<String>))
+        .filter(refresh_token::Column::Successor.is_not_null())
+        .filter(which)
+        .exec(connection)
+        .await
+        .map(drop)
+}
+
+/// Hands out a new token of the session.
+pub(super) async fn issue(
+    connection: &impl ConnectionTrait,
+    session: Uuid,
+    now: Timestamp,
+) -> Result<String, DbErr> {
+    let mut secret = [0; 32];
+    aws_lc_rs::rand::fill(&mut secret).expect("the system's random source does not fail");
+    let token = BASE64_URL_SAFE_NO_PAD.encode(secret);
+    let row = refresh_token::Model {
+        hash: fingerprint(&token),
+        session_id: session,
+        created_at: now,
+        used_at: None,
+        successor: None,
+    };
+    row.into_active_model().insert(connection).await?;
+    Ok(token)
+}
+
+/// A random token needs no salt and no slow hash: there is nothing to guess.
+fn fingerprint(token: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
+    BASE64_URL_SAFE_NO_PAD.encode(digest)
+}
+
+/// The key that this token alone gives.
+fn sealing_key(token: &str) -> Result<RandomizedNonceKey, Unspecified> {
+    let mut key = [0; 32];
+    let secret = Salt::new(HKDF_SHA256, &[]).extract(token.as_bytes());
+    secret.expand(&[PURPOSE], &AES_256_GCM)?.fill(&mut key)?;
+    RandomizedNonceKey::new(&AES_256_GCM, &key)
+}
+
+/// The successor as it is stored: nonce, ciphertext and tag, base64url.
+fn seal(token: &str, session: Uuid, successor: &str) -> String {
+    let mut text = successor.as_bytes().to_vec();
+    let nonce = sealing_key(token)
+        .and_then(|key| key.seal_in_place_append_tag(Aad::from(session.as_bytes()), &mut text))
+        .expect("a short text under a key of the right length can be sealed");
+    BASE64_URL_SAFE_NO_PAD.encode([nonce.as_ref().as_slice(), &text].concat())
+}
+
+/// The successor in what was stored, if it was sealed under this token for this session.
+fn open(token: &str, session: Uuid, sealed: &str) -> Option<String> {
+    let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(sealed).ok()?;
+    let (nonce, text) = bytes.split_at_mut_checked(NONCE_LEN)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let key = sealing_key(token).ok()?;
+    let text = key.open_in_place(nonce, Aad::from(session.as_bytes()), text).ok()?;
+    String::from_utf8(text.to_vec()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_successor_opens_with_its_token_and_its_session_only() {
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let sealed = seal("a token", one, "its successor");
+        assert_eq!(open("a token", one, &sealed).as_deref(), Some("its successor"));
+        assert_ne!(sealed, seal("a token", one, "its successor"), "the nonce is random");
+        let damaged = sealed.replacen(|letter| letter != 'A', "A", 1);
+        for (token, session, sealed) in [
+            ("another token", one, sealed.as_str()),
+            ("a token", other, &sealed),
+            ("a token", one, &damaged),
+            ("a token", one, &sealed[..20]),
+            ("a token", one, "AAAA"),
+            ("a token", one, ""),
+            ("a token", one, "not base64url!"),
+        ] {
+            assert_eq!(open(token, session, sealed), None, "{token} {session} {sealed}");
+        }
+    }
+}
