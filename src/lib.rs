@@ -44,6 +44,7 @@ use bus::InProcessBus;
 use config::Config;
 use data_dir::DatabaseLock;
 use gateway::{Gateway, StartError};
+use limit::ConnectionLimits;
 
 /// Interval at which the files of the TLS certificate are read again.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(30);
@@ -121,7 +122,7 @@ pub async fn serve(
     control: impl Into<Control>,
 ) -> Result<(), RunError> {
     let Control { shutdown, reload } = control.into();
-    let config = &gateway.config.server;
+    let (config, limits) = (&gateway.config.server, &gateway.config.limits);
     let drain = Duration::from_secs(config.drain_seconds);
     let certificate = match (&config.tls_certificate, &config.tls_key) {
         (Some(certificate), Some(key)) => Some(server::Certificate::load(certificate, key)?),
@@ -133,10 +134,19 @@ pub async fn serve(
     };
     let settings = server::Settings {
         header_timeout: Duration::from_secs(config.header_timeout_seconds),
+        idle_timeout: Duration::from_secs(config.idle_timeout_seconds),
+        write_timeout: Duration::from_secs(config.write_timeout_seconds),
+        unread_limit: config.unread_limit_bytes,
+        connections: ConnectionLimits {
+            total: limits.connections,
+            per_address: limits.connections_per_address,
+            exempt: [&*limits.exempt_networks, &config.trusted_proxies].concat(),
+        },
         head_limit: config.head_limit_bytes,
         drain,
         tls,
         refusal: api::refusal,
+        telemetry: Arc::clone(&gateway.telemetry),
     };
     api::start_background(&gateway);
     let farewell = async {

@@ -2,7 +2,10 @@
 //!
 //! Each quota is one variant of [`Quota`], which carries its name on the wire, its key in the
 //! configuration, its default and its message. A slot is one open stream of one user: taken before the response
-//! starts, freed when the value is dropped, on whatever way that happens.
+//! starts, freed when the value is dropped, on whatever way that happens. Connections are counted in
+//! `connections.rs`.
+
+mod connections;
 
 use std::{
     collections::HashMap,
@@ -14,6 +17,8 @@ use std::{
 
 use governor::{DefaultKeyedRateLimiter, Quota as Rate, RateLimiter, clock::Clock};
 use uuid::Uuid;
+
+pub use connections::{Admission, ConnectionLimits, Connections, Full, Origin};
 
 /// The name of the cap on open streams in `RateLimit` headers.
 pub const SLOTS: &str = "streams";
@@ -154,7 +159,8 @@ impl Key {
 }
 
 /// One customer holds a whole IPv6 /64 (RFC 6177), so it counts as one address.
-fn customer(address: IpAddr) -> IpAddr {
+#[must_use]
+pub fn customer(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

@@ -3,32 +3,47 @@
 //! poem's own `Server` keeps a stream whose client has gone, spins when descriptors run out and
 //! waits for ever for a head. This loop promises instead:
 //!
-//! - a peer that hangs up is noticed at once, whatever the connection is busy with;
+//! - a peer that hangs up is noticed at once, whatever the connection is busy with; one that has only
+//!   finished sending is answered, unless it asked for a stream;
 //! - a peer that keeps us waiting longer than [`Settings::header_timeout`] is dropped;
+//! - an answer with an end is never copied, and given up when its client does not read it;
+//! - so many connections are open at most, and so many from one address before somebody logs in;
 //! - no accept error ends the loop or makes it spin;
 //! - when `stop` is cancelled, running answers have [`Settings::drain`] to finish, then all ends.
 
+mod activity;
+mod answer;
+mod budget;
 mod connection;
+mod exchange;
 mod head;
+mod lent;
+mod pace;
 mod refusal;
 mod socket;
 mod tls;
 
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioTimer;
 use poem::Response;
 use poem::endpoint::BoxEndpoint;
 use rustls::ServerConfig;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use self::activity::{Activity, Times};
+use self::budget::Budget;
+use self::pace::Streams;
+use crate::limit::{ConnectionLimits, Connections, Full};
+use crate::telemetry::Telemetry;
 
 pub use self::refusal::Refusal;
 pub use self::tls::{Certificate, TlsError, tls};
@@ -51,9 +66,17 @@ const COMPLAINT: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// How long a peer may owe us something: from connecting to the first complete head, TLS
-    /// included; each later HTTP/1.1 head, idle time before it included; an answer to HTTP/2 PING,
-    /// which is sent when nothing came in for as long.
+    /// included; each later HTTP/1.1 head, from its first byte on; an answer to HTTP/2 PING, which is
+    /// sent when nothing came in for as long.
     pub header_timeout: Duration,
+    /// How long a connection may stay open between requests.
+    pub idle_timeout: Duration,
+    /// How long an answer that has an end may make no progress before it is given up.
+    pub write_timeout: Duration,
+    /// Bytes of answers that may wait to be read, over all connections.
+    pub unread_limit: usize,
+    /// How many connections may be open.
+    pub connections: ConnectionLimits,
     /// Bytes of a request head. HTTP/2 counts 32 more per field (RFC 9113 section 6.5.2).
     pub head_limit: usize,
     /// How long running answers may go on after `stop`.
@@ -62,6 +85,8 @@ pub struct Settings {
     pub tls: Option<Arc<ServerConfig>>,
     /// Answers what cannot be made a request of: the id and the body, a problem document.
     pub refusal: Refusal,
+    /// Counts what is refused and given up.
+    pub telemetry: Arc<Telemetry>,
 }
 
 /// Serves `endpoint` until `stop`, and returns when the last connection is gone, at most
@@ -90,11 +115,14 @@ pub async fn serve(
 struct Server {
     endpoint: BoxEndpoint<'static, Response>,
     http1: http1::Builder,
-    http2: http2::Builder<Tracked>,
+    head_limit: usize,
     tls: Option<TlsAcceptor>,
     refusal: Refusal,
-    header_timeout: Duration,
+    times: Times,
     drain: Duration,
+    budget: Arc<Budget>,
+    connections: Arc<Connections>,
+    telemetry: Arc<Telemetry>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -106,39 +134,68 @@ impl Server {
         stop: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
-        let Settings { header_timeout, head_limit, drain, tls, refusal } = settings;
-        // Half-open connections stay refused (hyper's default): who shuts down its side has left.
+        let Settings { header_timeout, idle_timeout, write_timeout, head_limit, .. } = settings;
+        let Settings { unread_limit, connections, drain, tls, refusal, telemetry, .. } = settings;
+        // A client that has finished sending is answered. Deadlines are those of `activity.rs`.
         // A head over the limit is refused by hyper itself, with the body of `refusal.rs`. On
         // HTTP/2 hyper's refusal cannot be given a body, so its bound is higher, and the endpoint
         // refuses what lies between.
         let mut http1 = http1::Builder::new();
         http1
-            .timer(TokioTimer::new())
-            .header_read_timeout(header_timeout)
+            .half_close(true)
+            .header_read_timeout(None)
             .max_header_size(head_limit)
             .max_buf_size(head_limit.max(BUFFER));
+        Self {
+            endpoint,
+            http1,
+            head_limit,
+            tls: tls.map(TlsAcceptor::from),
+            refusal,
+            times: Times { header: header_timeout, idle: idle_timeout, write: write_timeout },
+            drain,
+            budget: Budget::new(unread_limit, Arc::clone(&telemetry)),
+            connections: Connections::new(connections),
+            telemetry,
+            stop,
+            tasks,
+        }
+    }
+
+    /// HTTP/2 for one connection.
+    fn http2(&self, connection: &Arc<Activity>) -> http2::Builder<Streams> {
+        let streams = Streams {
+            tasks: self.tasks.clone(),
+            connection: Arc::clone(connection),
+            telemetry: Arc::clone(&self.telemetry),
+            write_timeout: self.times.write,
+        };
         // h2's bounds on reset floods (CVE-2023-44487) and CONTINUATION floods are on by default.
-        let mut http2 = http2::Builder::new(Tracked(tasks.clone()));
+        let mut http2 = http2::Builder::new(streams);
         http2
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
-            .max_header_list_size(u32::try_from(4 * head_limit).unwrap_or(u32::MAX))
+            .max_header_list_size(u32::try_from(4 * self.head_limit).unwrap_or(u32::MAX))
             .max_send_buf_size(SEND_BUFFER)
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(4 * WINDOW)
-            .keep_alive_interval(header_timeout)
-            .keep_alive_timeout(header_timeout);
-        let tls = tls.map(TlsAcceptor::from);
-        Self { endpoint, http1, http2, tls, refusal, header_timeout, drain, stop, tasks }
+            .keep_alive_interval(self.times.header)
+            .keep_alive_timeout(self.times.header);
+        http2
     }
 
     async fn accept(self: &Arc<Self>, listener: &TcpListener) -> io::Result<()> {
         let mut complained: Option<Instant> = None;
+        let mut refusals = Refusals::default();
         while let Some(accepted) = self.stop.run_until_cancelled(listener.accept()).await {
             match accepted {
-                Ok((tcp, remote)) => {
-                    self.tasks.spawn(connection::attend(Arc::clone(self), tcp, remote));
-                }
+                Ok((tcp, remote)) => match self.connections.admit(remote.ip()) {
+                    Ok(admission) => {
+                        let server = Arc::clone(self);
+                        self.tasks.spawn(connection::attend(server, tcp, remote, admission));
+                    }
+                    Err(full) => self.refuse(tcp, remote, full, &mut refusals),
+                },
                 Err(error) if concerns_one_connection(&error) => {
                     tracing::debug!(%error, "a connection ended before it was accepted");
                 }
@@ -157,6 +214,26 @@ impl Server {
         }
         Ok(())
     }
+
+    /// Closes a connection that is one too many. There is nobody to be told why: an answer would
+    /// need a TLS handshake first, and time.
+    fn refuse(&self, tcp: TcpStream, remote: SocketAddr, full: Full, refusals: &mut Refusals) {
+        drop(tcp);
+        self.telemetry.connection_refused(full.name());
+        refusals.unsaid += 1;
+        if refusals.said.is_none_or(|last| last.elapsed() > COMPLAINT) {
+            let (limit, closed, address) = (full.key(), refusals.unsaid, remote.ip());
+            tracing::warn!(limit, closed, %address, "too many connections, closing new ones");
+            *refusals = Refusals { said: Some(Instant::now()), unsaid: 0 };
+        }
+    }
+}
+
+/// Connections that were refused, for the log.
+#[derive(Default)]
+struct Refusals {
+    said: Option<Instant>,
+    unsaid: u64,
 }
 
 /// The kinds of accept(2) errors that are about the connection, not about us.
@@ -177,16 +254,6 @@ fn concerns_one_connection(error: &io::Error) -> bool {
             | PermissionDenied
             | TimedOut
     )
-}
-
-/// Runs HTTP/2 streams as tasks that a shutdown waits for. They end when their connection does.
-#[derive(Clone)]
-struct Tracked(TaskTracker);
-
-impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tracked {
-    fn execute(&self, stream: F) {
-        self.0.spawn(stream);
-    }
 }
 
 /// Raises the soft limit of descriptors to the hard one, and returns it: every subscriber is one.

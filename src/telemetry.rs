@@ -5,6 +5,7 @@
 //! process. Labels are few and known beforehand (family, reason, limit, operation), never an id, so
 //! the number of series is bounded.
 
+mod connections;
 mod logging;
 mod sink;
 
@@ -96,6 +97,7 @@ pub struct Telemetry {
     http_request: Latency<ByOperation>,
     clock_jumps: Counter,
     clock_offset: Gauge<f64, AtomicU64>,
+    connections: connections::Metrics,
 }
 
 impl Default for Telemetry {
@@ -130,6 +132,7 @@ impl Telemetry {
             http_request: Family::new_with_constructor(latency),
             clock_jumps: Counter::default(),
             clock_offset: Gauge::default(),
+            connections: connections::Metrics::default(),
         };
         telemetry.register();
         telemetry
@@ -229,6 +232,7 @@ impl Telemetry {
             Unit::Seconds,
             self.clock_offset.clone(),
         );
+        self.connections.register(r);
     }
 
     /// For engines that bring metrics of their own.

@@ -20,7 +20,7 @@ use super::problem::{Kind, Problem, Result};
 use crate::{
     event::Topic,
     gateway::Gateway,
-    limit::{Key, Quota},
+    limit::{Key, Origin, Quota},
     session::{Principal, SessionError},
     token::{Opens, TokenError},
 };
@@ -125,6 +125,7 @@ impl<'a, M: Minimum> ApiExtractor<'a> for Caller<M> {
         let gateway = gateway(request);
         let credential = Credential::of(gateway, request, false)?;
         let (principal, _) = credential.authenticate(gateway).await?;
+        identify(request, &principal);
         admit::<M>(gateway, &principal, Quota::Requests)?;
         Ok(Self { principal, minimum: PhantomData })
     }
@@ -167,6 +168,7 @@ impl<'a, M: Minimum> ApiExtractor<'a> for StreamCaller<M> {
         let gateway = gateway(request);
         let credential = Credential::of(gateway, request, true)?;
         let (principal, bound) = credential.authenticate(gateway).await?;
+        identify(request, &principal);
         admit::<M>(gateway, &principal, Quota::StreamOpens)?;
         Ok(Self { principal, bound, minimum: PhantomData })
     }
@@ -190,6 +192,13 @@ fn register_bearer(registry: &mut Registry) {
 
 pub(super) fn gateway(request: &Request) -> &Arc<Gateway> {
     request.data().expect("the endpoint carries the gateway")
+}
+
+/// Tells the server who calls: whose answer it is, and that the connection is not just anybody's.
+fn identify(request: &Request, principal: &Principal) {
+    if let Some(origin) = request.extensions().get::<Arc<Origin>>() {
+        origin.identify(principal.user_id);
+    }
 }
 
 /// How often, then with which role.

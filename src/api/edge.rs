@@ -26,7 +26,7 @@ use crate::{
     event,
     forwarded::{self, Client, Fields},
     gateway::Gateway,
-    limit::jittered,
+    limit::{Origin, jittered},
 };
 
 /// The header that carries the request's id back.
@@ -41,6 +41,8 @@ pub(super) struct Asked {
     pub(super) method: Method,
     /// Cancelled when nobody waits for the answer any more.
     pub(super) gone: CancellationToken,
+    /// The connection that it came on, where there is one.
+    pub(super) origin: Option<Arc<Origin>>,
     /// The client's address, as far as trusted proxies tell it; else the peer's.
     pub(super) address: IpAddr,
 }
@@ -89,7 +91,8 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
         let answer = async {
             contradiction?;
             receive(&mut request, &self.gateway, &self.routes, self.bounds).await?;
-            request.set_data(Asked { id, method: method.clone(), address, gone });
+            let origin = request.extensions().get::<Arc<Origin>>().cloned();
+            request.set_data(Asked { id, method: method.clone(), address, gone, origin });
             let inner = Arc::clone(&self.inner);
             // A panic is a fault like any other: one request fails, the process goes on.
             let answer = AssertUnwindSafe(async move { inner.call(request).await })

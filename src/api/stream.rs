@@ -95,7 +95,8 @@ async fn admit<M>(
         .map_err(|refused| Problem::refused(&refused, &gateway.telemetry))?;
     let watch = gateway.sessions.watch(&caller.principal).await?;
     let Parameters { request, address, .. } = *parameters;
-    Ok((Opener { request, address, watch, slot }, headers))
+    let admission = parameters.admission.clone();
+    Ok((Opener { request, address, watch, slot, admission }, headers))
 }
 
 fn wanted(

@@ -1,11 +1,39 @@
 //! `[limits]`: how much one caller may use.
 
+use ipnet::IpNet;
 use serde::Serialize;
 
 /// `[limits]`
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct Limits {
+    /// Connections that may be open at the same time, streams included. At least 1. A new one above it
+    /// is closed at once. Each takes a descriptor of the process and 1 to 20 KiB of its memory.
+    #[config(
+        default = 50_000,
+        env = "STREAMGATE_LIMITS__CONNECTIONS",
+        validate(*connections >= 1, "must be at least 1 connection")
+    )]
+    pub connections: u32,
+
+    /// Connections from one address that may be open at the same time without a logged-in user. At
+    /// least 1. A new one above it is closed at once. One IPv6 /64 network counts as one address. A
+    /// connection no longer counts once a request on it has authenticated.
+    #[config(
+        default = 256,
+        env = "STREAMGATE_LIMITS__CONNECTIONS_PER_ADDRESS",
+        validate(*connections_per_address >= 1, "must be at least 1 connection")
+    )]
+    pub connections_per_address: u32,
+
+    /// Networks for which `connections_per_address` does not hold, such as `10.0.0.0/8`. The default
+    /// is loopback.
+    #[config(
+        default = ["127.0.0.0/8", "::1/128"],
+        env = "STREAMGATE_LIMITS__EXEMPT_NETWORKS"
+    )]
+    pub exempt_networks: Vec<IpNet>,
+
     /// Streams that one user may hold open at the same time, per gateway. At least 1.
     #[config(
         default = 5,

@@ -11,14 +11,48 @@ use super::layers;
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct Server {
-    /// Seconds a client may take to send the head of a request, from 1 to 3600. Short, because a
-    /// connection that says nothing costs a descriptor.
+    /// Seconds a client may take to send the head of a request, counted from its first byte, from 1
+    /// to 3600. A new connection has as long for its first request, TLS handshake included: short,
+    /// because a connection that says nothing costs a descriptor.
     #[config(
         default = 10,
         env = "STREAMGATE_SERVER__HEADER_TIMEOUT_SECONDS",
         validate((1..=3600).contains(header_timeout_seconds), "must be from 1 to 3600 seconds")
     )]
     pub header_timeout_seconds: u64,
+
+    /// Seconds that a connection stays open between two requests, from 1 to 3600. Longer than a load
+    /// balancer keeps an idle connection (often 60), or requests are lost now and then. An HTTP/2
+    /// connection with an open request or stream is not idle.
+    #[config(
+        default = 75,
+        env = "STREAMGATE_SERVER__IDLE_TIMEOUT_SECONDS",
+        validate((1..=3600).contains(idle_timeout_seconds), "must be from 1 to 3600 seconds")
+    )]
+    pub idle_timeout_seconds: u64,
+
+    /// Seconds after which a response is given up if the client reads nothing of it, from 1 to 3600.
+    /// Streams are not affected: see `overflow`.
+    #[config(
+        default = 20,
+        env = "STREAMGATE_SERVER__WRITE_TIMEOUT_SECONDS",
+        validate((1..=3600).contains(write_timeout_seconds), "must be from 1 to 3600 seconds")
+    )]
+    pub write_timeout_seconds: u64,
+
+    /// Bytes of responses that may wait in memory until clients read them, over all connections, from
+    /// 16777216 (16 MiB) to 1099511627776 (1 TiB). Above it, responses are given up: those of the user
+    /// with the most bytes waiting, the one without progress for longest first. Responses up to 16
+    /// KiB, the OpenAPI documents and streams do not count.
+    #[config(
+        default = 67_108_864,
+        env = "STREAMGATE_SERVER__UNREAD_LIMIT_BYTES",
+        validate(
+            (16_777_216..=1_099_511_627_776).contains(unread_limit_bytes),
+            "must be from 16777216 to 1099511627776 bytes"
+        )
+    )]
+    pub unread_limit_bytes: usize,
 
     /// Seconds a client may take to send the body of a request, from 1 to 3600.
     #[config(

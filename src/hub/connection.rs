@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::{Hub, course::Course, end::End};
 use crate::{
     event::Topic,
-    limit::Slot,
+    limit::{Admission, Slot},
     session::{Ended, Watch},
 };
 
@@ -34,6 +34,8 @@ pub struct Opener {
     pub watch: Watch,
     /// The place that it takes.
     pub slot: Slot,
+    /// The connection that it is opened on: open for as long as the stream is.
+    pub admission: Option<Arc<Admission>>,
 }
 
 /// What the streams of one connection share, given back with the last of them.
@@ -41,6 +43,7 @@ pub(super) struct Connection {
     pub(super) id: Uuid,
     address: IpAddr,
     slot: Slot,
+    _admission: Option<Arc<Admission>>,
     /// The caller's session.
     watch: Mutex<Watch>,
     /// What streams that have left the connection were sent.
@@ -139,11 +142,12 @@ impl Course {
 impl Hub {
     /// What the streams on one connection are to share.
     pub(super) fn connect(&self, opener: Opener) -> Arc<Connection> {
-        let Opener { request, address, watch, slot } = opener;
+        let Opener { request, address, watch, slot, admission } = opener;
         Arc::new(Connection {
             id: request,
             address,
             slot,
+            _admission: admission,
             watch: Mutex::new(watch),
             departed: AtomicU64::new(0),
             _open: self.tasks.token(),

@@ -5,7 +5,7 @@
 //! one place left is where hyper writes. Its refusal is told from the endpoint's answers by the
 //! request id, which those always have.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -62,6 +62,22 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Refusing<I> {
         }
         this.instead = None;
         Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        // A refusal is a head and nothing else.
+        match parts {
+            [head] => self.poll_write(cx, head),
+            _ => Pin::new(&mut self.io).poll_write_vectored(cx, parts),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

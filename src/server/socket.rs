@@ -1,6 +1,6 @@
 //! The socket under a connection: found out, spoken through, closed.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -8,6 +8,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, copy, sink};
 use tokio::net::TcpStream;
+
+use super::activity::Activity;
 
 /// Whether the client starts with the preface of HTTP/2 (RFC 9113 section 3.4).
 pub(super) async fn preface(socket: &mut Socket) -> io::Result<bool> {
@@ -37,13 +39,35 @@ pub(super) async fn linger(mut tcp: TcpStream) -> io::Result<()> {
 /// What hyper reads and writes. The loop above keeps a handle of its own to the socket.
 pub(super) struct Socket {
     tcp: Arc<TcpStream>,
+    activity: Arc<Activity>,
     /// What was read to find out the protocol.
     ahead: Bytes,
 }
 
 impl Socket {
-    pub(super) fn new(tcp: &Arc<TcpStream>) -> Self {
-        Self { tcp: Arc::clone(tcp), ahead: Bytes::new() }
+    pub(super) fn new(tcp: &Arc<TcpStream>, activity: &Arc<Activity>) -> Self {
+        Self { tcp: Arc::clone(tcp), activity: Arc::clone(activity), ahead: Bytes::new() }
+    }
+
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        send: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let Poll::Ready(ready) = self.tcp.poll_write_ready(cx) else {
+                self.activity.blocked();
+                return Poll::Pending;
+            };
+            ready?;
+            match send(&self.tcp) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                sent => {
+                    self.activity.went_out();
+                    return Poll::Ready(sent);
+                }
+            }
+        }
     }
 }
 
@@ -62,7 +86,12 @@ impl AsyncRead for Socket {
             ready!(self.tcp.poll_read_ready(cx))?;
             match self.tcp.try_read_buf(buf) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                read => return Poll::Ready(read.map(drop)),
+                read => {
+                    if matches!(read, Ok(1..)) {
+                        self.activity.came_in();
+                    }
+                    return Poll::Ready(read.map(drop));
+                }
             }
         }
     }
@@ -74,13 +103,21 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.tcp.poll_write_ready(cx))?;
-            match self.tcp.try_write(bytes) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
-            }
-        }
+        self.poll_send(cx, |tcp| tcp.try_write(bytes))
+    }
+
+    /// So that hyper hands over the bytes of a body as they are, instead of copying all of them
+    /// together behind the head.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, |tcp| tcp.try_write_vectored(parts))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

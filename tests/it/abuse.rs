@@ -173,3 +173,64 @@ async fn a_page_of_large_things_is_short_and_says_that_there_is_more() {
     assert!(detail.contains("16384"), "{detail}");
     app.finish().await;
 }
+
+/// Asks on a connection of its own, which stays open. The status, unless it is closed at once.
+async fn ask(app: &App, token: Option<&str>) -> Option<(TcpStream, String)> {
+    let mut socket = TcpStream::connect(app.address).await.expect("a connection");
+    let credential = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
+    let head =
+        format!("GET /v1/auth/me HTTP/1.1\r\nHost: x\r\n{}\r\n", credential.unwrap_or_default());
+    // An error says the same as the end.
+    let _ = socket.write_all(head.as_bytes()).await;
+    let mut line = [0; 12];
+    soon("answer", socket.read_exact(&mut line)).await.ok()?;
+    Some((socket, String::from_utf8_lossy(&line[9..]).into_owned()))
+}
+
+#[tokio::test]
+async fn connections_of_users_do_not_count_for_their_address() {
+    let app = App::with(|config| {
+        config.limits.connections_per_address = 2;
+        config.limits.exempt_networks = Vec::new();
+    })
+    .await;
+    let viewer = app.caller(Role::Viewer).await;
+    let token = viewer.token.as_deref().expect("a token");
+    // The connection that logged in.
+    viewer.get("/v1/auth/me").await.ok();
+    let mut open = Vec::new();
+    for _ in 0..5 {
+        let (socket, status) = ask(&app, Some(token)).await.expect("an answer");
+        assert_eq!(status, "200");
+        open.push(socket);
+    }
+    for _ in 0..2 {
+        let (socket, status) = ask(&app, None).await.expect("an answer");
+        assert_eq!(status, "401");
+        open.push(socket);
+    }
+    assert!(ask(&app, None).await.is_none(), "one too many");
+    // A user on a connection that is one too many is refused as well: nobody knows yet.
+    assert!(ask(&app, Some(token)).await.is_none(), "one too many");
+    open.pop();
+    until("place", async || ask(&app, Some(token)).await.is_some()).await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_stream_is_a_connection_until_it_ends() {
+    let app = App::with(|config| config.limits.connections = 3).await;
+    let operator = app.caller(Role::Operator).await;
+    let topology = app.active_topology(&operator).await;
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let mut stream = operator.watch(topology, "").await;
+        stream.expect("snapshot").await;
+        streams.push(stream);
+    }
+    assert!(ask(&app, None).await.is_none(), "one too many");
+    streams.pop();
+    until("place", async || ask(&app, None).await.is_some()).await;
+    drop(streams);
+    app.finish().await;
+}

@@ -3,10 +3,13 @@
 use entity::user::Role;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::{
-    app::{App, soon, until},
+    app::{App, Caller, soon, until},
     mutation::{claim, numbers, stage},
 };
 
@@ -29,12 +32,9 @@ async fn who_waits_for_work_gets_it_as_soon_as_there_is_some() {
     app.finish().await;
 }
 
-#[tokio::test]
-async fn nothing_is_given_to_who_has_gone_away_while_waiting() {
-    let app = App::start().await;
-    let (operator, agent, id, path) = stage(&app, "active").await;
+/// A claim on a connection of its own.
+async fn claim_on_socket(app: &App, agent: &Caller, path: &str, body: &str) -> TcpStream {
     let mut socket = TcpStream::connect(app.address).await.expect("a connection");
-    let body = r#"{"wait_seconds":60}"#;
     let request = format!(
         "POST {path}/claim HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
@@ -42,11 +42,41 @@ async fn nothing_is_given_to_who_has_gone_away_while_waiting() {
         body.len()
     );
     socket.write_all(request.as_bytes()).await.expect("a request");
-    until("claim that waits", async || app.metric(WAITING) > 0.0).await;
-    drop(socket);
-    until("end of the wait", async || app.metric(WAITING) < 1.0).await;
+    socket
+}
+
+#[tokio::test]
+async fn nothing_is_given_to_who_has_gone_away_while_waiting() {
+    let app = App::start().await;
+    let (operator, agent, id, path) = stage(&app, "active").await;
+    for number in [1, 2, 3] {
+        let mut socket = claim_on_socket(&app, &agent, &path, r#"{"wait_seconds":60}"#).await;
+        until("claim that waits", async || app.metric(WAITING) > 0.0).await;
+        match number {
+            1 => socket.set_zero_linger().expect("an option"),
+            // How a worker that was killed looks, until something is sent to it.
+            2 => socket.shutdown().await.expect("a FIN"),
+            _ => {}
+        }
+        let held = (number == 2).then_some(socket);
+        until("end of the wait", async || app.metric(WAITING) < 1.0).await;
+        operator.mutate(id, number).await.ok();
+        assert_eq!(numbers(&claim(&agent, &path, 1).await), [number]);
+        drop(held);
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_claim_that_does_not_wait_is_answered_behind_a_fin() {
+    let app = App::start().await;
+    let (operator, agent, id, path) = stage(&app, "active").await;
     operator.mutate(id, 1).await.ok();
-    assert_eq!(numbers(&claim(&agent, &path, 1).await), [1]);
+    let mut socket = claim_on_socket(&app, &agent, &path, "{}").await;
+    socket.shutdown().await.expect("a FIN");
+    let mut answer = String::new();
+    soon("answer", socket.read_to_string(&mut answer)).await.expect("UTF-8");
+    assert!(answer.contains("lease_token"), "{answer}");
     app.finish().await;
 }
 

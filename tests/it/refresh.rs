@@ -246,10 +246,10 @@ async fn a_successor_is_stored_sealed_and_only_while_it_can_be_asked_for() {
     let [two] = &sealed().await[..] else { panic!("one is sealed") };
     assert_ne!(one, two);
     // Swept within the grace and after it.
-    app.gateway.sessions.prune().await.expect("a sweep");
+    app.gateway.sessions.prune(long_ago).await.expect("a sweep");
     assert_eq!(sealed().await.len(), 1);
     used_earlier(&app, 11).await;
-    app.gateway.sessions.prune().await.expect("a sweep");
+    app.gateway.sessions.prune(long_ago).await.expect("a sweep");
     assert_eq!(sealed().await.len(), 0);
     app.finish().await;
 }

@@ -1,17 +1,20 @@
 //! The accept loop, with raw sockets where a client library would be too polite.
 
+mod early;
 mod leaving;
 mod limit;
 mod machine;
 mod protocol;
 mod shutdown;
 pub mod tls;
+mod unread;
 mod waiting;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -21,9 +24,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use poem::http::{StatusCode, header};
 use poem::{Body, EndpointExt, Request, Response};
 use reqwest::Version;
+use streamgate::limit::ConnectionLimits;
 use streamgate::server::{self, Settings, TlsError};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -34,6 +38,8 @@ const BOUND: Duration = Duration::from_secs(10);
 /// A header timeout short enough to wait for.
 const SHORT: Duration = Duration::from_millis(300);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Bytes of a large answer.
+const LARGE: usize = 4 << 20;
 /// `SETTINGS` without any.
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
@@ -57,7 +63,18 @@ fn refusal(status: StatusCode) -> (String, String) {
 }
 
 fn settings() -> Settings {
-    Settings { header_timeout: BOUND, head_limit: 8192, drain: BOUND, tls: None, refusal }
+    Settings {
+        header_timeout: BOUND,
+        idle_timeout: BOUND,
+        write_timeout: BOUND,
+        unread_limit: 16 << 20,
+        connections: ConnectionLimits { total: 100, per_address: 100, exempt: Vec::new() },
+        head_limit: 8192,
+        drain: BOUND,
+        tls: None,
+        refusal,
+        telemetry: Arc::default(),
+    }
 }
 
 impl Gate {
@@ -77,6 +94,15 @@ impl Gate {
 
     async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// A client that has room for next to nothing.
+    async fn send_deaf(&self, bytes: impl AsRef<[u8]>) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut client = socket.connect(self.address).await.unwrap();
+        timeout(BOUND, client.write_all(bytes.as_ref())).await.unwrap().unwrap();
+        client
     }
 
     async fn send(&self, bytes: impl AsRef<[u8]>) -> TcpStream {
@@ -103,14 +129,17 @@ impl Gate {
 
 /// `/`: how it was asked. `/endless`: one chunk, then nothing, and an event when it is dropped.
 /// `/unread`: the same, holding the body of the request. `/slow`: answers when released.
-/// `/refuse`: 413 before the body. `/upgrade`: echoes one byte and leaves.
+/// `/refuse`: 413 before the body. `/large`: 4 MiB of its own. `/shared`: the same bytes as every
+/// other time. `/flood`: a stream that never pauses. `/upgrade`: echoes one byte and leaves.
 fn endpoint(
     told: mpsc::UnboundedSender<Event>,
     released: watch::Receiver<bool>,
 ) -> poem::endpoint::BoxEndpoint<'static, Response> {
+    let shared = Bytes::from(vec![b'x'; LARGE]);
     poem::endpoint::make(move |request: Request| {
         let told = told.clone();
         let mut released = released.clone();
+        let shared = shared.clone();
         async move {
             match request.uri().path() {
                 "/endless" => endless(told, None),
@@ -122,6 +151,16 @@ fn endpoint(
                     Response::from("done")
                 }
                 "/refuse" => StatusCode::PAYLOAD_TOO_LARGE.into(),
+                "/large" => vec![b'x'; LARGE].into(),
+                "/shared" => Response::from(shared),
+                "/flood" => {
+                    let guard = Told(told);
+                    let flood = stream::repeat_with(move || {
+                        let _dropped = &guard;
+                        io::Result::Ok(Bytes::from_static(&[b'x'; 1024]))
+                    });
+                    Response::builder().body(Body::from_bytes_stream(flood))
+                }
                 "/upgrade" => {
                     let upgrade = request.take_upgrade().unwrap();
                     tokio::spawn(async move {
@@ -215,4 +254,24 @@ async fn read_until_bytes(client: &mut TcpStream, end: &[u8]) -> Vec<u8> {
         assert_ne!(read.unwrap(), 0, "closed after {got:?}");
     }
     got
+}
+
+/// Kind, stream and payload of the next frame of HTTP/2.
+async fn read_frame(client: &mut TcpStream) -> (u8, u8, Vec<u8>) {
+    let mut head = [0; 9];
+    timeout(BOUND, client.read_exact(&mut head)).await.expect("no frame").expect("closed");
+    let [a, b, c, kind, _, _, _, _, id] = head;
+    let mut payload = vec![0; usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)];
+    timeout(BOUND, client.read_exact(&mut payload)).await.unwrap().unwrap();
+    (kind, id, payload)
+}
+
+/// Waits for a condition that nothing announces.
+async fn until(condition: impl Fn() -> bool) {
+    let met = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(BOUND, met).await.expect("not in time");
 }

@@ -1,11 +1,12 @@
 //! The ways out of a stream, its own socket and the body of a response: they put the same on the
 //! wire.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use streamgate::{
     api,
     event::{Family, Topic},
+    limit::ConnectionLimits,
     server,
 };
 use tokio::{
@@ -53,10 +54,15 @@ impl Secure {
         let path = |name| files.path().join(name);
         let settings = server::Settings {
             header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(10),
+            unread_limit: 16 << 20,
+            connections: ConnectionLimits { total: 100, per_address: 100, exempt: Vec::new() },
             head_limit: 8192,
             drain: Duration::from_secs(10),
             tls: Some(server::tls(&path("cert.pem"), &path("key.pem")).expect("a key")),
             refusal: api::refusal,
+            telemetry: Arc::clone(&app.gateway.telemetry),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();

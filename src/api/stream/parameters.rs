@@ -1,6 +1,8 @@
 //! The parameters that every stream has, taken as one argument of its operation.
 
-use std::{net::IpAddr, num::NonZeroU64, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{
+    net::IpAddr, num::NonZeroU64, ops::RangeInclusive, str::FromStr, sync::Arc, time::Duration,
+};
 
 use poem::{Request, RequestBody, http::Method};
 use poem_openapi::{
@@ -16,6 +18,7 @@ use crate::{
     api::{edge::Asked, problem::Problem},
     config,
     hub::{Bounds, Resume},
+    limit::Admission,
 };
 
 /// What a refused caller of a stream wants to get.
@@ -49,6 +52,8 @@ pub(in crate::api) struct Parameters {
     pub(in crate::api) request: Uuid,
     /// Where it came from.
     pub(in crate::api) address: IpAddr,
+    /// The connection that it came on.
+    pub(in crate::api) admission: Option<Arc<Admission>>,
     /// A HEAD: wants the answer's head and no stream.
     pub(in crate::api) is_head: bool,
     last_event_id: Option<String>,
@@ -102,6 +107,7 @@ impl<'a> ApiExtractor<'a> for Parameters {
         Ok(Self {
             request: asked.id,
             address: asked.address,
+            admission: asked.origin.as_ref().map(|origin| Arc::clone(&origin.admission)),
             is_head: asked.method == Method::HEAD,
             last_event_id,
             max_events: number(request, body, "max_events", MAX_EVENTS).await?,

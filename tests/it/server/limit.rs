@@ -1,5 +1,7 @@
 //! What one peer may send.
 
+use streamgate::limit::{Connections, Full};
+
 use super::*;
 
 #[tokio::test]
@@ -72,4 +74,68 @@ async fn h2_streams_are_bounded() {
     timeout(BOUND, client.read_exact(&mut payload)).await.unwrap().unwrap();
     let bound = payload.chunks(6).find(|setting| setting[..2] == MAX_CONCURRENT_STREAMS);
     assert_eq!(bound.unwrap()[2..], [0, 0, 0, 100]);
+}
+
+/// The counter of connections that were closed at once.
+fn refused(settings: &Settings, limit: &str) -> bool {
+    let sample = format!("streamgate_connections_refused_total{{limit=\"{limit}\"}} 1\n");
+    settings.telemetry.render().contains(&sample)
+}
+
+#[tokio::test]
+async fn a_connection_too_many_is_closed_at_once() {
+    let loopback = "127.0.0.0/8".parse().unwrap();
+    for (total, per_address, exempt, limit) in [
+        (2, 100, Vec::new(), "connections"),
+        (2, 1, vec![loopback], "connections"),
+        (100, 2, Vec::new(), "connections-address"),
+    ] {
+        let connections = ConnectionLimits { total, per_address, exempt };
+        let settings = Settings { connections, ..settings() };
+        let gate = Gate::open(settings.clone()).await;
+        let mut clients = [gate.send(get("/")).await, gate.send(get("/")).await];
+        for client in &mut clients {
+            read_until(client, "HTTP/1.1 http").await;
+        }
+        let mut third = gate.connect().await;
+        assert_eq!(read_to_end(&mut third).await, b"");
+        until(|| refused(&settings, limit)).await;
+        // A place is free again when its connection is gone.
+        let [first, mut second] = clients;
+        drop(first);
+        let answered = async {
+            loop {
+                let mut client = gate.send(get("/")).await;
+                if client.read_u8().await.is_ok() {
+                    break;
+                }
+            }
+        };
+        timeout(BOUND, answered).await.expect("no place");
+        second.write_all(get("/").as_bytes()).await.unwrap();
+        read_until(&mut second, "HTTP/1.1 http").await;
+    }
+}
+
+#[test]
+fn an_ipv6_network_counts_as_one_address() {
+    let limits = ConnectionLimits {
+        total: 100,
+        per_address: 1,
+        exempt: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8:1::/48".parse().unwrap()],
+    };
+    let connections = Connections::new(limits);
+    let admit = |address: &str| connections.admit(address.parse().unwrap());
+    let first = admit("2001:db8::1").unwrap();
+    assert_eq!(admit("2001:db8::2").unwrap_err(), Full::Address);
+    let _other = admit("2001:db8:0:1::1").unwrap();
+    let _mapped = admit("::ffff:192.0.2.1").unwrap();
+    assert_eq!(admit("192.0.2.1").unwrap_err(), Full::Address);
+    for exempt in ["10.1.2.3", "::ffff:10.1.2.3", "2001:db8:1::1"] {
+        let _two = (admit(exempt).unwrap(), admit(exempt).unwrap());
+    }
+    first.identify();
+    let _next = admit("2001:db8::2").unwrap();
+    drop(first);
+    assert_eq!(admit("2001:db8::3").unwrap_err(), Full::Address);
 }

@@ -50,10 +50,61 @@ async fn a_stalled_tls_handshake_is_closed() {
     read_to_end(&mut client).await;
 }
 
+/// Asks, and waits with another request for longer than a head may take.
 #[tokio::test]
-async fn a_kept_alive_connection_that_asks_no_more_is_closed() {
-    let got = is_closed_in_time(settings(), get("/").as_bytes()).await;
-    assert!(got.ends_with(b"HTTP/1.1 http"));
+async fn an_idle_connection_outlives_the_header_timeout() {
+    let gate = Gate::open(Settings { header_timeout: SHORT, ..settings() }).await;
+    let mut client = gate.send(get("/")).await;
+    read_until(&mut client, "HTTP/1.1 http").await;
+    timeout(SHORT * 3, client.read_u8()).await.expect_err("closed");
+    client.write_all(get("/").as_bytes()).await.unwrap();
+    read_until(&mut client, "HTTP/1.1 http").await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_after_the_idle_timeout() {
+    let gate = Gate::open(Settings { idle_timeout: SHORT, ..settings() }).await;
+    let began = Instant::now();
+    let mut client = gate.send(get("/")).await;
+    assert!(read_to_end(&mut client).await.ends_with(b"HTTP/1.1 http"));
+    assert!(began.elapsed() >= SHORT, "closed after {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_later_head_has_the_header_timeout_from_its_first_byte() {
+    let hour = Duration::from_hours(1);
+    let times = Settings { header_timeout: SHORT, idle_timeout: hour, ..settings() };
+    let gate = Gate::open(times).await;
+    let mut client = gate.send(get("/")).await;
+    read_until(&mut client, "HTTP/1.1 http").await;
+    client.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
+    let began = Instant::now();
+    read_to_end(&mut client).await;
+    assert!(began.elapsed() >= SHORT, "closed after {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn an_idle_h2_connection_is_told_to_go_away() {
+    const GOAWAY: u8 = 7;
+    let gate = Gate::open(Settings { idle_timeout: SHORT, ..settings() }).await;
+    let mut client = gate.send([PREFACE, SETTINGS, &ask("/")].concat()).await;
+    loop {
+        let (kind, _, _) = read_frame(&mut client).await;
+        if kind == GOAWAY {
+            break;
+        }
+    }
+}
+
+/// Longer than idleness may last, and than a head and an answer may take.
+#[tokio::test]
+async fn an_h2_connection_with_a_stream_is_not_idle() {
+    let times = Settings { idle_timeout: SHORT, write_timeout: SHORT, ..settings() };
+    let mut gate = Gate::open(times).await;
+    let mut answer = h2c().get(gate.url("/endless")).send().await.unwrap();
+    answer.chunk().await.unwrap().unwrap();
+    timeout(SHORT * 3, answer.chunk()).await.expect_err("ended");
+    assert!(gate.events.try_recv().is_err());
 }
 
 /// The timeout is for the whole head, not from byte to byte.

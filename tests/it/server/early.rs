@@ -1,0 +1,99 @@
+//! Answers that come before all of the request has, and to clients that have finished sending.
+
+use super::*;
+
+/// Asks to have a body refused, and does not send it.
+fn refused(length: usize) -> String {
+    format!("POST /refuse HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n")
+}
+
+#[tokio::test]
+async fn a_small_body_may_follow_its_answer() {
+    let gate = Gate::open(settings()).await;
+    for sent_before in [0, 10, 100] {
+        let mut client = gate.send(refused(100) + &"x".repeat(sent_before)).await;
+        let answer = read_until(&mut client, "a body for 413").await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+        assert!(!answer.contains("connection:"), "{answer}");
+        let rest = "x".repeat(100 - sent_before) + &get("/");
+        client.write_all(rest.as_bytes()).await.unwrap();
+        read_until(&mut client, "HTTP/1.1 http").await;
+    }
+}
+
+#[tokio::test]
+async fn an_early_answer_says_that_the_connection_ends() {
+    let gate = Gate::open(settings()).await;
+    for head in [
+        refused(64 * 1024 + 1),
+        "POST /refuse HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n".to_owned(),
+        "POST /refuse HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n"
+            .to_owned(),
+    ] {
+        let mut client = gate.send(head.clone()).await;
+        let answer = String::from_utf8(read_to_end(&mut client).await).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{head}: {answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{head}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_early_answer_on_h2_leaves_the_connection() {
+    let gate = Gate::open(settings()).await;
+    let client = h2c();
+    let answer = client.post(gate.url("/refuse")).body(vec![0; 1 << 20]).send().await.unwrap();
+    assert_eq!(answer.status(), 413);
+    assert!(!answer.headers().contains_key("connection"));
+    assert_eq!(client.get(gate.url("/")).send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_request_before_the_fin_is_answered() {
+    let mut gate = Gate::open(settings()).await;
+    for _ in 0..20 {
+        let mut client = gate.send(get("/")).await;
+        client.shutdown().await.unwrap();
+        let answer = read_to_end(&mut client).await;
+        assert!(answer.ends_with(b"HTTP/1.1 http"), "{}", String::from_utf8_lossy(&answer));
+    }
+    // Also two at once, and one that takes its time.
+    let mut client = gate.send(get("/") + &get("/slow")).await;
+    client.shutdown().await.unwrap();
+    gate.expect(Event::Asked).await;
+    gate.release.send(true).unwrap();
+    let answer = String::from_utf8(read_to_end(&mut client).await).unwrap();
+    assert!(answer.contains("HTTP/1.1 http"), "{answer}");
+    assert!(answer.ends_with("done"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_stream_asked_for_before_the_fin_is_dropped() {
+    let mut gate = Gate::open(settings()).await;
+    let mut client = gate.send(get("/endless")).await;
+    client.shutdown().await.unwrap();
+    gate.expect(Event::Dropped).await;
+}
+
+#[tokio::test]
+async fn rst_drops_a_request_that_is_being_answered() {
+    let mut gate = Gate::open(settings()).await;
+    for has_finished in [false, true] {
+        let mut client = gate.send(get("/slow")).await;
+        gate.expect(Event::Asked).await;
+        if has_finished {
+            client.shutdown().await.unwrap();
+        }
+        client.set_zero_linger().unwrap();
+        drop(client);
+        gate.expect(Event::Dropped).await;
+    }
+}
+
+#[tokio::test]
+async fn fin_within_a_head_ends_the_connection() {
+    let gate = Gate::open(settings()).await;
+    let mut client = gate.send("GET / HTTP/1.1\r\nhost:").await;
+    client.shutdown().await.unwrap();
+    let answer = read_to_end(&mut client).await;
+    assert!(!answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+}
