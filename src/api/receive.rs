@@ -132,6 +132,28 @@ fn check_head(request: &Request, bounds: Bounds) -> Result<()> {
     if let Some(name) = fields.or(parameters) {
         return Err(Problem::bad_request(format!("{name} may be sent only once")));
     }
+    check_transfer_encoding(request)
+}
+
+/// RFC 9112, section 6.1: hyper takes any codings of which the last is `chunked`, and undoes that one
+/// alone. HTTP/2 has none.
+fn check_transfer_encoding(request: &Request) -> Result<()> {
+    let lines = request.headers().get_all(header::TRANSFER_ENCODING);
+    let codings = lines.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let codings = codings.map(<[u8]>::trim_ascii).filter(|coding| !coding.is_empty());
+    let mut is_chunked = false;
+    for coding in codings {
+        if !coding.eq_ignore_ascii_case(b"chunked") {
+            return Err(Problem::new(
+                Kind::NotImplemented,
+                "Transfer-Encoding must be chunked and nothing else",
+            ));
+        }
+        if is_chunked {
+            return Err(Problem::bad_request("Transfer-Encoding must name chunked once"));
+        }
+        is_chunked = true;
+    }
     Ok(())
 }
 

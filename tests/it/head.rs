@@ -1,6 +1,10 @@
 //! What is refused for its head alone.
 
 use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::{
     app::{App, SseReader, soon},
@@ -62,5 +66,61 @@ async fn a_request_without_a_host_is_refused() {
     let answer = SseReader::open(app.address, request).await;
     assert_eq!(answer.status(), 400);
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+    app.finish().await;
+}
+
+/// Sends a request whose body says that it is encoded like this, and another one behind it.
+async fn encoded(app: &App, lines: &str) -> String {
+    let mut socket = TcpStream::connect(app.address).await.expect("a connection");
+    let login = r#"{"username":"a","password":"b"}"#;
+    let request = format!(
+        "POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{lines}\r\n\
+         {:x}\r\n{login}\r\n0\r\n\r\nGET /health/live HTTP/1.1\r\nHost: x\r\n\r\n",
+        login.len()
+    );
+    socket.write_all(request.as_bytes()).await.expect("a request");
+    socket.shutdown().await.expect("an end");
+    let mut answer = Vec::new();
+    soon("end", socket.read_to_end(&mut answer)).await.expect("an answer");
+    String::from_utf8(answer).expect("UTF-8")
+}
+
+#[tokio::test]
+async fn transfer_codings_other_than_chunked_are_refused() {
+    let app = App::start().await;
+    for (lines, status) in [
+        ("Transfer-Encoding: gzip, chunked\r\n", "501"),
+        ("Transfer-Encoding: identity, chunked\r\n", "501"),
+        ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", "501"),
+        ("Transfer-Encoding: chunked, chunked\r\n", "400"),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "400"),
+        ("Transfer-Encoding: gzip\r\n", "400"),
+    ] {
+        let answer = encoded(&app, lines).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{lines}: {answer}");
+        assert!(answer.contains("application/problem+json"), "{lines}: {answer}");
+        assert!(answer.contains("connection: close"), "{lines}: {answer}");
+        // Where the next request begins is anybody's guess.
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{lines}: {answer}");
+    }
+    let answer = encoded(&app, "Transfer-Encoding: Chunked\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    assert!(answer.ends_with("{\"status\":\"up\"}"), "{answer}");
+    app.finish().await;
+}
+
+/// RFC 9112, section 6.3: the length is void, and the connection ends.
+#[tokio::test]
+async fn a_length_beside_chunked_smuggles_no_request() {
+    let app = App::start().await;
+    for lines in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+    ] {
+        let answer = encoded(&app, lines).await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{lines}: {answer}");
+        assert!(answer.contains("connection: close"), "{lines}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{lines}: {answer}");
+    }
     app.finish().await;
 }

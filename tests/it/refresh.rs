@@ -245,7 +245,8 @@ async fn a_successor_is_stored_sealed_and_only_while_it_can_be_asked_for() {
     refresh(&app, &second).await.ok();
     let [two] = &sealed().await[..] else { panic!("one is sealed") };
     assert_ne!(one, two);
-    // Swept within the grace and after it.
+    // Swept within the grace and after it. No session is as old as this.
+    let long_ago = Timestamp(0);
     app.gateway.sessions.prune(long_ago).await.expect("a sweep");
     assert_eq!(sealed().await.len(), 1);
     used_earlier(&app, 11).await;

@@ -33,6 +33,8 @@ pub(in crate::api) enum Kind {
     HeadTooLarge,
     /// The target of the request is too long, whatever the rest of the head.
     UriTooLong,
+    /// The body is encoded in a way that the service does not know.
+    NotImplemented,
     /// A fault of ours.
     Internal,
     /// Something that the service needs is out of reach.
@@ -42,7 +44,7 @@ pub(in crate::api) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::BadRequest,
         Self::Unauthenticated,
         Self::RefreshSuperseded,
@@ -57,6 +59,7 @@ impl Kind {
         Self::TooManyRequests,
         Self::HeadTooLarge,
         Self::UriTooLong,
+        Self::NotImplemented,
         Self::Internal,
         Self::Unavailable,
         Self::InsufficientStorage,
@@ -99,6 +102,9 @@ impl Kind {
                 "Request header fields too large",
             ),
             Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri-too-long", "URI too long"),
+            Self::NotImplemented => {
+                (StatusCode::NOT_IMPLEMENTED, "not-implemented", "Not implemented")
+            }
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
             Self::Unavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Service unavailable")
@@ -136,6 +142,7 @@ impl Kind {
                  header fields over HTTP/1.1"
             }
             Self::UriTooLong => "The target of the request is longer than this service takes",
+            Self::NotImplemented => "The body has a transfer coding other than chunked",
             Self::Internal => "A fault of the service; its log has the request id",
             Self::Unavailable => "Something that the service needs is out of reach",
             Self::InsufficientStorage => {

@@ -236,11 +236,15 @@ impl IntoResponse for Problem {
 impl ApiResponse for Problem {
     fn meta() -> MetaResponses {
         let documented = Kind::ALL.into_iter().filter(|kind| {
-            // One that no operation gives, one that takes a head limit beyond the default, and those
+            // Those that no operation gives, one that takes a head limit beyond the default, and those
             // that only single operations have.
             !matches!(
                 kind,
-                Kind::MethodNotAllowed | Kind::UriTooLong | Kind::Gone | Kind::RefreshSuperseded
+                Kind::MethodNotAllowed
+                    | Kind::UriTooLong
+                    | Kind::Gone
+                    | Kind::RefreshSuperseded
+                    | Kind::NotImplemented
             )
         });
         MetaResponses { responses: documented.map(meta).collect() }
