@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use poem::http::uri::Scheme;
+use rustls::ServerConnection;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
@@ -110,7 +111,8 @@ fn leave(tcp: TcpStream, leaving: Leaving) -> io::Result<()> {
 }
 
 impl Connection {
-    /// Decides who speaks on this socket, and lets it speak.
+    /// Decides who speaks on this socket, and lets it speak. Each way is boxed, or a connection has
+    /// room for all of them.
     async fn converse(&self) -> Ended {
         let server = &self.exchange.server;
         // An event must not wait for the acknowledgement of the one before (Nagle's algorithm).
@@ -123,13 +125,16 @@ impl Connection {
         let mut socket = Socket::new(&self.tcp, &self.exchange.activity);
         let Some(tls) = &server.tls else {
             let h2 = self.open(preface(&mut socket)).await?;
-            return self.speak(socket, h2).await;
+            return Box::pin(self.speak(socket, h2)).await;
         };
         // Over TLS it is ALPN, not the preface, that chooses HTTP/2 (RFC 9113 section 3.2).
-        let accept = tls.accept_with(socket, |session| session.set_buffer_limit(Some(TLS_BUFFER)));
-        let stream = self.open(Box::pin(accept)).await?;
-        let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        self.speak(stream, h2).await
+        let secured = async {
+            let limit = |session: &mut ServerConnection| session.set_buffer_limit(Some(TLS_BUFFER));
+            let stream = self.open(tls.accept_with(socket, limit)).await?;
+            let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            Box::pin(self.speak(stream, h2)).await
+        };
+        Box::pin(secured).await
     }
 
     /// A step before HTTP begins: nothing was asked yet, so `stop` may cut it short.
