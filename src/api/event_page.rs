@@ -1,4 +1,7 @@
 //! The event log as pages of JSON: what every family's `GET .../events` shares.
+//!
+//! A page is written from the texts in the log. Events are not parsed for it: as trees they would take
+//! many times as much memory.
 
 use poem::{IntoResponse, Response};
 use poem_openapi::{
@@ -7,7 +10,9 @@ use poem_openapi::{
     registry::{MetaResponses, Registry},
     types::{Any, Example, Type},
 };
-use time::OffsetDateTime;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::problem::{self, Kind, Problem, Result};
 use crate::{
@@ -17,6 +22,7 @@ use crate::{
 };
 
 /// An event of the log.
+// The document's; what is written are `Page` and `Line` below.
 #[derive(Object)]
 #[oai(rename = "Event", example)]
 struct LoggedEvent {
@@ -66,12 +72,30 @@ impl Example for EventPage {
     }
 }
 
-/// The answer of an events operation.
-pub(super) struct Events(EventPage);
+/// An [`EventPage`] as it is written.
+#[derive(Serialize)]
+struct Page<'a> {
+    events: Vec<Line<'a>>,
+    next: String,
+    has_more: bool,
+}
+
+/// A [`LoggedEvent`] as it is written.
+#[derive(Serialize)]
+struct Line<'a> {
+    id: String,
+    topic: &'a str,
+    kind: &'a str,
+    data: &'a RawValue,
+    at: String,
+}
+
+/// The answer of an events operation: the JSON of a page.
+pub(super) struct Events(Vec<u8>);
 
 impl IntoResponse for Events {
     fn into_response(self) -> Response {
-        Json(self.0).into_response()
+        Response::builder().content_type("application/json; charset=utf-8").body(self.0)
     }
 }
 
@@ -120,16 +144,17 @@ pub(super) async fn read(
         LogError::Database(error) => error.into(),
     })?;
     let next = page.events.last().map_or(from, |event| event.cursor).to_string();
-    let events = page.events.iter().map(logged).collect::<Result<_>>()?;
-    Ok(Events(EventPage { events, next, has_more: page.has_more }))
+    let events = page.events.iter().map(line).collect::<Result<_>>()?;
+    let text = serde_json::to_vec(&Page { events, next, has_more: page.has_more });
+    Ok(Events(text.map_err(Problem::internal)?))
 }
 
-fn logged(event: &Event) -> Result<LoggedEvent> {
-    Ok(LoggedEvent {
+fn line(event: &Event) -> Result<Line<'_>> {
+    Ok(Line {
         id: event.cursor.to_string(),
-        topic: event.topic.to_string(),
-        kind: event.kind.clone(),
-        data: Any(serde_json::from_str(&event.data).map_err(Problem::internal)?),
-        at: event.at.datetime(),
+        topic: event.topic.as_str(),
+        kind: &event.kind,
+        data: serde_json::from_str(&event.data).map_err(Problem::internal)?,
+        at: event.at.datetime().format(&Rfc3339).map_err(Problem::internal)?,
     })
 }

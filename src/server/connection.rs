@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use poem::http::uri::Scheme;
 use rustls::ServerConnection;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, Interest};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, Ready};
 use tokio::net::TcpStream;
 use tokio::select;
 use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
@@ -192,7 +192,7 @@ impl Connection {
                 ready = &mut hung_up, if !half_closed.is_cancelled() => {
                     // A stream is of no use to a client that has left, which is what it looks like.
                     // HTTP/2 cannot go on without hearing from its client.
-                    let has_failed = ready.is_ok_and(|ready| ready.is_error());
+                    let has_failed = ready.map_or(true, Ready::is_error);
                     if has_failed || activity.is_h2() || activity.is_streaming() {
                         return Ok(());
                     }

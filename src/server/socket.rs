@@ -62,9 +62,9 @@ impl Socket {
             ready?;
             match send(&self.tcp) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                sent => {
+                result => {
                     self.activity.went_out();
-                    return Poll::Ready(sent);
+                    return Poll::Ready(result);
                 }
             }
         }

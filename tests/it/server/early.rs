@@ -60,6 +60,8 @@ async fn a_request_before_the_fin_is_answered() {
     let mut client = gate.send(get("/") + &get("/slow")).await;
     client.shutdown().await.unwrap();
     gate.expect(Event::Asked).await;
+    // The server has the time to notice the FIN.
+    timeout(SHORT, gate.events.recv()).await.expect_err("dropped");
     gate.release.send(true).unwrap();
     let answer = String::from_utf8(read_to_end(&mut client).await).unwrap();
     assert!(answer.contains("HTTP/1.1 http"), "{answer}");
