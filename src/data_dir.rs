@@ -72,8 +72,8 @@ impl DatabaseLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
-                let read = file.read_to_string(&mut text).ok();
-                let id = read.and_then(|_| text.trim().parse::<u32>().ok());
+                let filled = file.read_to_string(&mut text).ok();
+                let id = filled.and_then(|_| text.trim().parse::<u32>().ok());
                 return Err(DataDirError::Held {
                     key,
                     place: place.to_owned(),
