@@ -117,7 +117,8 @@ async fn a_name_is_given_once_and_only_of_the_documented_characters() {
 
 /// Text as JSON with every character escaped: the longest way to write it.
 fn escaped(text: &str) -> String {
-    text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect()
+    let units: Vec<String> = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+    units.concat()
 }
 
 #[tokio::test]
