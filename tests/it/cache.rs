@@ -106,23 +106,28 @@ async fn what_a_known_user_may_do_changes_with_the_very_next_request() {
     let app = without_heartbeat().await;
     let admin = app.log_in("admin").await;
     let user = app.caller(Role::Viewer).await;
-    let path = format!("/v1/users/{}", id_of(&me(&user).await));
-    let make = async || {
+    let known = me(&user).await;
+    let path = format!("/v1/users/{}", id_of(&known));
+    let make_as = async |user: &Caller| {
         let new = json!({ "name": format!("t-{}", Uuid::new_v4()) });
         user.post("/v1/topologies", new).await.status.as_u16()
     };
+    let make = async || make_as(&user).await;
     for (change, status) in [
         (json!({}), 403),
         (json!({ "role": "operator" }), 201),
         (json!({ "role": "agent" }), 403),
         (json!({ "role": "admin" }), 201),
         (json!({ "disabled": true }), 401),
-        (json!({ "disabled": false }), 201),
+        // The session has ended for good.
+        (json!({ "disabled": false }), 401),
     ] {
         admin.call(Method::PATCH, &path, Some(change.clone())).await.ok();
         assert_eq!(make().await, status, "{change}");
         assert_eq!(make().await, status, "{change}");
     }
+    let again = app.log_in(known["username"].as_str().expect("a name")).await;
+    assert_eq!(make_as(&again).await, 201);
     app.finish().await;
 }
 

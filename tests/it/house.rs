@@ -222,7 +222,7 @@ fn the_readme_has_every_key_of_the_configuration() {
 }
 
 /// The files that may ask for the wall clock, and what for. Leases, caches and sweeps ask `clock`.
-const WALL_CLOCK: [(&str, &str); 20] = [
+const WALL_CLOCK: [(&str, &str); 21] = [
     ("api/conversation.rs", "created_at"),
     ("api/mcp_session/end.rs", "closed_at"),
     ("api/mcp_session/mod.rs", "created_at"),
@@ -241,6 +241,7 @@ const WALL_CLOCK: [(&str, &str); 20] = [
     ("server/head.rs", "the header Date"),
     ("session/known.rs", "expiry of sessions"),
     ("session/mod.rs", "expiry of sessions and refresh tokens"),
+    ("session/refresh.rs", "grace of refresh tokens, between processes"),
     ("token.rs", "expiry of tokens"),
     ("user.rs", "created_at, revoked_at"),
 ];

@@ -157,14 +157,18 @@ async fn an_agent_that_gives_a_prompt_back_never_talks_into_the_answer_of_the_ne
                 answers.iter().filter(|answer| answer.status == 201).count()
             }
         };
-        // The old one begins to talk as it is giving the prompt back, sooner or later.
-        let by_old = async {
-            for _ in 0..round * 4 {
+        // The old one begins to talk as it is giving the prompt back, a little before or after it.
+        let later = async |is_later: bool| {
+            for _ in 0..if is_later { round * 4 } else { 0 } {
                 yield_now().await;
             }
+        };
+        let by_old = async {
+            later(round % 2 == 0).await;
             said(&old, 1 + round % 4).await
         };
         let give_back = async {
+            later(round % 2 == 1).await;
             let lease = json!({ "lease_token": old["lease_token"] });
             let back = agent.post(&format!("{path}/release"), lease).await;
             if back.status == 409 {
