@@ -22,8 +22,8 @@ use std::{
 use migration::{Migrator, MigratorTrait};
 use prometheus_client::registry::Registry;
 use sea_orm::{
-    AccessMode, ConnectOptions, ConnectionTrait, DatabaseBackend, DatabaseConnection, DbErr,
-    IsolationLevel, RuntimeErr, SqlxSqliteConnector, Statement, TransactionOptions, sqlx,
+    ConnectOptions, ConnectionTrait, DatabaseBackend, DbErr, RuntimeErr, SqlxSqliteConnector,
+    Statement, sqlx,
     sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::{
@@ -31,7 +31,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-pub use connection::{Transaction, Writer};
+pub use connection::{Pool, Transaction};
 pub use failure::{Failure, Fault};
 
 use connection::Connections;
@@ -44,22 +44,25 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// that the callers who wait for the writer meanwhile do not all run out of time.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a probe of the writer may take.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a probe may take. Shorter than [`BUSY_TIMEOUT`], so that a lock held elsewhere is told
+/// from it in time.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// The same for a probe of full size.
+const HEALED_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// From one probe to the next while writes fail.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Bytes that a probe writes before writes count as healed: as much as a large event with its share
-/// of the database's own pages.
-const HEALED_BYTES: usize = 256 << 10;
+/// Bytes that a probe writes before writes count as healed: as many as one transaction of the event
+/// log.
+const HEALED_BYTES: usize = 4 << 20;
 
 /// Both ways into the database.
 #[derive(Clone, Debug)]
 pub struct Database {
-    reader: DatabaseConnection,
-    readers: Arc<Connections>,
-    writer: Writer,
+    reader: Pool,
+    writer: Pool,
     writes: Arc<Writes>,
     /// One probe at a time.
     probing: Arc<Mutex<()>>,
@@ -92,9 +95,8 @@ impl Database {
                     });
                 let pool = sea_orm::Database::connect(options).await?;
                 Ok(Self {
-                    reader: pool.clone(),
-                    readers: Arc::clone(&connections),
-                    writer: Writer::new(pool, connections),
+                    reader: Pool::reader(pool.clone(), Arc::clone(&connections)),
+                    writer: Pool::writer(pool, connections),
                     writes,
                     probing: Arc::default(),
                 })
@@ -131,11 +133,11 @@ impl Database {
         // The writer first: it creates the file and turns the log on, which readers cannot.
         let writer = pool(1, &writers).connect_with(file.clone()).await.map_err(connect_error)?;
         let reader = pool(pool_size, &readers).connect_with(file.read_only(true)).await;
-        let writer = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer);
+        let reader = reader.map_err(connect_error)?;
+        let orm = SqlxSqliteConnector::from_sqlx_sqlite_pool;
         Ok(Self {
-            reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader.map_err(connect_error)?),
-            readers,
-            writer: Writer::new(writer, writers),
+            reader: Pool::reader(orm(reader), readers),
+            writer: Pool::writer(orm(writer), writers),
             writes,
             probing: Arc::default(),
         })
@@ -172,62 +174,75 @@ impl Database {
 
     /// For single statements that only read.
     #[must_use]
-    pub fn reader(&self) -> &DatabaseConnection {
+    pub fn reader(&self) -> &Pool {
         &self.reader
     }
 
     /// For single statements that write.
     #[must_use]
-    pub fn writer(&self) -> &Writer {
+    pub fn writer(&self) -> &Pool {
         &self.writer
     }
 
     /// Begins a transaction that sees the database as of one moment, however many queries it makes.
     pub async fn begin_read(&self) -> Result<Transaction, DbErr> {
-        let mut options = TransactionOptions::default();
-        if self.reader.get_database_backend() == DatabaseBackend::Postgres {
-            options.isolation_level = Some(IsolationLevel::RepeatableRead);
-            options.access_mode = Some(AccessMode::ReadOnly);
-        }
-        connection::begin(&self.reader, &self.readers, options).await
+        self.reader.begin().await
     }
 
-    /// Begins a transaction that writes. On SQLite it takes the write lock at once: taking it
-    /// later, after a read, fails when another process wrote in between.
+    /// Begins a transaction that writes.
     pub async fn begin_write(&self) -> Result<Transaction, DbErr> {
         self.writer.begin().await
     }
 
-    /// One round trip of a reader.
-    pub async fn ping(&self) -> Result<(), DbErr> {
-        self.reader.ping().await
-    }
-
-    /// Whether the database takes writes. Cheap: asks the database only if nothing was written in
-    /// the last 5 seconds, and not while writes are known to fail.
-    pub async fn check_writes(&self) -> Result<(), Fault> {
+    /// Whether the database answers and takes writes. Cheap: writes only if nothing was written in
+    /// the last 5 seconds, and asks nothing while writes are known to fail.
+    pub async fn check(&self) -> Result<(), Fault> {
         if let Some(fault) = self.writes.fault() {
             return Err(fault);
         }
+        match timeout(PROBE_TIMEOUT, self.reader.pool().ping()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                self.writes.suspect();
+                return Err(Failure::of(&error).fault().unwrap_or(Fault::Unreachable));
+            }
+            Err(_) => {
+                self.writes.suspect();
+                return Err(Fault::Unreachable);
+            }
+        }
         let _one_at_a_time = self.probing.lock().await;
         if self.writes.fault().is_none() && !self.writes.is_fresh() {
-            self.probe(1).await;
+            self.probe(1, PROBE_TIMEOUT).await;
         }
         self.writes.fault().map_or(Ok(()), Err)
     }
 
-    /// Notices, for as long as it runs, when writes work again.
+    /// Finds out, for as long as it runs, whether writes work when there is a reason for doubt, and
+    /// notices when they work again.
     pub async fn watch_writes(&self) {
         loop {
-            self.writes.failure().await;
-            sleep(PROBE_INTERVAL).await;
-            let _one_at_a_time = self.probing.lock().await;
-            // After a failover those that are open may lead to the old server.
-            self.writer.retire();
-            // What the probe wrote need not stay.
-            if self.probe(HEALED_BYTES).await && self.probe(1).await {
-                self.writes.healed();
+            self.writes.trouble().await;
+            match self.writes.outage() {
+                // Only a restart, after a look at the file, ends this.
+                Some((Fault::Corrupt, _)) => {}
+                Some((_, faults)) => {
+                    let _one_at_a_time = self.probing.lock().await;
+                    // After a failover those that are open may lead to the old server.
+                    self.writer.retire();
+                    // The second probe takes the room back.
+                    if self.probe(HEALED_BYTES, HEALED_TIMEOUT).await
+                        && self.probe(1, HEALED_TIMEOUT).await
+                    {
+                        self.writes.healed(faults);
+                    }
+                }
+                None => {
+                    let _one_at_a_time = self.probing.lock().await;
+                    self.probe(1, PROBE_TIMEOUT).await;
+                }
             }
+            sleep(PROBE_INTERVAL).await;
         }
     }
 
@@ -236,34 +251,37 @@ impl Database {
         self.writes.register(registry);
     }
 
-    /// Writes so many bytes. Whether that worked; why not is kept.
-    async fn probe(&self, bytes: usize) -> bool {
+    /// Writes so many bytes, and returns whether that worked. A failure is the fault of writes from
+    /// then on.
+    async fn probe(&self, bytes: usize, patience: Duration) -> bool {
         let backend = self.writer.get_database_backend();
-        // Random, because PostgreSQL compresses what repeats.
-        let data: String = (0..bytes).map(|_| rand::random_range('a'..='z')).collect();
+        // Random and longer than PostgreSQL looks back when it compresses.
+        let block: String =
+            (0..bytes.min(16 << 10)).map(|_| rand::random_range('a'..='z')).collect();
+        let data = block.repeat(bytes.div_ceil(block.len()));
         let (sql, values) = (
             "INSERT INTO write_probe (id, data) VALUES (1, $1) \
              ON CONFLICT (id) DO UPDATE SET data = excluded.data",
             [data.into()],
         );
         let write = Statement::from_sql_and_values(backend, sql, values);
-        match timeout(PROBE_TIMEOUT, self.writer.execute_raw(write)).await {
-            Ok(Ok(_)) => true,
-            Ok(Err(error)) => {
-                if Failure::of(&error).fault().is_none() {
+        let fault = match timeout(patience, self.writer.execute_raw(write)).await {
+            Ok(Ok(_)) => return true,
+            Ok(Err(error)) => match Failure::of(&error) {
+                Failure::Fault(fault) => fault,
+                Failure::Closed => return false,
+                _ => {
                     tracing::error!(%error, "a probe of the database failed");
-                    self.writes.failed(self.silence());
+                    self.silence()
                 }
-                false
-            }
-            Err(_) => {
-                self.writes.failed(self.silence());
-                false
-            }
-        }
+            },
+            Err(_) => self.silence(),
+        };
+        self.writes.failed(fault);
+        false
     }
 
-    /// Why nothing is heard of a write.
+    /// The likely fault when a write gets no answer.
     fn silence(&self) -> Fault {
         match self.writer.get_database_backend() {
             DatabaseBackend::Sqlite => Fault::Locked,
@@ -273,7 +291,7 @@ impl Database {
 
     /// Waits until every connection is back and closed, so that SQLite folds its log into the file.
     pub async fn close(self) -> Result<(), DbErr> {
-        self.reader.close().await?;
+        self.reader.pool().clone().close().await?;
         self.writer.pool().clone().close().await
     }
 }

@@ -17,14 +17,10 @@ use super::{
     Tag,
     problem::{Kind, Problem, Result},
 };
-use crate::{
-    database::{Database, Failure, Fault},
-    gateway::Gateway,
-    telemetry,
-};
+use crate::{database::Fault, gateway::Gateway, limit::jittered, telemetry};
 
 /// How long a dependency may take before it counts as down: orchestrators ask again after seconds.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Whether something works.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
@@ -145,11 +141,11 @@ impl Health {
     /// Can the service do its work?
     ///
     /// 503 while something that it needs is down; its body has the `dependencies` too. The database
-    /// is up if it can be read and takes writes. Public.
+    /// is up if it answers and takes writes. Public.
     #[oai(path = "/health/ready", method = "get", operation_id = "health_ready")]
     async fn ready(&self, gateway: Data<&Arc<Gateway>>) -> Result<Json<Readiness>> {
         let (database, bus) = tokio::join!(
-            check("database", check_database(&gateway.database)),
+            check("database", async { gateway.database.check().await.map_err(Fault::name) }),
             check("bus", async {
                 gateway.bus.ping().await.map_err(|error| {
                     tracing::warn!(%error, "the bus is not ready");
@@ -164,7 +160,9 @@ impl Health {
         }
         let detail = "something that the service needs is down";
         let dependencies = dependencies.to_json().unwrap_or_default();
-        Err(Problem::new(Kind::Unavailable, detail).with("dependencies", dependencies))
+        Err(Problem::new(Kind::Unavailable, detail)
+            .with("dependencies", dependencies)
+            .retry_after(jittered(Duration::from_secs(2))))
     }
 
     /// Metrics
@@ -174,15 +172,6 @@ impl Health {
     async fn metrics(&self, gateway: Data<&Arc<Gateway>>) -> Result<Metrics> {
         Ok(Metrics(gateway.telemetry.render()))
     }
-}
-
-/// Why the database is down, if it is.
-async fn check_database(database: &Database) -> std::result::Result<(), &'static str> {
-    database.ping().await.map_err(|error| {
-        tracing::warn!(%error, "the database is not ready");
-        Failure::of(&error).fault().unwrap_or(Fault::Unreachable).name()
-    })?;
-    database.check_writes().await.map_err(Fault::name)
 }
 
 async fn check(

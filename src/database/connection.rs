@@ -1,5 +1,5 @@
-//! What is written through: a transaction, or single statements. Both see every error and remember
-//! what it means for the connection.
+//! The ways to the database: a transaction, or single statements. Both see every error and remember
+//! its meaning for the connection.
 //!
 //! A database may end a transaction by itself: SQLite does after `SQLITE_FULL` and `SQLITE_IOERR`,
 //! PostgreSQL refuses all that follows a failed statement and answers `COMMIT` with a rollback. So a
@@ -18,8 +18,9 @@ use std::{
 
 use async_trait::async_trait;
 use sea_orm::{
-    ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr, ExecResult,
-    QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, sqlx,
+    AccessMode, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr,
+    ExecResult, IsolationLevel, QueryResult, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait, sqlx,
 };
 
 use super::{
@@ -60,9 +61,19 @@ impl Connections {
         self.retired.fetch_max(micros, Ordering::AcqRel);
     }
 
-    /// Takes note of an error.
-    pub(super) fn note(&self, error: &DbErr, backend: DatabaseBackend) {
-        let Some(fault) = Failure::of(error).fault() else { return };
+    /// Takes note of an error of a statement or of BEGIN.
+    pub(super) fn note(&self, error: &DbErr, backend: DatabaseBackend, is_write: bool) {
+        let fault = match Failure::of(error) {
+            Failure::Fault(fault) => fault,
+            // A server that is down looks like one that is busy: the pool goes on trying.
+            Failure::Contended if matches!(error, DbErr::ConnectionAcquire(_)) => {
+                if let Some(writes) = &self.writes {
+                    writes.suspect();
+                }
+                return;
+            }
+            _ => return,
+        };
         // A lock that somebody else holds says nothing about the connection, and after a full disk
         // PostgreSQL has only aborted the transaction.
         let is_sound =
@@ -70,16 +81,20 @@ impl Connections {
         if !is_sound {
             self.retire();
         }
-        if let Some(writes) = &self.writes {
+        let Some(writes) = &self.writes else { return };
+        writes.count(fault);
+        if is_write && fault != Fault::Unreachable {
             writes.failed(fault);
+        } else {
+            writes.suspect();
         }
     }
 
-    /// Takes note of a COMMIT or ROLLBACK that failed: whatever the error, nobody knows how the
-    /// connection stands.
-    fn note_end(&self, error: &DbErr, backend: DatabaseBackend) {
+    /// Takes note of a COMMIT or ROLLBACK that failed: whatever the error, the state of the
+    /// connection is unknown.
+    fn note_end(&self, error: &DbErr, backend: DatabaseBackend, is_write: bool) {
         self.retire();
-        self.note(error, backend);
+        self.note(error, backend, is_write);
     }
 
     fn succeeded(&self) {
@@ -94,6 +109,7 @@ impl Connections {
 pub struct Transaction {
     inner: DatabaseTransaction,
     connections: Arc<Connections>,
+    is_write: bool,
     /// A statement failed.
     is_failed: AtomicBool,
     /// A statement wrote something.
@@ -101,9 +117,9 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    pub(super) fn new(inner: DatabaseTransaction, connections: Arc<Connections>) -> Self {
+    fn new(inner: DatabaseTransaction, connections: Arc<Connections>, is_write: bool) -> Self {
         let (is_failed, has_written) = Default::default();
-        Self { inner, connections, is_failed, has_written }
+        Self { inner, connections, is_write, is_failed, has_written }
     }
 
     /// For the migrations, which take no other type.
@@ -112,7 +128,7 @@ impl Transaction {
     }
 
     /// Commits. An error means that nothing was written, unless the connection was lost while the
-    /// database answered: then nobody knows.
+    /// database answered: then the outcome is unknown.
     pub async fn commit(self) -> Result<(), DbErr> {
         self.check()?;
         let backend = self.inner.get_database_backend();
@@ -121,7 +137,7 @@ impl Transaction {
         match &ended {
             Ok(()) if has_written => self.connections.succeeded(),
             Ok(()) => {}
-            Err(error) => self.connections.note_end(error, backend),
+            Err(error) => self.connections.note_end(error, backend, self.is_write),
         }
         ended
     }
@@ -130,7 +146,7 @@ impl Transaction {
     pub async fn rollback(self) -> Result<(), DbErr> {
         let backend = self.inner.get_database_backend();
         let ended = self.inner.rollback().await;
-        ended.inspect_err(|error| self.connections.note_end(error, backend))
+        ended.inspect_err(|error| self.connections.note_end(error, backend, self.is_write))
     }
 
     fn check(&self) -> Result<(), DbErr> {
@@ -150,7 +166,7 @@ impl Transaction {
             Ok(_) => {}
             Err(error) => {
                 self.is_failed.store(true, Ordering::Release);
-                self.connections.note(error, self.inner.get_database_backend());
+                self.connections.note(error, self.inner.get_database_backend(), self.is_write);
             }
         }
         result
@@ -191,16 +207,21 @@ fn is_write(statement: &Statement) -> bool {
     !statement.sql.starts_with("SELECT")
 }
 
-/// Takes single statements that write, each a transaction by itself.
+/// Takes single statements, each a transaction by itself.
 #[derive(Clone, Debug)]
-pub struct Writer {
+pub struct Pool {
     pool: DatabaseConnection,
     connections: Arc<Connections>,
+    is_write: bool,
 }
 
-impl Writer {
-    pub(super) fn new(pool: DatabaseConnection, connections: Arc<Connections>) -> Self {
-        Self { pool, connections }
+impl Pool {
+    pub(super) fn reader(pool: DatabaseConnection, connections: Arc<Connections>) -> Self {
+        Self { pool, connections, is_write: false }
+    }
+
+    pub(super) fn writer(pool: DatabaseConnection, connections: Arc<Connections>) -> Self {
+        Self { pool, connections, is_write: true }
     }
 
     pub(super) fn pool(&self) -> &DatabaseConnection {
@@ -212,13 +233,35 @@ impl Writer {
         self.connections.retire();
     }
 
-    /// See [`Database::begin_write`](super::Database::begin_write).
+    /// Begins a transaction: one that sees the database as of one moment, or one that writes. On
+    /// SQLite the latter takes the write lock at once: taking it later, after a read, fails when
+    /// another process wrote in between.
     pub(super) async fn begin(&self) -> Result<Transaction, DbErr> {
         let mut options = TransactionOptions::default();
-        if self.pool.get_database_backend() == DatabaseBackend::Sqlite {
-            options.sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
+        match self.pool.get_database_backend() {
+            DatabaseBackend::Sqlite if self.is_write => {
+                options.sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
+            }
+            DatabaseBackend::Postgres if !self.is_write => {
+                options.isolation_level = Some(IsolationLevel::RepeatableRead);
+                options.access_mode = Some(AccessMode::ReadOnly);
+            }
+            _ => {}
         }
-        begin(&self.pool, &self.connections, options).await
+        // In a task: a caller that goes away while BEGIN is on its way would leave a connection in
+        // the pool that is in a transaction and does not know it. The task sees BEGIN through and
+        // then drops the transaction, which rolls it back.
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin_with_options(options).await });
+        let begun = begun
+            .await
+            .map_err(|error| DbErr::Custom(format!("BEGIN was cut off: {error}")))?
+            .inspect_err(|error| self.note_error(error))?;
+        Ok(Transaction::new(begun, Arc::clone(&self.connections), self.is_write))
+    }
+
+    fn note_error(&self, error: &DbErr) {
+        self.connections.note(error, self.pool.get_database_backend(), self.is_write);
     }
 
     /// A transaction for a statement that writes and returns rows, where it needs one. SQLite
@@ -226,7 +269,7 @@ impl Writer {
     /// row, without a look at the outcome: a commit that fails would look like a success.
     async fn wrap(&self) -> Result<Option<Transaction>, DbErr> {
         match self.pool.get_database_backend() {
-            DatabaseBackend::Sqlite => self.begin().await.map(Some),
+            DatabaseBackend::Sqlite if self.is_write => self.begin().await.map(Some),
             _ => Ok(None),
         }
     }
@@ -239,14 +282,14 @@ impl Writer {
         match &result {
             Ok(answer) if wrote(answer) => self.connections.succeeded(),
             Ok(_) => {}
-            Err(error) => self.connections.note(error, self.pool.get_database_backend()),
+            Err(error) => self.note_error(error),
         }
         result
     }
 }
 
 #[async_trait]
-impl ConnectionTrait for Writer {
+impl ConnectionTrait for Pool {
     fn get_database_backend(&self) -> DatabaseBackend {
         self.pool.get_database_backend()
     }
@@ -277,27 +320,5 @@ impl ConnectionTrait for Writer {
         }
         let is_write = is_write(&statement);
         self.note(self.pool.query_all_raw(statement).await, |rows| is_write && !rows.is_empty())
-    }
-}
-
-/// Begins in a task of its own. A caller that goes away while `BEGIN` is on its way would leave a
-/// connection in the pool that is in a transaction and does not know it, and what others write
-/// there afterwards would be lost. The task sees `BEGIN` through and then drops the transaction,
-/// which rolls it back.
-pub(super) async fn begin(
-    pool: &DatabaseConnection,
-    connections: &Arc<Connections>,
-    options: TransactionOptions,
-) -> Result<Transaction, DbErr> {
-    let (pool, backend) = (pool.clone(), pool.get_database_backend());
-    let begun = tokio::spawn(async move { pool.begin_with_options(options).await });
-    let begun: Result<DatabaseTransaction, DbErr> =
-        begun.await.map_err(|error| DbErr::Custom(format!("BEGIN was cut off: {error}")))?;
-    match begun {
-        Ok(begun) => Ok(Transaction::new(begun, Arc::clone(connections))),
-        Err(error) => {
-            connections.note(&error, backend);
-            Err(error)
-        }
     }
 }

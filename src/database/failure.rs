@@ -1,10 +1,10 @@
-//! What an error of the database means: one classification for retries, problems and readiness.
+//! The meaning of a database error: one classification for retries, problems and readiness.
 //!
 //! Codes: <https://sqlite.org/rescode.html> and PostgreSQL's appendix A, "PostgreSQL Error Codes".
 
 use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, sqlx, sqlx::sqlite::SqliteError};
 
-/// What an error means for the caller.
+/// The meaning of an error for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The database refused these values (a constraint, a size). Nothing was written. The same
@@ -14,6 +14,8 @@ pub enum Failure {
     Contended,
     /// The database cannot do its work.
     Fault(Fault),
+    /// The program is closing its connections.
+    Closed,
     /// Anything else, such as a statement that does not parse: a mistake in this program.
     Bug,
 }
@@ -56,7 +58,8 @@ impl Fault {
     /// SQLite's result code. The low byte of an extended code is the primary code.
     fn of_sqlite(code: u32) -> Option<Self> {
         match code & 0xff {
-            5 | 6 => Some(Self::Locked),
+            // BUSY, LOCKED, PROTOCOL
+            5 | 6 | 15 => Some(Self::Locked),
             8 => Some(Self::ReadOnly),
             // NOMEM, IOERR, CANTOPEN
             7 | 10 | 14 => Some(Self::Io),
@@ -89,7 +92,7 @@ impl Failure {
     pub fn of(error: &DbErr) -> Self {
         match error {
             DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => Self::Contended,
-            DbErr::ConnectionAcquire(_) => Self::Fault(Fault::Unreachable),
+            DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed) => Self::Closed,
             DbErr::Conn(RuntimeErr::SqlxError(error))
             | DbErr::Exec(RuntimeErr::SqlxError(error))
             | DbErr::Query(RuntimeErr::SqlxError(error)) => Self::of_sqlx(error),
@@ -108,10 +111,10 @@ impl Failure {
         let error = match error {
             sqlx::Error::Database(error) => error,
             sqlx::Error::PoolTimedOut => return Self::Contended,
+            sqlx::Error::PoolClosed => return Self::Closed,
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed
             | sqlx::Error::BeginFailed => return Self::Fault(Fault::Unreachable),
             _ => return Self::Bug,
@@ -133,8 +136,9 @@ impl Failure {
         if is_of(&["22", "23", "54"]) {
             // Data exception, integrity constraint violation, program limit exceeded.
             Self::Refused
-        } else if is_of(&["40", "53", "55P03", "57014"]) {
-            // Serialization failure, deadlock, too many connections, lock timeout, cancelled.
+        } else if is_of(&["25P03", "25P04", "40", "53", "55P03", "57014"]) {
+            // Transaction timeouts, serialization failure, deadlock, too many connections, lock
+            // timeout, cancelled.
             Self::Contended
         } else {
             Self::Bug

@@ -1,8 +1,9 @@
 //! Whether the database takes writes.
 //!
 //! A fault is noticed where it happens: by the statement or the commit that fails. From then on the
-//! gateway is not ready, and a probe writes once a second until that works. A probe is a row of its
-//! own, large enough that room for a few bytes does not count as healed.
+//! gateway is not ready, and a probe writes once a second until that works. The probe has a row for
+//! itself, large enough that room for a few bytes does not count as healed. A connection that was
+//! cut, or that could not be had, only gives a reason for a probe: others may work.
 
 use std::{
     sync::{
@@ -29,16 +30,24 @@ struct ByCause {
     cause: &'static str,
 }
 
+/// An outage.
+#[derive(Debug)]
+struct Failing {
+    fault: Fault,
+    since: Instant,
+    /// Faults since it began, to tell whether one came after a probe.
+    faults: u64,
+}
+
 /// See above.
 #[derive(Debug)]
 pub(super) struct Writes {
     began: Instant,
-    /// The fault, and since when writes fail.
-    failing: Mutex<Option<(Fault, Instant)>>,
+    failing: Mutex<Option<Failing>>,
     /// When the newest write succeeded, in microseconds after `began`; 0 before the first.
     succeeded: AtomicU64,
-    /// Told when writes begin to fail.
-    failed: Notify,
+    /// Told when there is a reason for a probe.
+    trouble: Notify,
     writable: Gauge,
     faults: Family<ByCause, Counter>,
 }
@@ -49,7 +58,7 @@ impl Writes {
             began: Instant::now(),
             failing: Mutex::default(),
             succeeded: AtomicU64::new(0),
-            failed: Notify::new(),
+            trouble: Notify::new(),
             writable: Gauge::default(),
             faults: Family::default(),
         };
@@ -73,19 +82,36 @@ impl Writes {
         );
     }
 
-    /// A write failed because of this fault.
-    pub(super) fn failed(&self, fault: Fault) {
+    /// A statement or a commit failed because of this fault.
+    pub(super) fn count(&self, fault: Fault) {
         self.faults.get_or_create(&ByCause { cause: fault.name() }).inc();
-        let before = {
+    }
+
+    /// Writes fail because of this fault.
+    pub(super) fn failed(&self, fault: Fault) {
+        {
             let mut failing = self.failing();
-            let since = failing.map_or_else(Instant::now, |(_, since)| since);
-            failing.replace((fault, since))
-        };
-        if before.is_none_or(|(before, _)| before != fault) {
-            tracing::error!(cause = fault.name(), "the database does not take writes");
+            match &mut *failing {
+                None => {
+                    *failing = Some(Failing { fault, since: Instant::now(), faults: 1 });
+                    tracing::error!(cause = fault.name(), "the database does not take writes");
+                }
+                Some(failing) => {
+                    failing.faults += 1;
+                    // Damage does not go away, whatever else comes.
+                    if failing.fault != Fault::Corrupt {
+                        failing.fault = fault;
+                    }
+                }
+            }
         }
         self.writable.set(0);
-        self.failed.notify_one();
+        self.trouble.notify_one();
+    }
+
+    /// Something failed that may mean that writes fail: a probe is to find out.
+    pub(super) fn suspect(&self) {
+        self.trouble.notify_one();
     }
 
     /// A transaction that wrote, or a single statement, was committed.
@@ -94,18 +120,29 @@ impl Writes {
         self.succeeded.store(micros.max(1), Ordering::Relaxed);
     }
 
-    /// A probe of full size was committed.
-    pub(super) fn healed(&self) {
+    /// A probe of full size was committed. `faults` is the number of faults before it.
+    pub(super) fn healed(&self, faults: u64) {
         self.succeeded();
-        let Some((fault, since)) = self.failing().take() else { return };
+        let mut failing = self.failing();
+        let Some(Failing { fault, since, .. }) =
+            failing.take_if(|failing| failing.faults == faults && failing.fault != Fault::Corrupt)
+        else {
+            return;
+        };
         self.writable.set(1);
+        drop(failing);
         let seconds = since.elapsed().as_secs();
         tracing::info!(cause = fault.name(), seconds, "the database takes writes again");
     }
 
+    /// Why writes fail, if they do, and the number of faults since they began to.
+    pub(super) fn outage(&self) -> Option<(Fault, u64)> {
+        self.failing().as_ref().map(|failing| (failing.fault, failing.faults))
+    }
+
     /// Why writes fail, if they do.
     pub(super) fn fault(&self) -> Option<Fault> {
-        self.failing().map(|(fault, _)| fault)
+        self.outage().map(|(fault, _)| fault)
     }
 
     /// Whether a write has succeeded a moment ago.
@@ -114,14 +151,14 @@ impl Writes {
         micros > 0 && self.began.elapsed() < Duration::from_micros(micros) + FRESH
     }
 
-    /// Waits until writes fail.
-    pub(super) async fn failure(&self) {
-        while self.fault().is_none() {
-            self.failed.notified().await;
+    /// Waits until there is a reason for a probe.
+    pub(super) async fn trouble(&self) {
+        if self.fault().is_none() {
+            self.trouble.notified().await;
         }
     }
 
-    fn failing(&self) -> MutexGuard<'_, Option<(Fault, Instant)>> {
+    fn failing(&self) -> MutexGuard<'_, Option<Failing>> {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

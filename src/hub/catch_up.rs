@@ -53,7 +53,10 @@ impl Hub {
     async fn fill_once(self: &Arc<Self>, live: &Arc<Live>) -> Result<(), DbErr> {
         loop {
             let Some(known) = live.known() else {
-                return self.start(live).await.map(drop);
+                if self.start(live).await? == Pushed::Gap {
+                    self.fill(Arc::clone(live));
+                }
+                return Ok(());
             };
             match self.log.since(live.topic(), known.head.seq, known.furthest, PAGE).await {
                 Ok(page) => {
@@ -158,7 +161,13 @@ impl Hub {
                 let frames: Vec<Frame> = page.events.iter().map(Frame::from).collect();
                 let run = Run::of(&frames.iter().collect::<Vec<_>>());
                 match page.events.last() {
-                    Some(event) => drop(live.admit(known.history, event.cursor)),
+                    Some(event) if live.admit(known.history, event.cursor).is_none() => {
+                        // The log was replaced after it was read, and the ring has heard of it.
+                        drop(turn);
+                        let reset = Some(Stale::Replaced.reason());
+                        return self.shown(live, reset).await.map(Missed::Afresh);
+                    }
+                    Some(_) => {}
                     None => self.fill(Arc::clone(live)),
                 }
                 Ok(Missed::Events(run))

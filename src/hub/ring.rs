@@ -188,6 +188,12 @@ impl Ring {
         self.frames.clear();
         self.bytes = 0;
         self.piece = None;
+        if old != 0 {
+            // These may be of the history that was given up. The log has those that are not.
+            self.is_torn |= !self.early.is_empty();
+            self.early.clear();
+            self.early_bytes = 0;
+        }
         self.take_early();
         true
     }

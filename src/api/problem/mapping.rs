@@ -124,6 +124,7 @@ impl From<&DbErr> for Problem {
     fn from(error: &DbErr) -> Self {
         let (kind, detail, wait) = match Failure::of(error) {
             Failure::Refused | Failure::Bug => return Self::internal(error),
+            Failure::Closed => (Kind::Unavailable, "the service is ending", 2),
             Failure::Contended => (Kind::Unavailable, "the database is too busy", 2),
             Failure::Fault(Fault::Full) => {
                 (Kind::InsufficientStorage, "the disk of the database is full", 10)

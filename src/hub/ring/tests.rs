@@ -93,6 +93,16 @@ fn a_new_history_begins_once_and_strands_who_stood_in_the_old_one() {
 }
 
 #[test]
+fn early_frames_are_forgotten_with_their_history() {
+    let mut ring = ring();
+    ring.push(1, frame(12, 7, 7));
+    assert!(ring.has_gap());
+    assert!(ring.begin(1, at(4), false, Stale::Replaced));
+    assert!(ring.has_gap(), "the log may have more");
+    assert!(!ring.has_gap(), "once");
+}
+
+#[test]
 fn a_log_that_lacks_what_was_known_before_it_was_read_does_not_agree() {
     let mut ring = ring();
     let before = ring.known();

@@ -11,7 +11,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::{Fault, acknowledged_is_kept, cause, command, is_root, serve, sqlite::Ballast};
+use super::{Fault, acknowledged_is_kept, cause, command, is_root, metric, serve, sqlite::Ballast};
 use crate::{
     app::{Store, soon, until},
     process::{ADMIN, Process},
@@ -148,6 +148,26 @@ impl Server {
         drop(self.shell.stdin.take());
         soon("end of the server", self.shell.wait()).await.expect("a status");
     }
+}
+
+/// Nothing is under way that a lost connection could fail.
+#[tokio::test]
+async fn a_server_that_goes_down_while_idle_is_unreachable() {
+    if observer().await.is_none() {
+        return;
+    }
+    let server = Server::start().await;
+    let store = Store::at(server.url.clone(), "").await;
+    let process = Process::start(&mut serve(&store)).await;
+    let admin = process.log_in("admin", ADMIN).await;
+    assert_eq!(cause(&admin).await, "");
+    server.stop().await;
+    until("cause", async || cause(&admin).await == "unreachable").await;
+    until("metric", async || metric(&admin, "streamgate_database_writable").await == 0.0).await;
+    let refused = admin.post("/v1/topologies", json!({ "name": "lab" })).await;
+    assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
+    refused.problem(503);
+    process.stop().await;
 }
 
 /// A place on a small file system for the user whom the server runs as.

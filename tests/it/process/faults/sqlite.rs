@@ -185,10 +185,11 @@ async fn a_locked_database_is_a_503_until_it_is_released() {
     let held = sea_orm::ConnectionTrait::execute_unprepared(&other, "BEGIN IMMEDIATE");
     // One connection: the lock stays with it until COMMIT.
     held.await.expect("the lock");
+    // Without a write that would have told of it.
+    until("lock", async || cause(&admin).await == "locked").await;
     let refused = admin.post("/v1/topologies", json!({ "name": "lab" })).await;
     assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
     refused.problem(503);
-    assert_eq!(cause(&admin).await, "locked");
     sea_orm::ConnectionTrait::execute_unprepared(&other, "COMMIT").await.expect("a release");
     until("release", async || cause(&admin).await.is_empty()).await;
     admin.post("/v1/topologies", json!({ "name": "lab" })).await.ok();
