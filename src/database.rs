@@ -40,12 +40,8 @@ use writes::Writes;
 /// How long a caller waits for a connection before it is told that the database is out of reach.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long SQLite waits for a lock that another process (`migrate`, `user add`) holds. Short, so
-/// that the callers who wait for the writer meanwhile do not all run out of time.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long a probe may take. Shorter than [`BUSY_TIMEOUT`], so that a lock held elsewhere is told
-/// from it in time.
+/// How long a probe may take. Shorter than a statement waits for a lock that another process holds,
+/// so that readiness tells of the lock in time.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// The same for a probe of full size.
@@ -112,8 +108,8 @@ impl Database {
             .journal_mode(SqliteJournalMode::Wal)
             // What has been acknowledged survives a power cut, not only a crash of the program.
             .synchronous(SqliteSynchronous::Full)
-            // Only another process can hold the lock against us.
-            .busy_timeout(BUSY_TIMEOUT);
+            // Only another process (`migrate`, `user add`) can hold the lock against us.
+            .busy_timeout(ACQUIRE_TIMEOUT);
         let pool = |size, connections: &Arc<Connections>| {
             let hook = Arc::clone(connections);
             SqlitePoolOptions::new()
