@@ -123,18 +123,18 @@ impl Database {
                 })
         };
         create_private(file.get_filename())?;
-        let writes = Arc::new(Writes::new());
-        let writers = Connections::new(Some(Arc::clone(&writes)));
-        let readers = Connections::new(None);
+        let health = Arc::new(Writes::new());
+        let writing = Connections::new(Some(Arc::clone(&health)));
+        let reading = Connections::new(None);
         // The writer first: it creates the file and turns the log on, which readers cannot.
-        let writer = pool(1, &writers).connect_with(file.clone()).await.map_err(connect_error)?;
-        let reader = pool(pool_size, &readers).connect_with(file.read_only(true)).await;
+        let writer = pool(1, &writing).connect_with(file.clone()).await.map_err(connect_error)?;
+        let reader = pool(pool_size, &reading).connect_with(file.read_only(true)).await;
         let reader = reader.map_err(connect_error)?;
         let orm = SqlxSqliteConnector::from_sqlx_sqlite_pool;
         Ok(Self {
-            reader: Pool::reader(orm(reader), readers),
-            writer: Pool::writer(orm(writer), writers),
-            writes,
+            reader: Pool::reader(orm(reader), reading),
+            writer: Pool::writer(orm(writer), writing),
+            writes: health,
             probing: Arc::default(),
         })
     }

@@ -210,22 +210,22 @@ fn is_write(statement: &Statement) -> bool {
 /// Takes single statements, each a transaction by itself.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    pool: DatabaseConnection,
+    inner: DatabaseConnection,
     connections: Arc<Connections>,
     is_write: bool,
 }
 
 impl Pool {
-    pub(super) fn reader(pool: DatabaseConnection, connections: Arc<Connections>) -> Self {
-        Self { pool, connections, is_write: false }
+    pub(super) fn reader(inner: DatabaseConnection, connections: Arc<Connections>) -> Self {
+        Self { inner, connections, is_write: false }
     }
 
-    pub(super) fn writer(pool: DatabaseConnection, connections: Arc<Connections>) -> Self {
-        Self { pool, connections, is_write: true }
+    pub(super) fn writer(inner: DatabaseConnection, connections: Arc<Connections>) -> Self {
+        Self { inner, connections, is_write: true }
     }
 
     pub(super) fn pool(&self) -> &DatabaseConnection {
-        &self.pool
+        &self.inner
     }
 
     /// Lets no connection be used again that is open now.
@@ -238,7 +238,7 @@ impl Pool {
     /// another process wrote in between.
     pub(super) async fn begin(&self) -> Result<Transaction, DbErr> {
         let mut options = TransactionOptions::default();
-        match self.pool.get_database_backend() {
+        match self.inner.get_database_backend() {
             DatabaseBackend::Sqlite if self.is_write => {
                 options.sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
             }
@@ -251,7 +251,7 @@ impl Pool {
         // In a task: a caller that goes away while BEGIN is on its way would leave a connection in
         // the pool that is in a transaction and does not know it. The task sees BEGIN through and
         // then drops the transaction, which rolls it back.
-        let pool = self.pool.clone();
+        let pool = self.inner.clone();
         let begun = tokio::spawn(async move { pool.begin_with_options(options).await });
         let begun = begun
             .await
@@ -261,14 +261,14 @@ impl Pool {
     }
 
     fn note_error(&self, error: &DbErr) {
-        self.connections.note(error, self.pool.get_database_backend(), self.is_write);
+        self.connections.note(error, self.inner.get_database_backend(), self.is_write);
     }
 
     /// A transaction for a statement that writes and returns rows, where it needs one. SQLite
     /// commits such a statement when it is reset, and the driver resets it as soon as it has the
     /// row, without a look at the outcome: a commit that fails would look like a success.
     async fn wrap(&self) -> Result<Option<Transaction>, DbErr> {
-        match self.pool.get_database_backend() {
+        match self.inner.get_database_backend() {
             DatabaseBackend::Sqlite if self.is_write => self.begin().await.map(Some),
             _ => Ok(None),
         }
@@ -291,15 +291,15 @@ impl Pool {
 #[async_trait]
 impl ConnectionTrait for Pool {
     fn get_database_backend(&self) -> DatabaseBackend {
-        self.pool.get_database_backend()
+        self.inner.get_database_backend()
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.note(self.pool.execute_raw(statement).await, |done| done.rows_affected() > 0)
+        self.note(self.inner.execute_raw(statement).await, |done| done.rows_affected() > 0)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.note(self.pool.execute_unprepared(sql).await, |done| done.rows_affected() > 0)
+        self.note(self.inner.execute_unprepared(sql).await, |done| done.rows_affected() > 0)
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
@@ -309,7 +309,7 @@ impl ConnectionTrait for Pool {
             return Ok(row);
         }
         let is_write = is_write(&statement);
-        self.note(self.pool.query_one_raw(statement).await, |row| is_write && row.is_some())
+        self.note(self.inner.query_one_raw(statement).await, |row| is_write && row.is_some())
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
@@ -319,6 +319,6 @@ impl ConnectionTrait for Pool {
             return Ok(rows);
         }
         let is_write = is_write(&statement);
-        self.note(self.pool.query_all_raw(statement).await, |rows| is_write && !rows.is_empty())
+        self.note(self.inner.query_all_raw(statement).await, |rows| is_write && !rows.is_empty())
     }
 }

@@ -8,6 +8,8 @@
 //!
 //! The faults on disks need root, for `mount`. Without it those tests say so and do nothing.
 
+#![expect(clippy::print_stderr, reason = "a failure needs the seed and the counts of its run")]
+
 mod load;
 mod postgres;
 mod record;
@@ -83,7 +85,7 @@ async fn acknowledged_is_kept<F: Fault>(store: &Store, fault: impl AsyncFnOnce(&
     }
     until("writes that work", async || {
         admin.get("/health/ready").await.status == 200
-            && metric(&admin, "streamgate_database_writable").await == 1.0
+            && metric(&admin, "streamgate_database_writable").await > 0.5
     })
     .await;
     stop.send_replace(true);
