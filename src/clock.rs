@@ -8,6 +8,7 @@
 //!
 //! - A lease carries the id of the setting that it was granted under. While the process lives, it measures its own
 //!   leases by uptime, so that no jump cuts or prolongs them. Leases of other processes go by the wall clock.
+//! - The first use of a refresh token is kept in the same way: its grace is measured like a lease.
 //! - After a jump the earlier setting counts on, until the new one has been stable for [`SETTLING`].
 //! - Nothing is deleted for its age until the clock has been stable for [`SETTLING`], also after a start. Later, the
 //!   age of a row is the least that any setting allows which the row may be stamped under ([`Reading::cutoff`]).

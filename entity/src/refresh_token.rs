@@ -18,6 +18,8 @@ pub struct Model {
     pub created_at: Timestamp,
     /// When it was exchanged for its successor, the first time.
     pub used_at: Option<Timestamp>,
+    /// The setting of the wall clock that `used_at` was stamped under.
+    pub used_clock: Option<Uuid>,
     /// The successor, sealed under a key that only the token itself gives. Absent before the first
     /// use, after the grace that follows it, and once the successor has been used.
     pub successor: Option<String>,

@@ -1,4 +1,5 @@
-//! The sealed successor of a refresh token, kept for the few seconds in which it can be asked for.
+//! The sealed successor of a refresh token, kept for the few seconds in which it can be asked for, and
+//! the setting of the wall clock that the first use was stamped under.
 
 use sea_orm_migration::{prelude::*, schema};
 
@@ -9,14 +10,18 @@ pub(crate) struct Migration;
 enum RefreshToken {
     Table,
     Successor,
+    UsedClock,
 }
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let column = schema::text_null(RefreshToken::Successor);
-        let table = Table::alter().table(RefreshToken::Table).add_column(column).to_owned();
-        manager.alter_table(table).await?;
+        // SQLite adds one column at a time.
+        let (successor, clock) = (RefreshToken::Successor, RefreshToken::UsedClock);
+        for column in [schema::text_null(successor), schema::uuid_null(clock)] {
+            let table = Table::alter().table(RefreshToken::Table).add_column(column).to_owned();
+            manager.alter_table(table).await?;
+        }
         // Small: it has only the rows that a sweep looks for.
         let index = "CREATE INDEX refresh_token_successor ON refresh_token (used_at) \
                      WHERE successor IS NOT NULL";
@@ -27,8 +32,10 @@ impl MigrationTrait for Migration {
         // SQLite drops no column that an index depends on.
         let index = "DROP INDEX refresh_token_successor";
         manager.get_connection().execute_unprepared(index).await?;
-        let column = RefreshToken::Successor;
-        let table = Table::alter().table(RefreshToken::Table).drop_column(column).to_owned();
-        manager.alter_table(table).await
+        for column in [RefreshToken::UsedClock, RefreshToken::Successor] {
+            let table = Table::alter().table(RefreshToken::Table).drop_column(column).to_owned();
+            manager.alter_table(table).await?;
+        }
+        Ok(())
     }
 }

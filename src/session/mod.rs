@@ -106,6 +106,7 @@ pub struct Opened {
 /// All sessions.
 pub struct Sessions {
     database: Database,
+    clock: Arc<Clock>,
     life: Duration,
     known: Known,
     watched: Registry,
@@ -123,7 +124,7 @@ impl Sessions {
         clock: &Arc<Clock>,
     ) -> Self {
         let known = Known::new(heartbeat, counters, clock);
-        Self { database, life, known, watched: Registry::default() }
+        Self { database, clock: Arc::clone(clock), life, known, watched: Registry::default() }
     }
 
     /// How long a session lasts without a refresh.

@@ -33,10 +33,14 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{Ended, Opened, SessionError, Sessions, Standing, find, principal, valid};
-use crate::database::Transaction;
+use crate::{
+    clock::{Deadline, Reading, SETTLING},
+    database::Transaction,
+};
 
-/// How long after its first use a refresh token gets the same successor again. Measured by the wall
-/// clock, because another process may have seen the first use.
+/// How long after its first use a refresh token gets the same successor again. Measured by uptime in
+/// the process that saw the first use, so that no jump of the wall clock cuts or prolongs it; by the
+/// wall clock in another one.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// What the sealing key is for, as HKDF wants to know.
@@ -73,6 +77,7 @@ impl Sessions {
     /// gateways of a session that was revoked because its token was [`RefreshError::Reused`].
     pub async fn refresh(&self, token: &str) -> Result<Opened, RefreshError> {
         let (now, as_of) = (Timestamp::now(), self.watched.announced());
+        let reading = self.clock.read();
         let tx = self.database.begin_write().await?;
         let by_hash = || refresh_token::Entity::find_by_id(fingerprint(token));
         let row = by_hash().one(&tx).await?.ok_or(Ended::Revoked)?;
@@ -90,11 +95,13 @@ impl Sessions {
                 let successor = issue(&tx, session.id, now).await?;
                 let sealed = seal(token, session.id, &successor);
                 let mut row = row.into_active_model();
-                (row.used_at, row.successor) = (Set(Some(now)), Set(Some(sealed)));
+                let Deadline { at, clock } = reading.after(Duration::ZERO);
+                (row.used_at, row.used_clock) = (Set(Some(at)), Set(clock));
+                row.successor = Set(Some(sealed));
                 row.update(&tx).await?;
                 successor
             }
-            (Some(first_use), _) if now.since(first_use) > GRACE => {
+            (Some(at), _) if grace_left(at, row.used_clock, &reading).is_zero() => {
                 return Err(self.revoke_reused(tx, session).await?);
             }
             (Some(_), None) => return Err(RefreshError::Superseded),
@@ -136,9 +143,15 @@ impl Sessions {
 
     /// Erases the successors that cannot be asked for any more.
     pub(super) async fn erase_successors(&self) -> Result<(), DbErr> {
-        let before = Timestamp::now() - GRACE;
+        // After a jump, first uses are stamped by the earlier setting for this much longer.
+        let before = self.clock.read().cutoff(GRACE + SETTLING);
         erase(self.database.writer(), refresh_token::Column::UsedAt.lt(before)).await
     }
+}
+
+/// How long a token still gets the same successor, by the time of its first use.
+fn grace_left(first_use: Timestamp, clock: Option<Uuid>, now: &Reading) -> Duration {
+    now.left(Deadline { at: first_use + GRACE, clock })
 }
 
 /// Erases the sealed successors among these rows.
@@ -169,6 +182,7 @@ pub(super) async fn issue(
         session_id: session,
         created_at: now,
         used_at: None,
+        used_clock: None,
         successor: None,
     };
     row.into_active_model().insert(connection).await?;

@@ -10,6 +10,7 @@ use entity::{Timestamp, refresh_token, user::Role};
 use futures_util::future::join_all;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, prelude::Expr};
 use serde_json::{Value, json};
+use streamgate::clock::SETTLING;
 
 use crate::{
     access_token::{bearer, invalid_token},
@@ -171,6 +172,26 @@ async fn a_token_whose_successor_was_used_is_superseded_and_revokes_nothing() {
     refresh(&app, &third).await.ok();
     expect_one_chain(&app).await;
     app.finish().await;
+}
+
+/// The wall clock is set an hour ahead, or back, and counts again before the grace ends.
+#[tokio::test]
+async fn a_jump_neither_cuts_nor_prolongs_the_grace() {
+    for ahead in [3_600, -3_600] {
+        let app = App::start().await;
+        app.time.set_ahead(ahead);
+        app.gateway.clock.read();
+        app.time.pass(SETTLING - Duration::from_secs(5));
+        let first = app.tokens("admin").await;
+        let second = refresh(&app, &first).await.ok();
+        app.time.pass(Duration::from_secs(6));
+        let again = refresh(&app, &first).await.ok();
+        assert_eq!(again["refresh_token"], second["refresh_token"], "{ahead} s");
+        // From here on only the new setting counts.
+        app.time.pass(Duration::from_secs(6));
+        assert_eq!(invalid_token(refresh(&app, &first).await), "the session has ended");
+        app.finish().await;
+    }
 }
 
 #[tokio::test]
