@@ -270,7 +270,7 @@ async fn a_successor_is_stored_sealed_and_only_while_it_can_be_asked_for() {
     let long_ago = Timestamp(0);
     app.gateway.sessions.prune(long_ago).await.expect("a sweep");
     assert_eq!(sealed().await.len(), 1);
-    used_earlier(&app, 11).await;
+    used_earlier(&app, 71).await;
     app.gateway.sessions.prune(long_ago).await.expect("a sweep");
     assert_eq!(sealed().await.len(), 0);
     app.finish().await;
