@@ -9,7 +9,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
@@ -18,6 +18,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use confique::Layer;
 use entity::user::Role;
+use parking_lot::Mutex;
 use reload::Reload;
 use signals::{Hangup, Signals, until_signal};
 use streamgate::{
@@ -27,7 +28,7 @@ use streamgate::{
     gateway, password, server, telemetry,
     user::Users,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, runtime::Runtime, task::spawn_blocking};
 
 /// Longest wait for the reader of standard error at the end of the process.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -150,9 +151,15 @@ impl Settings {
     }
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match execute(Cli::parse().command).await {
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    let done = Runtime::new().context("cannot start the runtime").and_then(|runtime| {
+        let done = runtime.block_on(execute(command));
+        // Not waited for: a file may be read from a mount that hangs.
+        runtime.shutdown_background();
+        done
+    });
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(format!("streamgate: {error:#}"));
@@ -210,7 +217,8 @@ async fn serve(settings: Settings, no_migrate: bool, signals: Signals) -> anyhow
     config.database.migrate &= !no_migrate;
     let logging =
         telemetry::init_logging(config.log.format == LogFormat::Json, &config.log.filter)?;
-    let mut reload = Reload { settings, values, log_filter: config.log.filter.clone(), logging };
+    let (log_filter, filter) = (config.log.filter.clone(), logging.filter());
+    let reload = Arc::new(Mutex::new(Reload { settings, values, log_filter, filter }));
     match server::raise_descriptor_limit() {
         Ok(limit) => tracing::info!(limit, "file descriptors"),
         Err(error) => tracing::warn!(%error, "cannot raise the limit of file descriptors"),
@@ -239,8 +247,10 @@ async fn serve(settings: Settings, no_migrate: bool, signals: Signals) -> anyhow
     let reloading = async {
         loop {
             signals.reload.notified().await;
-            reload.run();
             certificate.notify_one();
+            let reload = Arc::clone(&reload);
+            // The file may be on a mount that hangs. A panic has been logged.
+            let _ = spawn_blocking(move || reload.lock().run()).await;
         }
     };
     tokio::select! {

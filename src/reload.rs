@@ -1,7 +1,7 @@
 //! Reloads the configuration on SIGHUP. Only `log.filter` takes effect; the server reloads the TLS
 //! certificate by itself. The log names the other keys that have changed: they need a restart.
 
-use streamgate::{config::Values, telemetry::Logging};
+use streamgate::{config::Values, telemetry::LogFilter};
 
 use super::Settings;
 
@@ -15,7 +15,7 @@ pub(crate) struct Reload {
     pub values: Values,
     /// The filter in use.
     pub log_filter: String,
-    pub logging: Logging,
+    pub filter: LogFilter,
 }
 
 impl Reload {
@@ -34,7 +34,7 @@ impl Reload {
         } else {
             // Logged twice, because either filter may hide this line.
             tracing::info!(from = self.log_filter, to = new, "SIGHUP: log.filter: changing");
-            self.logging.set_filter(&new)?;
+            self.filter.set(&new)?;
             tracing::info!(from = self.log_filter, to = new, "SIGHUP: log.filter: changed");
             self.log_filter = new;
         }

@@ -22,7 +22,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-pub use logging::{Logging, LoggingError, init_logging};
+pub use logging::{LogFilter, Logging, LoggingError, init_logging};
 
 /// Media type of [`Telemetry::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

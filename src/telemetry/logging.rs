@@ -69,9 +69,21 @@ pub fn init_logging(json: bool, filter: &str) -> Result<Logging, LoggingError> {
 }
 
 impl Logging {
+    /// The filter, to be replaced while the log goes on.
+    #[must_use]
+    pub fn filter(&self) -> LogFilter {
+        LogFilter(self.filter.clone())
+    }
+}
+
+/// The filter of the log. Does not keep the log alive.
+#[derive(Clone, Debug)]
+pub struct LogFilter(reload::Handle<EnvFilter, Registry>);
+
+impl LogFilter {
     /// Replaces the filter; the directives are those of [`init_logging`].
-    pub fn set_filter(&self, filter: &str) -> Result<(), LoggingError> {
-        Ok(self.filter.reload(EnvFilter::try_new(filter)?)?)
+    pub fn set(&self, filter: &str) -> Result<(), LoggingError> {
+        Ok(self.0.reload(EnvFilter::try_new(filter)?)?)
     }
 }
 
