@@ -20,7 +20,7 @@ use confique::{
     meta::{Expr, LeafKind},
 };
 use ipnet::{IpNet, Ipv4Net};
-use sea_orm::sqlx::postgres::PgConnectOptions;
+use sea_orm::sqlx::{postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use toml::{Table, Value};
 
@@ -320,8 +320,23 @@ pub(super) fn not_empty(value: &impl AsRef<OsStr>) -> Result<(), &'static str> {
 
 pub(super) fn database_url(url: &impl AsRef<str>) -> Result<(), String> {
     let url = url.as_ref();
-    if url.starts_with("sqlite:") {
-        return Ok(());
+    if let Some(name) = url.strip_prefix("sqlite:") {
+        let is_in_memory = name.trim_start_matches("//").split('?').next() == Some(":memory:");
+        return match url.parse::<SqliteConnectOptions>() {
+            // SQLite would open the same file, but the lock and the file's mode go by the path.
+            Ok(options)
+                if !is_in_memory
+                    && options
+                        .get_filename()
+                        .as_os_str()
+                        .as_encoded_bytes()
+                        .starts_with(b"file:") =>
+            {
+                Err("must name the path, as in `sqlite:/path`, without `file:`".to_owned())
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("must be like `sqlite:path?mode=rwc`: {error}")),
+        };
     }
     if !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
         return Err("must start with `sqlite:`, `postgres:` or `postgresql:`".to_owned());

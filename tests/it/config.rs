@@ -98,6 +98,8 @@ fn impossible_values_name_their_key() {
         ("listen", "'localhost'", "127.0.0.1:8080"),
         ("data_dir", "''", "not be empty"),
         ("database.url", "'mysql://host/name'", "`sqlite:`, `postgres:` or `postgresql:`"),
+        ("database.url", "'sqlite:file:/x.db'", "without `file:`"),
+        ("database.url", "'sqlite://%66ile:x.db?mode=rwc'", "without `file:`"),
         ("database.url", "'postgres://gate:s3cret'", "postgres://user:password@host/name"),
         ("database.migrate", "'yes'", "true"),
         ("database.pool_size", "0", "from 1 to 1000"),
