@@ -6,9 +6,11 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, ErrorKind, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
+
+use rustix::fs::OFlags;
 
 /// The data directory or the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +71,10 @@ impl DatabaseLock {
         let failed = |source| DataDirError::Lock { path: path.clone(), source };
         let mut file = open(&path).map_err(failed)?;
         match file.try_lock() {
+            // Removed or replaced in the meantime: a lock on it would hold nobody back.
+            Ok(()) if !is_at(&file, &path).map_err(failed)? => {
+                return Err(failed(io::Error::other("the lock file was replaced meanwhile")));
+            }
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
@@ -88,9 +94,17 @@ impl DatabaseLock {
     }
 }
 
+/// Whether this is the file that the path leads to.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let (file, there) = (file.metadata()?, fs::symlink_metadata(path)?);
+    Ok((file.dev(), file.ino()) == (there.dev(), there.ino()))
+}
+
+/// Follows no symbolic link: the target would be overwritten.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
     match options.open(path) {
         // A file left over from an earlier process may be read-only.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {

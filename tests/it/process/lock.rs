@@ -71,6 +71,24 @@ async fn a_lock_ends_with_its_process_however_that_ends() {
 }
 
 #[tokio::test]
+async fn a_link_in_place_of_the_lock_is_not_followed() {
+    let store = Store::new().await;
+    if store.url().is_some() {
+        return store.remove().await;
+    }
+    Process::serve(&store).await.stop().await;
+    let lock = store.directory.path().join("data/streamgate.db.lock");
+    let target = store.directory.path().join("precious");
+    fs::write(&target, "kept").expect("a file");
+    fs::remove_file(&lock).expect("the lock file");
+    std::os::unix::fs::symlink(&target, &lock).expect("a link");
+    let refused = run(&store, &AGAIN).await;
+    assert!(!refused.success && refused.err.contains("cannot lock"), "{}", refused.err);
+    assert_eq!(fs::read_to_string(&target).expect("a file"), "kept");
+    store.remove().await;
+}
+
+#[tokio::test]
 async fn several_processes_serve_from_one_postgresql() {
     let store = Store::new().await;
     if store.url().is_none() {
