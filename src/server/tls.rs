@@ -48,6 +48,8 @@ pub struct Certificate {
     pair: RwLock<Arc<CertifiedKey>>,
     /// Content of the files at the last look, valid or not.
     seen: Mutex<Digest>,
+    /// Content of the files that the pair in use is from.
+    in_use: Mutex<Digest>,
 }
 
 /// Digest of the content of both files, or of the error. The modification time does not tell a change:
@@ -60,9 +62,10 @@ impl Certificate {
     /// The PEM chain (leaf first) and key of these files.
     pub fn load(chain: &Path, key: &Path) -> Result<Arc<Self>, TlsError> {
         let pem = read(chain, key);
-        let seen = Mutex::new(digest(&pem));
+        let digest = digest(&pem);
+        let (seen, in_use) = (Mutex::new(digest.clone()), Mutex::new(digest));
         let pair = RwLock::new(pair(chain, key, pem)?);
-        Ok(Arc::new(Self { chain: chain.into(), key: key.into(), pair, seen }))
+        Ok(Arc::new(Self { chain: chain.into(), key: key.into(), pair, seen, in_use }))
     }
 
     /// TLS 1.2 and 1.3 with the pair in use at the time of each handshake.
@@ -101,10 +104,12 @@ impl Certificate {
         if !is_new && !is_asked {
             return;
         }
-        *seen = found;
+        seen.clone_from(&found);
+        let mut in_use = self.in_use.lock();
         match pair(&self.chain, &self.key, pem) {
-            Ok(pair) if is_new => {
+            Ok(pair) if *in_use != found => {
                 *self.pair.write() = pair;
+                *in_use = found;
                 tracing::info!("TLS certificate: renewed, for new connections");
             }
             Ok(_) => tracing::info!("TLS certificate: unchanged"),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    process::Command,
 };
 
 use super::{ADMIN, Process, streamgate};
@@ -73,6 +74,25 @@ async fn the_log_filter_is_reloaded_and_other_changed_keys_are_named() {
     store.remove().await;
 }
 
+/// A configuration or a certificate that never ends, as on a mount that hangs.
+#[tokio::test]
+async fn a_file_that_hangs_holds_neither_requests_nor_the_end() {
+    let store = Store::new().await;
+    let file = store.directory.path().join("streamgate.toml");
+    fs::write(&file, "log.filter = 'info'\n").expect("a file");
+    let mut serve = streamgate(&store, ["serve", "--config", "streamgate.toml"]);
+    let process = Process::start(serve.env("STREAMGATE_ADMIN_PASSWORD", ADMIN)).await;
+    fs::remove_file(&file).expect("the file");
+    let made = Command::new("mkfifo").arg(&file).status().await.expect("mkfifo");
+    assert!(made.success());
+    process.signal("HUP").await;
+    process.signal("USR1").await;
+    process.logs("SIGUSR1 is ignored").await;
+    process.anyone().get("/health/live").await.ok();
+    process.stop().await;
+    store.remove().await;
+}
+
 /// A client that trusts the certificate of this directory, and holds on to no connection.
 fn client(files: &tempfile::TempDir) -> reqwest::Client {
     let client = reqwest::Client::builder().tls_certs_only([tls::trusted(files)]);
@@ -130,6 +150,18 @@ async fn the_certificate_is_reloaded_while_a_stream_goes_on() {
     process.logs("cannot read a private key").await;
     assert!(answers(&old).await && !answers(&new).await, "the old pair stays in use");
 
+    // The pair in use is not a new one after an error.
+    install("cert.pem", &old);
+    install("key.pem", &old);
+    process.signal("HUP").await;
+    until("the old pair", async || {
+        let log = process.err.so_far();
+        assert!(!log.contains("renewed"), "{log}");
+        log.matches("TLS certificate: unchanged").count() == 2
+    })
+    .await;
+
+    install("cert.pem", &new);
     install("key.pem", &new);
     process.signal("HUP").await;
     process.logs("TLS certificate: renewed").await;
