@@ -4,21 +4,25 @@
 //! means nothing to another process. The *wall clock* can be compared everywhere, but it can be set to any time at any
 //! moment. The difference between the two is constant until somebody sets the wall clock, so a jump shows in it.
 //!
-//! [`Clock`] keeps every [`Setting`] of the wall clock that this process has noticed:
+//! [`Clock`] keeps the settings of the wall clock that this process has noticed:
 //!
 //! - A lease carries the id of the setting that it was granted under. While the process lives, it measures its own
 //!   leases by uptime, so that no jump cuts or prolongs them. Leases of other processes go by the wall clock.
 //! - The first use of a refresh token is kept in the same way: its grace is measured like a lease.
-//! - After a jump the earlier setting counts on, until the new one has been stable for [`SETTLING`].
+//! - After a jump the earlier setting counts on, until the new one has been stable for [`SETTLING`]. A setting from the
+//!   start of the process that was not stable for so long does not count on.
+//! - Rows that are deleted for their age are stamped by the setting that counts ([`Clock::now`]), so a clock that is
+//!   wrong for a moment makes none of them look old.
 //! - Nothing is deleted for its age until the clock has been stable for [`SETTLING`], also after a start. Later, the
 //!   age of a row is the least that any setting allows which the row may be stamped under ([`Reading::cutoff`]).
-//! - Tokens and sessions do not wait. They expire by `Timestamp::now()`, and so does whatever is only stamped.
+//! - Tokens and sessions do not wait. They expire by `Timestamp::now()`. Stamps that are only shown have that time too.
 //!
 //! There is no timer. Each reading looks for a jump, and the background work reads with each heartbeat. Timers of
 //! tokio stand still in suspend: after wake-up, what fell due is found one heartbeat later at the latest.
 
+mod history;
+
 use std::{
-    collections::VecDeque,
     fmt::Debug,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Duration,
@@ -29,15 +33,10 @@ use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use rustix::time::{ClockId, clock_gettime};
 use uuid::Uuid;
 
+use history::{History, News, Setting};
+
 /// A wall clock that was set counts again once it has been stable for this long.
 pub const SETTLING: Duration = Duration::from_mins(1);
-
-/// Microseconds by which the wall clock may be set without it being a jump: time services make steps of this size
-/// (a leap second, for example). Small steps are followed at once.
-const STEP: u64 = 1_000_000;
-
-/// Settings that are remembered. A clock that is set more often than this is a broken one.
-const MAX_SETTINGS: usize = 64;
 
 /// The two clocks must be read within this time of each other, or a thread that was put aside in between sees a jump.
 const AT_ONCE: Duration = Duration::from_millis(10);
@@ -75,86 +74,6 @@ pub struct Deadline {
     pub clock: Option<Uuid>,
 }
 
-/// What the wall clock was set to.
-#[derive(Clone, Copy, Debug)]
-struct Setting {
-    id: Uuid,
-    /// The wall time at which the uptime was zero.
-    start: Timestamp,
-    /// The uptime at which it was noticed.
-    noticed: Duration,
-}
-
-impl Setting {
-    fn new(uptime: Duration, wall: Timestamp) -> Self {
-        Self { id: Uuid::new_v4(), start: wall - uptime, noticed: uptime }
-    }
-
-    /// Whether the two differ by no more than a small step.
-    fn is_like(&self, other: &Self) -> bool {
-        self.start.0.abs_diff(other.start.0) <= STEP
-    }
-
-    /// Seconds by which this one is ahead.
-    fn ahead_of(&self, other: &Self) -> f64 {
-        let ahead = self.start.since(other.start).as_secs_f64();
-        ahead - other.start.since(self.start).as_secs_f64()
-    }
-}
-
-#[derive(Clone, Debug)]
-struct History {
-    /// The present setting.
-    seen: Setting,
-    /// The one that counts instead, while the present one is too new.
-    kept: Option<Setting>,
-    /// The earlier ones, oldest first, and the uptime until which each may have been in force.
-    earlier: VecDeque<(Setting, Duration)>,
-}
-
-/// What a reading found out.
-enum News {
-    /// The wall clock was set: by so many seconds from what counts.
-    Jumped(f64),
-    /// It is back where it was.
-    Returned,
-    /// It has been stable for long enough and counts from here on.
-    Adopted(f64),
-}
-
-impl History {
-    /// What counts.
-    fn counts(&self) -> &Setting {
-        self.kept.as_ref().unwrap_or(&self.seen)
-    }
-
-    fn note(&mut self, uptime: Duration, wall: Timestamp) -> Option<News> {
-        let new = Setting::new(uptime, wall);
-        let jumped = !new.is_like(&self.seen);
-        if jumped {
-            self.kept = Some(*self.counts());
-            self.earlier.push_back((self.seen, uptime));
-            if self.earlier.len() > MAX_SETTINGS {
-                self.earlier.pop_front();
-            }
-            self.seen = new;
-        } else {
-            self.seen.start = new.start;
-        }
-        let kept = self.kept?;
-        let jump = self.seen.ahead_of(&kept);
-        if self.seen.is_like(&kept) {
-            self.kept = None;
-            return Some(News::Returned);
-        }
-        if uptime.saturating_sub(self.seen.noticed) >= SETTLING {
-            self.kept = None;
-            return Some(News::Adopted(jump));
-        }
-        jumped.then_some(News::Jumped(jump))
-    }
-}
-
 /// The clock of a gateway.
 #[derive(Debug)]
 pub struct Clock {
@@ -171,7 +90,7 @@ impl Clock {
     pub fn new(source: Arc<dyn Source>, jumps: Counter, offset: Gauge<f64, AtomicU64>) -> Self {
         let (uptime, wall) = sample(&*source);
         let seen = Setting::new(uptime, wall);
-        let history = Mutex::new(History { seen, kept: None, earlier: VecDeque::new() });
+        let history = Mutex::new(History::new(seen));
         Self { source, jumps, offset, history }
     }
 
@@ -183,11 +102,21 @@ impl Clock {
 
     /// Reads the clocks and looks for a jump.
     pub fn read(&self) -> Reading {
+        let (uptime, history) = self.look();
+        Reading { uptime, history: history.clone() }
+    }
+
+    /// The time by the setting that counts: for stamps that sweeps judge by [`Reading::cutoff`].
+    pub fn now(&self) -> Timestamp {
+        let (uptime, history) = self.look();
+        history.counts().start + uptime
+    }
+
+    fn look(&self) -> (Duration, MutexGuard<'_, History>) {
         let mut history = self.lock();
         // Under the lock, so that readings are noted in the order in which they were taken.
         let (uptime, wall) = sample(&*self.source);
         let news = history.note(uptime, wall);
-        let history = history.clone();
         self.offset.set(history.seen.ahead_of(history.counts()));
         let settling = SETTLING.as_secs();
         match news {
@@ -196,6 +125,13 @@ impl Clock {
                 tracing::warn!(
                     seconds,
                     "the wall clock jumped; it counts again when it has been stable for {settling} s"
+                );
+            }
+            Some(News::Replaced(seconds)) => {
+                self.jumps.inc();
+                tracing::warn!(
+                    seconds,
+                    "the wall clock jumped; it counts at once, because it was not stable for {settling} s before"
                 );
             }
             Some(News::Returned) => {
@@ -210,7 +146,7 @@ impl Clock {
             }
             None => {}
         }
-        Reading { uptime, history }
+        (uptime, history)
     }
 
     fn lock(&self) -> MutexGuard<'_, History> {
@@ -219,7 +155,7 @@ impl Clock {
     }
 }
 
-/// This machine's, with nobody who looks at its metrics.
+/// The clock of this machine, with metrics that are not shown.
 impl Default for Clock {
     fn default() -> Self {
         Self::new(Arc::new(Machine), Counter::default(), Gauge::default())
@@ -275,26 +211,30 @@ impl Reading {
         Deadline { at: Timestamp(deadline.at.0.saturating_add(moved)), clock: Some(id) }
     }
 
-    /// What was stamped before this is at least so old, whichever setting since then it was stamped under. After a
-    /// lasting jump it may be older.
+    /// A row that was stamped before this is at least so old, whichever setting since then it was stamped under. After
+    /// a lasting jump it may be older.
     #[must_use]
     pub fn cutoff(&self, age: Duration) -> Timestamp {
-        let History { seen, kept, earlier } = &self.history;
-        let in_question =
-            earlier.iter().filter(|(_, ended)| ended.saturating_add(age) > self.uptime);
-        let starts = in_question.map(|(setting, _)| setting.start);
+        let History { seen, kept, earlier, forgotten, .. } = &self.history;
+        let earlier = earlier.iter().map(|earlier| (earlier.setting.start, earlier.ended));
+        let starts = earlier
+            .chain(*forgotten)
+            .filter(|(_, ended)| ended.saturating_add(age) > self.uptime)
+            .map(|(start, _)| start);
         let start = starts.chain(kept.iter().map(|kept| kept.start)).fold(seen.start, Ord::min);
         start + self.uptime - age
     }
 
-    /// For a query: up to which time deadlines are over when `time` has passed, and for each setting that differs from
-    /// what counts, its id and up to which time there.
+    /// The bounds of a query for deadlines that are over when `time` has passed. The first bound is for the setting
+    /// that counts and for those of other processes. Each earlier setting of this process has a bound for its id.
     #[must_use]
     pub fn over_after(&self, time: Duration) -> (Timestamp, Vec<(Uuid, Timestamp)>) {
         let counts = self.history.counts();
         let by = |setting: &Setting| setting.start + self.uptime + time;
-        let earlier = self.history.earlier.iter().map(|(setting, _)| setting);
-        let others = earlier.filter(|setting| setting.start != counts.start);
+        // However long ago a setting ended, after suspend there may be a lease that nobody has ended yet.
+        let earlier = self.history.earlier.iter().filter(|earlier| earlier.counted);
+        let others =
+            earlier.map(|earlier| &earlier.setting).filter(|setting| setting.start != counts.start);
         (by(counts), others.map(|setting| (setting.id, by(setting))).collect())
     }
 
@@ -302,7 +242,7 @@ impl Reading {
     fn start_of(&self, deadline: Deadline) -> Timestamp {
         let History { seen, earlier, .. } = &self.history;
         let counts = self.history.counts();
-        let mut known = earlier.iter().map(|(setting, _)| setting).chain([seen, counts]);
+        let mut known = earlier.iter().map(|earlier| &earlier.setting).chain([seen, counts]);
         known
             .find(|setting| Some(setting.id) == deadline.clock)
             .map_or(counts.start, |setting| setting.start)
@@ -342,19 +282,46 @@ mod tests {
             *hands.0.lock().expect("no panic") = (uptime, ahead);
             clock.read().after(Duration::ZERO).at.seconds()
         };
-        assert_eq!([shows(10, 0), shows(11, 1), shows(12, 0)], [10, 12, 12]);
-        assert_eq!([shows(20, 2), shows(79, 2), shows(80, 2)], [20, 79, 82]);
-        // Another jump begins the minute again; who comes back has never been away.
-        assert_eq!([shows(90, 99), shows(140, 999), shows(150, 999)], [92, 142, 152]);
-        assert_eq!([shows(199, 999), shows(200, 2), shows(201, 2)], [201, 202, 203]);
+        assert_eq!([shows(110, 0), shows(111, 1), shows(112, 0)], [110, 112, 112]);
+        assert_eq!([shows(120, 2), shows(179, 2), shows(180, 2)], [120, 179, 182]);
+        // Another jump begins the minute again; a return counts at once.
+        assert_eq!([shows(190, 99), shows(240, 999), shows(250, 999)], [192, 242, 252]);
+        assert_eq!([shows(299, 999), shows(300, 2), shows(301, 2)], [301, 302, 303]);
         assert!(!clock.read().is_settled());
-        assert_eq!(shows(260, 2), 262);
+        assert_eq!(shows(360, 2), 362);
         assert!(clock.read().is_settled());
     }
 
+    #[test]
+    fn a_wrong_time_at_the_start_does_not_count_on() {
+        let hands = Arc::new(Hands::default());
+        *hands.0.lock().expect("no panic") = (0, 3_600);
+        let clock = clock(&hands);
+        let lease = clock.read().after(Duration::from_secs(100));
+        *hands.0.lock().expect("no panic") = (10, 0);
+        assert_eq!(clock.now().seconds(), 10);
+        assert_eq!(clock.read().left(lease), Duration::from_secs(90));
+        // The minute of proof is behind it: this one counts on.
+        *hands.0.lock().expect("no panic") = (70, 0);
+        clock.read();
+        *hands.0.lock().expect("no panic") = (71, 3_600);
+        assert_eq!(clock.now().seconds(), 71);
+    }
+
+    #[test]
+    fn many_jumps_do_not_forget_the_time_of_the_first() {
+        let hands = Arc::new(Hands::default());
+        let clock = clock(&hands);
+        let stamp = clock.now();
+        for jump in 1..=100 {
+            *hands.0.lock().expect("no panic") = (jump, 1_000 * jump.cast_signed());
+            clock.read();
+        }
+        assert!(stamp >= clock.read().cutoff(Duration::from_secs(101)));
+    }
+
     proptest! {
-        /// Whatever is done to the wall clock: a lease lasts for its length, and nothing is taken for older
-        /// than it is.
+        /// However the wall clock is set, a lease lasts for its length, and nothing is taken for older than it is.
         #[test]
         fn no_setting_of_the_clock_makes_anything_older(
             moves in proptest::collection::vec((1..100_u64, -100_000..100_000_i64), 1..40),
@@ -370,10 +337,13 @@ mod tests {
                     hands.0
                 };
                 let reading = clock.read();
-                made.push((now, hands.wall(), reading.after(Duration::from_secs(age))));
+                let stamps = [hands.wall(), clock.now()];
+                made.push((now, stamps, reading.after(Duration::from_secs(age))));
                 let cutoff = reading.cutoff(Duration::from_secs(age));
-                for (at, stamp, deadline) in &made {
-                    prop_assert!(*stamp >= cutoff || now - at >= age);
+                for (at, stamps, deadline) in &made {
+                    for stamp in stamps {
+                        prop_assert!(*stamp >= cutoff || now - at >= age);
+                    }
                     let left = (at + age).saturating_sub(now);
                     prop_assert_eq!(reading.left(*deadline), Duration::from_secs(left));
                     prop_assert_eq!(reading.left(reading.restated(*deadline)), Duration::from_secs(left));

@@ -16,13 +16,14 @@ mod append;
 mod read;
 mod retention;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use entity::topic;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, sea_query::Expr};
 use uuid::Uuid;
 
 use crate::{
+    clock::Clock,
     database::{Database, Transaction},
     event::{Cursor, Event, NewEvent, Topic},
 };
@@ -76,13 +77,14 @@ impl Stale {
 #[derive(Clone, Debug)]
 pub struct EventLog {
     database: Database,
+    clock: Arc<Clock>,
 }
 
 impl EventLog {
-    /// The log in this database.
+    /// The log in this database. Events are stamped by the time of `clock` that counts.
     #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self { database }
+    pub fn new(database: Database, clock: Arc<Clock>) -> Self {
+        Self { database, clock }
     }
 
     /// The database that it shares with the state that events tell of.

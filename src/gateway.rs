@@ -156,7 +156,7 @@ impl Gateway {
             telemetry.expect_family(family.name());
         }
         let hub = Hub::new(
-            EventLog::new(database.clone()),
+            EventLog::new(database.clone(), Arc::clone(&clock)),
             Arc::clone(&bus),
             node,
             hub::Settings {

@@ -101,7 +101,7 @@ impl EventLog {
             .collect();
         let nonce = rand::random_range(1..=i32::MAX);
         let mut heads = advance(tx, &topics, nonce).await?;
-        let at = Timestamp::now();
+        let at = self.clock.now();
         let mut rows = Vec::with_capacity(topics.iter().map(|(_, count)| count).sum());
         let mut numbers = Vec::with_capacity(additions.len());
         // Both are rare: heads are moved on before it is known who is refused.

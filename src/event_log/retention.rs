@@ -30,7 +30,7 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// What was stamped before this need not be kept.
+    /// Events that were stamped before this need not be kept.
     #[must_use]
     pub fn cutoff(self, now: &Reading) -> Timestamp {
         now.cutoff(Duration::from_secs(self.seconds))

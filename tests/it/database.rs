@@ -166,7 +166,7 @@ async fn with_the_tables_of_a_family_its_event_logs_go() {
     let database = Database::connect(url.as_deref(), store.directory.path(), 2);
     let database = soon("connection", database).await.expect("a connection");
     soon("schema", database.migrate()).await.expect("a schema");
-    let log = EventLog::new(database.clone());
+    let log = EventLog::new(database.clone(), Arc::default());
     for family in Family::ALL {
         let topic = Topic::new(family, Uuid::now_v7());
         let event = NewEvent::new("x", &1).expect("an event");

@@ -8,7 +8,7 @@ mod schema;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use entity::{Timestamp, mcp_session, user};
+use entity::{mcp_session, user};
 use poem::web::Data;
 use poem_openapi::{
     ApiResponse, OpenApi,
@@ -115,7 +115,7 @@ impl McpSessions {
             owner_id: owner,
             agent_id: body.0.agent,
             name: body.0.name.map(|name| name.0),
-            created_at: Timestamp::now(),
+            created_at: gateway.clock.now(),
             closed_at: None,
         };
         let row = row.into_active_model().insert(&tx).await?;

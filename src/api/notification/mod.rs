@@ -107,7 +107,7 @@ impl Notifications {
             provider: body.0.provider.map(|provider| provider.0),
             success: body.0.success,
             data,
-            created_at: Timestamp::now(),
+            created_at: gateway.clock.now(),
             read_at: None,
         };
         let row = row.into_active_model().insert(&tx).await?;
