@@ -33,7 +33,7 @@ impl Gateway {
     }
 
     /// Runs `work` now, whenever a lease may have run out, and with every heartbeat, for the leases of
-    /// gateways that are no more.
+    /// gateways that have stopped.
     pub fn at_leases_end<F>(self: &Arc<Self>, work: impl Fn(Arc<Self>) -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send,

@@ -1,6 +1,8 @@
 //! Leases that run out: what nobody has begun to answer is queued again; what somebody has begun and
 //! not ended has failed, because what was said cannot be taken back.
 
+use std::time::Duration;
+
 use entity::prompt;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
@@ -18,25 +20,30 @@ use crate::{
         lease::{self, End},
         problem::Result,
     },
+    clock::Reading,
     event::Family,
     gateway::Gateway,
 };
 
 /// Background work: ends what leases that have run out stood for.
 pub(in crate::api) async fn end_expired(gateway: &Gateway) {
-    let ends = first_ends(gateway).await;
-    lease::end_expired(gateway, Family::Prompt, ends, |id| end_lease(gateway, id)).await;
+    let find = |now, time| ends(gateway, now, time);
+    lease::end_expired(gateway, Family::Prompt, find, |id| end_lease(gateway, id)).await;
 }
 
-/// What keeps the end of a lease.
+/// The columns of a lease's deadline.
 const COLUMNS: (prompt::Column, prompt::Column) =
     (prompt::Column::LeaseExpiresAt, prompt::Column::LeaseClock);
 
-/// Prompts with leases that run out before the next heartbeat, and when, the first one first.
-async fn first_ends(gateway: &Gateway) -> std::result::Result<Vec<End>, DbErr> {
+/// Prompts with leases that have run out when `time` has passed, and when each does.
+async fn ends(
+    gateway: &Gateway,
+    now: Reading,
+    time: Duration,
+) -> std::result::Result<Vec<End>, DbErr> {
     prompt::Entity::find()
         .filter(prompt::Column::Status.eq(prompt::Status::Processing))
-        .filter(lease::are_ending(gateway, COLUMNS))
+        .filter(lease::over_after(&now, time, COLUMNS))
         .order_by_asc(prompt::Column::LeaseExpiresAt)
         .limit(lease::PER_LOOK)
         .select_only()

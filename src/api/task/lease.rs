@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use entity::{Timestamp, task};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ActiveValue::Set, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
 };
 use uuid::Uuid;
 
@@ -14,8 +14,7 @@ use super::{
 };
 use crate::{
     api::{
-        family,
-        lease::{self, End},
+        family, lease,
         problem::{Problem, Result},
     },
     clock::{Deadline, Reading},
@@ -23,7 +22,7 @@ use crate::{
     gateway::Gateway,
 };
 
-/// What keeps the end of a lease.
+/// The columns of a lease's deadline.
 const COLUMNS: (task::Column, task::Column) =
     (task::Column::LeaseExpiresAt, task::Column::LeaseClock);
 
@@ -66,21 +65,20 @@ pub(super) fn extend(
 
 /// Background work: takes tasks from workers whose leases have run out.
 pub(in crate::api) async fn end_leases(gateway: &Gateway) {
-    let ends = first_ends(gateway).await;
-    lease::end_expired(gateway, Family::Task, ends, |id| end_lease(gateway, id)).await;
+    let find = |now: Reading, time| async move {
+        ends(&now, time).into_tuple().all(gateway.database.reader()).await
+    };
+    lease::end_expired(gateway, Family::Task, find, |id| end_lease(gateway, id)).await;
 }
 
-/// Tasks with leases that run out before the next heartbeat, and when, the first ones first.
-async fn first_ends(gateway: &Gateway) -> std::result::Result<Vec<End>, DbErr> {
+/// Tasks with leases that have run out when `time` has passed, and when each does, as [`lease::End`].
+fn ends(now: &Reading, time: Duration) -> Select<task::Entity> {
     task::Entity::find()
-        .filter(lease::are_ending(gateway, COLUMNS))
+        .filter(lease::over_after(now, time, COLUMNS))
         .order_by_asc(task::Column::LeaseExpiresAt)
         .limit(lease::PER_LOOK)
         .select_only()
         .columns([task::Column::Id, COLUMNS.0, COLUMNS.1])
-        .into_tuple()
-        .all(gateway.database.reader())
-        .await
 }
 
 /// Takes a task from its worker, if its lease has indeed run out.
@@ -104,4 +102,51 @@ async fn end_lease(gateway: &Gateway, id: Uuid) -> Result<()> {
     }
     let row = change.update(&tx).await?;
     family::commit(gateway, tx, &topic(id), vec![event(&row)?]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::SeqCst},
+    };
+
+    use migration::{Migrator, MigratorTrait};
+    use sea_orm::{ConnectionTrait, Database, DatabaseBackend, QueryTrait};
+
+    use super::*;
+    use crate::clock::{Clock, Source};
+
+    /// A machine whose wall clock is set by hand, in seconds.
+    #[derive(Debug, Default)]
+    struct Hand(AtomicI64);
+
+    impl Source for Hand {
+        fn uptime(&self) -> Duration {
+            Duration::from_secs(1)
+        }
+
+        fn wall(&self) -> Timestamp {
+            Timestamp::from_seconds(self.0.load(SeqCst))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_look_for_leases_searches_an_index_also_after_jumps() {
+        let database = Database::connect("sqlite::memory:").await.expect("a database");
+        Migrator::up(&database, None).await.expect("a schema");
+        let hand = Arc::new(Hand::default());
+        let clock = Clock::new(hand.clone(), Default::default(), Default::default());
+        for jumps in 0..4 {
+            hand.0.store(jumps * 1_000, SeqCst);
+            let mut query = ends(&clock.read(), Duration::ZERO).build(DatabaseBackend::Sqlite);
+            assert_eq!(query.sql.contains(" OR "), jumps > 0, "{}", query.sql);
+            query.sql = format!("EXPLAIN QUERY PLAN {}", query.sql);
+            let plan = database.query_all_raw(query).await.expect("a plan");
+            let plan: Vec<String> =
+                plan.iter().map(|step| step.try_get("", "detail").expect("a step")).collect();
+            let search = "SEARCH task USING INDEX task_lease_expires_at (lease_expires_at<?)";
+            assert!(matches!(&plan[..], [only] if only.starts_with(search)), "{plan:?}");
+        }
+    }
 }

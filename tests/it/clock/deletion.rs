@@ -6,6 +6,7 @@ use entity::{Timestamp, notification, user::Role};
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, prelude::Expr};
 use serde_json::{Value, json};
 use streamgate::bus::InProcessBus;
+use uuid::Uuid;
 
 use super::{HOUR, SETTLED, hurried, look};
 use crate::{
@@ -89,13 +90,56 @@ impl Things {
     }
 }
 
+/// A task whose owner is gone. The next sweep cancels it first of all, without waiting for the clock to settle.
+async fn orphan(app: &App) -> Uuid {
+    let owner = app.caller(Role::Viewer).await;
+    let task = task::make(&owner, "orphan").await;
+    entity::user::Entity::delete_by_id(owner.id().await)
+        .exec(app.gateway.database.writer())
+        .await
+        .expect("a deletion");
+    task
+}
+
+/// Waits until a sweep has begun that the orphan was made before, and a while longer.
+async fn sweep_begun(app: &App, things: &Things, orphan: Uuid) {
+    let reader = app.gateway.database.reader();
+    until("sweep", async || {
+        let row = entity::task::Entity::find_by_id(orphan).one(reader).await.expect("an answer");
+        row.expect("a task").status == entity::task::Status::Cancelled
+    })
+    .await;
+    look(app, &things.owner, &things.agent).await;
+}
+
+#[tokio::test]
+async fn nothing_made_while_the_clock_was_wrong_is_taken_for_old() {
+    let (store, bus) = (Store::new().await, Arc::new(InProcessBus::default()));
+    // Nothing reads the clock now and then.
+    let first = App::on(store.clone(), bus.clone(), |config| {
+        config.streams.heartbeat_seconds = 60;
+    })
+    .await;
+    first.time.set_ahead(-SIXTY_DAYS);
+    let mut things = Things::new(&first).await;
+    first.time.set_ahead(0);
+    let before = things.left().await;
+    first.finish().await;
+    let app = App::on(store, bus, hurried).await;
+    (things.owner, things.agent) = (app.here(&things.owner), app.here(&things.agent));
+    things.swept(&app).await;
+    assert_eq!(things.left().await, before);
+    app.finish().await;
+}
+
 #[tokio::test]
 async fn nothing_is_deleted_while_the_clock_is_sixty_days_ahead() {
     let app = App::with(hurried).await;
     let things = Things::new(&app).await;
     let before = things.left().await;
     app.time.set_ahead(SIXTY_DAYS);
-    look(&app, &things.owner, &things.agent).await;
+    let orphan = orphan(&app).await;
+    sweep_begun(&app, &things, orphan).await;
     assert_eq!(things.left().await, before);
     app.time.set_ahead(0);
     look(&app, &things.owner, &things.agent).await;
@@ -118,32 +162,39 @@ async fn what_was_made_before_a_lasting_jump_is_kept_until_it_is_old() {
     // A week. Sessions have gone by the wall clock meanwhile, so nobody is logged in.
     app.time.pass(Duration::from_hours(7 * 24));
     let reader = app.gateway.database.reader();
+    let processing = entity::prompt::Column::Status.eq(entity::prompt::Status::Processing);
+    let completed = entity::prompt::Column::CompletedAt.is_not_null();
+    let prompts = |which| entity::prompt::Entity::find().filter(which).count(reader);
     until("end of all that is old", async || {
         let counts = tokio::join!(
             entity::task::Entity::find().count(reader),
-            entity::prompt::Entity::find()
-                .filter(entity::prompt::Column::CompletedAt.is_not_null())
-                .count(reader),
+            prompts(processing.clone()),
             notification::Entity::find().count(reader),
         );
         matches!(counts, (Ok(0), Ok(0), Ok(0)))
     })
     .await;
+    // The prompt that was given up just now is kept for another week.
+    assert_eq!(prompts(completed.clone()).await, Ok(1));
+    app.time.pass(Duration::from_hours(7 * 24));
+    until("end of prompts", async || prompts(completed.clone()).await == Ok(0)).await;
     app.finish().await;
 }
 
 #[tokio::test]
 async fn a_gateway_that_starts_with_a_wrong_clock_deletes_nothing() {
     let (store, bus) = (Store::new().await, Arc::new(InProcessBus::default()));
-    let first = App::on(store.clone(), bus.clone(), hurried).await;
+    // It does not sweep again.
+    let first = App::on(store.clone(), bus.clone(), |_| ()).await;
     let mut things = Things::new(&first).await;
     let before = things.left().await;
+    let orphan = orphan(&first).await;
     first.finish().await;
     let time = Arc::new(Time::default());
     time.set_ahead(SIXTY_DAYS);
     let app = App::at(store, bus, &time, hurried).await;
     (things.owner, things.agent) = (app.here(&things.owner), app.here(&things.agent));
-    look(&app, &things.owner, &things.agent).await;
+    sweep_begun(&app, &things, orphan).await;
     assert_eq!(things.left().await, before);
     time.set_ahead(0);
     look(&app, &things.owner, &things.agent).await;

@@ -17,6 +17,7 @@ use crate::{
         problem::Result,
         topology::{lock, topic},
     },
+    clock::Reading,
     database::Transaction,
     event::{Family, NewEvent},
     gateway::Gateway,
@@ -24,8 +25,8 @@ use crate::{
 
 /// Background work: makes mutations pending again whose leases have run out, on all topologies.
 pub(in crate::api) async fn requeue_expired(gateway: &Gateway) {
-    let ends = first_ends(gateway).await;
-    lease::end_expired(gateway, Family::Topology, ends, |id| async move {
+    let find = |now, time| ends(gateway, now, time);
+    lease::end_expired(gateway, Family::Topology, find, |id| async move {
         let tx = gateway.database.begin_write().await?;
         lock(&tx, id).await?;
         let events = requeue(gateway, &tx, id).await?;
@@ -34,16 +35,20 @@ pub(in crate::api) async fn requeue_expired(gateway: &Gateway) {
     .await;
 }
 
-/// What keeps the end of a lease.
+/// The columns of a lease's deadline.
 const COLUMNS: (mutation::Column, mutation::Column) =
     (mutation::Column::LeaseExpiresAt, mutation::Column::LeaseClock);
 
-/// Topologies with leases that run out before the next heartbeat, and when the first of each does, by
+/// Topologies with leases that have run out when `time` has passed, and when the first of each does, by
 /// each clock.
-async fn first_ends(gateway: &Gateway) -> std::result::Result<Vec<End>, DbErr> {
+async fn ends(
+    gateway: &Gateway,
+    now: Reading,
+    time: Duration,
+) -> std::result::Result<Vec<End>, DbErr> {
     mutation::Entity::find()
         .filter(mutation::Column::State.eq(mutation::State::Applying))
-        .filter(lease::are_ending(gateway, COLUMNS))
+        .filter(lease::over_after(&now, time, COLUMNS))
         .select_only()
         .column(mutation::Column::TopologyId)
         .column_as(mutation::Column::LeaseExpiresAt.min(), "first")
