@@ -137,8 +137,9 @@ async fn nothing_is_deleted_while_the_clock_is_sixty_days_ahead() {
     let app = App::with(hurried).await;
     let things = Things::new(&app).await;
     let before = things.left().await;
-    app.time.set_ahead(SIXTY_DAYS);
+    // Before the jump, because the first sweep after it waits behind its look for orphans.
     let orphan = orphan(&app).await;
+    app.time.set_ahead(SIXTY_DAYS);
     sweep_begun(&app, &things, orphan).await;
     assert_eq!(things.left().await, before);
     app.time.set_ahead(0);
