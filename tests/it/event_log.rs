@@ -99,7 +99,7 @@ async fn who_resumes_while_the_log_is_pruned_skips_nothing_without_being_told() 
         }
         (resets, reader)
     };
-    let (resets, reader) = soon("all", async { tokio::join!(follow, publish).0 }).await;
+    let (resets, reader) = soon("all", Box::pin(async { tokio::join!(follow, publish).0 })).await;
     assert!(resets > 0, "nothing was pruned before somebody wanted it");
     drop(reader);
     app.finish().await;

@@ -114,6 +114,8 @@ mod tests {
     use migration::{Migrator, MigratorTrait};
     use sea_orm::{ConnectionTrait, Database, DatabaseBackend, QueryTrait};
 
+    use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+
     use super::*;
     use crate::clock::{Clock, Source};
 
@@ -136,7 +138,7 @@ mod tests {
         let database = Database::connect("sqlite::memory:").await.expect("a database");
         Migrator::up(&database, None).await.expect("a schema");
         let hand = Arc::new(Hand::default());
-        let clock = Clock::new(hand.clone(), Default::default(), Default::default());
+        let clock = Clock::new(hand.clone(), Counter::default(), Gauge::default());
         for jumps in 0..4 {
             hand.0.store(jumps * 1_000, SeqCst);
             let mut query = ends(&clock.read(), Duration::ZERO).build(DatabaseBackend::Sqlite);
