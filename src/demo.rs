@@ -9,7 +9,7 @@ use std::{io, net::SocketAddr};
 use anyhow::Context;
 use hyper::Method;
 use serde_json::json;
-use streamgate::{config::Config, password, server, telemetry};
+use streamgate::{auth::password, config::Config, server, telemetry};
 use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 

@@ -14,21 +14,21 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
-    alarm::Alarm,
+    auth::login_session::{LoginSessions, Opened, RefreshError},
+    auth::token::{KeyError, Tokens},
+    auth::user::{UserError, Users},
     bus::{Bus, BusError, Message},
     clock::{Clock, Source},
     config::{Config, Overflow},
     data_dir::{self, DataDirError},
     database::Database,
+    deadline::NextDeadline,
     event::Family,
     event_log::{EventLog, Retention},
-    existence::Existence,
     hub::{self, Hub},
     limit::{self, Limits},
-    session::{Opened, RefreshError, Sessions},
     telemetry::Telemetry,
-    token::{KeyError, Tokens},
-    user::{UserError, Users},
+    visibility::Visibility,
 };
 
 /// Why the service did not start.
@@ -70,17 +70,17 @@ pub struct Gateway {
     /// Who may log in.
     pub users: Users,
     /// Who is logged in.
-    pub sessions: Sessions,
+    pub sessions: LoginSessions,
     /// Quotas and slots.
     pub limits: Limits,
     /// What there is to be seen.
-    pub existence: Existence,
+    pub visibility: Visibility,
     /// Live delivery and the event log.
     pub hub: Arc<Hub>,
     /// What leases and sweeps go by.
     pub clock: Arc<Clock>,
     /// Rings when a lease may have run out.
-    pub leases: Alarm,
+    pub next_lease_end: NextDeadline,
     work: [Work; Family::ALL.len()],
     /// The way to the other gateways.
     pub bus: Arc<dyn Bus>,
@@ -181,14 +181,14 @@ impl Gateway {
         // Last, because a password that was made up must be shown: nothing after this can fail.
         let first_password = users.bootstrap(admin_password).await?;
         let gateway = Arc::new(Self {
-            sessions: Sessions::new(
+            sessions: LoginSessions::new(
                 database.clone(),
                 session_life,
                 heartbeat,
                 telemetry.cache("session"),
                 &clock,
             ),
-            existence: Existence::new(heartbeat, telemetry.cache("existence"), &clock),
+            visibility: Visibility::new(heartbeat, telemetry.cache("visibility"), &clock),
             config,
             telemetry,
             database,
@@ -197,7 +197,7 @@ impl Gateway {
             limits,
             hub,
             clock,
-            leases: Alarm::default(),
+            next_lease_end: NextDeadline::default(),
             work: Default::default(),
             bus,
             first_password,

@@ -9,31 +9,28 @@
 //! | 5 | [`api`], [`server`] | HTTP: operations on poem; the accept loop around them |
 //! | 4 | [`gateway`] | the one shared state, built in start order |
 //! | 3 | [`hub`] | live delivery: combines the log, the bus, sessions and limits |
-//! | 2 | [`event_log`], [`bus`], [`token`], [`session`], [`user`], [`limit`], [`existence`] | engines, blind to one another |
-//! | 1 | [`config`], [`telemetry`], [`data_dir`], [`database`], [`event`], [`forwarded`], [`password`], [`recent`] | ground |
+//! | 2 | [`event_log`], [`bus`], [`auth`], [`limit`], [`visibility`] | engines, blind to one another |
+//! | 1 | [`config`], [`telemetry`], [`data_dir`], [`database`], [`event`], [`forwarded`], [`cache`], [`deadline`] | ground |
 //! | 0 | [`clock`], `entity`, `migration` | time; rows and their history |
 
-pub mod alarm;
 pub mod api;
+pub mod auth;
 pub mod bus;
+pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod data_dir;
 pub mod database;
+pub mod deadline;
 pub mod event;
 pub mod event_log;
-pub mod existence;
 pub mod forwarded;
 pub mod gateway;
 pub mod hub;
 pub mod limit;
-pub mod password;
-pub mod recent;
 pub mod server;
-pub mod session;
 pub mod telemetry;
-pub mod token;
-pub mod user;
+pub mod visibility;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

@@ -24,9 +24,10 @@ use signals::{Hangup, Signals, until_signal};
 use streamgate::{
     Control,
     api::{self, Version},
+    auth::password,
+    auth::user::Users,
     config::{self, Config, ConfigError, ConfigLayer, LogFormat, Values},
-    gateway, password, server, telemetry,
-    user::Users,
+    gateway, server, telemetry,
 };
 use tokio::{net::TcpListener, runtime::Runtime, task::spawn_blocking};
 

@@ -14,12 +14,12 @@ use hyper::{Method, Request, Response, body::Incoming, server::conn::http1, serv
 use hyper_util::rt::TokioIo;
 use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel};
 use streamgate::{
+    auth::token::Opens,
     bus::InProcessBus,
     clock::Machine,
     config::Config,
     event::{Cursor, Event, Family, NewEvent, Topic},
     gateway::Gateway,
-    token::Opens,
 };
 use tokio::{io::AsyncReadExt, net::TcpListener, sync::Mutex};
 use tokio_util::sync::CancellationToken;

@@ -17,10 +17,10 @@ use super::{
     user::UserRole,
 };
 use crate::{
+    auth::login_session::{Opened, RefreshError, SessionError},
+    auth::password::{self, PasswordError},
     gateway::Gateway,
     limit::{Key, Quota},
-    password::{self, PasswordError},
-    session::{Opened, RefreshError, SessionError},
 };
 
 /// A name and a password.

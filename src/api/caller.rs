@@ -18,11 +18,11 @@ use uuid::Uuid;
 
 use super::problem::{Kind, Problem, Result};
 use crate::{
+    auth::login_session::{Principal, SessionError},
+    auth::token::{Opens, TokenError},
     event::Topic,
     gateway::Gateway,
     limit::{Key, Origin, Quota},
-    session::{Principal, SessionError},
-    token::{Opens, TokenError},
 };
 
 /// The query parameter that carries a stream token.

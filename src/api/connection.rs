@@ -19,7 +19,7 @@ use super::{
     example_id, example_time, page_limit,
     problem::{Problem, Result},
 };
-use crate::{event::Topic, gateway::Gateway, hub::Connected, session::Principal};
+use crate::{auth::login_session::Principal, event::Topic, gateway::Gateway, hub::Connected};
 
 /// A stream that is open.
 #[derive(Object)]

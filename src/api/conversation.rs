@@ -25,7 +25,7 @@ use super::{
     problem::{Problem, Result},
     text::Text,
 };
-use crate::{gateway::Gateway, session::Principal};
+use crate::{auth::login_session::Principal, gateway::Gateway};
 
 /// A session to be made.
 #[derive(Object)]

@@ -26,13 +26,13 @@ use super::{
     topology::Topologies,
 };
 use crate::{
+    auth::login_session::Principal,
     database::Transaction,
     event::{self, Family, NewEvent, Topic},
     event_log::{EventLog, Most, Retention},
-    existence::Resource,
     gateway::Gateway,
     hub::{Snapshot, Source},
-    session::Principal,
+    visibility::Resource,
 };
 
 /// Resources of users that have been deleted that are ended in one transaction.
@@ -120,7 +120,7 @@ pub(super) async fn exists(
     resources.admit(principal, topic.id())?;
     let began = Instant::now();
     let look_up = resources.look_up(gateway, topic.id());
-    let found = gateway.existence.find(topic, (principal.user_id, principal.role), look_up).await;
+    let found = gateway.visibility.find(topic, (principal.user_id, principal.role), look_up).await;
     gateway.telemetry.looked_up(topic.family().name(), began.elapsed());
     found?.ok_or_else(Problem::not_found)
 }
@@ -145,7 +145,7 @@ pub(super) fn unopened(gateway: &Gateway, topics: &[Topic], error: DbErr) -> Pro
         return error.into();
     }
     for topic in topics {
-        gateway.existence.changed(topic);
+        gateway.visibility.invalidate(topic);
     }
     Problem::not_found()
 }
@@ -250,7 +250,7 @@ async fn delete_ended(gateway: &Gateway, family: Family) -> std::result::Result<
         log.remove(&tx, &topics).await?;
         tx.commit().await?;
         for topic in &topics {
-            gateway.existence.changed(topic);
+            gateway.visibility.invalidate(topic);
         }
         deleted += topics.len() as u64;
     }

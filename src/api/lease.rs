@@ -61,7 +61,7 @@ pub(super) async fn end_expired<F, E>(
     let failed = |problem: &Problem, id: Option<Uuid>| {
         let (cause, id) = (problem.cause(), id.map(tracing::field::display));
         tracing::warn!(family = family.name(), id, cause, "cannot end leases that ran out");
-        gateway.leases.set(Instant::now() + RETRY);
+        gateway.next_lease_end.set(Instant::now() + RETRY);
     };
     let heartbeat = Duration::from_secs(gateway.config.streams.heartbeat_seconds);
     // First those that are over. Times of different settings cannot be sorted, so live leases could stand in front
@@ -75,7 +75,7 @@ pub(super) async fn end_expired<F, E>(
         for (id, at, clock) in ends {
             let left = gateway.clock.read().left(Deadline { at, clock });
             if !left.is_zero() {
-                gateway.leases.set(Instant::now() + left);
+                gateway.next_lease_end.set(Instant::now() + left);
                 continue;
             }
             match end(id).await {
@@ -86,7 +86,7 @@ pub(super) async fn end_expired<F, E>(
         if some_ended {
             gateway.offer(family);
             // There may be others that were not looked at, or that the alarm was not told of.
-            return gateway.leases.set(Instant::now());
+            return gateway.next_lease_end.set(Instant::now());
         }
     }
 }

@@ -15,10 +15,10 @@ use super::{
     streams::TopicName,
 };
 use crate::{
+    auth::login_session::Principal,
+    auth::token::Opens,
     event::{Family, Topic},
     gateway::Gateway,
-    session::Principal,
-    token::Opens,
 };
 
 /// A kind of stream.

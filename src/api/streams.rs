@@ -22,10 +22,10 @@ use super::{
     stream::{self, EventKind, Parameters, StreamResponse},
 };
 use crate::{
+    auth::login_session::{SessionError, Watch},
     event::{Family, Topic},
     gateway::Gateway,
     hub::Access,
-    session::{SessionError, Watch},
 };
 
 /// A topic that has left a stream of many.

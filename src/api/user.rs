@@ -20,7 +20,7 @@ use super::{
     problem::Result,
     text::Text,
 };
-use crate::{gateway::Gateway, user::Change};
+use crate::{auth::user::Change, gateway::Gateway};
 
 mirror! {
     /// What a user may do. Each role may do all that the ones before it may: a viewer watches, an

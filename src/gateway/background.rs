@@ -43,7 +43,7 @@ impl Gateway {
         self.tasks.spawn(async move {
             loop {
                 work(Arc::clone(&gateway)).await;
-                let rung = gateway.leases.ring(Instant::now() + heartbeat);
+                let rung = gateway.next_lease_end.wait(Instant::now() + heartbeat);
                 if gateway.stopping.run_until_cancelled(rung).await.is_none() {
                     break;
                 }

@@ -19,9 +19,9 @@ use uuid::Uuid;
 
 use super::{Hub, course::Course, end::End};
 use crate::{
+    auth::login_session::{Ended, Watch},
     event::Topic,
     limit::{Admission, Slot},
-    session::{Ended, Watch},
 };
 
 /// Who opens a stream, and what that takes.

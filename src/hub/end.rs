@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::{
+    auth::login_session::Ended,
     event::{self, block},
     limit::jittered,
-    session::Ended,
 };
 
 /// Why a stream ends, as `stream.closed` and the metrics name it.

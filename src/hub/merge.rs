@@ -35,8 +35,8 @@ use super::{
     outlet::Body,
 };
 use crate::{
+    auth::login_session::{Ended, SessionError, Watch},
     event::{self, Cursors, Topic},
-    session::{Ended, SessionError, Watch},
 };
 
 /// Who says what a caller may see, once its role has been lowered.

@@ -65,7 +65,7 @@ async fn who_and_what_is_known_is_let_in_without_the_database() {
     }
     // One each for the two callers, and one for what is not there: a topology is known as soon as
     // it is made.
-    for (cache, looks) in [("token", 2.0), ("session", 2.0), ("existence", 1.0)] {
+    for (cache, looks) in [("token", 2.0), ("session", 2.0), ("visibility", 1.0)] {
         let [hits, misses] = ["hit", "miss"].map(|outcome| {
             let labels = format!("{{cache=\"{cache}\",outcome=\"{outcome}\"}}");
             app.metric(&format!("streamgate_cache_lookups_total{labels}"))

@@ -8,18 +8,8 @@ use std::{
 /// The floors of `src`, from the ground up. Beside the first are two crates, `entity` and `migration`.
 const FLOORS: [&[&str]; 7] = [
     &["clock"],
-    &[
-        "alarm",
-        "config",
-        "telemetry",
-        "data_dir",
-        "database",
-        "event",
-        "forwarded",
-        "password",
-        "recent",
-    ],
-    &["event_log", "bus", "token", "session", "user", "limit", "existence"],
+    &["cache", "deadline", "config", "telemetry", "data_dir", "database", "event", "forwarded"],
+    &["event_log", "bus", "auth", "limit", "visibility"],
     &["hub"],
     &["gateway"],
     &["api", "server"],
@@ -238,11 +228,11 @@ const WALL_CLOCK: [(&str, &str); 19] = [
     ("clock.rs", "comparing it with the uptime"),
     ("hub/reactor.rs", "expiry of sessions under streams"),
     ("server/head.rs", "the header Date"),
-    ("session/known.rs", "expiry of sessions"),
-    ("session/mod.rs", "expiry of sessions and refresh tokens"),
-    ("session/refresh.rs", "grace of refresh tokens, between processes"),
-    ("token.rs", "expiry of tokens"),
-    ("user.rs", "created_at, revoked_at"),
+    ("auth/login_session/known.rs", "expiry of sessions"),
+    ("auth/login_session.rs", "expiry of sessions and refresh tokens"),
+    ("auth/login_session/refresh.rs", "grace of refresh tokens, between processes"),
+    ("auth/token.rs", "expiry of tokens"),
+    ("auth/user.rs", "created_at, revoked_at"),
 ];
 
 #[test]

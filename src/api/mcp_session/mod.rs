@@ -31,12 +31,12 @@ use super::{
     stream::{self, EventKind, Parameters, StreamResponse},
 };
 use crate::{
+    auth::login_session::Principal,
     database::Transaction,
     event::{Family, Topic},
     event_log::Retention,
-    existence::Resource,
     gateway::Gateway,
-    session::Principal,
+    visibility::Resource,
 };
 use message::Message;
 use schema::{
@@ -102,7 +102,7 @@ impl McpSessions {
         body: Json<NewMcpSession>,
     ) -> Result<Created> {
         let owner = caller.principal.user_id;
-        let began = gateway.existence.begin();
+        let began = gateway.visibility.start_lookup();
         let tx = gateway.database.begin_write().await?;
         if let Some(agent) = body.0.agent {
             let agent = user::Entity::find_by_id(agent).one(&tx).await?;
@@ -121,7 +121,7 @@ impl McpSessions {
         let row = row.into_active_model().insert(&tx).await?;
         gateway.hub.log().create(&tx, &topic(row.id)).await?;
         gateway.hub.commit(tx, Vec::new()).await?;
-        gateway.existence.made(topic(row.id), resource(&row), began);
+        gateway.visibility.insert(topic(row.id), resource(&row), began);
         Ok(Created::Created(Json(row.into())))
     }
 

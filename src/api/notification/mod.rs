@@ -32,12 +32,12 @@ use super::{
     stream::{self, EventKind, Parameters, StreamResponse},
 };
 use crate::{
+    auth::login_session::Principal,
     database::Transaction,
     event::{Family, Topic},
     event_log::Retention,
-    existence::Resource,
     gateway::Gateway,
-    session::Principal,
+    visibility::Resource,
 };
 use schema::{NewNotification, Notification, NotificationSnapshot, NotificationsExpired};
 
@@ -313,7 +313,7 @@ pub(super) async fn forget(gateway: &Gateway, users: &[Uuid]) -> Result<()> {
     gateway.hub.log().remove(&tx, &topics).await?;
     tx.commit().await?;
     for topic in &topics {
-        gateway.existence.changed(topic);
+        gateway.visibility.invalidate(topic);
     }
     Ok(())
 }

@@ -11,14 +11,14 @@ use sea_orm::DbErr;
 use super::{Kind, Problem};
 use crate::{
     api::{RATELIMIT, RATELIMIT_POLICY},
+    auth::login_session::{Ended, RefreshError, SessionError},
+    auth::password::PasswordError,
+    auth::user::UserError,
     database::{Failure, Fault},
     event_log::{AppendError, Refused},
     hub::PublishError,
     limit,
-    password::PasswordError,
-    session::{Ended, RefreshError, SessionError},
     telemetry::Telemetry,
-    user::UserError,
 };
 
 impl Problem {

@@ -175,7 +175,7 @@ async fn claim(gateway: Arc<Gateway>, wanted: Arc<ClaimPrompts>) -> Result<Vec<C
     }
     gateway.hub.commit(tx, events).await?;
     if !claimed.is_empty() {
-        gateway.leases.set(end);
+        gateway.next_lease_end.set(end);
     }
     Ok(claimed)
 }

@@ -34,8 +34,8 @@ use crate::{
     database::Transaction,
     event::{Event, Family, Topic},
     event_log::{EventLog, Most, Retention},
-    existence::Resource,
     gateway::Gateway,
+    visibility::Resource,
 };
 
 pub(super) use agent::Agents;

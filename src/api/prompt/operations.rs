@@ -78,7 +78,7 @@ impl Prompts {
         if text.len() > MAX_PROMPT {
             return Err(Problem::bad_request(format!("prompt: more than {MAX_PROMPT} bytes")));
         }
-        let began = gateway.existence.begin();
+        let began = gateway.visibility.start_lookup();
         let tx = gateway.database.begin_write().await?;
         // Those who ask for one owner at the same time must not all find room for one more.
         let owner = user::Entity::find_by_id(session.owner).select_only().column(user::Column::Id);
@@ -109,7 +109,7 @@ impl Prompts {
         let row = row.into_active_model().insert(&tx).await?;
         gateway.hub.log().create(&tx, &topic(row.id)).await?;
         gateway.hub.commit(tx, Vec::new()).await?;
-        gateway.existence.made(topic(row.id), resource(row.owner, session.id), began);
+        gateway.visibility.insert(topic(row.id), resource(row.owner, session.id), began);
         gateway.offer(Family::Prompt);
         Ok(Created::Created(Json(row.into())))
     }

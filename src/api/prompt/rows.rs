@@ -15,12 +15,12 @@ use crate::{
         family::{self, new_event},
         problem::{Problem, Result},
     },
+    auth::login_session::Principal,
     clock::{Deadline, Reading},
     database::Transaction,
     event::{NewEvent, Topic},
     event_log::Refused,
     gateway::Gateway,
-    session::Principal,
 };
 
 /// Whether nothing can happen to a prompt of this status.

@@ -32,8 +32,8 @@ use super::{
 use crate::{
     database::Transaction,
     event::{Family, Topic},
-    existence::Resource,
     gateway::Gateway,
+    visibility::Resource,
 };
 
 pub(super) use lease::end_leases;

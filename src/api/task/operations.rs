@@ -38,8 +38,8 @@ use crate::{
     },
     database::Transaction,
     event::Family,
-    existence::Resource,
     gateway::Gateway,
+    visibility::Resource,
 };
 
 /// Bytes of an input as JSON. Lists and claims hold many of them.
@@ -77,7 +77,7 @@ impl Tasks {
         let NewTask { task_type, input, max_attempts } = body.0;
         let input = input.map(|input| stored::value("input", &input.0, MAX_INPUT)).transpose()?;
         let owner = caller.principal.user_id;
-        let began = gateway.existence.begin();
+        let began = gateway.visibility.start_lookup();
         let tx = gateway.database.begin_write().await?;
         check_room(&tx, owner).await?;
         let now = Timestamp::now();
@@ -105,7 +105,7 @@ impl Tasks {
         let row = row.into_active_model().insert(&tx).await?;
         gateway.hub.log().create(&tx, &topic(row.id)).await?;
         gateway.hub.commit(tx, Vec::new()).await?;
-        gateway.existence.made(topic(row.id), Resource::of(owner), began);
+        gateway.visibility.insert(topic(row.id), Resource::of(owner), began);
         gateway.offer(Family::Task);
         Ok(Created::Created(Json(Task { artifacts: Some(Vec::new()), ..row.into() })))
     }
@@ -215,7 +215,7 @@ impl Tasks {
         let row = change.update(&tx).await?;
         family::commit(&gateway, tx, &topic(id.0), vec![event(&row)?]).await?;
         if let Some(left) = left {
-            gateway.leases.set(Instant::now() + left);
+            gateway.next_lease_end.set(Instant::now() + left);
         }
         Ok(Json(with(row, &artifacts)))
     }

@@ -17,8 +17,8 @@ use super::{
 use crate::{
     database::Transaction,
     event::{Family, Topic},
-    existence::Resource,
     gateway::Gateway,
+    visibility::Resource,
 };
 
 pub(super) use mutation::{Mutations, requeue_expired};

@@ -32,8 +32,8 @@ use crate::{
         stream::{Parameters, StreamResponse},
     },
     event::Family,
-    existence::Resource,
     gateway::Gateway,
+    visibility::Resource,
 };
 
 #[derive(ApiResponse)]
@@ -59,7 +59,7 @@ impl Topologies {
         body: Json<NewTopology>,
     ) -> Result<Created> {
         let config = stored::object("config", body.0.config.unwrap_or_default())?;
-        let began = gateway.existence.begin();
+        let began = gateway.visibility.start_lookup();
         let tx = gateway.database.begin_write().await?;
         let now = Timestamp::now();
         let row = topology::Model {
@@ -83,7 +83,7 @@ impl Topologies {
             })?;
         gateway.hub.log().create(&tx, &topic(row.id)).await?;
         gateway.hub.commit(tx, Vec::new()).await?;
-        gateway.existence.made(topic(row.id), Resource::PUBLIC, began);
+        gateway.visibility.insert(topic(row.id), Resource::PUBLIC, began);
         Ok(Created::Created(Json(row.into())))
     }
 

@@ -258,7 +258,7 @@ async fn claim(gateway: &Gateway, wanted: &Claim) -> Result<Vec<Claimed>> {
     }
     gateway.hub.commit(tx, events).await?;
     if !claimed.is_empty() {
-        gateway.leases.set(end);
+        gateway.next_lease_end.set(end);
     }
     if are_more {
         // Others have passed them over because they were locked.

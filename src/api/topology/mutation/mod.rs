@@ -279,7 +279,7 @@ async fn claim(gateway: Arc<Gateway>, id: Uuid, wanted: Arc<Claim>) -> Result<Ve
     }
     family::commit(&gateway, tx, &topic(id), events).await?;
     if !claimed.is_empty() {
-        gateway.leases.set(end);
+        gateway.next_lease_end.set(end);
     }
     Ok(claimed)
 }

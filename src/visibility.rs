@@ -11,9 +11,9 @@ use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
 use crate::{
+    cache::{Cache, LookupStart},
     clock::Clock,
     event::Topic,
-    recent::{Began, Recent},
 };
 
 /// How many resources are remembered.
@@ -51,14 +51,14 @@ impl Resource {
 
 /// The resources that were looked up or made not long ago.
 #[derive(Debug)]
-pub struct Existence(Recent<Topic, Resource>);
+pub struct Visibility(Cache<Topic, Resource>);
 
-impl Existence {
+impl Visibility {
     /// Remembers for as long as `life`: what another process changed without its news getting
     /// through counts at the latest then. Counts hits and misses.
     #[must_use]
     pub fn new(life: Duration, counters: [Counter; 2], clock: &Arc<Clock>) -> Self {
-        Self(Recent::new(life, CAPACITY, counters, clock))
+        Self(Cache::new(life, CAPACITY, counters, clock))
     }
 
     /// The resource of a topic, if it is there and this user may see it in this role: from memory,
@@ -76,25 +76,25 @@ impl Existence {
         };
         let found = look_up.await?;
         if let Some(resource) = found {
-            self.0.put(topic.clone(), resource, began);
+            self.0.insert(topic.clone(), resource, began);
         }
         Ok(found.filter(|resource| resource.is_seen_by(user, role)))
     }
 
-    /// To be called before the transaction that makes a resource, for [`Existence::made`].
+    /// To be called before the transaction that makes a resource, for [`Visibility::made`].
     #[must_use]
-    pub fn begin(&self) -> Began {
-        self.0.begin()
+    pub fn start_lookup(&self) -> LookupStart {
+        self.0.start_lookup()
     }
 
     /// A resource was made and committed.
-    pub fn made(&self, topic: Topic, resource: Resource, began: Began) {
-        self.0.put(topic, resource, began);
+    pub fn insert(&self, topic: Topic, resource: Resource, began: LookupStart) {
+        self.0.insert(topic, resource, began);
     }
 
     /// A resource was changed or deleted, and that was committed: it will be looked up again.
-    pub fn changed(&self, topic: &Topic) {
-        self.0.forget(topic);
+    pub fn invalidate(&self, topic: &Topic) {
+        self.0.invalidate(topic);
     }
 }
 
@@ -105,9 +105,9 @@ mod tests {
     use super::*;
     use crate::event::Family;
 
-    /// An existence that counts how often it has to look.
+    /// An visibility that counts how often it has to look.
     struct Counted {
-        existence: Existence,
+        visibility: Visibility,
         topic: Topic,
         looks: Cell<usize>,
         truth: Cell<Option<Resource>>,
@@ -116,7 +116,7 @@ mod tests {
     impl Counted {
         fn new(truth: Option<Resource>) -> Self {
             Self {
-                existence: Existence::new(
+                visibility: Visibility::new(
                     Duration::from_mins(1),
                     Default::default(),
                     &Arc::new(Clock::default()),
@@ -134,7 +134,7 @@ mod tests {
                 self.looks.set(1);
                 Ok::<_, Infallible>(self.truth.get())
             };
-            let found = self.existence.find(&self.topic, (user, Role::Viewer), look_up).await;
+            let found = self.visibility.find(&self.topic, (user, Role::Viewer), look_up).await;
             (found.unwrap_or_else(|never| match never {}), self.looks.get())
         }
     }
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(counted.find(user).await, (made, 1));
         assert_eq!(counted.find(user).await, (made, 0));
         counted.truth.set(None);
-        counted.existence.changed(&counted.topic);
+        counted.visibility.invalidate(&counted.topic);
         assert_eq!(counted.find(user).await, (None, 1));
     }
 
@@ -182,13 +182,13 @@ mod tests {
         let user = Uuid::new_v4();
         let truth = Resource::PUBLIC;
         let counted = Counted::new(Some(truth));
-        let began = counted.existence.begin();
-        counted.existence.changed(&counted.topic);
-        counted.existence.made(counted.topic.clone(), truth, began);
+        let began = counted.visibility.start_lookup();
+        counted.visibility.invalidate(&counted.topic);
+        counted.visibility.insert(counted.topic.clone(), truth, began);
         assert_eq!(counted.find(user).await, (Some(truth), 1));
         let counted = Counted::new(Some(truth));
-        let began = counted.existence.begin();
-        counted.existence.made(counted.topic.clone(), truth, began);
+        let began = counted.visibility.start_lookup();
+        counted.visibility.insert(counted.topic.clone(), truth, began);
         assert_eq!(counted.find(user).await, (Some(truth), 0));
     }
 }

@@ -28,7 +28,7 @@ use prometheus_client::metrics::counter::Counter;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use crate::{clock::Clock, recent::Recent};
+use crate::{cache::Cache, clock::Clock};
 
 /// `typ` of an access token (RFC 9068, section 2.1).
 const ACCESS_TYPE: &str = "at+jwt";
@@ -134,7 +134,7 @@ pub struct Tokens {
     access_verifier: DecodingKey,
     access_rules: Validation,
     /// The genuine ones by their SHA-256, so that nothing is kept that could be used.
-    verified: Recent<[u8; 32], Bearer>,
+    verified: Cache<[u8; 32], Bearer>,
     key_id: String,
     published: JwkSet,
     stream_key: EncodingKey,
@@ -193,7 +193,7 @@ impl Tokens {
             // An allow-list of one for one key (RFC 8725, section 3.1); other algorithms of the
             // configuration are for other issuers' keys.
             access_rules: rules(Algorithm::EdDSA, issuer, audience),
-            verified: Recent::new(access_life, CAPACITY, counters, clock),
+            verified: Cache::new(access_life, CAPACITY, counters, clock),
             key_id,
             published: JwkSet { keys: vec![jwk] },
             stream_key: EncodingKey::from_secret(&secret),
@@ -267,7 +267,7 @@ impl Tokens {
         let AccessClaims { sub, sid, exp, .. } =
             verify(token, ACCESS_TYPE, &self.access_verifier, &self.access_rules)?;
         let bearer = Bearer { sub, sid, exp };
-        self.verified.put(key, bearer, began);
+        self.verified.insert(key, bearer, began);
         Ok(bearer)
     }
 

@@ -14,7 +14,7 @@
 //!
 //! Tokens are stored as hashes only. The successor that may be asked for again is sealed with
 //! AES-256-GCM under a key derived from the token that asks for it (HKDF, RFC 5869), which the
-//! database does not have. It is erased when it is used itself, and by [`Sessions::prune`] after the
+//! database does not have. It is erased when it is used itself, and by [`LoginSessions::prune`] after the
 //! grace.
 
 use std::time::Duration;
@@ -32,7 +32,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Ended, Opened, SessionError, Sessions, Standing, find, principal, valid};
+use super::{Ended, LoginSessions, Opened, SessionError, Standing, find, principal, valid};
 use crate::{
     clock::{Deadline, Reading, SETTLING},
     database::Transaction,
@@ -72,7 +72,7 @@ impl From<DbErr> for RefreshError {
     }
 }
 
-impl Sessions {
+impl LoginSessions {
     /// Exchanges a refresh token for its successor and prolongs the session. The caller tells other
     /// gateways of a session that was revoked because its token was [`RefreshError::Reused`].
     pub async fn refresh(&self, token: &str) -> Result<Opened, RefreshError> {

@@ -11,8 +11,8 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::{
+    auth::password::{self, PasswordError},
     database::{Database, Transaction},
-    password::{self, PasswordError},
 };
 
 /// The name of the administrator that the first start makes.

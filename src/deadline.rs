@@ -14,12 +14,12 @@ use tokio::{
 
 /// When to look next.
 #[derive(Debug, Default)]
-pub struct Alarm {
+pub struct NextDeadline {
     at: Mutex<Option<Instant>>,
     sooner: Notify,
 }
 
-impl Alarm {
+impl NextDeadline {
     /// Something falls due at this time. To be told after it is committed: a later one than is known
     /// is forgotten, and found again by who looks when the first one rings.
     pub fn set(&self, at: Instant) {
@@ -31,7 +31,7 @@ impl Alarm {
     }
 
     /// Waits until something is due, until `latest` at most. For one who waits.
-    pub async fn ring(&self, latest: Instant) {
+    pub async fn wait(&self, latest: Instant) {
         loop {
             let at = self.first().map_or(latest, |first| first.min(latest));
             tokio::select! {

@@ -1,4 +1,4 @@
-//! Sessions that have open streams, and how those streams learn that it is over.
+//! LoginSessions that have open streams, and how those streams learn that it is over.
 //!
 //! All streams of a session share one entry, and look at it whenever they are looked at. Whoever
 //! looks at them waits for [`Registry::news`].

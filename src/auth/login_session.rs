@@ -1,11 +1,11 @@
-//! Sessions: who is logged in, and telling open streams when that ends.
+//! LoginSessions: who is logged in, and telling open streams when that ends.
 //!
 //! A token is only as good as its session, which is checked on every request: a revoked session, a
-//! disabled user and a lower role count from the next request on. Sessions that were looked up not
+//! disabled user and a lower role count from the next request on. LoginSessions that were looked up not
 //! long ago are remembered; whatever ends or changes one in this process, or is heard of by the
 //! bus, makes them forgotten at once. A change made elsewhere whose news was lost counts one
 //! heartbeat later at the latest. Streams outlive requests, so each holds a [`Watch`]: a revocation
-//! made in this process reaches it at once, one made elsewhere with the next [`Sessions::recheck`].
+//! made in this process reaches it at once, one made elsewhere with the next [`LoginSessions::recheck`].
 
 mod known;
 mod refresh;
@@ -104,7 +104,7 @@ pub struct Opened {
 }
 
 /// All sessions.
-pub struct Sessions {
+pub struct LoginSessions {
     database: Database,
     clock: Arc<Clock>,
     life: Duration,
@@ -112,7 +112,7 @@ pub struct Sessions {
     watched: Registry,
 }
 
-impl Sessions {
+impl LoginSessions {
     /// `life` is how long a session lasts without a refresh; `heartbeat` how long one that was
     /// looked up is remembered, which the counters count (hits, misses).
     #[must_use]

@@ -1,7 +1,7 @@
 //! What was looked up not long ago: bounded, never older than promised, and never older than a
 //! change made here.
 //!
-//! Whoever finds nothing gets the [`Began`] of its look-up and hands it in with the answer. If
+//! Whoever finds nothing gets the [`LookupStart`] of its look-up and hands it in with the answer. If
 //! anything was forgotten in between, the answer may be what was true before the change, and is not
 //! kept: counting changes under the lock that guards the answers closes that race, which a cache of
 //! the shelf leaves open. One count for all keys is enough, because it only ever costs a look-up.
@@ -23,7 +23,7 @@ use crate::clock::Clock;
 
 /// Answers by key.
 #[derive(Debug)]
-pub struct Recent<K, V> {
+pub struct Cache<K, V> {
     life: Duration,
     half: usize,
     hits: Counter,
@@ -45,13 +45,13 @@ struct Kept<K, V> {
 
 /// The beginning of a look-up.
 #[derive(Clone, Copy, Debug)]
-pub struct Began {
+pub struct LookupStart {
     /// The uptime.
     at: Duration,
     changes: u64,
 }
 
-impl<K: Eq + Hash, V: Clone> Recent<K, V> {
+impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     /// Keeps up to `capacity` answers, none for longer than `life`. Counts hits and misses. Measures by uptime, so a
     /// machine that was suspended does not believe what it knew before.
     #[must_use]
@@ -68,7 +68,7 @@ impl<K: Eq + Hash, V: Clone> Recent<K, V> {
     }
 
     /// The answer, if it is known, fresh and good enough; else the beginning of a look-up.
-    pub fn get(&self, key: &K, is_enough: impl FnOnce(&V) -> bool) -> Result<V, Began> {
+    pub fn get(&self, key: &K, is_enough: impl FnOnce(&V) -> bool) -> Result<V, LookupStart> {
         let kept = self.lock();
         let at = self.clock.uptime();
         let answer = kept
@@ -81,17 +81,17 @@ impl<K: Eq + Hash, V: Clone> Recent<K, V> {
             Ok(value.clone())
         } else {
             self.misses.inc();
-            Err(Began { at, changes: kept.changes })
+            Err(LookupStart { at, changes: kept.changes })
         }
     }
 
     /// The beginning of what needs no looking up, because the caller is about to make it so.
-    pub fn begin(&self) -> Began {
-        Began { at: self.clock.uptime(), changes: self.lock().changes }
+    pub fn start_lookup(&self) -> LookupStart {
+        LookupStart { at: self.clock.uptime(), changes: self.lock().changes }
     }
 
     /// Keeps the answer of a look-up, unless something was forgotten since it began.
-    pub fn put(&self, key: K, value: V, began: Began) {
+    pub fn insert(&self, key: K, value: V, began: LookupStart) {
         let mut kept = self.lock();
         if kept.changes != began.changes {
             return;
@@ -110,12 +110,12 @@ impl<K: Eq + Hash, V: Clone> Recent<K, V> {
     }
 
     /// Forgets an answer, and lets no look-up that is under way bring it back.
-    pub fn forget(&self, key: &K) {
-        self.forget_unless(key, |_| false);
+    pub fn invalidate(&self, key: &K) {
+        self.invalidate_unless(key, |_| false);
     }
 
     /// The same, unless the answer is known to still hold.
-    pub fn forget_unless(&self, key: &K, holds: impl FnOnce(&V) -> bool) {
+    pub fn invalidate_unless(&self, key: &K, holds: impl FnOnce(&V) -> bool) {
         let mut kept = self.lock();
         let known = kept.young.get(key).or_else(|| kept.old.get(key));
         if known.is_some_and(|(_, value)| holds(value)) {
@@ -127,7 +127,7 @@ impl<K: Eq + Hash, V: Clone> Recent<K, V> {
     }
 
     /// Forgets all answers of a kind. Looks at every one: for what happens seldom.
-    pub fn forget_all(&self, concerned: impl Fn(&V) -> bool) {
+    pub fn invalidate_where(&self, concerned: impl Fn(&V) -> bool) {
         let mut kept = self.lock();
         kept.changes += 1;
         kept.young.retain(|_, (_, value)| !concerned(value));
@@ -145,19 +145,19 @@ impl<K: Eq + Hash, V: Clone> Recent<K, V> {
 mod tests {
     use super::*;
 
-    fn recent(life: Duration, capacity: usize) -> Recent<u32, &'static str> {
+    fn recent(life: Duration, capacity: usize) -> Cache<u32, &'static str> {
         let counters = [Counter::default(), Counter::default()];
-        Recent::new(life, capacity, counters, &Arc::new(Clock::default()))
+        Cache::new(life, capacity, counters, &Arc::new(Clock::default()))
     }
 
     const LONG: Duration = Duration::from_hours(1);
 
-    fn look_up(recent: &Recent<u32, &'static str>, key: u32, answer: &'static str) {
+    fn look_up(recent: &Cache<u32, &'static str>, key: u32, answer: &'static str) {
         let began = recent.get(&key, |_| true).expect_err("nothing yet");
-        recent.put(key, answer, began);
+        recent.insert(key, answer, began);
     }
 
-    fn known(recent: &Recent<u32, &'static str>, key: u32) -> Option<&'static str> {
+    fn known(recent: &Cache<u32, &'static str>, key: u32) -> Option<&'static str> {
         recent.get(&key, |_| true).ok()
     }
 
@@ -167,16 +167,16 @@ mod tests {
         for key in 1..=3 {
             look_up(&recent, key, "answer");
         }
-        recent.forget(&1);
+        recent.invalidate(&1);
         assert_eq!(
             [1, 2, 3].map(|key| known(&recent, key)),
             [None, Some("answer"), Some("answer")]
         );
-        recent.forget_unless(&2, |answer| *answer == "answer");
-        recent.forget_unless(&3, |answer| *answer == "another");
+        recent.invalidate_unless(&2, |answer| *answer == "answer");
+        recent.invalidate_unless(&3, |answer| *answer == "another");
         assert_eq!([2, 3].map(|key| known(&recent, key)), [Some("answer"), None]);
         assert!(recent.get(&2, |answer| *answer == "better").is_err());
-        recent.forget_all(|answer| *answer == "answer");
+        recent.invalidate_where(|answer| *answer == "answer");
         assert_eq!(known(&recent, 2), None);
         assert_eq!((recent.hits.get(), recent.misses.get()), (3, 7));
     }
@@ -184,14 +184,14 @@ mod tests {
     #[test]
     fn what_was_read_before_a_change_is_not_kept_after_it() {
         for change in [
-            (|recent| recent.forget(&1)) as fn(&Recent<u32, &'static str>),
-            |recent| recent.forget_unless(&1, |_| true),
-            |recent| recent.forget_all(|_| false),
+            (|recent| recent.invalidate(&1)) as fn(&Cache<u32, &'static str>),
+            |recent| recent.invalidate_unless(&1, |_| true),
+            |recent| recent.invalidate_where(|_| false),
         ] {
             let recent = recent(LONG, 10);
             let began = recent.get(&1, |_| true).expect_err("nothing yet");
             change(&recent);
-            recent.put(1, "as it was before", began);
+            recent.insert(1, "as it was before", began);
             assert_eq!(known(&recent, 1), None);
             look_up(&recent, 1, "as it is");
             assert_eq!(known(&recent, 1), Some("as it is"));
@@ -207,14 +207,14 @@ mod tests {
         while recent.clock.uptime() < began.at + life / 2 {
             std::hint::spin_loop();
         }
-        recent.put(1, "answer", began);
+        recent.insert(1, "answer", began);
         // Asked again and again, which does not make it any younger.
         while known(&recent, 1).is_some() {
             assert!(recent.clock.uptime() < until + Duration::from_secs(5), "still there");
         }
         assert!(recent.clock.uptime() >= until);
         // A look-up that took longer than its answer is good for.
-        recent.put(1, "answer", began);
+        recent.insert(1, "answer", began);
         assert_eq!(known(&recent, 1), None);
     }
 
