@@ -152,7 +152,7 @@ async fn a_login_that_fails_does_not_tell_why() {
 async fn an_unknown_name_takes_as_long_as_a_wrong_password() {
     let app = App::start().await;
     let disabled = app.gateway.users.create("gone", PASSWORD.to_owned(), Role::Viewer).await;
-    let change = streamgate::user::Change { disabled: Some(true), ..Default::default() };
+    let change = streamgate::auth::user::Change { disabled: Some(true), ..Default::default() };
     app.gateway.users.change(disabled.expect("a user").id, change).await.expect("a change");
     // The shortest of several, taken in turns: what else runs on this machine can only make them
     // longer, and then more turns bring them closer to what they are.

@@ -12,7 +12,7 @@ use entity::{Timestamp, session, user::Role};
 use reqwest::Method;
 use sea_orm::{EntityTrait, prelude::Expr};
 use serde_json::{Value, json};
-use streamgate::{bus::InProcessBus, session::SessionError};
+use streamgate::{auth::login_session::SessionError, bus::InProcessBus};
 use uuid::Uuid;
 
 use crate::{

@@ -7,8 +7,8 @@ use reqwest::Method;
 use sea_orm::{EntityTrait, IntoActiveModel, PaginatorTrait};
 use serde_json::{Value, json};
 use streamgate::{
+    auth::token::Opens,
     event::{Family, Topic},
-    token::Opens,
 };
 use uuid::Uuid;
 

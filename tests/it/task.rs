@@ -71,7 +71,7 @@ pub async fn run_out(app: &App, id: Uuid) {
 pub async fn expire(app: &App, owner: &Caller, id: Uuid) -> Value {
     let before = read(owner, id).await;
     run_out(app, id).await;
-    app.gateway.leases.set(Instant::now());
+    app.gateway.next_lease_end.set(Instant::now());
     until("end of the lease", async || read(owner, id).await != before).await;
     read(owner, id).await
 }
