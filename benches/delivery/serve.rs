@@ -101,7 +101,7 @@ fn configuration(directory: &Path, variant: usize) -> anyhow::Result<Config> {
 pub(crate) async fn run(directory: &Path, variant: usize) -> anyhow::Result<()> {
     let config = configuration(directory, variant)?;
     let bus = Arc::new(InProcessBus::default());
-    let gateway = Gateway::start(config, bus, Arc::new(Machine), None).await?;
+    let gateway = streamgate::start::start(config, bus, Arc::new(Machine), None).await?;
     let (topics, logins) = (topics(&gateway).await?, logins(&gateway).await?);
     let prompts = prompts(&gateway, logins[0].0).await?;
     let streams = TcpListener::bind("127.0.0.1:0").await?;

@@ -10,9 +10,9 @@ use uuid::Uuid;
 use super::{
     Tag,
     caller::{Caller, Viewer},
-    edge::Asked,
     example_id, example_time,
     problem::{Problem, Result},
+    request_info::RequestInfo,
     text::Text,
     user::UserRole,
 };
@@ -179,7 +179,7 @@ impl Auth {
     async fn login(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        asked: Data<&Asked>,
+        request: Data<&RequestInfo>,
         body: Json<Login>,
     ) -> Result<Json<TokenPair>> {
         let Login { username: Text(username), password: Text(password) } = body.0;
@@ -187,7 +187,7 @@ impl Auth {
             // No user has it, and nobody learns whether there is this user.
             return Err(PasswordError::TooLong.into());
         }
-        let ip = asked.address;
+        let ip = request.address;
         count(&gateway, Quota::LoginsPerAddress, &Key::address(ip))?;
         count(&gateway, Quota::LoginsPerUser, &Key::name_at(username.clone(), ip))?;
         count(&gateway, Quota::LoginsPerName, &Key::Name(username.clone()))?;
@@ -216,10 +216,10 @@ impl Auth {
     async fn refresh(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        asked: Data<&Asked>,
+        request: Data<&RequestInfo>,
         body: Json<Refresh>,
     ) -> Result<Json<TokenPair>> {
-        count(&gateway, Quota::LoginsPerAddress, &Key::address(asked.address))?;
+        count(&gateway, Quota::LoginsPerAddress, &Key::address(request.address))?;
         let opened = gateway.refresh(&body.refresh_token.0).await;
         gateway.telemetry.authenticated(match &opened {
             Ok(_) => "refresh",

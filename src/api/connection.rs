@@ -113,7 +113,7 @@ impl Connections {
     ) -> Result<Json<Page<Connection>>> {
         let mut open = gateway.hub.connections(visible_to(&caller.principal));
         open.retain(|connected| after.0.is_none_or(|after| connected.id > after));
-        Ok(Json(Page::of(open, page_limit(limit.0), |connected| (connected.id, 0))))
+        Ok(Json(Page::new(open, page_limit(limit.0), |connected| (connected.id, 0))))
     }
 
     /// End an open stream

@@ -128,7 +128,7 @@ impl Conversations {
             query = query.filter(conversation::Column::Owner.eq(caller.principal.user_id));
         }
         let rows = query.all(gateway.database.reader()).await?;
-        Ok(Json(Page::of(rows, limit, |row| (row.id, 0))))
+        Ok(Json(Page::new(rows, limit, |row| (row.id, 0))))
     }
 
     /// Read a session

@@ -16,8 +16,10 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::problem::{self, Kind, Problem, Result};
 use crate::{
+    auth::login_session::Principal,
     event::{Cursor, Event, Topic},
     event_log::{LogError, Most, Stale},
+    family,
     gateway::Gateway,
 };
 
@@ -111,8 +113,20 @@ impl ApiResponse for Events {
     }
 }
 
+/// The response of an events operation: the events of a stream, a page at a time.
+pub(super) async fn events(
+    gateway: &Gateway,
+    principal: &Principal,
+    topic: &Topic,
+    after: Option<String>,
+    limit: Option<u64>,
+) -> Result<Events> {
+    family::find_visible(gateway, principal, topic).await?;
+    read(gateway, topic, after, super::page_limit(limit)).await
+}
+
 /// Reads a page of the log of a resource that the caller was found to be allowed to see.
-pub(super) async fn read(
+async fn read(
     gateway: &Gateway,
     topic: &Topic,
     after: Option<String>,

@@ -10,12 +10,15 @@ use serde_json::{Map, Value, json};
 
 use super::{
     example_id,
-    family::resources,
     problem::example as problem_example,
-    stream::{CONTROL_EVENTS, DROPPED, EVENT_STREAM, EventKind, parameters},
+    stream::{CONTROL_EVENTS, DROPPED, EVENT_STREAM, parameters},
+    stream_route::stream_operation,
     streams::TOPIC_CLOSED,
 };
-use crate::event::Family;
+use crate::{
+    event::Family,
+    family::{EventKind, resource_family},
+};
 
 /// The operation that streams many topics.
 const STREAM_OF_MANY: &str = "stream_open";
@@ -223,10 +226,10 @@ fn with_typed_events(mut document: Value) -> Value {
             *lines = json!({ "itemSchema": { "$ref": "#/components/schemas/NewPromptEvent" } });
         }
         let id = operation["operationId"].as_str().unwrap_or_default();
-        let mut streams = Family::ALL.iter().map(|family| resources(*family).stream());
-        let mut events = match streams.find(|(stream, _)| *stream == id) {
-            Some((_, own)) => {
-                let own = own.iter().chain([&DROPPED]);
+        let family = Family::ALL.into_iter().find(|family| stream_operation(*family) == id);
+        let mut events = match family {
+            Some(family) => {
+                let own = resource_family(family).events().iter().chain([&DROPPED]);
                 own.map(|kind| event(kind, true, &data(kind, &mut registry))).collect()
             }
             None if id == STREAM_OF_MANY => events_of_many(&mut registry),
@@ -263,7 +266,7 @@ fn add_schemas(document: &mut Value, registry: Registry) {
 fn events_of_many(registry: &mut Registry) -> Vec<Value> {
     let mut kinds: Vec<(&EventKind, Vec<Value>)> = Vec::new();
     for family in Family::ALL {
-        for kind in resources(family).stream().1.iter().chain([&DROPPED]) {
+        for kind in resource_family(family).events().iter().chain([&DROPPED]) {
             let envelope = json!({
                 "type": "object",
                 "properties": {

@@ -18,16 +18,13 @@ use uuid::Uuid;
 
 use super::{
     caller::{Minimum, StreamCaller},
-    family,
     problem::{self, Kind, Problem, Result},
 };
 use crate::{
     event::Topic,
+    family::{self, EventKind, SubscriptionAccess, schema},
     gateway::Gateway,
-    hub::{
-        Access, Handover, Merge, Open, OpenMany, Opener, Opening, Source, Subject, Subscription,
-        Wanted,
-    },
+    hub::{Handover, Merge, Open, OpenMany, Opener, Opening, Subject, Subscription, Wanted},
     limit::Headers,
 };
 
@@ -36,48 +33,50 @@ pub(super) use parameters::Parameters;
 /// The media type of streams.
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
 
-/// Opens the stream of a resource that the caller was found to be allowed to see. What is left to
-/// refuse is refused here, before the first byte.
-pub(super) async fn open<M: Minimum>(
+/// Opens the stream of a resource, or refuses it before the first byte.
+pub(crate) async fn open_topic<M: Minimum>(
     gateway: &Arc<Gateway>,
     caller: StreamCaller<M>,
     topic: Topic,
-    source: Arc<dyn Source>,
     parameters: Parameters,
 ) -> Result<StreamResponse> {
+    caller.may_open(&topic)?;
+    family::find_visible(gateway, &caller.principal, &topic).await?;
     if parameters.is_head {
         return Ok(StreamResponse::Head);
     }
     let (opener, headers) = admit(gateway, &caller, &parameters).await?;
     let topics = [topic.clone()];
-    let wanted = wanted(gateway, topic, source, &parameters);
+    let wanted = wanted(gateway, topic, &parameters);
     let (resume, bounds) = (parameters.resume(), parameters.bounds());
     let answer = gateway.hub.open(Open { wanted, resume, bounds, opener }).await;
-    Ok(match answer.map_err(|error| family::unopened(gateway, &topics, error))? {
+    Ok(match answer.map_err(|error| family::open_error(gateway, &topics, error))? {
         Opening::Stream(subscription) => StreamResponse::Open(Box::new(subscription), headers),
         Opening::Complete => StreamResponse::Complete,
     })
 }
 
-/// Opens the stream of many resources, likewise.
-pub(super) async fn open_many<M: Minimum>(
+/// Opens the stream of several resources, or refuses it before the first byte.
+pub(super) async fn open_topics<M: Minimum>(
     gateway: &Arc<Gateway>,
     caller: StreamCaller<M>,
-    topics: Vec<(Topic, Arc<dyn Source>)>,
-    access: Arc<dyn Access>,
+    topics: Vec<Topic>,
     parameters: Parameters,
 ) -> Result<StreamResponse> {
+    caller.may_open_all(&topics)?;
+    for topic in &topics {
+        family::find_visible(gateway, &caller.principal, topic).await?;
+    }
     if parameters.is_head {
         return Ok(StreamResponse::Head);
     }
     let (opener, headers) = admit(gateway, &caller, &parameters).await?;
-    let names: Vec<Topic> = topics.iter().map(|(topic, _)| topic.clone()).collect();
-    let topics = topics.into_iter();
-    let wanted = topics.map(|(topic, source)| wanted(gateway, topic, source, &parameters));
+    let access = Arc::new(SubscriptionAccess::new(gateway, &caller.principal));
+    let wanted = topics.iter().map(|topic| wanted(gateway, topic.clone(), &parameters));
     let (resume, bounds) = (parameters.resume(), parameters.bounds());
     let open = OpenMany { wanted: wanted.collect(), resume, bounds, opener, access };
     let answer = gateway.hub.open_many(open).await;
-    Ok(match answer.map_err(|error| family::unopened(gateway, &names, error))? {
+    Ok(match answer.map_err(|error| family::open_error(gateway, &topics, error))? {
         Opening::Stream(merge) => StreamResponse::Many(Box::new(merge), headers),
         Opening::Complete => StreamResponse::Complete,
     })
@@ -99,12 +98,8 @@ async fn admit<M>(
     Ok((Opener { request, address, watch, slot, admission }, headers))
 }
 
-fn wanted(
-    gateway: &Gateway,
-    topic: Topic,
-    source: Arc<dyn Source>,
-    parameters: &Parameters,
-) -> Wanted {
+fn wanted(gateway: &Arc<Gateway>, topic: Topic, parameters: &Parameters) -> Wanted {
+    let source = family::source(gateway, &topic);
     let overflow = parameters.overflow.unwrap_or_else(|| gateway.settings(topic.family()).1);
     Wanted { topic, subject: Subject { source, failure }, overflow }
 }
@@ -228,22 +223,6 @@ impl ApiResponse for StreamResponse {
     }
 }
 
-/// A kind of event, for the document with typed events.
-pub(super) struct EventKind {
-    /// The `event:` field.
-    pub(super) kind: &'static str,
-    /// When it is sent.
-    pub(super) description: &'static str,
-    /// Puts the schema of its data among the others and names it.
-    pub(super) schema: fn(&mut Registry) -> MetaSchemaRef,
-}
-
-/// For [`EventKind::schema`].
-pub(super) fn schema<T: Type>(registry: &mut Registry) -> MetaSchemaRef {
-    T::register(registry);
-    T::schema_ref()
-}
-
 /// Why a stream ends.
 #[derive(Object)]
 #[oai(rename = "StreamClosed", example)]
@@ -259,7 +238,7 @@ impl Example for StreamClosed {
     }
 }
 
-/// What a subscriber has missed, as its overflow strategy asked.
+/// What a subscriber has missed, as its overflow strategy request.
 #[derive(Object)]
 #[oai(rename = "StreamDropped", example)]
 pub(super) struct StreamDropped {

@@ -12,6 +12,7 @@ use super::{
     caller::{Caller, STREAM_TOKEN, Viewer},
     example_id, example_time, family,
     problem::{Problem, Result},
+    stream_route::stream_path,
     streams::TopicName,
 };
 use crate::{
@@ -139,7 +140,7 @@ pub(super) async fn mint(
     ttl_seconds: Option<u64>,
 ) -> Result<Minted> {
     let resource = family::exists(gateway, principal, topic).await?;
-    let path = family::resources(topic.family()).stream_path(topic.id(), resource);
+    let path = stream_path(topic, resource);
     let opens = Opens::One(topic.to_string());
     Ok(minted(gateway, principal, opens, &format!("{path}?"), ttl_seconds))
 }

@@ -2,7 +2,6 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use async_trait::async_trait;
 use poem::web::Data;
 use poem_openapi::{
     Object, OpenApi,
@@ -10,22 +9,19 @@ use poem_openapi::{
     registry::{MetaSchema, MetaSchemaRef},
     types::{Example, ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type},
 };
-use sea_orm::DbErr;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::{
     Tag,
     caller::{StreamCaller, Viewer},
-    example_id, family,
-    problem::{Kind, Result},
-    stream::{self, EventKind, Parameters, StreamResponse},
+    example_id,
+    problem::Result,
+    stream::{self, Parameters, StreamResponse},
 };
 use crate::{
-    auth::login_session::{SessionError, Watch},
     event::{Family, Topic},
+    family::{EventKind, schema},
     gateway::Gateway,
-    hub::Access,
 };
 
 /// A topic that has left a stream of many.
@@ -49,7 +45,7 @@ impl Example for TopicClosed {
 pub(super) const TOPIC_CLOSED: EventKind = EventKind {
     kind: "topic.closed",
     description: "A topic has left; the others go on.",
-    schema: stream::schema::<TopicClosed>,
+    schema: schema::<TopicClosed>,
 };
 
 /// A topic as a request names it.
@@ -109,37 +105,6 @@ impl ToJSON for TopicName {
     }
 }
 
-/// Who opened a stream of many topics.
-struct Seeing {
-    gateway: Arc<Gateway>,
-    session: Uuid,
-    user: Uuid,
-}
-
-#[async_trait]
-impl Access for Seeing {
-    async fn ask(
-        &self,
-        topics: Vec<Topic>,
-    ) -> std::result::Result<(Watch, Vec<Topic>), SessionError> {
-        let principal = self.gateway.sessions.validate(self.session, self.user).await?;
-        // Before asking: a role that is lowered meanwhile is noticed by it.
-        let watch = self.gateway.sessions.watch(&principal).await?;
-        let mut allowed = Vec::with_capacity(topics.len());
-        for topic in topics {
-            match family::exists(&self.gateway, &principal, &topic).await {
-                Ok(_) => allowed.push(topic),
-                Err(problem) if matches!(problem.kind(), Kind::Forbidden | Kind::NotFound) => {}
-                Err(problem) => {
-                    let cause = problem.cause().unwrap_or_default().to_owned();
-                    return Err(DbErr::Custom(cause).into());
-                }
-            }
-        }
-        Ok((watch, allowed))
-    }
-}
-
 /// The operations.
 pub(super) struct Streams;
 
@@ -165,20 +130,6 @@ impl Streams {
         parameters: Parameters,
     ) -> Result<StreamResponse> {
         let topics: Vec<Topic> = topic.0.into_iter().map(|name| name.0).collect();
-        caller.may_open_all(&topics)?;
-        for topic in &topics {
-            family::exists(&gateway, &caller.principal, topic).await?;
-        }
-        let topics = topics.into_iter().map(|topic| {
-            let source = family::source(&gateway, &topic);
-            (topic, source)
-        });
-        let topics = topics.collect();
-        let access = Seeing {
-            gateway: Arc::clone(&gateway),
-            session: caller.principal.session_id,
-            user: caller.principal.user_id,
-        };
-        stream::open_many(&gateway, caller, topics, Arc::new(access), parameters).await
+        stream::open_topics(&gateway, caller, topics, parameters).await
     }
 }

@@ -169,7 +169,7 @@ impl UsersApi {
     ) -> Result<Json<Page<User>>> {
         let limit = page_limit(limit.0);
         let rows = gateway.users.list(after.0, limit + 1).await?;
-        Ok(Json(Page::of(rows, limit, |row| (row.id, 0))))
+        Ok(Json(Page::new(rows, limit, |row| (row.id, 0))))
     }
 
     /// Read a user
@@ -223,7 +223,7 @@ impl UsersApi {
     ) -> Result<Done> {
         gateway.users.delete(id.0).await?;
         gateway.user_changed(id.0).await?;
-        family::end_orphans(&gateway).await;
+        family::end_orphans(&gateway).await?;
         notification::forget(&gateway, &[id.0]).await?;
         Ok(Done::Done)
     }

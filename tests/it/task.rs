@@ -7,7 +7,6 @@ use sea_orm::{
     ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, prelude::Expr,
 };
 use serde_json::{Value, json};
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::app::{Answer, App, Caller, SseReader, id_of, until};
@@ -71,7 +70,7 @@ pub async fn run_out(app: &App, id: Uuid) {
 pub async fn expire(app: &App, owner: &Caller, id: Uuid) -> Value {
     let before = read(owner, id).await;
     run_out(app, id).await;
-    app.gateway.next_lease_end.set(Instant::now());
+    app.look_for_expired_leases();
     until("end of the lease", async || read(owner, id).await != before).await;
     read(owner, id).await
 }

@@ -28,13 +28,14 @@ use super::{
     family::{self, Resources, State, new_event},
     page_limit,
     problem::{Problem, Result},
-    stream::{self, EventKind, Parameters, StreamResponse},
+    stream::{Parameters, StreamResponse},
 };
 use crate::{
     auth::login_session::Principal,
     database::Transaction,
     event::{Family, Topic},
     event_log::Retention,
+    family::EventKind,
     gateway::Gateway,
     visibility::Resource,
 };
@@ -51,17 +52,17 @@ const EVENTS: [EventKind; 3] = [
     EventKind {
         kind: "snapshot",
         description: "The present state: first, unless a cursor could be resumed from.",
-        schema: stream::schema::<McpSessionSnapshot>,
+        schema: crate::family::schema::<McpSessionSnapshot>,
     },
     EventKind {
         kind: "message",
         description: "A JSON-RPC message, as it was published. One's own come back, too.",
-        schema: stream::schema::<Message>,
+        schema: crate::family::schema::<Message>,
     },
     EventKind {
         kind: "closed",
         description: "The session was closed. The stream ends.",
-        schema: stream::schema::<McpSessionClosed>,
+        schema: crate::family::schema::<McpSessionClosed>,
     },
 ];
 
@@ -87,7 +88,7 @@ enum Closed {
 }
 
 /// The operations.
-pub(super) struct McpSessions;
+pub(crate) struct McpSessions;
 
 #[OpenApi(prefix_path = "/v1/mcp-sessions", tag = "Tag::McpSession")]
 impl McpSessions {
@@ -154,7 +155,7 @@ impl McpSessions {
             query = query.filter(seen);
         }
         let rows = query.all(gateway.database.reader()).await?;
-        Ok(Json(Page::of(rows, limit, |row| (row.id, 0))))
+        Ok(Json(Page::new(rows, limit, |row| (row.id, 0))))
     }
 
     /// Read an MCP session
@@ -265,22 +266,18 @@ impl McpSessions {
 async fn may_publish(gateway: &Gateway, principal: &Principal, id: Uuid) -> Result<()> {
     let Err(problem) = family::exists(gateway, principal, &topic(id)).await else { return Ok(()) };
     if principal.role < user::Role::Agent {
-        return Err(problem);
+        return Err(problem.into());
     }
     match McpSessions.look_up(gateway, id).await? {
         Some(Resource { agent: None, .. }) => Ok(()),
-        _ => Err(problem),
+        _ => Err(problem.into()),
     }
 }
 
 #[async_trait]
 impl Resources for McpSessions {
-    fn stream(&self) -> (&'static str, &'static [EventKind]) {
-        ("mcp_session_stream", &EVENTS)
-    }
-
-    fn stream_path(&self, id: Uuid, _: Resource) -> String {
-        format!("/v1/mcp-sessions/{id}/stream")
+    fn events(&self) -> &'static [EventKind] {
+        &EVENTS
     }
 
     async fn look_up(
@@ -300,7 +297,7 @@ impl Resources for McpSessions {
     ) -> std::result::Result<Option<State>, DbErr> {
         let Some(row) = mcp_session::Entity::find_by_id(id).one(tx).await? else { return Ok(None) };
         let terminal = row.closed_at.is_some();
-        Ok(Some(State::of(&McpSessionSnapshot { session: row.into(), reset }, terminal)))
+        Ok(Some(State::new(&McpSessionSnapshot { session: row.into(), reset }, terminal)))
     }
 
     async fn delete(&self, tx: &Transaction, ids: &[Uuid]) -> std::result::Result<bool, DbErr> {
@@ -311,12 +308,12 @@ impl Resources for McpSessions {
         Ok(true)
     }
 
-    async fn end_orphans(&self, gateway: &Arc<Gateway>) -> Result<()> {
-        end::close_orphans(gateway).await
+    async fn cancel_orphans(&self, gateway: &Arc<Gateway>) -> crate::family::Result<()> {
+        Ok(end::close_orphans(gateway).await?)
     }
 
-    async fn sweep(&self, gateway: &Arc<Gateway>, _: Retention) -> Result<()> {
-        end::close_all_idle(gateway).await
+    async fn sweep(&self, gateway: &Arc<Gateway>, _: Retention) -> crate::family::Result<()> {
+        Ok(end::close_all_idle(gateway).await?)
     }
 }
 

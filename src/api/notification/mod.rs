@@ -27,15 +27,16 @@ use super::{
     event_page::Events,
     family::{self, Resources, State, new_event},
     page_limit,
-    problem::{Kind, Problem, Result},
+    problem::{Problem, Result},
     stored,
-    stream::{self, EventKind, Parameters, StreamResponse},
+    stream::{Parameters, StreamResponse},
 };
 use crate::{
     auth::login_session::Principal,
     database::Transaction,
     event::{Family, Topic},
     event_log::Retention,
+    family::EventKind,
     gateway::Gateway,
     visibility::Resource,
 };
@@ -51,22 +52,22 @@ const EVENTS: [EventKind; 4] = [
     EventKind {
         kind: "snapshot",
         description: "The present state: first, unless a cursor could be resumed from.",
-        schema: stream::schema::<NotificationSnapshot>,
+        schema: crate::family::schema::<NotificationSnapshot>,
     },
     EventKind {
         kind: "notification",
         description: "The user is told something; `kind` in the data says about what.",
-        schema: stream::schema::<Notification>,
+        schema: crate::family::schema::<Notification>,
     },
     EventKind {
         kind: "notification.read",
         description: "The user has read it: one less is unread.",
-        schema: stream::schema::<Notification>,
+        schema: crate::family::schema::<Notification>,
     },
     EventKind {
         kind: "notification.expired",
         description: "Notifications, some of them unread, were so old that they were deleted.",
-        schema: stream::schema::<NotificationsExpired>,
+        schema: crate::family::schema::<NotificationsExpired>,
     },
 ];
 
@@ -78,7 +79,7 @@ enum Created {
 }
 
 /// The operations.
-pub(super) struct Notifications;
+pub(crate) struct Notifications;
 
 #[OpenApi(prefix_path = "/v1/users", tag = "Tag::Notification")]
 impl Notifications {
@@ -146,7 +147,9 @@ impl Notifications {
         }
         let query = query.order_by_desc(notification::Column::Id).limit(limit + 1);
         let rows = query.all(gateway.database.reader()).await?;
-        Ok(Json(Page::of(rows, limit, |row| (row.id, row.message.len() + row.data.as_str().len()))))
+        Ok(Json(Page::new(rows, limit, |row| {
+            (row.id, row.message.len() + row.data.as_str().len())
+        })))
     }
 
     /// Mark a notification as read
@@ -221,20 +224,16 @@ impl Notifications {
 
 #[async_trait]
 impl Resources for Notifications {
-    fn stream(&self) -> (&'static str, &'static [EventKind]) {
-        ("notification_stream", &EVENTS)
+    fn events(&self) -> &'static [EventKind] {
+        &EVENTS
     }
 
-    fn stream_path(&self, id: Uuid, _: Resource) -> String {
-        format!("/v1/users/{id}/notifications/stream")
-    }
-
-    fn admit(&self, principal: &Principal, id: Uuid) -> Result<()> {
+    fn authorize(&self, principal: &Principal, id: Uuid) -> crate::family::Result<()> {
         // Whether there is such a user is not told either.
         if principal.user_id == id {
             return Ok(());
         }
-        Err(Problem::new(Kind::Forbidden, "notifications are for their user alone"))
+        Err(crate::family::FamilyError::Forbidden("notifications are for their user alone"))
     }
 
     async fn look_up(
@@ -266,12 +265,16 @@ impl Resources for Notifications {
         let newest = newest.all(tx).await?;
         let notifications = newest.into_iter().map(Notification::from).collect();
         let snapshot = NotificationSnapshot { unread, notifications, reset };
-        Ok(Some(State::of(&snapshot, false)))
+        Ok(Some(State::new(&snapshot, false)))
     }
 
     /// Deletes notifications that are older than events are kept, and says so of unread ones; and the
     /// logs of users who are gone.
-    async fn sweep(&self, gateway: &Arc<Gateway>, retention: Retention) -> Result<()> {
+    async fn sweep(
+        &self,
+        gateway: &Arc<Gateway>,
+        retention: Retention,
+    ) -> crate::family::Result<()> {
         forget_all(gateway).await?;
         let cutoff = retention.cutoff(&gateway.clock.read());
         let is_old = || notification::Column::CreatedAt.lt(cutoff);

@@ -16,6 +16,7 @@ use crate::{
     auth::user::UserError,
     database::{Failure, Fault},
     event_log::{AppendError, Refused},
+    family::{FamilyError, LeaseLost},
     hub::PublishError,
     limit,
     telemetry::Telemetry,
@@ -117,6 +118,38 @@ impl From<PublishError> for Problem {
             PublishError::Closed => Self::new(Kind::Unavailable, "the service is ending")
                 .retry_after(limit::jittered(Duration::from_secs(2))),
         }
+    }
+}
+
+impl From<FamilyError> for Problem {
+    fn from(error: FamilyError) -> Self {
+        match error {
+            FamilyError::NotFound => Self::not_found(),
+            FamilyError::Forbidden(reason) => Self::new(Kind::Forbidden, reason),
+            FamilyError::BadInput { .. } => Self::bad_request(error.to_string()),
+            FamilyError::Conflict(reason) => Self::conflict(reason),
+            FamilyError::OutOfSequence { expected } => {
+                Self::conflict(error.to_string()).with("expected_seq", expected.into())
+            }
+            FamilyError::LeaseLost(lost) => lost.into(),
+            FamilyError::TooMany(reason) => Self::conflict(reason),
+            FamilyError::Publish(error) => error.into(),
+            FamilyError::Database(error) => error.into(),
+            FamilyError::EventKind(error) => Self::internal(error),
+        }
+    }
+}
+
+impl From<LeaseLost> for Problem {
+    fn from(lost: LeaseLost) -> Self {
+        Self::conflict(lost.to_string())
+    }
+}
+
+// Until every family is in `crate::family`.
+impl From<Problem> for FamilyError {
+    fn from(problem: Problem) -> Self {
+        Self::Conflict(problem.cause().unwrap_or_default().to_owned().into())
     }
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use entity::prompt;
 use poem::web::Data;
-use poem_openapi::{ApiResponse, OpenApi, param::Path, payload::Json};
+use poem_openapi::{OpenApi, param::Path, payload::Json};
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::Set,
@@ -23,27 +23,17 @@ use crate::{
     api::{
         Tag,
         caller::{Agent, Caller},
-        claim::wait_for,
-        edge::Asked,
         family,
         problem::{Problem, Result},
+        request_info::RequestInfo,
     },
     event::Family,
+    family::queue::claim_or_wait,
     gateway::Gateway,
 };
 
 /// How long a claim holds if the agent does not say.
 const DEFAULT_LEASE_SECONDS: u32 = 60;
-
-#[derive(ApiResponse)]
-enum Claims {
-    /// These are yours until their leases run out.
-    #[oai(status = 200)]
-    Some(Json<Vec<ClaimedPrompt>>),
-    /// There is nothing to do.
-    #[oai(status = 204)]
-    None,
-}
 
 /// The operations.
 pub(in crate::api) struct Agents;
@@ -59,14 +49,15 @@ impl Agents {
         &self,
         _caller: Caller<Agent>,
         gateway: Data<&Arc<Gateway>>,
-        asked: Data<&Asked>,
+        request: Data<&RequestInfo>,
         body: Json<ClaimPrompts>,
-    ) -> Result<Claims> {
+    ) -> Result<Json<Vec<ClaimedPrompt>>> {
         let wait = Duration::from_secs(body.wait_seconds.unwrap_or(0));
         let body = Arc::new(body.0);
         let claim = || claim(Arc::clone(&gateway), Arc::clone(&body));
-        let claimed = wait_for(&gateway, Family::Prompt, &asked, wait, claim).await?;
-        Ok(if claimed.is_empty() { Claims::None } else { Claims::Some(Json(claimed)) })
+        let claimed =
+            claim_or_wait(&gateway, Family::Prompt, wait, request.client_gone(wait), claim).await?;
+        Ok(Json(claimed))
     }
 
     /// Keep a prompt
@@ -124,13 +115,16 @@ impl Agents {
         }
         let row = in_status(row, prompt::Status::Queued).update(&tx).await?;
         family::commit(&gateway, tx, &topic(row.id), vec![status_event(&row)?]).await?;
-        gateway.offer(Family::Prompt);
+        gateway.notify_workers(Family::Prompt);
         Ok(Json(row.into()))
     }
 }
 
 /// Claims what there is, up to as many as are asked for.
-async fn claim(gateway: Arc<Gateway>, wanted: Arc<ClaimPrompts>) -> Result<Vec<ClaimedPrompt>> {
+async fn claim(
+    gateway: Arc<Gateway>,
+    wanted: Arc<ClaimPrompts>,
+) -> crate::family::Result<Vec<ClaimedPrompt>> {
     let any = queued().select_only().column(prompt::Column::Id).into_tuple::<Uuid>();
     if any.one(gateway.database.reader()).await?.is_none() {
         // Agents ask all the time; most of the time nobody has to be kept from writing for it.
@@ -175,7 +169,7 @@ async fn claim(gateway: Arc<Gateway>, wanted: Arc<ClaimPrompts>) -> Result<Vec<C
     }
     gateway.hub.commit(tx, events).await?;
     if !claimed.is_empty() {
-        gateway.next_lease_end.set(end);
+        gateway.work_queue(Family::Prompt).next_lease_end.set(end);
     }
     Ok(claimed)
 }

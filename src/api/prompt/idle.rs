@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Ends those of which nothing was heard for long.
-pub(super) async fn end(gateway: &Gateway) -> Result<()> {
+pub(super) async fn end(gateway: &Gateway) -> crate::family::Result<()> {
     let idle = Duration::from_secs(gateway.config.prompts.idle_seconds);
     let before = gateway.clock.read().cutoff(idle);
     let log = gateway.hub.log();
@@ -66,5 +66,6 @@ async fn end_one(gateway: &Gateway, id: Uuid, before: Timestamp) -> Result<()> {
     in_status(row, prompt::Status::Failed).update(&tx).await?;
     let message = "somebody began to answer without a claim and was not heard of again";
     let event = new_event("error", &json!({ "message": message }))?.terminal();
-    family::commit(gateway, tx, &topic(id), vec![event]).await
+    family::commit(gateway, tx, &topic(id), vec![event]).await?;
+    Ok(())
 }

@@ -18,7 +18,6 @@ use crate::{
     api::{
         family::{self, new_event},
         lease::{self, End},
-        problem::Result,
     },
     clock::Reading,
     event::Family,
@@ -26,9 +25,9 @@ use crate::{
 };
 
 /// Background work: ends what leases that have run out stood for.
-pub(in crate::api) async fn end_expired(gateway: &Gateway) {
+pub(in crate::api) async fn end_expired(gateway: &Gateway) -> crate::family::Result<()> {
     let find = |now, time| ends(gateway, now, time);
-    lease::end_expired(gateway, Family::Prompt, find, |id| end_lease(gateway, id)).await;
+    lease::end_expired(gateway, Family::Prompt, find, |id| end_lease(gateway, id)).await
 }
 
 /// The columns of a lease's deadline.
@@ -36,11 +35,7 @@ const COLUMNS: (prompt::Column, prompt::Column) =
     (prompt::Column::LeaseExpiresAt, prompt::Column::LeaseClock);
 
 /// Prompts with leases that have run out when `time` has passed, and when each does.
-async fn ends(
-    gateway: &Gateway,
-    now: Reading,
-    time: Duration,
-) -> std::result::Result<Vec<End>, DbErr> {
+async fn ends(gateway: &Gateway, now: Reading, time: Duration) -> Result<Vec<End>, DbErr> {
     prompt::Entity::find()
         .filter(prompt::Column::Status.eq(prompt::Status::Processing))
         .filter(lease::over_after(&now, time, COLUMNS))
@@ -53,7 +48,7 @@ async fn ends(
         .await
 }
 
-async fn end_lease(gateway: &Gateway, id: Uuid) -> Result<()> {
+async fn end_lease(gateway: &Gateway, id: Uuid) -> crate::family::Result<()> {
     let tx = gateway.database.begin_write().await?;
     let row = lock(&tx, id).await?;
     let left = Standing::from(&row).left(&gateway.clock.read());

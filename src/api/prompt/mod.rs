@@ -1,5 +1,5 @@
 //! Prompts: asked by anybody who is logged in, in a conversation of theirs, answered by agents word
-//! by word, and watched by who asked.
+//! by word, and watched by who request.
 //!
 //! What an agent says goes straight into the prompt's event log, many agents' in one transaction, and
 //! no row is touched for it; only a change of status is. Whose words count is decided by the log at
@@ -25,22 +25,18 @@ use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{
-    family::{Resources, State},
-    problem,
-    stream::{self, EventKind},
-};
+use super::family::{Resources, State};
 use crate::{
     database::Transaction,
     event::{Event, Family, Topic},
     event_log::{EventLog, Most, Retention},
+    family::EventKind,
     gateway::Gateway,
     visibility::Resource,
 };
 
 pub(super) use agent::Agents;
-pub(super) use lease::end_expired;
-pub(super) use operations::Prompts;
+pub(crate) use operations::Prompts;
 
 use rows::has_ended;
 use schema::{PromptEvent, PromptSnapshot, PromptStatusChange};
@@ -51,7 +47,7 @@ const SNAPSHOT: Most = Most { events: 1_000, bytes: 1 << 20 };
 
 /// A kind of event with whatever data its publisher gave it.
 const fn published(kind: &'static str, description: &'static str) -> EventKind {
-    EventKind { kind, description, schema: stream::schema::<Any<Value>> }
+    EventKind { kind, description, schema: crate::family::schema::<Any<Value>> }
 }
 
 /// The events of this family.
@@ -60,14 +56,14 @@ const EVENTS: [EventKind; 9] = [
         kind: "snapshot",
         description: "The present state and what was said so far: first, unless a cursor could be \
                       resumed from.",
-        schema: stream::schema::<PromptSnapshot>,
+        schema: crate::family::schema::<PromptSnapshot>,
     },
     EventKind {
         kind: "status",
         description: "An agent has claimed the prompt, or has given it back unanswered. Every other \
                       change is told by an event of its own: the first one that is published makes \
                       a queued prompt `processing`, the last one ends it.",
-        schema: stream::schema::<PromptStatusChange>,
+        schema: crate::family::schema::<PromptStatusChange>,
     },
     published("message", "A part of the answer."),
     published("tool_use", "The agent uses a tool."),
@@ -80,12 +76,8 @@ const EVENTS: [EventKind; 9] = [
 
 #[async_trait]
 impl Resources for Prompts {
-    fn stream(&self) -> (&'static str, &'static [EventKind]) {
-        ("prompt_stream", &EVENTS)
-    }
-
-    fn stream_path(&self, id: Uuid, resource: Resource) -> String {
-        format!("/v1/sessions/{}/prompts/{id}/stream", resource.parent.unwrap_or_default())
+    fn events(&self) -> &'static [EventKind] {
+        &EVENTS
     }
 
     async fn look_up(&self, gateway: &Gateway, id: Uuid) -> Result<Option<Resource>, DbErr> {
@@ -113,7 +105,7 @@ impl Resources for Prompts {
             earlier,
             reset,
         };
-        Ok(Some(State::of(&snapshot, terminal)))
+        Ok(Some(State::new(&snapshot, terminal)))
     }
 
     async fn delete(&self, tx: &Transaction, ids: &[Uuid]) -> Result<bool, DbErr> {
@@ -122,12 +114,16 @@ impl Resources for Prompts {
         Ok(true)
     }
 
-    async fn end_orphans(&self, gateway: &Arc<Gateway>) -> problem::Result<()> {
-        orphan::cancel(gateway).await
+    async fn cancel_orphans(&self, gateway: &Arc<Gateway>) -> crate::family::Result<()> {
+        Ok(orphan::cancel(gateway).await?)
     }
 
-    async fn sweep(&self, gateway: &Arc<Gateway>, _: Retention) -> problem::Result<()> {
+    async fn sweep(&self, gateway: &Arc<Gateway>, _: Retention) -> crate::family::Result<()> {
         idle::end(gateway).await
+    }
+
+    async fn end_expired_leases(&self, gateway: &Gateway) -> crate::family::Result<()> {
+        lease::end_expired(gateway).await
     }
 }
 

@@ -55,7 +55,7 @@ enum Created {
 }
 
 /// The operations.
-pub(in crate::api) struct Prompts;
+pub(crate) struct Prompts;
 
 #[OpenApi(prefix_path = "/v1/sessions", tag = "Tag::Prompt")]
 impl Prompts {
@@ -110,7 +110,7 @@ impl Prompts {
         gateway.hub.log().create(&tx, &topic(row.id)).await?;
         gateway.hub.commit(tx, Vec::new()).await?;
         gateway.visibility.insert(topic(row.id), resource(row.owner, session.id), began);
-        gateway.offer(Family::Prompt);
+        gateway.notify_workers(Family::Prompt);
         Ok(Created::Created(Json(row.into())))
     }
 
@@ -140,7 +140,7 @@ impl Prompts {
             .limit(limit + 1)
             .all(reader)
             .await?;
-        Ok(Json(Page::of(rows, limit, |row| (row.id, row.text.len()))))
+        Ok(Json(Page::new(rows, limit, |row| (row.id, row.text.len()))))
     }
 
     /// Read a prompt

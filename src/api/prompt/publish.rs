@@ -22,9 +22,9 @@ use super::{
 };
 use crate::{
     api::{
+        body::lines,
         family::new_event,
         problem::{Problem, Result},
-        receive::lines,
     },
     event::{Event, NewEvent},
     gateway::Gateway,

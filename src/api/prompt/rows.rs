@@ -200,7 +200,7 @@ pub(super) fn status_event(row: &prompt::Model) -> Result<NewEvent> {
         attempt: row.attempt,
         at: row.updated_at.datetime(),
     };
-    new_event("status", &change)
+    Ok(new_event("status", &change)?)
 }
 
 /// Takes a locked prompt's lease back: whoever held it cannot publish any more. Returns whether it has

@@ -42,13 +42,13 @@ pub(super) struct Prompt {
     pub(super) session_id: Uuid,
     /// Whose session that is.
     pub(super) owner: Uuid,
-    /// What is asked.
+    /// What is request.
     pub(super) prompt: String,
     /// How far it has come.
     pub(super) status: PromptStatus,
     /// How often it was claimed.
     pub(super) attempt: i32,
-    /// When it was asked.
+    /// When it was request.
     pub(super) created_at: OffsetDateTime,
     /// When its status changed.
     pub(super) updated_at: OffsetDateTime,

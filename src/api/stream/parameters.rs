@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    api::{edge::Asked, problem::Problem},
+    api::{problem::Problem, request_info::RequestInfo},
     config,
     hub::{Bounds, Resume},
     limit::Admission,
@@ -94,7 +94,7 @@ impl<'a> ApiExtractor<'a> for Parameters {
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let asked: &Asked = request.data().expect("the edge tells of the request");
+        let info: &RequestInfo = request.data().expect("the edge tells of the request");
         // The browser's header wins: it is newer than the URL, which does not change as it
         // reconnects.
         let header = Header::<Option<String>>::from_request(request, body, named("Last-Event-ID"));
@@ -105,10 +105,10 @@ impl<'a> ApiExtractor<'a> for Parameters {
         // Acted on around the operation, because it also covers refusals before this point.
         query::<OnRefusal>(request, body, "on_refusal").await?;
         Ok(Self {
-            request: asked.id,
-            address: asked.address,
-            admission: asked.origin.as_ref().map(|origin| Arc::clone(&origin.admission)),
-            is_head: asked.method == Method::HEAD,
+            request: info.id,
+            address: info.address,
+            admission: info.origin.as_ref().map(|origin| Arc::clone(&origin.admission)),
+            is_head: info.method == Method::HEAD,
             last_event_id,
             max_events: number(request, body, "max_events", MAX_EVENTS).await?,
             max_seconds: number(request, body, "max_seconds", MAX_SECONDS).await?,

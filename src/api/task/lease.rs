@@ -64,11 +64,11 @@ pub(super) fn extend(
 }
 
 /// Background work: takes tasks from workers whose leases have run out.
-pub(in crate::api) async fn end_leases(gateway: &Gateway) {
+pub(in crate::api) async fn end_leases(gateway: &Gateway) -> crate::family::Result<()> {
     let find = |now: Reading, time| async move {
         ends(&now, time).into_tuple().all(gateway.database.reader()).await
     };
-    lease::end_expired(gateway, Family::Task, find, |id| end_lease(gateway, id)).await;
+    lease::end_expired(gateway, Family::Task, find, |id| end_lease(gateway, id)).await
 }
 
 /// Tasks with leases that have run out when `time` has passed, and when each does, as [`lease::End`].
@@ -82,7 +82,7 @@ fn ends(now: &Reading, time: Duration) -> Select<task::Entity> {
 }
 
 /// Takes a task from its worker, if its lease has indeed run out.
-async fn end_lease(gateway: &Gateway, id: Uuid) -> Result<()> {
+async fn end_lease(gateway: &Gateway, id: Uuid) -> crate::family::Result<()> {
     let tx = gateway.database.begin_write().await?;
     let row = lock(&tx, id).await?;
     // The worker may have been heard of since.

@@ -24,20 +24,16 @@ use entity::task;
 use sea_orm::{DbErr, EntityTrait};
 use uuid::Uuid;
 
-use super::{
-    family::{Resources, State},
-    problem,
-    stream::{self, EventKind},
-};
+use super::family::{Resources, State};
 use crate::{
     database::Transaction,
     event::{Family, Topic},
+    family::EventKind,
     gateway::Gateway,
     visibility::Resource,
 };
 
-pub(super) use lease::end_leases;
-pub(super) use operations::Tasks;
+pub(crate) use operations::Tasks;
 pub(super) use worker::Workers;
 
 use schema::{ArtifactChunk, TaskSnapshot, TaskState};
@@ -61,30 +57,26 @@ const EVENTS: [EventKind; 3] = [
     EventKind {
         kind: "snapshot",
         description: "The present state: first, unless a cursor could be resumed from.",
-        schema: stream::schema::<TaskSnapshot>,
+        schema: crate::family::schema::<TaskSnapshot>,
     },
     EventKind {
         kind: "task.status",
         description: "Something of the task changed, but not its artifacts: it was claimed, noted to go \
                       on, given back, asked to be cancelled, or ended. After `completed`, `failed` or \
                       `cancelled` the stream ends.",
-        schema: stream::schema::<TaskState>,
+        schema: crate::family::schema::<TaskState>,
     },
     EventKind {
         kind: "task.artifact",
         description: "A chunk of an artifact. Without `append` the artifact begins anew.",
-        schema: stream::schema::<ArtifactChunk>,
+        schema: crate::family::schema::<ArtifactChunk>,
     },
 ];
 
 #[async_trait]
 impl Resources for Tasks {
-    fn stream(&self) -> (&'static str, &'static [EventKind]) {
-        ("task_stream", &EVENTS)
-    }
-
-    fn stream_path(&self, id: Uuid, _: Resource) -> String {
-        format!("/v1/tasks/{id}/stream")
+    fn events(&self) -> &'static [EventKind] {
+        &EVENTS
     }
 
     async fn look_up(&self, gateway: &Gateway, id: Uuid) -> Result<Option<Resource>, DbErr> {
@@ -101,16 +93,20 @@ impl Resources for Tasks {
         let Some(row) = task::Entity::find_by_id(id).one(tx).await? else { return Ok(None) };
         let terminal = is_end(row.status);
         let snapshot = TaskSnapshot { task: rows::whole(tx, row).await?, reset };
-        Ok(Some(State::of(&snapshot, terminal)))
+        Ok(Some(State::new(&snapshot, terminal)))
     }
 
-    async fn end_orphans(&self, gateway: &Arc<Gateway>) -> problem::Result<()> {
-        orphan::cancel(gateway).await
+    async fn cancel_orphans(&self, gateway: &Arc<Gateway>) -> crate::family::Result<()> {
+        Ok(orphan::cancel(gateway).await?)
     }
 
     async fn delete(&self, tx: &Transaction, ids: &[Uuid]) -> Result<bool, DbErr> {
         rows::delete(tx, ids).await?;
         Ok(true)
+    }
+
+    async fn end_expired_leases(&self, gateway: &Gateway) -> crate::family::Result<()> {
+        lease::end_leases(gateway).await
     }
 }
 

@@ -59,7 +59,7 @@ enum Created {
 }
 
 /// The operations.
-pub(in crate::api) struct Tasks;
+pub(crate) struct Tasks;
 
 #[OpenApi(prefix_path = "/v1/tasks", tag = "Tag::Task")]
 impl Tasks {
@@ -106,7 +106,7 @@ impl Tasks {
         gateway.hub.log().create(&tx, &topic(row.id)).await?;
         gateway.hub.commit(tx, Vec::new()).await?;
         gateway.visibility.insert(topic(row.id), Resource::of(owner), began);
-        gateway.offer(Family::Task);
+        gateway.notify_workers(Family::Task);
         Ok(Created::Created(Json(Task { artifacts: Some(Vec::new()), ..row.into() })))
     }
 
@@ -148,7 +148,7 @@ impl Tasks {
         let bytes = |row: &task::Model| {
             [&row.input, &row.output].into_iter().flatten().map(|json| json.as_str().len()).sum()
         };
-        Ok(Json(Page::of(rows, limit, |row| (row.id, bytes(row)))))
+        Ok(Json(Page::new(rows, limit, |row| (row.id, bytes(row)))))
     }
 
     /// Read a task
@@ -215,7 +215,7 @@ impl Tasks {
         let row = change.update(&tx).await?;
         family::commit(&gateway, tx, &topic(id.0), vec![event(&row)?]).await?;
         if let Some(left) = left {
-            gateway.next_lease_end.set(Instant::now() + left);
+            gateway.work_queue(Family::Task).next_lease_end.set(Instant::now() + left);
         }
         Ok(Json(with(row, &artifacts)))
     }

@@ -10,19 +10,18 @@ use entity::topology;
 use sea_orm::{DbErr, EntityTrait};
 use uuid::Uuid;
 
-use super::{
-    family::{Resources, State},
-    stream::{self, EventKind},
-};
+use super::family::{Resources, State};
 use crate::{
     database::Transaction,
     event::{Family, Topic},
+    family::EventKind,
     gateway::Gateway,
     visibility::Resource,
 };
 
-pub(super) use mutation::{Mutations, requeue_expired};
-pub(super) use operations::Topologies;
+pub(super) use mutation::Mutations;
+use mutation::requeue_expired;
+pub(crate) use operations::Topologies;
 
 use mutation::Mutation;
 use rows::{find, lock};
@@ -47,43 +46,39 @@ const EVENTS: [EventKind; 6] = [
     EventKind {
         kind: "snapshot",
         description: "The present state: first, unless a cursor could be resumed from.",
-        schema: stream::schema::<TopologySnapshot>,
+        schema: crate::family::schema::<TopologySnapshot>,
     },
     EventKind {
         kind: "status",
         description: "The status changed. After `torn_down` the stream ends.",
-        schema: stream::schema::<Transition>,
+        schema: crate::family::schema::<Transition>,
     },
     EventKind {
         kind: "mutation.enqueued",
         description: "A mutation waits for a mutator: a new one, or one whose lease ran out.",
-        schema: stream::schema::<Mutation>,
+        schema: crate::family::schema::<Mutation>,
     },
     EventKind {
         kind: "mutation.applying",
         description: "A mutator has claimed the mutation.",
-        schema: stream::schema::<Mutation>,
+        schema: crate::family::schema::<Mutation>,
     },
     EventKind {
         kind: "mutation.applied",
         description: "The mutation is done.",
-        schema: stream::schema::<Mutation>,
+        schema: crate::family::schema::<Mutation>,
     },
     EventKind {
         kind: "mutation.failed",
         description: "The mutation was given up.",
-        schema: stream::schema::<Mutation>,
+        schema: crate::family::schema::<Mutation>,
     },
 ];
 
 #[async_trait]
 impl Resources for Topologies {
-    fn stream(&self) -> (&'static str, &'static [EventKind]) {
-        ("topology_stream", &EVENTS)
-    }
-
-    fn stream_path(&self, id: Uuid, _: Resource) -> String {
-        format!("/v1/topologies/{id}/stream")
+    fn events(&self) -> &'static [EventKind] {
+        &EVENTS
     }
 
     async fn look_up(&self, gateway: &Gateway, id: Uuid) -> Result<Option<Resource>, DbErr> {
@@ -103,7 +98,11 @@ impl Resources for Topologies {
         let terminal = row.status == topology::Status::TornDown;
         let mutations = mutations.into_iter().map(Mutation::from).collect();
         let snapshot = TopologySnapshot { topology: row.into(), mutations, reset };
-        Ok(Some(State::of(&snapshot, terminal)))
+        Ok(Some(State::new(&snapshot, terminal)))
+    }
+
+    async fn end_expired_leases(&self, gateway: &Gateway) -> crate::family::Result<()> {
+        requeue_expired(gateway).await
     }
 }
 

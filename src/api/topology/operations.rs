@@ -44,7 +44,7 @@ enum Created {
 }
 
 /// The operations.
-pub(in crate::api) struct Topologies;
+pub(crate) struct Topologies;
 
 #[OpenApi(prefix_path = "/v1/topologies", tag = "Tag::Topology")]
 impl Topologies {
@@ -112,7 +112,7 @@ impl Topologies {
             query = query.filter(topology::Column::Status.eq(topology::Status::from(status)));
         }
         let rows = query.all(gateway.database.reader()).await?;
-        Ok(Json(Page::of(rows, limit, |row| (row.id, row.config.as_str().len()))))
+        Ok(Json(Page::new(rows, limit, |row| (row.id, row.config.as_str().len()))))
     }
 
     /// Read a topology
@@ -181,7 +181,7 @@ impl Topologies {
         events.push(if terminal { status.terminal() } else { status });
         family::commit(&gateway, tx, &topic(row.id), events).await?;
         // Its mutations may be claimed now.
-        gateway.offer(Family::Topology);
+        gateway.notify_workers(Family::Topology);
         Ok(Json(row.into()))
     }
 
@@ -211,7 +211,7 @@ impl Topologies {
             .limit(limit + 1)
             .all(gateway.database.reader())
             .await?;
-        Ok(Json(Page::of(rows, limit, |row| (row.id, 0))))
+        Ok(Json(Page::new(rows, limit, |row| (row.id, 0))))
     }
 
     /// Watch a topology

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use entity::{Timestamp, task};
 use poem::web::Data;
-use poem_openapi::{ApiResponse, OpenApi, param::Path, payload::Json, types::Any};
+use poem_openapi::{OpenApi, param::Path, payload::Json, types::Any};
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::Set,
@@ -28,13 +28,13 @@ use crate::{
     api::{
         PAGE_BYTES, Tag,
         caller::{Agent, Caller},
-        claim::wait_for,
-        edge::Asked,
         family::{self, new_event},
         problem::{Problem, Result},
+        request_info::RequestInfo,
         stored,
     },
     event::Family,
+    family::queue::claim_or_wait,
     gateway::Gateway,
 };
 
@@ -48,16 +48,6 @@ const MAX_CHUNK: usize = 65_536;
 
 /// How long a claim holds if the worker does not say.
 const DEFAULT_LEASE_SECONDS: u32 = 60;
-
-#[derive(ApiResponse)]
-enum Claims {
-    /// These are yours until their leases run out.
-    #[oai(status = 200)]
-    Some(Json<Vec<Claimed>>),
-    /// There is nothing to do.
-    #[oai(status = 204)]
-    None,
-}
 
 /// The operations.
 pub(in crate::api) struct Workers;
@@ -73,13 +63,16 @@ impl Workers {
         &self,
         _caller: Caller<Agent>,
         gateway: Data<&Arc<Gateway>>,
-        asked: Data<&Asked>,
+        request: Data<&RequestInfo>,
         body: Json<Claim>,
-    ) -> Result<Claims> {
+    ) -> Result<Json<Vec<Claimed>>> {
         let wait = Duration::from_secs(body.wait_seconds.unwrap_or(0));
         let claimed =
-            wait_for(&gateway, Family::Task, &asked, wait, || claim(&gateway, &body)).await?;
-        Ok(if claimed.is_empty() { Claims::None } else { Claims::Some(Json(claimed)) })
+            claim_or_wait(&gateway, Family::Task, wait, request.client_gone(wait), || {
+                claim(&gateway, &body)
+            })
+            .await?;
+        Ok(Json(claimed))
     }
 
     /// Show that a task is being worked on
@@ -201,13 +194,13 @@ impl Workers {
         let event = event(&row)?;
         let task = whole(&tx, row).await?;
         family::commit(&gateway, tx, &topic(id.0), vec![event]).await?;
-        gateway.offer(Family::Task);
+        gateway.notify_workers(Family::Task);
         Ok(Json(task))
     }
 }
 
 /// Claims what there is, up to as many as are asked for.
-async fn claim(gateway: &Gateway, wanted: &Claim) -> Result<Vec<Claimed>> {
+async fn claim(gateway: &Gateway, wanted: &Claim) -> crate::family::Result<Vec<Claimed>> {
     let skills = wanted.skills.iter().map(|skill| skill.0.as_str());
     let waiting = task::Entity::find()
         .filter(task::Column::Status.eq(task::Status::Pending))
@@ -258,11 +251,11 @@ async fn claim(gateway: &Gateway, wanted: &Claim) -> Result<Vec<Claimed>> {
     }
     gateway.hub.commit(tx, events).await?;
     if !claimed.is_empty() {
-        gateway.next_lease_end.set(end);
+        gateway.work_queue(Family::Task).next_lease_end.set(end);
     }
     if are_more {
         // Others have passed them over because they were locked.
-        gateway.offer(Family::Task);
+        gateway.notify_workers(Family::Task);
     }
     Ok(claimed)
 }

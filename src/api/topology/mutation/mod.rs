@@ -29,14 +29,14 @@ use crate::{
     api::{
         Page, Tag,
         caller::{Agent, Caller, Operator, Viewer},
-        claim::wait_for,
-        edge::Asked,
         family, page_limit,
         problem::{Problem, Result},
+        request_info::RequestInfo,
         stored,
     },
     clock::Deadline,
     event::Family,
+    family::queue::claim_or_wait,
     gateway::Gateway,
 };
 
@@ -59,16 +59,6 @@ enum Enqueued {
     /// The mutation waits for a mutator.
     #[oai(status = 202)]
     Accepted(Json<Mutation>),
-}
-
-#[derive(ApiResponse)]
-enum Claims {
-    /// These are yours until their leases run out.
-    #[oai(status = 200)]
-    Some(Json<Vec<Claimed>>),
-    /// There is nothing to do.
-    #[oai(status = 204)]
-    None,
 }
 
 /// The operations.
@@ -125,7 +115,7 @@ impl Mutations {
         };
         let row = row.into_active_model().insert(&tx).await?;
         family::commit(&gateway, tx, &topic(id.0), vec![event(&row)?]).await?;
-        gateway.offer(Family::Topology);
+        gateway.notify_workers(Family::Topology);
         Ok(Enqueued::Accepted(Json(row.into())))
     }
 
@@ -158,7 +148,7 @@ impl Mutations {
             query = query.filter(mutation::Column::State.eq(mutation::State::from(state)));
         }
         let rows = query.all(gateway.database.reader()).await?;
-        Ok(Json(Page::of(rows, limit, |row| (row.id, row.payload.as_str().len()))))
+        Ok(Json(Page::new(rows, limit, |row| (row.id, row.payload.as_str().len()))))
     }
 
     /// Claim mutations
@@ -170,17 +160,19 @@ impl Mutations {
         &self,
         caller: Caller<Agent>,
         gateway: Data<&Arc<Gateway>>,
-        asked: Data<&Asked>,
+        request: Data<&RequestInfo>,
         /// The topology's id.
         id: Path<Uuid>,
         body: Json<Claim>,
-    ) -> Result<Claims> {
+    ) -> Result<Json<Vec<Claimed>>> {
         family::exists(&gateway, &caller.principal, &topic(id.0)).await?;
         let wait = Duration::from_secs(body.wait_seconds.unwrap_or(0));
         let body = Arc::new(body.0);
         let claim = || claim(Arc::clone(&gateway), id.0, Arc::clone(&body));
-        let claimed = wait_for(&gateway, Family::Topology, &asked, wait, claim).await?;
-        Ok(if claimed.is_empty() { Claims::None } else { Claims::Some(Json(claimed)) })
+        let claimed =
+            claim_or_wait(&gateway, Family::Topology, wait, request.client_gone(wait), claim)
+                .await?;
+        Ok(Json(claimed))
     }
 
     /// Report how a mutation ended
@@ -237,7 +229,11 @@ impl Mutations {
 }
 
 /// Claims what there is, up to as many as are asked for.
-async fn claim(gateway: Arc<Gateway>, id: Uuid, wanted: Arc<Claim>) -> Result<Vec<Claimed>> {
+async fn claim(
+    gateway: Arc<Gateway>,
+    id: Uuid,
+    wanted: Arc<Claim>,
+) -> crate::family::Result<Vec<Claimed>> {
     if claimable(&gateway, id).count(gateway.database.reader()).await? == 0 {
         // Workers ask all the time; most of the time nobody has to be kept from writing for it.
         return Ok(Vec::new());
@@ -279,7 +275,7 @@ async fn claim(gateway: Arc<Gateway>, id: Uuid, wanted: Arc<Claim>) -> Result<Ve
     }
     family::commit(&gateway, tx, &topic(id), events).await?;
     if !claimed.is_empty() {
-        gateway.next_lease_end.set(end);
+        gateway.work_queue(Family::Topology).next_lease_end.set(end);
     }
     Ok(claimed)
 }

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Background work: makes mutations pending again whose leases have run out, on all topologies.
-pub(in crate::api) async fn requeue_expired(gateway: &Gateway) {
+pub(in crate::api) async fn requeue_expired(gateway: &Gateway) -> crate::family::Result<()> {
     let find = |now, time| ends(gateway, now, time);
     lease::end_expired(gateway, Family::Topology, find, |id| async move {
         let tx = gateway.database.begin_write().await?;
@@ -32,7 +32,7 @@ pub(in crate::api) async fn requeue_expired(gateway: &Gateway) {
         let events = requeue(gateway, &tx, id).await?;
         family::commit(gateway, tx, &topic(id), events).await
     })
-    .await;
+    .await
 }
 
 /// The columns of a lease's deadline.
@@ -133,5 +133,5 @@ pub(super) fn event(row: &mutation::Model) -> Result<NewEvent> {
         mutation::State::Applied => "mutation.applied",
         mutation::State::Failed => "mutation.failed",
     };
-    new_event(kind, &Mutation::from(row.clone()))
+    Ok(new_event(kind, &Mutation::from(row.clone()))?)
 }

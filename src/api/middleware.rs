@@ -17,8 +17,9 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
+    body::{Bounds, receive},
     problem::{Kind, Problem, Result},
-    receive::{Bounds, receive},
+    request_info::RequestInfo,
     routes::Routes,
     stream,
 };
@@ -32,33 +33,18 @@ use crate::{
 /// The header that carries the request's id back.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What an operation may want to know of its request.
-#[derive(Clone)]
-pub(super) struct Asked {
-    /// The request's id.
-    pub(super) id: Uuid,
-    /// The method that the client sent. poem answers HEAD by GET's operation and tells it GET.
-    pub(super) method: Method,
-    /// Cancelled when nobody waits for the answer any more.
-    pub(super) gone: CancellationToken,
-    /// The connection that it came on, where there is one.
-    pub(super) origin: Option<Arc<Origin>>,
-    /// The client's address, as far as trusted proxies tell it; else the peer's.
-    pub(super) address: IpAddr,
-}
-
 /// The outermost layer.
-pub(super) struct Edge {
+pub(super) struct RequestLayer {
     pub(super) gateway: Arc<Gateway>,
     pub(super) routes: Arc<Routes>,
     pub(super) bounds: Bounds,
 }
 
-impl<E: Endpoint + 'static> Middleware<E> for Edge {
-    type Output = EdgeEndpoint<E>;
+impl<E: Endpoint + 'static> Middleware<E> for RequestLayer {
+    type Output = RequestEndpoint<E>;
 
     fn transform(&self, inner: E) -> Self::Output {
-        EdgeEndpoint {
+        RequestEndpoint {
             inner: Arc::new(inner),
             gateway: Arc::clone(&self.gateway),
             routes: Arc::clone(&self.routes),
@@ -67,14 +53,14 @@ impl<E: Endpoint + 'static> Middleware<E> for Edge {
     }
 }
 
-pub(super) struct EdgeEndpoint<E> {
+pub(super) struct RequestEndpoint<E> {
     inner: Arc<E>,
     gateway: Arc<Gateway>,
     routes: Arc<Routes>,
     bounds: Bounds,
 }
 
-impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
+impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
@@ -92,7 +78,7 @@ impl<E: Endpoint + 'static> Endpoint for EdgeEndpoint<E> {
             contradiction?;
             receive(&mut request, &self.gateway, &self.routes, self.bounds).await?;
             let origin = request.extensions().get::<Arc<Origin>>().cloned();
-            request.set_data(Asked { id, method: method.clone(), address, gone, origin });
+            request.set_data(RequestInfo { id, method: method.clone(), address, gone, origin });
             let inner = Arc::clone(&self.inner);
             // A panic is a fault like any other: one request fails, the process goes on.
             let answer = AssertUnwindSafe(async move { inner.call(request).await })

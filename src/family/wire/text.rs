@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// A string that must be one. poem-openapi's `String` also takes numbers and booleans, and a name
 /// that was sent as `5` would come back as `"5"`.
-pub(super) struct Text(pub(super) String);
+pub struct Text(pub String);
 
 impl Type for Text {
     const IS_REQUIRED: bool = true;
