@@ -12,9 +12,9 @@ mod conversation;
 mod documents;
 mod event_page;
 mod health;
-pub(crate) mod mcp_session;
+mod mcp_sessions;
 mod middleware;
-pub(crate) mod notification;
+mod notifications;
 mod openapi;
 mod problem;
 pub(crate) mod prompt;
@@ -93,8 +93,8 @@ type Apis = (
     connection::Connections,
     topology::Topologies,
     topology::Mutations,
-    notification::Notifications,
-    mcp_session::McpSessions,
+    notifications::NotificationsApi,
+    mcp_sessions::McpSessionsApi,
     task::Tasks,
     task::Workers,
     conversation::Conversations,
@@ -113,8 +113,8 @@ fn service(documents: DocumentsApi) -> OpenApiService<Apis, ()> {
         connection::Connections,
         topology::Topologies,
         topology::Mutations,
-        notification::Notifications,
-        mcp_session::McpSessions,
+        notifications::NotificationsApi,
+        mcp_sessions::McpSessionsApi,
         task::Tasks,
         task::Workers,
         conversation::Conversations,

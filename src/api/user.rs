@@ -16,11 +16,11 @@ use uuid::Uuid;
 use super::{
     Page, Tag,
     caller::{Admin, Caller},
-    example_id, example_time, family, mirror, notification, page_limit,
+    example_id, example_time, family, mirror, page_limit,
     problem::Result,
     text::Text,
 };
-use crate::{auth::user::Change, gateway::Gateway};
+use crate::{auth::user::Change, family::notification, gateway::Gateway};
 
 mirror! {
     /// What a user may do. Each role may do all that the ones before it may: a viewer watches, an
@@ -224,7 +224,7 @@ impl UsersApi {
         gateway.users.delete(id.0).await?;
         gateway.user_changed(id.0).await?;
         family::end_orphans(&gateway).await?;
-        notification::forget(&gateway, &[id.0]).await?;
+        notification::delete_logs(&gateway, &[id.0]).await?;
         Ok(Done::Done)
     }
 

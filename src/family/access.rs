@@ -1,4 +1,4 @@
-//! What a caller may still see of an open stream of several topics.
+//! The topics of an open stream that its caller may still see.
 
 use std::sync::Arc;
 

@@ -27,7 +27,7 @@ pub enum FamilyError {
     BadInput {
         /// The field, as in `artifact.data` or `events[3]`.
         field: Cow<'static, str>,
-        /// What is wrong with it.
+        /// The rule that the value breaks.
         reason: Cow<'static, str>,
     },
     /// The present state of the resource does not allow it.

@@ -9,7 +9,7 @@ use poem_openapi::{
 pub struct EventKind {
     /// The `event` field of the server-sent event.
     pub kind: &'static str,
-    /// When the gateway sends it.
+    /// The occasion on which the gateway sends it.
     pub description: &'static str,
     /// Registers the schema of the event's data and returns a reference to it.
     pub schema: fn(&mut Registry) -> MetaSchemaRef,

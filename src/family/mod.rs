@@ -1,14 +1,16 @@
-//! What can be watched: the resources of each family, without HTTP.
+//! The families: every type of resource that can be watched, without HTTP.
 //!
 //! A family has a folder: state machine, rows, events, snapshot, lease queue. Its `schema.rs` has the
-//! types that go over the wire, so a snapshot, an event and a REST answer are one type. What a family
-//! says of itself is in [`ResourceFamily`]; everything that works for any family works through that.
+//! types that go over the wire, so a snapshot, an event and a REST answer are one type. Code that
+//! works for every family uses the trait [`ResourceFamily`].
 //! A family refuses with a [`FamilyError`], which knows no HTTP status.
 
 mod access;
 mod change;
 mod error;
 mod event_kind;
+pub mod mcp_session;
+pub mod notification;
 pub mod queue;
 mod resource_family;
 mod silent;

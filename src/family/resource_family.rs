@@ -1,4 +1,4 @@
-//! What a family says of its resources.
+//! The trait of a family: how its resources are found, shown, ended and deleted.
 
 use std::sync::Arc;
 

@@ -1,11 +1,11 @@
 //! The table of families.
 
-use super::resource_family::ResourceFamily;
+use super::{
+    mcp_session::McpSessionFamily, notification::NotificationFamily,
+    resource_family::ResourceFamily,
+};
 use crate::{
-    api::{
-        mcp_session::McpSessions, notification::Notifications, prompt::Prompts, task::Tasks,
-        topology::Topologies,
-    },
+    api::{prompt::Prompts, task::Tasks, topology::Topologies},
     event::Family,
 };
 
@@ -14,8 +14,8 @@ use crate::{
 pub fn resource_family(family: Family) -> &'static dyn ResourceFamily {
     match family {
         Family::Topology => &Topologies,
-        Family::Notification => &Notifications,
-        Family::McpSession => &McpSessions,
+        Family::Notification => &NotificationFamily,
+        Family::McpSession => &McpSessionFamily,
         Family::Task => &Tasks,
         Family::Prompt => &Prompts,
     }

@@ -1,4 +1,4 @@
-//! Which resource a caller may see.
+//! Resources that a caller may see.
 
 use std::time::Instant;
 

@@ -57,9 +57,9 @@ const NO_ID: &[(&str, &str)] = &[
 /// a user.
 const OWN: &[(&str, &str)] = &[
     ("notification_list", "a user's notifications"),
-    ("notification_read", "a user's notifications"),
+    ("notification_update", "a user's notifications"),
     ("notification_stream", "a user's notifications"),
-    ("notification_events", "a user's notifications"),
+    ("notification_list_events", "a user's notifications"),
 ];
 
 fn is_in(list: &[(&str, &str)], id: &str) -> bool {

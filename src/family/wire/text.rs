@@ -8,8 +8,8 @@ use poem_openapi::{
 };
 use serde_json::Value;
 
-/// A string that must be one. poem-openapi's `String` also takes numbers and booleans, and a name
-/// that was sent as `5` would come back as `"5"`.
+/// A string that must be one. The `String` of poem-openapi also accepts numbers and booleans, so
+/// the name `5` would come back as `"5"`.
 pub struct Text(pub String);
 
 impl Type for Text {

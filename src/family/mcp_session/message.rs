@@ -1,4 +1,4 @@
-//! JSON-RPC messages (JSON-RPC 2.0, sections 4 and 5), as the Model Context Protocol has them.
+//! JSON-RPC messages (JSON-RPC 2.0, sections 4 and 5), as the Model Context Protocol uses them.
 
 use std::borrow::Cow;
 
@@ -8,14 +8,14 @@ use poem_openapi::{
 };
 use serde_json::{Map, Value, json};
 
-/// One JSON-RPC message: a request, a notification or a response. Kept as it was sent, so that what
-/// this service knows nothing of gets through.
-pub(super) struct Message(pub(super) Map<String, Value>);
+/// One JSON-RPC message: a request, a notification or a response. Stored as it was sent, so that it keeps
+/// members that the gateway does not know.
+pub struct Message(pub Map<String, Value>);
 
 const MEMBERS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 
-/// Why this is not a message.
-fn fault(message: &Map<String, Value>) -> Option<&'static str> {
+/// The reason why this is not a JSON-RPC message. `None` if it is one.
+fn violation(message: &Map<String, Value>) -> Option<&'static str> {
     let has = |name: &str| message.contains_key(name);
     if message.get("jsonrpc") != Some(&json!("2.0")) {
         return Some("`jsonrpc` must be \"2.0\"");
@@ -23,7 +23,7 @@ fn fault(message: &Map<String, Value>) -> Option<&'static str> {
     if message.keys().any(|name| !MEMBERS.contains(&name.as_str())) {
         return Some("the members are jsonrpc, id, method, params, result and error");
     }
-    // Fractions are not compared alike everywhere (section 4).
+    // Not a fraction: implementations compare fractions differently (section 4).
     let is_id = |id: &Value| id.is_string() || id.is_i64() || id.is_u64();
     if let Some(method) = message.get("method") {
         let id_fits = message.get("id").is_none_or(is_id);
@@ -41,13 +41,15 @@ fn fault(message: &Map<String, Value>) -> Option<&'static str> {
         };
     }
     if has("params") || has("result") == has("error") {
-        return Some("without a method it is a response: with an id and either result or error");
+        return Some(
+            "a message without a method is a response: it has an id and either result or error",
+        );
     }
     match message.get("id") {
         Some(id) if is_id(id) => {}
-        // The request could not be read, so its id is not known (section 5).
+        // The response to a request that could not be read has no other id (section 5).
         Some(Value::Null) if has("error") => {}
-        _ => return Some("`id` must be that of the request: a string or an integer"),
+        _ => return Some("`id` must be the id of the request: a string or an integer"),
     }
     let error_fits = message.get("error").is_none_or(|error| {
         let code = error.get("code").is_some_and(|code| code.is_i64() || code.is_u64());
@@ -79,9 +81,9 @@ impl Type for Message {
                 };
                 (name, MetaSchemaRef::Inline(Box::new(schema)))
             };
-            // Without a type it is any.
+            // A schema without a type accepts any value.
             let any = "";
-            let error = json!({ "code": -32601, "message": "there is no such method" });
+            let error = json!({ "code": -32601, "message": "Method not found" });
             MetaSchema {
                 description: Some(
                     "A JSON-RPC 2.0 message: a request (method, id), a notification (method) or a \
@@ -93,16 +95,26 @@ impl Type for Message {
                     property(
                         "id",
                         any,
-                        "Of a request and its response: a string or an integer.",
+                        "Id of a request and of its response: a string or an integer.",
                         json!(7),
                     ),
-                    property("method", "string", "What is asked for, or told.", json!("ping")),
-                    property("params", any, "With what: an object or an array.", json!({})),
-                    property("result", any, "What the request came to.", json!({})),
+                    property(
+                        "method",
+                        "string",
+                        "Method of a request or notification.",
+                        json!("ping"),
+                    ),
+                    property(
+                        "params",
+                        any,
+                        "Parameters of the method: an object or an array.",
+                        json!({}),
+                    ),
+                    property("result", any, "Result of a request that succeeded.", json!({})),
                     property(
                         "error",
                         "object",
-                        "Why it came to nothing: `code`, `message`, `data`.",
+                        "Error of a request that failed: `code`, `message` and optional `data`.",
                         error,
                     ),
                 ],
@@ -126,8 +138,10 @@ impl ParseFromJSON for Message {
         let Some(Value::Object(message)) = value else {
             return Err(ParseError::custom("one JSON-RPC message, an object, is expected"));
         };
-        match fault(&message) {
-            Some(fault) => Err(ParseError::custom(format!("not a JSON-RPC message: {fault}"))),
+        match violation(&message) {
+            Some(violation) => {
+                Err(ParseError::custom(format!("not a JSON-RPC message: {violation}")))
+            }
             None => Ok(Self(message)),
         }
     }
@@ -156,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_notifications_and_responses_are_messages_and_nothing_else_is() {
+    fn only_requests_notifications_and_responses_are_messages() {
         for message in [
             json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}),
             json!({"jsonrpc": "2.0", "id": "a", "method": "tools/call", "params": {"name": "x"}}),
@@ -196,7 +210,7 @@ mod tests {
             json!({"jsonrpc": "2.0", "id": 1, "error": {"code": 1}}),
         ] {
             let parsed = Message::parse_from_json(Some(message.clone()));
-            assert!(parsed.is_err(), "{message} was taken");
+            assert!(parsed.is_err(), "{message} was accepted");
         }
     }
 }
