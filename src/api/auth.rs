@@ -8,17 +8,16 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    Tag,
     caller::{Caller, Viewer},
-    example_id, example_time,
+    middleware::RequestInfo,
     problem::{Problem, Result},
-    request_info::RequestInfo,
-    text::Text,
-    user::UserRole,
+    tag::Tag,
+    users::UserRole,
 };
 use crate::{
     auth::login_session::{Opened, RefreshError, SessionError},
     auth::password::{self, PasswordError},
+    family::wire::{Text, example_id, example_time},
     gateway::Gateway,
     limit::{Key, Quota},
 };
@@ -166,10 +165,10 @@ enum LoggedOut {
 }
 
 /// The operations.
-pub(super) struct Auth;
+pub(super) struct AuthApi;
 
 #[OpenApi(tag = "Tag::Auth")]
-impl Auth {
+impl AuthApi {
     /// Log in
     ///
     /// Limited per name and per address: that of the client, if it comes through a proxy in

@@ -14,8 +14,8 @@ use poem_openapi::{
 };
 
 use super::{
-    Tag,
     problem::{Kind, Problem, Result},
+    tag::Tag,
 };
 use crate::{database::Fault, gateway::Gateway, limit::jittered, telemetry};
 
@@ -126,10 +126,10 @@ impl ApiResponse for Metrics {
 }
 
 /// The operations.
-pub(super) struct Health;
+pub(super) struct HealthApi;
 
 #[OpenApi(tag = "Tag::Health")]
-impl Health {
+impl HealthApi {
     /// Does the process run?
     ///
     /// Looks at nothing else: a restart would not mend a dependency. Public.

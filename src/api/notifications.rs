@@ -11,11 +11,10 @@ use poem_openapi::{
 use uuid::Uuid;
 
 use super::{
-    Tag,
     caller::{Agent, Caller, StreamCaller, Viewer},
-    event_page::{self, Events},
     problem::Result,
-    stream::{self, Parameters, StreamResponse},
+    streams::{Events, Parameters, StreamResponse, events, open_topic},
+    tag::Tag,
 };
 use crate::{
     family::{
@@ -113,7 +112,7 @@ impl NotificationsApi {
         id: Path<Uuid>,
         parameters: Parameters,
     ) -> Result<StreamResponse> {
-        stream::open_topic(&gateway, caller, topic(id.0), parameters).await
+        open_topic(&gateway, caller, topic(id.0), parameters).await
     }
 
     /// List notification events
@@ -137,6 +136,6 @@ impl NotificationsApi {
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
     ) -> Result<Events> {
-        event_page::events(&gateway, &caller.principal, &topic(id.0), after.0, limit.0).await
+        events(&gateway, &caller.principal, &topic(id.0), after.0, limit.0).await
     }
 }

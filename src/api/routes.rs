@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::stream::EVENT_STREAM;
+use super::streams::EVENT_STREAM;
 
 /// The paths of the document.
 pub(super) struct Routes(Vec<Route>);
@@ -27,7 +27,7 @@ pub(super) enum Access {
 }
 
 impl Routes {
-    pub(super) fn of(document: &Value) -> Self {
+    pub(super) fn new(document: &Value) -> Self {
         let paths = document["paths"].as_object().into_iter().flatten();
         Self(paths.map(|(path, operations)| route(path, operations)).collect())
     }

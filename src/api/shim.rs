@@ -3,8 +3,8 @@ pub(super) mod family {
     pub(in crate::api) use crate::api::{event_page::events, stream::open_topic as open};
     pub(crate) use crate::family::{
         ORPHANS_PER_TRANSACTION as ORPHANS_PER_END, ResourceFamily as Resources,
-        ResourceState as State, cancel_orphans as end_orphans, commit, existing_users as users,
-        find_visible as exists, is_silent, new_event,
+        ResourceState as State, commit, existing_users as users, find_visible as exists, is_silent,
+        new_event,
     };
 }
 pub(super) mod stored {

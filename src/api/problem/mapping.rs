@@ -6,15 +6,14 @@ use poem::http::StatusCode;
 use poem_openapi::error::{
     ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError,
 };
-use sea_orm::DbErr;
 
-use super::{Kind, Problem};
+use super::{kind::Kind, response::Problem};
 use crate::{
-    api::{RATELIMIT, RATELIMIT_POLICY},
+    api::headers::{RATELIMIT, RATELIMIT_POLICY},
     auth::login_session::{Ended, RefreshError, SessionError},
     auth::password::PasswordError,
     auth::user::UserError,
-    database::{Failure, Fault},
+    database::{DatabaseError, Failure, Fault},
     event_log::{AppendError, Refused},
     family::{FamilyError, LeaseLost},
     hub::PublishError,
@@ -86,8 +85,8 @@ fn without_value(reason: &str) -> String {
     format!("{} {place}", reason[..value].trim_end_matches(',')).trim_end().to_owned()
 }
 
-impl From<DbErr> for Problem {
-    fn from(error: DbErr) -> Self {
+impl From<DatabaseError> for Problem {
+    fn from(error: DatabaseError) -> Self {
         Self::from(&error)
     }
 }
@@ -153,8 +152,8 @@ impl From<Problem> for FamilyError {
     }
 }
 
-impl From<&DbErr> for Problem {
-    fn from(error: &DbErr) -> Self {
+impl From<&DatabaseError> for Problem {
+    fn from(error: &DatabaseError) -> Self {
         let (kind, detail, wait) = match Failure::of(error) {
             Failure::Refused | Failure::Bug => return Self::internal(error),
             Failure::Closed => (Kind::Unavailable, "the service is ending", 2),

@@ -8,17 +8,19 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    Tag,
     caller::{Caller, STREAM_TOKEN, Viewer},
-    example_id, example_time, family,
     problem::{Problem, Result},
-    stream_route::stream_path,
-    streams::TopicName,
+    streams::{TopicName, stream_path},
+    tag::Tag,
 };
 use crate::{
     auth::login_session::Principal,
     auth::token::Opens,
     event::{Family, Topic},
+    family::{
+        self,
+        wire::{example_id, example_time},
+    },
     gateway::Gateway,
 };
 
@@ -100,10 +102,10 @@ pub(super) enum Minted {
 }
 
 /// The operations.
-pub(super) struct StreamTokens;
+pub(super) struct StreamTokensApi;
 
 #[OpenApi(tag = "Tag::StreamToken")]
-impl StreamTokens {
+impl StreamTokensApi {
     /// Mint a stream token
     ///
     /// A browser's `EventSource` cannot send a header, and an access token must not travel in a URL
@@ -139,7 +141,7 @@ pub(super) async fn mint(
     topic: &Topic,
     ttl_seconds: Option<u64>,
 ) -> Result<Minted> {
-    let resource = family::exists(gateway, principal, topic).await?;
+    let resource = family::find_visible(gateway, principal, topic).await?;
     let path = stream_path(topic, resource);
     let opens = Opens::One(topic.to_string());
     Ok(minted(gateway, principal, opens, &format!("{path}?"), ttl_seconds))
@@ -154,7 +156,7 @@ async fn mint_many(
 ) -> Result<Minted> {
     let mut url = "/v1/streams?".to_owned();
     for topic in topics {
-        family::exists(gateway, principal, topic).await?;
+        family::find_visible(gateway, principal, topic).await?;
         url.extend(["topic=", topic.as_str(), "&"]);
     }
     Ok(minted(

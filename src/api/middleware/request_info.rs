@@ -10,23 +10,23 @@ use crate::limit::Origin;
 
 /// A request, as the middleware found it.
 #[derive(Clone)]
-pub(super) struct RequestInfo {
+pub(in crate::api) struct RequestInfo {
     /// The request's id.
-    pub(super) id: Uuid,
+    pub(in crate::api) id: Uuid,
     /// The method that the client sent. poem answers HEAD with the operation of GET, and tells it GET.
-    pub(super) method: Method,
+    pub(in crate::api) method: Method,
     /// Cancelled when the client no longer waits for the response.
-    pub(super) gone: CancellationToken,
+    pub(in crate::api) gone: CancellationToken,
     /// The connection that the request came on. Absent in tests without a socket.
-    pub(super) origin: Option<Arc<Origin>>,
+    pub(in crate::api) origin: Option<Arc<Origin>>,
     /// The client's address, as far as trusted proxies report it, else the address of the peer.
-    pub(super) address: IpAddr,
+    pub(in crate::api) address: IpAddr,
 }
 
 impl RequestInfo {
     /// Completes when the client no longer waits for a response that takes up to `wait`. A client that
     /// waits and has closed its sending side counts as gone: a worker that crashed looks like that.
-    pub(super) async fn client_gone(&self, wait: Duration) {
+    pub(in crate::api) async fn client_gone(&self, wait: Duration) {
         let half_closed = async {
             match &self.origin {
                 Some(origin) if !wait.is_zero() => origin.half_closed.cancelled().await,

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The `operationId` of the family's stream.
-pub(super) fn stream_operation(family: Family) -> &'static str {
+pub(in crate::api) fn stream_operation(family: Family) -> &'static str {
     match family {
         Family::Topology => "topology_stream",
         Family::Notification => "notification_stream",
@@ -19,7 +19,7 @@ pub(super) fn stream_operation(family: Family) -> &'static str {
 }
 
 /// The path of the stream of a resource.
-pub(super) fn stream_path(topic: &Topic, resource: Resource) -> String {
+pub(in crate::api) fn stream_path(topic: &Topic, resource: Resource) -> String {
     let id = topic.id();
     match topic.family() {
         Family::Topology => format!("/v1/topologies/{id}/stream"),

@@ -11,8 +11,9 @@ use poem_openapi::{
 };
 
 use super::{
-    Documents, Tag, Version,
+    openapi::{Documents, Version},
     problem::{Problem, Result},
+    tag::Tag,
 };
 
 /// A text that was made at the start, shared by all who ask for it.
@@ -79,9 +80,9 @@ impl ApiResponse for Html {
 }
 
 /// The operations.
-pub(super) struct DocumentsApi(Option<Arc<Documents>>);
+pub(super) struct DocsApi(Option<Arc<Documents>>);
 
-impl DocumentsApi {
+impl DocsApi {
     pub(super) fn new(documents: Arc<Documents>) -> Self {
         Self(Some(documents))
     }
@@ -98,7 +99,7 @@ impl DocumentsApi {
 }
 
 #[OpenApi(tag = "Tag::Docs")]
-impl DocumentsApi {
+impl DocsApi {
     /// This interface as OpenAPI 3.0
     ///
     /// What client generators understand. Public.

@@ -14,12 +14,15 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::problem::{self, Kind, Problem, Result};
+use crate::api::problem::{self, Kind, Problem, Result};
 use crate::{
     auth::login_session::Principal,
     event::{Cursor, Event, Topic},
     event_log::{LogError, Most, Stale},
-    family,
+    family::{
+        self,
+        wire::{PAGE_BYTES, example_time, page_limit},
+    },
     gateway::Gateway,
 };
 
@@ -47,7 +50,7 @@ impl Example for LoggedEvent {
             topic: "topology.0198c2f0-7d52-7a11-8c7e-3f5f1f1f9d10".to_owned(),
             kind: "status".to_owned(),
             data: Any(serde_json::json!({"from": "deploying", "to": "active"})),
-            at: super::example_time(),
+            at: example_time(),
         }
     }
 }
@@ -55,7 +58,7 @@ impl Example for LoggedEvent {
 /// A part of a topic's event log.
 #[derive(Object)]
 #[oai(rename = "EventPage", example)]
-pub(super) struct EventPage {
+pub(in crate::api) struct EventPage {
     /// In order.
     events: Vec<LoggedEvent>,
     /// The cursor to ask with for what follows; also good for resuming the stream.
@@ -93,7 +96,7 @@ struct Line<'a> {
 }
 
 /// The answer of an events operation: the JSON of a page.
-pub(super) struct Events(Vec<u8>);
+pub(in crate::api) struct Events(Vec<u8>);
 
 impl IntoResponse for Events {
     fn into_response(self) -> Response {
@@ -114,7 +117,7 @@ impl ApiResponse for Events {
 }
 
 /// The response of an events operation: the events of a stream, a page at a time.
-pub(super) async fn events(
+pub(in crate::api) async fn events(
     gateway: &Gateway,
     principal: &Principal,
     topic: &Topic,
@@ -122,7 +125,7 @@ pub(super) async fn events(
     limit: Option<u64>,
 ) -> Result<Events> {
     family::find_visible(gateway, principal, topic).await?;
-    read(gateway, topic, after, super::page_limit(limit)).await
+    read(gateway, topic, after, page_limit(limit)).await
 }
 
 /// Reads a page of the log of a resource that the caller was found to be allowed to see.
@@ -133,7 +136,7 @@ async fn read(
     limit: u64,
 ) -> Result<Events> {
     let log = gateway.hub.log();
-    let most = Most { events: limit, bytes: super::PAGE_BYTES };
+    let most = Most { events: limit, bytes: PAGE_BYTES };
     let read = match after.filter(|after| !after.is_empty()) {
         None => log.oldest(topic, most).await,
         Some(after) => {

@@ -14,12 +14,17 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    Page, Tag,
     caller::{Caller, Viewer},
-    example_id, example_time, page_limit,
     problem::{Problem, Result},
+    tag::Tag,
 };
-use crate::{auth::login_session::Principal, event::Topic, gateway::Gateway, hub::Connected};
+use crate::{
+    auth::login_session::Principal,
+    event::Topic,
+    family::wire::{Page, example_id, example_time, page_limit},
+    gateway::Gateway,
+    hub::Connected,
+};
 
 /// A stream that is open.
 #[derive(Object)]
@@ -92,10 +97,10 @@ enum Done {
 }
 
 /// The operations.
-pub(super) struct Connections;
+pub(super) struct ConnectionsApi;
 
 #[OpenApi(prefix_path = "/v1/connections", tag = "Tag::Connection")]
-impl Connections {
+impl ConnectionsApi {
     /// List open streams
     ///
     /// Oldest first: those on this gateway, of the caller or, for an admin, of everybody. Needs the

@@ -3,13 +3,12 @@
 //!
 //! The log has the path without its query, because that is where stream tokens travel.
 
-use std::{any::Any, net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
-use ipnet::IpNet;
 use poem::{
-    Addr, Body, Endpoint, IntoResponse, Middleware, Request, Response,
-    http::{HeaderName, HeaderValue, Method, StatusCode, header, uri::Scheme},
+    Body, Endpoint, IntoResponse, Middleware, Request, Response,
+    http::{HeaderValue, Method, header},
 };
 use poem_openapi::OperationId;
 use tokio_util::sync::CancellationToken;
@@ -18,26 +17,26 @@ use uuid::Uuid;
 
 use super::{
     body::{Bounds, receive},
-    problem::{Kind, Problem, Result},
+    client::client,
+    refusal_event::{refusal_event, wants_event},
     request_info::RequestInfo,
-    routes::Routes,
-    stream,
 };
 use crate::{
-    event,
-    forwarded::{self, Client, Fields},
+    api::{
+        headers::REQUEST_ID,
+        problem::{Kind, Problem},
+        routes::Routes,
+    },
+    forwarded::Client,
     gateway::Gateway,
-    limit::{Origin, jittered},
+    limit::Origin,
 };
 
-/// The header that carries the request's id back.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
 /// The outermost layer.
-pub(super) struct RequestLayer {
-    pub(super) gateway: Arc<Gateway>,
-    pub(super) routes: Arc<Routes>,
-    pub(super) bounds: Bounds,
+pub(in crate::api) struct RequestLayer {
+    pub(in crate::api) gateway: Arc<Gateway>,
+    pub(in crate::api) routes: Arc<Routes>,
+    pub(in crate::api) bounds: Bounds,
 }
 
 impl<E: Endpoint + 'static> Middleware<E> for RequestLayer {
@@ -53,7 +52,7 @@ impl<E: Endpoint + 'static> Middleware<E> for RequestLayer {
     }
 }
 
-pub(super) struct RequestEndpoint<E> {
+pub(in crate::api) struct RequestEndpoint<E> {
     inner: Arc<E>,
     gateway: Arc<Gateway>,
     routes: Arc<Routes>,
@@ -149,50 +148,6 @@ fn finish(response: &mut Response, id: Uuid, method: &Method) {
     if *method == Method::HEAD {
         response.set_body(Body::empty());
     }
-}
-
-/// Who called. If proxies contradict one another that is the peer, and a refusal.
-fn client(request: &Request, trusted: &[IpNet]) -> (Client, Result<()>) {
-    let peer = match &request.remote_addr().0 {
-        Addr::SocketAddr(address) => address.ip(),
-        _ => IpAddr::from([127, 0, 0, 1]),
-    };
-    let is_tls = *request.scheme() == Scheme::HTTPS;
-    let scheme = if is_tls { forwarded::Scheme::Https } else { forwarded::Scheme::Http };
-    // What is no text is no address either.
-    let lines = |name| -> Vec<&str> {
-        let values = request.headers().get_all(name).iter();
-        values.map(|value: &HeaderValue| value.to_str().unwrap_or("?")).collect()
-    };
-    let fields = Fields {
-        forwarded: lines("forwarded"),
-        forwarded_for: lines("x-forwarded-for"),
-        forwarded_proto: lines("x-forwarded-proto"),
-    };
-    match forwarded::client(peer, scheme, trusted, &fields) {
-        Ok(client) => (client, Ok(())),
-        Err(error) => {
-            let refusal = Problem::bad_request(error.to_string());
-            (Client { address: peer.to_canonical(), scheme }, Err(refusal))
-        }
-    }
-}
-
-fn wants_event(request: &Request) -> bool {
-    let query: Vec<(String, String)> = request.params().unwrap_or_default();
-    query.iter().any(|(name, value)| name == "on_refusal" && value == "event")
-}
-
-/// A refusal that a native `EventSource` can read: any status but 200 closes it for good, without a
-/// word. The long retry keeps it from asking again at once.
-fn refusal_event(problem: &Problem, id: Uuid, retry: Duration) -> Response {
-    let mut response = problem.head();
-    response.set_status(StatusCode::OK);
-    stream::stream_headers(&mut response);
-    let block = event::block(None, "error", &problem.body(id));
-    let retry = format!("retry: {}\n", jittered(retry * 10).as_millis());
-    response.set_body(Body::from_bytes([retry.as_bytes(), &block].concat().into()));
-    response
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Problem {

@@ -3,24 +3,23 @@
 //! A body is read before its operation runs, so that no operation waits for a slow sender. Whoever
 //! is not going to be let in has nothing read; whoever need not be known has little.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use poem::{
     Request,
     error::ReadBodyError,
     http::{Version, header},
 };
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, MapAccess, SeqAccess, Visitor},
-};
 
-use super::{
-    caller::STREAM_TOKEN,
-    problem::{Kind, Problem, Result},
-    routes::{Access, Routes},
+use super::private_keys::Harmless;
+use crate::{
+    api::{
+        caller::STREAM_TOKEN,
+        problem::{Kind, Problem, Result},
+        routes::{Access, Routes},
+    },
+    gateway::Gateway,
 };
-use crate::gateway::Gateway;
 
 /// Bytes of a body for which the caller need not be known. The longest login fits: a password of
 /// 1024 bytes and a name of 64, each byte written as an escape of six (`\\u0061`).
@@ -35,17 +34,17 @@ const SINGLE_PARAMETERS: [&str; 2] = [STREAM_TOKEN, "last_event_id"];
 
 /// Requests: how large and how slow.
 #[derive(Clone, Copy)]
-pub(super) struct Bounds {
+pub(in crate::api) struct Bounds {
     /// Bytes of a head, of which HTTP/1.1 connections refuse larger ones by themselves.
-    pub(super) head: usize,
+    pub(in crate::api) head: usize,
     /// Bytes of a body.
-    pub(super) body: usize,
+    pub(in crate::api) body: usize,
     /// How long a body may take.
-    pub(super) body_time: Duration,
+    pub(in crate::api) body_time: Duration,
 }
 
 /// Checks the head and takes the whole body in.
-pub(super) async fn receive(
+pub(in crate::api) async fn receive(
     request: &mut Request,
     gateway: &Gateway,
     routes: &Routes,
@@ -105,7 +104,7 @@ pub(super) async fn receive(
 }
 
 /// The lines of NDJSON. The last one may end like the others.
-pub(super) fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(in crate::api) fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     body.strip_suffix(b"\n").unwrap_or(body).split(|byte| *byte == b'\n')
 }
 
@@ -161,64 +160,4 @@ fn bearer(request: &Request) -> Option<&str> {
     let (_, token) =
         request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     Some(token.trim())
-}
-
-/// JSON without the keys that `serde_json` takes for its own: behind one of them a string is parsed
-/// as JSON again, with a new limit for its depth, until the stack overflows. Other crates turn that
-/// feature on, and it cannot be turned off.
-struct Harmless;
-
-impl<'de> Deserialize<'de> for Harmless {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        deserializer.deserialize_any(HarmlessVisitor)
-    }
-}
-
-struct HarmlessVisitor;
-
-impl<'de> Visitor<'de> for HarmlessVisitor {
-    type Value = Harmless;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> std::result::Result<Harmless, E> {
-        Ok(Harmless)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> std::result::Result<Harmless, E> {
-        Ok(Harmless)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> std::result::Result<Harmless, E> {
-        Ok(Harmless)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> std::result::Result<Harmless, E> {
-        Ok(Harmless)
-    }
-
-    fn visit_str<E>(self, _: &str) -> std::result::Result<Harmless, E> {
-        Ok(Harmless)
-    }
-
-    fn visit_unit<E>(self) -> std::result::Result<Harmless, E> {
-        Ok(Harmless)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Harmless, A::Error> {
-        while seq.next_element::<Harmless>()?.is_some() {}
-        Ok(Harmless)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Harmless, A::Error> {
-        while let Some(key) = map.next_key::<String>()? {
-            if key.starts_with("$serde_json::private::") {
-                return Err(A::Error::custom("a key that is not allowed"));
-            }
-            map.next_value::<Harmless>()?;
-        }
-        Ok(Harmless)
-    }
 }

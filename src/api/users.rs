@@ -14,15 +14,20 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    Page, Tag,
     caller::{Admin, Caller},
-    example_id, example_time, family, mirror, page_limit,
     problem::Result,
-    text::Text,
+    tag::Tag,
 };
-use crate::{auth::user::Change, family::notification, gateway::Gateway};
+use crate::{
+    auth::user::Change,
+    family::{
+        self, notification,
+        wire::{Page, Text, example_id, example_time, page_limit, wire_enum},
+    },
+    gateway::Gateway,
+};
 
-mirror! {
+wire_enum! {
     /// What a user may do. Each role may do all that the ones before it may: a viewer watches, an
     /// agent also claims and reports, an operator also changes what is to be done, an admin also
     /// looks after users.
@@ -223,7 +228,7 @@ impl UsersApi {
     ) -> Result<Done> {
         gateway.users.delete(id.0).await?;
         gateway.user_changed(id.0).await?;
-        family::end_orphans(&gateway).await?;
+        family::cancel_orphans(&gateway).await?;
         notification::delete_logs(&gateway, &[id.0]).await?;
         Ok(Done::Done)
     }

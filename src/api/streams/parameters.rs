@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    api::{problem::Problem, request_info::RequestInfo},
+    api::{middleware::RequestInfo, problem::Problem},
     config,
     hub::{Bounds, Resume},
     limit::Admission,
@@ -153,13 +153,13 @@ async fn number(
 
 /// Puts the schemas of the parameters among the others: the framework asks no argument like this one
 /// for them.
-pub(in crate::api) fn register(registry: &mut Registry) {
+pub(in crate::api) fn register_parameters(registry: &mut Registry) {
     Overflow::register(registry);
     OnRefusal::register(registry);
 }
 
 /// The same as the document lists them, for every stream.
-pub(in crate::api) fn listed() -> Vec<Value> {
+pub(in crate::api) fn documented_parameters() -> Vec<Value> {
     let parameter = |place: MetaParamIn, name: &str, description: &str, schema: &Value| {
         json!({
             "name": name,
