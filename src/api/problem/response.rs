@@ -8,7 +8,7 @@ use poem::{
 };
 use poem_openapi::{
     Object,
-    types::{Example, ToJSON, Type},
+    types::{Example, ToJSON},
 };
 use serde_json::Value;
 use uuid::Uuid;
