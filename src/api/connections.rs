@@ -1,4 +1,4 @@
-//! Open streams, seen and ended by those to whom they belong, or by administrators.
+//! Open streams: users list and close their own, administrators all of them.
 
 use std::sync::Arc;
 
@@ -26,25 +26,25 @@ use crate::{
     hub::Connected,
 };
 
-/// A stream that is open.
+/// An open stream.
 #[derive(Object)]
 #[oai(example)]
 struct Connection {
-    /// Its id: the `X-Request-Id` of the answer that it is.
+    /// Connection id. Equal to the `X-Request-Id` of the stream's response.
     id: Uuid,
-    /// Who opened it.
+    /// Id of the user that opened the stream.
     user_id: Uuid,
-    /// What it is about, each as `<family>.<id>`: one topic, or those of a stream of many that have
-    /// not left it.
+    /// Topics of the stream, each as `<family>.<id>`. A stream of several topics lists those that have not
+    /// left it.
     topics: Vec<String>,
-    /// When it was opened.
+    /// Time at which the stream was opened, UTC.
     since: OffsetDateTime,
-    /// The address that it goes to: the client's, if it connects to this gateway or comes through a
-    /// proxy in `server.trusted_proxies`; else that of the proxy.
+    /// Address of the client, if it connects directly or through a proxy in `server.trusted_proxies`, else
+    /// the address of the proxy.
     address: String,
-    /// How many events have been handed to the network for it, snapshots included.
+    /// Number of events written to the network for the stream, snapshots included.
     delivered: u64,
-    /// How many events it has yet to be given, as far as this gateway knows; all topics together.
+    /// Number of events not yet written, of all topics together, as far as this gateway knows.
     lag: u64,
 }
 
@@ -77,21 +77,21 @@ impl From<Connected> for Connection {
     }
 }
 
-/// When the request with this id came: it is made of the time (RFC 9562, section 5.7).
+/// The time of the request with this id: the id contains it (RFC 9562, section 5.7).
 fn since(request: Uuid) -> Timestamp {
     let (seconds, nanos) = request.get_timestamp().map_or((0, 0), |time| time.to_unix());
     let micros = i64::try_from(seconds).unwrap_or_default() * 1_000_000;
     Timestamp(micros + i64::from(nanos / 1_000))
 }
 
-/// Whose connections a caller may see: everybody's, or its own.
+/// The user whose connections the caller may see. `None` stands for all users.
 fn visible_to(principal: &Principal) -> Option<Uuid> {
     if principal.role >= Role::Admin { None } else { Some(principal.user_id) }
 }
 
 #[derive(ApiResponse)]
 enum Done {
-    /// It is done.
+    /// The stream has ended.
     #[oai(status = 204)]
     Done,
 }
@@ -103,16 +103,16 @@ pub(super) struct ConnectionsApi;
 impl ConnectionsApi {
     /// List open streams
     ///
-    /// Oldest first: those on this gateway, of the caller or, for an admin, of everybody. Needs the
-    /// role viewer.
+    /// Returns the caller's streams on this gateway, oldest first. An administrator gets the streams of all
+    /// users. Requires the role viewer.
     #[oai(path = "/", method = "get", operation_id = "connection_list")]
     async fn list(
         &self,
         caller: Caller<Viewer>,
         gateway: Data<&Arc<Gateway>>,
-        /// Only those after the one with this id: `next` of the page before.
+        /// Return only streams after the one with this id: `next` of the previous page.
         after: Query<Option<Uuid>>,
-        /// How many at most.
+        /// Maximum number of streams to return. The default is 50.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
     ) -> Result<Json<Page<Connection>>> {
@@ -121,16 +121,16 @@ impl ConnectionsApi {
         Ok(Json(Page::new(open, page_limit(limit.0), |connected| (connected.id, 0))))
     }
 
-    /// End an open stream
+    /// Close an open stream
     ///
-    /// With `stream.closed` for the reason `disconnected`; nothing keeps its client from coming back.
-    /// One of the caller's or, for an admin, anybody's, on this gateway. Needs the role viewer.
+    /// Ends a stream of the caller on this gateway with `stream.closed` and the reason `disconnected`. Its
+    /// client may reconnect. An administrator may close the streams of all users. Requires the role viewer.
     #[oai(path = "/:id", method = "delete", operation_id = "connection_delete")]
     async fn delete(
         &self,
         caller: Caller<Viewer>,
         gateway: Data<&Arc<Gateway>>,
-        /// The connection's id.
+        /// Connection id.
         id: Path<Uuid>,
     ) -> Result<Done> {
         if gateway.hub.disconnect(id.0, visible_to(&caller.principal)) {

@@ -1,4 +1,4 @@
-//! The OpenAPI documents and the page to try them out, as operations.
+//! The OpenAPI documents and Swagger UI, as operations.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use super::{
     tag::Tag,
 };
 
-/// A text that was made at the start, shared by all who ask for it.
+/// A text that was rendered at the start. All responses share it.
 struct Page {
     media_type: &'static str,
     text: Bytes,
 }
 
-/// The page to try operations out has its scripts inside and loads nothing from elsewhere; this
-/// makes the browser hold it to that.
+/// The content security policy of Swagger UI. The page contains its scripts and loads nothing from other
+/// origins; the policy makes the browser enforce that.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
                       img-src 'self' data:; font-src data:; connect-src 'self'; \
                       frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
@@ -87,7 +87,7 @@ impl DocsApi {
         Self(Some(documents))
     }
 
-    /// Without documents, to make them from.
+    /// Without documents: the service that the documents are generated from.
     pub(super) fn empty() -> Self {
         Self(None)
     }
@@ -100,26 +100,26 @@ impl DocsApi {
 
 #[OpenApi(tag = "Tag::Docs")]
 impl DocsApi {
-    /// This interface as OpenAPI 3.0
+    /// Get OpenAPI 3.0
     ///
-    /// What client generators understand. Public.
-    #[oai(path = "/openapi.json", method = "get", operation_id = "docs_openapi")]
+    /// Returns the document that client generators read. Public.
+    #[oai(path = "/openapi.json", method = "get", operation_id = "openapi_get")]
     async fn openapi(&self) -> Result<Json> {
         self.page("application/json", |documents| documents.text(Version::V3_0)).map(Json)
     }
 
-    /// This interface as OpenAPI 3.2
+    /// Get OpenAPI 3.2
     ///
-    /// With the type of every event of every stream (`itemSchema`). Public.
-    #[oai(path = "/openapi-3.2.json", method = "get", operation_id = "docs_openapi_3_2")]
+    /// Returns the document with the type of every event of every stream (`itemSchema`). Public.
+    #[oai(path = "/openapi-3.2.json", method = "get", operation_id = "openapi_3_2_get")]
     async fn openapi_3_2(&self) -> Result<Json> {
         self.page("application/json", |documents| documents.text(Version::V3_2)).map(Json)
     }
 
-    /// A page to try this interface out
+    /// Open Swagger UI
     ///
-    /// Swagger UI, everything inside. Public.
-    #[oai(path = "/docs", method = "get", operation_id = "docs_page")]
+    /// Returns a page to try the operations. It loads nothing from other hosts. Public.
+    #[oai(path = "/docs", method = "get", operation_id = "docs_get")]
     async fn docs(&self) -> Result<Html> {
         self.page("text/html; charset=utf-8", Documents::page).map(Html)
     }

@@ -1,4 +1,4 @@
-//! Tokens for one stream each, to be put in the URL of an `EventSource`.
+//! Stream tokens: each opens one stream, from the URL of an `EventSource`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,35 +24,36 @@ use crate::{
     gateway::Gateway,
 };
 
-/// A kind of stream.
+/// The family of the resource that a stream token opens.
 #[derive(Clone, Copy, Enum)]
 #[oai(rename_all = "snake_case", remote = "Family")]
 enum StreamFamily {
     /// Topologies and their mutations.
     Topology,
-    /// What a user is told; the id is the user's.
+    /// Notifications of a user. The id is the user's.
     Notification,
     /// Sessions of the Model Context Protocol.
     McpSession,
-    /// Tasks and what workers make of them.
+    /// Tasks and their artifacts.
     Task,
-    /// Prompts and what agents answer.
+    /// Prompts and the answers of agents.
     Prompt,
 }
 
-/// The stream that a token is to open: of one resource, by `family` and `id`, or of many, by `topics`.
+/// A stream token to mint: for one resource, by `family` and `id`, or for several, by `topics`.
 #[derive(Object)]
 #[oai(example, deny_unknown_fields, skip_serializing_if_is_none)]
 struct NewStreamToken {
-    /// What kind of stream.
+    /// Family of the resource.
     family: Option<StreamFamily>,
-    /// The id of its resource.
+    /// Id of the resource.
     id: Option<Uuid>,
-    /// Instead of these two: what to watch together, each as `<family>.<id>`, 1 to 50, all different.
+    /// Topics of a stream of several topics, each as `<family>.<id>`: 1 to 50, all different. Replaces `family`
+    /// and `id`.
     #[oai(validator(min_items = 1, max_items = 50, unique_items))]
     topics: Option<Vec<TopicName>>,
-    /// How long the token is good for opening, in seconds; `tokens.stream_seconds` of the
-    /// configuration if absent. A stream that is open stays open.
+    /// Time in which the token opens streams, in seconds, from 30 to 300. The default is
+    /// `tokens.stream_seconds` of the configuration. An open stream stays open afterwards.
     #[oai(validator(minimum(value = "30"), maximum(value = "300")))]
     ttl_seconds: Option<u64>,
 }
@@ -68,15 +69,15 @@ impl Example for NewStreamToken {
     }
 }
 
-/// A token that opens one stream, as often as it likes until it expires, and nothing else.
+/// A token that opens one stream, any number of times until it expires.
 #[derive(Object)]
 #[oai(example)]
 pub(super) struct StreamToken {
-    /// The token.
+    /// Stream token, a JWT.
     token: String,
-    /// How long it is good for, in seconds.
+    /// Lifetime of the token, in seconds.
     expires_in: u64,
-    /// Until when.
+    /// Time at which the token expires, UTC.
     expires_at: OffsetDateTime,
     /// Path and query of the stream, for `new EventSource(url)`.
     url: String,
@@ -96,7 +97,7 @@ impl Example for StreamToken {
 
 #[derive(ApiResponse)]
 pub(super) enum Minted {
-    /// The token.
+    /// The stream token was minted.
     #[oai(status = 201)]
     Minted(Json<StreamToken>),
 }
@@ -108,11 +109,13 @@ pub(super) struct StreamTokensApi;
 impl StreamTokensApi {
     /// Mint a stream token
     ///
-    /// A browser's `EventSource` cannot send a header, and an access token must not travel in a URL
-    /// (RFC 9700, section 4.3.2). This token may: it opens one stream of this session and is worth
-    /// nothing elsewhere. Made for a list of topics it opens the stream of all of them or of some,
-    /// and not that of one by itself. Needs the role that the stream needs.
-    #[oai(path = "/v1/stream-tokens", method = "post", operation_id = "stream_token_create")]
+    /// Returns a token for the URL of a stream. A browser's `EventSource` cannot send a header, and an access
+    /// token must not be in a URL (RFC 9700, section 4.3.2).
+    ///
+    /// The token opens one stream of the caller's login session. A token for several topics opens the stream of
+    /// all or some of them at `/v1/streams`, but not the stream of one resource. Requires the role that the
+    /// stream requires.
+    #[oai(path = "/v1/stream-tokens", method = "post", operation_id = "stream_token_mint")]
     async fn create(
         &self,
         caller: Caller<Viewer>,
@@ -129,12 +132,12 @@ impl StreamTokensApi {
                 let topics: Vec<Topic> = names.into_iter().map(|name| name.0).collect();
                 mint_many(&gateway, principal, &topics, ttl_seconds).await
             }
-            _ => Err(Problem::bad_request("either family and id, or topics")),
+            _ => Err(Problem::bad_request("send either family and id, or topics")),
         }
     }
 }
 
-/// Makes a token for the stream of a resource that the caller may see.
+/// Mints a token for the stream of a resource that the caller may see.
 pub(super) async fn mint(
     gateway: &Gateway,
     principal: &Principal,
@@ -147,7 +150,7 @@ pub(super) async fn mint(
     Ok(minted(gateway, principal, opens, &format!("{path}?"), ttl_seconds))
 }
 
-/// Makes a token for the stream of many resources, all of which the caller may see.
+/// Mints a token for the stream of several resources, all of which the caller may see.
 async fn mint_many(
     gateway: &Gateway,
     principal: &Principal,
@@ -168,7 +171,7 @@ async fn mint_many(
     ))
 }
 
-/// A token for the stream whose URL begins like this.
+/// A token for the stream whose URL starts with `url`.
 fn minted(
     gateway: &Gateway,
     principal: &Principal,

@@ -1,4 +1,4 @@
-//! Looking after users.
+//! Users, managed by administrators.
 
 use std::sync::Arc;
 
@@ -28,24 +28,22 @@ use crate::{
 };
 
 wire_enum! {
-    /// What a user may do. Each role may do all that the ones before it may: a viewer watches, an
-    /// agent also claims and reports, an operator also changes what is to be done, an admin also
-    /// looks after users.
+    /// Role of a user. Each role includes the ones before it. A viewer watches, an agent also claims and
+    /// reports work, an operator also changes resources, an admin also manages users.
     pub(super) UserRole <=> user::Role { Viewer, Agent, Operator, Admin }
 }
 
-/// A user to be made.
+/// A user to create.
 #[derive(Object)]
 #[oai(example, deny_unknown_fields)]
 struct NewUser {
-    /// The name to log in with.
+    /// Name to log in with: 1 to 64 characters of `a-z`, `0-9`, `.`, `_` and `-`.
     #[oai(validator(min_length = 1, max_length = 64, pattern = "^[a-z0-9._-]+$"))]
     username: Text,
-    /// The password: at least 8 characters (NIST SP 800-63B, section 5.1.1.2) and at most 1024 bytes
-    /// in UTF-8, so fewer than 1024 characters if they are not ASCII.
+    /// Password: at least 8 characters (NIST SP 800-63B, section 5.1.1.2) and at most 1,024 bytes in UTF-8.
     #[oai(validator(min_length = 8, max_length = 1024))]
     password: Text,
-    /// What the user may do.
+    /// Role of the user.
     role: UserRole,
 }
 
@@ -59,17 +57,17 @@ impl Example for NewUser {
     }
 }
 
-/// What to change; what is absent stays.
+/// Changes of a user. An absent field keeps its value.
 #[derive(Object)]
 #[oai(example, deny_unknown_fields)]
 struct UserChange {
-    /// Another role. A lower one ends the user's open streams; those of many topics go on with what
-    /// the user may still see.
+    /// New role. A lower role ends the user's open streams. A stream of several topics continues with those
+    /// that the user may still see.
     role: Option<UserRole>,
-    /// Whether the user is kept out. `true` ends the user's sessions and open streams for good: after
-    /// `false` the user has to log in again.
+    /// Whether the user is disabled. `true` ends the user's login sessions and streams. After `false` the user
+    /// must log in again.
     disabled: Option<bool>,
-    /// Another password, with the same limits as the first. Ends the user's sessions.
+    /// New password, with the same limits as for a new user. It ends the user's login sessions.
     #[oai(validator(min_length = 8, max_length = 1024))]
     password: Option<Text>,
 }
@@ -88,15 +86,15 @@ impl Example for UserChange {
 #[derive(Object)]
 #[oai(example)]
 struct User {
-    /// Its id.
+    /// User id.
     id: Uuid,
-    /// The name to log in with.
+    /// Name to log in with.
     username: String,
-    /// What the user may do.
+    /// Role of the user.
     role: UserRole,
-    /// Whether the user is kept out.
+    /// Whether the user is disabled. A disabled user cannot log in.
     disabled: bool,
-    /// When the user was made.
+    /// Time of creation, UTC.
     created_at: OffsetDateTime,
 }
 
@@ -126,14 +124,14 @@ impl Example for User {
 
 #[derive(ApiResponse)]
 enum Created {
-    /// The user was made.
+    /// The user was created.
     #[oai(status = 201)]
     Created(Json<User>),
 }
 
 #[derive(ApiResponse)]
 enum Done {
-    /// It is done.
+    /// The operation succeeded.
     #[oai(status = 204)]
     Done,
 }
@@ -143,9 +141,9 @@ pub(super) struct UsersApi;
 
 #[OpenApi(prefix_path = "/v1/users", tag = "Tag::User")]
 impl UsersApi {
-    /// Make a user
+    /// Create a user
     ///
-    /// Needs the role admin. 409 if the name is taken.
+    /// Requires the role admin. 409 if the name is taken.
     #[oai(path = "/", method = "post", operation_id = "user_create")]
     async fn create(
         &self,
@@ -160,15 +158,15 @@ impl UsersApi {
 
     /// List users
     ///
-    /// Oldest first. Needs the role admin.
+    /// Returns all users, oldest first. Requires the role admin.
     #[oai(path = "/", method = "get", operation_id = "user_list")]
     async fn list(
         &self,
         _caller: Caller<Admin>,
         gateway: Data<&Arc<Gateway>>,
-        /// Only those after the one with this id: `next` of the page before.
+        /// Return only users after the one with this id: `next` of the previous page.
         after: Query<Option<Uuid>>,
-        /// How many at most.
+        /// Maximum number of users to return. The default is 50.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
     ) -> Result<Json<Page<User>>> {
@@ -177,29 +175,30 @@ impl UsersApi {
         Ok(Json(Page::new(rows, limit, |row| (row.id, 0))))
     }
 
-    /// Read a user
+    /// Get a user
     ///
-    /// Needs the role admin.
-    #[oai(path = "/:id", method = "get", operation_id = "user_read")]
-    async fn read(
+    /// Requires the role admin.
+    #[oai(path = "/:id", method = "get", operation_id = "user_get")]
+    async fn get(
         &self,
         _caller: Caller<Admin>,
         gateway: Data<&Arc<Gateway>>,
-        /// The user's id.
+        /// User id.
         id: Path<Uuid>,
     ) -> Result<Json<User>> {
         Ok(Json(gateway.users.find(id.0).await?.into()))
     }
 
-    /// Change a user
+    /// Update a user
     ///
-    /// Needs the role admin. 409 if no enabled administrator would be left.
-    #[oai(path = "/:id", method = "patch", operation_id = "user_change")]
-    async fn change(
+    /// Changes the role, the password or whether the user is disabled. Requires the role admin. 409 if no
+    /// enabled administrator would remain.
+    #[oai(path = "/:id", method = "patch", operation_id = "user_update")]
+    async fn update(
         &self,
         _caller: Caller<Admin>,
         gateway: Data<&Arc<Gateway>>,
-        /// The user's id.
+        /// User id.
         id: Path<Uuid>,
         body: Json<UserChange>,
     ) -> Result<Json<User>> {
@@ -215,15 +214,14 @@ impl UsersApi {
 
     /// Delete a user
     ///
-    /// Ends the user's sessions and streams, and what the user has asked for: tasks and prompts that
-    /// have not ended are cancelled, MCP sessions closed. Needs the role admin. 409 if no enabled
-    /// administrator would be left.
+    /// Ends the user's login sessions and streams, cancels the user's unfinished tasks and prompts, and closes
+    /// the user's MCP sessions. Requires the role admin. 409 if no enabled administrator would remain.
     #[oai(path = "/:id", method = "delete", operation_id = "user_delete")]
     async fn delete(
         &self,
         _caller: Caller<Admin>,
         gateway: Data<&Arc<Gateway>>,
-        /// The user's id.
+        /// User id.
         id: Path<Uuid>,
     ) -> Result<Done> {
         gateway.users.delete(id.0).await?;
@@ -233,15 +231,16 @@ impl UsersApi {
         Ok(Done::Done)
     }
 
-    /// End all sessions of a user
+    /// Revoke user sessions
     ///
-    /// And the streams under them, at once. The user can log in again. Needs the role admin.
+    /// Ends all login sessions of a user and their streams at once. The user can log in again. Requires the
+    /// role admin.
     #[oai(path = "/:id/revoke", method = "post", operation_id = "user_revoke")]
     async fn revoke(
         &self,
         _caller: Caller<Admin>,
         gateway: Data<&Arc<Gateway>>,
-        /// The user's id.
+        /// User id.
         id: Path<Uuid>,
     ) -> Result<Done> {
         gateway.users.find(id.0).await?;

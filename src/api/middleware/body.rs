@@ -1,7 +1,7 @@
-//! Taking a request in: what is refused for its head, and how much of a body is taken from whom.
+//! Checks the head of a request and reads its body.
 //!
-//! A body is read before its operation runs, so that no operation waits for a slow sender. Whoever
-//! is not going to be let in has nothing read; whoever need not be known has little.
+//! A body is read before its operation runs, so that no operation waits for a slow client. The gateway reads no body
+//! for a request that it will refuse with 401, and only a small one for a public operation.
 
 use std::time::Duration;
 
@@ -21,29 +21,29 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Bytes of a body for which the caller need not be known. The longest login fits: a password of
-/// 1024 bytes and a name of 64, each byte written as an escape of six (`\\u0061`).
+/// Bytes of a body of a public operation, at most. The longest login fits: a password of 1,024 bytes and a name of 64,
+/// each byte written as an escape of six (`\\u0061`).
 const PUBLIC_BODY: usize = 8 << 10;
 
-/// Header fields that decide something and have one value. Of two, one program on the way may look
-/// at the first and another at the last.
+/// Header fields that a request may send only once. If there were two, a proxy could act on the first and the gateway
+/// on the last.
 const SINGLE_FIELDS: [&str; 4] = ["Authorization", "Content-Type", "Last-Event-ID", "Lease-Token"];
 
-/// The same in the query.
+/// Query parameters that a request may send only once, for the same reason.
 const SINGLE_PARAMETERS: [&str; 2] = [STREAM_TOKEN, "last_event_id"];
 
-/// Requests: how large and how slow.
+/// Limits of a request.
 #[derive(Clone, Copy)]
 pub(in crate::api) struct Bounds {
-    /// Bytes of a head, of which HTTP/1.1 connections refuse larger ones by themselves.
+    /// Bytes of a head. HTTP/1.1 connections refuse larger ones themselves.
     pub(in crate::api) head: usize,
     /// Bytes of a body.
     pub(in crate::api) body: usize,
-    /// How long a body may take.
+    /// Time in which the body must arrive.
     pub(in crate::api) body_time: Duration,
 }
 
-/// Checks the head and takes the whole body in.
+/// Checks the head and reads the whole body.
 pub(in crate::api) async fn receive(
     request: &mut Request,
     gateway: &Gateway,
@@ -53,7 +53,7 @@ pub(in crate::api) async fn receive(
     check_head(request, bounds)?;
     let limit = match routes.access(request.uri().path(), request.method().as_str()) {
         Access::Public => PUBLIC_BODY.min(bounds.body),
-        // The operation asks for the session too; a signature is enough to be worth reading for.
+        // The signature is enough to read the body. The operation also checks the login session.
         Access::Secured if bearer(request).is_some_and(|token| gateway.tokens.is_good(token)) => {
             bounds.body
         }
@@ -86,7 +86,7 @@ pub(in crate::api) async fn receive(
             return Err(Problem::new(Kind::RequestTimeout, "the body did not arrive in time"));
         }
     };
-    // As those compare it who then parse the body.
+    // Compared as the parsers of the body compare it.
     let kind = request.content_type().unwrap_or_default().to_ascii_lowercase();
     let harmless = |json: &[u8]| serde_json::from_slice::<Harmless>(json).map(drop);
     let checked = if kind.contains("ndjson") {
@@ -103,7 +103,7 @@ pub(in crate::api) async fn receive(
     Ok(())
 }
 
-/// The lines of NDJSON. The last one may end like the others.
+/// The lines of NDJSON. The last line may end with a line feed or not.
 pub(in crate::api) fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     body.strip_suffix(b"\n").unwrap_or(body).split(|byte| *byte == b'\n')
 }
@@ -111,7 +111,7 @@ pub(in crate::api) fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
 fn check_head(request: &Request, bounds: Bounds) -> Result<()> {
     let headers = request.headers();
     if request.version() == Version::HTTP_2 {
-        // As RFC 9113, section 6.5.2, counts them: 32 bytes more for each field.
+        // RFC 9113, section 6.5.2, adds 32 bytes for each field.
         let sizes = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32);
         if sizes.sum::<usize>() > bounds.head {
             return Err(Problem::new(Kind::HeadTooLarge, "the head of the request is too large"));
@@ -119,8 +119,8 @@ fn check_head(request: &Request, bounds: Bounds) -> Result<()> {
     } else if request.version() == Version::HTTP_11
         && headers.get_all(header::HOST).iter().count() != 1
     {
-        // RFC 9112, section 3.2. HTTP/2 has it in the target, where hyper demands it.
-        return Err(Problem::bad_request("the request must have one Host"));
+        // RFC 9112, section 3.2. HTTP/2 has it in the target, where hyper requires it.
+        return Err(Problem::bad_request("the request must have exactly one Host header"));
     }
     let has_two = request.uri().query().is_some_and(|query| query.contains('&'));
     let query: Vec<(String, String)> =
@@ -134,8 +134,8 @@ fn check_head(request: &Request, bounds: Bounds) -> Result<()> {
     check_transfer_encoding(request)
 }
 
-/// RFC 9112, section 6.1: hyper takes any codings of which the last is `chunked`, and undoes that one
-/// alone. HTTP/2 has none.
+/// Refuses transfer codings other than `chunked` (RFC 9112, section 6.1). hyper accepts any list that ends with
+/// `chunked`, and decodes only that one. HTTP/2 has no transfer codings.
 fn check_transfer_encoding(request: &Request) -> Result<()> {
     let lines = request.headers().get_all(header::TRANSFER_ENCODING);
     let codings = lines.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));

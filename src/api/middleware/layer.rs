@@ -1,7 +1,7 @@
-//! What happens around every operation: the request's id, its log line and its metrics on the way
-//! in; on the way out every error becomes a problem document.
+//! The outermost layer around every operation. It gives the request an id, a log line and metrics, and turns every
+//! error into a problem document.
 //!
-//! The log has the path without its query, because that is where stream tokens travel.
+//! The log has the path without the query, because the query can hold a stream token.
 
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
 
@@ -32,7 +32,7 @@ use crate::{
     limit::Origin,
 };
 
-/// The outermost layer.
+/// The middleware. See the module.
 pub(in crate::api) struct RequestLayer {
     pub(in crate::api) gateway: Arc<Gateway>,
     pub(in crate::api) routes: Arc<Routes>,
@@ -79,19 +79,19 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
             let origin = request.extensions().get::<Arc<Origin>>().cloned();
             request.set_data(RequestInfo { id, method: method.clone(), address, gone, origin });
             let inner = Arc::clone(&self.inner);
-            // A panic is a fault like any other: one request fails, the process goes on.
+            // A panic fails one request and not the process.
             let answer = AssertUnwindSafe(async move { inner.call(request).await })
                 .catch_unwind()
                 .map(|answer| answer.unwrap_or_else(|panic| Err(panicked(panic.as_ref()).into())));
             if matches!(method, Method::GET | Method::HEAD) {
                 return answer.await;
             }
-            // What changes something is seen through although its client may hang up, or a change
-            // could be made and nobody be told.
+            // A request that can change something runs to its end even if the client disconnects. Otherwise a change
+            // could be committed and its events not delivered.
             let answer = self.gateway.see_through(answer.in_current_span()).await;
             answer.unwrap_or_else(|error| Err(Problem::internal(error).into()))
         };
-        // What `on_refusal=event` hides from the status line must still be counted.
+        // `on_refusal=event` answers 200. Metrics and log count the status of the refusal.
         let mut refused = None;
         let (mut response, operation) = match answer.instrument(span.clone()).await {
             Ok(answer) => {
@@ -103,7 +103,7 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
                 let operation = error.data::<OperationId>().map(|id| id.0);
                 let problem = Problem::from_framework(&error);
                 if let Some(cause) = problem.cause() {
-                    // The id itself: the span's may be filtered out.
+                    // The id is logged here too, because the span may be filtered out.
                     tracing::error!(parent: &span, %id, cause, "request failed");
                 }
                 refused = Some(problem.status());
@@ -133,7 +133,7 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
     }
 }
 
-/// Headers that every response has.
+/// Sets the headers of every response.
 fn finish(response: &mut Response, id: Uuid, method: &Method) {
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id.to_string()) {

@@ -1,4 +1,4 @@
-//! What an operation may want to know of its request.
+//! The facts about a request that operations use.
 
 use std::{future::pending, net::IpAddr, sync::Arc, time::Duration};
 

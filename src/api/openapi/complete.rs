@@ -12,7 +12,7 @@ use crate::api::{
     streams::{EVENT_STREAM, documented_parameters, register_parameters},
 };
 
-/// What poem-openapi leaves out or gets wrong.
+/// Adds what poem-openapi leaves out, and corrects what it writes wrongly.
 pub(super) fn complete(document: &mut Value) {
     document["openapi"] = json!("3.0.3");
     let mut registry = Registry::new();
@@ -57,7 +57,7 @@ pub(super) fn complete(document: &mut Value) {
     remove_null_defaults(document);
 }
 
-/// In a body that is sent to us, null means the same as absent.
+/// In a request body, null means the same as absent.
 fn take_null(schema: &mut Value) {
     let required = schema.get("required").cloned().unwrap_or_default();
     let fields = schema.get_mut("properties").and_then(Value::as_object_mut);
@@ -69,8 +69,8 @@ fn take_null(schema: &mut Value) {
     }
 }
 
-/// All operations share one type of error. What cannot happen is taken out again: nothing conflicts
-/// with reading or needs room for it, and without a body there is nothing to be late, large or of another type.
+/// Removes statuses that an operation cannot return, because all operations share one error type. A read does not
+/// conflict and needs no storage. A request without a body cannot be late, too large or of a wrong type.
 fn remove_impossible(method: &str, operation: &mut Value) {
     let has_body = operation.get("requestBody").is_some();
     let statuses = operation["responses"].as_object_mut().into_iter();
@@ -87,7 +87,7 @@ fn remove_impossible(method: &str, operation: &mut Value) {
     }
 }
 
-/// Adds the schemas that are not there yet.
+/// Adds the schemas that the document does not have yet.
 pub(super) fn add_schemas(document: &mut Value, registry: Registry) {
     let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
     for (name, schema) in registry.schemas {

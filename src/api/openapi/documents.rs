@@ -1,8 +1,8 @@
 //! The OpenAPI documents: what poem-openapi writes, completed.
 //!
-//! There are two versions because no single document serves all readers. Generators read only 3.0, where an
-//! event is a record of strings. 3.2 can describe the contents of a stream (`itemSchema`): each event by its
-//! name, with the type of its data.
+//! There are two versions because no single document serves all readers. Generators read only version 3.0,
+//! where an event is a record of strings. Version 3.2 can describe the contents of a stream (`itemSchema`): each
+//! event has its name and the type of its data.
 
 use bytes::Bytes;
 use poem_openapi::{OpenApi, OpenApiService};

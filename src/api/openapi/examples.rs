@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use crate::family::wire::example_id;
 
-/// Every field shows the value that it has in the example of its object.
+/// Gives every field the value that it has in the example of its object.
 pub(super) fn field_examples(schema: &mut Value) {
     let example = schema.get("example").cloned().unwrap_or_default();
     let fields = schema.get_mut("properties").and_then(Value::as_object_mut);
     for (name, field) in fields.into_iter().flatten() {
-        // A reference has its example where it points to, and takes no siblings in 3.0.
+        // A reference has the example of its target, and allows no siblings in 3.0.
         let own = field.get("$ref").is_none() && field.get("example").is_none();
         let value = example.get(name).cloned().or_else(|| absent_example(name));
         if let (true, Some(value)) = (own, value) {
@@ -18,21 +18,21 @@ pub(super) fn field_examples(schema: &mut Value) {
     }
 }
 
-/// For fields that are absent from the example of their object.
+/// The example of a field that is absent from the example of its object.
 fn absent_example(name: &str) -> Option<Value> {
     match name {
         "next" => Some(json!(example_id())),
         "topics" => Some(json!([format!("topology.{}", example_id())])),
         "applied_at" | "completed_at" => Some(json!("2026-11-20T12:00:00.25Z")),
-        "error" => Some(json!("the model does not answer")),
-        "reason" => Some(json!("the node does not answer")),
+        "error" => Some(json!("the model does not respond")),
+        "reason" => Some(json!("the node does not respond")),
         "reset" => Some(json!("pruned")),
         "password" => Some(json!("correct horse battery staple")),
         _ => None,
     }
 }
 
-/// One value for each name, since a name means the same in every operation, if not of the same type.
+/// The example of a parameter. A name means the same in every operation, except for its type.
 pub(super) fn parameter_example(parameter: &Value) -> Value {
     let is_id = parameter["schema"]["format"] == "uuid";
     match parameter["name"].as_str().unwrap_or_default() {

@@ -15,16 +15,16 @@ use crate::{
 };
 
 /// The operation that streams several topics.
-const STREAM_OF_SEVERAL: &str = "stream_open";
+const STREAM_OF_SEVERAL: &str = "topic_stream";
 
-/// OpenAPI 3.2 with the types of all events.
+/// The document as OpenAPI 3.2, with the types of all events.
 pub(super) fn with_typed_events(mut document: Value) -> Value {
     document["openapi"] = json!("3.2.0");
     document["info"]["license"]["identifier"] = json!("MIT OR Apache-2.0");
     let mut registry = Registry::new();
     for (_, operation) in operations(&mut document) {
         if let Some(lines) = operation.pointer_mut("/requestBody/content/application~1x-ndjson") {
-            // 3.0 has no word for what is in a line.
+            // 3.0 cannot describe the lines.
             *lines = json!({ "itemSchema": { "$ref": "#/components/schemas/NewPromptEvent" } });
         }
         let id = operation["operationId"].as_str().unwrap_or_default();
@@ -45,7 +45,7 @@ pub(super) fn with_typed_events(mut document: Value) -> Value {
     }
     add_schemas(&mut document, registry);
     if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
-        // What an event is made of has a type of its own now.
+        // The typed events replace it.
         schemas.remove("StreamEvent");
     }
     remove_null_defaults(&mut document);
@@ -53,8 +53,8 @@ pub(super) fn with_typed_events(mut document: Value) -> Value {
     document
 }
 
-/// The events of all families, each with its topic around the data. What several families call by
-/// one name is one event, whose topic tells what its data is.
+/// The events of all families, each with its topic and data. Events of several families with the same kind become one
+/// event, whose topic tells the type of the data.
 fn events_of_many(registry: &mut Registry) -> Vec<Value> {
     let mut kinds: Vec<(&EventKind, Vec<Value>)> = Vec::new();
     for family in Family::ALL {
@@ -96,13 +96,12 @@ fn event(kind: &EventKind, has_cursor: bool, data: &Value) -> Value {
     });
     let mut required = vec!["event", "data"];
     if has_cursor {
-        properties["id"] = json!({ "type": "string", "description": "The cursor to resume from." });
+        properties["id"] = json!({ "type": "string", "description": "Cursor to resume after." });
         required.push("id");
     } else {
-        // Tells them from a family's events of the same kind.
+        // Distinguishes control events from a family's events of the same kind.
         properties["id"] = json!(false);
-        properties["retry"] =
-            json!({ "type": "integer", "description": "Reconnect after, in milliseconds." });
+        properties["retry"] = json!({ "type": "integer", "description": "Time to wait before a reconnect, in milliseconds." });
     }
     json!({
         "type": "object",

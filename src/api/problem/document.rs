@@ -18,8 +18,8 @@ use crate::family::wire::example_id;
 impl ApiResponse for Problem {
     fn meta() -> MetaResponses {
         let documented = Kind::ALL.into_iter().filter(|kind| {
-            // Those that no operation gives, one that takes a head limit beyond the default, and those
-            // that only single operations have.
+            // Left out: problems that no operation returns, one that needs a higher limit of the head, and problems
+            // that only single operations return.
             !matches!(
                 kind,
                 Kind::MethodNotAllowed
@@ -37,7 +37,7 @@ impl ApiResponse for Problem {
     }
 }
 
-/// What a problem of this status looks like.
+/// An example of a problem with this status. Null if there is none.
 pub(in crate::api) fn example(status: u16) -> Value {
     let kind = Kind::ALL.into_iter().find(|kind| kind.parts().0.as_u16() == status);
     let problem = match kind {
@@ -50,7 +50,7 @@ pub(in crate::api) fn example(status: u16) -> Value {
     serde_json::from_str(&problem.body(example_id())).unwrap_or_default()
 }
 
-/// What the document says of a kind of problem.
+/// The response of a kind of problem in the document.
 pub(in crate::api) fn meta(kind: Kind) -> MetaResponse {
     let header = |name: &str, description: &str| MetaHeader {
         name: name.to_owned(),
@@ -69,12 +69,18 @@ pub(in crate::api) fn meta(kind: Kind) -> MetaResponse {
         }],
         headers: match kind {
             Kind::Unauthenticated | Kind::RefreshSuperseded => {
-                vec![header("WWW-Authenticate", "How to authenticate (RFC 6750, section 3)")]
+                vec![header(
+                    "WWW-Authenticate",
+                    "Authentication scheme and error code (RFC 6750, section 3)",
+                )]
             }
             Kind::TooManyRequests => vec![
                 header("Retry-After", "Seconds to wait, jittered (RFC 9110, section 10.2.3)"),
-                header("RateLimit", "What is left (draft-ietf-httpapi-ratelimit-headers)"),
-                header("RateLimit-Policy", "The limit (draft-ietf-httpapi-ratelimit-headers)"),
+                header("RateLimit", "Remaining quota (draft-ietf-httpapi-ratelimit-headers)"),
+                header(
+                    "RateLimit-Policy",
+                    "Limits of the quota (draft-ietf-httpapi-ratelimit-headers)",
+                ),
             ],
             _ => Vec::new(),
         },

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::kind::Kind;
 
-/// An error on its way out. A pointer, because every `Result` of an operation has room for it.
+/// A problem. It is a pointer, because every `Result` of an operation has space for it.
 #[derive(Clone, Debug)]
 pub(in crate::api) struct Problem(Box<Parts>);
 
@@ -25,31 +25,31 @@ struct Parts {
     detail: Cow<'static, str>,
     retry_after_seconds: Option<u64>,
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// A member of the body beside the standard ones (RFC 9457, section 3.2).
+    /// An extension member of the body (RFC 9457, section 3.2).
     extension: Option<(&'static str, Value)>,
     /// For the log only.
     cause: Option<Arc<str>>,
 }
 
-/// What an operation comes to.
+/// The result of an operation.
 pub(in crate::api) type Result<T> = std::result::Result<T, Problem>;
 
 /// A problem document (RFC 9457).
 #[derive(Object)]
 #[oai(rename = "Problem", skip_serializing_if_is_none, example)]
 pub(super) struct Body {
-    /// What went wrong, in kind: a stable URI.
+    /// Kind of problem: a stable URI.
     #[oai(rename = "type")]
     kind: String,
-    /// The same for people; does not change from one occurrence to the next.
+    /// Kind of problem for people. The same for every occurrence.
     title: String,
-    /// The HTTP status.
+    /// HTTP status.
     status: u16,
-    /// What went wrong this time.
+    /// Description of this occurrence.
     detail: String,
-    /// The id of the request, which is also in the service's log.
+    /// Id of the request, as a URN. The gateway's log has the same id.
     instance: String,
-    /// With 429 and 503: when to come back, in seconds, as in `Retry-After`.
+    /// Time to wait before a retry, in seconds, as in `Retry-After`. Present with 429 and 503.
     retry_after_seconds: Option<u64>,
 }
 
@@ -67,7 +67,7 @@ impl Example for Body {
 }
 
 impl Problem {
-    /// An error of this kind; `detail` goes to the caller.
+    /// A problem of this kind. `detail` goes to the client.
     pub(in crate::api) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Parts {
             kind,
@@ -84,9 +84,9 @@ impl Problem {
         Self::new(Kind::BadRequest, detail)
     }
 
-    /// 404, with one text whatever the reason: a caller must not learn what it may not see.
+    /// 404. The detail is always the same, so that a caller does not learn of resources that it may not see.
     pub(in crate::api) fn not_found() -> Self {
-        Self::new(Kind::NotFound, "there is no such resource, or none that you may see")
+        Self::new(Kind::NotFound, "the resource does not exist, or you may not see it")
     }
 
     /// 409.
@@ -94,20 +94,20 @@ impl Problem {
         Self::new(Kind::Conflict, detail)
     }
 
-    /// 401 without a credential (RFC 6750, section 3.1: no error code then).
+    /// 401 for a request without a credential, without an error code (RFC 6750, section 3.1).
     pub(in crate::api) fn no_credential() -> Self {
-        Self::new(Kind::Unauthenticated, "this operation needs a bearer token")
+        Self::new(Kind::Unauthenticated, "this operation requires a bearer token")
             .header(header::WWW_AUTHENTICATE, "Bearer realm=\"streamgate\"")
     }
 
-    /// 401 for a credential that is no good. `detail` must have no quotes.
+    /// 401 for a credential that is not valid. `detail` must not contain quotes.
     pub(in crate::api) fn invalid_token(detail: &'static str) -> Self {
         Self::challenging(Kind::Unauthenticated, detail)
     }
 
     /// 401 for a refresh token whose successor is in use.
     pub(in crate::api) fn refresh_superseded() -> Self {
-        let detail = "the successor of this refresh token is in use: go on with that one";
+        let detail = "the successor of this refresh token is in use: use the successor";
         Self::challenging(Kind::RefreshSuperseded, detail).with("code", "refresh_superseded".into())
     }
 
@@ -121,39 +121,39 @@ impl Problem {
     /// 403 for a role that is too low.
     pub(in crate::api) fn insufficient_role(needed: &'static str) -> Self {
         let challenge = "Bearer realm=\"streamgate\", error=\"insufficient_scope\"";
-        Self::new(Kind::Forbidden, format!("this operation needs the role {needed}"))
+        Self::new(Kind::Forbidden, format!("this operation requires the role {needed}"))
             .header(header::WWW_AUTHENTICATE, challenge)
     }
 
     /// 500; `cause` goes to the log.
     pub(in crate::api) fn internal(cause: impl std::fmt::Display) -> Self {
-        Self::new(Kind::Internal, "a fault of the service").caused_by(cause)
+        Self::new(Kind::Internal, "a fault of the gateway").caused_by(cause)
     }
 
-    /// The same with a header.
+    /// Adds a header.
     #[must_use]
     pub(in crate::api) fn header(mut self, name: HeaderName, value: &str) -> Self {
-        // A value that cannot be a header is left out rather than turned into another error.
+        // A value that cannot be a header is left out. A second error would hide the first.
         self.0.headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
         self
     }
 
-    /// The same with a member of its own in the body.
+    /// Adds an extension member to the body.
     #[must_use]
     pub(in crate::api) fn with(mut self, name: &'static str, value: Value) -> Self {
         self.0.extension = Some((name, value));
         self
     }
 
-    /// The same with a time to come back.
+    /// Adds the time to wait before a retry.
     #[must_use]
     pub(in crate::api) fn retry_after(mut self, wait: Duration) -> Self {
-        // Rounded up: coming back early would only be refused again.
+        // Rounded up, because a retry that comes early would be refused again.
         self.0.retry_after_seconds = Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
         self
     }
 
-    /// The same with something for the log.
+    /// Adds the internal cause, for the log.
     #[must_use]
     pub(in crate::api) fn caused_by(mut self, cause: impl std::fmt::Display) -> Self {
         self.0.cause = Some(cause.to_string().into());
@@ -172,7 +172,7 @@ impl Problem {
         self.0.kind.parts().0
     }
 
-    /// What must not leave the service.
+    /// The internal cause. It must not go to the client.
     #[must_use]
     pub(in crate::api) fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
@@ -197,7 +197,7 @@ impl Problem {
         crate::event::json(&body)
     }
 
-    /// The response, all but the body, which needs the request's id.
+    /// The response without its body, which needs the request's id.
     pub(in crate::api) fn head(&self) -> Response {
         let mut response = Response::builder().status(self.status()).finish();
         for (name, value) in &self.0.headers {

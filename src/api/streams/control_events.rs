@@ -22,7 +22,7 @@ impl Example for StreamClosed {
     }
 }
 
-/// What a subscriber has missed, as its overflow strategy request.
+/// Events that the stream left out, as its overflow strategy says.
 #[derive(Object)]
 #[oai(rename = "StreamDropped", example)]
 pub(in crate::api) struct StreamDropped {

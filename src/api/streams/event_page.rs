@@ -1,7 +1,7 @@
-//! The event log as pages of JSON: what every family's `GET .../events` shares.
+//! Pages of events, for every family's `GET .../events`.
 //!
-//! A page is written from the texts in the log. Events are not parsed for it: as trees they would take
-//! many times as much memory.
+//! A page is written from the JSON texts in the log. The events are not parsed: as trees they would take many
+//! times as much memory.
 
 use poem::{IntoResponse, Response};
 use poem_openapi::{
@@ -26,20 +26,20 @@ use crate::{
     gateway::Gateway,
 };
 
-/// An event of the log.
-// The document's; what is written are `Page` and `Line` below.
+/// An event of the event log.
+// For the document only: the response is written with `Page` and `Line`.
 #[derive(Object)]
 #[oai(rename = "Event", example)]
 struct LoggedEvent {
-    /// Its cursor.
+    /// Cursor of the event.
     id: String,
-    /// Where it happened: `<family>.<id>`.
+    /// Topic of the event, as `<family>.<id>`.
     topic: String,
-    /// What happened.
+    /// Kind of the event.
     kind: String,
-    /// With what; the same JSON as in the stream.
+    /// Data of the event: the same JSON as in the stream.
     data: Any<serde_json::Value>,
-    /// When.
+    /// Time at which the event was written, UTC.
     at: OffsetDateTime,
 }
 
@@ -55,15 +55,15 @@ impl Example for LoggedEvent {
     }
 }
 
-/// A part of a topic's event log.
+/// A page of the events of a topic.
 #[derive(Object)]
 #[oai(rename = "EventPage", example)]
 pub(in crate::api) struct EventPage {
-    /// In order.
+    /// Events, oldest first.
     events: Vec<LoggedEvent>,
-    /// The cursor to ask with for what follows; also good for resuming the stream.
+    /// Cursor to send as `after` for the next page. A stream can resume after it too.
     next: String,
-    /// Whether there is more already.
+    /// Whether the event log already has further events.
     has_more: bool,
 }
 
@@ -77,7 +77,7 @@ impl Example for EventPage {
     }
 }
 
-/// An [`EventPage`] as it is written.
+/// The JSON of an [`EventPage`].
 #[derive(Serialize)]
 struct Page<'a> {
     events: Vec<Line<'a>>,
@@ -85,7 +85,7 @@ struct Page<'a> {
     has_more: bool,
 }
 
-/// A [`LoggedEvent`] as it is written.
+/// The JSON of a [`LoggedEvent`].
 #[derive(Serialize)]
 struct Line<'a> {
     id: String,
@@ -95,7 +95,7 @@ struct Line<'a> {
     at: String,
 }
 
-/// The answer of an events operation: the JSON of a page.
+/// The response of an operation that lists events: the JSON of a page.
 pub(in crate::api) struct Events(Vec<u8>);
 
 impl IntoResponse for Events {
@@ -116,7 +116,7 @@ impl ApiResponse for Events {
     }
 }
 
-/// The response of an events operation: the events of a stream, a page at a time.
+/// Answers an operation that lists the events of a resource.
 pub(in crate::api) async fn events(
     gateway: &Gateway,
     principal: &Principal,
@@ -128,7 +128,7 @@ pub(in crate::api) async fn events(
     read(gateway, topic, after, page_limit(limit)).await
 }
 
-/// Reads a page of the log of a resource that the caller was found to be allowed to see.
+/// Reads a page of a topic that the caller may see.
 async fn read(
     gateway: &Gateway,
     topic: &Topic,
@@ -147,29 +147,29 @@ async fn read(
     };
     let (from, page) = read.map_err(|error| match error {
         LogError::Stale(Stale::UnknownCursor) => {
-            Problem::new(Kind::Gone, "the cursor is not one of this log's; start without one")
+            Problem::new(Kind::Gone, "the cursor is not of this topic; start without a cursor")
         }
         LogError::Stale(Stale::Replaced) => Problem::new(
             Kind::Gone,
-            "the events up to this cursor were replaced by others, as when the database was restored \
-             from a backup; start without one",
+            "the events up to this cursor were replaced by others, for example because the database \
+             was restored from a backup; start without a cursor",
         ),
         LogError::Stale(Stale::Pruned) => Problem::new(
             Kind::Gone,
-            "the events after this cursor are no longer kept; start without one",
+            "the events after this cursor are no longer kept; start without a cursor",
         ),
         LogError::Database(error) => error.into(),
     })?;
     let next = page.events.last().map_or(from, |event| event.cursor).to_string();
     let events = page.events.iter().map(line).collect::<Result<_>>()?;
-    // In one piece: a buffer that grows is up to twice as large as the text.
+    // Allocated at once: a buffer that grows takes up to twice the size of the text.
     let mut text = Vec::with_capacity(page.events.iter().map(size).sum::<usize>() + 128);
     let page = Page { events, next, has_more: page.has_more };
     serde_json::to_writer(&mut text, &page).map_err(Problem::internal)?;
     Ok(Events(text))
 }
 
-/// Bytes of an event on a page, or a few more.
+/// Bytes of an event on a page, rounded up.
 fn size(event: &Event) -> usize {
     event.topic.as_str().len() + event.kind.len() + event.data.len() + 160
 }

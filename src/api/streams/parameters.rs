@@ -1,4 +1,4 @@
-//! The parameters that every stream has, taken as one argument of its operation.
+//! The parameters of every stream, as one argument of its operation.
 
 use std::{
     net::IpAddr, num::NonZeroU64, ops::RangeInclusive, str::FromStr, sync::Arc, time::Duration,
@@ -21,40 +21,41 @@ use crate::{
     limit::Admission,
 };
 
-/// What a refused caller of a stream wants to get.
+/// The form in which the client wants a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
 enum OnRefusal {
-    /// A stream of one `error` event instead of a status.
+    /// A stream with one `error` event instead of an error status.
     Event,
 }
 
-/// What is to happen when a subscriber is too slow for the events kept in memory.
+/// Strategy for a client that is slower than the events kept in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case", remote = "config::Overflow")]
 enum Overflow {
-    /// It gets what it missed from the event log, and loses nothing.
+    /// The client gets the missed events from the event log and loses nothing.
     CatchUp,
-    /// It misses the oldest events that it has not got, and goes on with the newest.
+    /// The client loses the oldest missed events and continues with the newest.
     DropOldest,
-    /// It gets what waited for it, misses what came after that, and goes on with what comes then.
+    /// The client gets the events that were waiting, loses those that came after them, and continues with
+    /// later ones.
     DropNew,
-    /// The stream ends with `stream.closed` for the reason `overflow`.
+    /// The stream ends with `stream.closed` and the reason `overflow`.
     CloseConnection,
 }
 
 const MAX_EVENTS: RangeInclusive<u64> = 1..=1_000_000;
 const MAX_SECONDS: RangeInclusive<u64> = 1..=86_400;
 
-/// The parameters that every stream has.
+/// The parameters of every stream.
 pub(in crate::api) struct Parameters {
     /// The request's id.
     pub(in crate::api) request: Uuid,
-    /// Where it came from.
+    /// The address of the client.
     pub(in crate::api) address: IpAddr,
-    /// The connection that it came on.
+    /// The connection of the request.
     pub(in crate::api) admission: Option<Arc<Admission>>,
-    /// A HEAD: wants the answer's head and no stream.
+    /// Whether the request is a HEAD request: the response has no body, so no stream is opened.
     pub(in crate::api) is_head: bool,
     last_event_id: Option<String>,
     max_events: Option<u64>,
@@ -63,9 +64,9 @@ pub(in crate::api) struct Parameters {
 }
 
 impl Parameters {
-    /// The cursor as the client gave it, if it did.
+    /// The cursor that the client sent, as text.
     pub(in crate::api) fn last_event_id(&self) -> Option<&str> {
-        // By its full name: poem-openapi gives `&str` an `is_empty` that is never true.
+        // The full path, because poem-openapi gives `&str` an `is_empty` that is never true.
         self.last_event_id.as_deref().filter(|text| !str::is_empty(text))
     }
 
@@ -94,15 +95,14 @@ impl<'a> ApiExtractor<'a> for Parameters {
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let info: &RequestInfo = request.data().expect("the edge tells of the request");
-        // The browser's header wins: it is newer than the URL, which does not change as it
-        // reconnects.
+        let info: &RequestInfo = request.data().expect("the middleware sets the request info");
+        // The header wins. A browser that reconnects updates the header, and not the URL.
         let header = Header::<Option<String>>::from_request(request, body, named("Last-Event-ID"));
         let last_event_id = match header.await?.0 {
             Some(cursor) => Some(cursor),
             None => query::<String>(request, body, "last_event_id").await?,
         };
-        // Acted on around the operation, because it also covers refusals before this point.
+        // The middleware acts on it, because it also covers refusals before this point.
         query::<OnRefusal>(request, body, "on_refusal").await?;
         Ok(Self {
             request: info.id,
@@ -151,14 +151,13 @@ async fn number(
     Ok(number)
 }
 
-/// Puts the schemas of the parameters among the others: the framework asks no argument like this one
-/// for them.
+/// Registers the schemas of the parameters. The framework does not ask an argument of this kind for them.
 pub(in crate::api) fn register_parameters(registry: &mut Registry) {
     Overflow::register(registry);
     OnRefusal::register(registry);
 }
 
-/// The same as the document lists them, for every stream.
+/// The parameters as the OpenAPI document lists them.
 pub(in crate::api) fn documented_parameters() -> Vec<Value> {
     let parameter = |place: MetaParamIn, name: &str, description: &str, schema: &Value| {
         json!({
@@ -181,41 +180,41 @@ pub(in crate::api) fn documented_parameters() -> Vec<Value> {
         parameter(
             MetaParamIn::Header,
             "Last-Event-ID",
-            "The cursor to resume after, as browsers send it when they reconnect.",
+            "Cursor to resume after. Browsers send it when they reconnect.",
             &text,
         ),
         parameter(
             MetaParamIn::Query,
             "last_event_id",
-            "The same for clients that cannot send the header, which wins over it.",
+            "Cursor to resume after, for clients that cannot send the header `Last-Event-ID`. The header wins if both are sent.",
             &text,
         ),
         parameter(
             MetaParamIn::Query,
             "max_events",
-            "End the stream after this many events, the snapshot included.",
+            "Number of events after which the stream ends, the snapshot included.",
             &number(MAX_EVENTS),
         ),
         parameter(
             MetaParamIn::Query,
             "max_seconds",
-            "End the stream after this many seconds.",
+            "Time after which the stream ends, in seconds.",
             &number(MAX_SECONDS),
         ),
         parameter(
             MetaParamIn::Query,
             "overflow",
-            "What is to happen when the subscriber is too slow for the events kept in memory: \
-             `catch_up` from the event log, without loss; `drop_oldest`, `drop_new`, with what is \
-             missing announced in `stream.dropped`; or `close_connection`. The default is \
-             configured.",
+            "Strategy for a client that is slower than the events kept in memory. `catch_up` reads the \
+             missed events from the event log, without loss. `drop_oldest` and `drop_new` leave events out \
+             and announce them in `stream.dropped`. `close_connection` ends the stream. The default is the \
+             configured strategy of the family.",
             &one_of(&Overflow::name()),
         ),
         parameter(
             MetaParamIn::Query,
             "on_refusal",
-            "With `event`, a refusal is a 200 with one `error` event and a long `retry` instead of \
-             a status that a browser's `EventSource` cannot read.",
+            "With `event`, the gateway refuses a request with status 200, one `error` event and a long \
+             `retry`. A browser's `EventSource` cannot read the body of an error status.",
             &one_of(&OnRefusal::name()),
         ),
     ]

@@ -60,7 +60,7 @@ impl StreamsApi {
     /// A topic leaves with `topic.closed` when it ends, or when the caller may no longer see it. The stream
     /// ends with its last topic. A stream token must be minted for a list of topics, and opens any part of
     /// the list. Requires the role viewer.
-    #[oai(path = "/v1/streams", method = "get", operation_id = "stream_open")]
+    #[oai(path = "/v1/streams", method = "get", operation_id = "topic_stream")]
     async fn open(
         &self,
         caller: StreamCaller<Viewer>,
