@@ -11,14 +11,13 @@ use poem_openapi::{
 use uuid::Uuid;
 
 use super::{
-    caller::{Caller, StreamCaller, Viewer},
+    caller::{Caller, Viewer},
     problem::Result,
-    streams::{Events, Parameters, StreamResponse, events, open_topic},
     tag::Tag,
 };
 use crate::{
     family::{
-        mcp_session::{self, McpSession, Message, NewMcpSession, PublishedMessage, topic},
+        mcp_session::{self, McpSession, Message, NewMcpSession, PublishedMessage},
         wire::Page,
     },
     gateway::Gateway,
@@ -131,42 +130,5 @@ impl McpSessionsApi {
     ) -> Result<Published> {
         let message = mcp_session::publish(&gateway, &caller.principal, id.0, &body.0).await?;
         Ok(Published::Accepted(Json(message)))
-    }
-
-    /// Stream an MCP session
-    ///
-    /// Sends server-sent events: a `snapshot`, then `message` events. Every event has an `id`, the cursor
-    /// to resume after. The stream ends when the session is closed. For the session's owner, the agent
-    /// that serves it, and administrators. Requires the role viewer.
-    #[oai(path = "/:id/stream", method = "get", operation_id = "mcp_session_stream")]
-    async fn stream(
-        &self,
-        caller: StreamCaller<Viewer>,
-        gateway: Data<&Arc<Gateway>>,
-        /// MCP session id.
-        id: Path<Uuid>,
-        parameters: Parameters,
-    ) -> Result<StreamResponse> {
-        open_topic(&gateway, caller, topic(id.0), parameters).await
-    }
-
-    /// List MCP session events
-    ///
-    /// Returns the events of the stream a page at a time, for clients that cannot stream. Requires the role
-    /// viewer.
-    #[oai(path = "/:id/events", method = "get", operation_id = "mcp_session_list_events")]
-    async fn list_events(
-        &self,
-        caller: Caller<Viewer>,
-        gateway: Data<&Arc<Gateway>>,
-        /// MCP session id.
-        id: Path<Uuid>,
-        /// Return only events after this cursor. Without it, the page starts with the oldest event.
-        after: Query<Option<String>>,
-        /// Maximum number of events to return. The default is 50.
-        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
-        limit: Query<Option<u64>>,
-    ) -> Result<Events> {
-        events(&gateway, &caller.principal, &topic(id.0), after.0, limit.0).await
     }
 }

@@ -11,14 +11,13 @@ use poem_openapi::{
 use uuid::Uuid;
 
 use super::{
-    caller::{Agent, Caller, StreamCaller, Viewer},
+    caller::{Agent, Caller, Viewer},
     problem::Result,
-    streams::{Events, Parameters, StreamResponse, events, open_topic},
     tag::Tag,
 };
 use crate::{
     family::{
-        notification::{self, NewNotification, Notification, topic},
+        notification::{self, NewNotification, Notification},
         wire::Page,
     },
     gateway::Gateway,
@@ -96,46 +95,5 @@ impl NotificationsApi {
         let notification_id = notification_id.0;
         let read = notification::mark_read(&gateway, &caller.principal, id.0, notification_id);
         Ok(Json(read.await?))
-    }
-
-    /// Stream notifications
-    ///
-    /// Sends server-sent events: a `snapshot`, then `notification` and `notification.*` events. Every event
-    /// has an `id`, the cursor to resume after. Requires the role viewer. 403 for notifications of another
-    /// user.
-    #[oai(path = "/:id/notifications/stream", method = "get", operation_id = "notification_stream")]
-    async fn stream(
-        &self,
-        caller: StreamCaller<Viewer>,
-        gateway: Data<&Arc<Gateway>>,
-        /// User id.
-        id: Path<Uuid>,
-        parameters: Parameters,
-    ) -> Result<StreamResponse> {
-        open_topic(&gateway, caller, topic(id.0), parameters).await
-    }
-
-    /// List notification events
-    ///
-    /// Returns the events of the stream a page at a time, for clients that cannot stream. Requires the role
-    /// viewer. 403 for notifications of another user.
-    #[oai(
-        path = "/:id/notifications/events",
-        method = "get",
-        operation_id = "notification_list_events"
-    )]
-    async fn list_events(
-        &self,
-        caller: Caller<Viewer>,
-        gateway: Data<&Arc<Gateway>>,
-        /// User id.
-        id: Path<Uuid>,
-        /// Return only events after this cursor. Without it, the page starts with the oldest event.
-        after: Query<Option<String>>,
-        /// Maximum number of events to return. The default is 50.
-        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
-        limit: Query<Option<u64>>,
-    ) -> Result<Events> {
-        events(&gateway, &caller.principal, &topic(id.0), after.0, limit.0).await
     }
 }

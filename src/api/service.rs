@@ -23,7 +23,7 @@ use crate::gateway::Gateway;
 type Apis = (
     auth::AuthApi,
     users::UsersApi,
-    streams::StreamsApi,
+    (streams::StreamsApi, streams::NotificationStreamsApi, streams::McpSessionStreamsApi),
     stream_tokens::StreamTokensApi,
     connections::ConnectionsApi,
     topology::Topologies,
@@ -43,7 +43,7 @@ fn service(documents: DocsApi) -> OpenApiService<Apis, ()> {
     let apis = (
         auth::AuthApi,
         users::UsersApi,
-        streams::StreamsApi,
+        (streams::StreamsApi, streams::NotificationStreamsApi, streams::McpSessionStreamsApi),
         stream_tokens::StreamTokensApi,
         connections::ConnectionsApi,
         topology::Topologies,
