@@ -12,6 +12,7 @@ mod headers;
 mod health;
 mod mcp_sessions;
 mod middleware;
+mod mutations;
 mod notifications;
 mod openapi;
 mod problem;
@@ -23,7 +24,7 @@ mod stream_tokens;
 mod streams;
 mod tag;
 pub(crate) mod task;
-pub(crate) mod topology;
+mod topologies;
 mod users;
 
 pub use openapi::{Documents, Version};

@@ -8,7 +8,7 @@ pub(super) mod family {
     };
 }
 pub(super) mod stored {
-    pub(crate) use crate::family::wire::{json_object as object, json_value as value};
+    pub(crate) use crate::family::wire::json_value as value;
 }
 pub(super) mod text {
     pub(crate) use crate::family::wire::Text;

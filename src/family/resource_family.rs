@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sea_orm::DbErr;
 use uuid::Uuid;
 
-use super::{error::Result, event_kind::EventKind, snapshot::ResourceState};
+use super::{error::Result, event_kind::EventKind, snapshot::ResourceState, wire::ResetReason};
 use crate::{
     auth::login_session::Principal, database::Transaction, event_log::Retention, gateway::Gateway,
     visibility::Resource,
@@ -39,7 +39,7 @@ pub trait ResourceFamily: Send + Sync {
         &self,
         tx: &Transaction,
         id: Uuid,
-        reset: Option<String>,
+        reset: Option<ResetReason>,
     ) -> std::result::Result<Option<ResourceState>, DbErr>;
 
     /// Deletes resources whose last event is older than the retention. Returns whether the family

@@ -2,10 +2,10 @@
 
 use super::{
     mcp_session::McpSessionFamily, notification::NotificationFamily,
-    resource_family::ResourceFamily,
+    resource_family::ResourceFamily, topology::TopologyFamily,
 };
 use crate::{
-    api::{prompt::Prompts, task::Tasks, topology::Topologies},
+    api::{prompt::Prompts, task::Tasks},
     event::Family,
 };
 
@@ -13,7 +13,7 @@ use crate::{
 #[must_use]
 pub fn resource_family(family: Family) -> &'static dyn ResourceFamily {
     match family {
-        Family::Topology => &Topologies,
+        Family::Topology => &TopologyFamily,
         Family::Notification => &NotificationFamily,
         Family::McpSession => &McpSessionFamily,
         Family::Task => &Tasks,

@@ -94,7 +94,7 @@ impl Resources for Prompts {
         &self,
         tx: &Transaction,
         id: Uuid,
-        reset: Option<String>,
+        reset: Option<crate::family::wire::ResetReason>,
     ) -> Result<Option<State>, DbErr> {
         let Some(row) = prompt::Entity::find_by_id(id).one(tx).await? else { return Ok(None) };
         let (events, earlier) = EventLog::newest(tx, &topic(id), SNAPSHOT).await?;

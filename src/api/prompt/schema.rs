@@ -145,7 +145,7 @@ pub(super) struct PromptSnapshot {
     /// (the events after it are no longer kept) or `replaced` (the database was restored from a
     /// backup, and other events have the numbers of those that you saw). Drop what you have and begin
     /// with this state. Absent in every other snapshot.
-    pub(super) reset: Option<String>,
+    pub(super) reset: Option<crate::family::wire::ResetReason>,
 }
 
 impl Example for PromptSnapshot {

@@ -24,7 +24,7 @@ use crate::{
         problem::Result,
         tag::Tag,
     },
-    family::{mcp_session, notification},
+    family::{mcp_session, notification, topology},
     gateway::Gateway,
 };
 
@@ -73,6 +73,23 @@ macro_rules! stream_operations {
             }
         }
     };
+}
+
+stream_operations! {
+    /// The stream and the events of a topology.
+    TopologyStreamsApi, tag "Tag::Topology", topic topology::topic, id "Topology id.",
+
+    /// Stream a topology
+    ///
+    /// Sends server-sent events: a `snapshot`, then `status` and `mutation.*` events. Every event has an `id`,
+    /// the cursor to resume after. The stream ends after `torn_down`. Requires the role viewer.
+    stream "/v1/topologies/:id/stream" as "topology_stream",
+
+    /// List topology events
+    ///
+    /// Returns the events of the stream a page at a time, for clients that cannot stream. Requires the role
+    /// viewer.
+    events "/v1/topologies/:id/events" as "topology_list_events",
 }
 
 stream_operations! {

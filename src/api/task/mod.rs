@@ -88,7 +88,7 @@ impl Resources for Tasks {
         &self,
         tx: &Transaction,
         id: Uuid,
-        reset: Option<String>,
+        reset: Option<crate::family::wire::ResetReason>,
     ) -> Result<Option<State>, DbErr> {
         let Some(row) = task::Entity::find_by_id(id).one(tx).await? else { return Ok(None) };
         let terminal = is_end(row.status);

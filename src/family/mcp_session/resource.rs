@@ -16,7 +16,7 @@ use super::{
 use crate::{
     database::Transaction,
     event_log::Retention,
-    family::{EventKind, ResourceFamily, ResourceState, Result},
+    family::{EventKind, ResourceFamily, ResourceState, Result, wire::ResetReason},
     gateway::Gateway,
     visibility::Resource,
 };
@@ -43,7 +43,7 @@ impl ResourceFamily for McpSessionFamily {
         &self,
         tx: &Transaction,
         id: Uuid,
-        reset: Option<String>,
+        reset: Option<ResetReason>,
     ) -> std::result::Result<Option<ResourceState>, DbErr> {
         let Some(row) = mcp_session::Entity::find_by_id(id).one(tx).await? else { return Ok(None) };
         let terminal = row.closed_at.is_some();

@@ -5,7 +5,7 @@ use poem_openapi::{Enum, Object, types::Example};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::family::wire::{Text, example_id, example_time};
+use crate::family::wire::{ResetReason, Text, example_id, example_time};
 
 /// An MCP session to create.
 #[derive(Object)]
@@ -107,11 +107,8 @@ impl Example for PublishedMessage {
 pub struct McpSessionSnapshot {
     /// The session. Earlier messages are on the pages of its events.
     pub session: McpSession,
-    /// Reason why the stream starts over although the client sent a cursor. `unknown_cursor`: the cursor is
-    /// not of this stream. `pruned`: the events after it are no longer kept. `replaced`: the database was
-    /// restored from a backup, and other events have the numbers of those that the client saw. Discard
-    /// what you have and continue from this snapshot. Absent if the stream does not start over.
-    pub reset: Option<String>,
+    /// Reason why the stream starts over. Absent if it does not start over.
+    pub reset: Option<ResetReason>,
 }
 
 impl Example for McpSessionSnapshot {

@@ -17,7 +17,7 @@ use crate::{
     auth::login_session::Principal,
     database::Transaction,
     event_log::Retention,
-    family::{EventKind, FamilyError, ResourceFamily, ResourceState, Result},
+    family::{EventKind, FamilyError, ResourceFamily, ResourceState, Result, wire::ResetReason},
     gateway::Gateway,
     visibility::Resource,
 };
@@ -64,7 +64,7 @@ impl ResourceFamily for NotificationFamily {
         &self,
         tx: &Transaction,
         id: Uuid,
-        reset: Option<String>,
+        reset: Option<ResetReason>,
     ) -> std::result::Result<Option<ResourceState>, DbErr> {
         let unread = unread_of(id).count(tx).await?;
         let newest = unread_of(id).order_by_desc(notification::Column::Id);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::family::wire::{Text, example_id, example_time};
+use crate::family::wire::{ResetReason, Text, example_id, example_time};
 
 /// A notification to create.
 #[derive(Object)]
@@ -106,11 +106,8 @@ pub struct NotificationSnapshot {
     pub unread: u64,
     /// The newest unread notifications, newest first, at most 50.
     pub notifications: Vec<Notification>,
-    /// Reason why the stream starts over although the client sent a cursor. `unknown_cursor`: the cursor is
-    /// not of this stream. `pruned`: the events after it are no longer kept. `replaced`: the database was
-    /// restored from a backup, and other events have the numbers of those that the client saw. Discard
-    /// what you have and continue from this snapshot. Absent if the stream does not start over.
-    pub reset: Option<String>,
+    /// Reason why the stream starts over. Absent if it does not start over.
+    pub reset: Option<ResetReason>,
 }
 
 impl Example for NotificationSnapshot {

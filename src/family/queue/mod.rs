@@ -2,6 +2,8 @@
 
 mod claim;
 mod lease;
+mod stored_lease;
 
 pub use claim::claim_or_wait;
 pub use lease::{LEASES_PER_QUERY, LeaseEnd, end_expired, expired_within};
+pub use stored_lease::StoredLease;

@@ -1,5 +1,8 @@
 //! Values for the examples in the OpenAPI document.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
 use time::{OffsetDateTime, macros::datetime};
 use uuid::{Uuid, uuid};
 
@@ -13,4 +16,10 @@ pub fn example_id() -> Uuid {
 #[must_use]
 pub fn example_time() -> OffsetDateTime {
     datetime!(2026-11-20 12:00:00.25 UTC)
+}
+
+/// An object with one number.
+#[must_use]
+pub fn example_object(key: &str, value: i64) -> BTreeMap<String, Value> {
+    BTreeMap::from([(key.to_owned(), Value::from(value))])
 }

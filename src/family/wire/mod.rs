@@ -4,11 +4,13 @@ mod example;
 mod json;
 
 mod page;
+mod reset_reason;
 mod text;
 mod wire_enum;
 
-pub use example::{example_id, example_time};
+pub use example::{example_id, example_object, example_time};
 pub use json::{json_object, json_value};
 pub use page::{PAGE_BYTES, Page, page_limit};
+pub use reset_reason::ResetReason;
 pub use text::Text;
 pub(crate) use wire_enum::wire_enum;

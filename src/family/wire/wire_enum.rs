@@ -4,11 +4,11 @@
 /// to the row only, `<=> ROW` both ways. A variant that one of the two lacks does not compile, so they cannot
 /// drift apart.
 macro_rules! wire_enum {
-    ($(#[$doc:meta])* $visibility:vis $name:ident = $row:path { $($variant:ident),+ }) => {
+    ($(#[$doc:meta])* $visibility:vis $name:ident = $row:path { $($(#[$variant_doc:meta])* $variant:ident),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, poem_openapi::Enum)]
         #[oai(rename_all = "snake_case")]
-        $visibility enum $name { $($variant),+ }
+        $visibility enum $name { $($(#[$variant_doc])* $variant),+ }
 
         impl From<$name> for $row {
             fn from(value: $name) -> Self {
@@ -23,8 +23,10 @@ macro_rules! wire_enum {
             }
         }
     };
-    ($(#[$doc:meta])* $visibility:vis $name:ident <=> $row:path { $($variant:ident),+ }) => {
-        $crate::family::wire::wire_enum! { $(#[$doc])* $visibility $name = $row { $($variant),+ } }
+    ($(#[$doc:meta])* $visibility:vis $name:ident <=> $row:path { $($(#[$variant_doc:meta])* $variant:ident),+ $(,)? }) => {
+        $crate::family::wire::wire_enum! {
+            $(#[$doc])* $visibility $name = $row { $($(#[$variant_doc])* $variant),+ }
+        }
 
         impl From<$row> for $name {
             fn from(value: $row) -> Self {

@@ -9,27 +9,40 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::mutation::Mutation;
-use crate::api::{example_id, example_time, mirror, text::Text};
+use crate::family::wire::{ResetReason, Text, example_id, example_object, example_time, wire_enum};
 
-mirror! {
-    /// Where a topology stands in its life.
-    pub(in crate::api) TopologyStatus <=> topology::Status {
-        Pending, Deploying, Active, Degraded, Failed, TearingDown, TornDown
+wire_enum! {
+    /// Status of a topology.
+    pub TopologyStatus <=> topology::Status {
+        /// Created, and not deployed yet.
+        Pending,
+        /// Deployment has begun.
+        Deploying,
+        /// Deployed and working.
+        Active,
+        /// Deployed, and not fully working.
+        Degraded,
+        /// Deployment failed.
+        Failed,
+        /// Removal has begun.
+        TearingDown,
+        /// Removed. No other status follows.
+        TornDown,
     }
 }
 
-/// A topology to be made.
+/// A topology to create.
 #[derive(Object)]
 #[oai(example, deny_unknown_fields)]
-pub(super) struct NewTopology {
-    /// A name for people, unlike any other topology's.
+pub struct NewTopology {
+    /// Name for people, 1 to 128 characters. No other topology may have it.
     #[oai(validator(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f]+$"))]
-    pub(super) name: Text,
-    /// How it is run, in a word of yours; `standard` if absent.
+    pub name: Text,
+    /// Mode of operation, a word that you choose. The default is `standard`.
     #[oai(validator(min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1f\x7f]+$"))]
-    pub(super) mode: Option<Text>,
-    /// Whatever describes it; at most 16,384 bytes as JSON.
-    pub(super) config: Option<BTreeMap<String, Value>>,
+    pub mode: Option<Text>,
+    /// Configuration of the topology, at most 16,384 bytes as JSON.
+    pub config: Option<BTreeMap<String, Value>>,
 }
 
 impl Example for NewTopology {
@@ -45,23 +58,23 @@ impl Example for NewTopology {
 /// A topology.
 #[derive(Object)]
 #[oai(example)]
-pub(super) struct Topology {
-    /// Its id.
-    pub(super) id: Uuid,
-    /// Its name.
-    pub(super) name: String,
-    /// How it is run.
-    pub(super) mode: String,
-    /// Whatever describes it.
-    pub(super) config: BTreeMap<String, Value>,
-    /// Where it stands.
-    pub(super) status: TopologyStatus,
-    /// Since when.
-    pub(super) status_changed_at: OffsetDateTime,
-    /// Counts accepted changes: every change of status and every mutation enqueued.
-    pub(super) version: i64,
-    /// When it was made.
-    pub(super) created_at: OffsetDateTime,
+pub struct Topology {
+    /// Topology id.
+    pub id: Uuid,
+    /// Name for people.
+    pub name: String,
+    /// Mode of operation.
+    pub mode: String,
+    /// Configuration of the topology.
+    pub config: BTreeMap<String, Value>,
+    /// Status of the topology.
+    pub status: TopologyStatus,
+    /// Time of the last change of the status, UTC.
+    pub status_changed_at: OffsetDateTime,
+    /// Number of changes: it grows with every transition and every enqueued mutation.
+    pub version: i64,
+    /// Time of creation, UTC.
+    pub created_at: OffsetDateTime,
 }
 
 impl From<topology::Model> for Topology {
@@ -94,15 +107,15 @@ impl Example for Topology {
     }
 }
 
-/// A status to be taken.
+/// A new status of a topology.
 #[derive(Object)]
 #[oai(example, deny_unknown_fields)]
-pub(super) struct NewStatus {
-    /// The status to take.
-    pub(super) status: TopologyStatus,
-    /// Why, for the audit trail.
+pub struct NewStatus {
+    /// The new status.
+    pub status: TopologyStatus,
+    /// Reason, for the audit trail, at most 1,000 characters.
     #[oai(validator(max_length = 1000, pattern = r"^[^\x00]*$"))]
-    pub(super) reason: Option<Text>,
+    pub reason: Option<Text>,
 }
 
 impl Example for NewStatus {
@@ -111,22 +124,22 @@ impl Example for NewStatus {
     }
 }
 
-/// One change of a topology's status: a row of the audit trail, and the data of a `status` event.
+/// A transition: a change of a topology's status. Also the data of a `status` event.
 #[derive(Object)]
 #[oai(example, skip_serializing_if_is_none)]
-pub(super) struct Transition {
-    /// The topology.
-    pub(super) topology_id: Uuid,
-    /// What it was.
-    pub(super) from: TopologyStatus,
-    /// What it became.
-    pub(super) to: TopologyStatus,
-    /// When.
-    pub(super) at: OffsetDateTime,
-    /// Why.
-    pub(super) reason: Option<String>,
-    /// Who changed it.
-    pub(super) user_id: Uuid,
+pub struct Transition {
+    /// Topology id.
+    pub topology_id: Uuid,
+    /// Status before.
+    pub from: TopologyStatus,
+    /// Status after.
+    pub to: TopologyStatus,
+    /// Time of the change, UTC.
+    pub at: OffsetDateTime,
+    /// Reason, if one was given.
+    pub reason: Option<String>,
+    /// Id of the user that changed the status.
+    pub user_id: Uuid,
 }
 
 impl From<topology_transition::Model> for Transition {
@@ -155,27 +168,20 @@ impl Example for Transition {
     }
 }
 
-/// The first event of a stream: the state at one moment, which its `id` names.
+/// The first event of a stream: the topology as of the event's `id`.
 #[derive(Object)]
 #[oai(example, skip_serializing_if_is_none)]
-pub(super) struct TopologySnapshot {
+pub struct TopologySnapshot {
     /// The topology.
-    pub(super) topology: Topology,
-    /// Mutations that are neither applied nor failed, oldest first.
-    pub(super) mutations: Vec<Mutation>,
-    /// Why the stream starts over: `unknown_cursor` (your cursor is not one of this stream's), `pruned`
-    /// (the events after it are no longer kept) or `replaced` (the database was restored from a
-    /// backup, and other events have the numbers of those that you saw). Drop what you have and begin
-    /// with this state. Absent in every other snapshot.
-    pub(super) reset: Option<String>,
+    pub topology: Topology,
+    /// Unfinished mutations, which are neither applied nor failed, oldest first.
+    pub mutations: Vec<Mutation>,
+    /// Reason why the stream starts over. Absent if it does not start over.
+    pub reset: Option<ResetReason>,
 }
 
 impl Example for TopologySnapshot {
     fn example() -> Self {
         Self { topology: Topology::example(), mutations: vec![Mutation::example()], reset: None }
     }
-}
-
-pub(super) fn example_object(key: &str, value: i64) -> BTreeMap<String, Value> {
-    BTreeMap::from([(key.to_owned(), Value::from(value))])
 }

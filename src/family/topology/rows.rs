@@ -1,4 +1,4 @@
-//! Finding and locking a topology's row.
+//! The row of a topology.
 
 use std::time::Instant;
 
@@ -7,22 +7,29 @@ use sea_orm::{EntityTrait, QuerySelect};
 use uuid::Uuid;
 
 use crate::{
-    api::problem::{Problem, Result},
     database::Transaction,
+    event::{Family, Topic},
+    family::{FamilyError, Result},
     gateway::Gateway,
 };
 
-/// The topology, or 404, timed.
+/// The topic of a topology.
+#[must_use]
+pub fn topic(id: Uuid) -> Topic {
+    Topic::new(Family::Topology, id)
+}
+
+/// The topology. The time of the look-up is measured.
 pub(super) async fn find(gateway: &Gateway, id: Uuid) -> Result<topology::Model> {
     let began = Instant::now();
     let row = topology::Entity::find_by_id(id).one(gateway.database.reader()).await;
     gateway.telemetry.looked_up("topology", began.elapsed());
-    row?.ok_or_else(Problem::not_found)
+    row?.ok_or(FamilyError::NotFound)
 }
 
-/// The topology, locked until the transaction ends, or 404. Everything that changes a topology or
-/// its mutations locks this row first, so no two changes can block each other.
+/// The topology, locked until the transaction ends. Everything that changes a topology or its mutations locks
+/// this row first, so two changes cannot deadlock.
 pub(super) async fn lock(tx: &Transaction, id: Uuid) -> Result<topology::Model> {
     let row = topology::Entity::find_by_id(id).lock_exclusive().one(tx).await?;
-    row.ok_or_else(Problem::not_found)
+    row.ok_or(FamilyError::NotFound)
 }
