@@ -23,7 +23,7 @@ mod shim;
 mod stream_tokens;
 mod streams;
 mod tag;
-pub(crate) mod task;
+mod tasks;
 mod topologies;
 mod users;
 
@@ -31,9 +31,9 @@ pub use openapi::{Documents, Version};
 pub use service::{documents, endpoint, refusal};
 
 pub(crate) use crate::family::wire::{
-    PAGE_BYTES, Page, example_id, example_time, page_limit, wire_enum as mirror,
+    Page, example_id, example_time, page_limit, wire_enum as mirror,
 };
-use shim::{family, lease, stored, text};
+use shim::{family, lease, text};
 use tag::Tag;
 mod body {
     pub(super) use super::middleware::lines;

@@ -7,9 +7,6 @@ pub(super) mod family {
         new_event,
     };
 }
-pub(super) mod stored {
-    pub(crate) use crate::family::wire::json_value as value;
-}
 pub(super) mod text {
     pub(crate) use crate::family::wire::Text;
 }

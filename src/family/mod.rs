@@ -18,6 +18,7 @@ mod snapshot;
 mod source;
 mod sweep;
 mod table;
+pub mod task;
 pub mod topology;
 mod visible;
 pub mod wire;

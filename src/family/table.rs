@@ -2,12 +2,9 @@
 
 use super::{
     mcp_session::McpSessionFamily, notification::NotificationFamily,
-    resource_family::ResourceFamily, topology::TopologyFamily,
+    resource_family::ResourceFamily, task::TaskFamily, topology::TopologyFamily,
 };
-use crate::{
-    api::{prompt::Prompts, task::Tasks},
-    event::Family,
-};
+use crate::{api::prompt::Prompts, event::Family};
 
 /// The resources of a family.
 #[must_use]
@@ -16,7 +13,7 @@ pub fn resource_family(family: Family) -> &'static dyn ResourceFamily {
         Family::Topology => &TopologyFamily,
         Family::Notification => &NotificationFamily,
         Family::McpSession => &McpSessionFamily,
-        Family::Task => &Tasks,
+        Family::Task => &TaskFamily,
         Family::Prompt => &Prompts,
     }
 }

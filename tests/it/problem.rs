@@ -131,7 +131,7 @@ async fn a_body_of_another_type_is_415() {
         "",
     ] {
         let detail = problem(post(content_type).await, 415, "unsupported-media-type");
-        assert!(detail.contains("application/json, said so in Content-Type"), "{detail}");
+        assert!(detail.contains("application/json, named in Content-Type"), "{detail}");
     }
     for content_type in [
         "Content-Type: application/json\r\n",

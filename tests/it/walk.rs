@@ -107,7 +107,7 @@ impl Operation<'_> {
     fn role(&self) -> Option<Role> {
         let text = self.value["description"].as_str().unwrap_or_default();
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let (_, rest) = text.split_once("Needs the role ")?;
+        let (_, rest) = text.split_once("Requires the role ")?;
         let word = rest.split(|c: char| !c.is_alphabetic()).next()?;
         match word {
             "viewer" => Some(Role::Viewer),
@@ -289,7 +289,7 @@ async fn every_operation_refuses_a_role_below_the_one_that_it_names() {
             Some(Role::Viewer) => None,
             None if is_in(ANY_ROLE, operation.id) => None,
             None => {
-                report.fault(operation, "the description does not say `Needs the role ...`");
+                report.fault(operation, "the description does not say `Requires the role ...`");
                 continue;
             }
         };

@@ -15,7 +15,9 @@ pub(super) use control_events::{CONTROL_EVENTS, DROPPED};
 pub(super) use event_page::{Events, events};
 pub(super) use open::open_topic;
 pub(super) use parameters::{Parameters, documented_parameters, register_parameters};
-pub(super) use resources::{McpSessionStreamsApi, NotificationStreamsApi, TopologyStreamsApi};
+pub(super) use resources::{
+    McpSessionStreamsApi, NotificationStreamsApi, TaskStreamsApi, TopologyStreamsApi,
+};
 pub(super) use response::{EVENT_STREAM, StreamResponse, set_stream_headers};
 pub(super) use route::{stream_operation, stream_path};
 pub(super) use topic_name::TopicName;

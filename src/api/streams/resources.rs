@@ -24,7 +24,7 @@ use crate::{
         problem::Result,
         tag::Tag,
     },
-    family::{mcp_session, notification, topology},
+    family::{mcp_session, notification, task, topology},
     gateway::Gateway,
 };
 
@@ -90,6 +90,25 @@ stream_operations! {
     /// Returns the events of the stream a page at a time, for clients that cannot stream. Requires the role
     /// viewer.
     events "/v1/topologies/:id/events" as "topology_list_events",
+}
+
+stream_operations! {
+    /// The stream and the events of a task.
+    TaskStreamsApi, tag "Tag::Task", topic task::topic, id "Task id.",
+
+    /// Stream a task
+    ///
+    /// Sends server-sent events: a `snapshot` of the task with its artifacts, then `task.status` and `task.artifact`
+    /// events. Every event has an `id`, the cursor to resume after. A new attempt keeps the artifacts of
+    /// earlier attempts unless it starts them over. The stream ends when the task ends. Requires the role
+    /// viewer. 404 for tasks of other users, unless the caller is an administrator.
+    stream "/v1/tasks/:id/stream" as "task_stream",
+
+    /// List task events
+    ///
+    /// Returns the events of the stream a page at a time, for clients that cannot stream. Requires the role
+    /// viewer. 404 for tasks of other users, unless the caller is an administrator.
+    events "/v1/tasks/:id/events" as "task_list_events",
 }
 
 stream_operations! {

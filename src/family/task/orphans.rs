@@ -1,4 +1,4 @@
-//! Tasks whose owners have been deleted.
+//! Tasks of deleted users.
 
 use entity::{Timestamp, task};
 use sea_orm::{
@@ -7,33 +7,34 @@ use sea_orm::{
 };
 
 use super::{
-    rows::{event, turn},
-    topic,
+    events::state_event,
+    rows::{topic, transition},
+    status::UNFINISHED,
 };
 use crate::{
-    api::{family, problem::Result},
+    family::{ORPHANS_PER_TRANSACTION, Result, existing_users},
     gateway::Gateway,
 };
 
-/// Cancels those that have not ended, at once: nobody is left who would wait for them, so their
-/// workers need no time to end well.
+/// Cancels the unfinished tasks of deleted users at once. No owner waits for a result, so the workers get no
+/// grace time.
 pub(super) async fn cancel(gateway: &Gateway) -> Result<()> {
     let orphans = task::Entity::find()
-        .filter(task::Column::Status.is_in([task::Status::Pending, task::Status::Running]))
-        .filter(task::Column::Owner.not_in_subquery(family::users()))
+        .filter(task::Column::Status.is_in(UNFINISHED))
+        .filter(task::Column::Owner.not_in_subquery(existing_users()))
         .order_by_asc(task::Column::Id)
-        .limit(family::ORPHANS_PER_END);
+        .limit(ORPHANS_PER_TRANSACTION);
     while orphans.clone().one(gateway.database.reader()).await?.is_some() {
         let tx = gateway.database.begin_write().await?;
         let mut events = Vec::new();
-        // In the order of their ids, which is that of their topics' names.
+        // In the order of their ids, which is the order of their topics' names.
         for row in orphans.clone().lock_exclusive().all(&tx).await? {
             let now = Timestamp::now();
-            let mut change = turn(row, task::Status::Cancelled, now)?;
+            let mut change = transition(row, task::Status::Cancelled, now)?;
             change.cancel_by = Set(Some(now));
             let row = change.update(&tx).await?;
             let log = gateway.hub.log();
-            events.extend(log.append(&tx, &topic(row.id), vec![event(&row)?]).await?);
+            events.extend(log.append(&tx, &topic(row.id), vec![state_event(&row)?]).await?);
         }
         gateway.hub.commit(tx, events).await?;
     }

@@ -1,4 +1,4 @@
-//! Artifacts: what workers make of a task, chunk by chunk, and how the chunks are joined.
+//! Artifacts: the results of a task, which workers report in chunks, and how the chunks are joined.
 
 use entity::{JsonText, artifact};
 use poem_openapi::types::Any;
@@ -11,21 +11,21 @@ use uuid::Uuid;
 
 use super::schema::{Artifact, NewArtifact};
 use crate::{
-    api::problem::{Problem, Result},
     database::Transaction,
+    family::{FamilyError, Result},
 };
 
-/// Bytes of all artifacts of a task as JSON: they are part of every snapshot.
+/// Bytes of all artifacts of a task as JSON, at most. Every snapshot contains them.
 const MAX_BYTES: usize = 1 << 20;
 
-/// Artifacts of a task.
+/// Artifacts of a task, at most.
 const MAX_ARTIFACTS: usize = 1_000;
 
-/// Bytes up to which a chunk is joined with the row before instead of getting one of its own. Models
-/// write a few letters at a time, and all rows are read whenever the task is.
+/// Bytes of a row up to which a chunk is joined with it. A larger chunk gets its own row. Models write a few characters
+/// at a time, and every read of the task reads all rows.
 const JOINED_BYTES: usize = 4_096;
 
-/// The artifacts of one task.
+/// The artifacts of one task, as rows.
 pub(super) struct Artifacts {
     task: Uuid,
     /// In order.
@@ -33,7 +33,8 @@ pub(super) struct Artifacts {
 }
 
 impl Artifacts {
-    pub(super) async fn of(
+    /// Reads the artifacts of a task.
+    pub(super) async fn load(
         connection: &impl ConnectionTrait,
         task: Uuid,
     ) -> std::result::Result<Self, DbErr> {
@@ -46,18 +47,18 @@ impl Artifacts {
         Ok(Self { task, rows })
     }
 
-    /// Bytes of all of them.
+    /// Bytes of all artifacts as JSON.
     pub(super) fn bytes(&self) -> usize {
         self.rows.iter().map(bytes).sum()
     }
 
-    /// Each as one.
+    /// The artifacts, each with its chunks joined.
     pub(super) fn joined(&self) -> Vec<Artifact> {
         self.rows.chunk_by(|a, b| a.place == b.place).map(joined).collect()
     }
 
-    /// Adds a chunk in the transaction that has the task locked, or 409.
-    pub(super) async fn write(&mut self, tx: &Transaction, new: &NewArtifact) -> Result<()> {
+    /// Adds a chunk, in the transaction that holds the lock of the task.
+    pub(super) async fn add(&mut self, tx: &Transaction, new: &NewArtifact) -> Result<()> {
         let own = |row: &artifact::Model| row.artifact_id == new.artifact_id.0;
         let first = self.rows.iter().position(own);
         let last = self.rows.iter().rposition(own);
@@ -75,7 +76,7 @@ impl Artifacts {
         match (new.append, first.zip(last)) {
             (false, None) => {}
             (false, Some((first, last))) => {
-                // What begins anew stays where it first appeared.
+                // An artifact that starts over keeps its place.
                 row.place = self.rows[first].place;
                 artifact::Entity::delete_many()
                     .filter(artifact::Column::TaskId.eq(self.task))
@@ -86,15 +87,15 @@ impl Artifacts {
                 at = first;
             }
             (true, None) => {
-                return Err(Problem::conflict(
-                    "there is no artifact of this id to append to; begin it without append",
+                return Err(FamilyError::conflict(
+                    "there is no artifact with this id to append to; start it without append",
                 ));
             }
             (true, Some((_, last))) => {
                 let before = &self.rows[last];
                 if !can_join(&before.data, &row.data) {
-                    return Err(Problem::conflict(
-                        "only a text can be appended to a text, and an array to an array",
+                    return Err(FamilyError::conflict(
+                        "a text can be appended only to a text, and an array only to an array",
                     ));
                 }
                 joins = bytes(before) + bytes(&row) <= JOINED_BYTES;
@@ -121,19 +122,21 @@ impl Artifacts {
 
     fn check(&self) -> Result<()> {
         if self.bytes() > MAX_BYTES {
-            return Err(Problem::conflict(format!(
-                "a task's artifacts have at most {MAX_BYTES} bytes together, as JSON"
+            return Err(FamilyError::conflict(format!(
+                "the artifacts of a task have at most {MAX_BYTES} bytes together, as JSON"
             )));
         }
         if self.rows.chunk_by(|a, b| a.place == b.place).count() > MAX_ARTIFACTS {
-            return Err(Problem::conflict(format!("a task has at most {MAX_ARTIFACTS} artifacts")));
+            return Err(FamilyError::conflict(format!(
+                "a task has at most {MAX_ARTIFACTS} artifacts"
+            )));
         }
         Ok(())
     }
 }
 
-/// What a row counts. The quotes of a text and the brackets of an array are there once, however many
-/// chunks it comes in, and are not counted.
+/// The bytes that a row counts. The quotes of a text and the brackets of an array appear once per artifact, whatever the
+/// number of chunks, and are not counted.
 fn bytes(row: &artifact::Model) -> usize {
     let text = row.data.as_str();
     if text.starts_with(['"', '[']) { text.len() - 2 } else { text.len() }
@@ -153,7 +156,7 @@ fn join<'a>(rows: impl IntoIterator<Item = &'a artifact::Model>) -> Value {
         match (&mut data, more) {
             (Value::String(text), Value::String(more)) => text.push_str(&more),
             (Value::Array(items), Value::Array(mut more)) => items.append(&mut more),
-            // Never written.
+            // `can_join` excludes every other pair.
             _ => {}
         }
     }
