@@ -1,67 +1,67 @@
 //! The newest frames of a topic, in order and without gaps.
 //!
-//! All of them are of one history: each frame says the nonce of the event before it. When the log
-//! turns out to have other events than the ring (the database was restored from a backup, or has
-//! failed over to a copy that lacked the newest events), the ring begins a new history, and every
-//! subscriber that stood in the old one has to start over.
+//! All of them belong to one history: each frame has the nonce of the event before it. The log can
+//! turn out to have other events than the ring: the database was restored from a backup, or failed
+//! over to a copy that lacked the newest events. Then the ring begins a new history, and every
+//! subscription that stood in the old one has to start over.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::frame::{Frame, Run};
 use crate::{event::Cursor, event_log::Stale};
 
-/// Bytes of frames that one topic keeps, besides the number of frames from the configuration.
+/// Most bytes of frames that one topic keeps. The configuration bounds the number of frames.
 const RING_BYTES: usize = 8 << 20;
 
-/// What one write carries at most, so that a subscriber far behind does not copy the whole ring.
+/// Most bytes in one write, so that a subscriber far behind does not copy the whole ring.
 const WRITE_BYTES: usize = 64 << 10;
 
-/// Where a subscriber stands. The event with this number is known to be in the history, so its nonce
-/// is not kept for each subscriber.
+/// How far a subscription has come. The event with this number is known to be in the history, so no
+/// subscription has to keep its nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    /// Which of the ring's histories: they are counted from 1, and 0 is none.
-    pub(super) history: u32,
-    /// The newest event that the subscriber has.
-    pub(super) seq: i64,
+pub struct Position {
+    /// Number of the ring's history, from 1; 0 is none.
+    pub history: u32,
+    /// The newest event that the subscription has.
+    pub seq: i64,
 }
 
-/// What a ring knows of its history. All of it is in the log, so a look at the log that begins later
-/// and does not find it proves that the history was replaced.
+/// The events that a ring knows to be in its history. All of them are in the log. If a read of the
+/// log that begins later does not find them, then the history was replaced.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Known {
-    /// Which history.
-    pub(super) history: u32,
+pub struct Known {
+    /// Number of the history.
+    pub history: u32,
     /// The newest frame.
-    pub(super) head: Cursor,
-    /// The newest event of the history that was seen anywhere: the head or one after it.
-    pub(super) furthest: Cursor,
+    pub head: Cursor,
+    /// The newest known event of the history: the head or one after it.
+    pub furthest: Cursor,
 }
 
-/// What a subscriber finds behind its place.
-pub(super) enum Pulled {
+/// The answer to a request for what follows a position.
+pub enum Pulled {
     /// The frames that follow.
     Run(Run),
     /// Nothing yet.
     Nothing,
-    /// Nothing ever: the subscriber has seen the last event.
+    /// Nothing ever: the position is that of the last event.
     Over,
-    /// The subscriber has seen more than the ring has heard of.
+    /// The position is newer than the ring's head.
     Ahead,
-    /// The ring does not reach back to the place: only the log can tell.
+    /// The position is older than the ring: only the log has what follows.
     Behind,
-    /// The history was replaced: the subscriber has to start over.
+    /// The history was replaced: the subscription has to start over.
     Lost,
 }
 
-/// See above.
+/// See the module's documentation.
 #[derive(Default)]
-pub(super) struct Ring {
-    /// None until the log was looked at.
+pub struct Ring {
+    /// None until the log was read.
     known: Option<Known>,
-    /// Why the history before this one was given up.
+    /// The reason why the history before this one ended.
     lost: Option<Stale>,
-    /// Where the head stood at first: the ring never held what came before.
+    /// The head at the beginning: the ring never held what came before it.
     begun: i64,
     /// The nonce of the event before the first frame.
     prior_nonce: i32,
@@ -70,50 +70,52 @@ pub(super) struct Ring {
     bytes: usize,
     /// The head is the last event there will ever be.
     is_over: bool,
-    /// A frame was not of this history: the log has to be looked at.
+    /// A frame did not belong to this history: the log has to be read.
     is_torn: bool,
-    /// Frames that came before an earlier one, with their epochs: two commits may overtake each
-    /// other on their way.
+    /// Frames that came before an earlier one, with their epochs: one commit can overtake another
+    /// on the way here.
     early: BTreeMap<i64, (i64, Frame)>,
     early_bytes: usize,
     capacity: usize,
-    /// The frames from a place on in one piece: most subscribers stand at the same place.
+    /// The frames after a position in one piece: most subscribers are at the same position.
     piece: Option<(i64, Run)>,
 }
 
 impl Ring {
-    pub(super) fn new(capacity: usize) -> Self {
+    /// A ring for so many frames, whose log was not read yet.
+    pub fn new(capacity: usize) -> Self {
         Self { capacity, ..Self::default() }
     }
 
-    pub(super) fn known(&self) -> Option<Known> {
+    /// What it knows of its history.
+    pub fn known(&self) -> Option<Known> {
         self.known
     }
 
-    /// The place of a subscriber that has everything.
-    pub(super) fn head(&self) -> Option<Place> {
-        self.known.map(|Known { history, head, .. }| Place { history, seq: head.seq })
+    /// The position of a subscription that has everything.
+    pub fn head(&self) -> Option<Position> {
+        self.known.map(|Known { history, head, .. }| Position { history, seq: head.seq })
     }
 
     /// Whether the head is the last event there will ever be.
-    pub(super) fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// Why the history before this one was given up.
-    pub(super) fn lost(&self) -> Stale {
+    /// The reason why the history before this one ended.
+    pub fn lost(&self) -> Stale {
         self.lost.unwrap_or(Stale::UnknownCursor)
     }
 
-    /// The place of a cursor that the ring can vouch for.
-    pub(super) fn find(&self, cursor: Cursor) -> Option<Place> {
+    /// The position of a cursor, if the ring alone can tell that it is in this history.
+    pub fn find(&self, cursor: Cursor) -> Option<Position> {
         let Known { history, head, furthest } = self.known?;
         let is_ours = cursor.epoch == head.epoch && self.nonce(cursor.seq) == Some(cursor.nonce);
-        (is_ours || cursor == furthest).then_some(Place { history, seq: cursor.seq })
+        (is_ours || cursor == furthest).then_some(Position { history, seq: cursor.seq })
     }
 
-    /// The place of a cursor that the log has besides what was known of this history.
-    pub(super) fn admit(&mut self, history: u32, cursor: Cursor) -> Option<Place> {
+    /// The position of a cursor that the log has, together with what was known of this history.
+    pub fn admit(&mut self, history: u32, cursor: Cursor) -> Option<Position> {
         let nonce = self.nonce(cursor.seq);
         let known = self.known.as_mut().filter(|known| known.history == history)?;
         if nonce.is_some_and(|nonce| nonce != cursor.nonce) {
@@ -122,12 +124,12 @@ impl Ring {
         if cursor.seq > known.furthest.seq {
             known.furthest = cursor;
         }
-        Some(Place { history, seq: cursor.seq })
+        Some(Position { history, seq: cursor.seq })
     }
 
-    /// Whether the log, which has come to `head`, may have just what the ring has. `known` is what
-    /// the ring knew before that was read.
-    pub(super) fn agrees(&self, known: Option<Known>, head: Cursor) -> bool {
+    /// Whether a log whose newest event is `head` can have exactly the events that the ring has.
+    /// `known` is what the ring knew before the log was read.
+    pub fn agrees(&self, known: Option<Known>, head: Cursor) -> bool {
         let (Some(before), Some(now)) = (known, self.known) else { return false };
         if before.history != now.history {
             return true;
@@ -139,7 +141,7 @@ impl Ring {
             && nonce.is_none_or(|nonce| nonce == head.nonce)
     }
 
-    /// The nonce of an event, if it is that of a frame or of the event before the first one.
+    /// The nonce of an event that has a frame here, or that comes right before the first frame.
     fn nonce(&self, seq: i64) -> Option<i32> {
         let back = usize::try_from(self.known?.head.seq.checked_sub(seq)?).ok()?;
         match self.frames.len().checked_sub(back)? {
@@ -148,35 +150,36 @@ impl Ring {
         }
     }
 
-    /// If the ring held what follows the place and does no more: the events after which a subscriber
-    /// may go on. The last one that is no longer here, and the newest, unless nothing follows it:
-    /// that must not be missed.
-    pub(super) fn passed(&self, place: Place) -> Option<(Cursor, Cursor)> {
-        let Known { head, .. } = self.known.filter(|known| known.history == place.history)?;
+    /// If the ring held what follows the position and has dropped it: two events after which a
+    /// subscription can resume. The first is the newest event that the ring has dropped. The second
+    /// is the newest event, or the one before it if no event can follow: no subscription may miss
+    /// that one.
+    pub fn passed(&self, position: Position) -> Option<(Cursor, Cursor)> {
+        let Known { head, .. } = self.known.filter(|known| known.history == position.history)?;
         let kept = i64::try_from(self.frames.len()).unwrap_or(i64::MAX);
         let (oldest, newest) = (head.seq - kept, head.seq - i64::from(self.is_over));
         let cursor = |seq| Some(Cursor { seq, nonce: self.nonce(seq)?, ..head });
-        if !(self.begun..oldest).contains(&place.seq) {
+        if !(self.begun..oldest).contains(&position.seq) {
             return None;
         }
         Some((cursor(oldest)?, cursor(newest)?))
     }
 
-    /// Whether something is missing, or was of another history.
-    pub(super) fn has_gap(&mut self) -> bool {
+    /// Whether a frame is missing, or belonged to another history.
+    pub fn has_gap(&mut self) -> bool {
         let is_torn = std::mem::take(&mut self.is_torn);
         self.known.is_some() && (is_torn || !self.early.is_empty())
     }
 
-    /// Whether a subscriber at `seq` loses its place in the ring before long.
-    pub(super) fn is_short_for(&self, seq: i64) -> bool {
+    /// Whether the ring will soon drop what follows `seq`.
+    pub fn is_short_for(&self, seq: i64) -> bool {
         let full = self.frames.len() >= self.capacity || 2 * self.bytes > RING_BYTES;
         full && self.frames.get(self.frames.len() / 2).is_some_and(|middle| seq < middle.seq)
     }
 
-    /// Gives up the history with this number, for this reason, and begins another one at `head`,
-    /// unless somebody has done so already. Whether it did.
-    pub(super) fn begin(&mut self, old: u32, head: Cursor, is_over: bool, lost: Stale) -> bool {
+    /// Ends the history with this number, for this reason, and begins another one at `head`, unless
+    /// another caller has done so already. Whether it did.
+    pub fn begin(&mut self, old: u32, head: Cursor, is_over: bool, lost: Stale) -> bool {
         if self.known.map_or(0, |known| known.history) != old {
             return false;
         }
@@ -189,7 +192,7 @@ impl Ring {
         self.bytes = 0;
         self.piece = None;
         if old != 0 {
-            // These may be of the history that was given up. The log has those that are not.
+            // These may belong to the history that has ended. The log has those that do not.
             self.is_torn |= !self.early.is_empty();
             self.early.clear();
             self.early_bytes = 0;
@@ -198,14 +201,14 @@ impl Ring {
         true
     }
 
-    /// Takes a frame, early or late or known as it may be.
-    pub(super) fn push(&mut self, epoch: i64, frame: Frame) {
+    /// Takes a frame, whether it is the next one, early or known.
+    pub fn push(&mut self, epoch: i64, frame: Frame) {
         match self.known {
             Some(Known { head, .. }) if head.epoch != epoch || frame.seq <= head.seq + 1 => {
                 self.take(epoch, frame);
                 self.take_early();
             }
-            // Not more than the ring itself would hold: the log has them all.
+            // Not more than the ring itself would hold: the log has all of them.
             _ if self.early.len() < self.capacity && self.early_bytes < RING_BYTES => {
                 self.early_bytes += frame.bytes.len();
                 let twin = self.early.insert(frame.seq, (epoch, frame));
@@ -215,27 +218,27 @@ impl Ring {
         }
     }
 
-    /// At most `most` frames after `place`.
-    pub(super) fn pull(&mut self, place: Place, most: u64) -> Pulled {
+    /// At most `most` frames after `position`.
+    pub fn pull(&mut self, position: Position, most: u64) -> Pulled {
         let Some(head) = self.head() else {
             return Pulled::Nothing;
         };
-        if head.history != place.history {
+        if head.history != position.history {
             return Pulled::Lost;
         }
-        if place.seq > head.seq {
+        if position.seq > head.seq {
             return Pulled::Ahead;
         }
-        if place.seq == head.seq {
+        if position.seq == head.seq {
             return if self.is_over { Pulled::Over } else { Pulled::Nothing };
         }
         if let Some((from, run)) = &self.piece
-            && *from == place.seq
+            && *from == position.seq
             && run.count <= most
         {
             return Pulled::Run(run.clone());
         }
-        let wanted = usize::try_from(head.seq - place.seq).unwrap_or(usize::MAX);
+        let wanted = usize::try_from(head.seq - position.seq).unwrap_or(usize::MAX);
         let Some(first) = self.frames.len().checked_sub(wanted) else {
             return Pulled::Behind;
         };
@@ -250,17 +253,17 @@ impl Ring {
                 fits
             })
             .collect();
-        let Some(run) = Run::of(&frames) else {
+        let Some(run) = Run::from_frames(&frames) else {
             return Pulled::Nothing;
         };
-        // One that asked for less would have the others write less.
+        // A piece for a caller that wants less would make the others write less.
         if run.count < most {
-            self.piece = Some((place.seq, run.clone()));
+            self.piece = Some((position.seq, run.clone()));
         }
         Pulled::Run(run)
     }
 
-    /// Takes a frame that is known, or follows the head and is of the same history.
+    /// Takes a frame that is known, or that follows the head in the same history.
     fn take(&mut self, epoch: i64, frame: Frame) {
         match self.known {
             Some(Known { head, .. }) if head.epoch == epoch && frame.seq > head.seq => {

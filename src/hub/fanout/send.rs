@@ -1,11 +1,11 @@
-//! Sending to a socket by its number: one by one, or many in one call of the kernel by io_uring.
+//! Sending to sockets by their numbers: one by one, or many in one system call with io_uring.
 //!
-//! What a delivery costs is the kernel's send. Fetching from memory the stream that owns the socket
-//! adds a fifth to that, and a system call for each some more (`benches/README.md`). So this is the
-//! one file with `unsafe`: the kernel is given pointers, and nobody but us can promise that what
-//! they point to stays. It does: both ways borrow the bytes and do not return before the kernel is
-//! done with them. A number that is no longer a socket of ours would be a fault, though not one of
-//! memory; `audience.rs` holds the owner of each.
+//! The kernel's send is most of the cost of a delivery. Fetching from memory the stream that owns
+//! the socket adds a fifth to that, and a system call for each socket adds some more
+//! (`benches/README.md`). So this is the one file with `unsafe`: the kernel gets pointers, and the
+//! compiler cannot check that the memory behind them stays valid. It does: both functions borrow the
+//! bytes and do not return before the kernel is done with them. A number that is no longer a socket
+//! of ours would be a fault, but not one of memory. `shard.rs` holds the owner of each socket.
 
 #![expect(unsafe_code, reason = "pointers handed to the kernel, see above")]
 
@@ -17,31 +17,31 @@ use std::{
 use io_uring::{IoUring, opcode::Send, types::Fd};
 use rustix::net::SendFlags;
 
-/// Sends in one call.
-pub(super) const BATCH: usize = 128;
+/// Most sends in one call.
+pub const BATCH: usize = 128;
 
 const ENTRIES: u32 = 128;
 
-/// Without waiting for room in the socket, and without a signal where it is closed.
+/// Without waiting when the socket is full, and without a signal when it is closed.
 const FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
-/// Sends what the socket takes, and tells how much that was.
-pub(super) fn send(socket: RawFd, bytes: &[u8]) -> io::Result<usize> {
+/// Sends what the socket takes, and returns how many bytes that was.
+pub fn send(socket: RawFd, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: its owner keeps it open, see above.
     let socket = unsafe { BorrowedFd::borrow_raw(socket) };
     Ok(rustix::net::send(socket, bytes, FLAGS)?)
 }
 
-/// A queue to the kernel.
-pub(super) struct Sender {
-    /// Gone once the kernel has failed us.
+/// An io_uring queue.
+pub struct Sender {
+    /// None once the kernel has reported a failure.
     ring: Option<IoUring>,
 }
 
 impl Sender {
-    /// Fails where the kernel is too old or does not let us.
-    pub(super) fn new() -> io::Result<Self> {
-        // Linux 6.0 can make use of there being one thread only.
+    /// A queue. Fails where the kernel is too old or forbids it.
+    pub fn new() -> io::Result<Self> {
+        // Linux 6.0 is faster if it knows that only one thread uses the queue.
         let ring = IoUring::builder()
             .setup_single_issuer()
             .build(ENTRIES)
@@ -54,14 +54,14 @@ impl Sender {
         Ok(Self { ring: Some(ring) })
     }
 
-    /// Whether it still works.
-    pub(super) fn works(&self) -> bool {
+    /// Whether it has not failed.
+    pub fn works(&self) -> bool {
         self.ring.is_some()
     }
 
-    /// Sends the same to each of at most [`BATCH`] sockets, and tells in the same order what came of
-    /// it: how many bytes were taken, an error, or nothing where it was not tried.
-    pub(super) fn send(
+    /// Sends the same bytes to each of at most [`BATCH`] sockets. Returns the results in the same
+    /// order: how many bytes were taken, an error, or None if the send was not tried.
+    pub fn send(
         &mut self,
         sockets: impl Iterator<Item = RawFd>,
         bytes: &[u8],
@@ -75,8 +75,8 @@ impl Sender {
                 .build()
                 .user_data(index as u64);
             // SAFETY: `bytes` outlive this call. It returns after every entry has completed, or when
-            // the kernel refuses to go on: entries that it has not taken then vanish with the queue,
-            // and one that it has taken is done with the bytes, for `MSG_DONTWAIT` has it copy them
+            // the kernel reports a failure. Entries that it has not taken then vanish with the queue.
+            // An entry that it has taken is done with the bytes, for `MSG_DONTWAIT` has it copy them
             // or give up at once.
             if unsafe { ring.submission().push(&entry) }.is_err() {
                 break;
@@ -92,16 +92,16 @@ impl Sender {
                     taken @ 0.. => Ok(usize::try_from(taken).unwrap_or_default()),
                     error => Err(io::Error::from_raw_os_error(-error)),
                 };
-                let place = usize::try_from(done.user_data()).unwrap_or(usize::MAX);
-                if let Some(place) = results.get_mut(place) {
-                    *place = Some(result);
+                let index = usize::try_from(done.user_data()).unwrap_or(usize::MAX);
+                if let Some(answer) = results.get_mut(index) {
+                    *answer = Some(result);
                 }
                 missing -= 1;
             }
             if let Err(error) = handed_over
                 && error.kind() != io::ErrorKind::Interrupted
             {
-                tracing::error!(%error, "io_uring has failed; going on without it");
+                tracing::error!(%error, "io_uring has failed; using send instead");
                 return results;
             }
         }

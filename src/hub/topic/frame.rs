@@ -1,31 +1,31 @@
-//! Events as they go over the wire, encoded once and shared by all who get them.
+//! Events as they go over the wire, encoded once and shared by all their subscribers.
 //!
 //! A frame is one block of `text/event-stream` within one chunk of HTTP/1.1 (RFC 9112, section
-//! 7.1), so that what goes to a socket is what lies in memory. Where something else does the
-//! framing, [`payload`] takes the chunks off again.
+//! 7.1), so a socket gets the bytes as they lie in memory. Where another protocol does the
+//! framing, [`payload`] removes the chunks.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::event::{Event, block};
 
 /// The end of a body in chunks.
-pub(super) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 const CRLF: usize = 2;
 
 /// An event as its subscribers get it.
 #[derive(Clone, Debug)]
-pub(super) struct Frame {
+pub struct Frame {
     /// The event's number in the topic's log.
-    pub(super) seq: i64,
-    /// What names the event, together with its number.
-    pub(super) nonce: i32,
+    pub seq: i64,
+    /// Names the event, together with its number.
+    pub nonce: i32,
     /// The nonce of the event before it.
-    pub(super) prior_nonce: i32,
+    pub prior_nonce: i32,
     /// A chunk with one block.
-    pub(super) bytes: Bytes,
-    /// Whether nothing can follow.
-    pub(super) terminal: bool,
+    pub bytes: Bytes,
+    /// Whether no event can follow.
+    pub terminal: bool,
 }
 
 impl From<&Event> for Frame {
@@ -42,19 +42,19 @@ impl From<&Event> for Frame {
 
 /// Consecutive frames in one piece.
 #[derive(Clone, Debug)]
-pub(super) struct Run {
+pub struct Run {
     /// Their chunks.
-    pub(super) bytes: Bytes,
+    pub bytes: Bytes,
     /// How many there are.
-    pub(super) count: u64,
-    /// Whether nothing can follow the last one.
-    pub(super) terminal: bool,
+    pub count: u64,
+    /// Whether no event can follow the last one.
+    pub terminal: bool,
 }
 
 impl Run {
-    /// One frame goes out as the bytes that all share; several are worth one copy, because each
-    /// write they save costs more. None of no frames.
-    pub(super) fn of(frames: &[&Frame]) -> Option<Self> {
+    /// One frame is sent as the bytes that all subscribers share. Several frames are copied into
+    /// one piece, because each write that this saves costs more than the copy. None without frames.
+    pub fn from_frames(frames: &[&Frame]) -> Option<Self> {
         let terminal = frames.last()?.terminal;
         let bytes = if let [frame] = frames {
             frame.bytes.clone()
@@ -69,8 +69,9 @@ impl Run {
         Some(Self { bytes, count: frames.len() as u64, terminal })
     }
 
-    /// How many frames the first `written` bytes have begun, and where the last of those ends.
-    pub(super) fn begun(&self, written: usize) -> (u64, usize) {
+    /// How many frames the first `written` bytes begin, and the offset at which the last of these
+    /// frames ends.
+    pub fn begun(&self, written: usize) -> (u64, usize) {
         if written == self.bytes.len() {
             return (self.count, written);
         }
@@ -87,7 +88,7 @@ impl Run {
 }
 
 /// Text as one chunk.
-pub(super) fn chunk(text: &[u8]) -> Bytes {
+pub fn chunk(text: &[u8]) -> Bytes {
     let size = format!("{:x}\r\n", text.len());
     let mut chunk = BytesMut::with_capacity(size.len() + text.len() + CRLF);
     chunk.put_slice(size.as_bytes());
@@ -96,8 +97,8 @@ pub(super) fn chunk(text: &[u8]) -> Bytes {
     chunk.freeze()
 }
 
-/// What chunks carry, without a copy if it is one.
-pub(super) fn payload(bytes: &Bytes) -> Bytes {
+/// The text in chunks, without a copy if there is one chunk.
+pub fn payload(bytes: &Bytes) -> Bytes {
     let mut rest = bytes.clone();
     let mut texts = chunks(bytes).map(|(size, length)| {
         let text = rest.split_to(size + length + CRLF);
@@ -113,8 +114,8 @@ pub(super) fn payload(bytes: &Bytes) -> Bytes {
     all.freeze()
 }
 
-/// Of each chunk, how long its size line and how long its text is. The bytes are our own: the size
-/// is hexadecimal and there are no extensions.
+/// For each chunk, the length of its size line and the length of its text. The bytes are our own:
+/// the size is hexadecimal and there are no extensions.
 fn chunks(mut bytes: &[u8]) -> impl Iterator<Item = (usize, usize)> {
     std::iter::from_fn(move || {
         let digits = bytes.iter().position(|byte| *byte == b'\r')?;
@@ -139,11 +140,11 @@ mod tests {
                 Frame { seq, nonce: 1, prior_nonce: 1, bytes, terminal: false }
             })
             .collect();
-        Run::of(&frames.iter().collect::<Vec<_>>()).expect("frames")
+        Run::from_frames(&frames.iter().collect::<Vec<_>>()).expect("frames")
     }
 
     #[test]
-    fn what_was_put_in_chunks_comes_out_again() {
+    fn payload_returns_the_text_of_all_chunks() {
         for texts in
             [&["one"][..], &["a", "", "0123456789abcdef", "\r\n"], &["x".repeat(300).as_str()]]
         {
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_written_has_begun_a_frame_whose_end_is_known() {
+    fn every_written_byte_belongs_to_a_frame_with_a_known_end() {
         let run = run(&["one", "another one", "x"]);
         let ends = [0, 8, 8 + 16, 8 + 16 + 6];
         assert_eq!(run.bytes.len(), ends[3]);

@@ -1,36 +1,35 @@
 //! Group commit: the events of many publishers in one transaction.
 //!
-//! While one transaction commits, the next publishers queue; the next transaction takes all of
-//! them. So the cost of a commit (on SQLite a sync of the disk) is shared by as many as are waiting,
-//! and nobody waits for a timer.
+//! While one transaction commits, the next publishers queue, and the next transaction takes all of
+//! them. So all waiting publishers share the cost of a commit, which on SQLite is a sync of the
+//! disk, and no publisher waits for a timer.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Weak},
+    sync::Arc,
     time::Instant,
 };
 
 use sea_orm::{ConnAcquireErr, DbErr};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Hub;
+use super::{context::Context, delivery::Delivery};
 use crate::{
     database::Failure,
     event::Event,
-    event_log::{Addition, EventLog, Number, Refused},
-    telemetry::Telemetry,
+    event_log::{Addition, Number, Refused},
 };
 
-/// Publishers that wait; more are held back before they queue.
+/// Most publishers in the queue. Others wait until there is a free place in it.
 const QUEUE: usize = 1_024;
 
-/// Events in one transaction, so that the first of them does not wait for ever.
+/// Most events in one transaction, so that the first of them does not wait for long.
 const BATCH_EVENTS: usize = 4_096;
 
-/// Bytes in one transaction, for the same reason and for the memory that it takes.
+/// Most bytes in one transaction, for the same reason and to bound memory.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// Why events were not published.
+/// The reason why events were not published.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PublishError {
     /// The log does not take these events.
@@ -39,8 +38,8 @@ pub enum PublishError {
     /// The database refused these events, or did not answer.
     #[error(transparent)]
     Database(Arc<DbErr>),
-    /// The service is ending.
-    #[error("the service is ending")]
+    /// The gateway is stopping.
+    #[error("the gateway is stopping")]
     Closed,
 }
 
@@ -66,21 +65,23 @@ impl Job {
 
 type Done = oneshot::Sender<Result<Vec<Event>, PublishError>>;
 
-/// The way to the writer.
-pub(super) struct Publisher {
+/// Sends events to the task that writes them.
+pub struct Publisher {
     jobs: mpsc::Sender<Job>,
 }
 
 impl Publisher {
-    pub(super) fn start(hub: Weak<Hub>, log: EventLog, telemetry: Arc<Telemetry>) -> Self {
+    /// Starts the task. It has the events delivered that it has committed.
+    pub fn start(context: &Arc<Context>, delivery: &Arc<Delivery>) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let writer = Writer { hub, log, telemetry };
-        // Not a tracked task: it ends when the hub, and with it the sender, is gone.
+        let writer = Writer { context: Arc::clone(context), delivery: Arc::clone(delivery) };
+        // Not a tracked task: it ends when the hub, and with it the sender, is dropped.
         tokio::spawn(writer.run(queue));
         Self { jobs }
     }
 
-    pub(super) async fn publish(&self, addition: Addition) -> Result<Vec<Event>, PublishError> {
+    /// Writes events. Returns after their transaction was committed.
+    pub async fn publish(&self, addition: Addition) -> Result<Vec<Event>, PublishError> {
         let (done, answer) = oneshot::channel();
         let job = Job { addition, done };
         self.jobs.send(job).await.map_err(|_| PublishError::Closed)?;
@@ -89,9 +90,8 @@ impl Publisher {
 }
 
 struct Writer {
-    hub: Weak<Hub>,
-    log: EventLog,
-    telemetry: Arc<Telemetry>,
+    context: Arc<Context>,
+    delivery: Arc<Delivery>,
 }
 
 impl Writer {
@@ -116,18 +116,18 @@ impl Writer {
         }
     }
 
-    /// Writes all jobs in one transaction. When the database refuses something in it, each half gets
-    /// a transaction of its own, and so on, so that only the job with the fault fails. When the
-    /// database cannot write at all, that is the answer to every job, and it is not asked again.
+    /// Writes all jobs in one transaction. If the database refuses something in it, each half gets
+    /// its own transaction, and so on, so that only the job with the fault fails. If the database
+    /// cannot write at all, every job gets that error, and no other write is tried.
     async fn write(&self, mut jobs: Vec<Job>) {
-        // The order in which the log locks topics; jobs of one topic stay as they came.
+        // The order in which the log locks topics. Jobs of one topic stay in order.
         jobs.sort_by(|a, b| a.addition.topic.as_str().cmp(b.addition.topic.as_str()));
         let (additions, waiting) = jobs.into_iter().map(|job| (job.addition, job.done)).unzip();
         let mut batches = vec![Batch { additions, waiting }];
         while let Some(mut batch) = batches.pop() {
             let began = Instant::now();
             let written = self.commit(&batch.additions).await;
-            self.telemetry.committed(began.elapsed());
+            self.context.telemetry.committed(began.elapsed());
             match written {
                 Ok(numbers) => self.acknowledge(batch, numbers),
                 Err(error) if is_refused(&error) && batch.waiting.len() > 1 => {
@@ -145,8 +145,8 @@ impl Writer {
     }
 
     async fn commit(&self, additions: &[Addition]) -> Result<Vec<Result<Number, Refused>>, DbErr> {
-        let tx = self.log.database().begin_write().await?;
-        let numbers = self.log.append_all(&tx, additions).await?;
+        let tx = self.context.log.database().begin_write().await?;
+        let numbers = self.context.log.append_all(&tx, additions).await?;
         tx.commit().await?;
         Ok(numbers)
     }
@@ -158,13 +158,12 @@ impl Writer {
             .collect();
         let all = written.iter().flatten().flatten().cloned().collect();
         for (events, done) in written.into_iter().zip(batch.waiting) {
-            // Whoever no longer waits does not need the answer.
+            // A caller that no longer waits does not need the answer.
             let _ = done.send(events.map_err(PublishError::Refused));
         }
-        if let Some(hub) = self.hub.upgrade() {
-            // A fault in delivery is mended by the next heartbeat; without a writer nothing would.
-            let _ = catch_unwind(AssertUnwindSafe(|| hub.committed(all)));
-        }
+        // The next heartbeat repairs what a panic in delivery has left. Without this task, no event
+        // would be written again.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.delivery.committed(all)));
     }
 }
 
@@ -173,7 +172,7 @@ fn is_refused(error: &DbErr) -> bool {
     Failure::of(error) == Failure::Refused
 }
 
-/// What one transaction writes, and who waits for it, in the same order.
+/// What one transaction writes, and the callers that wait for it, in the same order.
 struct Batch {
     additions: Vec<Addition>,
     waiting: Vec<Done>,

@@ -1,0 +1,194 @@
+//! The hub: what the layers above use.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use sea_orm::DbErr;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::{
+    context::{Context, Settings},
+    delivery::Delivery,
+    fanout::Reactors,
+    live_topics::LiveTopics,
+    merge::{self, Merge, OpenMany},
+    open::Streams,
+    publish::{PublishError, Publisher},
+    request::{Open, Opening},
+    subscription::{Connected, End},
+};
+use crate::{
+    bus::Bus,
+    database::Transaction,
+    event::{Event, NewEvent, Topic},
+    event_log::{Addition, EventLog},
+    telemetry::Telemetry,
+};
+
+/// Live delivery in one process.
+pub struct Hub {
+    context: Arc<Context>,
+    topics: Arc<LiveTopics>,
+    reactors: Arc<Reactors>,
+    delivery: Arc<Delivery>,
+    publisher: Publisher,
+    streams: Arc<Streams>,
+}
+
+impl Hub {
+    /// A hub for the gateway `node`. Its background work runs on `tasks`, which also wait for open
+    /// streams.
+    pub fn new(
+        log: EventLog,
+        bus: Arc<dyn Bus>,
+        node: Uuid,
+        settings: Settings,
+        telemetry: Arc<Telemetry>,
+        tasks: TaskTracker,
+    ) -> io::Result<Arc<Self>> {
+        let reactors = Reactors::start(&settings)?;
+        let context = Context::new(log, settings, telemetry, tasks);
+        let topics = Arc::new(LiveTopics::new(&context, reactors.handles()));
+        let delivery = Arc::new(Delivery::new(&context, &topics, bus, node));
+        Ok(Arc::new(Self {
+            publisher: Publisher::start(&context, &delivery),
+            streams: Arc::new(Streams::new(&context, &topics, &reactors)),
+            context,
+            topics,
+            reactors,
+            delivery,
+        }))
+    }
+
+    /// The event log.
+    #[must_use]
+    pub fn log(&self) -> &EventLog {
+        &self.context.log
+    }
+
+    /// Time that clients are told to wait before they reconnect, without jitter.
+    #[must_use]
+    pub fn retry(&self) -> Duration {
+        self.context.settings.retry
+    }
+
+    /// Commits a transaction and delivers the events that were appended in it.
+    ///
+    /// The caller must not drop this future early: dropped after the commit, it leaves its events to
+    /// the next heartbeat. Operations that change something are run to their end (see `api::edge`).
+    pub async fn commit(&self, tx: Transaction, events: Vec<Event>) -> Result<(), DbErr> {
+        let began = Instant::now();
+        tx.commit().await?;
+        self.context.telemetry.committed(began.elapsed());
+        let topics: Vec<Topic> =
+            events.chunk_by(|a, b| a.topic == b.topic).map(|run| run[0].topic.clone()).collect();
+        self.delivery.committed(events);
+        for topic in topics {
+            self.room(&topic).await;
+        }
+        Ok(())
+    }
+
+    /// Writes events that change no row, those of many callers in one transaction, and delivers
+    /// them. Returns after the commit. The events are written even if the caller goes away.
+    pub async fn publish(
+        &self,
+        topic: Topic,
+        events: Vec<NewEvent>,
+    ) -> Result<Vec<Event>, PublishError> {
+        self.room(&topic).await;
+        self.publisher.publish(Addition { topic, fence: None, events }).await
+    }
+
+    /// The same under a lease: refused if its token is not the newest at the time of writing.
+    pub async fn publish_under(
+        &self,
+        lease_token: Uuid,
+        topic: Topic,
+        events: Vec<NewEvent>,
+    ) -> Result<Vec<Event>, PublishError> {
+        self.room(&topic).await;
+        self.publisher.publish(Addition { topic, fence: Some(lease_token), events }).await
+    }
+
+    /// Delivers events that another gateway has committed.
+    pub fn deliver(&self, events: &[Event]) {
+        self.delivery.deliver(events);
+    }
+
+    /// Waits while the reactors cannot write as fast as a topic moves, although its clients read.
+    /// So publishers are held back before events have to be queued, or read from the log.
+    pub async fn room(&self, topic: &Topic) {
+        self.delivery.wait_for_capacity(topic).await;
+    }
+
+    /// Compares every live topic with its log. Reads what the bus has lost. If a log was replaced by
+    /// another one, its streams start over.
+    pub async fn recheck(&self) -> Result<(), DbErr> {
+        self.delivery.recheck().await
+    }
+
+    /// Opens a stream.
+    pub async fn open(&self, open: Open) -> Result<Opening, DbErr> {
+        self.streams.open(open).await
+    }
+
+    /// Opens a stream of many topics.
+    pub async fn open_many(&self, open: OpenMany) -> Result<Opening<Merge>, DbErr> {
+        merge::open(&self.streams, open).await
+    }
+
+    /// Whether the topic has an open stream here.
+    #[must_use]
+    pub fn is_watched(&self, topic: &Topic) -> bool {
+        self.topics.get(topic).is_some()
+    }
+
+    /// The open connections of this gateway, one user's or all, oldest first.
+    #[must_use]
+    pub fn connections(&self, user: Option<Uuid>) -> Vec<Connected> {
+        let mut list = BTreeMap::new();
+        for stream in self.reactors.streams() {
+            stream.subscribers.report(&stream.subscriber, user, &mut list);
+        }
+        list.into_values().collect()
+    }
+
+    /// Ends a connection of this gateway, if it is open and belongs to this user, or to any. Whether
+    /// it did.
+    #[must_use]
+    pub fn disconnect(&self, id: Uuid, user: Option<Uuid>) -> bool {
+        let streams = self.reactors.streams();
+        let found = streams.iter().filter(|stream| stream.subscriber.is_on(id, user));
+        let ended =
+            found.map(|stream| stream.subscribers.end_with(&stream.subscriber, End::Disconnected));
+        ended.count() > 0
+    }
+
+    /// Checks for streams that have to end, because their login session has.
+    pub fn look(&self) {
+        self.reactors.check_now();
+    }
+
+    /// Ends every stream with `stream.closed`.
+    pub fn close(&self) {
+        self.context.close();
+        self.look();
+    }
+
+    /// Drops every stream that is still open.
+    pub fn abort(&self) {
+        self.reactors.stop();
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.reactors.stop();
+    }
+}
