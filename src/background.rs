@@ -206,7 +206,7 @@ async fn receive_bus_message(gateway: Arc<Gateway>) -> JobResult {
 
 async fn end_streams(gateway: Arc<Gateway>) -> JobResult {
     gateway.sessions.news().await;
-    gateway.hub.look();
+    gateway.hub.check_streams();
     Ok(())
 }
 

@@ -270,7 +270,7 @@ impl Control {
         };
         self.gateway.hub.deliver(&[event]);
         // As publishers are that commit.
-        self.gateway.hub.room(&watched.topic).await;
+        self.gateway.hub.wait_for_capacity(&watched.topic).await;
     }
 
     /// Publishes `count` events the whole way; returns after the commit.

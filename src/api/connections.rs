@@ -23,7 +23,7 @@ use crate::{
     event::Topic,
     family::wire::{Page, example_id, example_time, page_limit},
     gateway::Gateway,
-    hub::Connected,
+    hub::OpenConnection,
 };
 
 /// An open stream.
@@ -62,9 +62,9 @@ impl Example for Connection {
     }
 }
 
-impl From<Connected> for Connection {
-    fn from(connected: Connected) -> Self {
-        let Connected { id, user, topics, address, delivered, lag } = connected;
+impl From<OpenConnection> for Connection {
+    fn from(open: OpenConnection) -> Self {
+        let OpenConnection { id, user, topics, address, delivered, lag } = open;
         Self {
             id,
             user_id: user,

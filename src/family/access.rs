@@ -11,7 +11,7 @@ use crate::{
     auth::login_session::{Principal, SessionError, Watch},
     event::Topic,
     gateway::Gateway,
-    hub::Access,
+    hub::TopicAccess,
 };
 
 /// Says which topics the caller of an open stream may see, after its role was lowered.
@@ -34,8 +34,8 @@ impl SubscriptionAccess {
 }
 
 #[async_trait]
-impl Access for SubscriptionAccess {
-    async fn ask(&self, topics: Vec<Topic>) -> Result<(Watch, Vec<Topic>), SessionError> {
+impl TopicAccess for SubscriptionAccess {
+    async fn recheck(&self, topics: Vec<Topic>) -> Result<(Watch, Vec<Topic>), SessionError> {
         let principal = self.gateway.sessions.validate(self.session, self.user).await?;
         // Before the visibility is checked: the watch notices when the role is lowered meanwhile.
         let watch = self.gateway.sessions.watch(&principal).await?;

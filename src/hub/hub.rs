@@ -16,11 +16,11 @@ use super::{
     delivery::Delivery,
     fanout::Reactors,
     live_topics::LiveTopics,
-    merge::{self, Merge, OpenMany},
+    merge::{self, MergedStream},
     open::Streams,
     publish::{PublishError, Publisher},
-    request::{Open, Opening},
-    subscription::{Connected, End},
+    request::{Open, OpenMany, Opened},
+    subscription::{End, OpenConnection},
 };
 use crate::{
     bus::Bus,
@@ -89,7 +89,7 @@ impl Hub {
             events.chunk_by(|a, b| a.topic == b.topic).map(|run| run[0].topic.clone()).collect();
         self.delivery.committed(events);
         for topic in topics {
-            self.room(&topic).await;
+            self.wait_for_capacity(&topic).await;
         }
         Ok(())
     }
@@ -101,7 +101,7 @@ impl Hub {
         topic: Topic,
         events: Vec<NewEvent>,
     ) -> Result<Vec<Event>, PublishError> {
-        self.room(&topic).await;
+        self.wait_for_capacity(&topic).await;
         self.publisher.publish(Addition { topic, fence: None, events }).await
     }
 
@@ -112,7 +112,7 @@ impl Hub {
         topic: Topic,
         events: Vec<NewEvent>,
     ) -> Result<Vec<Event>, PublishError> {
-        self.room(&topic).await;
+        self.wait_for_capacity(&topic).await;
         self.publisher.publish(Addition { topic, fence: Some(lease_token), events }).await
     }
 
@@ -123,7 +123,7 @@ impl Hub {
 
     /// Waits while the reactors cannot write as fast as a topic moves, although its clients read.
     /// So publishers are held back before events have to be queued, or read from the log.
-    pub async fn room(&self, topic: &Topic) {
+    pub async fn wait_for_capacity(&self, topic: &Topic) {
         self.delivery.wait_for_capacity(topic).await;
     }
 
@@ -134,13 +134,13 @@ impl Hub {
     }
 
     /// Opens a stream.
-    pub async fn open(&self, open: Open) -> Result<Opening, DbErr> {
+    pub async fn open(&self, open: Open) -> Result<Opened, DbErr> {
         self.streams.open(open).await
     }
 
     /// Opens a stream of many topics.
-    pub async fn open_many(&self, open: OpenMany) -> Result<Opening<Merge>, DbErr> {
-        merge::open(&self.streams, open).await
+    pub async fn open_many(&self, open: OpenMany) -> Result<Opened<MergedStream>, DbErr> {
+        merge::open_many(&self.streams, open).await
     }
 
     /// Whether the topic has an open stream here.
@@ -151,7 +151,7 @@ impl Hub {
 
     /// The open connections of this gateway, one user's or all, oldest first.
     #[must_use]
-    pub fn connections(&self, user: Option<Uuid>) -> Vec<Connected> {
+    pub fn connections(&self, user: Option<Uuid>) -> Vec<OpenConnection> {
         let mut list = BTreeMap::new();
         for stream in self.reactors.streams() {
             stream.subscribers.report(&stream.subscriber, user, &mut list);
@@ -171,14 +171,14 @@ impl Hub {
     }
 
     /// Checks for streams that have to end, because their login session has.
-    pub fn look(&self) {
+    pub fn check_streams(&self) {
         self.reactors.check_now();
     }
 
     /// Ends every stream with `stream.closed`.
     pub fn close(&self) {
         self.context.close();
-        self.look();
+        self.check_streams();
     }
 
     /// Drops every stream that is still open.

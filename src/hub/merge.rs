@@ -16,7 +16,6 @@ use std::{
     time::Instant,
 };
 
-use async_trait::async_trait;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
 use sea_orm::DbErr;
@@ -30,39 +29,17 @@ use uuid::Uuid;
 use super::{
     fanout::Body,
     open::Streams,
-    request::{Bounds, Opening, Resume, Wanted},
-    subscription::{Connection, End, Opener, QUIET, TICKS, prelude},
+    request::{Bounds, OpenMany, Opened, RequestedTopic, Resume, TopicAccess},
+    subscription::{Connection, End, QUIET, TICKS, prelude},
 };
 use crate::{
-    auth::login_session::{Ended, SessionError, Watch},
+    auth::login_session::{Ended, SessionError},
     event::{self, Cursors, Topic},
 };
 
-/// Decides what a caller may still see, once its role was lowered.
-#[async_trait]
-pub trait Access: Send + Sync + 'static {
-    /// A new watch of the caller's login session, and those of the topics that the caller may still
-    /// see.
-    async fn ask(&self, topics: Vec<Topic>) -> Result<(Watch, Vec<Topic>), SessionError>;
-}
-
-/// A stream of many topics to be opened. The caller was found to be allowed to see all of them.
-pub struct OpenMany {
-    /// The topics, all different.
-    pub wanted: Vec<Wanted>,
-    /// Where the client resumes.
-    pub resume: Resume<Cursors>,
-    /// Ends that the client wants, for all topics together.
-    pub bounds: Bounds,
-    /// The client.
-    pub opener: Opener,
-    /// Decides what the caller may see later.
-    pub access: Arc<dyn Access>,
-}
-
 /// One of the topics.
 struct Branch {
-    wanted: Wanted,
+    requested: RequestedTopic,
     /// Its stream, while it has one.
     body: Option<Body>,
     /// The cursor of the newest event that the client was sent, as text.
@@ -72,13 +49,13 @@ struct Branch {
 }
 
 /// An open stream of many topics. Dropping it closes it.
-pub struct Merge {
+pub struct MergedStream {
     streams: Arc<Streams>,
     request: Uuid,
     branches: Vec<Branch>,
     /// The topics' streams hold it. The last of them gives back what it holds.
     connection: Weak<Connection>,
-    access: Arc<dyn Access>,
+    access: Arc<dyn TopicAccess>,
     /// Time until which the client wanted it.
     until: Option<Instant>,
     /// Events that may still be sent.
@@ -102,15 +79,18 @@ struct Output {
 }
 
 /// Opens a stream of many topics.
-pub async fn open(streams: &Arc<Streams>, open: OpenMany) -> Result<Opening<Merge>, DbErr> {
-    let OpenMany { wanted, resume, bounds, opener, access } = open;
-    let request = opener.request;
-    let connection = streams.connect(opener);
-    let branch = |wanted| Branch { wanted, body: None, cursor: None, is_closed: false };
-    let mut merge = Merge {
+pub async fn open_many(
+    streams: &Arc<Streams>,
+    open: OpenMany,
+) -> Result<Opened<MergedStream>, DbErr> {
+    let OpenMany { topics, resume, bounds, client, access } = open;
+    let request = client.request;
+    let connection = streams.connect(client);
+    let branch = |requested| Branch { requested, body: None, cursor: None, is_closed: false };
+    let mut merge = MergedStream {
         streams: Arc::clone(streams),
         request,
-        branches: wanted.into_iter().map(branch).collect(),
+        branches: topics.into_iter().map(branch).collect(),
         connection: Arc::downgrade(&connection),
         access,
         until: bounds.max_time.map(|time| Instant::now() + time),
@@ -125,10 +105,10 @@ pub async fn open(streams: &Arc<Streams>, open: OpenMany) -> Result<Opening<Merg
         merge.open(branch, resume, &connection).await?;
     }
     let is_complete = merge.branches.iter().all(|branch| branch.is_closed);
-    Ok(if is_complete { Opening::Complete } else { Opening::Stream(merge) })
+    Ok(if is_complete { Opened::Complete } else { Opened::Stream(merge) })
 }
 
-impl Merge {
+impl MergedStream {
     /// Sends it as the body of a response that another layer frames.
     pub fn into_body(self) -> impl Stream<Item = Bytes> + Send + 'static {
         stream::unfold(self, async |mut merge| {
@@ -145,7 +125,7 @@ impl Merge {
             Resume::After(cursors) => cursors,
         };
         let topics: Vec<Topic> =
-            self.branches.iter().map(|branch| branch.wanted.topic.clone()).collect();
+            self.branches.iter().map(|branch| branch.requested.name.clone()).collect();
         let positions = self.streams.context().log.positions(&topics).await?;
         let resume = |topic: &Topic| {
             let cursor = cursors.of(positions.get(topic.as_str())?.epoch)?;
@@ -168,9 +148,9 @@ impl Merge {
         let max_time = self.until.map(|until| until.saturating_duration_since(Instant::now()));
         // This counts the events of all topics itself.
         let bounds = Bounds { max_events: None, max_time };
-        match self.streams.open_on(connection, &branch.wanted, resume, bounds).await? {
-            Opening::Stream(pending) => branch.body = Some(pending.attach()),
-            Opening::Complete => self.close_topic(index, End::Completed.reason()),
+        match self.streams.open_on(connection, &branch.requested, resume, bounds).await? {
+            Opened::Stream(pending) => branch.body = Some(pending.attach()),
+            Opened::Complete => self.close_topic(index, End::Completed.reason()),
         }
         Ok(())
     }
@@ -242,8 +222,8 @@ impl Merge {
         self.cut(lowered);
         let is_open = |branch: &&Branch| !branch.is_closed;
         let topics = self.branches.iter().filter(is_open);
-        let topics = topics.map(|branch| branch.wanted.topic.clone()).collect();
-        let (watch, allowed) = match self.access.ask(topics).await {
+        let topics = topics.map(|branch| branch.requested.name.clone()).collect();
+        let (watch, allowed) = match self.access.recheck(topics).await {
             Ok(answer) => answer,
             Err(SessionError::Ended(ended)) => return self.end(End::Session(ended)),
             Err(SessionError::Database(error)) => return self.end_if_failed(Err(error)),
@@ -254,7 +234,7 @@ impl Merge {
             if branch.is_closed || self.is_over {
                 continue;
             }
-            if !allowed.contains(&branch.wanted.topic) {
+            if !allowed.contains(&branch.requested.name) {
                 self.close_topic(index, "forbidden");
                 continue;
             }
@@ -280,7 +260,7 @@ impl Merge {
             {
                 let branch = &mut self.branches[index];
                 branch.cursor = Some(String::from_utf8_lossy(id).into_owned());
-                let topic = branch.wanted.topic.clone();
+                let topic = branch.requested.name.clone();
                 let head = format!("{{\"topic\":\"{topic}\",\"data\":");
                 self.write_event(kind, &[head.as_bytes(), data, b"}"]);
             }
@@ -291,7 +271,8 @@ impl Merge {
     fn close_topic(&mut self, index: usize, reason: &str) {
         let branch = &mut self.branches[index];
         branch.is_closed = true;
-        let data = event::json(&json!({ "topic": branch.wanted.topic.as_str(), "reason": reason }));
+        let data =
+            event::json(&json!({ "topic": branch.requested.name.as_str(), "reason": reason }));
         self.write_event(b"topic.closed", &[data.as_bytes()]);
     }
 
@@ -333,7 +314,7 @@ impl Merge {
         }
         self.cut(end);
         self.is_over = true;
-        let failure = self.branches.first().map(|branch| branch.wanted.subject.failure);
+        let failure = self.branches.first().map(|branch| branch.requested.subject.failure);
         let failure = || failure.map(|failure| failure(self.request)).unwrap_or_default();
         self.ready.put_slice(&end.text(self.streams.context().settings.retry, failure));
     }

@@ -32,10 +32,10 @@ mod subscription;
 mod topic;
 
 pub use context::Settings;
-pub use fanout::{Handover, PendingSubscription as Subscription};
+pub use fanout::{Handover, PendingSubscription};
 pub use hub::Hub;
-pub use merge::{Access, Merge, OpenMany};
+pub use merge::MergedStream;
 pub use publish::PublishError;
-pub use request::{Bounds, Open, Opening, Resume, Wanted};
-pub use subscription::{Connected, Opener};
+pub use request::{Bounds, Open, OpenMany, Opened, RequestedTopic, Resume, TopicAccess};
+pub use subscription::{Client, OpenConnection};
 pub use topic::{Snapshot, Source, Subject};

@@ -12,8 +12,8 @@ use super::{
     context::Context,
     fanout::{PendingSubscription, Reactors},
     live_topics::LiveTopics,
-    request::{Bounds, Open, Opening, Resume, Wanted},
-    subscription::{Connection, Opener, Subscription, prelude},
+    request::{Bounds, Open, Opened, RequestedTopic, Resume},
+    subscription::{Client, Connection, Subscription, prelude},
     topic::{LiveTopic, Position, Pulled, chunk},
 };
 use crate::event_log::Stale;
@@ -48,45 +48,45 @@ impl Streams {
     }
 
     /// What the streams on one connection share.
-    pub fn connect(&self, opener: Opener) -> Arc<Connection> {
-        Connection::new(&self.context, opener)
+    pub fn connect(&self, client: Client) -> Arc<Connection> {
+        Connection::new(&self.context, client)
     }
 
     /// Opens a stream on a connection of its own.
-    pub async fn open(&self, open: Open) -> Result<Opening, DbErr> {
-        let Open { wanted, resume, bounds, opener } = open;
-        let mut opening = self.open_on(&self.connect(opener), &wanted, resume, bounds).await?;
-        if let Opening::Stream(pending) = &mut opening {
+    pub async fn open(&self, open: Open) -> Result<Opened, DbErr> {
+        let Open { topic, resume, bounds, client } = open;
+        let mut opened = self.open_on(&self.connect(client), &topic, resume, bounds).await?;
+        if let Opened::Stream(pending) = &mut opened {
             pending.lead(&chunk(&prelude(self.context.settings.retry)));
         }
-        Ok(opening)
+        Ok(opened)
     }
 
     /// Opens a stream on a connection.
     pub async fn open_on(
         &self,
         connection: &Arc<Connection>,
-        wanted: &Wanted,
+        requested: &RequestedTopic,
         resume: Resume,
         bounds: Bounds,
-    ) -> Result<Opening, DbErr> {
-        let subscribers = self.topics.join(&wanted.topic);
+    ) -> Result<Opened, DbErr> {
+        let subscribers = self.topics.join(&requested.name);
         let topic = Arc::clone(subscribers.topic());
-        topic.set_subject(&wanted.subject);
+        topic.set_subject(&requested.subject);
         let until = bounds.max_time.map(|time| Instant::now() + time);
         let ends = (bounds.max_events, until);
         // However this ends: from here on the subscription gives back what it holds.
         let mut subscription =
-            Subscription::new(Arc::clone(&topic), Arc::clone(connection), ends, wanted.overflow);
+            Subscription::new(Arc::clone(&topic), Arc::clone(connection), ends, requested.overflow);
         match start(&topic, resume).await? {
-            Start::Complete => return Ok(Opening::Complete),
+            Start::Complete => return Ok(Opened::Complete),
             Start::After(position) => subscription.resume(position),
             Start::Snapshot(reset) => {
                 subscription.start_over(&topic.current_snapshot(reset).await?);
             }
         }
         subscription.count();
-        Ok(Opening::Stream(PendingSubscription::new(subscription, subscribers, &self.reactors)))
+        Ok(Opened::Stream(PendingSubscription::new(subscription, subscribers, &self.reactors)))
     }
 }
 

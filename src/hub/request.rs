@@ -1,18 +1,21 @@
 //! What a caller asks for that opens a stream.
 
-use std::{num::NonZeroU64, time::Duration};
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
-use super::{fanout::PendingSubscription, subscription::Opener, topic::Subject};
+use async_trait::async_trait;
+
+use super::{fanout::PendingSubscription, subscription::Client, topic::Subject};
 use crate::{
+    auth::login_session::{SessionError, Watch},
     config::Overflow,
-    event::{Cursor, Topic},
+    event::{Cursor, Cursors, Topic},
 };
 
 /// A topic to be streamed.
 #[derive(Clone)]
-pub struct Wanted {
+pub struct RequestedTopic {
     /// Its name.
-    pub topic: Topic,
+    pub name: Topic,
     /// What all its streams share.
     pub subject: Subject,
     /// What happens when the client is slower than the topic.
@@ -42,17 +45,39 @@ pub struct Bounds {
 /// A stream to be opened. The caller was found to be allowed to see its topic.
 pub struct Open {
     /// The topic.
-    pub wanted: Wanted,
+    pub topic: RequestedTopic,
     /// Where the client resumes.
     pub resume: Resume,
     /// Ends that the client wants.
     pub bounds: Bounds,
     /// The client.
-    pub opener: Opener,
+    pub client: Client,
+}
+
+/// Decides what a caller may still see, once its role was lowered.
+#[async_trait]
+pub trait TopicAccess: Send + Sync + 'static {
+    /// A new watch of the caller's login session, and those of the topics that the caller may still
+    /// see.
+    async fn recheck(&self, topics: Vec<Topic>) -> Result<(Watch, Vec<Topic>), SessionError>;
+}
+
+/// A stream of many topics to be opened. The caller was found to be allowed to see all of them.
+pub struct OpenMany {
+    /// The topics, all different.
+    pub topics: Vec<RequestedTopic>,
+    /// Where the client resumes.
+    pub resume: Resume<Cursors>,
+    /// Ends that the client wants, for all topics together.
+    pub bounds: Bounds,
+    /// The client.
+    pub client: Client,
+    /// Decides what the caller may see later.
+    pub access: Arc<dyn TopicAccess>,
 }
 
 /// The result of opening a stream.
-pub enum Opening<S = PendingSubscription> {
+pub enum Opened<S = PendingSubscription> {
     /// Events follow.
     Stream(S),
     /// The client has the last event that there will ever be.

@@ -19,7 +19,7 @@ use super::answer::Answer;
 use super::budget::Holder;
 use super::head::head;
 use super::lent::{Lent, is_small, lend, read_away};
-use crate::hub::{Handover, Subscription};
+use crate::hub::{Handover, PendingSubscription};
 use crate::limit::{Admission, Origin, customer};
 
 /// What the requests on a connection share. The socket is not in it, because tasks that hold it may
@@ -39,7 +39,7 @@ pub(super) struct Exchange {
 /// A stream that leaves by the socket itself, with the head of its response.
 pub(super) struct Leaving {
     pub(super) head: Vec<u8>,
-    pub(super) subscription: Subscription,
+    pub(super) subscription: PendingSubscription,
 }
 
 /// Makes hyper end a connection without a word.

@@ -13,7 +13,7 @@ use crate::{
     event::Topic,
     family::{self, SubscriptionAccess},
     gateway::Gateway,
-    hub::{Open, OpenMany, Opener, Opening, Subject, Wanted},
+    hub::{Client, Open, OpenMany, Opened, RequestedTopic, Subject},
     limit::Headers,
 };
 
@@ -29,14 +29,14 @@ pub(in crate::api) async fn open_topic<M: Minimum>(
     if parameters.is_head {
         return Ok(StreamResponse::Head);
     }
-    let (opener, headers) = admit(gateway, &caller, &parameters).await?;
+    let (client, headers) = admit(gateway, &caller, &parameters).await?;
     let topics = [topic.clone()];
-    let wanted = wanted(gateway, topic, &parameters);
+    let requested = requested(gateway, topic, &parameters);
     let (resume, bounds) = (parameters.resume(), parameters.bounds());
-    let answer = gateway.hub.open(Open { wanted, resume, bounds, opener }).await;
+    let answer = gateway.hub.open(Open { topic: requested, resume, bounds, client }).await;
     Ok(match answer.map_err(|error| family::open_error(gateway, &topics, error))? {
-        Opening::Stream(subscription) => StreamResponse::Open(Box::new(subscription), headers),
-        Opening::Complete => StreamResponse::Complete,
+        Opened::Stream(subscription) => StreamResponse::Open(Box::new(subscription), headers),
+        Opened::Complete => StreamResponse::Complete,
     })
 }
 
@@ -54,15 +54,15 @@ pub(in crate::api) async fn open_topics<M: Minimum>(
     if parameters.is_head {
         return Ok(StreamResponse::Head);
     }
-    let (opener, headers) = admit(gateway, &caller, &parameters).await?;
+    let (client, headers) = admit(gateway, &caller, &parameters).await?;
     let access = Arc::new(SubscriptionAccess::new(gateway, &caller.principal));
-    let wanted = topics.iter().map(|topic| wanted(gateway, topic.clone(), &parameters));
+    let requested = topics.iter().map(|topic| requested(gateway, topic.clone(), &parameters));
     let (resume, bounds) = (parameters.resume(), parameters.bounds());
-    let open = OpenMany { wanted: wanted.collect(), resume, bounds, opener, access };
+    let open = OpenMany { topics: requested.collect(), resume, bounds, client, access };
     let answer = gateway.hub.open_many(open).await;
     Ok(match answer.map_err(|error| family::open_error(gateway, &topics, error))? {
-        Opening::Stream(merge) => StreamResponse::Many(Box::new(merge), headers),
-        Opening::Complete => StreamResponse::Complete,
+        Opened::Stream(merge) => StreamResponse::Many(Box::new(merge), headers),
+        Opened::Complete => StreamResponse::Complete,
     })
 }
 
@@ -71,7 +71,7 @@ async fn admit<M>(
     gateway: &Gateway,
     caller: &StreamCaller<M>,
     parameters: &Parameters,
-) -> Result<(Opener, Headers)> {
+) -> Result<(Client, Headers)> {
     let (slot, headers) = gateway
         .limits
         .admit(caller.principal.user_id)
@@ -79,13 +79,13 @@ async fn admit<M>(
     let watch = gateway.sessions.watch(&caller.principal).await?;
     let Parameters { request, address, .. } = *parameters;
     let admission = parameters.admission.clone();
-    Ok((Opener { request, address, watch, slot, admission }, headers))
+    Ok((Client { request, address, watch, slot, admission }, headers))
 }
 
-fn wanted(gateway: &Arc<Gateway>, topic: Topic, parameters: &Parameters) -> Wanted {
+fn requested(gateway: &Arc<Gateway>, topic: Topic, parameters: &Parameters) -> RequestedTopic {
     let source = family::source(gateway, &topic);
     let overflow = parameters.overflow.unwrap_or_else(|| gateway.settings(topic.family()).1);
-    Wanted { topic, subject: Subject { source, failure }, overflow }
+    RequestedTopic { name: topic, subject: Subject { source, failure }, overflow }
 }
 
 /// The data of the `error` event that ends a stream after a failure.

@@ -18,7 +18,7 @@ use crate::{
         headers::{RATELIMIT, RATELIMIT_POLICY},
         problem::{self, Kind},
     },
-    hub::{Handover, Merge, Subscription},
+    hub::{Handover, MergedStream, PendingSubscription},
     limit::Headers,
 };
 
@@ -28,9 +28,9 @@ pub(in crate::api) const EVENT_STREAM: &str = "text/event-stream";
 /// The response of a stream operation. The server chooses whether a reactor or the response body sends it.
 pub(in crate::api) enum StreamResponse {
     /// 200: the events of one topic.
-    Open(Box<Subscription>, Headers),
+    Open(Box<PendingSubscription>, Headers),
     /// 200: the events of several topics, always sent as the response body.
-    Many(Box<Merge>, Headers),
+    Many(Box<MergedStream>, Headers),
     /// 200 to a HEAD request: the head of the response to a GET. No stream is opened.
     Head,
     /// 204: no event can follow, so the client must not reconnect.

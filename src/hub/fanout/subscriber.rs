@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{handle::ReactorHandle, sink::Sink};
 use crate::hub::{
-    subscription::{Connected, End, Next, Now, Piece, Subscription},
+    subscription::{End, Next, Now, OpenConnection, Piece, Subscription},
     topic::{Missed, Run},
 };
 
@@ -315,7 +315,7 @@ impl State {
     }
 
     /// Adds the stream to its connection in the list.
-    pub fn report(&self, list: &mut BTreeMap<Uuid, Connected>) {
+    pub fn report(&self, list: &mut BTreeMap<Uuid, OpenConnection>) {
         self.subscription.report(list);
     }
 }

@@ -27,7 +27,7 @@ use crate::{
     event::Topic,
     hub::{
         context::Context,
-        subscription::{Connected, End, Now},
+        subscription::{End, Now, OpenConnection},
         topic::{LiveTopic, Observer, Position, Table},
     },
 };
@@ -191,7 +191,7 @@ impl Subscribers {
         &self,
         subscriber: &Subscriber,
         user: Option<Uuid>,
-        list: &mut BTreeMap<Uuid, Connected>,
+        list: &mut BTreeMap<Uuid, OpenConnection>,
     ) {
         // Other streams stay in direct mode.
         if subscriber.belongs_to(user) {

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The client that opens a stream, and what it was given for that.
-pub struct Opener {
+pub struct Client {
     /// Id of the request that opens the stream. It becomes the connection's id.
     pub request: Uuid,
     /// Address from which the request came.
@@ -52,8 +52,8 @@ pub struct Connection {
 
 impl Connection {
     /// A connection without streams.
-    pub fn new(context: &Context, opener: Opener) -> Arc<Self> {
-        let Opener { request, address, watch, slot, admission } = opener;
+    pub fn new(context: &Context, client: Client) -> Arc<Self> {
+        let Client { request, address, watch, slot, admission } = client;
         Arc::new(Self {
             id: request,
             address,
@@ -92,8 +92,8 @@ impl Connection {
     }
 
     /// What to show of it, without its streams.
-    pub fn describe(&self) -> Connected {
-        Connected {
+    pub fn describe(&self) -> OpenConnection {
+        OpenConnection {
             id: self.id,
             user: self.slot.user(),
             topics: Vec::new(),
@@ -106,7 +106,7 @@ impl Connection {
 
 /// An open connection, as callers see it.
 #[derive(Clone, Debug)]
-pub struct Connected {
+pub struct OpenConnection {
     /// Id of the request that opened it, a UUIDv7: ids are in the order of time.
     pub id: Uuid,
     /// Id of its user.

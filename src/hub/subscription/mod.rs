@@ -9,7 +9,7 @@ mod report;
 mod subscription;
 mod ticks;
 
-pub use connection::{Connected, Connection, Opener};
+pub use connection::{Client, Connection, OpenConnection};
 pub use end::{End, prelude};
 pub use next::{Next, Piece};
 pub use subscription::Subscription;

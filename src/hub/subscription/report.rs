@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{connection::Connected, subscription::Subscription};
+use super::{connection::OpenConnection, subscription::Subscription};
 
 impl Subscription {
     /// Whether it is open and belongs to this user. Every open one belongs to `None`.
@@ -18,7 +18,7 @@ impl Subscription {
     }
 
     /// Adds it to its connection in the list.
-    pub fn report(&self, list: &mut BTreeMap<Uuid, Connected>) {
+    pub fn report(&self, list: &mut BTreeMap<Uuid, OpenConnection>) {
         let Some(connection) = &self.connection else { return };
         let reported = list.entry(connection.id()).or_insert_with(|| connection.describe());
         reported.topics.push(self.topic.name().clone());
