@@ -1,4 +1,4 @@
-//! What all parts of the hub share. It knows none of them.
+//! The state that all parts of the hub share. It knows none of them.
 
 use std::{
     sync::{
@@ -16,7 +16,7 @@ use crate::{event_log::EventLog, telemetry::Telemetry};
 /// Subscriptions that read the event log at the same time.
 const READERS: usize = 4;
 
-/// How streams behave, as configured.
+/// The configuration of streams.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// Longest silence on a stream. The hub compares topics with the event log as often.
@@ -35,7 +35,7 @@ pub struct Settings {
 pub struct Context {
     /// The event log.
     pub log: EventLog,
-    /// How streams behave.
+    /// The configuration of streams.
     pub settings: Settings,
     /// The metrics.
     pub telemetry: Arc<Telemetry>,

@@ -66,8 +66,8 @@ impl Delivery {
         }
     }
 
-    /// Compares every live topic with its log. Reads what the bus has lost. If a log was replaced by
-    /// another one, its streams start over.
+    /// Compares every live topic with its log. Reads what the bus has lost. If a log was replaced
+    /// by another one, its streams start over.
     pub async fn recheck(&self) -> Result<(), DbErr> {
         let topics = self.topics.all();
         let topics: Vec<&Arc<LiveTopic>> =

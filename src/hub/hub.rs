@@ -1,4 +1,4 @@
-//! The hub: what the layers above use.
+//! The hub, as the layers above see it.
 
 use std::{
     collections::BTreeMap,
@@ -79,8 +79,9 @@ impl Hub {
 
     /// Commits a transaction and delivers the events that were appended in it.
     ///
-    /// The caller must not drop this future early: dropped after the commit, it leaves its events to
-    /// the next heartbeat. Operations that change something are run to their end (see `api::edge`).
+    /// The caller must not drop this future early: dropped after the commit, it leaves its events
+    /// to the next heartbeat. The middleware of the API runs operations that change something to
+    /// their end, even if the client goes away.
     pub async fn commit(&self, tx: Transaction, events: Vec<Event>) -> Result<(), DbErr> {
         let began = Instant::now();
         tx.commit().await?;
@@ -127,8 +128,8 @@ impl Hub {
         self.delivery.wait_for_capacity(topic).await;
     }
 
-    /// Compares every live topic with its log. Reads what the bus has lost. If a log was replaced by
-    /// another one, its streams start over.
+    /// Compares every live topic with its log. Reads what the bus has lost. If a log was replaced
+    /// by another one, its streams start over.
     pub async fn recheck(&self) -> Result<(), DbErr> {
         self.delivery.recheck().await
     }
@@ -159,8 +160,8 @@ impl Hub {
         list.into_values().collect()
     }
 
-    /// Ends a connection of this gateway, if it is open and belongs to this user, or to any. Whether
-    /// it did.
+    /// Ends a connection of this gateway, if it is open and belongs to this user, or to any.
+    /// Whether it did.
     #[must_use]
     pub fn disconnect(&self, id: Uuid, user: Option<Uuid>) -> bool {
         let streams = self.reactors.streams();

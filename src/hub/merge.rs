@@ -1,8 +1,8 @@
 //! Many topics on one connection.
 //!
-//! Each topic is a stream like any other: it starts with a snapshot or after a cursor, catches up,
-//! starts over, drops what its overflow strategy lets it drop. The streams share a connection, and
-//! so a slot. Their events are taken apart and written again: every event names its topic, and its
+//! Each topic is a stream like any other. It starts with a snapshot or after a cursor, catches up
+//! or starts over, and follows its overflow strategy. The streams share a connection, and so a
+//! slot. Their events are taken apart and written again: every event names its topic, and its
 //! cursor becomes one that holds the cursors of all topics. So a client that reconnects resumes in
 //! each topic where it was.
 //!
@@ -69,12 +69,12 @@ pub struct MergedStream {
     is_over: bool,
 }
 
-/// What a topic's stream has sent: text, or None at its end.
+/// The output of a topic's stream: text, or None at its end.
 struct Output {
     branch: usize,
     text: Option<Bytes>,
-    /// Held meanwhile, so that the last stream to end does not give back the slot before it is known
-    /// whether the topic goes on.
+    /// Held meanwhile, so that the last stream to end does not give back the slot before it is
+    /// known whether the topic goes on.
     connection: Option<Arc<Connection>>,
 }
 
@@ -117,7 +117,7 @@ impl MergedStream {
         })
     }
 
-    /// Where each topic resumes. Its epoch finds its cursor among the others.
+    /// The point at which each topic resumes. Its epoch tells its cursor from the others.
     async fn resumes(&self, resume: Resume<Cursors>) -> Result<Vec<Resume>, DbErr> {
         let cursors = match resume {
             Resume::Start => return Ok(vec![Resume::Start; self.branches.len()]),
@@ -328,7 +328,7 @@ impl MergedStream {
 }
 
 impl Branch {
-    /// Where it resumes.
+    /// The point at which it resumes.
     fn resume(&self) -> Resume {
         let cursor = self.cursor.as_ref().and_then(|cursor| cursor.parse().ok());
         cursor.map_or(Resume::Start, Resume::After)

@@ -7,13 +7,15 @@
 //!    (`topic/live_topic.rs`).
 //! 3. `fanout/subscribers.rs`: a topic that has moved writes to a few subscribers itself, and has
 //!    the reactors write to many (`fanout/reactor.rs`).
-//! 4. `fanout/shard.rs`: each subscriber is sent what follows its position.
+//! 4. `fanout/shard.rs`: each subscriber is sent the frames that follow its position.
 //!
-//! A stream that needs more than a write, that has not kept up, or that is one of a few is driven by
-//! `fanout/subscriber.rs`, which asks the stream's state machine (`subscription/subscription.rs`)
-//! what comes next. Nothing is queued for a subscriber. If a subscriber is behind the ring, or a
-//! ring behind the log, the log is read (`topic/catch_up.rs`, `topic/fill.rs`). So the bus may lose
-//! anything without a client noticing. A client can choose to drop events instead
+//! `fanout/subscriber.rs` drives a stream that needs more than a write, that has not kept up, or
+//! that is one of a few. The stream's state machine, `subscription/subscription.rs`, says what
+//! comes next.
+//!
+//! Nothing is queued for a subscriber. If a subscriber is behind the ring, or a ring behind the
+//! log, the log is read (`topic/catch_up.rs`, `topic/fill.rs`). So the bus may lose anything
+//! without a client noticing. A client can choose to drop events instead
 //! (`subscription/overflow.rs`).
 //!
 //! `open.rs` opens a stream. A stream of many topics merges such streams (`merge.rs`).

@@ -1,8 +1,8 @@
-//! How a stream begins.
+//! Opening a stream.
 //!
-//! The order makes a stream complete. First it joins the topic, so that it cannot miss what is
-//! committed from now on. Then it reads the snapshot, whose cursor says which events the state
-//! includes. Then it sends everything after that cursor, from the ring or from the log.
+//! The order makes a stream complete. First it joins the topic, so that it cannot miss an event
+//! that is committed from now on. Then it reads the snapshot, whose cursor says which events the
+//! state includes. Then it sends everything after that cursor, from the ring or from the log.
 
 use std::{sync::Arc, time::Instant};
 
@@ -25,7 +25,7 @@ pub struct Streams {
     reactors: Arc<Reactors>,
 }
 
-/// Where a stream starts.
+/// The start of a stream.
 enum Start {
     /// After an event.
     After(Position),
@@ -42,17 +42,17 @@ impl Streams {
         Self { context: Arc::clone(context), topics, reactors }
     }
 
-    /// What all parts of the hub share.
+    /// The state that all parts of the hub share.
     pub fn context(&self) -> &Context {
         &self.context
     }
 
-    /// What the streams on one connection share.
+    /// A connection for streams to be opened.
     pub fn connect(&self, client: Client) -> Arc<Connection> {
         Connection::new(&self.context, client)
     }
 
-    /// Opens a stream on a connection of its own.
+    /// Opens a stream on a new connection.
     pub async fn open(&self, open: Open) -> Result<Opened, DbErr> {
         let Open { topic, resume, bounds, client } = open;
         let mut opened = self.open_on(&self.connect(client), &topic, resume, bounds).await?;

@@ -172,7 +172,7 @@ fn is_refused(error: &DbErr) -> bool {
     Failure::of(error) == Failure::Refused
 }
 
-/// What one transaction writes, and the callers that wait for it, in the same order.
+/// The content of one transaction, and the callers that wait for it, in the same order.
 struct Batch {
     additions: Vec<Addition>,
     waiting: Vec<Done>,

@@ -1,4 +1,4 @@
-//! What a caller asks for that opens a stream.
+//! The request to open a stream, and its result.
 
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
@@ -16,13 +16,13 @@ use crate::{
 pub struct RequestedTopic {
     /// Its name.
     pub name: Topic,
-    /// What all its streams share.
+    /// The properties that all its streams share.
     pub subject: Subject,
-    /// What happens when the client is slower than the topic.
+    /// The strategy for a client that is slower than the topic.
     pub overflow: Overflow,
 }
 
-/// Where the client resumes.
+/// The point at which the client resumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resume<C = Cursor> {
     /// It has no event yet.
@@ -46,7 +46,7 @@ pub struct Bounds {
 pub struct Open {
     /// The topic.
     pub topic: RequestedTopic,
-    /// Where the client resumes.
+    /// The point at which the client resumes.
     pub resume: Resume,
     /// Ends that the client wants.
     pub bounds: Bounds,
@@ -66,7 +66,7 @@ pub trait TopicAccess: Send + Sync + 'static {
 pub struct OpenMany {
     /// The topics, all different.
     pub topics: Vec<RequestedTopic>,
-    /// Where the client resumes.
+    /// The point at which the client resumes.
     pub resume: Resume<Cursors>,
     /// Ends that the client wants, for all topics together.
     pub bounds: Bounds,

@@ -1,4 +1,4 @@
-//! What a reactor does by the clock: it checks its streams, ends those that have to end, and sends a
+//! A reactor's work by the clock. It checks its streams, ends those that have to end, and sends a
 //! heartbeat on those that were silent for too long.
 //!
 //! One clock for all streams, because a timer for each would cost more than the stream itself.

@@ -1,5 +1,5 @@
-//! How other threads reach a reactor. It knows no subscriber: what it is asked to do is a
-//! [`FanOut`].
+//! The handle of a reactor, by which other threads reach it. It knows no subscriber: a topic that
+//! has moved is a [`FanOut`] to it.
 
 use std::{
     io,
@@ -23,7 +23,7 @@ use crate::hub::{
 /// The token of the waker itself.
 pub const WAKER: Token = Token(usize::MAX);
 
-/// What a reactor does for its shard of a topic's subscribers. A range is of their indexes.
+/// The work of a reactor for its shard of a topic's subscribers. A range is of their indexes.
 pub trait FanOut: Send + Sync {
     /// The position of a subscriber that has everything.
     fn head(&self) -> Option<Position>;
@@ -62,7 +62,7 @@ pub struct ReactorHandle {
     interval: Duration,
 }
 
-/// What other threads want of a reactor.
+/// The requests of other threads to a reactor.
 #[derive(Default)]
 pub struct Inbox {
     /// Topics that have moved.
@@ -105,7 +105,7 @@ impl ReactorHandle {
         self.index
     }
 
-    /// Where its sockets are registered.
+    /// The registry of its sockets.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }

@@ -32,8 +32,8 @@ impl PendingSubscription {
         self.subscription.lead(head);
     }
 
-    /// Sends it over a socket that no other code uses from now on: `head`, then a body in chunks
-    /// (RFC 9112, section 7.1), then the end of the connection.
+    /// Sends it over a socket that no other code uses from now on. It gets `head`, then a body in
+    /// chunks (RFC 9112, section 7.1), then the end of the connection.
     pub fn onto_socket(mut self, socket: TcpStream, head: &[u8]) {
         self.lead(head);
         let Self { subscription, subscribers, reactors } = self;
@@ -61,8 +61,8 @@ impl PendingSubscription {
     }
 }
 
-/// Carries a pending subscription in the extensions of a response to the server, which chooses what
-/// it is written to.
+/// Carries a pending subscription to the server, in the extensions of a response. The server
+/// chooses between a socket and a response body.
 #[derive(Clone)]
 pub struct Handover(Arc<Mutex<Option<PendingSubscription>>>);
 

@@ -172,7 +172,7 @@ struct Running {
     left: usize,
 }
 
-/// What only the reactor's thread uses.
+/// The part of a reactor that only its thread uses.
 struct Worker {
     reactor: Arc<Reactor>,
     poll: Poll,

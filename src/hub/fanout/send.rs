@@ -3,9 +3,10 @@
 //! The kernel's send is most of the cost of a delivery. Fetching from memory the stream that owns
 //! the socket adds a fifth to that, and a system call for each socket adds some more
 //! (`benches/README.md`). So this is the one file with `unsafe`: the kernel gets pointers, and the
-//! compiler cannot check that the memory behind them stays valid. It does: both functions borrow the
-//! bytes and do not return before the kernel is done with them. A number that is no longer a socket
-//! of ours would be a fault, but not one of memory. `shard.rs` holds the owner of each socket.
+//! compiler cannot check that the memory behind them stays valid. It does: both functions borrow
+//! the bytes and do not return before the kernel is done with them. A number that is no longer a
+//! socket of ours would be a fault, but not one of memory. `shard.rs` holds the owner of each
+//! socket.
 
 #![expect(unsafe_code, reason = "pointers handed to the kernel, see above")]
 
@@ -74,10 +75,10 @@ impl Sender {
                 .flags(FLAGS.bits().cast_signed())
                 .build()
                 .user_data(index as u64);
-            // SAFETY: `bytes` outlive this call. It returns after every entry has completed, or when
-            // the kernel reports a failure. Entries that it has not taken then vanish with the queue.
-            // An entry that it has taken is done with the bytes, for `MSG_DONTWAIT` has it copy them
-            // or give up at once.
+            // SAFETY: `bytes` outlive this call. It returns after every entry has completed, or
+            // when the kernel reports a failure. Entries that it has not taken then vanish with the
+            // queue. An entry that it has taken is done with the bytes, for `MSG_DONTWAIT` has it
+            // copy them or give up at once.
             if unsafe { ring.submission().push(&entry) }.is_err() {
                 break;
             }

@@ -24,7 +24,7 @@ struct Entry {
     socket: RawFd,
     /// The reactor's tick of the last write.
     tick: u32,
-    /// How far it was written to.
+    /// Number of the newest event that was written to it.
     seq: i64,
 }
 
@@ -66,7 +66,7 @@ pub struct Shard {
     pub key: usize,
 }
 
-/// What a write to a shard needs.
+/// The context of a write to a shard.
 pub struct Writer<'a> {
     /// The topic.
     pub topic: &'a LiveTopic,
@@ -77,7 +77,7 @@ pub struct Writer<'a> {
 }
 
 impl Shard {
-    /// How many subscribers it has.
+    /// The number of subscribers.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -94,8 +94,8 @@ impl Shard {
         self.entries.get(index).map(|entry| &*entry.subscriber)
     }
 
-    /// The subscribers from index `from` up to `to` that have to be checked on a tick: all of them,
-    /// or those that may not have been written to for [`QUIET`] ticks.
+    /// The subscribers from index `from` up to `to` that have to be checked on a tick. A full check
+    /// is of all of them, another one of those that may have been silent for [`QUIET`] ticks.
     pub fn to_check(
         &self,
         from: usize,
@@ -169,8 +169,8 @@ impl Shard {
     }
 }
 
-/// Writes to the entries in direct mode that are at the position of the first of them, in one system
-/// call. That is where nearly all of them are. The others are then written to one by one.
+/// Writes to the entries in direct mode that are at the position of the first of them, in one
+/// system call. That is where nearly all of them are. The others are then written to one by one.
 fn write_together(entries: &mut [Entry], head: Position, writer: &mut Writer<'_>) {
     for entries in entries.chunks_mut(BATCH) {
         let Some(sender) = writer.sender.as_mut().filter(|sender| sender.works()) else { break };
@@ -196,8 +196,8 @@ fn write_together(entries: &mut [Entry], head: Position, writer: &mut Writer<'_>
     }
 }
 
-/// The frames that follow. None if they end the stream or are no longer in the ring: then the stream
-/// needs more than a write.
+/// The frames that follow. None if they end the stream or are no longer in the ring: then the
+/// stream needs more than a write.
 fn pull(topic: &LiveTopic, position: Position) -> Option<(i64, Run)> {
     match topic.pull(position, u64::MAX) {
         Pulled::Run(run) if !run.terminal => Some((position.seq, run)),

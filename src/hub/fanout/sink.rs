@@ -1,4 +1,4 @@
-//! What a stream is written to, and what its client sends.
+//! The socket or the response body of a stream, and what its client sends.
 
 use std::{
     io::{self, ErrorKind, Read},
@@ -15,7 +15,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Reads of 4 KiB after which a client that keeps sending is disconnected.
 const READS: usize = 16;
 
-/// What a stream is written to.
+/// The socket or the response body of a stream.
 pub enum Sink {
     /// A socket, which gets frames as they are.
     Socket(TcpStream),
@@ -35,7 +35,8 @@ impl Sink {
         }
     }
 
-    /// Shows the client of a socket the end, and returns the time by which it has to close its side.
+    /// Shows the client of a socket the end, and returns the time by which it has to close its
+    /// side.
     pub fn finish(&mut self) -> Option<Instant> {
         match std::mem::replace(self, Self::Body(None)) {
             Self::Socket(socket) => {

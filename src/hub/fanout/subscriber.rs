@@ -1,9 +1,13 @@
-//! What one open stream is written to: a socket that belongs to it, or the body of a response.
+//! One open stream with its socket, or with the response body that it is written to.
 //!
-//! Every thread that has a reason drives it: the publisher when its topic moves; its reactor when
-//! the topic has many subscribers, when the socket takes more, and when it is checked by the clock;
-//! the task that has read the log for it. For a client that does not read, only a position and the
-//! rest of the frame that was begun stay in memory.
+//! Every thread that has a reason drives it:
+//! - the publisher, when its topic moves and has few subscribers;
+//! - its reactor, when its topic has many subscribers, when the socket takes more bytes, and when
+//!   the stream is checked by the clock;
+//! - the task that has read the log for it.
+//!
+//! For a client that does not read, only a position and the rest of the frame that was begun stay
+//! in memory.
 
 use std::{
     collections::BTreeMap,
@@ -37,19 +41,19 @@ pub struct Subscriber {
 pub struct State {
     pub(super) sink: Sink,
     pub(super) subscription: Subscription,
-    /// The socket takes no more until the reactor is told so.
+    /// The socket takes no bytes until the reactor is told that it does again.
     is_full: bool,
     /// The reactor is told when the socket takes more.
     is_write_watched: bool,
     pub(super) mode: Mode,
 }
 
-/// Which thread may write to a stream.
+/// The threads that may write to a stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Any thread that holds the state.
     Shared,
-    /// The fan-out, which alone knows how far it was written to.
+    /// Only the fan-out, which alone knows how far it was written to.
     Direct,
     /// None: the reactor removes it.
     Closed,
@@ -88,13 +92,13 @@ impl Subscriber {
         self.drive(&mut state);
     }
 
-    /// The socket takes more, as far as the reactor was told.
+    /// The socket takes more bytes, as far as the reactor was told.
     pub fn try_again(self: &Arc<Self>, state: &mut State) {
         state.is_full = false;
         self.drive(state);
     }
 
-    /// Writes until there is nothing to write or the socket takes no more.
+    /// Writes until there is nothing to write or the socket is full.
     fn drive(self: &Arc<Self>, state: &mut State) {
         while let Some(piece) = self.next(state) {
             let Sink::Socket(socket) = &mut state.sink else { return };
@@ -143,9 +147,9 @@ impl Subscriber {
         }
     }
 
-    /// The topic has moved. If from now on the stream wants every frame of this history of the
-    /// ring, it enters direct mode: returns its socket and how far it was written to. Before
-    /// anything but a fan-out uses it, direct mode has to end.
+    /// The topic has moved. If the stream now wants every frame of this history of the ring, it
+    /// enters direct mode. Returns its socket and how far it was written to. Before anything but a
+    /// fan-out uses the stream, direct mode has to end.
     pub fn enter_direct_mode(self: &Arc<Self>, history: u32) -> Option<(RawFd, i64)> {
         let mut state = self.state();
         state.subscription.moved();
@@ -175,7 +179,7 @@ impl Subscriber {
         self.drive(&mut state);
     }
 
-    /// The socket takes no more: waits until it does.
+    /// The socket is full: waits until it takes more bytes.
     fn wait_until_writable(&self, state: &mut State) {
         state.is_full = true;
         if state.subscription.is_ending()

@@ -94,8 +94,8 @@ impl Subscribers {
         &self.topic
     }
 
-    /// Whether the next publisher has to wait: a reactor has not yet written what the ring will soon
-    /// drop. Its subscribers, though they read, would all need the log.
+    /// Whether the next publisher has to wait: a reactor has not yet written what the ring will
+    /// soon drop. Its subscribers, though they read, would all need the log.
     fn is_at_capacity(&self) -> bool {
         let slowest = self
             .progress
@@ -162,8 +162,8 @@ impl Subscribers {
         }
     }
 
-    /// Writes on where opening the stream has stopped. What happened meanwhile to the topic or to
-    /// the login session counts.
+    /// Begins to write. Also applies what happened to the topic and to the login session since the
+    /// stream was opened.
     pub fn start(&self, subscriber: &Arc<Subscriber>) {
         let now = subscriber.reactor().now();
         subscriber.check(&mut self.synced(subscriber), &now);

@@ -1,4 +1,5 @@
-//! What ends a stream from outside: its login session, a shutdown, its time, a client that is stuck.
+//! The reasons that end a stream from outside: its login session, a shutdown, its time, a client
+//! that is stuck.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! What the streams on one connection share.
+//! A connection, which one stream or many share.
 //!
 //! A connection carries one topic or many. It takes one slot, and the streams on it share that.
 
@@ -91,7 +91,7 @@ impl Connection {
         self.sent_before.fetch_add(delivered, Ordering::Relaxed);
     }
 
-    /// What to show of it, without its streams.
+    /// Its description, without its streams.
     pub fn describe(&self) -> OpenConnection {
         OpenConnection {
             id: self.id,

@@ -53,7 +53,8 @@ impl End {
     /// reconnect, spread out over time. `failure` is the data of the `error` of a failed stream.
     pub fn text(self, retry: Duration, failure: impl FnOnce() -> String) -> Vec<u8> {
         let event = match self {
-            // The client has counted the events that it wanted: not even `stream.closed` may follow.
+            // The client has counted the events that it wanted: not even `stream.closed` may
+            // follow.
             Self::MaxEvents => return Vec::new(),
             Self::Failed => block(None, "error", &failure()),
             end => block(None, "stream.closed", &event::json(&json!({ "reason": end.reason() }))),

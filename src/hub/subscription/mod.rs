@@ -1,4 +1,4 @@
-//! One open stream, whatever it is written to: what it sends next and why it ends.
+//! One open stream, without its socket: what it sends next and why it ends.
 
 mod check;
 mod connection;
@@ -6,6 +6,7 @@ mod end;
 mod next;
 mod overflow;
 mod report;
+#[expect(clippy::module_inception, reason = "the file of the type `Subscription`")]
 mod subscription;
 mod ticks;
 

@@ -1,10 +1,10 @@
-//! What a subscription sends next.
+//! The next step of a subscription.
 
 use bytes::Bytes;
 
 use crate::hub::topic::Run;
 
-/// What comes next.
+/// The next step of a subscription.
 pub enum Next {
     /// Write these bytes and report it with [`Subscription::wrote`](super::Subscription::wrote).
     Write(Piece),

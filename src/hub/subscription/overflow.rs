@@ -1,4 +1,4 @@
-//! What happens to a subscriber that is slower than its topic.
+//! Overflow: a subscriber is slower than its topic.
 //!
 //! All subscribers share the ring; nothing is queued for one of them. So a subscriber is too slow
 //! when it has not yet taken what it was given and the ring passes its position. A subscriber that
@@ -13,7 +13,7 @@ use crate::{config::Overflow, event::Cursor};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Lag(u32);
 
-/// What to do when the ring has passed a position.
+/// The consequence for a subscriber whose position the ring has passed.
 pub enum Action {
     /// Read the missed events from the log.
     ReadLog,

@@ -1,4 +1,4 @@
-//! What callers see of an open stream.
+//! The description of open streams, for callers.
 
 use std::collections::BTreeMap;
 

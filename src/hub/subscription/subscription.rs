@@ -26,14 +26,14 @@ use crate::{
 /// Time that a stream has to send its end.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
-/// What a subscription that is behind the ring has from the log.
+/// The state of a read of the log, for a subscription that is behind the ring.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Log {
     /// Nothing was requested.
     Idle,
     /// A task reads it.
     Reading,
-    /// It has no more than the ring: wait until the ring moves.
+    /// It has only what the ring has: wait until the ring moves.
     Exhausted,
 }
 
@@ -183,7 +183,7 @@ impl Subscription {
         }
     }
 
-    /// What to do now.
+    /// The next thing to do.
     pub fn next(&mut self) -> Next {
         loop {
             if !self.ready.is_empty() {
@@ -308,8 +308,8 @@ impl Subscription {
         if self.lag == Lag::NONE { None } else { self.topic.passed(self.position) }
     }
 
-    /// Resumes after this event. The announcement has its cursor, so dropped events stay dropped for
-    /// a client that reconnects.
+    /// Resumes after this event. The announcement has its cursor, so dropped events stay dropped
+    /// for a client that reconnects.
     fn skip_to(&mut self, to: Cursor) {
         let count = to.seq - self.position.seq;
         let data = event::json(&json!({ "count": count }));

@@ -7,8 +7,8 @@ use entity::Timestamp;
 /// Ticks in a heartbeat.
 pub const TICKS: u32 = 8;
 
-/// After so many ticks without a write a stream gets a heartbeat: after three quarters of the
-/// configured time at least, and never after more than that time.
+/// After so many ticks without a write a stream gets a heartbeat. So it is silent for three
+/// quarters of the configured time at least, and never for longer than that time.
 pub const QUIET: u32 = TICKS - 1;
 
 /// The moment at which a stream is checked.

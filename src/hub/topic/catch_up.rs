@@ -1,4 +1,4 @@
-//! Reading from the event log what a subscription has missed and the ring no longer holds.
+//! Reading from the event log what a subscription has missed and the ring has dropped.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use super::{
 };
 use crate::event_log::{LogError, Most, Stale};
 
-/// What a subscription has missed.
+/// The events that a subscription has missed.
 pub enum Missed {
-    /// These events. None if the log has no more than the ring.
+    /// These events. None if the log has only what the ring has.
     Events(Option<Run>),
     /// More than the log still has: the subscription starts over.
     StartOver(SnapshotFrame),

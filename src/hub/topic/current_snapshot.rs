@@ -12,8 +12,8 @@ use super::{
 use crate::{event::block, event_log::Stale};
 
 impl LiveTopic {
-    /// The present state, from memory if no event came since it was read. What another gateway
-    /// wrote counts at the latest one heartbeat later, as for all that a gateway knows.
+    /// The present state, from memory if no event came since it was read. A gateway knows what
+    /// another gateway has written at the latest one heartbeat later, and so does this.
     pub async fn current_snapshot(
         self: &Arc<Self>,
         reset: Option<&'static str>,

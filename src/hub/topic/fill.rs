@@ -91,8 +91,8 @@ impl LiveTopic {
     }
 
     /// The position of a cursor in the ring's history, or the reason why a stream cannot resume
-    /// after it. If the ring does not know the cursor, the log is asked for it, together with what
-    /// the ring does know. This proves that both are in one history.
+    /// after it. If the ring does not know the cursor, the log is searched for it, together with
+    /// what the ring does know. This proves that both are in one history.
     pub async fn position_of(
         self: &Arc<Self>,
         cursor: Cursor,

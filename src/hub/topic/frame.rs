@@ -1,7 +1,7 @@
 //! Events as they go over the wire, encoded once and shared by all their subscribers.
 //!
 //! A frame is one block of `text/event-stream` within one chunk of HTTP/1.1 (RFC 9112, section
-//! 7.1), so a socket gets the bytes as they lie in memory. Where another protocol does the
+//! 7.1), so a socket gets the bytes as they lie in memory. If another protocol does the
 //! framing, [`payload`] removes the chunks.
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -45,7 +45,7 @@ impl From<&Event> for Frame {
 pub struct Run {
     /// Their chunks.
     pub bytes: Bytes,
-    /// How many there are.
+    /// The number of frames.
     pub count: u64,
     /// Whether no event can follow the last one.
     pub terminal: bool,
@@ -69,8 +69,8 @@ impl Run {
         Some(Self { bytes, count: frames.len() as u64, terminal })
     }
 
-    /// How many frames the first `written` bytes begin, and the offset at which the last of these
-    /// frames ends.
+    /// The number of frames that the first `written` bytes begin, and the offset at which the last
+    /// of these frames ends.
     pub fn begun(&self, written: usize) -> (u64, usize) {
         if written == self.bytes.len() {
             return (self.count, written);

@@ -82,17 +82,17 @@ impl LiveTopic {
         self.name.family().name()
     }
 
-    /// What all parts of the hub share.
+    /// The state that all parts of the hub share.
     pub fn context(&self) -> &Arc<Context> {
         &self.context
     }
 
-    /// Sets what its streams share, unless an earlier stream did.
+    /// Sets the properties that its streams share, unless an earlier stream did.
     pub fn set_subject(&self, subject: &Subject) {
         self.subject.get_or_init(|| subject.clone());
     }
 
-    /// What its streams share.
+    /// The properties that its streams share.
     pub fn subject(&self) -> Option<&Subject> {
         self.subject.get()
     }

@@ -1,9 +1,9 @@
 //! The newest frames of a topic, in order and without gaps.
 //!
 //! All of them belong to one history: each frame has the nonce of the event before it. The log can
-//! turn out to have other events than the ring: the database was restored from a backup, or failed
-//! over to a copy that lacked the newest events. Then the ring begins a new history, and every
-//! subscription that stood in the old one has to start over.
+//! have other events than the ring after the database was restored from a backup. So it can after a
+//! failover to a copy that lacked the newest events. Then the ring begins a new history, and every
+//! subscription in the old one has to start over.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,7 +16,7 @@ const RING_BYTES: usize = 8 << 20;
 /// Most bytes in one write, so that a subscriber far behind does not copy the whole ring.
 const WRITE_BYTES: usize = 64 << 10;
 
-/// How far a subscription has come. The event with this number is known to be in the history, so no
+/// The progress of a subscription. The event with this number is known to be in the history, so no
 /// subscription has to keep its nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
@@ -87,7 +87,7 @@ impl Ring {
         Self { capacity, ..Self::default() }
     }
 
-    /// What it knows of its history.
+    /// The events that it knows to be in its history.
     pub fn known(&self) -> Option<Known> {
         self.known
     }

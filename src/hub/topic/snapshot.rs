@@ -30,7 +30,7 @@ pub struct Snapshot {
     pub terminal: bool,
 }
 
-/// What all streams of a topic share.
+/// The properties that all streams of a topic share.
 #[derive(Clone)]
 pub struct Subject {
     /// Reads the topic's state.

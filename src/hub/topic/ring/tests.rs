@@ -115,7 +115,7 @@ fn a_log_that_lacks_known_events_does_not_agree() {
     ] {
         assert!(!ring.agrees(before, log), "{what}");
     }
-    // What has come since then may be missing in what was read before.
+    // An event that came since then may be missing in a log that was read before.
     ring.push(1, frame(9, 7, 5));
     assert!(ring.agrees(before, at(8)));
     assert!(!ring.agrees(ring.known(), at(8)));
