@@ -31,7 +31,7 @@ pub struct Settings {
     pub io_uring: bool,
 }
 
-/// See the module's documentation.
+/// The state that all parts of the hub share.
 pub struct Context {
     /// The event log.
     pub log: EventLog,

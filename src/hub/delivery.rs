@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{
     context::Context,
-    live_topics::LiveTopics,
-    topic::{Frame, Known, LiveTopic, Pushed},
+    fanout::Subscribers,
+    topic::{Frame, Known, LiveTopic, Pushed, TopicTable},
 };
 use crate::{
     bus::{Bus, Message},
@@ -18,7 +18,7 @@ use crate::{
 /// Delivers committed events.
 pub struct Delivery {
     context: Arc<Context>,
-    topics: Arc<LiveTopics>,
+    topics: Arc<TopicTable<Subscribers>>,
     bus: Arc<dyn Bus>,
     node: Uuid,
 }
@@ -27,7 +27,7 @@ impl Delivery {
     /// Delivery to these topics, and over the bus as the gateway `node`.
     pub fn new(
         context: &Arc<Context>,
-        topics: &Arc<LiveTopics>,
+        topics: &Arc<TopicTable<Subscribers>>,
         bus: Arc<dyn Bus>,
         node: Uuid,
     ) -> Self {

@@ -14,13 +14,13 @@ use uuid::Uuid;
 use super::{
     context::{Context, Settings},
     delivery::Delivery,
-    fanout::Reactors,
-    live_topics::LiveTopics,
+    fanout::{Reactors, Subscribers},
     merge::{self, MergedStream},
-    open::Streams,
+    open::StreamOpener,
     publish::{PublishError, Publisher},
     request::{Open, OpenMany, Opened},
     subscription::{End, OpenConnection},
+    topic::TopicTable,
 };
 use crate::{
     bus::Bus,
@@ -33,11 +33,11 @@ use crate::{
 /// Live delivery in one process.
 pub struct Hub {
     context: Arc<Context>,
-    topics: Arc<LiveTopics>,
+    topics: Arc<TopicTable<Subscribers>>,
     reactors: Arc<Reactors>,
     delivery: Arc<Delivery>,
     publisher: Publisher,
-    streams: Arc<Streams>,
+    opener: Arc<StreamOpener>,
 }
 
 impl Hub {
@@ -53,11 +53,11 @@ impl Hub {
     ) -> io::Result<Arc<Self>> {
         let reactors = Reactors::start(&settings)?;
         let context = Context::new(log, settings, telemetry, tasks);
-        let topics = Arc::new(LiveTopics::new(&context, reactors.handles()));
+        let topics = TopicTable::new();
         let delivery = Arc::new(Delivery::new(&context, &topics, bus, node));
         Ok(Arc::new(Self {
             publisher: Publisher::start(&context, &delivery),
-            streams: Arc::new(Streams::new(&context, &topics, &reactors)),
+            opener: Arc::new(StreamOpener::new(&context, &topics, &reactors)),
             context,
             topics,
             reactors,
@@ -136,12 +136,12 @@ impl Hub {
 
     /// Opens a stream.
     pub async fn open(&self, open: Open) -> Result<Opened, DbErr> {
-        self.streams.open(open).await
+        self.opener.open(open).await
     }
 
     /// Opens a stream of many topics.
     pub async fn open_many(&self, open: OpenMany) -> Result<Opened<MergedStream>, DbErr> {
-        merge::open_many(&self.streams, open).await
+        merge::open_many(&self.opener, open).await
     }
 
     /// Whether the topic has an open stream here.

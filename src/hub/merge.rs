@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use super::{
     fanout::Body,
-    open::Streams,
+    open::StreamOpener,
     request::{Bounds, OpenMany, Opened, RequestedTopic, Resume, TopicAccess},
     subscription::{Connection, End, QUIET, TICKS, prelude},
 };
@@ -50,7 +50,7 @@ struct Branch {
 
 /// An open stream of many topics. Dropping it closes it.
 pub struct MergedStream {
-    streams: Arc<Streams>,
+    opener: Arc<StreamOpener>,
     request: Uuid,
     branches: Vec<Branch>,
     /// The topics' streams hold it. The last of them gives back what it holds.
@@ -80,15 +80,15 @@ struct Output {
 
 /// Opens a stream of many topics.
 pub async fn open_many(
-    streams: &Arc<Streams>,
+    opener: &Arc<StreamOpener>,
     open: OpenMany,
 ) -> Result<Opened<MergedStream>, DbErr> {
     let OpenMany { topics, resume, bounds, client, access } = open;
     let request = client.request;
-    let connection = streams.connect(client);
+    let connection = opener.connect(client);
     let branch = |requested| Branch { requested, body: None, cursor: None, is_closed: false };
     let mut merge = MergedStream {
-        streams: Arc::clone(streams),
+        opener: Arc::clone(opener),
         request,
         branches: topics.into_iter().map(branch).collect(),
         connection: Arc::downgrade(&connection),
@@ -96,7 +96,7 @@ pub async fn open_many(
         until: bounds.max_time.map(|time| Instant::now() + time),
         left: bounds.max_events.map_or(u64::MAX, Into::into),
         first: 0,
-        ready: prelude(streams.context().settings.retry).as_slice().into(),
+        ready: prelude(opener.context().settings.retry).as_slice().into(),
         written: time::Instant::now(),
         is_over: false,
     };
@@ -126,7 +126,7 @@ impl MergedStream {
         };
         let topics: Vec<Topic> =
             self.branches.iter().map(|branch| branch.requested.name.clone()).collect();
-        let positions = self.streams.context().log.positions(&topics).await?;
+        let positions = self.opener.context().log.positions(&topics).await?;
         let resume = |topic: &Topic| {
             let cursor = cursors.of(positions.get(topic.as_str())?.epoch)?;
             Some(Resume::After(cursor))
@@ -148,7 +148,7 @@ impl MergedStream {
         let max_time = self.until.map(|until| until.saturating_duration_since(Instant::now()));
         // This counts the events of all topics itself.
         let bounds = Bounds { max_events: None, max_time };
-        match self.streams.open_on(connection, &branch.requested, resume, bounds).await? {
+        match self.opener.open_on(connection, &branch.requested, resume, bounds).await? {
             Opened::Stream(pending) => branch.body = Some(pending.attach()),
             Opened::Complete => self.close_topic(index, End::Completed.reason()),
         }
@@ -161,7 +161,7 @@ impl MergedStream {
             if self.is_over {
                 return None;
             }
-            let silence = self.streams.context().settings.heartbeat * QUIET / TICKS;
+            let silence = self.opener.context().settings.heartbeat * QUIET / TICKS;
             let silent = sleep_until(self.written + silence);
             select! {
                 biased;
@@ -316,7 +316,7 @@ impl MergedStream {
         self.is_over = true;
         let failure = self.branches.first().map(|branch| branch.requested.subject.failure);
         let failure = || failure.map(|failure| failure(self.request)).unwrap_or_default();
-        self.ready.put_slice(&end.text(self.streams.context().settings.retry, failure));
+        self.ready.put_slice(&end.text(self.opener.context().settings.retry, failure));
     }
 
     /// Ends the topics' streams. The client is not told why by them.

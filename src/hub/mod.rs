@@ -25,7 +25,6 @@ mod delivery;
 mod fanout;
 #[expect(clippy::module_inception, reason = "the file of the type `Hub`")]
 mod hub;
-mod live_topics;
 mod merge;
 mod open;
 mod publish;

@@ -10,18 +10,17 @@ use sea_orm::DbErr;
 
 use super::{
     context::Context,
-    fanout::{PendingSubscription, Reactors},
-    live_topics::LiveTopics,
+    fanout::{PendingSubscription, Reactors, Subscribers},
     request::{Bounds, Open, Opened, RequestedTopic, Resume},
     subscription::{Client, Connection, Subscription, prelude},
-    topic::{LiveTopic, Position, Pulled, chunk},
+    topic::{LiveTopic, Position, Pulled, TopicTable, chunk},
 };
 use crate::event_log::Stale;
 
 /// Opens streams.
-pub struct Streams {
+pub struct StreamOpener {
     context: Arc<Context>,
-    topics: Arc<LiveTopics>,
+    topics: Arc<TopicTable<Subscribers>>,
     reactors: Arc<Reactors>,
 }
 
@@ -35,9 +34,13 @@ enum Start {
     Complete,
 }
 
-impl Streams {
+impl StreamOpener {
     /// Opens streams of these topics, which these reactors write to.
-    pub fn new(context: &Arc<Context>, topics: &Arc<LiveTopics>, reactors: &Arc<Reactors>) -> Self {
+    pub fn new(
+        context: &Arc<Context>,
+        topics: &Arc<TopicTable<Subscribers>>,
+        reactors: &Arc<Reactors>,
+    ) -> Self {
         let (topics, reactors) = (Arc::clone(topics), Arc::clone(reactors));
         Self { context: Arc::clone(context), topics, reactors }
     }
@@ -70,7 +73,10 @@ impl Streams {
         resume: Resume,
         bounds: Bounds,
     ) -> Result<Opened, DbErr> {
-        let subscribers = self.topics.join(&requested.name);
+        let (name, context) = (&requested.name, &self.context);
+        let new = || Subscribers::new(name, context, &self.topics, self.reactors.handles());
+        // Everything committed from now on reaches the topic's ring.
+        let subscribers = self.topics.join(name, new);
         let topic = Arc::clone(subscribers.topic());
         topic.set_subject(&requested.subject);
         let until = bounds.max_time.map(|time| Instant::now() + time);

@@ -18,7 +18,7 @@ use crate::hub::{
     topic::payload,
 };
 
-/// See the module's documentation. Dropping it closes the stream.
+/// A stream as the body of a response. Dropping it closes the stream.
 pub struct Body(Arc<Subscriber>);
 
 impl Body {

@@ -16,7 +16,7 @@ const GRAIN: Duration = Duration::from_millis(10);
 /// their heartbeats together.
 const SLICE: usize = 256;
 
-/// See the module's documentation.
+/// The checks of one reactor's streams.
 pub struct Checks {
     /// Time from one tick to the next.
     interval: Duration,

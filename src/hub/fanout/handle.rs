@@ -49,7 +49,7 @@ pub trait FanOut: Send + Sync {
     ) -> Option<Instant>;
 }
 
-/// See the module's documentation.
+/// The handle of a reactor.
 pub struct ReactorHandle {
     index: usize,
     registry: Registry,
@@ -133,30 +133,30 @@ impl ReactorHandle {
 
     /// A topic has moved.
     pub fn fan_out(&self, topic: Arc<dyn FanOut>) {
-        self.send(|inbox| inbox.moved.push(topic));
+        self.request(|inbox| inbox.moved.push(topic));
     }
 
     /// A stream has ended and is to be removed.
     pub fn remove(&self, token: Token) {
-        self.send(|inbox| inbox.closed.push(token));
+        self.request(|inbox| inbox.closed.push(token));
     }
 
     /// A stream has to be checked by then, perhaps sooner than the next check of all streams.
     pub fn check_by(&self, by: Instant) {
         if by < Instant::now() + self.interval * TICKS {
-            self.send(|inbox| inbox.check_by(by));
+            self.request(|inbox| inbox.check_by(by));
         }
     }
 
     /// All streams have to be checked now.
     pub fn check_now(&self) {
         let now = Instant::now();
-        self.send(|inbox| inbox.check_by(now));
+        self.request(|inbox| inbox.check_by(now));
     }
 
     /// The thread is to end.
     pub fn stop(&self) {
-        self.send(|inbox| inbox.stop = true);
+        self.request(|inbox| inbox.stop = true);
     }
 
     /// Empties the inbox.
@@ -182,7 +182,7 @@ impl ReactorHandle {
         (key..topics.capacity()).find_map(|key| Some((key, Arc::clone(topics.get(key)?))))
     }
 
-    fn send(&self, write: impl FnOnce(&mut Inbox)) {
+    fn request(&self, write: impl FnOnce(&mut Inbox)) {
         let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         let was_empty = inbox.is_empty();
         write(&mut inbox);

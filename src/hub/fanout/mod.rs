@@ -16,7 +16,6 @@ mod subscriber;
 mod subscribers;
 
 pub use body::Body;
-pub use handle::ReactorHandle;
 pub use pending::{Handover, PendingSubscription};
 pub use reactor::Reactors;
 pub use subscribers::Subscribers;

@@ -56,7 +56,7 @@ impl Entry {
     }
 }
 
-/// See the module's documentation.
+/// One reactor's share of a topic's subscribers.
 #[derive(Default)]
 pub struct Shard {
     entries: Vec<Entry>,

@@ -27,7 +27,7 @@ use crate::hub::{
     topic::{Missed, Run},
 };
 
-/// See the module's documentation.
+/// One open stream with its socket or response body.
 pub struct Subscriber {
     reactor: Arc<ReactorHandle>,
     /// Its key among the reactor's streams, and the token of its socket.
@@ -59,8 +59,12 @@ pub enum Mode {
     Closed,
 }
 
-// A gateway holds tens of thousands of these.
-const _: () = assert!(size_of::<Subscriber>() + 2 * size_of::<usize>() <= 256);
+// A gateway holds tens of thousands of these. With the two counters of its `Arc`, one fits the
+// allocator's size class of 192 bytes. In a debug build, `mio` adds 8 bytes to a socket.
+const _: () = assert!(
+    size_of::<Subscriber>() + 2 * size_of::<usize>()
+        <= if cfg!(debug_assertions) { 200 } else { 192 }
+);
 
 impl Subscriber {
     /// A subscriber that the reactor knows by this key.

@@ -28,21 +28,21 @@ use crate::{
     hub::{
         context::Context,
         subscription::{End, Now, OpenConnection},
-        topic::{LiveTopic, Observer, Position, Table},
+        topic::{LiveTopic, Observer, Position, TopicTable},
     },
 };
 
-/// Up to this many subscribers are written to by the publisher.
+/// The publisher writes to at most this many subscribers itself.
 const FEW: usize = 8;
 
 /// Streams that are written to before another thread gets the shards: some 0.1 ms.
 const GROUP: usize = 16;
 
-/// See the module's documentation.
+/// All subscribers of one live topic.
 pub struct Subscribers {
     topic: Arc<LiveTopic>,
     /// The table that holds this.
-    table: Arc<Table<Self>>,
+    table: Arc<TopicTable<Self>>,
     reactors: Arc<[Arc<ReactorHandle>]>,
     /// Fair, because a fan-out takes it again and again.
     shards: FairMutex<Box<[Shard]>>,
@@ -57,7 +57,7 @@ struct Progress {
     len: AtomicUsize,
     /// The reactor knows that there is something to write.
     is_due: AtomicBool,
-    /// All subscribers whose sockets take it were written to up to here.
+    /// Up to here, every subscriber whose socket takes bytes was written to.
     reached: AtomicI64,
 }
 
@@ -76,7 +76,7 @@ impl Subscribers {
     pub fn new(
         topic: &Topic,
         context: &Arc<Context>,
-        table: &Arc<Table<Self>>,
+        table: &Arc<TopicTable<Self>>,
         reactors: &Arc<[Arc<ReactorHandle>]>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|this: &Weak<Self>| Self {

@@ -37,7 +37,7 @@ enum Log {
     Exhausted,
 }
 
-/// See the module's documentation. Dropping it releases what it holds.
+/// One open stream, without its socket. Dropping it releases what it holds.
 pub struct Subscription {
     pub(super) topic: Arc<LiveTopic>,
     /// None once it was released.

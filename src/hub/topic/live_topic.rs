@@ -41,7 +41,7 @@ pub enum Pushed {
     Gap,
 }
 
-/// See the module's documentation.
+/// A topic that has open streams.
 pub struct LiveTopic {
     name: Topic,
     context: Arc<Context>,

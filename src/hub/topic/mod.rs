@@ -16,4 +16,4 @@ pub use frame::{Frame, LAST_CHUNK, Run, chunk, payload};
 pub use live_topic::{LiveTopic, Observer, Pushed};
 pub use ring::{Known, Position, Pulled};
 pub use snapshot::{Snapshot, SnapshotFrame, Source, Subject};
-pub use table::Table;
+pub use table::TopicTable;

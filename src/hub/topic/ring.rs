@@ -54,7 +54,7 @@ pub enum Pulled {
     Lost,
 }
 
-/// See the module's documentation.
+/// The newest frames of a topic.
 #[derive(Default)]
 pub struct Ring {
     /// None until the log was read.

@@ -7,10 +7,11 @@ use std::{
 
 use crate::event::Topic;
 
-/// Holds a `T` for each topic that has an open stream, and counts these streams.
-pub struct Table<T>(Mutex<HashMap<Topic, (Arc<T>, usize)>>);
+/// Holds a `T` for each topic that has an open stream, and counts these streams. It is generic,
+/// because what it holds leaves it, and so has to know it.
+pub struct TopicTable<T>(Mutex<HashMap<Topic, (Arc<T>, usize)>>);
 
-impl<T> Table<T> {
+impl<T> TopicTable<T> {
     /// A table without topics.
     pub fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::default()))
