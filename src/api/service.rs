@@ -7,14 +7,14 @@ use poem_openapi::OpenApiService;
 use uuid::Uuid;
 
 use super::{
-    auth, connections, conversation,
+    auth, connections,
     docs::DocsApi,
     health, mcp_sessions,
     middleware::{Bounds, RequestLayer},
     mutations, notifications,
     openapi::Documents,
     problem::{Kind, Problem},
-    prompt,
+    prompts,
     routes::Routes,
     stream_tokens,
     streams::{
@@ -37,9 +37,9 @@ type Apis = (
     mcp_sessions::McpSessionsApi,
     tasks::TasksApi,
     tasks::WorkersApi,
-    conversation::Conversations,
-    prompt::Prompts,
-    prompt::Agents,
+    prompts::SessionsApi,
+    prompts::PromptsApi,
+    prompts::AgentsApi,
     health::HealthApi,
     DocsApi,
 );
@@ -63,9 +63,9 @@ fn service(documents: DocsApi) -> OpenApiService<Apis, ()> {
         mcp_sessions::McpSessionsApi,
         tasks::TasksApi,
         tasks::WorkersApi,
-        conversation::Conversations,
-        prompt::Prompts,
-        prompt::Agents,
+        prompts::SessionsApi,
+        prompts::PromptsApi,
+        prompts::AgentsApi,
         health::HealthApi,
         documents,
     );

@@ -7,10 +7,12 @@
 
 mod access;
 mod change;
+pub mod conversation;
 mod error;
 mod event_kind;
 pub mod mcp_session;
 pub mod notification;
+pub mod prompt;
 pub mod queue;
 mod resource_family;
 mod silent;

@@ -1,10 +1,10 @@
 //! The table of families.
 
 use super::{
-    mcp_session::McpSessionFamily, notification::NotificationFamily,
+    mcp_session::McpSessionFamily, notification::NotificationFamily, prompt::PromptFamily,
     resource_family::ResourceFamily, task::TaskFamily, topology::TopologyFamily,
 };
-use crate::{api::prompt::Prompts, event::Family};
+use crate::event::Family;
 
 /// The resources of a family.
 #[must_use]
@@ -14,6 +14,6 @@ pub fn resource_family(family: Family) -> &'static dyn ResourceFamily {
         Family::Notification => &NotificationFamily,
         Family::McpSession => &McpSessionFamily,
         Family::Task => &TaskFamily,
-        Family::Prompt => &Prompts,
+        Family::Prompt => &PromptFamily,
     }
 }

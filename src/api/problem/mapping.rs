@@ -144,13 +144,6 @@ impl From<LeaseLost> for Problem {
     }
 }
 
-// Until every family is in `crate::family`.
-impl From<Problem> for FamilyError {
-    fn from(problem: Problem) -> Self {
-        Self::Conflict(problem.cause().unwrap_or_default().to_owned().into())
-    }
-}
-
 impl From<&DatabaseError> for Problem {
     fn from(error: &DatabaseError) -> Self {
         let (kind, detail, wait) = match Failure::of(error) {
