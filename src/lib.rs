@@ -146,7 +146,7 @@ pub async fn serve(
         head_limit: config.head_limit_bytes,
         drain,
         tls,
-        refusal: api::refusal,
+        error_body: api::refusal,
         telemetry: Arc::clone(&gateway.telemetry),
     };
     background::start(&gateway);

@@ -1,9 +1,9 @@
-//! hyper's own refusals, given the body that every other refusal has.
+//! Adds a problem document to the error responses that hyper makes by itself.
 //!
-//! What is not HTTP at all, or has too large a head, hyper answers by itself before there is a
-//! request that the endpoint could see: a status and an empty body, with no way to hook in. So the
-//! one place left is where hyper writes. Its refusal is told from the endpoint's answers by the
-//! request id, which those always have.
+//! hyper rejects bytes that are not HTTP, and a request head that is too large, before the endpoint
+//! sees a request. It sends a status with an empty body, and has no hook to change that. So this
+//! replaces the bytes that hyper writes. A response of the endpoint always has a request id, and one of
+//! hyper's never has.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,24 +13,24 @@ use bytes::{Buf, Bytes};
 use poem::http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Makes the body for a status, and the id that it names.
-pub type Refusal = fn(StatusCode) -> (String, String);
+/// Makes the request id and the body of an error response with this status.
+pub type ErrorBody = fn(StatusCode) -> (String, String);
 
-/// Hands everything through but hyper's refusals on HTTP/1.1.
-pub(super) struct Refusing<I> {
+/// Passes all bytes through, except hyper's own error responses on HTTP/1.1.
+pub(super) struct WithErrorBody<I> {
     io: I,
-    refusal: Refusal,
-    /// What goes out instead of what hyper is writing.
-    instead: Option<Bytes>,
+    error_body: ErrorBody,
+    /// The bytes to send instead of those that hyper is writing.
+    replacement: Option<Bytes>,
 }
 
-impl<I> Refusing<I> {
-    pub(super) fn new(io: I, refusal: Refusal) -> Self {
-        Self { io, refusal, instead: None }
+impl<I> WithErrorBody<I> {
+    pub(super) fn new(io: I, error_body: ErrorBody) -> Self {
+        Self { io, error_body, replacement: None }
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Refusing<I> {
+impl<I: AsyncRead + Unpin> AsyncRead for WithErrorBody<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -40,27 +40,27 @@ impl<I: AsyncRead + Unpin> AsyncRead for Refusing<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Refusing<I> {
+impl<I: AsyncWrite + Unpin> AsyncWrite for WithErrorBody<I> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.instead.is_none() {
-            this.instead = with_body(bytes, this.refusal);
+        if this.replacement.is_none() {
+            this.replacement = with_body(bytes, this.error_body);
         }
-        let Some(instead) = &mut this.instead else {
+        let Some(replacement) = &mut this.replacement else {
             return Pin::new(&mut this.io).poll_write(cx, bytes);
         };
-        while instead.has_remaining() {
-            let written = ready!(Pin::new(&mut this.io).poll_write(cx, instead))?;
+        while replacement.has_remaining() {
+            let written = ready!(Pin::new(&mut this.io).poll_write(cx, replacement))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            instead.advance(written);
+            replacement.advance(written);
         }
-        this.instead = None;
+        this.replacement = None;
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -69,7 +69,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Refusing<I> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // A refusal is a head and nothing else.
+        // An error response of hyper is a head without a body, so it is one part.
         match parts {
             [head] => self.poll_write(cx, head),
             _ => Pin::new(&mut self.io).poll_write_vectored(cx, parts),
@@ -89,9 +89,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Refusing<I> {
     }
 }
 
-/// The refusal with a body, if these bytes are one without.
-fn with_body(bytes: &[u8], refusal: Refusal) -> Option<Bytes> {
-    // Looks at the first bytes only, for nearly all that is ever written.
+/// The error response with a body, if these bytes are one of hyper's without a body.
+fn with_body(bytes: &[u8], error_body: ErrorBody) -> Option<Bytes> {
+    // Nearly all writes return here, after a look at the first bytes.
     let head = bytes.strip_prefix(b"HTTP/1.1 4")?;
     let head = std::str::from_utf8(head).ok()?.strip_suffix("\r\n\r\n")?;
     let mut lines = head.split("\r\n");
@@ -106,14 +106,14 @@ fn with_body(bytes: &[u8], refusal: Refusal) -> Option<Bytes> {
     {
         return None;
     }
-    let (id, body) = refusal(code);
+    let (id, body) = error_body(code);
     let kept: Vec<&str> =
         fields.into_iter().filter(|line| !named(line, "content-length")).collect();
     let kept = kept.join("\r\n");
-    let answer = format!(
+    let response = format!(
         "HTTP/1.1 4{status}\r\n{kept}\r\ncontent-type: application/problem+json\r\n\
          x-request-id: {id}\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
-    Some(answer.into())
+    Some(response.into())
 }
