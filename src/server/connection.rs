@@ -178,8 +178,9 @@ impl Connection {
         let RequestHandler { shared, state, half_closed, .. } = &*self.handler;
         // tokio adds "the peer has closed" to every interest. PRIORITY (out-of-band data, which the
         // server never registers for) is the interest that nothing else makes ready. So this detects
-        // FIN and RST while received bytes are unread. hyper detects neither while it does not read:
-        // before a pipelined request, or with a request body that the endpoint does not read.
+        // FIN and RST while received bytes are unread. While hyper does not read, it detects
+        // neither. It does not read while a pipelined request waits, or while the endpoint does not
+        // read a request body.
         let mut hung_up = pin!(self.tcp.ready(Interest::PRIORITY | Interest::ERROR));
         let mut failed = pin!(self.tcp.ready(Interest::ERROR));
         // With a token for each connection, the events of all connections do not share one lock.

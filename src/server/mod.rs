@@ -13,7 +13,7 @@
 //! - The number of open connections is limited, and so is the number from one address before a user
 //!   authenticates on them.
 //! - No error of accept(2) ends the accept loop or makes it spin.
-//! - When `stop` is cancelled, responses in progress have [`Settings::drain`] to finish. Then all
+//! - After `stop` is cancelled, responses in progress have [`Settings::drain`] to finish. Then all
 //!   connections end.
 //!
 //! The files, in the order in which a request passes them:

@@ -22,8 +22,8 @@ use super::write_budget::Client;
 use crate::hub::{Handover, PendingSubscription};
 use crate::limit::{Admission, Origin, customer};
 
-/// What the requests of one connection share. It does not contain the socket, because tasks that hold
-/// this value can outlive the connection for a moment.
+/// Handles the requests of one connection, and holds what they share. It does not contain the socket,
+/// because tasks that hold this value can outlive the connection for a moment.
 pub(super) struct RequestHandler {
     pub(super) shared: Arc<Shared>,
     pub(super) state: Arc<ConnectionState>,

@@ -33,7 +33,7 @@ enum Kind {
     Stream { _stream: StreamGuard },
     /// A body with a known length.
     Sized {
-        /// What is left of the last frame.
+        /// The unsent part of the last frame.
         rest: Bytes,
         slice: usize,
         budget: Arc<WriteBudget>,
@@ -123,7 +123,7 @@ fn track(
     progress: &Arc<WriteProgress>,
     is_http2: bool,
 ) -> Bytes {
-    // Shared bytes need no more memory for one more client.
+    // Shared bytes use no extra memory for an additional client.
     let is_counted = bytes.len() > SLICE && bytes.is_unique();
     if !is_counted && !is_http2 {
         return bytes;

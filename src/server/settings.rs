@@ -12,10 +12,11 @@ use crate::telemetry::Telemetry;
 /// Limits on the time and memory that one client can use, and what all connections need.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Longest time to wait for a client that has to send something. This covers the time from
-    /// connecting to the first complete request head, TLS included; each later HTTP/1.1 head, from
-    /// its first byte; and the answer to an HTTP/2 PING. A PING is sent when nothing was received for
-    /// this long.
+    /// Longest time to wait for a client that has to send something:
+    ///
+    /// - the first complete request head, from the time of connecting, TLS included;
+    /// - each later HTTP/1.1 head, from its first byte;
+    /// - the answer to an HTTP/2 PING, which is sent when nothing was received for this long.
     pub header_timeout: Duration,
     /// Longest time that a connection stays open between requests.
     pub idle_timeout: Duration,

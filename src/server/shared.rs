@@ -1,4 +1,4 @@
-//! What all connections of a server share.
+//! State and settings that all connections of a server share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
 /// Read buffer of an idle HTTP/1.1 connection: the smallest size that hyper accepts.
 const MIN_READ_BUFFER: usize = 8 * 1024;
 
-/// What all connections share.
+/// See the module's documentation.
 pub(super) struct Shared {
     pub(super) endpoint: BoxEndpoint<'static, Response>,
     pub(super) http1: http1::Builder,
@@ -57,11 +57,12 @@ impl Shared {
         let Settings { header_timeout, idle_timeout, write_timeout, head_limit, .. } = settings;
         let Settings { unread_limit, connections, drain, tls, error_body, telemetry, .. } =
             settings;
-        // `half_close`: a client that has finished sending still gets its response. hyper has no
-        // timeouts here, because `connection_state.rs` has them.
-        // hyper itself rejects a larger head, and `error_body.rs` adds the body. On HTTP/2 nothing can
-        // add a body to hyper's response, so hyper's limit is higher there, and the endpoint rejects
-        // heads between the two limits.
+        // With half_close, a client that has finished sending still gets its response. The timeout is
+        // off, because `connection_state.rs` has it.
+        //
+        // hyper itself rejects a head over the limit, and `error_body.rs` adds the body. On HTTP/2
+        // nothing can add a body to hyper's response. So hyper's limit is higher there, and the
+        // endpoint rejects heads between the two limits.
         let mut http1 = http1::Builder::new();
         http1
             .half_close(true)

@@ -39,7 +39,7 @@ pub(super) async fn close_lingering(mut tcp: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// What hyper reads and writes. `connection.rs` keeps another handle to the same socket.
+/// The socket as hyper reads and writes it. `connection.rs` keeps another handle to it.
 pub(super) struct Socket {
     tcp: Arc<TcpStream>,
     state: Arc<ConnectionState>,

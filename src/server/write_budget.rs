@@ -1,8 +1,8 @@
 //! The write budget: bytes of responses that wait for their clients to read them, over all
 //! connections.
 //!
-//! When there are too many, the budget aborts responses. It takes the client with the most unread
-//! bytes, and of that client's responses the one without progress for longest. So a client that reads
+//! Above the limit, the budget aborts responses. It takes the client with the most unread bytes, and
+//! of that client's responses the one without progress for longest. So a client that reads
 //! is always served. The unread responses of one client never displace those of a client that has
 //! fewer.
 
