@@ -1,4 +1,4 @@
-//! The plain way: poem's `SSE` over tokio's `broadcast`, as its examples do it.
+//! A simple server in Rust: poem's `SSE` over tokio's `broadcast`, as in poem's examples.
 
 use std::{
     collections::HashMap,
@@ -18,10 +18,10 @@ use poem::{
 };
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use crate::{serve::input_ends, server::LISTENING};
+use crate::child::{LISTENING, wait_for_end_of_input};
 
-/// Events that a subscriber may be behind: as many as streamgate keeps by default.
-const BEHIND: usize = 1_000;
+/// Events that a subscriber can be behind: the number that streamgate keeps by default.
+const CAPACITY: usize = 1_000;
 
 type Message = (u64, String);
 type Topics = Arc<Mutex<HashMap<usize, Topic>>>;
@@ -31,15 +31,15 @@ struct Topic {
     published: u64,
 }
 
-fn with<T>(topics: &Topics, topic: usize, work: impl FnOnce(&mut Topic) -> T) -> T {
+fn with_topic<T>(topics: &Topics, topic: usize, action: impl FnOnce(&mut Topic) -> T) -> T {
     let mut topics = topics.lock().unwrap_or_else(PoisonError::into_inner);
-    let made = || Topic { sender: broadcast::channel(BEHIND).0, published: 0 };
-    work(topics.entry(topic).or_insert_with(made))
+    let new = || Topic { sender: broadcast::channel(CAPACITY).0, published: 0 };
+    action(topics.entry(topic).or_insert_with(new))
 }
 
 #[handler]
 fn subscribe(Path(topic): Path<usize>, Data(topics): Data<&Topics>) -> SSE {
-    let receiver = with(topics, topic, |topic| topic.sender.subscribe());
+    let receiver = with_topic(topics, topic, |topic| topic.sender.subscribe());
     SSE::new(stream::unfold(receiver, async |mut receiver| {
         loop {
             match receiver.recv().await {
@@ -47,7 +47,7 @@ fn subscribe(Path(topic): Path<usize>, Data(topics): Data<&Topics>) -> SSE {
                     let event = Event::message(data).event_type("bench").id(seq.to_string());
                     return Some((event, receiver));
                 }
-                // What it missed is lost: that is the plain way.
+                // This server loses the events that a slow subscriber has missed.
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return None,
             }
@@ -57,14 +57,14 @@ fn subscribe(Path(topic): Path<usize>, Data(topics): Data<&Topics>) -> SSE {
 
 #[handler]
 fn publish(Path(topic): Path<usize>, data: String, Data(topics): Data<&Topics>) {
-    with(topics, topic, |topic| {
+    with_topic(topics, topic, |topic| {
         topic.published += 1;
-        // Nobody may be there.
+        // Without subscribers this is an error, which means nothing here.
         let _ = topic.sender.send((topic.published, data));
     });
 }
 
-/// Serves until nobody holds the other end of its input.
+/// Serves until the benchmark closes the standard input of this program.
 pub(crate) async fn run() -> anyhow::Result<()> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
@@ -77,6 +77,6 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{LISTENING}{address}")?;
     tokio::select! {
         served = Server::new_with_acceptor(acceptor).run(routes) => Ok(served?),
-        () = input_ends() => Ok(()),
+        () = wait_for_end_of_input() => Ok(()),
     }
 }

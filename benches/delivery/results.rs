@@ -1,21 +1,22 @@
-//! What was measured: for each metric and each row of its table one number per round.
+//! The results: one number per round, for each metric and each row of its table.
 
 use std::collections::BTreeMap;
 
-/// All numbers.
+/// All results of a run.
 #[derive(Default)]
-pub(crate) struct Findings(BTreeMap<(String, String), Vec<f64>>);
+pub(crate) struct Results(BTreeMap<(String, String), Vec<f64>>);
 
-/// Several rounds in one.
+/// The results of several rounds.
 #[derive(Clone, Copy)]
 pub(crate) struct Summary {
     pub(crate) median: f64,
-    pub(crate) least: f64,
-    pub(crate) most: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
 }
 
-impl Findings {
-    /// The next round's number; NaN if it has none, so that the rounds of two rows stay in step.
+impl Results {
+    /// Adds the number of the next round. NaN stands for a missing number, so that the rounds of two
+    /// rows stay aligned.
     pub(crate) fn add(&mut self, metric: &str, row: &str, value: f64) {
         self.0.entry((metric.to_owned(), row.to_owned())).or_default().push(value);
     }
@@ -32,7 +33,8 @@ impl Findings {
         self.summary(metric, row).map(|summary| summary.median)
     }
 
-    /// One row divided by another, round by round: what drifts in the machine drifts in both.
+    /// Divides one row by another, round by round. The speed of the machine changes over time, and
+    /// changes both rows alike.
     pub(crate) fn ratio(&self, metric: &str, row: &str, base: &str) -> Option<Summary> {
         let pairs = self.rounds(metric, row).iter().zip(self.rounds(metric, base));
         summarise(pairs.map(|(value, base)| value / base))
@@ -42,7 +44,7 @@ impl Findings {
 fn summarise(values: impl Iterator<Item = f64>) -> Option<Summary> {
     let mut sorted: Vec<f64> = values.filter(|value| value.is_finite()).collect();
     sorted.sort_unstable_by(f64::total_cmp);
-    let (least, most) = (*sorted.first()?, *sorted.last()?);
+    let (min, max) = (*sorted.first()?, *sorted.last()?);
     let (low, high) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
-    Some(Summary { median: f64::midpoint(low, high), least, most })
+    Some(Summary { median: f64::midpoint(low, high), min, max })
 }

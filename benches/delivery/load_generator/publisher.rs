@@ -1,4 +1,4 @@
-//! One connection that publishes: a request, its answer, the next request.
+//! One connection that publishes: a request, its response, the next request.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -14,45 +14,45 @@ use serde_json::json;
 
 use crate::event;
 
-/// For a handshake on the same machine.
-const CONNECTING: Duration = Duration::from_secs(5);
+/// Time limit of a handshake on the same machine.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How a server wants to be told.
+/// The form of a publish request, which differs between the servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Form {
-    /// `POST PATH/{topic}`, the body is the data.
+    /// `POST PATH/{topic}` with the data as the body.
     Data,
-    /// `POST PATH/`, the body is Pushpin's list of items with the bytes of the stream.
+    /// `POST PATH/` with Pushpin's list of items, which contain the bytes of the stream.
     Items,
-    /// `POST PATH/{topic}?count=N` without a body: the server makes up the data.
+    /// `POST PATH/{topic}?count=N` without a body. The server makes the data of the events.
     Count(usize),
-    /// What agents do: `POST` of so many small events, in lines if they are many, to a target of
-    /// its own for each topic. See [`super::Publish::targets`].
+    /// `POST` of this many small events, as an agent sends them: several are NDJSON lines. Each topic
+    /// has a path, see [`super::Publish::paths`].
     Events(usize),
 }
 
-/// A publish that waits for its answer: when it was to be sent, and when it was.
+/// The times, in nanoseconds, at which a request was due and at which it was sent.
 #[derive(Clone, Copy)]
 pub(super) struct Sent {
     pub(super) due: u64,
     pub(super) at: u64,
 }
 
-/// A connection.
+/// A connection that publishes.
 pub(super) struct Publisher {
     address: SocketAddr,
     token: Token,
     stream: Option<TcpStream>,
     received: Vec<u8>,
-    waiting: Option<Sent>,
+    unanswered: Option<Sent>,
 }
 
 impl Publisher {
     pub(super) fn new(address: SocketAddr, token: Token) -> Self {
-        Self { address, token, stream: None, received: Vec::new(), waiting: None }
+        Self { address, token, stream: None, received: Vec::new(), unanswered: None }
     }
 
-    /// Publishes. The request fits into the socket's buffer, so writing does not wait.
+    /// Sends a request. It fits into the socket's buffer, so the write does not wait.
     pub(super) fn publish(
         &mut self,
         registry: &Registry,
@@ -60,42 +60,42 @@ impl Publisher {
         sent: Sent,
     ) -> anyhow::Result<()> {
         if self.stream.is_none() {
-            let stream = std::net::TcpStream::connect_timeout(&self.address, CONNECTING)?;
+            let stream = std::net::TcpStream::connect_timeout(&self.address, CONNECT_TIMEOUT)?;
             stream.set_nodelay(true)?;
             stream.set_nonblocking(true)?;
             let mut stream = TcpStream::from_std(stream);
             registry.register(&mut stream, self.token, Interest::READABLE)?;
             self.stream = Some(stream);
         }
-        let stream = self.stream.as_mut().context("connected above")?;
+        let stream = self.stream.as_mut().context("the publisher is not connected")?;
         stream.write_all(request.as_bytes()).context("publishing")?;
         self.received.clear();
-        self.waiting = Some(sent);
+        self.unanswered = Some(sent);
         Ok(())
     }
 
-    /// Reads what is there; the publish that was answered, if one was.
+    /// Reads the bytes received so far. Returns the request that they complete the response of.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> anyhow::Result<Option<Sent>> {
         loop {
             let Some(stream) = &mut self.stream else { return Ok(None) };
             match stream.read(buffer) {
                 Ok(0) => {
                     self.stream = None;
-                    ensure!(self.waiting.is_none(), "the publisher's connection was closed");
+                    ensure!(self.unanswered.is_none(), "the publisher's connection was closed");
                     return Ok(None);
                 }
                 Ok(read) => self.received.extend_from_slice(&buffer[..read]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error).context("reading a publisher's answer"),
+                Err(error) => return Err(error).context("reading the response to a publish"),
             }
             if self.is_answered()? {
-                return Ok(self.waiting.take());
+                return Ok(self.unanswered.take());
             }
         }
     }
 
-    /// Whether the answer is complete; an error if it is a refusal.
+    /// Whether the response is complete. Returns an error if its status is not a success.
     fn is_answered(&mut self) -> anyhow::Result<bool> {
         let Some(end) = memmem::find(&self.received, b"\r\n\r\n") else { return Ok(false) };
         let head = std::str::from_utf8(&self.received[..end])?.to_ascii_lowercase();
@@ -114,7 +114,7 @@ impl Publisher {
     }
 }
 
-/// The request that publishes; `path` is a whole target for [`Form::Events`].
+/// Encodes a publish request. For [`Form::Events`], `path` is `PATH TAB AUTHORIZATION`.
 pub(super) fn request(form: Form, path: &str, topic: usize, nanos: u64) -> String {
     let mut fields = String::new();
     let (target, body) = match form {

@@ -1,4 +1,4 @@
-//! One stream: opened, then its events are counted as fast as they can be found.
+//! One stream: opens it, then counts its events as fast as possible.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -13,28 +13,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::event;
 
-/// For a handshake on the same machine.
-const CONNECTING: Duration = Duration::from_secs(5);
-/// Longer than any head with its snapshot.
-const OPENING: usize = 64 * 1024;
+/// Time limit of a handshake on the same machine.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes, more than any response head with its snapshot.
+const OPENING_LIMIT: usize = 64 * 1024;
 
-/// When a stream counts as open.
+/// The moment at which a stream counts as open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Ready {
-    /// When the answer's head is there.
+    /// The response head was received.
     Head,
-    /// When the first event, a `snapshot`, is there.
+    /// The first event, a `snapshot`, was received.
     Snapshot,
 }
 
-/// What one look at a stream has brought.
+/// The result of one read from a stream.
 #[derive(Default)]
-pub(super) struct Seen {
-    /// Events.
+pub(super) struct Received {
+    /// Number of events.
     pub(super) events: u64,
-    /// It has just become ready.
+    /// The stream is open since this read.
     pub(super) opened: bool,
-    /// It has ended: why.
+    /// The reason, if the stream has ended.
     pub(super) ended: Option<String>,
 }
 
@@ -42,13 +42,14 @@ pub(super) struct Seen {
 pub(super) struct Subscriber {
     stream: TcpStream,
     ready: Ready,
-    /// What was read before it was open; nothing later.
+    /// Bytes received before the stream is open. None afterwards.
     opening: Option<Vec<u8>>,
     pub(super) topic: usize,
 }
 
 impl Subscriber {
-    /// Connects and asks. Blocking, because a handshake on the same machine is done at once.
+    /// Connects and sends the request. This blocks, because a handshake on the same machine takes no
+    /// time.
     pub(super) fn open(
         address: SocketAddr,
         request: &str,
@@ -56,7 +57,7 @@ impl Subscriber {
         topic: usize,
         (registry, token): (&Registry, Token),
     ) -> anyhow::Result<Self> {
-        let mut stream = std::net::TcpStream::connect_timeout(&address, CONNECTING)?;
+        let mut stream = std::net::TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
         stream.set_nodelay(true)?;
         stream.write_all(request.as_bytes())?;
         stream.set_nonblocking(true)?;
@@ -69,56 +70,56 @@ impl Subscriber {
         self.opening.is_none()
     }
 
-    /// Reads what is there. `stamps` gets the time of every event, if somebody wants to know.
+    /// Reads the bytes received so far. `times`, if given, is called with the time in every event.
     pub(super) fn read(
         &mut self,
         buffer: &mut [u8],
-        mut stamps: Option<&mut dyn FnMut(u64)>,
-    ) -> Seen {
-        let mut seen = Seen::default();
+        mut times: Option<&mut dyn FnMut(u64)>,
+    ) -> Received {
+        let mut received = Received::default();
         loop {
             let read = match self.stream.read(buffer) {
                 Ok(0) => {
                     let head = self.opening.take().unwrap_or_default();
-                    let said = String::from_utf8_lossy(&head).chars().take(200).collect::<String>();
-                    seen.ended = Some(format!("closed {said}").trim_end().to_owned());
-                    return seen;
+                    let text = String::from_utf8_lossy(&head).chars().take(200).collect::<String>();
+                    received.ended = Some(format!("closed {text}").trim_end().to_owned());
+                    return received;
                 }
                 Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return seen,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return received,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    seen.ended = Some(error.to_string());
-                    return seen;
+                    received.ended = Some(error.to_string());
+                    return received;
                 }
             };
             let bytes = &buffer[..read];
             if self.opening.is_some() {
-                match self.admit(bytes) {
-                    Ok(opened) => seen.opened |= opened,
+                match self.read_opening(bytes) {
+                    Ok(opened) => received.opened |= opened,
                     Err(error) => {
-                        seen.ended = Some(error.to_string());
-                        return seen;
+                        received.ended = Some(error.to_string());
+                        return received;
                     }
                 }
             } else {
-                seen.events += memchr::memchr_iter(event::MARK, bytes).count() as u64;
-                if let Some(stamps) = &mut stamps {
+                received.events += memchr::memchr_iter(event::MARK, bytes).count() as u64;
+                if let Some(times) = &mut times {
                     let marks = memchr::memchr_iter(event::MARK, bytes);
-                    marks.filter_map(|at| event::stamp(&bytes[at + 1..])).for_each(stamps);
+                    marks.filter_map(|at| event::time(&bytes[at + 1..])).for_each(times);
                 }
             }
-            // A read that comes back short has emptied the socket (epoll(7), question 9): the next
-            // byte is a new event, and asking once more would be half of this program's work.
+            // A short read has emptied the socket (epoll(7), question 9). The next byte makes the socket
+            // ready again. Another read here would double the work of this program.
             if read < buffer.len() {
-                return seen;
+                return received;
             }
         }
     }
 
-    /// Takes in what comes before the stream is open; whether it is now.
-    fn admit(&mut self, bytes: &[u8]) -> anyhow::Result<bool> {
-        let opening = self.opening.as_mut().context("it is open")?;
+    /// Adds bytes received before the stream is open. Returns whether it is open now.
+    fn read_opening(&mut self, bytes: &[u8]) -> anyhow::Result<bool> {
+        let opening = self.opening.as_mut().context("the stream is already open")?;
         opening.extend_from_slice(bytes);
         let Some(head) = memmem::find(opening, b"\r\n\r\n") else {
             return Ok(false);
@@ -134,8 +135,8 @@ impl Subscriber {
         };
         if is_open {
             self.opening = None;
-        } else if opening.len() > OPENING {
-            bail!("no snapshot in {OPENING} bytes");
+        } else if opening.len() > OPENING_LIMIT {
+            bail!("no snapshot in {OPENING_LIMIT} bytes");
         }
         Ok(is_open)
     }

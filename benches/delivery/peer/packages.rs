@@ -1,5 +1,7 @@
-//! The peers from Debian's packages: nginx with Nchan, and Pushpin. Each runs in a directory of its
-//! own, on free ports, with access logs off and limits out of the way; the rest is the default.
+//! The servers from Debian's packages: nginx with Nchan, and Pushpin.
+//!
+//! Each runs in a separate directory, on free ports. Access logs are off and the limits are raised. All
+//! other settings are the defaults.
 
 use std::{
     fs,
@@ -14,20 +16,21 @@ use anyhow::Context;
 
 use crate::process::{Process, Side, command};
 
-/// Below the descriptors that one process has here (20,000 on the machines this was made for).
-const SPARE: u64 = 100;
-/// For all processes to be started.
-const STARTING: Duration = Duration::from_secs(20);
-/// Debian's places.
+/// Descriptors of a process that are not for connections. The machines on which the published results
+/// were measured allow 20,000 per process.
+const SPARE_DESCRIPTORS: u64 = 100;
+/// Time limit for the start of all processes.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// Paths of files in Debian's packages.
 const NCHAN: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 const PUSHPIN_INTERNALS: &str = "/usr/lib/pushpin/internal.conf";
 
-/// Version of a Debian package, if it is installed and the file is there.
+/// Version of a Debian package, if the package is installed and the file exists.
 fn version(package: &str, file: &str) -> Option<String> {
     fs::metadata(file).ok()?;
     let query = ["--show", "--showformat", "${Version}", package];
-    let answer = Command::new("dpkg-query").args(query).output().ok()?;
-    let text = String::from_utf8(answer.stdout).ok()?;
+    let output = Command::new("dpkg-query").args(query).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
     // Without Debian's epoch and revision.
     let text = text.split_once(':').map_or(text.as_str(), |(_, version)| version);
     Some(text.split(['+', '-']).next()?.to_owned())
@@ -43,18 +46,19 @@ pub(crate) fn pushpin_version() -> Option<String> {
     version("pushpin", PUSHPIN_INTERNALS)
 }
 
-/// A port that was free a moment ago.
-fn free() -> anyhow::Result<SocketAddr> {
+/// An address with a port that is free now.
+fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-/// nginx with one worker, messages in memory.
+/// Starts nginx with one worker, with messages in memory.
 pub(crate) fn start_nchan(directory: &Path) -> anyhow::Result<(Process, SocketAddr)> {
-    let (address, place) = (free()?, directory.display());
-    // The worker of a root's nginx is another user by default, who may not enter the directory.
+    let (address, place) = (free_address()?, directory.display());
+    // When root starts nginx, the worker is another user by default. That user cannot read the
+    // directory.
     let user = if fs::metadata(directory)?.uid() == 0 { "user root;" } else { "" };
     let descriptors = rlimit::Resource::NOFILE.get_soft()?;
-    let connections = descriptors.saturating_sub(SPARE);
+    let connections = descriptors.saturating_sub(SPARE_DESCRIPTORS);
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {place}/{kind};\n"))
         .concat();
@@ -94,18 +98,18 @@ pub(crate) fn start_nchan(directory: &Path) -> anyhow::Result<(Process, SocketAd
     let mut command = command(Side::Server, "/usr/sbin/nginx");
     command.arg("-p").arg(directory).arg("-c").arg(configuration).args(["-e", "stderr"]);
     let mut process = Process::start(command)?;
-    process.expect("start worker process", STARTING)?;
+    process.expect("start worker process", START_TIMEOUT)?;
     Ok((process, address))
 }
 
-/// Pushpin's own four processes and zurl, which asks `origin` what to do with a stream.
+/// Starts Pushpin's four processes and zurl, which requests the instructions for a stream from `origin`.
 pub(crate) fn start_pushpin(
     directory: &Path,
     origin: SocketAddr,
 ) -> anyhow::Result<(Process, SocketAddr, SocketAddr)> {
-    let (streams, control, place) = (free()?, free()?, directory.display());
-    // Debian runs zurl as a service of its own. Here it belongs to this Pushpin, and its sockets
-    // are where Pushpin's own are.
+    let (streams, control, place) = (free_address()?, free_address()?, directory.display());
+    // Debian runs zurl as a separate service. Here it belongs to this Pushpin, and its sockets are in
+    // the same directory.
     let internals = fs::read_to_string(PUSHPIN_INTERNALS).context(PUSHPIN_INTERNALS)?;
     let internals = internals.replace("ipc:///var/run/zurl/", "ipc://{rundir}/{ipc_prefix}");
     fs::write(directory.join("internal.conf"), internals)?;
@@ -114,10 +118,10 @@ pub(crate) fn start_pushpin(
         fs::create_dir(directory.join(name))?;
     }
     let descriptors = rlimit::Resource::NOFILE.get_soft()?;
-    let connections = descriptors.saturating_sub(SPARE);
+    let connections = descriptors.saturating_sub(SPARE_DESCRIPTORS);
     let (port, ip) = (control.port(), control.ip());
-    let command_port = free()?;
-    let (push_port, sub_port) = (free()?, free()?);
+    let command_port = free_address()?;
+    let (push_port, sub_port) = (free_address()?, free_address()?);
     let text = format!(
         "[global]
 include={place}/internal.conf

@@ -1,8 +1,8 @@
-//! Times by size, at most 3 % off, in constant memory.
+//! A histogram of times, exact to 3 %, in constant memory.
 
 use serde::{Deserialize, Serialize};
 
-/// Steps within each power of two.
+/// Buckets within each power of two.
 const STEPS: u64 = 32;
 const STEP_BITS: u32 = STEPS.ilog2();
 
@@ -10,32 +10,32 @@ const STEP_BITS: u32 = STEPS.ilog2();
 pub(super) struct Histogram {
     buckets: Vec<u64>,
     count: u64,
-    most: u64,
+    max: u64,
 }
 
-/// What is told of a distribution, in seconds; none of them if nothing was counted.
+/// Quantiles in seconds. None if nothing was counted.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Times {
     pub(crate) p50: Option<f64>,
     pub(crate) p99: Option<f64>,
-    pub(crate) most: Option<f64>,
+    pub(crate) max: Option<f64>,
 }
 
 impl Histogram {
     pub(super) fn new() -> Self {
         let buckets = usize::try_from(STEPS * 64).unwrap_or(usize::MAX);
-        Self { buckets: vec![0; buckets], count: 0, most: 0 }
+        Self { buckets: vec![0; buckets], count: 0, max: 0 }
     }
 
     pub(super) fn add(&mut self, nanos: u64) {
         self.buckets[bucket(nanos)] += 1;
         self.count += 1;
-        self.most = self.most.max(nanos);
+        self.max = self.max.max(nanos);
     }
 
     pub(super) fn times(&self) -> Times {
-        let most = (self.count > 0).then(|| seconds(self.most));
-        Times { p50: self.quantile(50), p99: self.quantile(99), most }
+        let max = (self.count > 0).then(|| seconds(self.max));
+        Times { p50: self.quantile(50), p99: self.quantile(99), max }
     }
 
     fn quantile(&self, percent: u64) -> Option<f64> {
@@ -49,7 +49,8 @@ impl Histogram {
     }
 }
 
-/// Below [`STEPS`] each number has its own bucket, above every power of two has as many.
+/// The bucket of a number. Below [`STEPS`] each number has a bucket, and each power of two above has
+/// [`STEPS`] buckets.
 fn bucket(nanos: u64) -> usize {
     let Some(power) = nanos.checked_ilog2().filter(|power| *power >= STEP_BITS) else {
         return usize::try_from(nanos).unwrap_or(0);
@@ -66,7 +67,8 @@ fn middle(bucket: usize) -> u64 {
     ((bucket % STEPS + STEPS) << shift) + (1 << shift) / 2
 }
 
+/// Converts nanoseconds to seconds.
 #[expect(clippy::cast_precision_loss, reason = "exact for the first hundred days")]
-fn seconds(nanos: u64) -> f64 {
+pub(super) fn seconds(nanos: u64) -> f64 {
     nanos as f64 / 1e9
 }
