@@ -1,4 +1,5 @@
-//! How a program that the benchmark starts reports its address, and when it ends.
+//! The conventions of the programs that the benchmark starts: each prints its address, and ends with its
+//! standard input.
 
 use tokio::io::AsyncReadExt;
 

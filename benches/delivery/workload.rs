@@ -1,4 +1,4 @@
-//! What is published in a measurement.
+//! The events that a measurement publishes, and their rate.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ pub(crate) const DELIVERIES_PER_SECOND: f64 = 50_000.0;
 /// Time limit of a measurement with one topic.
 pub(crate) const LIMIT: Duration = Duration::from_secs(40);
 
-/// What to publish, and how fast.
+/// See the module's documentation.
 pub(crate) struct Workload {
     /// Number of requests.
     pub(crate) count: usize,

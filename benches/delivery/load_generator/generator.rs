@@ -66,7 +66,7 @@ impl LoadGenerator {
     /// Waits for sockets, and returns the time.
     ///
     /// This polls without sleeping. A server that writes to a sleeping reader pays for the wake-up.
-    /// How often that happens depends on both programs, and makes a slow server look slower.
+    /// The number of wake-ups depends on both programs, and makes a slow server look slower.
     pub(super) fn wait(&mut self, limit: Duration) -> anyhow::Result<u64> {
         anyhow::ensure!(!self.stopped.load(Ordering::Relaxed), "standard input has ended");
         let before = self.now();

@@ -54,7 +54,7 @@ fn free_address() -> anyhow::Result<SocketAddr> {
 /// Starts nginx with one worker, with messages in memory.
 pub(crate) fn start_nchan(directory: &Path) -> anyhow::Result<(Process, SocketAddr)> {
     let (address, place) = (free_address()?, directory.display());
-    // When root starts nginx, the worker is another user by default. That user cannot read the
+    // If root starts nginx, its worker runs as another user by default. That user cannot read the
     // directory.
     let user = if fs::metadata(directory)?.uid() == 0 { "user root;" } else { "" };
     let descriptors = rlimit::Resource::NOFILE.get_soft()?;
