@@ -15,6 +15,7 @@ mod connection;
 mod cursors;
 mod database;
 mod delivery;
+mod docs;
 mod document;
 mod event_log;
 mod families;
