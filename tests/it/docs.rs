@@ -219,7 +219,7 @@ fn exists(name: &str, operations: &Value, keys: &str, sources: &str) -> bool {
         return sources.contains(&format!("\"{}\"", plain.unwrap_or(metric)));
     }
     let variable = name.split('=').next().unwrap_or_default();
-    if variable.starts_with("STREAMGATE_") && !variable.ends_with('*') {
+    if variable.starts_with("STREAMGATE_") && !variable.contains(['*', '<']) {
         return keys.contains(&format!("`{variable}`"));
     }
     if let Some((section, key)) = name.split_once('.')
@@ -262,7 +262,9 @@ fn operations_keys_and_metrics_in_the_documents_exist() {
 fn commands(document: &str) -> String {
     let (_, blocks) = parts(&read(document));
     let mut script = String::new();
-    for block in blocks.iter().filter(|block| block.language == "sh") {
+    let is_shell = |block: &&Block| ["sh", "bash", "shell", "console"].contains(&&*block.language);
+    for block in blocks.iter().filter(is_shell) {
+        assert_eq!(block.language, "sh", "{document}:{}: the language of commands", block.line);
         if let Some(reason) = block.above.strip_prefix(NOT_RUN.0) {
             let reason = reason.strip_suffix(NOT_RUN.1).unwrap_or_default();
             assert!(!reason.is_empty(), "{document}:{}: not run, for no reason", block.line);
