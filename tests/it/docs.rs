@@ -128,7 +128,7 @@ fn anchors(document: &str) -> BTreeSet<String> {
     anchors
 }
 
-/// What is wrong with a relative link of a document.
+/// The fault of a relative link of a document, if it has one.
 fn link_fault(document: &str, target: &str) -> Option<String> {
     if target.starts_with("https://") || target.starts_with("http://") {
         return None;
@@ -162,7 +162,7 @@ fn every_relative_link_leads_to_a_file_and_a_heading() {
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
-/// What is wrong with a promise: it names no test, or one that its file does not have.
+/// The faults of a promise: it names no test, or one that its file does not have.
 fn promise_faults(line: &str) -> Vec<String> {
     let mut proofs = 0;
     let mut faults = Vec::new();
@@ -198,7 +198,7 @@ fn the_readme_has_at_most_120_lines() {
     assert!(lines <= README_LINES, "{lines} lines");
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn names(prose: &str) -> Vec<&str> {
     prose.split('`').skip(1).step_by(2).collect()
 }
