@@ -3,7 +3,7 @@
 use std::{io::Write, path::Path, sync::Arc};
 
 use anyhow::Context;
-use streamgate::{bus::InProcessBus, clock::Machine, config::Config, gateway::Gateway};
+use streamgate::{bus::InProcessBus, clock::Machine, config::Config};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
