@@ -6,6 +6,7 @@ mod access_token;
 mod app;
 mod artifact;
 mod auth;
+mod background;
 mod cache;
 mod claim;
 mod clock;
