@@ -226,7 +226,7 @@ async fn what_is_answered_without_a_claim_fails_when_nothing_is_heard_of_it_for_
     reader.expect("message").await;
     let error = reader.expect("error").await;
     let message_of = error.data["message"].as_str().expect("a message");
-    assert!(message_of.contains("not heard of again"), "{message_of}");
+    assert!(message_of.contains("published no further event"), "{message_of}");
     reader.expect("stream.closed").await;
     reader.expect_end().await;
     assert_eq!(status(&owner, &silent.path).await, "failed");

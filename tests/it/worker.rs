@@ -262,7 +262,7 @@ async fn leases_that_run_out_use_up_the_attempts_and_a_task_given_back_has_lost_
                 ("report", json!({ "seq": 1, "status": "completed" })),
             ] {
                 let detail = tell(&agent, &claimed, what, body).await.problem(409);
-                assert!(detail.contains("run out"), "{detail}");
+                assert!(detail.contains("expired"), "{detail}");
             }
             expire(&app, &owner, id).await;
         } else {
