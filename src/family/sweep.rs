@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use entity::user;
-use sea_orm::sea_query::{Query, SelectStatement};
 use uuid::Uuid;
 
 use super::{error::Result, table::resource_family};
@@ -78,10 +76,4 @@ async fn delete_ended(gateway: &Gateway, family: Family) -> Result<u64> {
         }
         deleted += topics.len() as u64;
     }
-}
-
-/// The ids of all users that exist, to find resources whose owner was deleted.
-#[must_use]
-pub fn existing_users() -> SelectStatement {
-    Query::select().column(user::Column::Id).from(user::Entity).to_owned()
 }

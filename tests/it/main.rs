@@ -4,6 +4,7 @@ mod abuse;
 mod access;
 mod access_token;
 mod app;
+mod architecture;
 mod artifact;
 mod auth;
 mod background;
@@ -22,7 +23,7 @@ mod event_log;
 mod families;
 mod head;
 mod history;
-mod house;
+
 mod hub;
 mod lease;
 mod limit;

@@ -2,6 +2,7 @@
 
 mod close;
 mod create;
+mod end;
 mod events;
 mod get;
 mod list;

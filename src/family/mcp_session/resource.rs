@@ -8,7 +8,7 @@ use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
 use super::{
-    close::{close_idle, close_orphans},
+    end::{close_idle, close_orphans},
     events::EVENTS,
     rows::resource,
     schema::McpSessionSnapshot,
