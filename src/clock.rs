@@ -35,8 +35,7 @@ use uuid::Uuid;
 
 use history::{History, News, Setting};
 
-/// A wall clock that was set counts again once it has been stable for this long.
-pub const SETTLING: Duration = Duration::from_mins(1);
+pub use history::SETTLING;
 
 /// The two clocks must be read within this time of each other, or a thread that was put aside in between sees a jump.
 const AT_ONCE: Duration = Duration::from_millis(10);

@@ -5,7 +5,8 @@ use std::{collections::VecDeque, time::Duration};
 use entity::Timestamp;
 use uuid::Uuid;
 
-use super::SETTLING;
+/// A wall clock that was set counts again once it has been stable for this long.
+pub const SETTLING: Duration = Duration::from_mins(1);
 
 /// Microseconds by which the wall clock may be set without it being a jump. Time services make steps of up to a second
 /// (a leap second, for example), and the measurement is not exact. Small steps are followed at once.

@@ -7,7 +7,7 @@ use confique::{
 };
 use toml::Value;
 
-use super::Config;
+use super::tree::Config;
 
 /// The one `STREAMGATE_` variable that is not a key: it is needed once, at the first start, and a
 /// password has no place in a file of settings.

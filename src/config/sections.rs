@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::layers;
+use super::validate;
 
 /// `[database]`
 #[derive(confique::Config, Clone, PartialEq, Eq)]
@@ -13,7 +13,7 @@ use super::layers;
 pub struct Database {
     /// Database to use: `postgres://user:password@host/name`, or
     /// `sqlite:path?mode=rwc`. When absent, the SQLite file `streamgate.db` in `data_dir`.
-    #[config(env = "STREAMGATE_DATABASE__URL", validate = layers::database_url)]
+    #[config(env = "STREAMGATE_DATABASE__URL", validate = validate::database_url)]
     pub url: Option<String>,
 
     /// Whether to bring the schema up to date at start. Turn off where `streamgate migrate` runs
@@ -65,7 +65,7 @@ pub struct Tokens {
     #[config(
         default = "streamgate",
         env = "STREAMGATE_TOKENS__ISSUER",
-        validate = layers::not_empty
+        validate = validate::not_empty
     )]
     pub issuer: String,
 
@@ -73,7 +73,7 @@ pub struct Tokens {
     #[config(
         default = "streamgate",
         env = "STREAMGATE_TOKENS__AUDIENCE",
-        validate = layers::not_empty
+        validate = validate::not_empty
     )]
     pub audience: String,
 
@@ -83,7 +83,7 @@ pub struct Tokens {
     #[config(
         default = ["EdDSA"],
         env = "STREAMGATE_TOKENS__ALGORITHMS",
-        validate = layers::algorithms
+        validate = validate::algorithms
     )]
     pub algorithms: Vec<String>,
 
@@ -188,7 +188,7 @@ pub struct Log {
 
     /// What to log: a level (`error`, `warn`, `info`, `debug`, `trace`), or directives separated by
     /// commas such as `info,streamgate::hub=debug`. Read again on SIGHUP.
-    #[config(default = "info", env = "STREAMGATE_LOG__FILTER", validate = layers::log_filter)]
+    #[config(default = "info", env = "STREAMGATE_LOG__FILTER", validate = validate::log_filter)]
     pub filter: String,
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::layers;
+use super::validate;
 
 /// `[server]`
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ pub struct Server {
     #[config(
         default = [],
         env = "STREAMGATE_SERVER__TRUSTED_PROXIES",
-        deserialize_with = layers::networks
+        deserialize_with = validate::networks
     )]
     pub trusted_proxies: Vec<IpNet>,
 
@@ -115,14 +115,14 @@ pub struct Server {
     /// the old one in use, with a warning.
     #[config(
         env = "STREAMGATE_SERVER__TLS_CERTIFICATE",
-        validate = layers::not_empty
+        validate = validate::not_empty
     )]
     pub tls_certificate: Option<PathBuf>,
 
     /// PEM file of the private key of `tls_certificate`.
     #[config(
         env = "STREAMGATE_SERVER__TLS_KEY",
-        validate = layers::not_empty
+        validate = validate::not_empty
     )]
     pub tls_key: Option<PathBuf>,
 }

@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::{ConfigLayer, document::keys};
+use super::{document::keys, tree::ConfigLayer};
 
 /// The value of every key at one time.
 pub struct Values(Table);

@@ -12,7 +12,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::EventLog;
+use super::log::EventLog;
 use crate::{
     database::Transaction,
     event::{Cursor, Event, NewEvent, Topic},

@@ -7,7 +7,11 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect,
 };
 
-use super::{EventLog, LogError, Stale, absent, head_of, topic_row};
+use super::{
+    error::{LogError, Stale},
+    log::EventLog,
+    topic_row::{absent, head_of, topic_row},
+};
 use crate::{
     database::Transaction,
     event::{Cursor, Event, Topic},

@@ -8,7 +8,7 @@ use sea_orm::{
     sea_query::{Expr, Query, SelectStatement},
 };
 
-use super::EventLog;
+use super::log::EventLog;
 use crate::{
     clock::Reading,
     event::{Family, Topic},

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::customer;
+use super::customer::customer;
 
 /// The numbers, as configured.
 #[derive(Clone, Debug)]

@@ -5,13 +5,13 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{ByLimit, Telemetry};
+use super::labels::ByLimit;
 
 /// See above.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
-    refused: Family<ByLimit, Counter>,
-    cut: Family<ByLimit, Counter>,
+    pub(super) refused: Family<ByLimit, Counter>,
+    pub(super) cut: Family<ByLimit, Counter>,
 }
 
 impl Metrics {
@@ -26,17 +26,5 @@ impl Metrics {
             "Answers given up because their clients did not read them, by limit",
             self.cut.clone(),
         );
-    }
-}
-
-impl Telemetry {
-    /// A connection was closed because a limit was reached: `connections_refused_total`.
-    pub fn connection_refused(&self, limit: &'static str) {
-        self.connections.refused.get_or_create(&ByLimit { limit }).inc();
-    }
-
-    /// An answer was given up because its client did not read it: `answers_cut_total`.
-    pub fn answer_cut(&self, limit: &'static str) {
-        self.connections.cut.get_or_create(&ByLimit { limit }).inc();
     }
 }

@@ -10,7 +10,7 @@ use entity::Timestamp;
 use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
-use super::{Principal, watch::Standing};
+use super::{principal::Principal, watch::Standing};
 use crate::{
     cache::{Cache, LookupStart},
     clock::Clock,

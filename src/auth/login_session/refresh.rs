@@ -32,7 +32,14 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Ended, LoginSessions, Opened, SessionError, Standing, find, principal, valid};
+use super::{
+    ended::{Ended, SessionError},
+    principal::Opened,
+    refresh_token::{fingerprint, issue},
+    rows::{find, principal, valid},
+    sessions::LoginSessions,
+    watch::Standing,
+};
 use crate::{
     clock::{Deadline, Reading, SETTLING},
     database::Transaction,
@@ -166,33 +173,6 @@ async fn erase(
         .exec(connection)
         .await
         .map(drop)
-}
-
-/// Hands out a new token of the session.
-pub(super) async fn issue(
-    connection: &impl ConnectionTrait,
-    session: Uuid,
-    now: Timestamp,
-) -> Result<String, DbErr> {
-    let mut secret = [0; 32];
-    aws_lc_rs::rand::fill(&mut secret).expect("the system's random source does not fail");
-    let token = BASE64_URL_SAFE_NO_PAD.encode(secret);
-    let row = refresh_token::Model {
-        hash: fingerprint(&token),
-        session_id: session,
-        created_at: now,
-        used_at: None,
-        used_clock: None,
-        successor: None,
-    };
-    row.into_active_model().insert(connection).await?;
-    Ok(token)
-}
-
-/// A random token needs no salt and no slow hash: there is nothing to guess.
-fn fingerprint(token: &str) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
-    BASE64_URL_SAFE_NO_PAD.encode(digest)
 }
 
 /// The key that this token alone gives.

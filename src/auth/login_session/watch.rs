@@ -15,7 +15,7 @@ use entity::{Timestamp, user::Role};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::{Ended, Principal};
+use super::{ended::Ended, principal::Principal};
 
 /// How a watched session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

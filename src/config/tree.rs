@@ -1,34 +1,17 @@
-//! Every setting of the gateway, in one tree.
-//!
-//! A value comes from the first of these that has it: a command line flag, a `STREAMGATE_*`
-//! environment variable, the TOML file, the default written here. The doc comments below are also
-//! the manual: [`documentation`] and [`environment_table`] print them, so a key cannot exist
-//! without a meaning, a unit and a default.
-//!
-//! Promise: a `Config` that exists is usable. A key that does not exist, a value that does not
-//! parse and a value that makes no sense all stop the start with a [`ConfigError`] that names the
-//! key and the place it was written.
-
-mod document;
-mod families;
-mod layers;
-mod limits;
-mod sections;
-mod server;
-mod values;
+//! The tree of all keys.
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use confique::Layer as _;
+use confique::{Config as _, Layer as _};
 use serde::Serialize;
 
-pub use document::{documentation, environment_table};
-pub use families::{McpSessions, Overflow, OverflowByFamily, Prompts, Retention};
-pub use layers::{ConfigError, Origin};
-pub use limits::Limits;
-pub use sections::{Database, Log, LogFormat, Streams, Tasks, Tokens};
-pub use server::Server;
-pub use values::Values;
+use super::{
+    families::{McpSessions, OverflowByFamily, Prompts, Retention},
+    limits::Limits,
+    sections::{Database, Log, Streams, Tasks, Tokens},
+    server::Server,
+    validate,
+};
 
 /// Some keys of [`Config`], the others absent: what the command line adds on top of environment
 /// and file. Start from `ConfigLayer::empty()` (trait `confique::Layer`).
@@ -57,7 +40,7 @@ pub struct Config {
     #[config(
         default = "data",
         env = "STREAMGATE_DATA_DIR",
-        validate = layers::not_empty
+        validate = validate::not_empty
     )]
     pub data_dir: PathBuf,
 
@@ -116,7 +99,12 @@ impl Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             data_dir: data_dir.into(),
-            ..layers::complete(ConfigLayer::default_values())
+            ..complete(ConfigLayer::default_values())
         }
     }
+}
+
+/// Turns a layer that holds at least the defaults into the configuration.
+pub(super) fn complete(layer: ConfigLayer) -> Config {
+    Config::from_layer(layer).expect("every key that is not optional has a default")
 }

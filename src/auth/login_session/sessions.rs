@@ -1,115 +1,35 @@
-//! LoginSessions: who is logged in, and telling open streams when that ends.
-//!
-//! A token is only as good as its session, which is checked on every request: a revoked session, a
-//! disabled user and a lower role count from the next request on. LoginSessions that were looked up not
-//! long ago are remembered; whatever ends or changes one in this process, or is heard of by the
-//! bus, makes them forgotten at once. A change made elsewhere whose news was lost counts one
-//! heartbeat later at the latest. Streams outlive requests, so each holds a [`Watch`]: a revocation
-//! made in this process reaches it at once, one made elsewhere with the next [`LoginSessions::recheck`].
-
-mod known;
-mod refresh;
-mod watch;
+//! All login sessions.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use entity::{
-    Timestamp, session,
-    user::{self, Role},
-};
+use entity::{Timestamp, session, user};
 use prometheus_client::metrics::counter::Counter;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, IntoActiveModel,
-    QueryFilter, QuerySelect, prelude::Expr,
+    ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter,
+    QuerySelect, prelude::Expr,
 };
 use uuid::Uuid;
 
+use super::{
+    ended::{Ended, SessionError},
+    known::Known,
+    principal::{Opened, Principal},
+    refresh_token::issue,
+    rows::{find, principal, standing, valid},
+    watch::{Registry, Standing, Watch},
+};
 use crate::{clock::Clock, database::Database};
 
-pub use refresh::RefreshError;
-pub use watch::Watch;
-
-use known::Known;
-use refresh::issue;
-use watch::{Registry, Standing};
-
-/// How many sessions are looked up in one query.
+/// Login sessions in one query.
 const BATCH: usize = 500;
-
-/// Who calls.
-#[derive(Clone, Debug)]
-pub struct Principal {
-    /// The user.
-    pub user_id: Uuid,
-    /// The user's name.
-    pub username: String,
-    /// What the user may do now, whatever it was at login.
-    pub role: Role,
-    /// The login that the call belongs to.
-    pub session_id: Uuid,
-    /// When the session ends unless it is refreshed.
-    pub session_expires_at: Timestamp,
-    /// How many changes of sessions this process had announced when this was looked up.
-    as_of: u64,
-}
-
-/// Why a session, or a stream under it, may not go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Ended {
-    /// Its time is over.
-    #[error("the login session has expired")]
-    Expired,
-    /// It was ended: a logout, an administrator, a refresh token that was used twice.
-    #[error("the session was revoked")]
-    Revoked,
-    /// The user may not use the service any more.
-    #[error("the user is disabled")]
-    UserDisabled,
-    /// The user has a lower role than when the stream was opened.
-    #[error("the user's role was lowered")]
-    RoleLowered,
-}
-
-impl Ended {
-    /// The word for it in `stream.closed` and in metrics.
-    #[must_use]
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Expired => "session_expired",
-            Self::Revoked => "session_revoked",
-            Self::UserDisabled => "user_disabled",
-            Self::RoleLowered => "role_lowered",
-        }
-    }
-}
-
-/// Why a session could not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// It is over, or never was (then it counts as revoked: nobody learns which).
-    #[error(transparent)]
-    Ended(#[from] Ended),
-    /// The database did not say.
-    #[error(transparent)]
-    Database(#[from] DbErr),
-}
-
-/// What a login or a refresh hands out.
-#[derive(Debug)]
-pub struct Opened {
-    /// Who it is.
-    pub principal: Principal,
-    /// The next refresh token: shown once, stored only as a hash.
-    pub refresh_token: String,
-}
 
 /// All sessions.
 pub struct LoginSessions {
-    database: Database,
-    clock: Arc<Clock>,
-    life: Duration,
-    known: Known,
-    watched: Registry,
+    pub(super) database: Database,
+    pub(super) clock: Arc<Clock>,
+    pub(super) life: Duration,
+    pub(super) known: Known,
+    pub(super) watched: Registry,
 }
 
 impl LoginSessions {
@@ -259,7 +179,7 @@ impl LoginSessions {
     }
 
     /// What has changed is forgotten first, then told: see [`Known::stands`].
-    fn announce(&self, session: Uuid, standing: Standing) {
+    pub(super) fn announce(&self, session: Uuid, standing: Standing) {
         self.known.stands(session, standing);
         self.watched.announce(session, standing);
     }
@@ -274,45 +194,4 @@ impl LoginSessions {
             .await?;
         Ok(gone.rows_affected)
     }
-}
-
-fn standing(session: &session::Model, user: &user::Model) -> Standing {
-    match valid(session, user) {
-        Ok(()) => Standing::Valid { role: user.role, expires_at: session.expires_at },
-        Err(ended) => Standing::Ended(ended),
-    }
-}
-
-fn valid(session: &session::Model, user: &user::Model) -> Result<(), Ended> {
-    if user.disabled {
-        Err(Ended::UserDisabled)
-    } else if session.revoked_at.is_some() {
-        Err(Ended::Revoked)
-    } else if session.expires_at <= Timestamp::now() {
-        Err(Ended::Expired)
-    } else {
-        Ok(())
-    }
-}
-
-fn principal(user: user::Model, session: &session::Model, as_of: u64) -> Principal {
-    Principal {
-        user_id: user.id,
-        username: user.username,
-        role: user.role,
-        session_id: session.id,
-        session_expires_at: session.expires_at,
-        as_of,
-    }
-}
-
-async fn find(
-    connection: &impl ConnectionTrait,
-    session: Uuid,
-) -> Result<Option<(session::Model, user::Model)>, DbErr> {
-    let row = session::Entity::find_by_id(session)
-        .find_also_related(user::Entity)
-        .one(connection)
-        .await?;
-    Ok(row.and_then(|(session, user)| Some((session, user?))))
 }

@@ -1,19 +1,9 @@
-//! Logs and metrics.
-//!
-//! Metrics belong to a [`Telemetry`] value, not to the process: tests run many gateways in one
-//! process and each counts its own. The log, and the number of lines that it dropped, belong to the
-//! process. Labels are few and known beforehand (family, reason, limit, operation), never an id, so
-//! the number of series is bounded.
-
-mod connections;
-mod jobs;
-mod logging;
-mod sink;
+//! The metrics of one gateway.
 
 use std::{sync::atomic::AtomicU64, time::Duration};
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
+    encoding::text,
     metrics::{
         counter::Counter,
         family::Family,
@@ -23,48 +13,14 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-pub use logging::{LogFilter, Logging, LoggingError, init_logging};
+use super::{
+    connections, jobs,
+    labels::{ByCache, ByFamily, ByLimit, ByOperation, ByOutcome, ByReason, ByResource},
+    sink,
+};
 
 /// Media type of [`Telemetry::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByFamily {
-    family: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByReason {
-    family: &'static str,
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByLimit {
-    limit: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByOutcome {
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByCache {
-    cache: &'static str,
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByResource {
-    resource: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByOperation {
-    operation: &'static str,
-    status: u16,
-}
 
 /// From 10 µs to 14.6 s, each bucket half as large again as the one before: a percentile read from
 /// them is off by a fifth at worst.
@@ -378,5 +334,15 @@ impl Telemetry {
         self.http_request
             .get_or_create(&ByOperation { operation, status })
             .observe(took.as_secs_f64());
+    }
+
+    /// A connection was closed because a limit was reached: `connections_refused_total`.
+    pub fn connection_refused(&self, limit: &'static str) {
+        self.connections.refused.get_or_create(&ByLimit { limit }).inc();
+    }
+
+    /// An answer was given up because its client did not read it: `answers_cut_total`.
+    pub fn answer_cut(&self, limit: &'static str) {
+        self.connections.cut.get_or_create(&ByLimit { limit }).inc();
     }
 }

@@ -5,106 +5,23 @@
 //! only. So each source is turned into single settings here, and each setting goes through
 //! confique on its own: whatever fails, its key and its origin are at hand.
 
-use std::{
-    collections::BTreeMap,
-    ffi::{OsStr, OsString},
-    fmt, io,
-    net::IpAddr,
-    ops::Range,
-    path::Path,
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, ffi::OsString, ops::Range, path::Path};
 
 use confique::{
-    Config as _, Layer as _,
+    Layer as _,
     meta::{Expr, LeafKind},
 };
-use ipnet::{IpNet, Ipv4Net};
-use sea_orm::sqlx::{postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::{
-    Config, ConfigLayer, Values,
     document::{ADMIN_PASSWORD, Key, keys},
+    error::{ConfigError, Origin},
+    tree::{Config, ConfigLayer, complete},
+    values::Values,
 };
 
 const PREFIX: &str = "STREAMGATE_";
-
-/// Where a value was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// The TOML file at this path.
-    File(PathBuf),
-    /// The environment variable of this name.
-    Environment(String),
-    /// A command line flag.
-    Flag,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => write!(out, "the file {}", path.display()),
-            Self::Environment(name) => write!(out, "the environment variable {name}"),
-            Self::Flag => write!(out, "a command line flag"),
-        }
-    }
-}
-
-/// Why the configuration cannot be used. No message repeats a value that may hold a password.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file is missing or unreadable.
-    #[error("the file {} cannot be read: {source}", path.display())]
-    Unreadable {
-        /// The file asked for.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// The file is not TOML.
-    #[error("the file {} is not TOML, line {line}: {message}", path.display())]
-    Syntax {
-        /// The file asked for.
-        path: PathBuf,
-        /// Line of the mistake, from 1.
-        line: usize,
-        /// What the parser said. The line itself is left out: it may hold a password.
-        message: String,
-    },
-    /// A key that does not exist.
-    #[error("`{key}` in {origin} is not a key; known there: {known}")]
-    UnknownKey {
-        /// Dotted path as written.
-        key: String,
-        /// Where it was written.
-        origin: Origin,
-        /// The keys of the same section.
-        known: String,
-    },
-    /// A `STREAMGATE_` environment variable that sets nothing.
-    #[error("the environment variable {name} sets no key; `streamgate config` lists them")]
-    UnknownVariable {
-        /// The variable as found.
-        name: String,
-    },
-    /// A flag that TOML cannot hold, such as a path that is not Unicode.
-    #[error("a command line flag cannot be used: {0}")]
-    Flags(toml::ser::Error),
-    /// A value that does not parse or makes no sense.
-    #[error("`{key}` from {origin}: {reason} (default: {default})")]
-    Invalid {
-        /// Dotted path.
-        key: String,
-        /// Where it was written.
-        origin: Origin,
-        /// What is wrong and what is allowed.
-        reason: String,
-        /// The default, as an example of a value that is right.
-        default: String,
-    },
-}
 
 /// One key set by one source.
 struct Setting {
@@ -161,11 +78,6 @@ impl Config {
         tls_is_complete(&config, &origins)?;
         Ok((config, values))
     }
-}
-
-/// Turns a layer that holds at least the defaults into the configuration.
-pub(super) fn complete(layer: ConfigLayer) -> Config {
-    Config::from_layer(layer).expect("every key that is not optional has a default")
 }
 
 fn read_file(path: &Path, settings: &mut Vec<Setting>) -> Result<(), ConfigError> {
@@ -307,88 +219,4 @@ fn tls_is_complete(config: &Config, origins: &BTreeMap<String, Origin>) -> Resul
         reason: format!("needs `{missing}` beside it; set both for HTTPS or neither"),
         default: "absent".to_owned(),
     })
-}
-
-// The checks below are generic because confique hands over `&String` and `&PathBuf` as they are.
-
-pub(super) fn not_empty(value: &impl AsRef<OsStr>) -> Result<(), &'static str> {
-    if value.as_ref().is_empty() {
-        return Err("must not be empty");
-    }
-    Ok(())
-}
-
-pub(super) fn database_url(url: &impl AsRef<str>) -> Result<(), String> {
-    let url = url.as_ref();
-    if let Some(name) = url.strip_prefix("sqlite:") {
-        let is_in_memory = name.trim_start_matches("//").split('?').next() == Some(":memory:");
-        return match url.parse::<SqliteConnectOptions>() {
-            // SQLite would open the same file, but the lock and the file's mode go by the path.
-            Ok(options)
-                if !is_in_memory
-                    && options
-                        .get_filename()
-                        .as_os_str()
-                        .as_encoded_bytes()
-                        .starts_with(b"file:") =>
-            {
-                Err("must name the path, as in `sqlite:/path`, without `file:`".to_owned())
-            }
-            Ok(_) => Ok(()),
-            Err(error) => Err(format!("must be like `sqlite:path?mode=rwc`: {error}")),
-        };
-    }
-    if !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
-        return Err("must start with `sqlite:`, `postgres:` or `postgresql:`".to_owned());
-    }
-    // Connecting would panic on what is not a URL. The error does not repeat the text.
-    match url.parse::<PgConnectOptions>() {
-        Ok(_) => Ok(()),
-        Err(error) => Err(format!("must be like `postgres://user:password@host/name`: {error}")),
-    }
-}
-
-pub(super) fn algorithms(names: &impl AsRef<[String]>) -> Result<(), String> {
-    let known = ["EdDSA", "ES256", "ES384", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
-    let names = names.as_ref();
-    if names.is_empty() {
-        return Err(format!("must name at least one of {}", known.join(", ")));
-    }
-    match names.iter().find(|name| !known.contains(&name.as_str())) {
-        None => Ok(()),
-        Some(name) => Err(format!("`{name}` must be one of {}", known.join(", "))),
-    }
-}
-
-/// Networks, and addresses as networks of one.
-pub(super) fn networks<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<IpNet>, D::Error> {
-    let network = |text: String| {
-        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        let expected = "must be an address or a network such as `10.0.0.0/8`";
-        network.map(unmapped).map_err(|_| D::Error::custom(format!("`{text}` {expected}")))
-    };
-    Vec::<String>::deserialize(value)?.into_iter().map(network).collect()
-}
-
-/// IPv4 that is written as IPv6 (`::ffff:10.0.0.0/104`) as IPv4, which is how peers are compared.
-fn unmapped(network: IpNet) -> IpNet {
-    let IpNet::V6(mapped) = network else { return network };
-    let address = mapped.addr().to_ipv4_mapped();
-    let length = mapped.prefix_len().checked_sub(96);
-    let network =
-        address.zip(length).and_then(|(address, length)| Ipv4Net::new(address, length).ok());
-    network.map_or(IpNet::V6(mapped), IpNet::V4)
-}
-
-pub(super) fn log_filter(filter: &impl AsRef<str>) -> Result<(), String> {
-    let filter = filter.as_ref();
-    if filter.trim().is_empty() {
-        return Err("must name a level, such as `info`".to_owned());
-    }
-    match tracing_subscriber::EnvFilter::try_new(filter) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(format!(
-            "must be directives such as `info` or `info,streamgate::hub=debug`: {error}"
-        )),
-    }
 }

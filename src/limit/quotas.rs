@@ -1,15 +1,8 @@
-//! Limits: how often (quotas, by `governor`) and how many at once (slots).
-//!
-//! Each quota is one variant of [`Quota`], which carries its name on the wire, its key in the
-//! configuration, its default and its message. A slot is one open stream of one user: taken before the response
-//! starts, freed when the value is dropped, on whatever way that happens. Connections are counted in
-//! `connections.rs`.
-
-mod connections;
+//! Quotas and slots.
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -18,7 +11,7 @@ use std::{
 use governor::{DefaultKeyedRateLimiter, Quota as Rate, RateLimiter, clock::Clock};
 use uuid::Uuid;
 
-pub use connections::{Admission, ConnectionLimits, Connections, Full, Origin};
+use super::customer::customer;
 
 /// The name of the cap on open streams in `RateLimit` headers.
 pub const SLOTS: &str = "streams";
@@ -155,18 +148,6 @@ impl Key {
     #[must_use]
     pub fn name_at(name: String, address: IpAddr) -> Self {
         Self::NameAt(name, customer(address))
-    }
-}
-
-/// One customer holds a whole IPv6 /64 (RFC 6177), so it counts as one address.
-#[must_use]
-pub fn customer(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -1,0 +1,48 @@
+//! The rows of login sessions.
+
+use entity::{Timestamp, session, user};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
+use uuid::Uuid;
+
+use super::{ended::Ended, principal::Principal, watch::Standing};
+
+pub(super) fn standing(session: &session::Model, user: &user::Model) -> Standing {
+    match valid(session, user) {
+        Ok(()) => Standing::Valid { role: user.role, expires_at: session.expires_at },
+        Err(ended) => Standing::Ended(ended),
+    }
+}
+
+pub(super) fn valid(session: &session::Model, user: &user::Model) -> Result<(), Ended> {
+    if user.disabled {
+        Err(Ended::UserDisabled)
+    } else if session.revoked_at.is_some() {
+        Err(Ended::Revoked)
+    } else if session.expires_at <= Timestamp::now() {
+        Err(Ended::Expired)
+    } else {
+        Ok(())
+    }
+}
+
+pub(super) fn principal(user: user::Model, session: &session::Model, as_of: u64) -> Principal {
+    Principal {
+        user_id: user.id,
+        username: user.username,
+        role: user.role,
+        session_id: session.id,
+        session_expires_at: session.expires_at,
+        as_of,
+    }
+}
+
+pub(super) async fn find(
+    connection: &impl ConnectionTrait,
+    session: Uuid,
+) -> Result<Option<(session::Model, user::Model)>, DbErr> {
+    let row = session::Entity::find_by_id(session)
+        .find_also_related(user::Entity)
+        .one(connection)
+        .await?;
+    Ok(row.and_then(|(session, user)| Some((session, user?))))
+}

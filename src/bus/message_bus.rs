@@ -1,0 +1,36 @@
+//! The trait of a bus, and its messages.
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::event::Event;
+
+/// A message between gateways.
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// These events were committed.
+    Events(Vec<Event>),
+    /// The login session with this id was revoked.
+    SessionRevoked(Uuid),
+    /// All login sessions of a user were revoked, or the user was changed. Other gateways look them up again.
+    UserChanged(Uuid),
+}
+
+/// The bus does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the bus does not answer: {0}")]
+pub struct BusError(pub String);
+
+/// Carries messages between gateways.
+#[async_trait]
+pub trait Bus: Send + Sync + 'static {
+    /// Joins as the gateway `node`. Returns the messages that other gateways publish from now on.
+    async fn join(&self, node: Uuid) -> Result<mpsc::Receiver<Message>, BusError>;
+
+    /// Sends a message to all other gateways, if it can. Never waits.
+    fn publish(&self, node: Uuid, message: Message);
+
+    /// Checks that the bus answers.
+    async fn ping(&self) -> Result<(), BusError>;
+}

@@ -1,0 +1,30 @@
+//! Every setting of the gateway, in one tree.
+//!
+//! A value comes from the first of these that has it: a command line flag, a `STREAMGATE_*`
+//! environment variable, the TOML file, the default written here. The doc comments below are also
+//! the manual: [`documentation`] and [`environment_table`] print them, so a key cannot exist
+//! without a meaning, a unit and a default.
+//!
+//! Promise: a `Config` that exists is usable. A key that does not exist, a value that does not
+//! parse and a value that makes no sense all stop the start with a [`ConfigError`] that names the
+//! key and the place it was written.
+
+mod document;
+mod error;
+mod families;
+mod limits;
+mod load;
+mod sections;
+mod server;
+mod tree;
+mod validate;
+mod values;
+
+pub use document::{documentation, environment_table};
+pub use error::{ConfigError, Origin};
+pub use families::{McpSessions, Overflow, OverflowByFamily, Prompts, Retention};
+pub use limits::Limits;
+pub use sections::{Database, Log, LogFormat, Streams, Tasks, Tokens};
+pub use server::Server;
+pub use tree::{Config, ConfigLayer};
+pub use values::Values;

@@ -1,0 +1,46 @@
+//! The positions of topics in the event log.
+
+use std::collections::HashMap;
+
+use entity::topic;
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+
+use super::{
+    log::EventLog,
+    topic_row::{absent, head_of, topic_row},
+};
+use crate::event::{Cursor, Topic};
+
+/// Names in one query.
+const NAMES_PER_QUERY: usize = 500;
+
+impl EventLog {
+    /// Where the topic's log stands, within the transaction.
+    pub async fn position(
+        &self,
+        connection: &impl ConnectionTrait,
+        topic: &Topic,
+    ) -> Result<Cursor, DbErr> {
+        let row = topic_row(connection, topic).await?;
+        row.map(|row| head_of(&row)).ok_or_else(|| absent(topic))
+    }
+
+    /// Where the topic's log stands, and whether its last event has been written; if there is one.
+    pub async fn head(&self, topic: &Topic) -> Result<Option<(Cursor, bool)>, DbErr> {
+        let row = topic_row(self.database.reader(), topic).await?;
+        Ok(row.map(|row| (head_of(&row), row.closed)))
+    }
+
+    /// Where the logs of these topics stand, by name.
+    pub async fn positions(&self, topics: &[Topic]) -> Result<HashMap<String, Cursor>, DbErr> {
+        let mut positions = HashMap::with_capacity(topics.len());
+        for batch in topics.chunks(NAMES_PER_QUERY) {
+            let rows = topic::Entity::find()
+                .filter(topic::Column::Name.is_in(batch.iter().map(Topic::as_str)))
+                .all(self.database.reader())
+                .await?;
+            positions.extend(rows.into_iter().map(|row| (row.name.clone(), head_of(&row))));
+        }
+        Ok(positions)
+    }
+}

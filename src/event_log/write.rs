@@ -1,0 +1,65 @@
+//! Writes to the event log in a transaction of the caller.
+
+use entity::topic;
+use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, sea_query::Expr};
+use uuid::Uuid;
+
+use super::{
+    append::{Addition, AppendError, advance},
+    log::EventLog,
+};
+use crate::{
+    database::Transaction,
+    event::{Event, NewEvent, Topic},
+};
+
+impl EventLog {
+    /// Makes the log of a new resource, in the transaction that makes the resource.
+    pub async fn create(&self, tx: &Transaction, topic: &Topic) -> Result<(), DbErr> {
+        advance(tx, &[(topic.as_str(), 0)], 0).await.map(drop)
+    }
+
+    /// Writes events in the transaction that makes the change they tell of. The topic's row stays
+    /// locked until the transaction ends.
+    pub async fn append(
+        &self,
+        tx: &Transaction,
+        topic: &Topic,
+        events: Vec<NewEvent>,
+    ) -> Result<Vec<Event>, AppendError> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let additions = [Addition { topic: topic.clone(), fence: None, events }];
+        let numbers = self.append_all(tx, &additions).await?;
+        let mut events = Vec::new();
+        for (number, addition) in numbers.into_iter().zip(additions) {
+            events.extend(number?.of(addition));
+        }
+        Ok(events)
+    }
+
+    /// Lets only who shows this token add events under a fence from now on, or nobody.
+    pub async fn fence(
+        &self,
+        tx: &Transaction,
+        topic: &Topic,
+        token: Option<Uuid>,
+    ) -> Result<(), DbErr> {
+        topic::Entity::update_many()
+            .col_expr(topic::Column::Fence, Expr::value(token))
+            .filter(topic::Column::Name.eq(topic.as_str()))
+            .exec(tx)
+            .await
+            .map(drop)
+    }
+
+    /// Deletes the logs of these topics, in the transaction that deletes what they were about.
+    pub async fn remove(&self, tx: &Transaction, topics: &[Topic]) -> Result<(), DbErr> {
+        topic::Entity::delete_many()
+            .filter(topic::Column::Name.is_in(topics.iter().map(Topic::as_str)))
+            .exec(tx)
+            .await
+            .map(drop)
+    }
+}
