@@ -1,9 +1,6 @@
 //! A service that shows what it does: throw-away data, users of every role, and something of every
 //! family on which they work, all as ordinary clients over HTTP.
 
-mod caller;
-mod play;
-
 use std::{io, net::SocketAddr};
 
 use anyhow::Context;
@@ -13,8 +10,8 @@ use streamgate::{auth::password, config::Config, server, telemetry};
 use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
-use caller::Caller;
-use play::Stage;
+use super::{caller::Caller, play::Stage};
+use crate::cli::output::say;
 
 /// Serves the demo until `shutdown`.
 pub(crate) async fn run(
@@ -87,7 +84,7 @@ fn explain(address: SocketAddr, people: &[(&str, String)], stage: &Stage) -> io:
     let token = stage.viewer.token().unwrap_or_default();
     let people: Vec<String> =
         people.iter().map(|(name, password)| format!("  {name:<10} {password}")).collect();
-    super::say(&format!(
+    say(&format!(
         "streamgate demo, on throw-away data, until Ctrl-C\n\n\
          Try it out:  http://{address}/docs\n\n\
          Log in as    password\n{}\n\n\

@@ -1,11 +1,11 @@
-//! Reloads the configuration on SIGHUP. Only `log.filter` takes effect; the server reloads the TLS
-//! certificate by itself. The log names the other keys that have changed: they need a restart.
+//! Reloads the configuration on SIGHUP. Only `log.filter` takes effect. The server reloads the TLS certificate itself.
+//! The log names the other changed keys, which need a restart.
 
 use streamgate::{config::Values, telemetry::LogFilter};
 
-use super::Settings;
+use super::args::Settings;
 
-/// The one key that takes effect without a restart.
+/// The key that takes effect without a restart.
 const LOG_FILTER: &str = "log.filter";
 
 /// The configuration in use, and its sources.
@@ -19,7 +19,7 @@ pub(crate) struct Reload {
 }
 
 impl Reload {
-    /// Reads the configuration again. One that cannot be used changes nothing.
+    /// Reads the configuration again. An invalid configuration changes nothing.
     pub fn run(&mut self) {
         if let Err(error) = self.try_run() {
             tracing::warn!("SIGHUP: the configuration stays as it is: {error}");

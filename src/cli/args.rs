@@ -1,0 +1,121 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use confique::Layer;
+use streamgate::config::{Config, ConfigError, ConfigLayer, Values};
+
+/// An OpenAPI-first gateway for authenticated live streams.
+#[derive(Parser)]
+#[command(version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Serve until SIGTERM, SIGINT or SIGQUIT
+    ///
+    /// The first of these signals ends streams and requests in order. The second one ends the process without
+    /// waiting. SIGHUP reads the TLS certificate and `log.filter` again, and logs the changes. SIGUSR1 and SIGUSR2 are
+    /// ignored.
+    ///
+    /// Only one process at a time can serve from a SQLite database.
+    Serve {
+        #[command(flatten)]
+        settings: Settings,
+        /// Do not migrate the database schema, whatever `database.migrate` says
+        #[arg(long)]
+        no_migrate: bool,
+    },
+    /// Run a demo: a gateway on throw-away data, with users, resources and workers
+    ///
+    /// SIGTERM, SIGINT, SIGQUIT and SIGHUP end it.
+    Demo {
+        /// Address and port to listen on. The default is port 8080, or a free port if it is taken
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<SocketAddr>,
+    },
+    /// Migrate the database schema
+    Migrate {
+        #[command(flatten)]
+        settings: Settings,
+        /// Revert this number of the newest migrations instead
+        #[arg(long, value_name = "STEPS")]
+        down: Option<u32>,
+    },
+    /// Manage users
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Print the OpenAPI document
+    Openapi {
+        /// Version: 3.0 for client generators, 3.2 with the type of every event
+        #[arg(long, value_enum, default_value = "3.0")]
+        version: DocumentVersion,
+    },
+    /// Print every configuration key with its default, as a commented file
+    Config,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum UserCommand {
+    /// Create a user and print its generated password
+    Add {
+        /// Name to log in with: a-z, 0-9, '.', '_' and '-'
+        name: String,
+        /// Role of the user. Each role includes the ones before it
+        #[arg(long, value_enum)]
+        role: CliRole,
+        #[command(flatten)]
+        settings: Settings,
+    },
+}
+
+/// Flags that override the configuration file and the environment. See `streamgate config`.
+#[derive(Args)]
+pub(crate) struct Settings {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Address and port to listen on
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Directory of the SQLite database and the signing keys
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum DocumentVersion {
+    #[value(name = "3.0")]
+    V3_0,
+    #[value(name = "3.2")]
+    V3_2,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum CliRole {
+    /// Watches streams
+    Viewer,
+    /// Also claims and reports work
+    Agent,
+    /// Also changes resources
+    Operator,
+    /// Also manages users
+    Admin,
+}
+
+impl Settings {
+    pub(crate) fn load(&self) -> Result<Config, ConfigError> {
+        self.load_values().map(|(config, _)| config)
+    }
+
+    pub(crate) fn load_values(&self) -> Result<(Config, Values), ConfigError> {
+        let mut flags = ConfigLayer::empty();
+        flags.listen = self.listen;
+        flags.data_dir.clone_from(&self.data_dir);
+        Config::load_values(self.config.as_deref(), &flags)
+    }
+}

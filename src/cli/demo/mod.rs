@@ -1,0 +1,8 @@
+//! The command `demo`: a gateway on throw-away data, with users of every role and resources of every family. Ordinary
+//! clients work on them over HTTP.
+
+mod caller;
+mod play;
+mod run;
+
+pub(crate) use run::run;

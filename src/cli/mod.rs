@@ -1,0 +1,13 @@
+//! The command line and its commands.
+
+mod args;
+mod demo;
+mod execute;
+mod output;
+mod reload;
+mod serve;
+mod signals;
+
+pub(crate) use args::Cli;
+pub(crate) use execute::execute;
+pub(crate) use output::complain;

@@ -1,0 +1,36 @@
+//! Standard output and standard error.
+
+use std::{
+    io::{ErrorKind, Write},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+/// Longest wait for the reader of standard error at the end of the process.
+const LAST_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Writes a line to standard output, which people and starting programs read. The log goes to standard error.
+pub(crate) fn say(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+/// Writes like [`say`], for a reader that may stop early (`| head`).
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    match say(text) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        said => Ok(said?),
+    }
+}
+
+/// Writes a line to standard error. Ignores errors, and does not wait long for a reader that does not read.
+pub(crate) fn complain(text: String) {
+    let (done, said) = mpsc::channel();
+    thread::spawn(move || {
+        let _ = writeln!(std::io::stderr(), "{text}");
+        done.send(())
+    });
+    let _ = said.recv_timeout(LAST_WRITE_TIMEOUT);
+}

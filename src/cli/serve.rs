@@ -1,0 +1,62 @@
+//! The command `serve`.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use parking_lot::Mutex;
+use streamgate::{Control, config::LogFormat, server, telemetry};
+use tokio::{net::TcpListener, task::spawn_blocking};
+
+use super::{args::Settings, output::say, reload::Reload, signals::Signals};
+
+/// Serves until a signal ends it.
+pub(crate) async fn serve(
+    settings: Settings,
+    no_migrate: bool,
+    signals: Signals,
+) -> anyhow::Result<()> {
+    let (mut config, values) = settings.load_values()?;
+    config.database.migrate &= !no_migrate;
+    let logging =
+        telemetry::init_logging(config.log.format == LogFormat::Json, &config.log.filter)?;
+    let (log_filter, filter) = (config.log.filter.clone(), logging.filter());
+    let reload = Arc::new(Mutex::new(Reload { settings, values, log_filter, filter }));
+    match server::raise_descriptor_limit() {
+        Ok(limit) => tracing::info!(limit, "file descriptors"),
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of file descriptors"),
+    }
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("listen: cannot bind {}", config.listen))?;
+    let scheme = if config.server.tls_certificate.is_some() { "https" } else { "http" };
+    // The gateway continues without standard output.
+    let announce = |address, password: Option<&str>| {
+        if let Some(password) = password
+            && let Err(error) = say(&format!("password of admin, shown this once: {password}"))
+        {
+            tracing::warn!(
+                %error,
+                "the password of admin could not be printed: add another administrator with \
+                 `streamgate user add NAME --role admin`"
+            );
+        }
+        if let Err(error) = say(&format!("listening on {scheme}://{address}")) {
+            tracing::warn!(%error, %address, "listening; the address could not be printed");
+        }
+    };
+    let control = Control { shutdown: signals.shutdown, ..Control::default() };
+    let certificate = control.reload.clone();
+    let reloading = async {
+        loop {
+            signals.reload.notified().await;
+            certificate.notify_one();
+            let reload = Arc::clone(&reload);
+            // On its own thread, because the file may be on a mount that hangs. A panic is logged already.
+            let _ = spawn_blocking(move || reload.lock().run()).await;
+        }
+    };
+    tokio::select! {
+        done = streamgate::run(config, listener, control, announce) => Ok(done?),
+        never = reloading => never,
+    }
+}
