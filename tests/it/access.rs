@@ -4,7 +4,7 @@ use entity::user::Role;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::app::{App, Caller, id_of};
+use crate::support::app::{App, Caller, id_of};
 
 /// The status that a caller of this role gets for what is their own, and for what is not.
 const ACCESS: [(&str, Role, u16, u16); 20] = [

@@ -16,9 +16,9 @@ use streamgate::{auth::login_session::SessionError, bus::InProcessBus};
 use uuid::Uuid;
 
 use crate::{
-    access_token::{bearer, invalid_token},
-    app::{App, Caller, PASSWORD, Store, id_of, until},
-    cluster::{DeadBus, pair},
+    auth::access_token::{bearer, invalid_token},
+    cluster::events::{DeadBus, pair},
+    support::app::{App, Caller, PASSWORD, Store, id_of, until},
 };
 
 /// Nothing is looked up again in the course of a test because it has become too old.

@@ -5,8 +5,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    app::{Answer, App, Caller, PASSWORD},
-    refresh::Log,
+    auth::refresh::Log,
+    support::app::{Answer, App, Caller, PASSWORD},
 };
 
 /// Behind proxies in these networks.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use entity::{Timestamp, session, user, user::Role};
+use entity::{
+    Timestamp, session,
+    user::{self, Role},
+};
 use reqwest::Method;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, prelude::Expr};
 use serde_json::{Value, json};
@@ -10,8 +13,11 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
 use crate::{
-    access_token::{bearer, invalid_token},
-    app::{App, Caller, PASSWORD, SseReader, id_of, soon, until},
+    auth::access_token::{bearer, invalid_token},
+    support::{
+        app::{App, Caller, PASSWORD, id_of, soon, until},
+        sse::SseReader,
+    },
 };
 
 /// No heartbeat comes before a test loses its patience: what ends a stream was pushed.

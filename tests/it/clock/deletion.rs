@@ -8,11 +8,14 @@ use serde_json::{Value, json};
 use streamgate::bus::InProcessBus;
 use uuid::Uuid;
 
-use super::{HOUR, SETTLED, hurried, look};
 use crate::{
-    app::{App, Caller, Store, id_of, until},
-    prompt, task,
-    time::Time,
+    clock::leases::{HOUR, SETTLED, hurried, look},
+    prompts::create as prompt,
+    support::{
+        app::{App, Caller, Store, id_of, until},
+        time::Time,
+    },
+    tasks::cancel as task,
 };
 
 const SIXTY_DAYS: i64 = 60 * 24 * HOUR;

@@ -2,8 +2,13 @@
 
 use serde_json::Value;
 
-use super::{ADMIN, Process, Said, run, start::password, streamgate};
-use crate::app::Store;
+use crate::{
+    process::start::password,
+    support::{
+        app::Store,
+        process::{ADMIN, Process, Said, run, said, streamgate},
+    },
+};
 
 async fn ok(store: &Store, arguments: &[&str]) -> String {
     let Said { success, out, err } = run(store, arguments).await;
@@ -126,7 +131,7 @@ async fn the_schema_goes_up_down_and_up_again() {
     // Without a schema nothing starts that must not make one.
     let bare = async || {
         let mut serve = streamgate(&store, ["serve", "--listen", "127.0.0.1:0"]);
-        super::said(serve.env("STREAMGATE_DATABASE__MIGRATE", "false")).await
+        said(serve.env("STREAMGATE_DATABASE__MIGRATE", "false")).await
     };
     let refused = bare().await;
     assert!(!refused.success && refused.err.contains("streamgate migrate"), "{}", refused.err);

@@ -11,11 +11,14 @@ use std::{
 use serde_json::json;
 use streamgate::event::Cursor;
 
-use super::{ADMIN, Process};
-use crate::app::{Caller, Store, id_of, until};
+use crate::support::{
+    app::{Caller, Store, id_of, until},
+    process::{ADMIN, Process},
+};
 
 /// Who publishes at the same time.
 const CALLERS: u64 = 8;
+
 /// The number of the mutation that ends the replay.
 const MARK: u64 = 1_000_000;
 

@@ -5,8 +5,10 @@ use std::{collections::BTreeSet, process::Stdio};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::{signal, spawn, streamgate};
-use crate::app::{Caller, Store, soon};
+use crate::support::{
+    app::{Caller, Store, soon},
+    process::{signal, spawn, streamgate},
+};
 
 #[tokio::test]
 async fn what_the_demo_prints_can_be_opened_logged_in_with_and_pasted() {

@@ -2,8 +2,10 @@
 
 use std::fs;
 
-use super::{ADMIN, Process, run, said, streamgate};
-use crate::app::Store;
+use crate::support::{
+    app::Store,
+    process::{ADMIN, Process, run, said, streamgate},
+};
 
 /// Another start on the same directory.
 const AGAIN: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];

@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{ADMIN, Process, streamgate};
-use crate::app::{Answer, Caller, Store, id_of};
+use crate::support::{
+    app::{Answer, Caller, Store, id_of},
+    process::{ADMIN, Process, streamgate},
+};
 
 /// The request id of an error.
 fn request_id(answer: Answer, status: u16) -> String {

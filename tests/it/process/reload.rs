@@ -10,10 +10,12 @@ use tokio::{
     process::Command,
 };
 
-use super::{ADMIN, Process, streamgate};
 use crate::{
-    app::{Store, id_of, soon, until},
     server::tls,
+    support::{
+        app::{Store, id_of, soon, until},
+        process::{ADMIN, Process, streamgate},
+    },
 };
 
 #[tokio::test]

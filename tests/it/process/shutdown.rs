@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::net::TcpStream;
 
-use super::{ADMIN, Process, streamgate};
-use crate::app::{Store, id_of};
+use crate::support::{
+    app::{Store, id_of},
+    process::{ADMIN, Process, streamgate},
+};
 
 /// Long enough that a stream which has to be cut off would show.
 const DRAIN: Duration = Duration::from_secs(15);

@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
-use super::{ADMIN, Process};
-use crate::app::{Store, id_of};
+use crate::support::{
+    app::{Store, id_of},
+    process::{ADMIN, Process},
+};
 
 #[tokio::test]
 async fn signals_without_a_meaning_end_nothing() {

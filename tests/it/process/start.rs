@@ -4,8 +4,10 @@ use std::fs;
 
 use serde_json::json;
 
-use super::{ADMIN, Process, run, said, streamgate};
-use crate::app::Store;
+use crate::support::{
+    app::Store,
+    process::{ADMIN, Process, run, said, streamgate},
+};
 
 /// The password in a line of its own, shown to `name`.
 pub fn password(line: &str, name: &str) -> String {

@@ -9,8 +9,10 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::{ADMIN, run, signal, streamgate};
-use crate::app::{Caller, Store, id_of, soon, until};
+use crate::support::{
+    app::{Caller, Store, id_of, soon, until},
+    process::{ADMIN, run, signal, streamgate},
+};
 
 /// A disk without room.
 fn full() -> Stdio {

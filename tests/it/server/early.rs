@@ -1,6 +1,8 @@
 //! Answers that come before all of the request has, and to clients that have finished sending.
 
-use super::*;
+use tokio::{io::AsyncWriteExt, time::timeout};
+
+use crate::server::gate::{Event, Gate, SHORT, get, h2c, read_to_end, read_until, settings};
 
 /// Asks to have a body refused, and does not send it.
 fn refused(length: usize) -> String {

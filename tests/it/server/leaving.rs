@@ -1,7 +1,14 @@
 //! A peer that leaves while it is answered is noticed at once.
 
-use super::tls::secure;
-use super::*;
+use tokio::io::AsyncWriteExt;
+
+use crate::server::{
+    gate::{
+        BOUND, Event, Gate, PREFACE, SETTINGS, ask, get, h2c, read_until, read_until_bytes,
+        settings,
+    },
+    tls::secure,
+};
 
 #[tokio::test]
 async fn fin_of_the_client_drops_the_body_at_once() {

@@ -1,8 +1,17 @@
 //! What one peer may send.
 
-use streamgate::limit::{Connections, Full};
+use streamgate::{
+    limit::{ConnectionLimits, Connections, Full},
+    server::Settings,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 
-use super::*;
+use crate::server::gate::{
+    BOUND, Gate, PREFACE, SETTINGS, get, h1, h2c, read_to_end, read_until, settings, until,
+};
 
 #[tokio::test]
 async fn an_oversized_head_is_refused() {

@@ -1,6 +1,17 @@
 //! What the operating system refuses.
 
-use super::*;
+use std::{io, process::Stdio, time::Duration};
+
+use streamgate::server;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::server::gate::{BOUND, endpoint, get, read_until, settings};
 
 /// accept(2) on a connected socket: EINVAL.
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! Who speaks on a socket.
 
-use super::*;
+use reqwest::Version;
+use tokio::io::AsyncWriteExt;
+
+use crate::server::gate::{Gate, h1, h2c, read_to_end, read_until, settings};
 
 #[tokio::test]
 async fn http_1_1_answers() {

@@ -1,7 +1,17 @@
 //! The end, asked for.
 
-use super::tls::secure;
-use super::*;
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use streamgate::server::Settings;
+use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
+
+use crate::server::{
+    gate::{BOUND, Event, Gate, SHORT, get, h1, h2c, read_until, settings},
+    tls::secure,
+};
 
 #[tokio::test]
 async fn shutdown_lets_a_running_answer_finish_and_then_ends() {

@@ -1,12 +1,17 @@
 //! Connections over TLS, and the files it needs.
 
+use std::{path::Path, time::Duration};
+
+use streamgate::server::{self, Settings, TlsError};
 use tokio::sync::Notify;
 
-use super::*;
-use crate::app::until;
+use crate::{
+    server::gate::{BOUND, Gate, settings},
+    support::app::until,
+};
 
 /// A gate with a certificate of its own, and the files it came from.
-pub(super) async fn secure(header_timeout: Duration) -> (Gate, tempfile::TempDir) {
+pub async fn secure(header_timeout: Duration) -> (Gate, tempfile::TempDir) {
     let files = certificate();
     let tls = server::tls(&files.path().join("cert.pem"), &files.path().join("key.pem"));
     let settings = Settings { header_timeout, tls: Some(tls.unwrap()), ..settings() };

@@ -1,6 +1,16 @@
 //! Answers that nobody reads.
 
-use super::*;
+use std::time::Instant;
+
+use streamgate::server::Settings;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
+
+use crate::server::gate::{
+    BOUND, Gate, LARGE, PREFACE, SHORT, ask, frame, get, h1, h2c, read_frame, settings, until,
+};
 
 /// A sample of the counter of answers that were given up.
 fn given_up(settings: &Settings, limit: &str) -> u64 {

@@ -1,7 +1,23 @@
 //! A peer that keeps us waiting is dropped.
 
-use super::tls::secure;
-use super::*;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use streamgate::server::Settings;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
+
+use crate::server::{
+    gate::{
+        BOUND, Event, Gate, PREFACE, SETTINGS, SHORT, ask, get, h2c, read_frame, read_to_end,
+        read_until, settings,
+    },
+    tls::secure,
+};
 
 /// Says `words` and waits: the end must come, after the header timeout and not much later.
 async fn is_closed_in_time(settings: Settings, words: &[u8]) -> Vec<u8> {

@@ -10,8 +10,10 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::record::{Outcome, Prompt, Record, Tasks, User, number, outcome};
-use crate::app::{Caller, PASSWORD, id_of, soon};
+use crate::{
+    process::faults::record::{Outcome, Prompt, Record, Tasks, User, number, outcome},
+    support::app::{Caller, PASSWORD, id_of, soon},
+};
 
 /// Prompts, each with a publisher and a subscriber.
 const PROMPTS: usize = 4;
@@ -21,10 +23,10 @@ const EVENT_BYTES: usize = 20_000;
 
 /// Everybody at work.
 pub struct Load {
-    publishers: JoinSet<Prompt>,
-    subscribers: Vec<(String, JoinHandle<BTreeSet<u64>>)>,
-    workers: JoinHandle<Tasks>,
-    administrator: JoinHandle<Vec<User>>,
+    pub publishers: JoinSet<Prompt>,
+    pub subscribers: Vec<(String, JoinHandle<BTreeSet<u64>>)>,
+    pub workers: JoinHandle<Tasks>,
+    pub administrator: JoinHandle<Vec<User>>,
 }
 
 /// Whether to go on.

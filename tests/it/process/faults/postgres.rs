@@ -11,10 +11,15 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::{Fault, acknowledged_is_kept, cause, command, is_root, metric, serve, sqlite::Ballast};
 use crate::{
-    app::{Store, soon, until},
-    process::{ADMIN, Process},
+    process::faults::{
+        run::{Fault, acknowledged_is_kept, cause, command, is_root, metric, serve},
+        sqlite::Ballast,
+    },
+    support::{
+        app::{Store, soon, until},
+        process::{ADMIN, Process},
+    },
 };
 
 /// A connection to the server, beside the gateway's.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::app::{Answer, Caller, PASSWORD};
+use crate::support::app::{Answer, Caller, PASSWORD};
 
 /// What an answer means for what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl Record {
         }
     }
 
-    async fn check_tasks(&self, admin: &Caller) {
+    pub async fn check_tasks(&self, admin: &Caller) {
         for (id, task_type) in &self.tasks.created {
             let task = admin.get(&format!("/v1/tasks/{id}")).await.ok();
             let expected = if self.tasks.reported.contains_key(id) {

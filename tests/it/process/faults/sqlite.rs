@@ -9,10 +9,12 @@ use std::{
 use rand::{RngExt, rngs::StdRng};
 use serde_json::json;
 
-use super::{Fault, acknowledged_is_kept, cause, command, is_root, metric, serve};
 use crate::{
-    app::{Store, id_of, until},
-    process::{ADMIN, Process},
+    process::faults::run::{Fault, acknowledged_is_kept, cause, command, is_root, metric, serve},
+    support::{
+        app::{Store, id_of, until},
+        process::{ADMIN, Process},
+    },
 };
 
 /// A small file system for a data directory. Unmounted when dropped.
@@ -37,7 +39,7 @@ impl Drop for Disk {
 }
 
 /// Fills a file system, and makes room again.
-pub struct Ballast(PathBuf);
+pub struct Ballast(pub PathBuf);
 
 impl Ballast {
     pub fn on(directory: &Path) -> Self {

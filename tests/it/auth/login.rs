@@ -1,0 +1,173 @@
+//! Sessions from the login to the logout.
+
+use std::time::{Duration, Instant};
+
+use entity::{Timestamp, refresh_token, session, user::Role};
+use reqwest::Method;
+use sea_orm::{EntityTrait, prelude::Expr};
+use serde_json::{Value, json};
+
+use crate::{
+    auth::access_token::{bearer, invalid_token},
+    support::app::{Answer, App, PASSWORD, id_of},
+};
+
+async fn log_in(app: &App, username: &str, password: &str) -> Answer {
+    let login = json!({ "username": username, "password": password });
+    app.anyone().post("/v1/auth/login", login).await
+}
+
+/// Exchanges the refresh token of the pair.
+pub async fn refresh(app: &App, pair: &Value) -> Answer {
+    let body = json!({ "refresh_token": pair["refresh_token"] });
+    app.anyone().post("/v1/auth/refresh", body).await
+}
+
+/// Asks who one is, with the access token of the pair.
+pub async fn me(app: &App, pair: &Value) -> Answer {
+    let token = pair["access_token"].as_str().expect("an access token");
+    bearer(app, token).get("/v1/auth/me").await
+}
+
+#[tokio::test]
+async fn a_login_gives_the_pair_of_the_contract() {
+    let app = App::start().await;
+    let answer = log_in(&app, "admin", PASSWORD).await;
+    assert_eq!(answer.status, 200);
+    // RFC 6749, section 5.1.
+    assert_eq!(answer.headers["cache-control"], "no-store");
+    let pair = answer.ok();
+    let mut names: Vec<_> = pair.as_object().expect("an object").keys().cloned().collect();
+    names.sort();
+    let contract =
+        ["access_token", "expires_in", "refresh_expires_in", "refresh_token", "token_type"];
+    assert_eq!(names, contract);
+    assert_eq!(pair["token_type"], "Bearer");
+    assert_eq!((&pair["expires_in"], &pair["refresh_expires_in"]), (&json!(900), &json!(604_800)));
+    let token = pair["refresh_token"].as_str().expect("a refresh token");
+    assert_eq!(token.len(), 43, "256 bits: {token}");
+    let me = me(&app, &pair).await.ok();
+    assert_eq!((&me["username"], &me["role"]), (&json!("admin"), &json!("admin")));
+    // A token that is stored as it is would be worth stealing.
+    let rows =
+        refresh_token::Entity::find().all(app.gateway.database.reader()).await.expect("rows");
+    assert!(rows.iter().all(|row| row.hash != token));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn the_lifetimes_are_those_of_the_configuration() {
+    let app = App::with(|config| {
+        config.tokens.access_seconds = 61;
+        config.tokens.session_seconds = 77;
+    })
+    .await;
+    let pair = app.tokens("admin").await;
+    assert_eq!((&pair["expires_in"], &pair["refresh_expires_in"]), (&json!(61), &json!(77)));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn an_expired_session_is_over_for_both_tokens() {
+    let app = App::start().await;
+    let pair = app.tokens("admin").await;
+    session::Entity::update_many()
+        .col_expr(session::Column::ExpiresAt, Expr::value(Timestamp(Timestamp::now().0 - 1)))
+        .exec(app.gateway.database.writer())
+        .await
+        .expect("an update");
+    assert_eq!(invalid_token(me(&app, &pair).await), "the session has expired");
+    assert_eq!(invalid_token(refresh(&app, &pair).await), "the session has expired");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_not_a_refresh_token_is_refused_without_a_word_about_why() {
+    let app = App::start().await;
+    let pair = app.tokens("admin").await;
+    let access = pair["access_token"].as_str().expect("a token")[..128].to_owned();
+    let hash = refresh_token::Entity::find().one(app.gateway.database.reader()).await;
+    let hash = hash.expect("rows").expect("a row").hash;
+    for garbage in ["", "x", "a\0b", "😀", "' OR 1=1 --", &"q".repeat(128), &access, &hash] {
+        let answer = refresh(&app, &json!({ "refresh_token": garbage })).await;
+        assert_eq!(invalid_token(answer), "the session has ended", "{garbage:?}");
+    }
+    refresh(&app, &json!({ "refresh_token": "q".repeat(129) })).await.problem(400);
+    refresh(&app, &pair).await.ok();
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_logout_ends_the_session_at_once_and_no_other() {
+    let app = App::start().await;
+    let (ours, other) = (app.tokens("admin").await, app.tokens("admin").await);
+    let caller = bearer(&app, ours["access_token"].as_str().expect("a token"));
+    let answer = caller.call(Method::POST, "/v1/auth/logout", None).await;
+    assert_eq!((answer.status.as_u16(), &answer.body), (204, &json!("")));
+    assert_eq!(invalid_token(me(&app, &ours).await), "the session has ended");
+    assert_eq!(invalid_token(refresh(&app, &ours).await), "the session has ended");
+    let again = caller.call(Method::POST, "/v1/auth/logout", None).await;
+    assert_eq!(invalid_token(again), "the session has ended");
+    me(&app, &other).await.ok();
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_login_that_fails_does_not_tell_why() {
+    let app = App::start().await;
+    let disabled = app.caller(Role::Viewer).await.get("/v1/auth/me").await.ok();
+    let admin = app.log_in("admin").await;
+    let path = format!("/v1/users/{}", id_of(&disabled));
+    admin.call(Method::PATCH, &path, Some(json!({ "disabled": true }))).await.ok();
+    let disabled = disabled["username"].as_str().expect("a name");
+
+    let mut seen: Option<(Value, Vec<String>)> = None;
+    for (username, password) in [
+        ("admin", "not the password"),
+        ("admin", ""),
+        ("admin", "a password for tests "),
+        ("nobody", PASSWORD),
+        (disabled, PASSWORD),
+        (disabled, "not the password"),
+        ("admin\0", PASSWORD),
+        ("\0", PASSWORD),
+        ("ADMIN", PASSWORD),
+        ("", PASSWORD),
+        ("admin' --", PASSWORD),
+        (&"a".repeat(64), PASSWORD),
+    ] {
+        let answer = log_in(&app, username, password).await;
+        let mut body = answer.body.clone();
+        body.as_object_mut().expect("an object").remove("instance");
+        let mut names: Vec<_> = answer.headers.keys().map(ToString::to_string).collect();
+        names.sort();
+        invalid_token(answer);
+        let first = seen.get_or_insert_with(|| (body.clone(), names.clone()));
+        assert_eq!(*first, (body, names), "{username:?}");
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn an_unknown_name_takes_as_long_as_a_wrong_password() {
+    let app = App::start().await;
+    let disabled = app.gateway.users.create("gone", PASSWORD.to_owned(), Role::Viewer).await;
+    let change = streamgate::auth::user::Change { disabled: Some(true), ..Default::default() };
+    app.gateway.users.change(disabled.expect("a user").id, change).await.expect("a change");
+    // The shortest of several, taken in turns: what else runs on this machine can only make them
+    // longer, and then more turns bring them closer to what they are.
+    let mut shortest = ["admin", "nobody", "NOT A NAME", "gone"].map(|name| (name, Duration::MAX));
+    for turn in 1.. {
+        for (username, shortest) in &mut shortest {
+            let began = Instant::now();
+            log_in(&app, username, "not the password").await.problem(401);
+            *shortest = began.elapsed().min(*shortest);
+        }
+        let (_, known) = shortest[0];
+        if turn >= 6 && shortest.iter().all(|(_, unknown)| *unknown > known / 2) {
+            break;
+        }
+        assert!(turn < 40, "{shortest:?}");
+    }
+    app.finish().await;
+}

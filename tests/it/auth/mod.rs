@@ -1,0 +1,5 @@
+//! auth
+
+pub mod access_token;
+pub mod login;
+pub mod refresh;

@@ -1,0 +1,4 @@
+//! clock
+
+pub mod deletion;
+pub mod leases;

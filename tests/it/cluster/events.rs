@@ -1,0 +1,214 @@
+//! Two gateways on one database, mostly without a bus between them: the database alone keeps them
+//! together.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use async_trait::async_trait;
+use entity::user::Role;
+use serde_json::json;
+use streamgate::bus::{Bus, BusError, InProcessBus, Message};
+use tokio::{sync::mpsc, task::JoinSet};
+use uuid::Uuid;
+
+use crate::{
+    event_log::replaced::cursor_of,
+    streams::topics::publish,
+    support::app::{App, Store, soon},
+};
+
+/// Down: takes no message, gives none, answers nobody.
+#[derive(Default)]
+pub struct DeadBus(pub std::sync::Mutex<Vec<mpsc::Sender<Message>>>);
+
+#[async_trait]
+impl Bus for DeadBus {
+    async fn join(&self, _node: Uuid) -> Result<mpsc::Receiver<Message>, BusError> {
+        let (sender, receiver) = mpsc::channel(1);
+        self.0.lock().expect("no panic").push(sender);
+        Ok(receiver)
+    }
+
+    fn publish(&self, _node: Uuid, _message: Message) {}
+
+    async fn ping(&self) -> Result<(), BusError> {
+        Err(BusError("it is down".to_owned()))
+    }
+}
+
+/// Two gateways on one database.
+pub async fn pair(bus: Arc<dyn Bus>, heartbeat_seconds: u64) -> (App, App) {
+    let store = Store::new().await;
+    let change = |config: &mut streamgate::config::Config| {
+        config.streams.heartbeat_seconds = heartbeat_seconds;
+        // Smaller than what is published, so that the log is needed too.
+        config.streams.buffer_events = 16;
+        config.limits.streams_per_user = 1_000;
+    };
+    let one = App::on(store.clone(), Arc::clone(&bus), change).await;
+    let two = App::on(store, bus, change).await;
+    (one, two)
+}
+
+#[tokio::test]
+async fn without_a_bus_events_still_come_through_the_log() {
+    let (one, two) = pair(Arc::new(DeadBus::default()), 1).await;
+    let operator = one.caller(Role::Operator).await;
+    let topology = one.active_topology(&operator).await;
+    let there = two.here(&operator);
+    let mut reader = there.watch(topology, "").await;
+    reader.expect("snapshot").await;
+    while !reader.seen.ends_with("\n\n:\n\n") {
+        reader.next_block().await.expect("a keepalive");
+    }
+    operator.mutate(topology, 1).await.ok();
+    operator.mutate(topology, 2).await.ok();
+    for number in 1..=2 {
+        let event = reader.expect("mutation.enqueued").await;
+        assert_eq!(event.data["payload"]["number"], number);
+    }
+    let ready = two.anyone().get("/health/ready").await;
+    let dependencies = ready.body["dependencies"].clone();
+    ready.problem(503);
+    let down: Vec<_> = dependencies
+        .as_array()
+        .expect("dependencies")
+        .iter()
+        .filter(|dependency| dependency["status"] == "down")
+        .map(|dependency| dependency["name"].as_str().expect("a name"))
+        .collect();
+    assert_eq!(down, ["bus"]);
+    drop(reader);
+    two.finish().await;
+    one.finish().await;
+}
+
+#[tokio::test]
+async fn a_subscriber_ahead_of_its_gateway_brings_the_gateway_up_to_date_and_does_not_spin() {
+    // No heartbeat will help within this test.
+    let (one, two) = pair(Arc::new(DeadBus::default()), 60).await;
+    let operator = one.caller(Role::Operator).await;
+    let topology = one.active_topology(&operator).await;
+    let there = two.here(&operator);
+    let mut early = there.watch(topology, "").await;
+    early.expect("snapshot").await;
+    for number in 0..3 {
+        operator.mutate(topology, number).await.ok();
+    }
+    // Its cursor is newer than anything that the second gateway has heard of.
+    let page = operator.get(&format!("/v1/topologies/{topology}/events")).await.ok();
+    let cursor = page["next"].as_str().expect("a cursor");
+    let mut late = there.watch(topology, &format!("last_event_id={cursor}")).await;
+    for number in 0..3 {
+        let event = early.expect("mutation.enqueued").await;
+        assert_eq!(event.data["payload"]["number"], number);
+    }
+    there.mutate(topology, 3).await.ok();
+    for reader in [&mut early, &mut late] {
+        assert_eq!(reader.expect("mutation.enqueued").await.data["payload"]["number"], 3);
+    }
+    let catch_ups = two.metric("streamgate_catch_ups_total{family=\"topology\"}");
+    assert!(catch_ups < 5.0, "{catch_ups} looks at the log");
+    drop((early, late));
+    two.finish().await;
+    one.finish().await;
+}
+
+#[tokio::test]
+async fn who_has_not_seen_the_last_event_is_not_told_that_there_is_nothing_more() {
+    let (one, two) = pair(Arc::new(DeadBus::default()), 1).await;
+    let operator = one.caller(Role::Operator).await;
+    let topology = one.active_topology(&operator).await;
+    let there = two.here(&operator);
+    // Keeps the second gateway's ring alive, and so behind.
+    let mut early = there.watch(topology, "").await;
+    let seen = early.expect("snapshot").await.id.expect("an id");
+    for status in ["tearing_down", "torn_down"] {
+        operator.set_status(topology, status).await.ok();
+    }
+    let mut resumed = there.watch(topology, &format!("last_event_id={seen}")).await;
+    for to in ["tearing_down", "torn_down"] {
+        assert_eq!(resumed.expect("status").await.data["to"], to);
+    }
+    let last = resumed.expect("stream.closed").await;
+    assert_eq!(last.data, json!({ "reason": "completed" }));
+    resumed.expect_end().await;
+    drop(early);
+    two.finish().await;
+    one.finish().await;
+}
+
+#[tokio::test]
+async fn a_role_that_was_raised_elsewhere_does_not_end_the_next_stream() {
+    let (one, two) = pair(Arc::new(DeadBus::default()), 60).await;
+    let admin = one.log_in("admin").await;
+    let operator = one.caller(Role::Operator).await;
+    let topology = one.active_topology(&operator).await;
+    let viewer = two.here(&one.caller(Role::Viewer).await);
+    let mut first = viewer.watch(topology, "").await;
+    first.expect("snapshot").await;
+    let me = viewer.get("/v1/auth/me").await.ok();
+    let path = format!("/v1/users/{}", me["id"].as_str().expect("an id"));
+    admin.call(reqwest::Method::PATCH, &path, Some(json!({ "role": "agent" }))).await.ok();
+    let mut second = viewer.watch(topology, "").await;
+    second.expect("snapshot").await;
+    two.here(&operator).mutate(topology, 1).await.ok();
+    for reader in [&mut first, &mut second] {
+        reader.expect("mutation.enqueued").await;
+    }
+    drop((first, second));
+    two.finish().await;
+    one.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn comparing_with_the_log_while_it_grows_resets_nobody() {
+    const EVENTS: u64 = 300;
+    let (here, there) = pair(Arc::new(InProcessBus::default()), 60).await;
+    let operator = here.caller(Role::Operator).await;
+    let topology = here.active_topology(&operator).await;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut compared = JoinSet::new();
+    let mut followed = JoinSet::new();
+    for app in [&here, &there] {
+        let (hub, is_over) = (Arc::clone(&app.gateway.hub), Arc::clone(&is_over));
+        compared.spawn(async move {
+            let mut count = 0;
+            while !is_over.load(Ordering::Acquire) {
+                hub.recheck().await.expect("a database");
+                count += 1;
+                // Without a stream there is nothing to wait for in it.
+                tokio::task::yield_now().await;
+            }
+            count
+        });
+        for stays in [true, false] {
+            let caller = app.here(&operator);
+            let mut reader = caller.watch(topology, "").await;
+            let mut cursor = cursor_of(&reader.expect("snapshot").await);
+            followed.spawn(async move {
+                for seen in 1..=2 * EVENTS {
+                    let next = cursor_of(&reader.expect("note").await);
+                    assert_eq!(next.seq, cursor.seq + 1);
+                    cursor = next;
+                    if !stays && seen % 25 == 0 {
+                        reader = caller.watch(topology, &format!("last_event_id={cursor}")).await;
+                    }
+                }
+            });
+        }
+    }
+    let publishing = [&here, &there].map(|app| publish(app, topology, 0..EVENTS, 10));
+    soon("all events", futures_util::future::join_all(publishing)).await;
+    while let Some(done) = soon("all readers", followed.join_next()).await {
+        done.expect("every event, and no snapshot");
+    }
+    is_over.store(true, Ordering::Release);
+    while let Some(count) = compared.join_next().await {
+        assert!(count.expect("no panic") > 10, "hardly ever compared");
+    }
+    there.finish().await;
+    here.finish().await;
+}

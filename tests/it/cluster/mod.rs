@@ -1,0 +1,3 @@
+//! cluster
+
+pub mod events;

@@ -1,0 +1,3 @@
+//! connections
+
+pub mod list;

@@ -1,0 +1,3 @@
+//! database
+
+pub mod migrations;

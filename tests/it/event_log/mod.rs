@@ -1,0 +1,4 @@
+//! event_log
+
+pub mod read;
+pub mod replaced;

@@ -1,0 +1,220 @@
+//! What becomes of subscribers that do not read, by what they asked for.
+
+use serde_json::json;
+use streamgate::{
+    config::{Config, Overflow},
+    event::{Family, Topic},
+};
+use tokio::net::TcpSocket;
+use uuid::Uuid;
+
+use crate::{
+    hub::{slow_clients as delivery, slow_clients::note},
+    support::{
+        app::{App, Caller, soon, until},
+        sse::SseReader,
+    },
+};
+
+/// Events kept in memory.
+const BUFFER: u64 = 16;
+
+/// Events that come while nobody reads: of 16 kB each, so that the sockets take a few of them.
+const EVENTS: u64 = 200;
+
+async fn stage(change: impl FnOnce(&mut Config)) -> (App, Caller, Uuid) {
+    delivery::stage(|config| {
+        config.streams.buffer_events = 16;
+        config.streams.heartbeat_seconds = 1;
+        change(config);
+    })
+    .await
+}
+
+/// Opens a stream on a socket that takes little, up to its snapshot.
+async fn open(app: &App, caller: &Caller, topology: Uuid, query: &str) -> SseReader {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("an option");
+    let socket = socket.connect(app.address).await.expect("a connection");
+    let mut reader = caller.watch_on(socket, topology, query).await;
+    reader.expect("snapshot").await;
+    reader
+}
+
+async fn publish(app: &App, topology: Uuid, numbers: std::ops::Range<u64>) {
+    let topic = Topic::new(Family::Topology, topology);
+    for number in numbers {
+        let event = note(number, 16_000);
+        app.gateway.hub.publish(topic.clone(), vec![event]).await.expect("a commit");
+    }
+}
+
+/// What a subscriber came to.
+#[derive(Debug, Default)]
+struct Tally {
+    given: u64,
+    dropped: u64,
+    /// The last thing that came is an event, not the announcement that some were dropped.
+    has_last: bool,
+}
+
+/// Reads until all of the first `total` events have come or are announced as dropped, each once and
+/// in order.
+async fn read_to(reader: &mut SseReader, total: u64) -> Tally {
+    let mut tally = Tally::default();
+    while tally.given + tally.dropped < total {
+        let block = soon("event", reader.next()).await.expect("more events");
+        assert!(block.id.is_some(), "{}", block.text);
+        tally.has_last = block.event == "note";
+        if tally.has_last {
+            assert_eq!(block.data["number"], tally.given + tally.dropped, "{tally:?}");
+            tally.given += 1;
+        } else {
+            assert_eq!(block.event, "stream.dropped", "{}", block.text);
+            tally.dropped += block.data["count"].as_u64().expect("a count");
+        }
+    }
+    assert_eq!(tally.given + tally.dropped, total);
+    tally
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_gets_what_its_strategy_promises() {
+    let (app, operator, topology) = stage(|_| ()).await;
+    let strategies = ["close_connection", "catch_up", "drop_oldest", "drop_new"];
+    let mut readers = Vec::new();
+    // So many that the reactor writes to them.
+    for strategy in strategies.repeat(3) {
+        let query = format!("overflow={strategy}");
+        readers.push((strategy, open(&app, &operator, topology, &query).await));
+    }
+    publish(&app, topology, 0..EVENTS).await;
+    // That ends first for which nobody waits long.
+    readers.sort_by_key(|(strategy, _)| strategies.iter().position(|other| other == strategy));
+    let mut dropped = 0;
+    let mut kept = Vec::new();
+    for (strategy, mut reader) in readers {
+        if strategy == "close_connection" {
+            let mut given = 0;
+            let last = loop {
+                match soon("event", reader.next()).await.expect("an announcement") {
+                    note if note.event == "note" => given += 1,
+                    other => break other,
+                }
+            };
+            assert_eq!(
+                (last.event.as_str(), &last.data["reason"]),
+                ("stream.closed", &json!("overflow"))
+            );
+            assert!(given < EVENTS, "{given}");
+            reader.expect_end().await;
+            continue;
+        }
+        let tally = read_to(&mut reader, EVENTS).await;
+        dropped += tally.dropped;
+        match strategy {
+            "catch_up" => assert_eq!(tally.dropped, 0),
+            "drop_oldest" => assert!(tally.has_last && tally.dropped > 0, "{tally:?}"),
+            // What had waited, as much as there is room for, and nothing of what came later.
+            _ => assert!(!tally.has_last && tally.given >= BUFFER, "{tally:?}"),
+        }
+        kept.push(reader);
+    }
+    let sample = "streamgate_events_dropped_total{family=\"topology\"}";
+    let counted = app.metric(sample) - f64::from(u32::try_from(dropped).expect("a few"));
+    assert!(counted.abs() < 0.5, "{dropped}");
+    let sample = "streamgate_streams_closed_total{family=\"topology\",reason=\"overflow\"}";
+    assert!((app.metric(sample) - 3.0).abs() < 0.5);
+    // Whoever reads again has all that comes from then on.
+    publish(&app, topology, EVENTS..EVENTS + 1).await;
+    for reader in &mut kept {
+        assert_eq!(reader.expect("note").await.data["number"], EVENTS);
+    }
+    drop(kept);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_again_is_closed_if_that_is_its_strategy_and_frees_its_slot() {
+    let (app, operator, topology) = stage(|config| {
+        config.overflow.topology = Overflow::CloseConnection;
+    })
+    .await;
+    // What is configured, unless the subscriber asks for something else.
+    let stuck = open(&app, &operator, topology, "").await;
+    let other = open(&app, &operator, topology, "overflow=drop_oldest").await;
+    publish(&app, topology, 0..EVENTS).await;
+    until("slot freed", async || app.gateway.limits.open_slots() == 1).await;
+    drop((stuck, other));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn coming_from_the_past_is_not_being_slow() {
+    let (app, operator, topology) = stage(|_| ()).await;
+    let mut reader = operator.watch(topology, "").await;
+    let first = reader.expect("snapshot").await.id.expect("a cursor");
+    drop(reader);
+    publish(&app, topology, 0..EVENTS).await;
+    for strategy in ["close_connection", "drop_oldest", "drop_new"] {
+        let query = format!("overflow={strategy}&last_event_id={first}");
+        let mut reader = operator.watch(topology, &query).await;
+        let tally = read_to(&mut reader, EVENTS).await;
+        assert_eq!(tally.given, EVENTS, "{strategy}");
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn more_at_once_than_is_kept_in_memory_is_no_fault_of_those_who_read() {
+    let (app, operator, topology) = stage(|_| ()).await;
+    let mut readers = Vec::new();
+    for strategy in ["close_connection", "drop_oldest", "drop_new"].repeat(4) {
+        readers.push(open(&app, &operator, topology, &format!("overflow={strategy}")).await);
+    }
+    let notes = (0..4 * BUFFER).map(|number| note(number, 0)).collect();
+    let topic = Topic::new(Family::Topology, topology);
+    app.gateway.hub.publish(topic, notes).await.expect("a commit");
+    for reader in &mut readers {
+        assert_eq!(read_to(reader, 4 * BUFFER).await.given, 4 * BUFFER);
+    }
+    drop(readers);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn the_last_event_there_will_ever_be_is_never_dropped() {
+    let (app, operator, topology) = stage(|_| ()).await;
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
+    let mut answers = Vec::new();
+    for strategy in ["drop_oldest", "drop_new"] {
+        let path = format!("/v1/topologies/{topology}/stream?overflow={strategy}");
+        let token = operator.token.clone().expect("a token");
+        let request = client.get(app.url(&path)).bearer_auth(token);
+        answers.push(soon("answer", request.send()).await.expect("an answer"));
+    }
+    let open = "streamgate_streams_open{family=\"topology\"}";
+    until("streams open", async || app.metric(open) > 1.0).await;
+    publish(&app, topology, 0..EVENTS).await;
+    for status in ["tearing_down", "torn_down"] {
+        operator.set_status(topology, status).await.ok();
+    }
+    for answer in answers {
+        let text = soon("body", answer.text()).await.expect("a body");
+        let events: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+        assert!(events.contains(&"stream.dropped"), "{events:?}");
+        assert!(events.ends_with(&["status", "stream.closed"]), "{events:?}");
+        assert!(text.contains(r#""to":"torn_down""#));
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn an_unknown_strategy_is_refused() {
+    let (app, operator, topology) = stage(|_| ()).await;
+    let path = format!("/v1/topologies/{topology}/stream?overflow=drop_some");
+    let detail = operator.get(&path).await.problem(400);
+    assert!(detail.contains("overflow"), "{detail}");
+    app.finish().await;
+}

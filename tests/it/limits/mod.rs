@@ -1,0 +1,5 @@
+//! limits
+
+pub mod connections;
+pub mod quotas;
+pub mod slots;

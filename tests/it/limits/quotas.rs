@@ -1,0 +1,120 @@
+//! Limits of rate, and what a refused caller is told.
+
+use std::collections::BTreeSet;
+
+use entity::user::Role;
+use serde_json::json;
+
+use crate::support::app::{Answer, App, Caller, PASSWORD};
+
+async fn log_in(app: &App, username: &str) -> Answer {
+    let login = json!({ "username": username, "password": PASSWORD });
+    app.anyone().post("/v1/auth/login", login).await
+}
+
+/// Checks a refusal by the limit of this name and number, and gives the seconds to wait. The next
+/// turn comes after `60 / per_minute` seconds at most.
+#[track_caller]
+fn refused(answer: Answer, limit: &str, per_minute: u64) -> u64 {
+    let text = |name: &str| answer.headers[name].to_str().expect("text").to_owned();
+    assert_eq!(text("ratelimit-policy"), format!("\"{limit}\";q={per_minute};w=60"));
+    let rate_limit = text("ratelimit");
+    let left = rate_limit.strip_prefix(&format!("\"{limit}\";r=0;t=")).expect("nothing left");
+    let left: u64 = left.parse().expect("seconds");
+    assert!((1..=60 / per_minute).contains(&left), "{left}");
+    let wait: u64 = text("retry-after").parse().expect("seconds");
+    // At least as long as the limit holds, at most half as long again and a second, rounded up.
+    assert!((left - 1..=left + left / 2 + 3).contains(&wait), "{left} {wait}");
+    assert_eq!(answer.body["retry_after_seconds"], wait);
+    let kind = "https://streamgate.dev/problems/too-many-requests";
+    assert_eq!(answer.body["type"], kind);
+    answer.problem(429);
+    wait
+}
+
+#[tokio::test]
+async fn logins_are_limited_per_name_whether_or_not_there_is_such_a_user() {
+    let app = App::with(|config| config.limits.logins_per_minute_per_user = 2).await;
+    for name in ["admin", "nobody", "NOT A NAME"] {
+        let expected = if name == "admin" { 200 } else { 401 };
+        for _ in 0..2 {
+            assert_eq!(log_in(&app, name).await.status, expected);
+        }
+        // The right password does not help either.
+        refused(log_in(&app, name).await, "logins-user", 2);
+    }
+    let counted = app.metric("streamgate_quota_refused_total{limit=\"logins-user\"}");
+    assert!((counted - 3.0).abs() < f64::EPSILON, "{counted}");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn logins_and_refreshes_are_limited_per_address_over_all_names() {
+    let app = App::with(|config| config.limits.logins_per_minute_per_address = 4).await;
+    log_in(&app, "admin").await.ok();
+    log_in(&app, "nobody").await.problem(401);
+    let refresh = json!({ "refresh_token": "unknown" });
+    for _ in 0..2 {
+        app.anyone().post("/v1/auth/refresh", refresh.clone()).await.problem(401);
+    }
+    refused(log_in(&app, "somebody").await, "logins-address", 4);
+    refused(app.anyone().post("/v1/auth/refresh", refresh).await, "logins-address", 4);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn requests_are_limited_per_user_over_all_sessions_and_leave_others_alone() {
+    let app = App::with(|config| config.limits.requests_per_minute = 3).await;
+    let (first, second) = (app.log_in("admin").await, app.log_in("admin").await);
+    first.get("/v1/auth/me").await.ok();
+    // What is refused for another reason counts as well.
+    first.get("/v1/users/not-an-id").await.problem(400);
+    second.get("/v1/auth/me").await.ok();
+    for caller in [&first, &second] {
+        refused(caller.get("/v1/auth/me").await, "requests", 3);
+        // How often comes before which role and what: a 429 tells nothing about either.
+        refused(caller.get("/v1/users/not-an-id").await, "requests", 3);
+    }
+    app.caller(Role::Viewer).await.get("/v1/auth/me").await.ok();
+    // Who is not known has no quota to use up.
+    app.anyone().get("/v1/auth/me").await.problem(401);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn openings_of_streams_have_a_limit_of_their_own_that_takes_no_slot() {
+    let app = App::with(|config| {
+        config.limits.stream_opens_per_minute = 2;
+        config.limits.streams_per_user = 5;
+    })
+    .await;
+    let operator = app.caller(Role::Operator).await;
+    let topology = app.active_topology(&operator).await;
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut reader = operator.watch(topology, "").await;
+        reader.expect("snapshot").await;
+        open.push(reader);
+    }
+    let path = format!("/v1/topologies/{topology}/stream");
+    refused(operator.get(&path).await, "stream-opens", 2);
+    assert_eq!(app.gateway.limits.open_slots(), 2);
+    operator.get("/v1/auth/me").await.ok();
+    app.caller(Role::Viewer).await.watch(topology, "").await.expect("snapshot").await;
+    drop(open);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn those_refused_together_are_not_told_to_come_back_together() {
+    let app = App::with(|config| config.limits.requests_per_minute = 1).await;
+    let caller: Caller = app.log_in("admin").await;
+    caller.get("/v1/auth/me").await.ok();
+    let mut waits = BTreeSet::new();
+    for _ in 0..20 {
+        waits.insert(refused(caller.get("/v1/auth/me").await, "requests", 1));
+    }
+    // Of 30 values, 20 draws give fewer than 5 with a probability below 10^-12.
+    assert!(waits.len() >= 5, "{waits:?}");
+    app.finish().await;
+}

@@ -1,0 +1,3 @@
+//! mcp_sessions
+
+pub mod messages;

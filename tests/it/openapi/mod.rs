@@ -1,0 +1,3 @@
+//! openapi
+
+pub mod documents;

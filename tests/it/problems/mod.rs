@@ -1,0 +1,4 @@
+//! problems
+
+pub mod body;
+pub mod head;

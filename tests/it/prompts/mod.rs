@@ -1,0 +1,6 @@
+//! prompts
+
+pub mod claim;
+pub mod create;
+pub mod publish;
+pub mod races;

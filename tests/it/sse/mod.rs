@@ -1,0 +1,3 @@
+//! sse
+
+pub mod resume;

@@ -1,0 +1,4 @@
+//! streams
+
+pub mod cursors;
+pub mod topics;

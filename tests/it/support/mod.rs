@@ -1,0 +1,7 @@
+//! support
+
+pub mod app;
+pub mod process;
+pub mod rebuilt;
+pub mod sse;
+pub mod time;

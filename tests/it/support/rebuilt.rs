@@ -1,0 +1,47 @@
+//! A resource rebuilt from its stream: what a subscriber makes of a snapshot and the events after it
+//! is what REST shows.
+
+use serde_json::Value;
+
+use crate::support::{
+    app::{Caller, soon},
+    sse::{Block, SseReader},
+};
+
+/// What a subscriber has made of a stream so far.
+pub struct Rebuilt {
+    pub reader: SseReader,
+    /// The `id` of the newest event.
+    pub cursor: String,
+    /// The state.
+    pub state: Value,
+    /// How many events came after the snapshot.
+    pub events: usize,
+}
+
+impl Rebuilt {
+    /// Begins with the part of the snapshot that is the state: a JSON pointer (RFC 6901).
+    pub async fn from(mut reader: SseReader, part: &str) -> Self {
+        let mut snapshot = reader.expect("snapshot").await;
+        let cursor = snapshot.id.expect("an id");
+        let state = snapshot.data.pointer_mut(part).expect("a state").take();
+        Self { reader, cursor, state, events: 0 }
+    }
+
+    /// Reads on to the newest event that the event page at this path knows of; `apply` says what an
+    /// event does to the state.
+    pub async fn catch_up(&mut self, caller: &Caller, path: &str, apply: fn(&mut Value, &Block)) {
+        loop {
+            let page = caller.get(&format!("{path}?limit=200&after={}", self.cursor)).await.ok();
+            while page["next"] != self.cursor {
+                let event = soon("event", self.reader.next()).await.expect("no end");
+                self.cursor = event.id.clone().expect("an id");
+                apply(&mut self.state, &event);
+                self.events += 1;
+            }
+            if page["has_more"] == false {
+                break;
+            }
+        }
+    }
+}

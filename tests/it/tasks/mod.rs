@@ -1,0 +1,5 @@
+//! tasks
+
+pub mod artifacts;
+pub mod cancel;
+pub mod report;

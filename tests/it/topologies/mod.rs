@@ -1,0 +1,4 @@
+//! topologies
+
+pub mod mutations;
+pub mod status;

@@ -1,0 +1,4 @@
+//! topologies/mutations
+
+pub mod claim;
+pub mod lease;

@@ -1,0 +1,4 @@
+//! users
+
+pub mod delete;
+pub mod update;
