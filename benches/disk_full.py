@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Fills the disk under a gateway on SQLite and counts what it acknowledged and what it kept.
+"""Fills the disk of a gateway on SQLite, and counts the events that it acknowledged and kept.
 
     benches/disk_full.py BINARY [BINARY ...]
 
-Mounts a tmpfs of 6 MiB for the data directory (needs root), publishes events of 28 KB one by one, makes room after 150
-more, publishes again, kills the gateway with SIGKILL and reads the log after a restart. Prints one line per binary.
+Mounts a tmpfs of 6 MiB for the data directory, which needs root. Publishes events of 28 KB one by one until the disk is
+full, and 150 more. Then enlarges the disk, publishes again, kills the gateway with SIGKILL, and reads the event log after a
+restart. Prints one line per binary.
 """
 import collections, json, os, signal, subprocess, sys, tempfile, time, urllib.error, urllib.request
 
-PASSWORD = "a password for this run"
+PASSWORD = "password of this benchmark"
 PAD = "x" * 28_000
 
 
@@ -37,9 +38,9 @@ def call(base, method, path, token=None, body=None):
         data = json.dumps(body).encode()
         request.add_header("Content-Type", "application/json")
     try:
-        with urllib.request.urlopen(request, data, timeout=30) as answer:
-            text = answer.read()
-            return answer.status, json.loads(text) if text else None
+        with urllib.request.urlopen(request, data, timeout=30) as response:
+            text = response.read()
+            return response.status, json.loads(text) if text else None
     except urllib.error.HTTPError as error:
         return error.code, None
 
@@ -50,7 +51,7 @@ def login(base):
 
 def run(binary):
     directory = tempfile.mkdtemp()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "streamgate-test", directory], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "streamgate-bench", directory], check=True)
     process = None
     try:
         process, base = serve(binary, directory)
@@ -76,13 +77,13 @@ def run(binary):
         for number in range(number, number + 150):
             publish(number)
         subprocess.run(["mount", "-o", "remount,size=200m", directory], check=True)
-        # A gateway that knows that it could not write finds out that there is room.
+        # A gateway that could not write checks again and again whether it can.
         until = time.monotonic() + 20
         while call(base, "GET", "/health/ready")[0] != 200 and time.monotonic() < until:
             time.sleep(0.1)
         for number in range(number + 1, number + 71):
             publish(number)
-        healed = call(base, "GET", "/health/ready")[0]
+        ready_after = call(base, "GET", "/health/ready")[0]
         process.send_signal(signal.SIGKILL)
         process.wait()
         process, base = serve(binary, directory)
@@ -96,8 +97,8 @@ def run(binary):
             after = f"&after={page['next']}"
         lost = len(set(acknowledged) - set(kept))
         extra = len(set(kept) - set(acknowledged))
-        print(f"{binary}: acknowledged {len(acknowledged)}, lost {lost}, kept though refused {extra}; "
-              f"answers {dict(statuses)}; ready while refusing {dict(ready)}, with room {healed}")
+        print(f"{binary}: acknowledged {len(acknowledged)}, lost {lost}, kept although refused {extra}; "
+              f"statuses {dict(statuses)}; /health/ready while the disk is full {dict(ready)}, afterwards {ready_after}")
     finally:
         if process:
             process.kill()

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""What clients that never read cost the server: its memory before, meanwhile and after they close.
+"""Measures the memory of the server with clients that never read: before they connect, meanwhile, and after they close.
 
     cargo build --release
     benches/unread.py                                # target/release/streamgate
     benches/unread.py --program target/debug/streamgate --only docs --connections 1500
 
-Each scenario starts a server of its own on a free port of 127.0.0.1 and opens connections whose receive buffer is 4096
-bytes. Each asks once and never reads. Meanwhile a client that behaves asks again and again. PSS is that of the
-server process (/proc/PID/smaps_rollup); the memory of sockets is what the kernel holds for all TCP sockets of the
-machine beyond what it held before (/proc/net/sockstat), so it counts both ends.
+Each scenario starts a server on a free port of 127.0.0.1, and opens connections with a receive buffer of 4096 bytes. Each
+connection sends one request and never reads. Meanwhile another client sends requests and reads the responses. PSS is that
+of the server process (/proc/PID/smaps_rollup). The memory of sockets is the growth of the kernel's memory for all TCP
+sockets of the machine (/proc/net/sockstat), so it counts both ends of each connection.
 """
 
 import argparse
@@ -25,14 +25,14 @@ import threading
 import time
 from pathlib import Path
 
-PASSWORD = "a password for the benchmark"
-# Bytes of one published event, and how many fill a page of the event log.
+PASSWORD = "password of the benchmark"
+# Bytes of one published event, and the number of events that fill a page of the event log.
 EVENT, EVENTS = 15_000, 70
 UNLIMITED = "1000000"
 
 
 class Server:
-    """A streamgate of its own."""
+    """A running streamgate."""
 
     def __init__(self, program, settings):
         self.directory = tempfile.TemporaryDirectory()
@@ -52,7 +52,7 @@ class Server:
         raise SystemExit("the server did not start")
 
     def pss(self):
-        """MiB."""
+        """Returns the memory of the process in MiB."""
         rollup = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
         return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) / 1024
 
@@ -60,14 +60,14 @@ class Server:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         connection.request(method, path, json.dumps(body) if body is not None else None, headers)
-        answer = connection.getresponse()
-        text = answer.read()
+        response = connection.getresponse()
+        text = response.read()
         connection.close()
-        if answer.status >= 300:
-            raise RuntimeError(f"{method} {path}: {answer.status} {text[:300]}")
+        if response.status >= 300:
+            raise RuntimeError(f"{method} {path}: {response.status} {text[:300]}")
         return text
 
-    def end(self):
+    def stop(self):
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(20)
@@ -77,13 +77,13 @@ class Server:
 
 
 def sockets():
-    """MiB that the kernel holds for TCP."""
+    """Returns the kernel's memory for TCP in MiB."""
     fields = next(line for line in Path("/proc/net/sockstat").read_text().splitlines() if line.startswith("TCP:")).split()
     return int(fields[fields.index("mem") + 1]) * os.sysconf("SC_PAGESIZE") / 2**20
 
 
 def page(server):
-    """A full page of an event log, and who may read it."""
+    """Fills a page of an event log. Returns its path, and a token that may read it."""
     login = {"username": "admin", "password": PASSWORD}
     token = json.loads(server.call("POST", "/v1/auth/login", login))["access_token"]
     session = json.loads(server.call("POST", "/v1/sessions", {}, token))["id"]
@@ -95,27 +95,27 @@ def page(server):
     return f"{prompts}/{prompt}/events?limit=200", token
 
 
-class Behaving(threading.Thread):
-    """A client that reads what it asks for, every 50 ms, and notes how long it took."""
+class ReadingClient(threading.Thread):
+    """A client that sends a request every 50 ms, reads the response, and records the time that this takes."""
 
     def __init__(self, server, path, token):
         super().__init__(daemon=True)
         self.server, self.path, self.token = server, path, token
-        self.times, self.failures, self.over = [], [], threading.Event()
+        self.times, self.failures, self.stopped = [], [], threading.Event()
 
     def run(self):
-        while not self.over.wait(0.05):
+        while not self.stopped.wait(0.05):
             for path in (self.path, "/health/ready"):
                 began = time.monotonic()
                 try:
                     self.server.call("GET", path, token=self.token)
                     self.times.append(time.monotonic() - began)
-                except Exception as error:  # noqa: BLE001, whatever it is, it was not served
+                except Exception as error:  # noqa: BLE001, any exception means that the request failed
                     self.failures.append(repr(error))
 
 
 def unread(server, path, token, count):
-    """Connections that ask for a path and do not read."""
+    """Opens connections that request a path and do not read the response."""
     credential = f"Authorization: Bearer {token}\r\n" if token else ""
     request = f"GET {path} HTTP/1.1\r\nHost: x\r\n{credential}\r\n".encode()
     held = []
@@ -135,28 +135,28 @@ def measure(name, arguments):
         count = arguments.connections if token is None else min(arguments.connections, 500)
         server.call("GET", path, token=token)
         before, kernel = server.pss(), sockets()
-        behaving = Behaving(server, path, token)
-        behaving.start()
+        reader = ReadingClient(server, path, token)
+        reader.start()
         held = unread(server, path, token, count)
-        most, most_kernel, until = 0, 0, time.monotonic() + arguments.seconds
+        max_pss, max_kernel, until = 0, 0, time.monotonic() + arguments.seconds
         while time.monotonic() < until:
-            most, most_kernel = max(most, server.pss()), max(most_kernel, sockets() - kernel)
+            max_pss, max_kernel = max(max_pss, server.pss()), max(max_kernel, sockets() - kernel)
             time.sleep(0.1)
         for client in held:
             client.close()
-        behaving.over.set()
-        behaving.join()
+        reader.stopped.set()
+        reader.join()
         time.sleep(2)
         after = server.pss()
-        times = sorted(behaving.times) or [float("nan")]
+        times = sorted(reader.times) or [float("nan")]
         print(
-            f"{name:8} {count:6} {before:9.1f} {most:9.1f} {after:9.1f} {most_kernel:9.1f} "
-            f"{len(behaving.times):7} {len(behaving.failures):7} {times[-1] * 1000:9.0f}"
+            f"{name:8} {count:6} {before:9.1f} {max_pss:9.1f} {after:9.1f} {max_kernel:9.1f} "
+            f"{len(reader.times):7} {len(reader.failures):7} {times[-1] * 1000:9.0f}"
         )
-        for failure in sorted(set(behaving.failures))[:3]:
+        for failure in sorted(set(reader.failures))[:3]:
             print(f"         {failure}", file=sys.stderr)
     finally:
-        server.end()
+        server.stop()
 
 
 def main():
@@ -164,14 +164,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", default="target/release/streamgate")
     parser.add_argument("--only", choices=scenarios, action="append")
-    parser.add_argument("--connections", type=int, default=5000, help="at most 500 of pages")
-    parser.add_argument("--seconds", type=float, default=5, help="how long they are held")
-    parser.add_argument("--set", action="append", default=[], help="a variable of the server: STREAMGATE_...=VALUE")
+    parser.add_argument("--connections", type=int, default=5000, help="number of connections; at most 500 in the scenario pages")
+    parser.add_argument("--seconds", type=float, default=5, help="time for which the connections stay open")
+    parser.add_argument("--set", action="append", default=[], help="environment variable of the server: STREAMGATE_...=VALUE")
     arguments = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    print("scenario  conns  PSS, MiB                     sockets  a client that behaves")
-    print("                  before      most     after      MiB  served  failed  worst, ms")
+    print("scenario  conns  PSS, MiB                     sockets  a client that reads")
+    print("                  before       max     after      MiB  served  failed    max, ms")
     for name in arguments.only or scenarios:
         measure(name, arguments)
 

@@ -33,6 +33,8 @@ use tokio::{
 
 pub use connection::{Pool, Transaction};
 pub use failure::{Failure, Fault};
+/// An error of the database, for layers that do not use it themselves.
+pub use sea_orm::DbErr as DatabaseError;
 
 use connection::Connections;
 use writes::Writes;

@@ -15,6 +15,7 @@
 
 pub mod api;
 pub mod auth;
+pub mod background;
 pub mod bus;
 pub mod cache;
 pub mod clock;
@@ -24,11 +25,13 @@ pub mod database;
 pub mod deadline;
 pub mod event;
 pub mod event_log;
+pub mod family;
 pub mod forwarded;
 pub mod gateway;
 pub mod hub;
 pub mod limit;
 pub mod server;
+pub mod start;
 pub mod telemetry;
 pub mod visibility;
 
@@ -40,8 +43,9 @@ use tokio_util::sync::CancellationToken;
 use bus::InProcessBus;
 use config::Config;
 use data_dir::DatabaseLock;
-use gateway::{Gateway, StartError};
+use gateway::Gateway;
 use limit::ConnectionLimits;
+use start::StartError;
 
 /// Interval at which the files of the TLS certificate are read again.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(30);
@@ -91,7 +95,7 @@ pub async fn run(
     let _lock = lock(&config)?;
     let password = std::env::var("STREAMGATE_ADMIN_PASSWORD").ok();
     let bus = Arc::new(InProcessBus::default());
-    let gateway = Gateway::start(config, bus, Arc::new(clock::Machine), password).await?;
+    let gateway = start::start(config, bus, Arc::new(clock::Machine), password).await?;
     announce(listener.local_addr()?, gateway.first_password.as_deref());
     serve(gateway, listener, control).await
 }
@@ -142,10 +146,10 @@ pub async fn serve(
         head_limit: config.head_limit_bytes,
         drain,
         tls,
-        refusal: api::refusal,
+        error_body: api::refusal,
         telemetry: Arc::clone(&gateway.telemetry),
     };
-    api::start_background(&gateway);
+    background::start(&gateway);
     let farewell = async {
         shutdown.cancelled().await;
         tracing::info!("ending");

@@ -27,7 +27,7 @@ use streamgate::{
     auth::password,
     auth::user::Users,
     config::{self, Config, ConfigError, ConfigLayer, LogFormat, Values},
-    gateway, server, telemetry,
+    server, start, telemetry,
 };
 use tokio::{net::TcpListener, runtime::Runtime, task::spawn_blocking};
 
@@ -180,7 +180,7 @@ async fn execute(command: Command) -> anyhow::Result<()> {
             Box::pin(until_signal(Hangup::Ends, work)).await
         }
         Command::Migrate { settings, down } => {
-            let database = gateway::open_database(&settings.load()?).await?;
+            let database = start::open_database(&settings.load()?).await?;
             match down {
                 Some(steps) => database.migrate_down(steps).await?,
                 None => database.migrate().await?,
@@ -188,7 +188,7 @@ async fn execute(command: Command) -> anyhow::Result<()> {
             Ok(database.close().await?)
         }
         Command::User(UserCommand::Add { name, role, settings }) => {
-            let database = gateway::open_database(&settings.load()?).await?;
+            let database = start::open_database(&settings.load()?).await?;
             let password = password::random();
             let role = match role {
                 CliRole::Viewer => Role::Viewer,

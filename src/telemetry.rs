@@ -362,6 +362,9 @@ impl Telemetry {
         self.commit.observe(took.as_secs_f64());
     }
 
+    /// A background job finished.
+    pub fn job_finished(&self, _job: &'static str, _succeeded: bool, _took: Option<Duration>) {}
+
     /// Time from the request to the head of its response: `http_request_seconds`. `operation` is
     /// the `operationId` of the OpenAPI document; a stream counts when it starts, not when it ends.
     pub fn request_answered(&self, operation: &'static str, status: u16, took: Duration) {

@@ -1,11 +1,11 @@
-//! The event that everybody sends: 200 bytes of data that say when they were published.
+//! The event that all servers send: 200 bytes of data that contain the time of publishing.
 
 /// Bytes of data in one event.
 pub(crate) const SIZE: usize = 200;
-/// What an agent publishes of an answer that comes word by word.
+/// An event that an agent publishes for one word of an answer.
 pub(crate) const SMALL: &str = r#"{"kind":"message","data":{"text":"word "}}"#;
-/// Stands in the data of every event once, and nowhere else in these streams. One byte, because
-/// whatever is longer can be cut in two by the chunks of HTTP/1.1.
+/// Occurs once in the data of every event, and nowhere else in these streams. It is one byte, because
+/// HTTP/1.1 chunks can split anything longer.
 pub(crate) const MARK: u8 = b'~';
 /// Digits of the time.
 const DIGITS: usize = 20;
@@ -16,7 +16,7 @@ pub(crate) fn data(nanos: u64) -> String {
     format!("\"{}{nanos:0DIGITS$} {:x<filling$}\"", char::from(MARK), "")
 }
 
-/// The time in the data, given what follows the mark. None if it was cut off.
-pub(crate) fn stamp(text: &[u8]) -> Option<u64> {
+/// Parses the time in nanoseconds from the bytes after the mark. None if the bytes end too early.
+pub(crate) fn time(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text.get(..DIGITS)?).ok()?.parse().ok()
 }

@@ -1,7 +1,9 @@
-//! The floor: one epoll thread that writes the same bytes to every subscriber, one `write()` each,
-//! and does nothing else: no HTTP library, no login, no queue, no heartbeat.
+//! The floor, token is the lowest cost that a server can have: one epoll thread writes the same bytes
+//! to every subscriber with one `write()` each. It has no HTTP library, no login, no queue and no
+//! heartbeat.
 //!
-//! As the origin the same loop stands behind Pushpin and tells it to hold the streams.
+//! In the role of the origin, the same loop is the server behind Pushpin, and tells it to hold the
+//! streams.
 
 use std::{
     io::{ErrorKind, Read, Write, stdin, stdout},
@@ -14,23 +16,25 @@ use mio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::server::LISTENING;
+use crate::child::LISTENING;
 
 const LISTENER: Token = Token(usize::MAX);
-const GONE: Token = Token(usize::MAX - 1);
+const END_OF_INPUT: Token = Token(usize::MAX - 1);
 
 const STREAM: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
-const PUBLISHED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+const ACKNOWLEDGEMENT: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
-/// What the loop is.
+/// The role of the loop.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
+    /// Accepts subscribers and publishes to them.
     Floor,
+    /// Answers Pushpin.
     Origin,
 }
 
-/// A connection, and what has come of a request that is not whole yet.
+/// A connection, and the bytes of a request that is not complete.
 struct Connection {
     stream: TcpStream,
     request: Vec<u8>,
@@ -39,19 +43,19 @@ struct Connection {
 struct Floor {
     role: Role,
     poll: Poll,
-    /// By token; none where one has ended. Numbers are not used again.
+    /// By token. None if it has ended. Tokens are not used again.
     connections: Vec<Option<Connection>>,
-    /// The subscribers of each topic.
+    /// Tokens of the subscribers, by topic.
     topics: Vec<Vec<usize>>,
     published: u64,
 }
 
-/// Serves until nobody holds the other end of its input.
+/// Serves until the benchmark closes the standard input of this program.
 pub(crate) fn run(role: Role) -> anyhow::Result<()> {
     let mut listener = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
     let poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-    let waker = Waker::new(poll.registry(), GONE)?;
+    let waker = Waker::new(poll.registry(), END_OF_INPUT)?;
     thread::spawn(move || {
         let _ = stdin().read_to_end(&mut Vec::new());
         waker.wake()
@@ -69,11 +73,11 @@ pub(crate) fn run(role: Role) -> anyhow::Result<()> {
         }
         for event in &events {
             match event.token() {
-                GONE => return Ok(()),
+                END_OF_INPUT => return Ok(()),
                 LISTENER => floor.accept(&listener)?,
-                Token(which) => {
-                    if !floor.read(which, &mut buffer) {
-                        floor.connections[which] = None;
+                Token(token) => {
+                    if !floor.read(token, &mut buffer) {
+                        floor.connections[token] = None;
                     }
                 }
             }
@@ -97,10 +101,10 @@ impl Floor {
         }
     }
 
-    /// Answers what a connection asks; whether it goes on.
-    fn read(&mut self, which: usize, buffer: &mut [u8]) -> bool {
+    /// Reads from a connection and responds. Returns whether the connection continues.
+    fn read(&mut self, token: usize, buffer: &mut [u8]) -> bool {
         loop {
-            let Some(connection) = &mut self.connections[which] else { return true };
+            let Some(connection) = &mut self.connections[token] else { return true };
             match connection.stream.read(buffer) {
                 Ok(0) => return false,
                 Ok(read) => connection.request.extend_from_slice(&buffer[..read]),
@@ -108,41 +112,41 @@ impl Floor {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(_) => return false,
             }
-            let Some((path, body)) = whole(&connection.request) else { continue };
+            let Some((path, body)) = parse(&connection.request) else { continue };
             connection.request = Vec::new();
             let topic = path.rsplit('/').next().and_then(|topic| topic.parse().ok()).unwrap_or(0);
-            let answered = match (self.role, body) {
-                (Role::Origin, _) => self.hold(which, topic),
-                (Role::Floor, None) => self.subscribe(which, topic),
+            let is_open = match (self.role, body) {
+                (Role::Origin, _) => self.hold(token, topic),
+                (Role::Floor, None) => self.subscribe(token, topic),
                 (Role::Floor, Some(data)) => {
                     self.publish(topic, &data);
-                    self.write(which, PUBLISHED)
+                    self.write(token, ACKNOWLEDGEMENT)
                 }
             };
-            if !answered {
+            if !is_open {
                 return false;
             }
         }
     }
 
-    /// Pushpin keeps the client and forgets this connection.
-    fn hold(&mut self, which: usize, topic: usize) -> bool {
-        let answer = format!(
+    /// Tells Pushpin to hold the stream of its client. Pushpin then drops this connection.
+    fn hold(&mut self, token: usize, topic: usize) -> bool {
+        let response = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nGrip-Hold: stream\r\n\
              Grip-Channel: {topic}\r\nContent-Length: 0\r\n\r\n"
         );
-        self.write(which, answer.as_bytes())
+        self.write(token, response.as_bytes())
     }
 
-    fn subscribe(&mut self, which: usize, topic: usize) -> bool {
+    fn subscribe(&mut self, token: usize, topic: usize) -> bool {
         if self.topics.len() <= topic {
             self.topics.resize_with(topic + 1, Vec::new);
         }
-        self.topics[topic].push(which);
-        self.write(which, STREAM.as_bytes())
+        self.topics[topic].push(token);
+        self.write(token, STREAM.as_bytes())
     }
 
-    /// The bytes that streamgate writes, in the chunk that they go out in.
+    /// Writes the same bytes as streamgate, in one chunk.
     fn publish(&mut self, topic: usize, data: &str) {
         self.published += 1;
         let (epoch, seq, nonce) = (0x5eed_cafe_f00d_u64, self.published, 0x5eed_f00d);
@@ -150,26 +154,26 @@ impl Floor {
         let frame = format!("{:x}\r\n{block}\r\n", block.len());
         let Some(subscribers) = self.topics.get_mut(topic) else { return };
         let connections = &mut self.connections;
-        subscribers.retain(|which| {
-            let Some(connection) = &mut connections[*which] else { return false };
+        subscribers.retain(|token| {
+            let Some(connection) = &mut connections[*token] else { return false };
             let written = connection.stream.write(frame.as_bytes());
-            // Whose buffer is full is let go: a queue would be more than the least.
+            // A subscriber with a full buffer is disconnected, because a queue would cost more.
             let is_whole = written.is_ok_and(|written| written == frame.len());
             if !is_whole {
-                connections[*which] = None;
+                connections[*token] = None;
             }
             is_whole
         });
     }
 
-    fn write(&mut self, which: usize, bytes: &[u8]) -> bool {
-        let Some(connection) = &mut self.connections[which] else { return false };
+    fn write(&mut self, token: usize, bytes: &[u8]) -> bool {
+        let Some(connection) = &mut self.connections[token] else { return false };
         connection.stream.write(bytes).is_ok_and(|written| written == bytes.len())
     }
 }
 
-/// Path and body of a request that is whole; a GET has no body.
-fn whole(request: &[u8]) -> Option<(String, Option<String>)> {
+/// Parses path and body of a complete request. A GET has no body.
+fn parse(request: &[u8]) -> Option<(String, Option<String>)> {
     let end = memmem::find(request, b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&request[..end]);
     let mut words = head.split(' ');

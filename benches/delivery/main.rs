@@ -1,23 +1,25 @@
-//! Delivery beside its peers: the same work on streamgate, on a floor of one `write()` for each
-//! delivery, on Nchan, on Pushpin and on the plain way, in one session. See `benches/README.md`.
+//! Compares the delivery of events by streamgate with that of other servers: a bare `write()` per
+//! delivery (the floor), Nchan, Pushpin, and poem's SSE. See `benches/README.md`.
 //!
-//! This program is all of them but the packages: it starts itself again as each server, on one
-//! core, and as the load, on another.
+//! This program starts itself again as each server that is not a Debian package, on one core, and as
+//! the load generator, on another.
 
-mod client;
+mod broadcast;
+mod child;
 mod event;
-mod findings;
 mod floor;
-mod packages;
-mod plain;
+mod load_generator;
+mod measurement;
+mod peer;
 mod process;
 mod readme;
+mod results;
 mod scenario;
-mod serve;
-mod server;
-mod stand;
+mod streamgate;
 mod table;
 mod target;
+mod test_bed;
+mod workload;
 
 use std::{
     io::{Write, stdout},
@@ -29,100 +31,101 @@ use clap::{Parser, ValueEnum};
 
 use self::{
     floor::Role,
+    peer::Peer,
     scenario::{Run, Scenario},
-    server::Peer,
 };
 
-/// Descriptors of one process besides its streams.
-const SPARE: u64 = 300;
+/// Descriptors of a process that are not for streams.
+const SPARE_DESCRIPTORS: u64 = 300;
 
-/// Measures delivery beside its peers.
+/// Compares the delivery of events by streamgate with that of other servers
 #[derive(Parser)]
 struct Arguments {
-    /// Only these scenarios; nothing is written into the README then
+    /// Run only these scenarios, and leave the README as it is
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Scenario>,
-    /// Rounds of each server in each scenario
+    /// Rounds: how often each server is measured in each scenario
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
     rounds: u32,
-    /// Most subscribers at the same time; needs as many descriptors in one process
+    /// Largest number of subscribers; one process needs as many descriptors
     #[arg(long, default_value_t = 18_000, value_parser = clap::value_parser!(u32).range(200..=1_000_000))]
-    most: u32,
-    /// Only these servers, by the beginning of their names in the tables; nothing is written then
+    max_subscribers: u32,
+    /// Measure only the servers whose names in the tables begin so, and leave the README as it is
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
     /// Leave the README as it is
     #[arg(long)]
     no_readme: bool,
-    /// Be one of the programs that the benchmark starts
+    /// Run as one of the programs that the benchmark starts
     #[arg(long, hide = true)]
     mode: Option<Mode>,
-    /// Which of the ways to set streamgate up
+    /// Index of the configuration of streamgate
     #[arg(long, hide = true, default_value_t = 0)]
     variant: usize,
-    /// Where streamgate keeps its data
+    /// Data directory of streamgate
     #[arg(long, hide = true)]
     directory: Option<PathBuf>,
-    /// What cargo passes to every benchmark
+    /// Ignored; cargo passes it to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// What this program can be.
+/// The programs that this executable contains.
 #[derive(Clone, Copy, ValueEnum)]
 enum Mode {
     /// streamgate
-    Serve,
-    /// The plain way
-    Plain,
-    /// The floor
+    Streamgate,
+    /// poem's SSE over tokio's broadcast
+    Broadcast,
+    /// A bare `write()` per delivery
     Floor,
     /// The server behind Pushpin
     Origin,
-    /// The load
-    Client,
+    /// The load generator
+    LoadGenerator,
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    // The programs started below inherit it.
+    // The programs that this one starts inherit the limit.
     let descriptors = rlimit::increase_nofile_limit(u64::MAX)?;
     let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match arguments.mode {
         None => measure(arguments, descriptors),
-        Some(Mode::Serve) => {
+        Some(Mode::Streamgate) => {
             let directory = arguments.directory.context("--directory is missing")?;
-            runtime()?.block_on(serve::run(&directory, arguments.variant))
+            runtime()?.block_on(streamgate::serve(&directory, arguments.variant))
         }
-        Some(Mode::Plain) => runtime()?.block_on(plain::run()),
+        Some(Mode::Broadcast) => runtime()?.block_on(broadcast::run()),
         Some(Mode::Floor) => floor::run(Role::Floor),
         Some(Mode::Origin) => floor::run(Role::Origin),
-        Some(Mode::Client) => client::run(),
+        Some(Mode::LoadGenerator) => load_generator::run(),
     }
 }
 
 fn measure(arguments: Arguments, descriptors: u64) -> anyhow::Result<()> {
-    let needed = u64::from(arguments.most) + SPARE;
+    let needed = u64::from(arguments.max_subscribers) + SPARE_DESCRIPTORS;
     ensure!(
         descriptors >= needed,
-        "{needed} descriptors are needed in one process and {descriptors} are allowed: raise \
-         `ulimit -Hn`, or say less with --most"
+        "one process needs {needed} descriptors and {descriptors} are allowed: raise \
+         `ulimit -Hn`, or lower --max-subscribers"
     );
-    let is_whole = arguments.only.is_empty() && arguments.peers.is_empty();
-    writeln!(stdout(), "{}", readme::circumstances()?)?;
-    let (rounds, most) = (usize::try_from(arguments.rounds)?, usize::try_from(arguments.most)?);
+    let is_complete = arguments.only.is_empty() && arguments.peers.is_empty();
+    writeln!(stdout(), "{}", readme::environment()?)?;
+    let rounds = usize::try_from(arguments.rounds)?;
+    let max_subscribers = usize::try_from(arguments.max_subscribers)?;
     let mut peers = Peer::all();
     if !arguments.peers.is_empty() {
         peers.retain(|peer| arguments.peers.iter().any(|name| peer.name().starts_with(name)));
     }
-    let mut run = Run::new(rounds, most, arguments.only, peers);
-    run.all()?;
+    let mut run = Run::new(rounds, max_subscribers, arguments.only, peers);
+    scenario::run_all(&mut run)?;
     let mut text = String::from("\ntargets\n");
-    table::align(&mut text, &target::lines(&run.findings));
+    table::align(&mut text, &target::lines(&run.results));
     write!(stdout(), "{text}")?;
-    if is_whole && !arguments.no_readme {
+    if is_complete && !arguments.no_readme {
         readme::write(&run)?;
-        writeln!(stdout(), "\nwritten into benches/README.md")?;
+        writeln!(stdout(), "\nresults written into benches/README.md")?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Programs that this one starts, on a core of their own, and what they cost.
+//! Starts other programs on a separate core, and measures their CPU time and memory.
 //!
-//! None outlives the benchmark: each gets a signal when this program dies, whatever of, and ours
-//! also end with their input.
+//! No program outlives the benchmark. Each gets a signal when this program dies for any reason. The
+//! benchmark's own programs also end with their standard input.
 
 use std::{
     fs,
@@ -14,27 +14,30 @@ use std::{
 
 use anyhow::{Context, bail};
 
-/// Ticks of the clock that processor time is counted in, whatever the kernel's own (`USER_HZ`).
-const TICKS: f64 = 100.0;
-/// For a program to end by itself.
-const ENDING: Duration = Duration::from_secs(5);
+/// Ticks per second in which `/proc` counts CPU time. Independent of the kernel's clock (`USER_HZ`).
+const TICKS_PER_SECOND: f64 = 100.0;
+/// Time limit for a program to end after a signal.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Which cores the two sides have, if there are enough.
+/// The core that a program runs on, on a machine with two or more.
 #[derive(Clone, Copy)]
 pub(crate) enum Side {
+    /// Core 0.
     Server,
+    /// Core 1.
     Load,
 }
 
-/// A running program, with all that it has started.
+/// A running program and its descendants.
 pub(crate) struct Process {
     child: Child,
     lines: Receiver<String>,
-    /// Itself and its descendants.
+    /// Process ids of the program and its descendants.
     members: Vec<u32>,
 }
 
-/// The command to run `program` on its side's core, ended by a signal when this thread ends.
+/// Builds the command that runs `program` on the core of its side. The program gets a signal when this
+/// thread ends.
 pub(crate) fn command(side: Side, program: &str) -> Command {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let core = match side {
@@ -63,7 +66,7 @@ impl Process {
             let sender = sender.clone();
             thread::spawn(move || {
                 for line in BufReader::new(source).lines().map_while(Result::ok) {
-                    // Read on even if nobody listens: a full pipe would stop the program.
+                    // Keeps reading after an error, because a full pipe would block the program.
                     let _ = sender.send(line);
                 }
             });
@@ -72,47 +75,50 @@ impl Process {
         Ok(Self { child, lines, members })
     }
 
-    /// Waits for a line of output that has `text`, and returns what follows it.
+    /// Waits for a line of output that contains `text`, and returns the rest of the line.
     pub(crate) fn expect(&mut self, text: &str, limit: Duration) -> anyhow::Result<String> {
         let deadline = Instant::now() + limit;
-        let mut said = Vec::new();
+        let mut output = Vec::new();
         loop {
-            let rest = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(rest) {
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(remaining) {
                 Ok(line) => match line.split_once(text) {
                     Some((_, value)) => return Ok(value.to_owned()),
-                    None => said.push(line),
+                    None => output.push(line),
                 },
                 Err(RecvTimeoutError::Timeout) => {
-                    bail!("no {text:?} within {limit:?}: {}", said.join("; "))
+                    bail!("no {text:?} within {limit:?}: {}", output.join("; "))
                 }
-                Err(RecvTimeoutError::Disconnected) => bail!("it ended: {}", said.join("; ")),
+                Err(RecvTimeoutError::Disconnected) => {
+                    bail!("the program ended: {}", output.join("; "))
+                }
             }
         }
     }
 
-    /// The next line, or none until then.
-    pub(crate) fn line(&mut self, most: Duration) -> anyhow::Result<Option<String>> {
-        match self.lines.recv_timeout(most) {
+    /// Waits for the next line of output. None if there is none within `limit`.
+    pub(crate) fn read_line(&mut self, limit: Duration) -> anyhow::Result<Option<String>> {
+        match self.lines.recv_timeout(limit) {
             Ok(line) => Ok(Some(line)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => bail!("the program has ended"),
         }
     }
 
-    pub(crate) fn say(&mut self, line: &str) -> anyhow::Result<()> {
-        let input = self.child.stdin.as_mut().context("no input")?;
+    /// Writes a line to the program's standard input.
+    pub(crate) fn write_line(&mut self, line: &str) -> anyhow::Result<()> {
+        let input = self.child.stdin.as_mut().context("the program has no standard input")?;
         Ok(writeln!(input, "{line}")?)
     }
 
-    /// Finds the programs that it has started. To be called once all of them run.
+    /// Finds the descendants of the program. Call this when all of them run.
     pub(crate) fn find_members(&mut self) -> anyhow::Result<()> {
         let mut parents = Vec::new();
         for entry in fs::read_dir("/proc")? {
             let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
                 continue;
             };
-            // It may have ended meanwhile.
+            // The process can have ended in the meantime.
             let Ok(fields) = stat(pid) else { continue };
             parents.push((pid, fields.get(1).and_then(|parent| parent.parse().ok()).unwrap_or(0)));
         }
@@ -126,23 +132,24 @@ impl Process {
         Ok(())
     }
 
-    /// Seconds of processor time taken so far by all of it, and by the kernel for it.
+    /// CPU time used so far by all members, in user and system mode, in seconds.
     pub(crate) fn cpu(&self) -> anyhow::Result<f64> {
         self.sum(|pid| {
             let fields = stat(pid)?;
             let ticks = fields.iter().skip(11).take(2).map(|field| field.parse::<f64>());
-            Ok(ticks.sum::<Result<f64, _>>()? / TICKS)
+            Ok(ticks.sum::<Result<f64, _>>()? / TICKS_PER_SECOND)
         })
     }
 
-    /// KiB in memory, shared pages divided by their users, without those of files: how many users
-    /// the pages of a program have depends on what else runs. Counting takes a while.
+    /// Memory of all members in KiB, with each shared page divided by the number of its users (PSS).
+    /// Pages of files are left out, because the number of their users depends on other programs. This
+    /// is slow.
     pub(crate) fn pss(&self) -> anyhow::Result<f64> {
         let fields = ["Pss_Anon:", "Pss_Shmem:"];
         self.sum(|pid| fields.iter().map(|field| kib(pid, "smaps_rollup", field)).sum())
     }
 
-    /// KiB in memory, cheap to ask.
+    /// Resident memory of all members in KiB (RSS). This is fast.
     pub(crate) fn rss(&self) -> anyhow::Result<f64> {
         self.sum(|pid| kib(pid, "status", "VmRSS:"))
     }
@@ -160,7 +167,7 @@ impl Process {
             if Instant::now() > deadline {
                 return false;
             }
-            // Its output ends when it does; what it says meanwhile is of no interest.
+            // The output ends with the program. Lines until then are dropped.
             if self.lines.recv_timeout(Duration::from_millis(20)).is_err() {
                 thread::park_timeout(Duration::from_millis(5));
             }
@@ -168,7 +175,7 @@ impl Process {
     }
 }
 
-/// The fields of `/proc/PID/stat` behind the name, which may have blanks in it (proc(5)).
+/// The fields of `/proc/PID/stat` after the name, which can contain spaces (proc(5)).
 fn stat(pid: u32) -> anyhow::Result<Vec<String>> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, fields) = text.rsplit_once(')').context("no name in stat")?;
@@ -182,12 +189,12 @@ fn kib(pid: u32, file: &str, field: &str) -> anyhow::Result<f64> {
 }
 
 impl Drop for Process {
-    /// Politely first, because nginx and Pushpin have to end what they have started.
+    /// Sends TERM first, because nginx and Pushpin have to end their own processes.
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         let id = self.child.id().to_string();
         let _ = Command::new("kill").args(["-TERM", &id]).stderr(Stdio::null()).status();
-        if !self.ended(ENDING) {
+        if !self.ended(STOP_TIMEOUT) {
             let members = self.members.iter().map(u32::to_string);
             let _ = Command::new("kill").arg("-KILL").args(members).stderr(Stdio::null()).status();
             let _ = self.child.wait();

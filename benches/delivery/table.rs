@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::findings::{Findings, Summary};
+use crate::results::{Results, Summary};
 
-/// How a number is written.
+/// The unit of a number, and how the number is written.
 #[derive(Clone, Copy)]
 pub(crate) enum Unit {
     /// Seconds, as microseconds.
@@ -19,7 +19,7 @@ pub(crate) enum Unit {
     Kib,
     /// KiB, as MiB.
     Mib,
-    /// How many times.
+    /// A factor.
     Times,
 }
 
@@ -36,8 +36,8 @@ impl Unit {
         }
     }
 
-    /// The number alone.
-    pub(crate) fn show(self, value: f64) -> String {
+    /// Formats a number without its unit.
+    pub(crate) fn format(self, value: f64) -> String {
         match self {
             Self::Micros => digits(value * 1e6),
             Self::Millis => digits(value * 1e3),
@@ -48,7 +48,7 @@ impl Unit {
     }
 }
 
-/// Three digits that count.
+/// Formats a number with three significant digits.
 fn digits(value: f64) -> String {
     match value.abs() {
         1000.0.. => thousands(value),
@@ -70,7 +70,7 @@ fn thousands(value: f64) -> String {
     text
 }
 
-/// What stands in a column.
+/// A column: a metric, or the ratio of a metric to that of another row.
 pub(crate) struct Column {
     title: String,
     metric: String,
@@ -84,24 +84,24 @@ impl Column {
         Self { title: title.to_owned(), metric: metric.to_owned(), unit, base: None }
     }
 
-    /// The same metric as a multiple of that of `base`.
+    /// A column with the metric divided by that of row `base`.
     pub(crate) fn ratio(title: &str, metric: &str, base: &str) -> Self {
         Self { base: Some(base.to_owned()), ..Self::new(title, metric, Unit::Times) }
     }
 
-    fn cell(&self, findings: &Findings, row: &str) -> Option<String> {
+    fn cell(&self, results: &Results, row: &str) -> Option<String> {
         let summary = match &self.base {
-            None => findings.summary(&self.metric, row),
-            Some(base) => findings.ratio(&self.metric, row, base),
+            None => results.summary(&self.metric, row),
+            Some(base) => results.ratio(&self.metric, row, base),
         };
-        let Summary { median, least, most } = summary?;
-        let [median, least, most] = [median, least, most].map(|value| self.unit.show(value));
-        let is_one = least == most || self.base.is_some();
-        Some(if is_one { median } else { format!("{median} ({least}..{most})") })
+        let Summary { median, min, max } = summary?;
+        let [median, min, max] = [median, min, max].map(|value| self.unit.format(value));
+        let is_one = min == max || self.base.is_some();
+        Some(if is_one { median } else { format!("{median} ({min}..{max})") })
     }
 }
 
-/// A table, with what is to be said about it.
+/// A table with a title and notes.
 pub(crate) struct Section {
     pub(crate) title: String,
     pub(crate) columns: Vec<Column>,
@@ -110,7 +110,7 @@ pub(crate) struct Section {
 }
 
 impl Section {
-    fn cells(&self, findings: &Findings) -> Vec<Vec<String>> {
+    fn cells(&self, results: &Results) -> Vec<Vec<String>> {
         let title = |column: &Column| match (column.unit.name(), &column.base) {
             ("", _) | (_, Some(_)) => column.title.clone(),
             (unit, None) => format!("{}, {unit}", column.title),
@@ -120,7 +120,7 @@ impl Section {
         let mut lines = vec![head];
         for row in &self.rows {
             let cells: Vec<Option<String>> =
-                self.columns.iter().map(|column| column.cell(findings, row)).collect();
+                self.columns.iter().map(|column| column.cell(results, row)).collect();
             if cells.iter().all(Option::is_none) {
                 continue;
             }
@@ -131,18 +131,18 @@ impl Section {
         lines
     }
 
-    pub(crate) fn text(&self, findings: &Findings) -> String {
+    pub(crate) fn text(&self, results: &Results) -> String {
         let mut text = format!("\n{}\n", self.title);
-        align(&mut text, &self.cells(findings));
+        align(&mut text, &self.cells(results));
         for note in &self.notes {
             let _ = writeln!(text, "  * {note}");
         }
         text
     }
 
-    pub(crate) fn markdown(&self, findings: &Findings) -> String {
+    pub(crate) fn markdown(&self, results: &Results) -> String {
         let mut text = format!("### {}\n\n", self.title);
-        markdown_table(&mut text, &self.cells(findings));
+        markdown_table(&mut text, &self.cells(results));
         for note in &self.notes {
             let _ = write!(text, "\n- {note}");
         }
@@ -153,7 +153,7 @@ impl Section {
     }
 }
 
-/// Columns side by side, the first to the left and the others to the right.
+/// Appends lines with aligned columns: the first left-aligned, the others right-aligned.
 pub(crate) fn align(text: &mut String, lines: &[Vec<String>]) {
     let count = lines.first().map_or(0, Vec::len);
     let width = |i: usize| {
@@ -174,7 +174,7 @@ pub(crate) fn align(text: &mut String, lines: &[Vec<String>]) {
     }
 }
 
-/// The first line is the head.
+/// Appends a Markdown table. The first line is its head.
 pub(crate) fn markdown_table(text: &mut String, lines: &[Vec<String>]) {
     for (i, line) in lines.iter().enumerate() {
         let _ = writeln!(text, "| {} |", line.join(" | "));

@@ -1,16 +1,16 @@
-//! What was promised, and whether this run keeps it.
+//! The targets, and whether a run meets them.
 
 use crate::{
-    findings::Findings,
-    scenario::{CROWD, KEPT_UP, connect, growth, metric},
-    serve::VARIANTS,
-    server::{Credential, Peer},
+    peer::{Credential, Peer},
+    results::Results,
+    scenario::metric::{self, KEPT_UP, SUBSCRIBERS},
+    streamgate::VARIANTS,
     table::Unit,
 };
 
-/// A promise.
+/// A target.
 struct Target {
-    what: &'static str,
+    name: &'static str,
     measured: Option<f64>,
     unit: Unit,
     bound: Bound,
@@ -18,126 +18,143 @@ struct Target {
 
 #[derive(Clone, Copy)]
 enum Bound {
-    Most(f64),
-    Least(f64),
+    AtMost(f64),
+    AtLeast(f64),
 }
 
 impl Bound {
-    fn holds(self, value: f64) -> bool {
+    fn is_met_by(self, value: f64) -> bool {
         match self {
-            Self::Most(most) => value <= most,
-            Self::Least(least) => value >= least,
+            Self::AtMost(limit) => value <= limit,
+            Self::AtLeast(limit) => value >= limit,
         }
     }
 }
 
-/// The lines of the table: what, measured, target, met or not.
-pub(crate) fn lines(findings: &Findings) -> Vec<Vec<String>> {
-    let mut lines = vec![["target", "measured", "wanted", ""].map(str::to_owned).to_vec()];
-    for target in targets(findings) {
-        let show = |value: f64| {
+/// The lines of the table: target, measured value, required value, result.
+pub(crate) fn lines(results: &Results) -> Vec<Vec<String>> {
+    let mut lines = vec![["target", "measured", "required", "result"].map(str::to_owned).to_vec()];
+    for target in targets(results) {
+        let format = |value: f64| {
             let unit = target.unit.name();
-            format!("{} {unit}", target.unit.show(value)).trim_end().to_owned()
+            format!("{} {unit}", target.unit.format(value)).trim_end().to_owned()
         };
-        let wanted = match target.bound {
-            Bound::Most(most) => format!("<= {}", show(most)),
-            Bound::Least(least) => format!(">= {}", show(least)),
+        let required = match target.bound {
+            Bound::AtMost(limit) => format!("<= {}", format(limit)),
+            Bound::AtLeast(limit) => format!(">= {}", format(limit)),
         };
-        let (measured, verdict) = match target.measured {
+        let (measured, result) = match target.measured {
             None => ("-".to_owned(), "not measured"),
-            Some(value) if target.bound.holds(value) => (show(value), "met"),
-            Some(value) => (show(value), "not met"),
+            Some(value) if target.bound.is_met_by(value) => (format(value), "met"),
+            Some(value) => (format(value), "not met"),
         };
-        lines.push(vec![target.what.to_owned(), measured, wanted, verdict.to_owned()]);
+        lines.push(vec![target.name.to_owned(), measured, required, result.to_owned()]);
     }
     lines
 }
 
-fn targets(findings: &Findings) -> Vec<Target> {
-    use Bound::{Least, Most};
-    let ours = Peer::Streamgate(0).name();
-    let uring = VARIANTS.iter().find(|variant| variant.name.contains("io_uring"));
+fn targets(results: &Results) -> Vec<Target> {
+    use Bound::{AtLeast, AtMost};
+    let streamgate = Peer::Streamgate(0).name();
+    let io_uring = VARIANTS.iter().find(|variant| variant.name.contains("io_uring"));
     let (floor, nchan) = (Peer::Floor.name(), Peer::Nchan.name());
-    let median = |metric: &str| findings.median(metric, ours);
+    let median = |metric: &str| results.median(metric, streamgate);
     let ratio = |metric: &str, row: &str, base: &str| {
-        findings.ratio(metric, row, base).map(|summary| summary.median)
+        results.ratio(metric, row, base).map(|summary| summary.median)
     };
-    let paced = metric::paced(CROWD, "cpu");
-    let after = metric::burst(CROWD, "memory after");
-    let idle = metric::idle(CROWD);
+    let paced = metric::paced(SUBSCRIBERS, "cpu");
+    let after = metric::burst(SUBSCRIBERS, "memory after");
+    let idle = metric::idle(SUBSCRIBERS);
     let grown = median(&after).zip(median(&idle)).map(|(after, idle)| after / idle);
-    let stream_token = connect::row(Peer::Streamgate(0), Credential::StreamToken);
-    let bearer = connect::row(Peer::Streamgate(0), Credential::Bearer);
-    let target = |what, measured, unit, bound| Target { what, measured, unit, bound };
+    let target = |name, measured, unit, bound| Target { name, measured, unit, bound };
     vec![
         target(
-            "paced to 10,000: server CPU per delivery, to the floor's",
-            ratio(&paced, ours, floor),
+            "paced, 10,000 subscribers: CPU per delivery, ratio to floor",
+            ratio(&paced, streamgate, floor),
             Unit::Times,
-            Most(1.05),
+            AtMost(1.05),
         ),
         target(
-            "the same with io_uring",
-            uring.and_then(|uring| ratio(&paced, uring.name, floor)),
+            "paced, 10,000 subscribers: CPU per delivery with io_uring, ratio to floor",
+            io_uring.and_then(|variant| ratio(&paced, variant.name, floor)),
             Unit::Times,
-            Most(0.95),
-        ),
-        target("the same without, to Nchan's", ratio(&paced, ours, nchan), Unit::Times, Most(0.75)),
-        target(
-            "burst to 10,000: deliveries per second, to Nchan's",
-            ratio(&metric::burst(CROWD, "rate"), ours, nchan),
-            Unit::Times,
-            Least(10.0),
+            AtMost(0.95),
         ),
         target(
-            "one to one: p50 publish to receipt, to Nchan's",
-            ratio(&metric::one_to_one("p50"), ours, nchan),
+            "paced, 10,000 subscribers: CPU per delivery, ratio to Nchan",
+            ratio(&paced, streamgate, nchan),
             Unit::Times,
-            Most(1.1),
+            AtMost(0.75),
         ),
-        target("memory per idle stream at 10,000 (PSS)", median(&idle), Unit::Kib, Most(1.0)),
         target(
-            "connects per second on one core, stream tokens",
-            findings.median(metric::CONNECTS, &stream_token),
+            "burst, 10,000 subscribers: deliveries per second, ratio to Nchan",
+            ratio(&metric::burst(SUBSCRIBERS, "rate"), streamgate, nchan),
+            Unit::Times,
+            AtLeast(10.0),
+        ),
+        target(
+            "one-to-one: latency p50 from publish to receipt, ratio to Nchan",
+            ratio(&metric::one_to_one("p50"), streamgate, nchan),
+            Unit::Times,
+            AtMost(1.1),
+        ),
+        target(
+            "idle, 10,000 streams: memory per stream (PSS)",
+            median(&idle),
+            Unit::Kib,
+            AtMost(1.0),
+        ),
+        target(
+            "connect: streams per second on one core, stream tokens",
+            connect_rate(results, Credential::StreamToken),
             Unit::Count,
-            Least(10_000.0),
+            AtLeast(10_000.0),
         ),
         target(
-            "connects per second on one core, access tokens",
-            findings.median(metric::CONNECTS, &bearer),
+            "connect: streams per second on one core, access tokens",
+            connect_rate(results, Credential::AccessToken),
             Unit::Count,
-            Least(10_000.0),
+            AtLeast(10_000.0),
         ),
         target(
-            "CPU per delivery from 100 subscribers to the most, dearest to cheapest",
-            median(growth::SPREAD),
+            "growth: highest to lowest CPU per delivery, from 100 subscribers to the maximum",
+            median(metric::GROWTH_SPREAD),
             Unit::Times,
-            Most(1.2),
+            AtMost(1.2),
         ),
         target(
-            "the same, each as a multiple of the floor's",
-            median(growth::RELATIVE),
+            "growth: the same for the ratios to floor",
+            median(metric::GROWTH_SPREAD_TO_FLOOR),
             Unit::Times,
-            Most(1.2),
+            AtMost(1.2),
         ),
-        target("memory per stream after a burst, to idle (PSS)", grown, Unit::Times, Most(1.5)),
         target(
-            "250,000 deliveries/s offered on one core: behind at the end",
-            median(&metric::overload("late")),
+            "burst: memory per stream afterwards (PSS), ratio to idle",
+            grown,
+            Unit::Times,
+            AtMost(1.5),
+        ),
+        target(
+            "overload, 250,000 deliveries per second on one core: lag at the end",
+            median(&metric::overload("lag")),
             Unit::Seconds,
-            Most(KEPT_UP),
+            AtMost(KEPT_UP),
         ),
         target(
-            "durable publish, batches: events per second",
+            "durable, batches: events per second",
             median(&metric::durable("batches")),
             Unit::Count,
-            Least(50_000.0),
+            AtLeast(50_000.0),
         ),
         target(
-            "durable publish, single, 64 in flight: events per second",
+            "durable, single events, 64 in flight: events per second",
             median(&metric::durable("single")),
             Unit::Count,
-            Least(5_000.0),
+            AtLeast(5_000.0),
         ),
     ]
+}
+
+fn connect_rate(results: &Results, credential: Credential) -> Option<f64> {
+    results.median(metric::CONNECT_RATE, &metric::connect_row(Peer::Streamgate(0), credential))
 }

@@ -1,4 +1,4 @@
-//! Logging in and out.
+//! Login, refresh, logout, and the keys that verify access tokens.
 
 use std::sync::Arc;
 
@@ -8,29 +8,28 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    Tag,
     caller::{Caller, Viewer},
-    edge::Asked,
-    example_id, example_time,
+    middleware::RequestInfo,
     problem::{Problem, Result},
-    text::Text,
-    user::UserRole,
+    tag::Tag,
+    users::UserRole,
 };
 use crate::{
     auth::login_session::{Opened, RefreshError, SessionError},
     auth::password::{self, PasswordError},
+    family::wire::{Text, example_id, example_time},
     gateway::Gateway,
     limit::{Key, Quota},
 };
 
-/// A name and a password.
+/// Credentials of a user.
 #[derive(Object)]
 #[oai(example, deny_unknown_fields)]
 struct Login {
-    /// The user's name.
+    /// User name, at most 64 characters.
     #[oai(validator(max_length = 64))]
     username: Text,
-    /// The user's password. At most 1024 bytes in UTF-8, so fewer characters if they are not ASCII.
+    /// Password, at most 1,024 bytes in UTF-8.
     #[oai(validator(max_length = 1024))]
     password: Text,
 }
@@ -41,11 +40,11 @@ impl Example for Login {
     }
 }
 
-/// A refresh token.
+/// The refresh token to exchange.
 #[derive(Object)]
 #[oai(example, deny_unknown_fields)]
 struct Refresh {
-    /// The newest one that you were given.
+    /// The newest refresh token of the login session.
     #[oai(validator(max_length = 128))]
     refresh_token: Text,
 }
@@ -56,19 +55,19 @@ impl Example for Refresh {
     }
 }
 
-/// What to call with, and what to call with after that (RFC 6749, section 5.1).
+/// An access token and a refresh token (RFC 6749, section 5.1).
 #[derive(Object)]
 #[oai(example)]
 struct TokenPair {
-    /// For the `Authorization` header.
+    /// Access token, to send in the `Authorization` header.
     access_token: String,
     /// Always `Bearer`.
     token_type: String,
-    /// How long the access token is good for, in seconds.
+    /// Lifetime of the access token, in seconds.
     expires_in: u64,
-    /// To be exchanged for the next pair. Store it before you use the access token.
+    /// Refresh token, to exchange for the next pair. Store it before you use the access token.
     refresh_token: String,
-    /// How long the session lasts without a refresh, in seconds.
+    /// Lifetime of the login session without a refresh, in seconds.
     refresh_expires_in: u64,
 }
 
@@ -84,19 +83,19 @@ impl Example for TokenPair {
     }
 }
 
-/// Who calls.
+/// The caller.
 #[derive(Object)]
 #[oai(example)]
 struct Me {
-    /// The user's id.
+    /// User id.
     id: Uuid,
-    /// The user's name.
+    /// User name.
     username: String,
-    /// What the user may do.
+    /// Role of the user.
     role: UserRole,
-    /// The session of the access token.
+    /// Id of the login session that the access token belongs to.
     session_id: Uuid,
-    /// When the session ends unless it is refreshed.
+    /// Time at which the login session ends without a refresh, UTC.
     session_expires_at: OffsetDateTime,
 }
 
@@ -120,9 +119,9 @@ struct Jwk {
     kty: String,
     /// Always `Ed25519`.
     crv: String,
-    /// The public key, base64url.
+    /// Public key, base64url.
     x: String,
-    /// Its RFC 7638 thumbprint.
+    /// Key id: the thumbprint of the key (RFC 7638).
     kid: String,
     /// Always `EdDSA`.
     alg: String,
@@ -148,7 +147,7 @@ impl Example for Jwk {
 #[derive(Object)]
 #[oai(example)]
 struct JwkSet {
-    /// The keys that access tokens are signed with.
+    /// Keys that verify access tokens.
     keys: Vec<Jwk>,
 }
 
@@ -160,66 +159,70 @@ impl Example for JwkSet {
 
 #[derive(ApiResponse)]
 enum LoggedOut {
-    /// The session has ended, its streams too.
+    /// The login session and its streams have ended.
     #[oai(status = 204)]
     Done,
 }
 
 /// The operations.
-pub(super) struct Auth;
+pub(super) struct AuthApi;
 
 #[OpenApi(tag = "Tag::Auth")]
-impl Auth {
+impl AuthApi {
     /// Log in
     ///
-    /// Limited per name and per address: that of the client, if it comes through a proxy in
-    /// `server.trusted_proxies`, else that of the peer. The answer to a wrong name and a wrong password is the
-    /// same and takes the same time.
+    /// Starts a login session and returns its tokens. Public.
+    ///
+    /// Logins are limited per user name and per address. The address is the client's if the request comes through
+    /// a proxy in `server.trusted_proxies`, else the address of the peer. A wrong name and a wrong password get
+    /// the same response after the same time.
     #[oai(path = "/v1/auth/login", method = "post", operation_id = "auth_login")]
     async fn login(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        asked: Data<&Asked>,
+        request: Data<&RequestInfo>,
         body: Json<Login>,
     ) -> Result<Json<TokenPair>> {
         let Login { username: Text(username), password: Text(password) } = body.0;
         if password.len() > password::MOST_BYTES {
-            // No user has it, and nobody learns whether there is this user.
+            // No user has such a password, so the response does not tell whether the user exists.
             return Err(PasswordError::TooLong.into());
         }
-        let ip = asked.address;
+        let ip = request.address;
         count(&gateway, Quota::LoginsPerAddress, &Key::address(ip))?;
         count(&gateway, Quota::LoginsPerUser, &Key::name_at(username.clone(), ip))?;
         count(&gateway, Quota::LoginsPerName, &Key::Name(username.clone()))?;
         let Some(user) = gateway.users.authenticate(&username, password).await? else {
             gateway.telemetry.authenticated("login_refused");
-            return Err(Problem::invalid_token("there is no user of this name and password"));
+            return Err(Problem::invalid_token("the user name or the password is wrong"));
         };
         gateway.telemetry.authenticated("login");
         Ok(Json(pair(&gateway, gateway.sessions.open(user).await?)))
     }
 
-    /// Refresh the session
+    /// Refresh a session
     ///
-    /// Exchanges the refresh token for its successor and a new access token, and prolongs the
-    /// session. Used again within 10 seconds of its first use, a refresh token gives the same
-    /// successor: tabs may refresh at the same time, and a lost answer can be asked for again.
+    /// Exchanges a refresh token for its successor and a new access token, and extends the login session.
+    /// Public.
     ///
-    /// Once the successor has been used, the answer within those 10 seconds is 401 with the type
-    /// `https://streamgate.dev/problems/refresh-superseded` and the member `code`
-    /// `refresh_superseded`. Nothing is revoked: use the newest token that another tab has stored.
+    /// A refresh token that is used again within 10 seconds of its first use returns the same successor. So
+    /// browser tabs can refresh at the same time, and a client can repeat a request whose response was lost.
     ///
-    /// After those 10 seconds any use of a used token ends the session and its streams, even if the
-    /// successor was never used: two hold the token, and one of them is not the user (RFC 9700,
+    /// Once the successor has been used, the response within those 10 seconds is 401 with the type
+    /// `https://streamgate.dev/problems/refresh-superseded` and the member `code` `refresh_superseded`.
+    /// Nothing is revoked. Use the newest token that another tab has stored.
+    ///
+    /// After those 10 seconds, every use of a used token ends the login session and its streams, even if the
+    /// successor was never used. Two parties hold the token then, and one of them is not the user (RFC 9700,
     /// section 4.14.2).
     #[oai(path = "/v1/auth/refresh", method = "post", operation_id = "auth_refresh")]
     async fn refresh(
         &self,
         gateway: Data<&Arc<Gateway>>,
-        asked: Data<&Asked>,
+        request: Data<&RequestInfo>,
         body: Json<Refresh>,
     ) -> Result<Json<TokenPair>> {
-        count(&gateway, Quota::LoginsPerAddress, &Key::address(asked.address))?;
+        count(&gateway, Quota::LoginsPerAddress, &Key::address(request.address))?;
         let opened = gateway.refresh(&body.refresh_token.0).await;
         gateway.telemetry.authenticated(match &opened {
             Ok(_) => "refresh",
@@ -233,7 +236,7 @@ impl Auth {
 
     /// Log out
     ///
-    /// Ends the session of the access token, and its streams at once.
+    /// Ends the login session of the access token, and its streams at once. Requires the role viewer.
     #[oai(path = "/v1/auth/logout", method = "post", operation_id = "auth_logout")]
     async fn logout(
         &self,
@@ -244,8 +247,10 @@ impl Auth {
         Ok(LoggedOut::Done)
     }
 
-    /// Who am I?
-    #[oai(path = "/v1/auth/me", method = "get", operation_id = "auth_me")]
+    /// Get the caller
+    ///
+    /// Returns the user and the login session of the access token. Requires the role viewer.
+    #[oai(path = "/v1/auth/me", method = "get", operation_id = "caller_get")]
     async fn me(&self, caller: Caller<Viewer>) -> Result<Json<Me>> {
         let principal = caller.principal;
         Ok(Json(Me {
@@ -257,10 +262,10 @@ impl Auth {
         }))
     }
 
-    /// Public keys of access tokens
+    /// Get public keys
     ///
-    /// For services that verify access tokens themselves.
-    #[oai(path = "/.well-known/jwks.json", method = "get", operation_id = "auth_keys")]
+    /// Returns the keys that verify access tokens, for services that verify them. Public.
+    #[oai(path = "/.well-known/jwks.json", method = "get", operation_id = "key_list")]
     async fn keys(&self, gateway: Data<&Arc<Gateway>>) -> Result<Json<JwkSet>> {
         let keys = gateway.tokens.published().keys.iter().map(|key| {
             let key = serde_json::to_value(key).map_err(Problem::internal)?;

@@ -1,10 +1,9 @@
-//! Who calls: the one extractor that authenticates, first argument of every operation that is not
-//! public.
+//! Authenticates callers. The extractors here are the first argument of every operation that is not public.
 //!
-//! It runs before any other argument is looked at, so an anonymous caller gets 401 and never learns
-//! what a 400 or a 404 would tell. The order is: who (401), how often (429), with which role (403).
-//! Credentials are taken from the `Authorization` header, else, on streams only, from the stream
-//! token in the query, because a browser's `EventSource` cannot send a header.
+//! They run before any other argument is read, so an anonymous caller gets 401 and never learns what a 400 or a
+//! 404 would tell. They check the credential (401), then the quota (429), then the role (403). The credential is
+//! in the `Authorization` header. On streams it can be a stream token in the query, because a browser's
+//! `EventSource` cannot send a header.
 
 use std::{marker::PhantomData, sync::Arc, time::Instant};
 
@@ -28,19 +27,19 @@ use crate::{
 /// The query parameter that carries a stream token.
 pub(super) const STREAM_TOKEN: &str = "stream_token";
 
-/// The lowest role that may call.
+/// The lowest role that may call an operation.
 pub(super) trait Minimum: Send + Sync + 'static {
     const ROLE: Role;
     const NAME: &'static str;
 }
 
-/// Any user.
+/// Every user.
 pub(super) struct Viewer;
-/// Who does the work.
+/// Agents: they claim work and report on it.
 pub(super) struct Agent;
-/// Who changes what is to be done.
+/// Operators: they also change resources.
 pub(super) struct Operator;
-/// Who looks after users.
+/// Administrators: they also manage users.
 pub(super) struct Admin;
 
 impl Minimum for Viewer {
@@ -72,13 +71,13 @@ pub(super) struct Caller<M> {
 /// An authenticated caller of a stream, by access token or by stream token.
 pub(super) struct StreamCaller<M> {
     pub(super) principal: Principal,
-    /// With a stream token: what it opens.
+    /// The streams that the stream token opens. Absent with an access token.
     bound: Option<Opens>,
     minimum: PhantomData<M>,
 }
 
 impl<M> StreamCaller<M> {
-    /// 403 unless the token opens this very stream.
+    /// Refuses a stream token that does not open the stream of this topic.
     pub(super) fn may_open(&self, topic: &Topic) -> Result<()> {
         match &self.bound {
             None => Ok(()),
@@ -87,8 +86,7 @@ impl<M> StreamCaller<M> {
         }
     }
 
-    /// 403 unless the token opens the stream of these topics together: it was made for all of them,
-    /// or for the only one.
+    /// Refuses a stream token that was not minted for all of these topics, or for the only one.
     pub(super) fn may_open_all(&self, topics: &[Topic]) -> Result<()> {
         let bound = match &self.bound {
             None => return Ok(()),
@@ -123,7 +121,7 @@ impl<'a, M: Minimum> ApiExtractor<'a> for Caller<M> {
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let gateway = gateway(request);
-        let credential = Credential::of(gateway, request, false)?;
+        let credential = Credential::from_request(gateway, request, false)?;
         let (principal, _) = credential.authenticate(gateway).await?;
         identify(request, &principal);
         admit::<M>(gateway, &principal, Quota::Requests)?;
@@ -143,8 +141,8 @@ impl<'a, M: Minimum> ApiExtractor<'a> for StreamCaller<M> {
             MetaSecurityScheme {
                 ty: "apiKey",
                 description: Some(
-                    "A token for one stream, of one topic or many, from `POST /v1/stream-tokens`: \
-                     for `EventSource`, which cannot send a header. Accepted on streams only.",
+                    "A token for one stream, of one topic or several, from `POST /v1/stream-tokens`. It \
+                     serves `EventSource`, which cannot send a header. Accepted on streams only.",
                 ),
                 name: Some(STREAM_TOKEN),
                 key_in: Some("query"),
@@ -166,7 +164,7 @@ impl<'a, M: Minimum> ApiExtractor<'a> for StreamCaller<M> {
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let gateway = gateway(request);
-        let credential = Credential::of(gateway, request, true)?;
+        let credential = Credential::from_request(gateway, request, true)?;
         let (principal, bound) = credential.authenticate(gateway).await?;
         identify(request, &principal);
         admit::<M>(gateway, &principal, Quota::StreamOpens)?;
@@ -194,14 +192,14 @@ pub(super) fn gateway(request: &Request) -> &Arc<Gateway> {
     request.data().expect("the endpoint carries the gateway")
 }
 
-/// Tells the server who calls: whose answer it is, and that the connection is not just anybody's.
+/// Reports the user to the server: whose response it is, and that the connection is authenticated.
 fn identify(request: &Request, principal: &Principal) {
     if let Some(origin) = request.extensions().get::<Arc<Origin>>() {
         origin.identify(principal.user_id);
     }
 }
 
-/// How often, then with which role.
+/// Checks the quota, then the role.
 fn admit<M: Minimum>(gateway: &Gateway, principal: &Principal, quota: Quota) -> Result<()> {
     let key = Key::User(principal.user_id);
     let counted = gateway.limits.check(quota, &key);
@@ -212,16 +210,16 @@ fn admit<M: Minimum>(gateway: &Gateway, principal: &Principal, quota: Quota) -> 
     Ok(())
 }
 
-/// What the caller shows.
+/// The credential of a request.
 enum Credential {
     Access(String),
     Stream(String),
 }
 
 impl Credential {
-    /// Takes the credential from its place. An access token in the query is refused even beside a
-    /// good header: it is in somebody's log by now (RFC 9700, section 4.3.2).
-    fn of(gateway: &Gateway, request: &Request, streams: bool) -> Result<Self> {
+    /// Reads the credential. An access token in the query is refused even if the header is valid: a proxy may have
+    /// logged it (RFC 9700, section 4.3.2).
+    fn from_request(gateway: &Gateway, request: &Request, streams: bool) -> Result<Self> {
         let query: Vec<(String, String)> = request.params().unwrap_or_default();
         let in_query = |(name, value): &(String, String)| {
             name == "access_token" || (value.starts_with("eyJ") && gateway.tokens.is_access(value))
@@ -248,7 +246,7 @@ impl Credential {
             Some((_, token)) if streams => Ok(Self::Stream(token)),
             Some(_) => {
                 gateway.telemetry.authenticated("invalid");
-                Err(Problem::invalid_token("a stream token opens its stream and nothing else"))
+                Err(Problem::invalid_token("a stream token is accepted on its stream only"))
             }
             None => {
                 gateway.telemetry.authenticated("missing");
@@ -257,7 +255,7 @@ impl Credential {
         }
     }
 
-    /// Who stands behind it and, with a stream token, for which stream.
+    /// The principal and, with a stream token, the streams that it opens.
     async fn authenticate(self, gateway: &Gateway) -> Result<(Principal, Option<Opens>)> {
         let began = Instant::now();
         let caller = self.identify(gateway).await;

@@ -1,4 +1,4 @@
-//! Whether the service works, and how.
+//! Liveness, readiness and metrics.
 
 use std::{
     sync::Arc,
@@ -14,29 +14,29 @@ use poem_openapi::{
 };
 
 use super::{
-    Tag,
     problem::{Kind, Problem, Result},
+    tag::Tag,
 };
 use crate::{database::Fault, gateway::Gateway, limit::jittered, telemetry};
 
-/// How long a dependency may take before it counts as down: orchestrators ask again after seconds.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// Time after which a dependency that does not answer counts as down. Orchestrators probe every few seconds.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Whether something works.
+/// Status of the gateway or of a dependency.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
 enum State {
-    /// It does.
+    /// It works.
     Up,
-    /// It does not.
+    /// It does not work.
     Down,
 }
 
-/// That the process runs.
+/// Liveness of the process.
 #[derive(Object)]
 #[oai(example)]
 struct Liveness {
-    /// Always `up`: no answer is the other case.
+    /// Always `up`. A process that is down does not answer.
     status: State,
 }
 
@@ -46,18 +46,18 @@ impl Example for Liveness {
     }
 }
 
-/// Something that the service needs.
+/// A dependency of the gateway.
 #[derive(Object)]
 #[oai(example, skip_serializing_if_is_none)]
 struct Dependency {
-    /// What it is.
+    /// Name of the dependency: `database` or `bus`.
     name: String,
-    /// Whether it works.
+    /// Whether the dependency works.
     status: State,
-    /// How long it took to answer, in milliseconds.
+    /// Time until the dependency answered, in milliseconds.
     latency_ms: f64,
-    /// Why it is down, if that is known: `disk_full`, `read_only`, `locked`, `io_error`, `corrupt`,
-    /// `unreachable` or `timeout`.
+    /// Reason why the dependency is down, if it is known: `disk_full`, `read_only`, `locked`, `io_error`,
+    /// `corrupt`, `unreachable` or `timeout`.
     cause: Option<String>,
 }
 
@@ -72,13 +72,13 @@ impl Example for Dependency {
     }
 }
 
-/// Whether the service can do its work.
+/// Readiness of the gateway.
 #[derive(Object)]
 #[oai(example)]
 struct Readiness {
-    /// `up` if everything that it needs works and it is not about to end.
+    /// `up` if every dependency works and the gateway is not shutting down.
     status: State,
-    /// What it needs.
+    /// Status of every dependency.
     dependencies: Vec<Dependency>,
 }
 
@@ -126,29 +126,29 @@ impl ApiResponse for Metrics {
 }
 
 /// The operations.
-pub(super) struct Health;
+pub(super) struct HealthApi;
 
 #[OpenApi(tag = "Tag::Health")]
-impl Health {
-    /// Does the process run?
+impl HealthApi {
+    /// Check liveness
     ///
-    /// Looks at nothing else: a restart would not mend a dependency. Public.
-    #[oai(path = "/health/live", method = "get", operation_id = "health_live")]
+    /// Answers if the process runs. It checks no dependency, because a restart does not repair one. Public.
+    #[oai(path = "/health/live", method = "get", operation_id = "liveness_get")]
     async fn live(&self) -> Result<Json<Liveness>> {
         Ok(Json(Liveness { status: State::Up }))
     }
 
-    /// Can the service do its work?
+    /// Check readiness
     ///
-    /// 503 while something that it needs is down; its body has the `dependencies` too. The database
-    /// is up if it answers and takes writes. Public.
-    #[oai(path = "/health/ready", method = "get", operation_id = "health_ready")]
+    /// Answers 503 while a dependency is down, with the `dependencies` in the body. The database is up if it
+    /// answers and accepts writes. Public.
+    #[oai(path = "/health/ready", method = "get", operation_id = "readiness_get")]
     async fn ready(&self, gateway: Data<&Arc<Gateway>>) -> Result<Json<Readiness>> {
         let (database, bus) = tokio::join!(
             check("database", async { gateway.database.check().await.map_err(Fault::name) }),
             check("bus", async {
                 gateway.bus.ping().await.map_err(|error| {
-                    tracing::warn!(%error, "the bus is not ready");
+                    tracing::warn!(%error, "the bus does not answer");
                     Fault::Unreachable.name()
                 })
             }),
@@ -158,17 +158,18 @@ impl Health {
         if up {
             return Ok(Json(Readiness { status: State::Up, dependencies }));
         }
-        let detail = "something that the service needs is down";
+        let detail = "a dependency of the gateway is down";
         let dependencies = dependencies.to_json().unwrap_or_default();
         Err(Problem::new(Kind::Unavailable, detail)
             .with("dependencies", dependencies)
             .retry_after(jittered(Duration::from_secs(2))))
     }
 
-    /// Metrics
+    /// Get metrics
     ///
-    /// For Prometheus. Public: keep it from the outside by the proxy in front, as usual.
-    #[oai(path = "/metrics", method = "get", operation_id = "health_metrics")]
+    /// Returns all metrics for Prometheus (OpenMetrics 1.0). Public: if the gateway is reachable from the
+    /// internet, block this path in front of it.
+    #[oai(path = "/metrics", method = "get", operation_id = "metrics_get")]
     async fn metrics(&self, gateway: Data<&Arc<Gateway>>) -> Result<Metrics> {
         Ok(Metrics(gateway.telemetry.render()))
     }
@@ -179,10 +180,10 @@ async fn check(
     ping: impl Future<Output = std::result::Result<(), &'static str>>,
 ) -> Dependency {
     let began = Instant::now();
-    let answered = tokio::time::timeout(PATIENCE, ping).await;
+    let answered = tokio::time::timeout(PROBE_TIMEOUT, ping).await;
     let cause = answered.unwrap_or(Err("timeout")).err();
     if let Some(cause) = cause {
-        tracing::warn!(dependency = name, cause, "not ready");
+        tracing::warn!(dependency = name, cause, "a dependency is down");
     }
     Dependency {
         name: name.to_owned(),

@@ -1,8 +1,8 @@
-//! What the OpenAPI document says about a path, for answers that no operation gives.
+//! The paths of the OpenAPI document, for responses that no operation gives.
 
 use serde_json::Value;
 
-use super::stream::EVENT_STREAM;
+use super::streams::EVENT_STREAM;
 
 /// The paths of the document.
 pub(super) struct Routes(Vec<Route>);
@@ -10,29 +10,29 @@ pub(super) struct Routes(Vec<Route>);
 struct Route {
     segments: Vec<String>,
     methods: Vec<String>,
-    /// Those of them that anybody may call.
+    /// The methods that need no credential.
     public: Vec<String>,
     is_stream: bool,
 }
 
-/// Who may call an operation.
+/// The credential that an operation needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// There is no such operation.
+    /// The operation does not exist.
     None,
-    /// Anybody.
+    /// None.
     Public,
-    /// Who shows a credential.
+    /// An access token or a stream token.
     Secured,
 }
 
 impl Routes {
-    pub(super) fn of(document: &Value) -> Self {
+    pub(super) fn new(document: &Value) -> Self {
         let paths = document["paths"].as_object().into_iter().flatten();
         Self(paths.map(|(path, operations)| route(path, operations)).collect())
     }
 
-    /// The methods of the path, as `Allow` lists them (RFC 9110, section 10.2.1).
+    /// The methods of a path, as `Allow` lists them (RFC 9110, section 10.2.1).
     pub(super) fn methods(&self, path: &str) -> String {
         self.find(path).map(|route| route.methods.join(", ")).unwrap_or_default()
     }
@@ -51,7 +51,7 @@ impl Routes {
     }
 
     fn find(&self, path: &str) -> Option<&Route> {
-        // Literal segments first, as the router prefers them.
+        // A path with fewer placeholders wins, as in the router.
         let placeholders = |route: &&Route| {
             route.segments.iter().filter(|segment| segment.starts_with('{')).count()
         };

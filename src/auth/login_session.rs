@@ -57,7 +57,7 @@ pub struct Principal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ended {
     /// Its time is over.
-    #[error("the session has expired")]
+    #[error("the login session has expired")]
     Expired,
     /// It was ended: a logout, an administrator, a refresh token that was used twice.
     #[error("the session was revoked")]

@@ -118,7 +118,7 @@ impl Stage {
             for claimed in claimed.as_array().into_iter().flatten() {
                 done += 1;
                 let (state, reason) = match done % 7 {
-                    0 => ("failed", Some("the node does not answer")),
+                    0 => ("failed", Some("the node does not respond")),
                     _ => ("applied", None),
                 };
                 let report = json!({

@@ -1,13 +1,13 @@
 //! Many topics on one connection.
 //!
-//! Each topic is a stream of its own, which follows its course as any other does: it starts with a
-//! snapshot or behind a cursor, catches up, starts afresh, misses what its strategy lets it miss.
-//! They share a connection, and so a slot. What they send is taken apart and written anew: every
-//! event says its topic, and its cursor becomes one that holds the places of all topics, so that a
-//! client that comes back goes on in each of them where it was.
+//! Each topic is a stream like any other. It starts with a snapshot or after a cursor, catches up
+//! or starts over, and follows its overflow strategy. The streams share a connection, and so a
+//! slot. Their events are taken apart and written again: every event names its topic, and its
+//! cursor becomes one that holds the cursors of all topics. So a client that reconnects resumes in
+//! each topic where it was.
 //!
-//! A topic can leave while the others go on, because it has ended or because its caller may not see
-//! it any more. Whatever else ends a topic's stream ends the whole.
+//! A topic can end while the others go on: it has had its last event, or its caller may not see it
+//! any longer. Every other reason that ends a topic's stream ends all of them.
 
 use std::{
     future::poll_fn,
@@ -16,7 +16,6 @@ use std::{
     time::Instant,
 };
 
-use async_trait::async_trait;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
 use sea_orm::DbErr;
@@ -28,111 +27,89 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    Bounds, Hub, Opener, Opening, Resume, Wanted,
-    clock::{QUIET, TICKS},
-    connection::Connection,
-    end::{End, prelude},
-    outlet::Body,
+    fanout::Body,
+    open::StreamOpener,
+    request::{Bounds, OpenMany, Opened, RequestedTopic, Resume, TopicAccess},
+    subscription::{Connection, End, QUIET, TICKS, prelude},
 };
 use crate::{
-    auth::login_session::{Ended, SessionError, Watch},
+    auth::login_session::{Ended, SessionError},
     event::{self, Cursors, Topic},
 };
 
-/// Who says what a caller may see, once its role has been lowered.
-#[async_trait]
-pub trait Access: Send + Sync + 'static {
-    /// The caller's session, under watch as it is now, and those of the topics that the caller may
-    /// still see.
-    async fn ask(&self, topics: Vec<Topic>) -> Result<(Watch, Vec<Topic>), SessionError>;
-}
-
-/// A stream of many topics, to be opened for a caller that has been let in.
-pub struct OpenMany {
-    /// About what; no topic twice.
-    pub wanted: Vec<Wanted>,
-    /// From where.
-    pub resume: Resume<Cursors>,
-    /// Until when, all topics together.
-    pub bounds: Bounds,
-    /// For whom.
-    pub opener: Opener,
-    /// What the caller may see later.
-    pub access: Arc<dyn Access>,
-}
-
 /// One of the topics.
 struct Branch {
-    wanted: Wanted,
+    requested: RequestedTopic,
     /// Its stream, while it has one.
     body: Option<Body>,
-    /// Up to where the client has been sent its events: a cursor, as text.
-    place: Option<String>,
-    /// The client was told that it has left.
-    has_left: bool,
+    /// The cursor of the newest event that the client was sent, as text.
+    cursor: Option<String>,
+    /// The client was told that no event of it follows.
+    is_closed: bool,
 }
 
 /// An open stream of many topics. Dropping it closes it.
-pub struct Merge {
-    hub: Arc<Hub>,
+pub struct MergedStream {
+    opener: Arc<StreamOpener>,
     request: Uuid,
     branches: Vec<Branch>,
-    /// Held by the topics' streams, and given back with the last of them.
+    /// The topics' streams hold it. The last of them gives back what it holds.
     connection: Weak<Connection>,
-    access: Arc<dyn Access>,
-    /// Until when the client wanted it.
+    access: Arc<dyn TopicAccess>,
+    /// Time until which the client wanted it.
     until: Option<Instant>,
     /// Events that may still be sent.
     left: u64,
-    /// The topic whose turn it is.
-    turn: usize,
-    /// What goes out next.
+    /// The topic that is polled first.
+    first: usize,
+    /// Text to send next.
     ready: BytesMut,
-    /// When something last went out.
+    /// Time of the last text.
     written: time::Instant,
     is_over: bool,
 }
 
-/// What a topic's stream has come up with: text, or its end.
-struct News {
+/// The output of a topic's stream: text, or None at its end.
+struct Output {
     branch: usize,
     text: Option<Bytes>,
-    /// Held meanwhile, so that the last stream to end does not take the slot with it before it is
-    /// known whether it goes on.
+    /// Held meanwhile, so that the last stream to end does not give back the slot before it is
+    /// known whether the topic goes on.
     connection: Option<Arc<Connection>>,
 }
 
-impl Hub {
-    /// Opens a stream of many topics.
-    pub async fn open_many(self: &Arc<Self>, open: OpenMany) -> Result<Opening<Merge>, DbErr> {
-        let OpenMany { wanted, resume, bounds, opener, access } = open;
-        let request = opener.request;
-        let connection = self.connect(opener);
-        let branch = |wanted| Branch { wanted, body: None, place: None, has_left: false };
-        let mut merge = Merge {
-            hub: Arc::clone(self),
-            request,
-            branches: wanted.into_iter().map(branch).collect(),
-            connection: Arc::downgrade(&connection),
-            access,
-            until: bounds.max_time.map(|time| Instant::now() + time),
-            left: bounds.max_events.map_or(u64::MAX, Into::into),
-            turn: 0,
-            ready: prelude(self.settings.retry).as_slice().into(),
-            written: time::Instant::now(),
-            is_over: false,
-        };
-        let resumes = merge.resumes(resume).await?;
-        for (branch, resume) in resumes.into_iter().enumerate() {
-            merge.open(branch, resume, &connection).await?;
-        }
-        let is_complete = merge.branches.iter().all(|branch| branch.has_left);
-        Ok(if is_complete { Opening::Complete } else { Opening::Stream(merge) })
+/// Opens a stream of many topics.
+pub async fn open_many(
+    opener: &Arc<StreamOpener>,
+    open: OpenMany,
+) -> Result<Opened<MergedStream>, DbErr> {
+    let OpenMany { topics, resume, bounds, client, access } = open;
+    let request = client.request;
+    let connection = opener.connect(client);
+    let branch = |requested| Branch { requested, body: None, cursor: None, is_closed: false };
+    let mut merge = MergedStream {
+        opener: Arc::clone(opener),
+        request,
+        branches: topics.into_iter().map(branch).collect(),
+        connection: Arc::downgrade(&connection),
+        access,
+        until: bounds.max_time.map(|time| Instant::now() + time),
+        left: bounds.max_events.map_or(u64::MAX, Into::into),
+        first: 0,
+        ready: prelude(opener.context().settings.retry).as_slice().into(),
+        written: time::Instant::now(),
+        is_over: false,
+    };
+    let resumes = merge.resumes(resume).await?;
+    for (branch, resume) in resumes.into_iter().enumerate() {
+        merge.open(branch, resume, &connection).await?;
     }
+    let is_complete = merge.branches.iter().all(|branch| branch.is_closed);
+    Ok(if is_complete { Opened::Complete } else { Opened::Stream(merge) })
 }
 
-impl Merge {
-    /// Sends it as the body of a response that somebody else frames.
+impl MergedStream {
+    /// Sends it as the body of a response that another layer frames.
     pub fn into_body(self) -> impl Stream<Item = Bytes> + Send + 'static {
         stream::unfold(self, async |mut merge| {
             let text = merge.next().await?;
@@ -140,7 +117,7 @@ impl Merge {
         })
     }
 
-    /// Where each topic goes on. It finds its cursor among the others by its epoch.
+    /// The point at which each topic resumes. Its epoch tells its cursor from the others.
     async fn resumes(&self, resume: Resume<Cursors>) -> Result<Vec<Resume>, DbErr> {
         let cursors = match resume {
             Resume::Start => return Ok(vec![Resume::Start; self.branches.len()]),
@@ -148,8 +125,8 @@ impl Merge {
             Resume::After(cursors) => cursors,
         };
         let topics: Vec<Topic> =
-            self.branches.iter().map(|branch| branch.wanted.topic.clone()).collect();
-        let positions = self.hub.log.positions(&topics).await?;
+            self.branches.iter().map(|branch| branch.requested.name.clone()).collect();
+        let positions = self.opener.context().log.positions(&topics).await?;
         let resume = |topic: &Topic| {
             let cursor = cursors.of(positions.get(topic.as_str())?.epoch)?;
             Some(Resume::After(cursor))
@@ -166,30 +143,29 @@ impl Merge {
     ) -> Result<(), DbErr> {
         let branch = &mut self.branches[index];
         if let Resume::After(cursor) = resume {
-            branch.place = Some(cursor.to_string());
+            branch.cursor = Some(cursor.to_string());
         }
         let max_time = self.until.map(|until| until.saturating_duration_since(Instant::now()));
-        // Events are counted as they leave.
+        // This counts the events of all topics itself.
         let bounds = Bounds { max_events: None, max_time };
-        let held = Arc::clone(connection);
-        match self.hub.subscribe(&branch.wanted, resume, bounds, held).await? {
-            Opening::Stream(subscription) => branch.body = Some(subscription.attach()),
-            Opening::Complete => self.dismiss(index, End::Completed.reason()),
+        match self.opener.open_on(connection, &branch.requested, resume, bounds).await? {
+            Opened::Stream(pending) => branch.body = Some(pending.attach()),
+            Opened::Complete => self.close_topic(index, End::Completed.reason()),
         }
         Ok(())
     }
 
-    /// What goes out next.
+    /// The next text.
     async fn next(&mut self) -> Option<Bytes> {
         while self.ready.is_empty() {
             if self.is_over {
                 return None;
             }
-            let silence = self.hub.settings.heartbeat * QUIET / TICKS;
+            let silence = self.opener.context().settings.heartbeat * QUIET / TICKS;
             let silent = sleep_until(self.written + silence);
             select! {
                 biased;
-                news = poll_fn(|cx| self.poll(cx)) => self.take(news).await,
+                output = poll_fn(|cx| self.poll(cx)) => self.take(output).await,
                 () = silent => self.ready.put_slice(b":\n\n"),
             }
         }
@@ -197,80 +173,80 @@ impl Merge {
         Some(self.ready.split().freeze())
     }
 
-    /// Asks the topics' streams in turn.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<News> {
+    /// Polls the topics' streams, each as often as the others.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Output> {
         let connection = self.connection.upgrade();
         let count = self.branches.len();
         for step in 0..count {
-            let branch = (self.turn + step) % count;
+            let branch = (self.first + step) % count;
             if let Some(body) = &mut self.branches[branch].body
                 && let Poll::Ready(text) = body.poll_next_unpin(cx)
             {
-                self.turn = branch + 1;
-                return Poll::Ready(News { branch, text, connection });
+                self.first = branch + 1;
+                return Poll::Ready(Output { branch, text, connection });
             }
         }
         Poll::Pending
     }
 
-    async fn take(&mut self, News { branch, text, connection }: News) {
+    async fn take(&mut self, Output { branch, text, connection }: Output) {
         if let Some(text) = text {
             self.write(branch, &text);
             return;
         }
         let Some(body) = self.branches[branch].body.take() else { return };
         match (body.end(), connection) {
-            (Some((End::Completed, true)), _) => self.dismiss(branch, End::Completed.reason()),
-            // It has ended before the client had all of it: it is asked for the rest.
+            (Some((End::Completed, true)), _) => self.close_topic(branch, End::Completed.reason()),
+            // It has ended before the client had all of it: the rest is read.
             (Some((End::Completed, false)), Some(connection)) => {
                 let resume = self.branches[branch].resume();
                 let opened = self.open(branch, resume, &connection).await;
-                self.unless_broken(opened);
+                self.end_if_failed(opened);
             }
             (Some((End::Session(Ended::RoleLowered), _)), Some(connection)) => {
-                self.ask_again(&connection).await;
+                self.recheck_access(&connection).await;
             }
-            // There is no connection to ask on any more: the client comes back for it.
+            // The connection is gone: the client reconnects for the rest.
             (Some((End::Completed, false)), None) | (None, _) => self.is_over = true,
             (Some((end, _)), _) => self.end(end),
         }
-        if !self.is_over && self.branches.iter().all(|branch| branch.has_left) {
+        if !self.is_over && self.branches.iter().all(|branch| branch.is_closed) {
             self.end(End::Completed);
         }
     }
 
-    /// The caller's role was lowered: goes on with what the caller may still see.
-    async fn ask_again(&mut self, connection: &Arc<Connection>) {
+    /// The caller's role was lowered: goes on with the topics that the caller may still see.
+    async fn recheck_access(&mut self, connection: &Arc<Connection>) {
         let lowered = End::Session(Ended::RoleLowered);
-        // Nothing more of any topic before it is known.
+        // No event of any topic before that is known.
         self.cut(lowered);
-        let staying = |branch: &&Branch| !branch.has_left;
-        let topics = self.branches.iter().filter(staying);
-        let topics = topics.map(|branch| branch.wanted.topic.clone()).collect();
-        let (watch, allowed) = match self.access.ask(topics).await {
+        let is_open = |branch: &&Branch| !branch.is_closed;
+        let topics = self.branches.iter().filter(is_open);
+        let topics = topics.map(|branch| branch.requested.name.clone()).collect();
+        let (watch, allowed) = match self.access.recheck(topics).await {
             Ok(answer) => answer,
             Err(SessionError::Ended(ended)) => return self.end(End::Session(ended)),
-            Err(SessionError::Database(error)) => return self.unless_broken(Err(error)),
+            Err(SessionError::Database(error)) => return self.end_if_failed(Err(error)),
         };
-        connection.renew(watch);
+        connection.set_watch(watch);
         for index in 0..self.branches.len() {
             let branch = &self.branches[index];
-            if branch.has_left || self.is_over {
+            if branch.is_closed || self.is_over {
                 continue;
             }
-            if !allowed.contains(&branch.wanted.topic) {
-                self.dismiss(index, "forbidden");
+            if !allowed.contains(&branch.requested.name) {
+                self.close_topic(index, "forbidden");
                 continue;
             }
             let opened = self.open(index, branch.resume(), connection).await;
-            self.unless_broken(opened);
+            self.end_if_failed(opened);
         }
         if allowed.is_empty() {
             self.end(lowered);
         }
     }
 
-    /// Writes the events in a stream's blocks as those of a topic among others.
+    /// Writes the events in the blocks of one topic's stream as events of this stream.
     fn write(&mut self, index: usize, blocks: &[u8]) {
         let (mut id, mut kind) = (None, &[][..]);
         for line in blocks.split(|byte| *byte == b'\n') {
@@ -279,39 +255,40 @@ impl Merge {
             } else if let Some(text) = line.strip_prefix(b"event: ") {
                 kind = text;
             } else if let Some(data) = line.strip_prefix(b"data: ")
-                // What has no cursor tells of the stream's end, which is told for all topics at once.
+                // A block without a cursor is about the stream's end, which this announces itself.
                 && let Some(id) = id.take()
             {
                 let branch = &mut self.branches[index];
-                branch.place = Some(String::from_utf8_lossy(id).into_owned());
-                let topic = branch.wanted.topic.clone();
+                branch.cursor = Some(String::from_utf8_lossy(id).into_owned());
+                let topic = branch.requested.name.clone();
                 let head = format!("{{\"topic\":\"{topic}\",\"data\":");
-                self.put(kind, &[head.as_bytes(), data, b"}"]);
+                self.write_event(kind, &[head.as_bytes(), data, b"}"]);
             }
         }
     }
 
-    /// Tells the client that a topic has left.
-    fn dismiss(&mut self, index: usize, reason: &str) {
+    /// Tells the client that no event of a topic follows.
+    fn close_topic(&mut self, index: usize, reason: &str) {
         let branch = &mut self.branches[index];
-        branch.has_left = true;
-        let data = event::json(&json!({ "topic": branch.wanted.topic.as_str(), "reason": reason }));
-        self.put(b"topic.closed", &[data.as_bytes()]);
+        branch.is_closed = true;
+        let data =
+            event::json(&json!({ "topic": branch.requested.name.as_str(), "reason": reason }));
+        self.write_event(b"topic.closed", &[data.as_bytes()]);
     }
 
-    /// Puts out an event, unless the client has had as many as it wanted.
-    fn put(&mut self, kind: &[u8], data: &[&[u8]]) {
+    /// Writes an event, unless the client has as many as it wanted.
+    fn write_event(&mut self, kind: &[u8], data: &[&[u8]]) {
         if self.is_over {
             return;
         }
-        let places = self.branches.iter().filter_map(|branch| branch.place.as_deref());
+        let cursors = self.branches.iter().filter_map(|branch| branch.cursor.as_deref());
         let mut before: &[u8] = b"id: ";
-        for place in places {
+        for cursor in cursors {
             self.ready.put_slice(before);
-            self.ready.put_slice(place.as_bytes());
+            self.ready.put_slice(cursor.as_bytes());
             before = b".";
         }
-        // An empty id would make the client forget what it has.
+        // An empty id would make the client lose its cursor.
         let end_of_id: &[u8] = if before == b"." { b"\n" } else { b"" };
         for part in [end_of_id, b"event: ", kind, b"\ndata: "].iter().chain(data) {
             self.ready.put_slice(part);
@@ -323,26 +300,26 @@ impl Merge {
         }
     }
 
-    fn unless_broken(&mut self, opened: Result<(), DbErr>) {
+    fn end_if_failed(&mut self, opened: Result<(), DbErr>) {
         if let Err(error) = opened {
-            tracing::error!(id = %self.request, %error, "a stream broke");
+            tracing::error!(id = %self.request, %error, "a stream has failed");
             self.end(End::Failed);
         }
     }
 
-    /// Ends it, with a word unless its events were counted.
+    /// Ends it and tells the client why, unless the client has counted its events.
     fn end(&mut self, end: End) {
         if self.is_over {
             return;
         }
         self.cut(end);
         self.is_over = true;
-        let failure = self.branches.first().map(|branch| branch.wanted.subject.failure);
+        let failure = self.branches.first().map(|branch| branch.requested.subject.failure);
         let failure = || failure.map(|failure| failure(self.request)).unwrap_or_default();
-        self.ready.put_slice(&end.farewell(self.hub.settings.retry, failure));
+        self.ready.put_slice(&end.text(self.opener.context().settings.retry, failure));
     }
 
-    /// Ends the topics' streams, which have nothing more to say.
+    /// Ends the topics' streams. The client is not told why by them.
     fn cut(&mut self, end: End) {
         for body in self.branches.iter_mut().filter_map(|branch| branch.body.take()) {
             body.cut(end);
@@ -351,9 +328,9 @@ impl Merge {
 }
 
 impl Branch {
-    /// Where it goes on.
+    /// The point at which it resumes.
     fn resume(&self) -> Resume {
-        let cursor = self.place.as_ref().and_then(|place| place.parse().ok());
+        let cursor = self.cursor.as_ref().and_then(|cursor| cursor.parse().ok());
         cursor.map_or(Resume::Start, Resume::After)
     }
 }

@@ -1,4 +1,4 @@
-//! One connection from its first byte to its last.
+//! One connection, from its first byte to its last.
 
 use std::error::Error;
 use std::future::poll_fn;
@@ -24,201 +24,205 @@ use tokio::select;
 use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::Server;
-use super::activity::{Activity, Due};
-use super::exchange::{Exchange, Leaving};
-use super::refusal::Refusing;
-use super::socket::{Socket, linger, preface};
+use super::connection_state::{ConnectionState, Timeout};
+use super::error_body::WithErrorBody;
+use super::request_handler::{DirectStream, RequestHandler};
+use super::shared::Shared;
+use super::socket::{Socket, close_lingering, read_preface};
 use crate::limit::Admission;
 
-/// How long bytes of a stream may lie unacknowledged or unread before the connection is given up. A
-/// client that slept for longer reconnects and resumes.
-const UNREAD: Duration = Duration::from_mins(1);
+/// Longest time that bytes of a stream can stay unacknowledged or unread before the connection is
+/// closed. A client that was suspended for longer reconnects and resumes.
+const USER_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Bytes that the kernel takes for a stream beyond what is on its way: else megabytes for each
-/// client that does not read, of which most would be out of date by the time it does.
-const UNSENT: u32 = 64 << 10;
+/// Bytes of a stream that the kernel buffers beyond those already sent. Without this limit it buffers
+/// megabytes for each client that does not read. Most of these bytes would be outdated when the
+/// client reads them.
+const UNSENT_STREAM: u32 = 64 << 10;
 
-/// The same for answers that have an end.
-const UNSENT_ANSWER: u32 = 16 << 10;
+/// The same limit for a response with a known length.
+const UNSENT_RESPONSE: u32 = 16 << 10;
 
-/// Bytes that TLS encrypts ahead of what the socket takes.
+/// Bytes that TLS encrypts before the socket accepts them.
 const TLS_BUFFER: usize = 16 << 10;
 
-/// How long a peer that is still sending may take to read the last answer.
-const LINGER: Duration = Duration::from_secs(1);
+/// Time that a client which still sends has to read the last response.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A client that has connected.
+/// An accepted connection.
 struct Connection {
     tcp: Arc<TcpStream>,
-    exchange: Arc<Exchange>,
+    handler: Arc<RequestHandler>,
 }
 
 type Ended = Result<(), Box<dyn Error + Send + Sync>>;
 
-/// The whole life of a connection.
-pub(super) async fn attend(
-    server: Arc<Server>,
+/// Serves a connection until it ends, or until a stream takes over its socket.
+pub(super) async fn serve(
+    shared: Arc<Shared>,
     tcp: TcpStream,
     remote: SocketAddr,
     admission: Admission,
 ) {
-    let (activity, stop) = (Activity::new(server.times), server.stop.clone());
+    let (state, stop) = (ConnectionState::new(shared.timeouts), shared.stop.clone());
     let Ok(local) = tcp.local_addr() else { return };
-    let scheme = if server.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-    let exchange = Arc::new(Exchange {
-        server,
-        activity,
+    let scheme = if shared.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+    let handler = Arc::new(RequestHandler {
+        shared,
+        state,
         admission: Arc::new(admission),
         half_closed: CancellationToken::new(),
         local,
         remote,
         scheme,
-        leaving: Mutex::default(),
+        direct_stream: Mutex::default(),
     });
     let tcp = Arc::new(tcp);
-    let connection = Connection { tcp: Arc::clone(&tcp), exchange: Arc::clone(&exchange) };
-    let ended = connection.converse().await;
+    let connection = Connection { tcp: Arc::clone(&tcp), handler: Arc::clone(&handler) };
+    let ended = connection.run().await;
     drop(connection);
-    let leaving = exchange.leaving.lock().take();
-    // hyper knows only that its service failed, which is how it is made to let go.
-    if let (Err(error), None) = (ended, &leaving) {
-        // Only the outer text: a cause may quote what the peer sent.
+    let direct_stream = handler.direct_stream.lock().take();
+    // For a direct stream the error is expected: it is what makes hyper release the socket.
+    if let (Err(error), None) = (ended, &direct_stream) {
+        // Only the outer error, because its source can quote what the client sent.
         tracing::debug!(%remote, %error, "connection ended early");
     }
-    // After an upgrade the socket has another owner, who closes it.
+    // After an upgrade another task owns the socket, and closes it.
     let Some(tcp) = Arc::into_inner(tcp) else { return };
-    match leaving {
-        Some(leaving) => {
-            if let Err(error) = leave(tcp, leaving) {
-                tracing::warn!(%error, "cannot take over a socket");
+    match direct_stream {
+        Some(stream) => {
+            if let Err(error) = start_direct_stream(tcp, stream) {
+                tracing::warn!(%error, "cannot write a stream to its socket");
             }
         }
         None => {
-            stop.run_until_cancelled(timeout(LINGER, linger(tcp))).await;
+            stop.run_until_cancelled(timeout(LINGER_TIMEOUT, close_lingering(tcp))).await;
         }
     }
 }
 
 /// Gives the socket to a stream.
-fn leave(tcp: TcpStream, leaving: Leaving) -> io::Result<()> {
+fn start_direct_stream(tcp: TcpStream, stream: DirectStream) -> io::Result<()> {
     let socket = SockRef::from(&tcp);
-    socket.set_tcp_notsent_lowat(UNSENT)?;
-    socket.set_tcp_user_timeout(Some(UNREAD))?;
-    let Leaving { head, subscription } = leaving;
+    socket.set_tcp_notsent_lowat(UNSENT_STREAM)?;
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    let DirectStream { head, subscription } = stream;
     subscription.onto_socket(tcp.into_std()?, &head);
     Ok(())
 }
 
 impl Connection {
-    /// Decides who speaks on this socket, and lets it speak. Each way is boxed, or a connection has
-    /// room for all of them.
-    async fn converse(&self) -> Ended {
-        let server = &self.exchange.server;
-        // An event must not wait for the acknowledgement of the one before (Nagle's algorithm).
+    /// Detects the protocol, and serves it. The futures of the protocols are boxed. Otherwise every
+    /// connection would use the memory of all of them.
+    async fn run(&self) -> Ended {
+        let shared = &self.handler.shared;
+        // With Nagle's algorithm an event would wait for the acknowledgement of the one before.
         self.tcp.set_nodelay(true)?;
         let socket = SockRef::from(&*self.tcp);
-        // A peer that vanished without a word, or that has stopped reading, holds a slot for as long
-        // as something for it is under way: to the kernel a quarter of an hour (RFC 5482).
-        socket.set_tcp_user_timeout(Some(UNREAD.max(server.times.write)))?;
-        socket.set_tcp_notsent_lowat(UNSENT_ANSWER)?;
-        let mut socket = Socket::new(&self.tcp, &self.exchange.activity);
-        let Some(tls) = &server.tls else {
-            let h2 = self.open(preface(&mut socket)).await?;
-            return Box::pin(self.speak(socket, h2)).await;
+        // A client can disappear without closing, or stop reading. It then keeps its slot as long as
+        // bytes for it are unacknowledged. By default the kernel waits a quarter of an hour
+        // (RFC 5482).
+        socket.set_tcp_user_timeout(Some(USER_TIMEOUT.max(shared.timeouts.write)))?;
+        socket.set_tcp_notsent_lowat(UNSENT_RESPONSE)?;
+        let mut socket = Socket::new(&self.tcp, &self.handler.state);
+        let Some(tls) = &shared.tls else {
+            let is_http2 = self.before_http(read_preface(&mut socket)).await?;
+            return Box::pin(self.serve_http(socket, is_http2)).await;
         };
-        // Over TLS it is ALPN, not the preface, that chooses HTTP/2 (RFC 9113 section 3.2).
+        // Over TLS, ALPN and not the preface selects HTTP/2 (RFC 9113 section 3.2).
         let secured = async {
             let limit = |session: &mut ServerConnection| session.set_buffer_limit(Some(TLS_BUFFER));
-            let stream = self.open(tls.accept_with(socket, limit)).await?;
-            let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            Box::pin(self.speak(stream, h2)).await
+            let stream = self.before_http(tls.accept_with(socket, limit)).await?;
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            Box::pin(self.serve_http(stream, is_http2)).await
         };
         Box::pin(secured).await
     }
 
-    /// A step before HTTP begins: nothing was asked yet, so `stop` may cut it short.
-    async fn open<T>(&self, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-        let step = timeout_at(self.exchange.activity.first_by(), step);
-        let done = self.exchange.server.stop.run_until_cancelled(step).await;
+    /// Does a step before the first request. No request is lost when `stop` or the timeout ends it.
+    async fn before_http<T>(&self, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        let step = timeout_at(self.handler.state.first_deadline(), step);
+        let done = self.handler.shared.stop.run_until_cancelled(step).await;
         done.ok_or(ErrorKind::ConnectionAborted)??
     }
 
-    /// Lets hyper answer with the endpoint what is asked on `io`.
-    async fn speak<I>(&self, io: I, h2: bool) -> Ended
+    /// Serves requests on `io` with hyper.
+    async fn serve_http<I>(&self, io: I, is_http2: bool) -> Ended
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (exchange, server) = (Arc::clone(&self.exchange), &self.exchange.server);
+        let (handler, shared) = (Arc::clone(&self.handler), &self.handler.shared);
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let answering = exchange.activity.begin();
-            // Boxed, or hyper keeps room for the 12 KiB of this future in every connection.
-            Box::pin(Arc::clone(&exchange).respond(request, answering))
+            let guard = handler.state.begin_request();
+            // Boxed, because hyper reserves memory for this future, 12 KiB, in every connection.
+            Box::pin(Arc::clone(&handler).handle(request, guard))
         });
-        if h2 {
-            self.exchange.activity.speaks_h2();
-            let builder = server.http2(&self.exchange.activity);
-            let conversation = builder.serve_connection(TokioIo::new(io), service);
-            self.drive(Box::pin(conversation), http2::Connection::graceful_shutdown).await
+        if is_http2 {
+            self.handler.state.set_http2();
+            let builder = shared.http2(&self.handler.state);
+            let connection = builder.serve_connection(TokioIo::new(io), service);
+            self.drive(Box::pin(connection), http2::Connection::graceful_shutdown).await
         } else {
-            let io = TokioIo::new(Refusing::new(io, server.refusal));
-            let conversation = server.http1.serve_connection(io, service).with_upgrades();
-            self.drive(Box::pin(conversation), UpgradeableConnection::graceful_shutdown).await
+            let io = TokioIo::new(WithErrorBody::new(io, shared.error_body));
+            let connection = shared.http1.serve_connection(io, service).with_upgrades();
+            self.drive(Box::pin(connection), UpgradeableConnection::graceful_shutdown).await
         }
     }
 
-    /// Polls a connection of hyper's to its end, or drops it and with it every body it streams.
-    async fn drive<C>(&self, mut conversation: Pin<Box<C>>, finish: fn(Pin<&mut C>)) -> Ended
+    /// Polls a connection of hyper to its end. Otherwise drops it, and with it every body that it
+    /// streams.
+    async fn drive<C>(&self, mut connection: Pin<Box<C>>, shut_down: fn(Pin<&mut C>)) -> Ended
     where
         C: Future<Output = hyper::Result<()>>,
     {
-        let Exchange { server, activity, half_closed, .. } = &*self.exchange;
-        // tokio adds "the peer has closed" to every readiness one can wait for. PRIORITY (data
-        // out of band, which we never register for) is the one where nothing else comes along, so
-        // it tells of FIN and RST while bytes wait unread. hyper sees neither as long as it has no
-        // use for what the client sent: a pipelined request, a body that nobody reads.
+        let RequestHandler { shared, state, half_closed, .. } = &*self.handler;
+        // tokio adds "the peer has closed" to every interest. PRIORITY (out-of-band data, which the
+        // server never registers for) is the interest that nothing else makes ready. So this detects
+        // FIN and RST while received bytes are unread. While hyper does not read, it detects
+        // neither. It does not read while a pipelined request waits, or while the endpoint does not
+        // read a request body.
         let mut hung_up = pin!(self.tcp.ready(Interest::PRIORITY | Interest::ERROR));
         let mut failed = pin!(self.tcp.ready(Interest::ERROR));
-        // A token of its own, lest every event on every connection takes one shared lock.
-        let stop = server.stop.child_token();
+        // With a token for each connection, the events of all connections do not share one lock.
+        let stop = shared.stop.child_token();
         let mut stopped = pin!(stop.cancelled());
-        let mut timer = pin!(sleep_until(activity.first_by()));
-        let mut ending = None;
-        let mut is_leaving = false;
+        let mut timer = pin!(sleep_until(state.first_deadline()));
+        let mut drain_deadline = None;
+        let mut is_closing = false;
         loop {
             select! {
                 biased;
-                ended = &mut conversation => return Ok(ended?),
+                ended = &mut connection => return Ok(ended?),
                 ready = &mut hung_up, if !half_closed.is_cancelled() => {
-                    // A stream is of no use to a client that has left, which is what it looks like.
-                    // HTTP/2 cannot go on without hearing from its client.
+                    // The client has closed at least one direction. A stream ends then, because most
+                    // likely the client has disconnected. HTTP/2 needs both directions.
                     let has_failed = ready.map_or(true, Ready::is_error);
-                    if has_failed || activity.is_h2() || activity.is_streaming() {
+                    if has_failed || state.is_http2() || state.has_stream() {
                         return Ok(());
                     }
-                    // Anything else is answered: the client may only have said that it is done.
+                    // Other responses are still sent: the client may only have finished sending.
                     half_closed.cancel();
                 }
                 _ = &mut failed, if half_closed.is_cancelled() => return Ok(()),
-                () = activity.pace.is_cut() => {
+                () = state.progress.wait_for_abort() => {
                     return Err(Box::new(io::Error::from(ErrorKind::TimedOut)));
                 }
-                () = &mut stopped, if ending.is_none() => {
-                    finish(conversation.as_mut());
-                    ending = Some(Instant::now() + server.drain);
+                () = &mut stopped, if drain_deadline.is_none() => {
+                    shut_down(connection.as_mut());
+                    drain_deadline = Some(Instant::now() + shared.drain);
                 }
-                due = due(activity, timer.as_mut(), ending) => match due {
-                    Some(Due::Idle) if activity.is_h2() && !is_leaving => {
-                        finish(conversation.as_mut());
-                        activity.extend();
-                        is_leaving = true;
+                passed = wait_for_timeout(state, timer.as_mut(), drain_deadline) => match passed {
+                    Some(Timeout::Idle) if state.is_http2() && !is_closing => {
+                        shut_down(connection.as_mut());
+                        state.extend_deadline();
+                        is_closing = true;
                     }
-                    Some(Due::Idle) => return Ok(()),
-                    Some(Due::Unread) => {
-                        server.telemetry.answer_cut("write_timeout");
+                    Some(Timeout::Idle) => return Ok(()),
+                    Some(Timeout::Write) => {
+                        shared.telemetry.answer_cut("write_timeout");
                         return Err(Box::new(io::Error::from(ErrorKind::TimedOut)));
                     }
-                    Some(Due::Head) | None => {
+                    Some(Timeout::Header) | None => {
                         return Err(Box::new(io::Error::from(ErrorKind::TimedOut)));
                     }
                 },
@@ -227,28 +231,29 @@ impl Connection {
     }
 }
 
-/// Waits for the deadline of the connection, or for the end that it has been given, `None`.
+/// Waits for a timeout of the connection. Returns `None` when the drain deadline passes first.
 ///
-/// The timer is set back only when it rings, or for something earlier: not with every request.
-async fn due(
-    activity: &Activity,
+/// The timer is reset only when it elapses or when the deadline becomes earlier, not with every
+/// request.
+async fn wait_for_timeout(
+    state: &ConnectionState,
     mut timer: Pin<&mut Sleep>,
-    ending: Option<Instant>,
-) -> Option<Due> {
+    drain_deadline: Option<Instant>,
+) -> Option<Timeout> {
     poll_fn(|cx| {
         loop {
-            let (by, due) = activity.due();
-            let by = ending.map_or(by, |ending| ending.min(by));
-            if by < timer.deadline() || timer.is_elapsed() {
-                timer.as_mut().reset(by);
+            let (deadline, timeout) = state.next_timeout();
+            let deadline = drain_deadline.map_or(deadline, |drain| drain.min(deadline));
+            if deadline < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(deadline);
             }
             ready!(timer.as_mut().poll(cx));
             let now = Instant::now();
-            if ending.is_some_and(|ending| ending <= now) {
+            if drain_deadline.is_some_and(|drain| drain <= now) {
                 return Poll::Ready(None);
             }
-            if by <= now && due.is_some() {
-                return Poll::Ready(due);
+            if deadline <= now && timeout.is_some() {
+                return Poll::Ready(timeout);
             }
         }
     })

@@ -1,4 +1,4 @@
-//! The socket under a connection: found out, spoken through, closed.
+//! The socket of a connection: protocol detection, reads and writes, and the lingering close.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -9,10 +9,10 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, copy, sink};
 use tokio::net::TcpStream;
 
-use super::activity::Activity;
+use super::connection_state::ConnectionState;
 
-/// Whether the client starts with the preface of HTTP/2 (RFC 9113 section 3.4).
-pub(super) async fn preface(socket: &mut Socket) -> io::Result<bool> {
+/// Reads the first bytes, and returns whether they are the preface of HTTP/2 (RFC 9113 section 3.4).
+pub(super) async fn read_preface(socket: &mut Socket) -> io::Result<bool> {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let mut ahead = BytesMut::with_capacity(1024);
     while ahead.len() < PREFACE.len() && PREFACE.starts_with(&ahead) {
@@ -25,10 +25,13 @@ pub(super) async fn preface(socket: &mut Socket) -> io::Result<bool> {
     Ok(h2)
 }
 
-/// Closing a socket with unread bytes sends RST, which may destroy the last answer before the
-/// client has read it (RFC 9112 section 9.6), so 431, 413 or 401 to a client that still sends.
-pub(super) async fn linger(mut tcp: TcpStream) -> io::Result<()> {
-    // With nothing unread this is an error or the end of the stream, and there is nothing to do.
+/// Closes a socket after its client has stopped sending (a lingering close).
+///
+/// The kernel sends RST when a socket with unread bytes is closed. RST can destroy the last response
+/// before the client has read it (RFC 9112 section 9.6): a 431, 413 or 401 to a client that still
+/// sends.
+pub(super) async fn close_lingering(mut tcp: TcpStream) -> io::Result<()> {
+    // An error or 0 means that no bytes are unread. Then an ordinary close is enough.
     if tcp.try_read(&mut [0])? > 0 {
         tcp.shutdown().await?;
         copy(&mut tcp, &mut sink()).await?;
@@ -36,17 +39,17 @@ pub(super) async fn linger(mut tcp: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// What hyper reads and writes. The loop above keeps a handle of its own to the socket.
+/// The socket as hyper reads and writes it. `connection.rs` keeps another handle to it.
 pub(super) struct Socket {
     tcp: Arc<TcpStream>,
-    activity: Arc<Activity>,
-    /// What was read to find out the protocol.
+    state: Arc<ConnectionState>,
+    /// Bytes read to detect the protocol, which hyper has not read yet.
     ahead: Bytes,
 }
 
 impl Socket {
-    pub(super) fn new(tcp: &Arc<TcpStream>, activity: &Arc<Activity>) -> Self {
-        Self { tcp: Arc::clone(tcp), activity: Arc::clone(activity), ahead: Bytes::new() }
+    pub(super) fn new(tcp: &Arc<TcpStream>, state: &Arc<ConnectionState>) -> Self {
+        Self { tcp: Arc::clone(tcp), state: Arc::clone(state), ahead: Bytes::new() }
     }
 
     fn poll_send(
@@ -56,14 +59,14 @@ impl Socket {
     ) -> Poll<io::Result<usize>> {
         loop {
             let Poll::Ready(ready) = self.tcp.poll_write_ready(cx) else {
-                self.activity.blocked();
+                self.state.record_blocked_write();
                 return Poll::Pending;
             };
             ready?;
             match send(&self.tcp) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 result => {
-                    self.activity.went_out();
+                    self.state.record_write();
                     return Poll::Ready(result);
                 }
             }
@@ -88,7 +91,7 @@ impl AsyncRead for Socket {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 read => {
                     if matches!(read, Ok(1..)) {
-                        self.activity.came_in();
+                        self.state.record_read();
                     }
                     return Poll::Ready(read.map(drop));
                 }
@@ -106,8 +109,8 @@ impl AsyncWrite for Socket {
         self.poll_send(cx, |tcp| tcp.try_write(bytes))
     }
 
-    /// So that hyper hands over the bytes of a body as they are, instead of copying all of them
-    /// together behind the head.
+    /// With vectored writes hyper passes the bytes of a body as they are. Without, it copies them all
+    /// into one buffer behind the head.
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -124,7 +127,7 @@ impl AsyncWrite for Socket {
         Poll::Ready(Ok(()))
     }
 
-    /// The FIN goes out when the last handle is dropped, see `attend`.
+    /// Does nothing: the kernel sends FIN when the last handle is dropped, see `connection.rs`.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

@@ -1,4 +1,4 @@
-//! TLS with a certificate from files that may be replaced while the service runs.
+//! TLS with a certificate from files that can be replaced while the gateway runs.
 
 use std::error::Error;
 use std::fs;
@@ -19,58 +19,58 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-/// Why there is no TLS.
+/// The reason why TLS cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
+#[expect(missing_docs, reason = "the messages document the variants")]
 pub enum TlsError {
     #[error("cannot read a certificate chain from {}", .path.display())]
     Certificate { path: PathBuf, source: pem::Error },
     #[error("cannot read a private key from {}", .path.display())]
     Key { path: PathBuf, source: pem::Error },
-    #[error("the key {} does not fit the certificate {}", .key.display(), .certificate.display())]
+    #[error("the key {} does not match the certificate {}", .key.display(), .certificate.display())]
     Pair { certificate: PathBuf, key: PathBuf, source: rustls::Error },
-    #[error("TLS cannot be set up")]
+    #[error("cannot set up TLS")]
     Setup(#[source] rustls::Error),
 }
 
-/// TLS with the present content of these files, see [`Certificate`].
+/// Loads a PEM chain and key and returns a TLS configuration with them, see [`Certificate`].
 pub fn tls(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     Certificate::load(certificate, key)?.tls()
 }
 
-/// A certificate chain and its key. Their files may be replaced while they are in use.
+/// A certificate chain and its key. Their files can be replaced while they are in use.
 ///
-/// Each handshake uses the newest pair that was valid. Open connections go on.
+/// Each handshake uses the newest valid pair. Open connections keep the pair that they started with.
 #[derive(Debug)]
 pub struct Certificate {
     chain: PathBuf,
     key: PathBuf,
     pair: RwLock<Arc<CertifiedKey>>,
-    /// Content of the files at the last look, valid or not.
-    seen: Mutex<Digest>,
-    /// Content of the files that the pair in use is from.
+    /// Digest of the files when they were last read, valid or not.
+    last_read: Mutex<Digest>,
+    /// Digest of the files that the pair in use comes from.
     in_use: Mutex<Digest>,
 }
 
-/// Digest of the content of both files, or of the error. The modification time does not tell a change:
-/// certbot and Kubernetes replace symbolic links.
+/// Digest of the content of both files, or of the error. The modification time does not show a change,
+/// because certbot and Kubernetes replace symbolic links.
 type Digest = Vec<u8>;
 
 type Pem = Result<(Vec<u8>, Vec<u8>), TlsError>;
 
 impl Certificate {
-    /// The PEM chain (leaf first) and key of these files.
+    /// Loads the PEM chain (leaf first) and the key from these files.
     pub fn load(chain: &Path, key: &Path) -> Result<Arc<Self>, TlsError> {
         let pem = read(chain, key);
         let digest = digest(&pem);
-        let (seen, in_use) = (Mutex::new(digest.clone()), Mutex::new(digest));
+        let (last_read, in_use) = (Mutex::new(digest.clone()), Mutex::new(digest));
         let pair = RwLock::new(pair(chain, key, pem)?);
-        Ok(Arc::new(Self { chain: chain.into(), key: key.into(), pair, seen, in_use }))
+        Ok(Arc::new(Self { chain: chain.into(), key: key.into(), pair, last_read, in_use }))
     }
 
-    /// TLS 1.2 and 1.3 with the pair in use at the time of each handshake.
+    /// Returns a configuration of TLS 1.2 and 1.3. Each handshake uses the pair that is newest then.
     pub fn tls(self: &Arc<Self>) -> Result<Arc<ServerConfig>, TlsError> {
-        // The provider by name: the process-wide default depends on what else is linked.
+        // The provider is explicit, because the process-wide default depends on the linked crates.
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Setup)?
@@ -80,43 +80,44 @@ impl Certificate {
         Ok(Arc::new(config))
     }
 
-    /// Reads the files at every `interval` and at every `now`, and takes over a new pair. Files that
-    /// cannot be used leave the pair in use, with a warning once per change and at every `now`.
+    /// Reads the files at every `interval` and at every notification of `now`, and uses a new pair from
+    /// then on. If the files cannot be used, the old pair stays in use. The log has a warning once per
+    /// change and at every `now`.
     pub async fn watch(self: Arc<Self>, interval: Duration, now: &Notify) {
         let mut ticks = interval_at(Instant::now() + interval, interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let is_asked = select! {
+            let is_requested = select! {
                 _ = ticks.tick() => false,
                 () = now.notified() => true,
             };
             let certificate = Arc::clone(&self);
-            // A panic has been logged. The next look tries again.
-            drop(spawn_blocking(move || certificate.look(is_asked)).await);
+            // A panic is already logged. The next tick tries again.
+            drop(spawn_blocking(move || certificate.reload(is_requested)).await);
         }
     }
 
-    fn look(&self, is_asked: bool) {
+    fn reload(&self, is_requested: bool) {
         let pem = read(&self.chain, &self.key);
         let found = digest(&pem);
-        let mut seen = self.seen.lock();
-        let is_new = *seen != found;
-        if !is_new && !is_asked {
+        let mut last_read = self.last_read.lock();
+        let is_new = *last_read != found;
+        if !is_new && !is_requested {
             return;
         }
-        seen.clone_from(&found);
+        last_read.clone_from(&found);
         let mut in_use = self.in_use.lock();
         match pair(&self.chain, &self.key, pem) {
             Ok(pair) if *in_use != found => {
                 *self.pair.write() = pair;
                 *in_use = found;
-                tracing::info!("TLS certificate: renewed, for new connections");
+                tracing::info!("TLS certificate: renewed for new connections");
             }
             Ok(_) => tracing::info!("TLS certificate: unchanged"),
-            // The other file may follow soon. The next look tries again.
+            // The other file may be replaced a moment later. The next tick tries again.
             Err(error) => {
                 let cause = error.source().map(tracing::field::display);
-                tracing::warn!(%error, cause, "TLS certificate: the one before stays in use");
+                tracing::warn!(%error, cause, "TLS certificate: cannot be used, keeping the previous one");
             }
         }
     }

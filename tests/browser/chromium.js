@@ -1,4 +1,4 @@
-// Debian's Chromium: no browser is downloaded. Each launch gets a fresh profile, which goes with it.
+// Launches Debian's Chromium, so that no browser is downloaded. Each launch has a new profile, which is deleted on close.
 import { chromium } from 'playwright-core';
 
 export function launch() {

@@ -1,10 +1,10 @@
-// The documentation page, as a person uses it.
+// Uses the documentation page in a browser.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { launch } from './chromium.js';
 import { Server } from './server.js';
 
-test('Swagger UI authorizes and executes, with nothing from another host', { timeout: 120_000 }, async (t) => {
+test('Swagger UI authorizes and executes without requests to other hosts', { timeout: 120_000 }, async (t) => {
   const server = await Server.create();
   t.after(() => server.destroy());
   const browser = await launch();
@@ -32,15 +32,15 @@ test('Swagger UI authorizes and executes, with nothing from another host', { tim
 
   const operation = page.locator('.opblock-get', { has: page.locator('[data-path="/v1/auth/me"]') });
   await operation.locator('.opblock-summary-control').click();
-  // Swagger UI may be set up to open the form at once.
+  // Swagger UI can be configured to show the form at once.
   const tryOut = operation.locator('.try-out__btn:not(.cancel)');
   const execute = operation.locator('.btn.execute');
   await tryOut.or(execute).first().waitFor();
   if (await tryOut.isVisible()) await tryOut.click();
   await execute.click();
-  const live = operation.locator('.live-responses-table .response').first();
-  assert.match(await live.locator('.response-col_status').innerText(), /^200\b/);
-  assert.match(await live.innerText(), /"username": "admin"/);
+  const response = operation.locator('.live-responses-table .response').first();
+  assert.match(await response.locator('.response-col_status').innerText(), /^200\b/);
+  assert.match(await response.innerText(), /"username": "admin"/);
 
   assert.deepEqual(foreign, []);
   assert.deepEqual(failures, []);

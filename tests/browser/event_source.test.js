@@ -1,19 +1,19 @@
-// What a browser's own EventSource, which knows nothing of this service, sees of a stream.
+// Tests streams with the EventSource of a browser.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { launch } from './chromium.js';
 import { Server } from './server.js';
 
-// Covers the reconnection time of the browser and of the server's jittered `retry`.
+// Longer than a reconnection, which waits for the jittered `retry` of the server.
 const DEADLINE_MS = 90_000;
 const TEST = { timeout: 4 * DEADLINE_MS };
-const SOON = { STREAMGATE_STREAMS__RETRY_SECONDS: '1' };
+const SHORT_RETRY = { STREAMGATE_STREAMS__RETRY_SECONDS: '1' };
 
 let browser;
 before(async () => (browser = await launch()));
 after(() => browser?.close());
 
-// A page of the server's own origin with an EventSource on `url`, which writes down all that it sees.
+// Opens a page of the server's origin with an EventSource on `url`, and records its events in `window.seen`.
 async function watch(server, url) {
   const page = await browser.newPage();
   await page.goto(`${server.origin}/health/live`);
@@ -28,7 +28,7 @@ async function watch(server, url) {
       .concat(['stream.dropped', 'stream.expiring', 'stream.closed', 'message', 'error']);
     for (const kind of kinds) {
       source.addEventListener(kind, ({ data, lastEventId }) => {
-        // The browser's own `error`, on a lost connection, has no data.
+        // An `error` without data is made by the browser when the connection is lost.
         if (data === undefined) window.errors += 1;
         else window.seen.push({ kind, data, id: lastEventId });
       });
@@ -37,7 +37,7 @@ async function watch(server, url) {
   return page;
 }
 
-// Waits until `condition` holds in the page; on the deadline the page's state and the server's log say why not.
+// Waits until `condition` is true in the page. The error on a timeout contains the page's state and the server's log.
 async function until(page, server, condition, argument) {
   try {
     await page.waitForFunction(condition, argument, { timeout: DEADLINE_MS, polling: 100 });
@@ -50,8 +50,8 @@ async function until(page, server, condition, argument) {
 const openedTimes = (n) => window.opened >= n;
 const sawMutation = (id) => window.seen.some(({ kind, data }) => kind === 'mutation.enqueued' && data.includes(id));
 
-test('an EventSource misses nothing and sees nothing twice across kill -9 and a graceful stop', TEST, async (t) => {
-  const server = await Server.create({ ...SOON, STREAMGATE_LIMITS__REQUESTS_PER_MINUTE: '100000' });
+test('EventSource receives each event once across SIGKILL and SIGTERM', TEST, async (t) => {
+  const server = await Server.create({ ...SHORT_RETRY, STREAMGATE_LIMITS__REQUESTS_PER_MINUTE: '100000' });
   t.after(() => server.destroy());
   await server.login();
   const topology = await server.activeTopology('watched');
@@ -65,15 +65,15 @@ test('an EventSource misses nothing and sees nothing twice across kill -9 and a 
   await enqueue(5);
   await until(page, server, sawMutation, enqueued.at(-1));
 
-  for (const [round, signal] of ['SIGKILL', 'SIGTERM', 'SIGKILL'].entries()) {
-    // Acknowledged, but perhaps not delivered when the server goes.
+  for (const [restart, signal] of ['SIGKILL', 'SIGTERM', 'SIGKILL'].entries()) {
+    // These are acknowledged, but the server can stop before it delivers them.
     await enqueue(5);
     await server.stop(signal);
     await server.start();
-    // Most likely before the browser is back: these come from the log.
+    // The browser has most likely not reconnected yet, so these come from the log.
     await enqueue(5);
-    await until(page, server, openedTimes, round + 2);
-    // And these live.
+    await until(page, server, openedTimes, restart + 2);
+    // These are delivered as they are published.
     await enqueue(5);
     await until(page, server, sawMutation, enqueued.at(-1));
   }
@@ -86,21 +86,21 @@ test('an EventSource misses nothing and sees nothing twice across kill -9 and a 
     readyState: window.source.readyState,
   }));
   assert.equal(readyState, 1, 'the stream is open');
-  assert.equal(opened, 4, 'once, and once after each restart');
+  assert.equal(opened, 4, 'opened once, and once after each restart');
 
   const snapshots = seen.filter(({ kind }) => kind === 'snapshot');
-  assert.equal(snapshots.length, 1, 'a clean resume needs no second snapshot');
-  assert.equal(JSON.parse(snapshots[0].data).reset ?? null, null, 'the snapshot is no reset');
+  assert.equal(snapshots.length, 1, 'a resumed stream has no second snapshot');
+  assert.equal(JSON.parse(snapshots[0].data).reset ?? null, null, 'the snapshot has no reset reason');
   assert.deepEqual(seen.filter(({ kind }) => ['stream.dropped', 'message', 'error'].includes(kind)), []);
 
   const mutations = seen.filter(({ kind }) => kind === 'mutation.enqueued').map(({ data }) => JSON.parse(data).id);
-  assert.deepEqual(mutations, enqueued, 'each mutation once, in order');
+  assert.deepEqual(mutations, enqueued, 'each mutation arrives once, in order');
 
-  // Only the graceful stop could take its leave.
-  const farewells = seen.filter(({ kind }) => kind === 'stream.closed').map(({ data }) => JSON.parse(data).reason);
-  assert.deepEqual(farewells, ['shutdown']);
+  // Only the graceful stop sends `stream.closed`.
+  const closeReasons = seen.filter(({ kind }) => kind === 'stream.closed').map(({ data }) => JSON.parse(data).reason);
+  assert.deepEqual(closeReasons, ['shutdown']);
 
-  // The cursor says the same of every event, whatever its kind: one epoch, and no number left out.
+  // The cursors of all events have one epoch and consecutive numbers.
   const cursors = seen
     .filter(({ kind }) => !kind.startsWith('stream.'))
     .map(({ id }) => /^(?<epoch>[0-9a-f]+)-(?<seq>\d+)-[0-9a-f]+$/.exec(id).groups);
@@ -109,8 +109,8 @@ test('an EventSource misses nothing and sees nothing twice across kill -9 and a 
   assert.deepEqual(cursors.map(({ seq }) => Number(seq)), cursors.map((_, i) => first + i));
 });
 
-test('an EventSource whose topology or session has ended is told, and stops asking', TEST, async (t) => {
-  const server = await Server.create(SOON);
+test('EventSource stops after the end of its topology or session', TEST, async (t) => {
+  const server = await Server.create(SHORT_RETRY);
   t.after(() => server.destroy());
   await server.login();
   const end = [
@@ -130,7 +130,7 @@ test('an EventSource whose topology or session has ended is told, and stops aski
     const page = await watch(server, await server.streamUrl(topology));
     await until(page, server, () => window.seen.some(({ kind }) => kind === 'snapshot'));
     const expected = await ends(topology);
-    // By the 204 or the 401 that the reconnection is answered with.
+    // The response to the reconnection is 204 or 401, which ends the EventSource.
     await until(page, server, () => window.source.readyState === 2);
     const { seen, opened } = await page.evaluate(() => ({ seen: window.seen, opened: window.opened }));
     assert.equal(seen.at(-1).kind, 'stream.closed');
@@ -139,7 +139,7 @@ test('an EventSource whose topology or session has ended is told, and stops aski
   }
 });
 
-test('a refused EventSource closes for good, and with on_refusal=event it can read why', TEST, async (t) => {
+test('refused EventSource closes, and reads the problem with on_refusal=event', TEST, async (t) => {
   const server = await Server.create({ STREAMGATE_LIMITS__STREAMS_PER_USER: '1' });
   t.after(() => server.destroy());
   await server.login();
@@ -148,7 +148,7 @@ test('a refused EventSource closes for good, and with on_refusal=event it can re
   const own = await server.streamUrl(topology);
   const { id: absent } = await server.call('GET', '/v1/auth/me', undefined, 200);
 
-  // The only slot is taken for the 429; it is held from here, because a browser has few connections per origin.
+  // Uses the only slot, for the 429. Node holds it, because a browser has few connections per origin.
   const held = new AbortController();
   t.after(() => held.abort());
   const holder = await fetch(server.origin + own, { signal: held.signal });
@@ -157,7 +157,7 @@ test('a refused EventSource closes for good, and with on_refusal=event it can re
 
   const refusals = [
     [401, own.replace(/stream_token=[^&]+/, 'stream_token=forged')],
-    // The token of one topology on the stream of another, and of none.
+    // The token of one topology, on the stream of another topology and of an id that does not exist.
     [403, own.replace(topology, other)],
     [403, own.replace(topology, absent)],
     [429, own],
@@ -171,14 +171,14 @@ test('a refused EventSource closes for good, and with on_refusal=event it can re
     assert.deepEqual({ seen, opened }, { seen: [], opened: 0 });
     await closed.close();
 
-    const told = await watch(server, `${url}&on_refusal=event`);
-    await until(told, server, () => window.seen.length > 0);
-    const [{ kind, data }] = await told.evaluate(() => window.seen);
+    const reading = await watch(server, `${url}&on_refusal=event`);
+    await until(reading, server, () => window.seen.length > 0);
+    const [{ kind, data }] = await reading.evaluate(() => window.seen);
     assert.equal(kind, 'error');
     const problem = JSON.parse(data);
     assert.equal(problem.status, status);
     assert.match(problem.type, /^https?:\/\/.+/);
     assert.equal(typeof problem.title, 'string');
-    await told.close();
+    await reading.close();
   }
 });

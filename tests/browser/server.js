@@ -1,4 +1,4 @@
-// The real binary on a port of its own, with a data directory that outlives its processes.
+// Runs the server on a free port. Its data directory is kept across restarts.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -8,10 +8,10 @@ import path from 'node:path';
 import readline from 'node:readline';
 
 const BINARY = process.env.STREAMGATE_BIN ?? path.resolve(import.meta.dirname, '../../target/debug/streamgate');
-const PASSWORD = 'a password of the browser tests';
+const PASSWORD = 'password of the browser tests';
 const START_DEADLINE_MS = 30_000;
 
-// A port that is free now. It has to be known before the first start, because the restarts must come back on it.
+// Returns a port that is free now. It must be known before the first start, because every restart uses the same port.
 async function freePort() {
   const probe = createServer().listen(0, '127.0.0.1');
   await once(probe, 'listening');
@@ -30,14 +30,14 @@ export class Server {
     server.port = await freePort();
     server.origin = `http://127.0.0.1:${server.port}`;
     server.dataDir = await mkdtemp(path.join(tmpdir(), 'streamgate-browser-'));
-    // Without the settings of whoever runs the tests.
+    // Settings in the caller's environment must not affect the tests.
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('STREAMGATE_'));
     server.env = { ...Object.fromEntries(inherited), STREAMGATE_ADMIN_PASSWORD: PASSWORD, ...env };
     await server.start();
     return server;
   }
 
-  // Resolves once the server listens.
+  // Resolves when the server accepts connections.
   async start() {
     const args = ['serve', '--listen', `127.0.0.1:${this.port}`, '--data-dir', this.dataDir];
     this.#process = spawn(BINARY, args, { env: this.env, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -55,12 +55,12 @@ export class Server {
     await listening.finally(() => clearTimeout(deadline));
   }
 
-  // Resolves once the process is gone.
+  // Resolves when the process has ended.
   async stop(signal) {
     if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
-    const gone = once(this.#process, 'exit');
+    const ended = once(this.#process, 'exit');
     this.#process.kill(signal);
-    await gone;
+    await ended;
   }
 
   async destroy() {
@@ -72,7 +72,7 @@ export class Server {
     return this.#log;
   }
 
-  // A JSON request as the administrator; returns the decoded answer, throws on another status than `expected`.
+  // Sends a JSON request as the administrator. Returns the decoded response. Throws if the status is not `expected`.
   async call(method, target, body, expected) {
     const response = await fetch(this.origin + target, {
       method,
@@ -88,11 +88,11 @@ export class Server {
   }
 
   async login() {
-    const answer = await this.call('POST', '/v1/auth/login', { username: 'admin', password: PASSWORD }, 200);
-    this.accessToken = answer.access_token;
+    const response = await this.call('POST', '/v1/auth/login', { username: 'admin', password: PASSWORD }, 200);
+    this.accessToken = response.access_token;
   }
 
-  // A topology that takes mutations.
+  // Creates a topology that accepts mutations.
   async activeTopology(name) {
     const { id } = await this.call('POST', '/v1/topologies', { name }, 201);
     for (const status of ['deploying', 'active']) {
@@ -107,7 +107,7 @@ export class Server {
     return id;
   }
 
-  // The path of the topology's stream, with a stream token in it.
+  // Returns the path of the topology's stream, with a stream token.
   async streamUrl(topology) {
     const body = { family: 'topology', id: topology, ttl_seconds: 300 };
     const { url } = await this.call('POST', '/v1/stream-tokens', body, 201);

@@ -1,6 +1,7 @@
-"""Counts the instructions that the real server runs for one stream opened and for one event delivered, with callgrind,
-and fails when they are more than tests/instructions/limits.json allows. Instructions, unlike seconds, do not depend on
-what else the machine does; those of a debug build are many, but they grow where a release build's do.
+"""Counts, with callgrind, the instructions that the server executes for opening a stream and for delivering an event.
+
+Fails if a count exceeds its limit in tests/instructions/limits.json. Unlike seconds, instructions do not depend on the
+load of the machine. A debug build executes many, but they grow where those of a release build grow.
 
 Usage: run.py SERVER_BINARY. Ends with `N passed, N failed`.
 """
@@ -17,13 +18,13 @@ import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PASSWORD = "a password of the count"
-# callgrind is some fifty times slower than the machine.
+PASSWORD = "password of the instruction count"
+# The server is about fifty times slower with callgrind.
 DEADLINE_SECONDS = 300
 WARM_UP = 10
 FEW, MANY = 20, 220
 EVENTS = 20
-# The limits have tests of their own; the heartbeat would be counted too.
+# The limits are raised, because other tests check them. The heartbeat would be counted, so its interval is long.
 SETTINGS = {
     "STREAMGATE_LIMITS__STREAMS_PER_USER": "1000",
     "STREAMGATE_LIMITS__STREAM_OPENS_PER_MINUTE": "100000",
@@ -35,7 +36,7 @@ SETTINGS = {
 
 
 class Server:
-    """The server under callgrind."""
+    """The server, run by callgrind."""
 
     def __init__(self, binary, directory):
         self.out = directory / "callgrind.out"
@@ -56,13 +57,13 @@ class Server:
                 return
         sys.exit("the server did not start:\n" + (directory / "log").read_text())
 
-    def control(self, what):
-        subprocess.run(["callgrind_control", what, str(self.process.pid)], check=True, capture_output=True)
+    def control(self, option):
+        subprocess.run(["callgrind_control", option, str(self.process.pid)], check=True, capture_output=True)
 
-    def count(self, work):
-        """The instructions that the server runs while `work` is done."""
+    def count(self, action):
+        """Counts the instructions that the server executes during `action`."""
         self.control("--zero")
-        work()
+        action()
         self.control("--dump")
         self.dumps += 1
         text = Path(f"{self.out}.{self.dumps}").read_text()
@@ -73,12 +74,12 @@ class Server:
         request.add_header("content-type", "application/json")
         if token:
             request.add_header("authorization", f"Bearer {token}")
-        with urllib.request.urlopen(request) as answer:
-            return json.load(answer)
+        with urllib.request.urlopen(request) as response:
+            return json.load(response)
 
 
-class Stage:
-    """A topology and those who watch it."""
+class WatchedTopology:
+    """A topology and its subscribers."""
 
     def __init__(self, server):
         self.server = server
@@ -108,12 +109,12 @@ class Stage:
                 read_until(stream, b"event: mutation.enqueued")
 
 
-def read_until(stream, what):
-    """Reads what is there until it has this and the end of its chunk."""
+def read_until(stream, text):
+    """Reads until the stream has sent `text` and the end of its chunk."""
     seen = b""
-    while what not in seen or not seen.endswith(b"\n\n\r\n"):
+    while text not in seen or not seen.endswith(b"\n\n\r\n"):
         read = stream.recv(65536)
-        assert read, f"the end instead of {what}"
+        assert read, f"the stream ended before {text}"
         seen += read
 
 
@@ -123,14 +124,14 @@ def measure(binary):
         watchdog = threading.Timer(DEADLINE_SECONDS, server.process.kill)
         watchdog.start()
         try:
-            stage = Stage(server)
-            stage.open(WARM_UP)
-            opened = server.count(lambda: stage.open(FEW - WARM_UP)) / (FEW - WARM_UP)
-            stage.publish()
-            # A publish costs the same with few and with many; what differs is the deliveries.
-            few = server.count(stage.publish)
-            stage.open(MANY - FEW)
-            many = server.count(stage.publish)
+            watched = WatchedTopology(server)
+            watched.open(WARM_UP)
+            opened = server.count(lambda: watched.open(FEW - WARM_UP)) / (FEW - WARM_UP)
+            watched.publish()
+            # A publish costs the same with few and with many subscribers. The difference is that of the deliveries.
+            few = server.count(watched.publish)
+            watched.open(MANY - FEW)
+            many = server.count(watched.publish)
             return {"stream_opened": opened, "event_delivered": (many - few) / (MANY - FEW) / EVENTS}
         finally:
             watchdog.cancel()
@@ -143,9 +144,9 @@ def main():
     measured = measure(sys.argv[1])
     failed = 0
     for name, limit in limits.items():
-        verdict = "ok" if measured[name] <= limit else "TOO MANY"
-        failed += verdict != "ok"
-        print(f"{name}: {measured[name]:,.0f} instructions, limit {limit:,}: {verdict}")
+        result = "ok" if measured[name] <= limit else "TOO MANY"
+        failed += result != "ok"
+        print(f"{name}: {measured[name]:,.0f} instructions, limit {limit:,}: {result}")
     print(f"{len(limits) - failed} passed, {failed} failed")
     sys.exit(failed > 0)
 

@@ -202,7 +202,7 @@ async fn a_known_session_ends_with_its_time_unless_it_was_prolonged_elsewhere() 
             assert!(asked < end, "let in after the end");
             return false;
         }
-        assert_eq!(invalid_token(answer), "the session has expired");
+        assert_eq!(invalid_token(answer), "the login session has expired");
         true
     })
     .await;

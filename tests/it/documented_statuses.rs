@@ -18,26 +18,26 @@ use crate::{
 const PUBLIC: &[(&str, &str)] = &[
     ("auth_login", "gives the first credential; its own 401 and 429: auth.rs, quota.rs"),
     ("auth_refresh", "the refresh token is the credential; its own 401 and 429: auth.rs, quota.rs"),
-    ("auth_keys", "public keys, for those who verify access tokens"),
-    ("health_live", "asked by orchestrators, which have no user"),
-    ("health_ready", "asked by orchestrators, which have no user"),
-    ("health_metrics", "asked by Prometheus, kept from the outside by the proxy in front"),
-    ("docs_page", "explains how to get a credential"),
-    ("docs_openapi", "explains how to get a credential"),
-    ("docs_openapi_3_2", "explains how to get a credential"),
+    ("key_list", "public keys, for those who verify access tokens"),
+    ("liveness_get", "asked by orchestrators, which have no user"),
+    ("readiness_get", "asked by orchestrators, which have no user"),
+    ("metrics_get", "asked by Prometheus, kept from the outside by the proxy in front"),
+    ("docs_get", "explains how to get a credential"),
+    ("openapi_get", "explains how to get a credential"),
+    ("openapi_3_2_get", "explains how to get a credential"),
 ];
 
 /// Operations that do not say which role they need, because every role may call them.
 const ANY_ROLE: &[(&str, &str)] = &[
     ("auth_logout", "concerns the caller alone"),
-    ("auth_me", "concerns the caller alone"),
-    ("stream_token_create", "needs the role of the stream, and every stream is open to viewers"),
+    ("caller_get", "concerns the caller alone"),
+    ("stream_token_mint", "needs the role of the stream, and every stream is open to viewers"),
 ];
 
 /// Operations without an id that could be unknown, neither in the path nor in the body.
 const NO_ID: &[(&str, &str)] = &[
     ("auth_logout", "concerns the session of the caller"),
-    ("auth_me", "concerns the session of the caller"),
+    ("caller_get", "concerns the session of the caller"),
     ("connection_list", "an empty list is an answer"),
     ("mcp_session_create", "gives the id"),
     ("mcp_session_list", "an empty list is an answer"),
@@ -57,9 +57,9 @@ const NO_ID: &[(&str, &str)] = &[
 /// a user.
 const OWN: &[(&str, &str)] = &[
     ("notification_list", "a user's notifications"),
-    ("notification_read", "a user's notifications"),
+    ("notification_update", "a user's notifications"),
     ("notification_stream", "a user's notifications"),
-    ("notification_events", "a user's notifications"),
+    ("notification_list_events", "a user's notifications"),
 ];
 
 fn is_in(list: &[(&str, &str)], id: &str) -> bool {
@@ -107,7 +107,7 @@ impl Operation<'_> {
     fn role(&self) -> Option<Role> {
         let text = self.value["description"].as_str().unwrap_or_default();
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let (_, rest) = text.split_once("Needs the role ")?;
+        let (_, rest) = text.split_once("Requires the role ")?;
         let word = rest.split(|c: char| !c.is_alphabetic()).next()?;
         match word {
             "viewer" => Some(Role::Viewer),
@@ -239,7 +239,7 @@ async fn public_operations_ask_for_no_credential_and_look_at_none() {
                 None => assert_eq!(answer.status, 200, "{}", operation.id),
                 // The credential is in the body, and the example's is not one of this App.
                 Some(_) => {
-                    assert_ne!(answer.problem(401), "this operation needs a bearer token");
+                    assert_ne!(answer.problem(401), "this operation requires a bearer token");
                 }
             }
         }
@@ -289,7 +289,7 @@ async fn every_operation_refuses_a_role_below_the_one_that_it_names() {
             Some(Role::Viewer) => None,
             None if is_in(ANY_ROLE, operation.id) => None,
             None => {
-                report.fault(operation, "the description does not say `Needs the role ...`");
+                report.fault(operation, "the description does not say `Requires the role ...`");
                 continue;
             }
         };

@@ -227,7 +227,7 @@ const WALL_CLOCK: [(&str, &str); 19] = [
     ("api/topology/operations.rs", "created_at, status_changed_at"),
     ("clock.rs", "comparing it with the uptime"),
     ("hub/reactor.rs", "expiry of sessions under streams"),
-    ("server/head.rs", "the header Date"),
+    ("server/response_head.rs", "the header Date"),
     ("auth/login_session/known.rs", "expiry of sessions"),
     ("auth/login_session.rs", "expiry of sessions and refresh tokens"),
     ("auth/login_session/refresh.rs", "grace of refresh tokens, between processes"),

@@ -9,6 +9,7 @@ mod config;
 mod connections;
 mod database;
 mod documented_statuses;
+mod docs;
 mod event_log;
 mod house;
 mod hub;

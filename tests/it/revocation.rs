@@ -119,7 +119,7 @@ async fn a_stream_token_is_worth_nothing_after_its_session() {
     let minted = operator.post("/v1/stream-tokens", wanted).await.ok();
     operator.call(Method::POST, "/v1/auth/logout", None).await.ok();
     let answer = app.anyone().get(minted["url"].as_str().expect("a URL")).await;
-    assert_eq!(invalid_token(answer), "the session has ended");
+    assert_eq!(invalid_token(answer), "the login session has ended");
     app.finish().await;
 }
 

@@ -1,5 +1,8 @@
-"""Gives each call its token, leads most calls to something that exists, and keeps a run from hanging on a stream or
-ending its own session."""
+"""Hooks for Schemathesis.
+
+They give each call a token, and replace most made-up ids by those of existing resources. They keep a run from waiting for
+the end of a stream, and from ending its own login session.
+"""
 
 import itertools
 import json
@@ -10,14 +13,14 @@ import uuid
 import requests
 import schemathesis
 
-# From run.py.
+# Set by run.py.
 VALUES = json.loads(os.environ["STREAMGATE_TEST"])
 CALLS = itertools.count()
 
 
 @schemathesis.serializer("application/x-ndjson")
-def as_it_is(ctx, value):
-    """The document can only say that it is a text."""
+def ndjson(ctx, value):
+    """Sends the value unchanged. OpenAPI 3.0 describes NDJSON only as text."""
     return value if isinstance(value, bytes) else str(value).encode()
 
 
@@ -33,7 +36,7 @@ def is_stream(operation):
     return "text/event-stream" in responses.get("200", {}).get("content", {})
 
 
-def would_be_accepted(value):
+def is_positive(value):
     try:
         return float(value) >= 1
     except (TypeError, ValueError):
@@ -55,11 +58,11 @@ def is_topics(value):
     return isinstance(value, list) and value and all(isinstance(name, str) and "." in name for name in value)
 
 
-def lead(place, names, is_one):
-    """Puts what is there in the place of what could be there. What is to be refused stays as it is."""
-    for name, value in names.items():
-        if isinstance(place, dict) and is_one(place.get(name)):
-            place[name] = value
+def replace(container, values, is_valid):
+    """Replaces valid made-up values by existing ones. Invalid values stay, because they test an error."""
+    for name, value in values.items():
+        if isinstance(container, dict) and is_valid(container.get(name)):
+            container[name] = value
 
 
 def task_post(path, token, body):
@@ -69,13 +72,13 @@ def task_post(path, token, body):
     return response.json()
 
 
-def lead_to_task(case):
-    """What works on a task gets one of its own, because most of it ends the lease."""
+def use_task(case):
+    """Gives each call that works on a task a new task, because most of these calls end the lease."""
     path, body = case.operation.path, case.body
-    lead(case.path_parameters, {"id": VALUES["task"]}, is_id)
+    replace(case.path_parameters, {"id": VALUES["task"]}, is_id)
     cursor = VALUES["task_cursor"]
-    lead(case.query, {"last_event_id": cursor, "after": cursor}, is_cursor)
-    lead(case.headers, {"Last-Event-ID": cursor}, is_cursor)
+    replace(case.query, {"last_event_id": cursor, "after": cursor}, is_cursor)
+    replace(case.headers, {"Last-Event-ID": cursor}, is_cursor)
     if case.method.upper() != "POST" or path == "/v1/tasks":
         return
     skill = str(uuid.uuid4())
@@ -84,44 +87,44 @@ def lead_to_task(case):
         if isinstance(body, dict) and isinstance(body.get("skills"), list) and body["skills"]:
             body["skills"][0] = skill
         return
-    lead(case.path_parameters, {"id": task}, is_id)
+    replace(case.path_parameters, {"id": task}, is_id)
     if path == "/v1/tasks/{id}/cancel":
         return
     [claimed] = task_post("/claim", VALUES["admin_token"], {"skills": [skill], "lease_seconds": 3600})
-    lead(body, {"lease_token": claimed["lease_token"]}, is_id)
-    lead(body, {"seq": 1}, would_be_accepted)
+    replace(body, {"lease_token": claimed["lease_token"]}, is_id)
+    replace(body, {"seq": 1}, is_positive)
 
 
-def lead_somewhere(case, call):
-    """Made-up ids and the examples of the document are almost always 404, and their cursors unknown."""
+def use_existing(case, call):
+    """Uses existing ids and cursors. Made-up ids are almost always 404, and made-up cursors are unknown."""
     path, body = case.operation.path, case.body
     if path.startswith("/v1/users/"):
-        lead(case.path_parameters, {"id": VALUES["other_user"]}, is_id)
+        replace(case.path_parameters, {"id": VALUES["other_user"]}, is_id)
         return
     if path.startswith("/v1/tasks"):
-        lead_to_task(case)
+        use_task(case)
         return
     if path.startswith("/v1/sessions/"):
         prompt = VALUES["prompts"][call % len(VALUES["prompts"])]
-        lead(case.path_parameters, {"session_id": VALUES["session"], "prompt_id": prompt["id"]}, is_id)
-        lead(body, {"lease_token": prompt["lease_token"]}, is_id)
-        lead(case.headers, {"Lease-Token": prompt["lease_token"]}, is_id)
-        lead(case.query, {"last_event_id": prompt["cursor"], "after": prompt["cursor"]}, is_cursor)
-        lead(case.headers, {"Last-Event-ID": prompt["cursor"]}, is_cursor)
+        replace(case.path_parameters, {"session_id": VALUES["session"], "prompt_id": prompt["id"]}, is_id)
+        replace(body, {"lease_token": prompt["lease_token"]}, is_id)
+        replace(case.headers, {"Lease-Token": prompt["lease_token"]}, is_id)
+        replace(case.query, {"last_event_id": prompt["cursor"], "after": prompt["cursor"]}, is_cursor)
+        replace(case.headers, {"Last-Event-ID": prompt["cursor"]}, is_cursor)
         return
-    # Now and then the one whose streams have ended.
+    # One call in four uses a topology whose streams have ended.
     ended = "ended_" if call % 4 == 1 else ""
     topology, cursor = VALUES[f"{ended}topology"], VALUES[f"{ended}cursor"]
     if path.startswith("/v1/topologies/"):
-        lead(case.path_parameters, {"id": topology, "mutation_id": VALUES["mutation"]}, is_id)
-    lead(body, {"id": topology, "lease_token": VALUES["lease_token"]}, is_id)
-    # No made-up version is the present one; the other calls are the conflict.
+        replace(case.path_parameters, {"id": topology, "mutation_id": VALUES["mutation"]}, is_id)
+    replace(body, {"id": topology, "lease_token": VALUES["lease_token"]}, is_id)
+    # A made-up version is never the present one. Half of the calls keep it, and test the conflict.
     if call % 2 and isinstance(body, dict) and isinstance(body.get("expected_version"), int):
         del body["expected_version"]
-    lead(case.query, {"topic": [f"topology.{topology}"]}, is_topics)
-    lead(body, {"topics": [f"topology.{topology}"]}, is_topics)
-    lead(case.query, {"last_event_id": cursor, "after": cursor}, is_cursor)
-    lead(case.headers, {"Last-Event-ID": cursor}, is_cursor)
+    replace(case.query, {"topic": [f"topology.{topology}"]}, is_topics)
+    replace(body, {"topics": [f"topology.{topology}"]}, is_topics)
+    replace(case.query, {"last_event_id": cursor, "after": cursor}, is_cursor)
+    replace(case.headers, {"Last-Event-ID": cursor}, is_cursor)
 
 
 @schemathesis.hook
@@ -130,34 +133,34 @@ def before_call(ctx, case, kwargs):
     call = next(CALLS)
 
     if call % 4:
-        lead_somewhere(case, call)
-    # A name can be given once; the other calls are the conflict.
+        use_existing(case, call)
+    # Names are unique. Half of the calls keep a name that is taken, and test the conflict.
     if operation in ("POST /v1/topologies", "POST /v1/users") and call % 2 and isinstance(case.body, dict):
         for name in ("name", "username"):
             if isinstance(case.body.get(name), str):
                 case.body[name] += f"-{call}"
 
-    # Nobody waits for work longer than a moment.
+    # Limits the wait for work to one second.
     if isinstance(case.body, dict) and case.body.get("wait_seconds") in range(2, 61):
         case.body["wait_seconds"] = 1
 
     if is_stream(case.operation):
         case.query = dict(case.query or {})
-        # A stream ends after its snapshot, or after a second. Values that are to be refused stay as they are.
+        # Ends the stream after its snapshot, or after a second. Invalid values stay, because they test an error.
         for name in ("max_events", "max_seconds"):
-            if name not in case.query or would_be_accepted(case.query[name]):
+            if name not in case.query or is_positive(case.query[name]):
                 case.query[name] = 1
-        # It hides the status of a refusal.
+        # `on_refusal=event` hides the status of the error.
         if call % 2 and case.query.get("on_refusal") == "event":
             del case.query["on_refusal"]
 
-    # What closes a session, or spends a refresh token, gets one of its own.
+    # A call that ends a login session, or uses a refresh token, gets a new one.
     token = login()["access_token"] if operation == "POST /v1/auth/logout" else VALUES["token"]
     case.headers["Authorization"] = f"Bearer {token}"
     if operation == "POST /v1/auth/refresh" and isinstance(case.body, dict) and isinstance(case.body.get("refresh_token"), str):
         case.body["refresh_token"] = login()["refresh_token"]
 
-    # Nobody removes, changes or revokes the caller: the rest of the run would be one 401.
+    # No call deletes, updates or revokes the caller. Otherwise all later calls would be 401.
     for name, value in (case.path_parameters or {}).items():
         if case.operation.path.startswith("/v1/users/") and value in VALUES["protected"] and operation[:3] != "GET":
             case.path_parameters[name] = VALUES["other_user"]

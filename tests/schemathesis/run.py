@@ -1,8 +1,8 @@
-"""Runs Schemathesis against the real server: on SQLite once with a token of each role, then on each other database.
+"""Runs Schemathesis against the server: on SQLite with a token of each role, then on each other database as admin.
 
-Usage: run.py SERVER_BINARY [DATABASE_URL...]. Each URL is that of an empty database. Some texts trouble one kind of
-database and not another, whoever sends them, so the role that may do everything is enough there. Ends with
-`N passed, N failed`, where one test is one operation called by one role.
+Usage: run.py SERVER_BINARY [DATABASE_URL...]. Each URL is that of an empty database. A text can cause an error on one kind
+of database only. That does not depend on the role, so one role is enough on the other databases. Ends with
+`N passed, N failed`. One test is one operation called by one role.
 """
 
 import json
@@ -19,13 +19,13 @@ import requests
 
 HERE = Path(__file__).parent
 ROLES = ["viewer", "agent", "operator", "admin"]
-PASSWORD = "a password of the schemathesis run"
+PASSWORD = "password of the schemathesis run"
 START_DEADLINE_SECONDS = 30
-# For one role. What hangs longer than this has failed.
+# Time limit for one role.
 RUN_DEADLINE_SECONDS = 300
 SEED = 20
 PROMPTS = 20
-# The limits have tests of their own; here they would only hide the operations behind 429.
+# The limits are raised, because other tests check them. Here most responses would be 429.
 UNLIMITED = {
     "STREAMGATE_LIMITS__REQUESTS_PER_MINUTE": "1000000",
     "STREAMGATE_LIMITS__LOGINS_PER_MINUTE_PER_USER": "1000000",
@@ -37,10 +37,10 @@ UNLIMITED = {
 
 
 def start(binary, directory, settings):
-    """Starts the server; returns the process and its origin once it listens."""
-    # Without the settings of whoever runs the tests.
+    """Starts the server. Returns the process and its origin when it accepts connections."""
+    # Settings in the caller's environment must not affect the test.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("STREAMGATE_")}
-    # A file rather than a pipe, which would have to be emptied all the time.
+    # A file, because a pipe would need a reader.
     log = directory / "server.log"
     process = subprocess.Popen(
         [binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", directory / "data"],
@@ -52,7 +52,7 @@ def start(binary, directory, settings):
     deadline = threading.Timer(START_DEADLINE_SECONDS, process.kill)
     deadline.start()
     try:
-        # Ends with the process, if not before.
+        # The loop also ends when the process ends.
         for line in process.stdout:
             if line.startswith("listening on "):
                 return process, line.removeprefix("listening on ").strip()
@@ -62,7 +62,7 @@ def start(binary, directory, settings):
 
 
 class Caller:
-    """A user who is logged in."""
+    """A logged-in user."""
 
     def __init__(self, origin, username):
         self.origin = origin
@@ -72,21 +72,21 @@ class Caller:
         self.id = self.get("/v1/auth/me")["id"]
 
     def post(self, path, **body):
-        return self.answer("POST", path, json=body)
+        return self.request("POST", path, json=body)
 
     def get(self, path):
-        return self.answer("GET", path)
+        return self.request("GET", path)
 
-    def answer(self, method, path, **request):
-        response = self.session.request(method, self.origin + path, **request)
+    def request(self, method, path, **arguments):
+        response = self.session.request(method, self.origin + path, **arguments)
         if not response.ok:
             sys.exit(f"{method} {path}: {response.status_code} {response.text}")
         return response.json()
 
-    def user(self, username, role):
+    def create_user(self, username, role):
         return self.post("/v1/users", username=username, password=PASSWORD, role=role)["id"]
 
-    def topology(self, name, *statuses):
+    def create_topology(self, name, *statuses):
         id = self.post("/v1/topologies", name=name)["id"]
         for status in statuses:
             self.post(f"/v1/topologies/{id}/status", status=status)
@@ -94,44 +94,44 @@ class Caller:
 
 
 def run_as(role, admin, directory):
-    """One run; returns how many operations passed and how many failed, and prints those that did."""
-    # Everything anew, because the run before may have changed what it found.
+    """Runs Schemathesis as one role. Prints the failed operations. Returns how many passed and failed."""
+    # Each run has new resources, because an earlier run can have changed its own.
     username = f"schemathesis-{role}"
-    admin.user(username, role)
+    admin.create_user(username, role)
     caller = Caller(admin.origin, username)
-    topology = admin.topology(f"of-{role}", "deploying", "active")
+    topology = admin.create_topology(f"of-{role}", "deploying", "active")
     for _ in range(3):
         admin.post(f"/v1/topologies/{topology}/mutations", op="add_node", payload={})
-    # One under a lease, to report on; the others to claim.
+    # One mutation is leased, for reports. The others can be claimed.
     [claimed] = admin.post(f"/v1/topologies/{topology}/mutations/claim", max=1, lease_seconds=3600)
-    # One that the caller may cancel and watch; hooks.py makes those that are worked on.
+    # A task that the caller may cancel and watch. hooks.py creates the tasks for workers.
     task = caller.post("/v1/tasks", task_type="example", input={"a": 1})["id"]
-    # The caller's own, each under a lease: some calls end theirs.
+    # Prompts of the caller, all leased. There are several, because some calls end a lease.
     session = caller.post("/v1/sessions")["id"]
     for _ in range(PROMPTS):
         caller.post(f"/v1/sessions/{session}/prompts", prompt="why?")
     prompts = []
     while len(prompts) < PROMPTS:
-        # The run before has left some, which come first.
+        # Prompts that an earlier run has left are claimed first.
         for given in admin.post("/v1/prompts/claim", max=50, lease_seconds=3600):
             if given["prompt"]["session_id"] == session:
                 path = f"/v1/sessions/{session}/prompts/{given['prompt']['id']}"
                 cursor = caller.get(f"{path}/events")["next"]
                 prompts.append({"id": given["prompt"]["id"], "lease_token": given["lease_token"], "cursor": cursor})
-    # One whose stream has ended.
-    ended = admin.topology(f"ended-{role}", "torn_down")
+    # A topology whose stream has ended.
+    ended = admin.create_topology(f"ended-{role}", "torn_down")
     values = {
-        # Its own, or the names that this run makes up would all be taken by those of the run before.
+        # Each role has another seed. Otherwise an earlier run would have taken all made-up names.
         "seed": SEED + ROLES.index(role),
         "origin": admin.origin,
         "token": caller.token,
         "username": username,
         "password": PASSWORD,
-        # The caller, and the administrator who prepares the runs.
+        # The caller, and the administrator of this script.
         "protected": [admin.id, caller.id],
-        # Somebody whom nobody needs.
-        "other_user": admin.user(f"other-{role}", "viewer"),
-        # Who works on tasks when the caller may not.
+        # A user that calls can change.
+        "other_user": admin.create_user(f"other-{role}", "viewer"),
+        # For work on tasks that the caller may not do.
         "admin_token": admin.token,
         "task": task,
         "task_cursor": caller.get(f"/v1/tasks/{task}/events")["next"],
@@ -149,7 +149,7 @@ def run_as(role, admin, directory):
     report = directory / f"{role}.xml"
     command = [Path(sys.executable).with_name("schemathesis"), "--config-file", config]
     command += ["run", f"{admin.origin}/openapi.json", "--no-color", "--report-junit-path", report]
-    # In its own directory, because Schemathesis leaves files behind where it runs.
+    # In a temporary directory, because Schemathesis writes files to its working directory.
     status = subprocess.run(
         command,
         cwd=directory,
@@ -164,12 +164,12 @@ def run_as(role, admin, directory):
     if status and not failed:
         sys.exit(f"Schemathesis ended with status {status}")
     if caller.session.get(f"{admin.origin}/v1/auth/me").status_code != 200:
-        sys.exit(f"the {role} lost its session on the way, so later operations saw only 401")
+        sys.exit(f"the login session of {role} ended during the run, so later operations only returned 401")
     return passed, len(failed)
 
 
 def run_on(binary, settings, roles):
-    """These roles, one after the other, on a server of their own."""
+    """Starts a server and runs these roles, one after the other."""
     with tempfile.TemporaryDirectory(prefix="streamgate-schemathesis-") as name:
         directory = Path(name)
         process, origin = start(binary, directory, settings)
@@ -179,7 +179,7 @@ def run_on(binary, settings, roles):
         finally:
             process.terminate()
             process.wait()
-            # The cause of a 500 stands nowhere else.
+            # Only the log contains the cause of a 500.
             errors = [line for line in (directory / "server.log").read_text().splitlines() if " ERROR " in line]
             print(*errors, sep="\n")
     return counts

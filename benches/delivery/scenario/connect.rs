@@ -1,95 +1,80 @@
-//! Streams opened per second: accept, authenticate, look up, answer.
+//! Streams opened per second: accept, authenticate, look up, respond.
 
 use rand::seq::SliceRandom;
 
-use super::{Run, Scenario, metric::CONNECTS};
+use super::{
+    metric::{CONNECT_CPU, CONNECT_RATE, connect_row},
+    run::{Run, Scenario},
+};
 use crate::{
-    server::{Credential, Peer},
-    stand::Stand,
+    peer::{Credential, Peer},
     table::{Column, Section, Unit},
+    test_bed::TestBed,
 };
 
 /// Streams of one round.
 const STREAMS: usize = 5_000;
-const CPU: &str = "connect: cpu";
+/// Streams of the warm-up, with each credential.
+const WARM_UP: usize = 1_000;
 
-/// The name of a row.
-pub(crate) fn row(peer: Peer, credential: Credential) -> String {
-    match (peer, credential) {
-        (Peer::Streamgate(_), Credential::StreamToken) => {
-            format!("{}, stream tokens", peer.name())
-        }
-        (Peer::Streamgate(_), Credential::Bearer) => format!("{}, access tokens", peer.name()),
-        _ => format!("{}, no authentication", peer.name()),
+pub(super) fn connect(run: &mut Run) -> anyhow::Result<()> {
+    if !run.includes(Scenario::Connect) {
+        return Ok(());
     }
+    // Pushpin needs a request to an origin for each stream, so a comparison would mean nothing.
+    let peers: Vec<Peer> =
+        run.peers.iter().copied().filter(|peer| *peer != Peer::Pushpin).collect();
+    let count = STREAMS.min(run.max_subscribers);
+    let credentials = |peer: Peer| match peer {
+        Peer::Streamgate(_) => vec![Credential::StreamToken, Credential::AccessToken],
+        _ => vec![Credential::StreamToken],
+    };
+    // After the warm-up, memory is allocated and caches are filled.
+    let mut beds = run.start(&peers);
+    run.for_each(&mut beds, |bed| {
+        for credential in credentials(bed.peer) {
+            bed.connect(count.min(WARM_UP), credential)?;
+        }
+        Ok(())
+    });
+    for _ in 0..run.rounds {
+        beds.shuffle(&mut rand::rng());
+        for bed in &mut beds {
+            for credential in credentials(bed.peer) {
+                if !run.is_late() {
+                    measure(run, bed, count, credential);
+                }
+            }
+        }
+    }
+    let rows = peers
+        .iter()
+        .flat_map(|peer| credentials(*peer).into_iter().map(|it| connect_row(*peer, it)))
+        .collect();
+    run.show(Section {
+        title: format!("connect: {count} streams, 64 at a time, server on one core"),
+        columns: vec![
+            Column::new("streams/s", CONNECT_RATE, Unit::Count),
+            Column::new("CPU per stream", CONNECT_CPU, Unit::Micros),
+        ],
+        rows,
+        notes: vec![
+            "a stream of streamgate is read to the end of the snapshot, any other to the end of the \
+             response head"
+                .to_owned(),
+        ],
+    })
 }
 
-impl Run {
-    pub(super) fn connect(&mut self) -> anyhow::Result<()> {
-        if !self.wants(Scenario::Connect) {
-            return Ok(());
+#[expect(clippy::cast_precision_loss, reason = "a number of streams")]
+fn measure(run: &mut Run, bed: &mut TestBed, count: usize, credential: Credential) {
+    let row = connect_row(bed.peer, credential);
+    match bed.connect(count, credential) {
+        Ok((opened, cpu)) => {
+            run.results.add(CONNECT_RATE, &row, opened.streams as f64 / opened.seconds);
+            run.results.add(CONNECT_CPU, &row, cpu);
+            run.note_if_saturated(&row, opened.busy);
         }
-        // Pushpin's own limit is a request to an origin for each stream, which is another thing.
-        let peers: Vec<Peer> =
-            self.peers.iter().copied().filter(|peer| *peer != Peer::Pushpin).collect();
-        let count = STREAMS.min(self.most);
-        let credentials = |peer: Peer| match peer {
-            Peer::Streamgate(_) => vec![Credential::StreamToken, Credential::Bearer],
-            _ => vec![Credential::StreamToken],
-        };
-        // One round first, so that memory is there and caches are as they are in a day's work.
-        let mut stands = self.stands(&peers);
-        self.each(&mut stands, |stand| {
-            for credential in credentials(stand.peer) {
-                stand.connect(count.min(1_000), credential)?;
-            }
-            Ok(())
-        });
-        for _ in 0..self.rounds {
-            stands.shuffle(&mut rand::rng());
-            for stand in &mut stands {
-                for credential in credentials(stand.peer) {
-                    if !self.is_late() {
-                        self.connect_round(stand, count, credential);
-                    }
-                }
-            }
-        }
-        let rows = peers
-            .iter()
-            .flat_map(|peer| credentials(*peer).into_iter().map(|it| row(*peer, it)))
-            .collect();
-        self.show(Section {
-            title: format!("connects: {count} streams, 64 at a time, server on one core"),
-            columns: vec![
-                Column::new("streams/s", CONNECTS, Unit::Count),
-                Column::new("CPU per stream", CPU, Unit::Micros),
-            ],
-            rows,
-            notes: vec![
-                "streamgate's are read to the end of the snapshot, the others' to the end of the \
-                 head"
-                    .to_owned(),
-            ],
-        })
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a number of streams")]
-    fn connect_round(&mut self, stand: &mut Stand, count: usize, credential: Credential) {
-        let row = row(stand.peer, credential);
-        match stand.connect(count, credential) {
-            Ok((opened, cpu)) => {
-                self.findings.add(CONNECTS, &row, opened.streams as f64 / opened.seconds);
-                self.findings.add(CPU, &row, cpu);
-                if opened.busy > super::SATURATED {
-                    self.notes.push(format!(
-                        "{row}: the load's own core was busy for {:.0} % of the time, the server \
-                         may be faster",
-                        opened.busy * 100.0
-                    ));
-                }
-            }
-            Err(error) => self.notes.push(format!("{row}: {error:#}")),
-        }
+        Err(error) => run.note(format!("{row}: {error:#}")),
     }
 }

@@ -1,82 +1,80 @@
-//! What a delivery costs as subscribers become more.
+//! The CPU cost of a delivery as the number of subscribers grows.
 
-use super::{Run, Scenario, crowd};
+use super::{
+    metric,
+    run::{Run, Scenario},
+};
 use crate::{
-    server::Peer,
+    peer::Peer,
     table::{Column, Section, Unit},
+    workload::Workload,
 };
 
-/// Sizes below the largest, which is a parameter.
+/// Numbers of subscribers below the largest, which is `--max-subscribers`.
 const SIZES: [usize; 3] = [100, 1_000, 10_000];
+/// Length of a measurement.
 const SECONDS: f64 = 3.0;
-/// The dearest size's cost divided by the cheapest's.
-pub(crate) const SPREAD: &str = "growth: spread";
-/// The same of the costs as multiples of the floor's, whose own grow with the kernel's sockets as
-/// they fall out of the processor's caches.
-pub(crate) const RELATIVE: &str = "growth: spread to floor";
 
-fn cpu(size: usize) -> String {
-    format!("growth to {size}: cpu")
-}
-
-impl Run {
-    pub(super) fn growth(&mut self) -> anyhow::Result<()> {
-        if !self.wants(Scenario::Growth) {
-            return Ok(());
-        }
-        let ours = |peer: &Peer| peer.is_ours() || *peer == Peer::Floor;
-        let peers: Vec<Peer> = self.peers.iter().copied().filter(ours).collect();
-        let mut sizes: Vec<usize> = SIZES.into_iter().filter(|size| *size < self.most).collect();
-        sizes.push(self.most);
-        let mut stands = self.stands(&peers);
-        for (topic, size) in sizes.iter().copied().enumerate() {
-            // A topic of its own for each size: what was not committed cannot be read again by
-            // those who come later.
-            self.fill(&mut stands, size, (topic, 1));
-            let pace = crowd::pace(size, topic, SECONDS);
-            self.rounds(
-                &format!("growth at {size}"),
-                self.rounds,
-                &mut stands,
-                |stand| stand.publish(&pace),
-                |findings, row, round| findings.add(&cpu(size), row, round.cpu_per_delivery()),
-            );
-        }
-        for row in self.names() {
-            let costs = sizes.iter().map(|size| self.findings.median(&cpu(*size), &row));
-            let spread = dearest_to_cheapest(costs);
-            let to_floor = |size: &usize| {
-                let ratio = self.findings.ratio(&cpu(*size), &row, Peer::Floor.name());
-                ratio.map(|ratio| ratio.median)
-            };
-            let relative = dearest_to_cheapest(sizes.iter().map(to_floor));
-            if let (Some(spread), Some(relative)) = (spread, relative) {
-                self.findings.add(SPREAD, &row, spread);
-                self.findings.add(RELATIVE, &row, relative);
-            }
-        }
-        let mut columns: Vec<Column> = sizes
-            .iter()
-            .map(|size| Column::new(&format!("{size}"), &cpu(*size), Unit::Micros))
-            .collect();
-        columns.push(Column::new("dearest to cheapest", SPREAD, Unit::Times));
-        columns.push(Column::new("the same to floor", RELATIVE, Unit::Times));
-        let floor = Peer::Floor.name();
-        columns.extend(
-            sizes.iter().map(|size| Column::ratio(&format!("{size} to floor"), &cpu(*size), floor)),
-        );
-        self.show(Section {
-            title: "growth: CPU per delivery by number of subscribers, paced".to_owned(),
-            columns,
-            rows: self.names(),
-            notes: Vec::new(),
-        })
+pub(super) fn growth(run: &mut Run) -> anyhow::Result<()> {
+    if !run.includes(Scenario::Growth) {
+        return Ok(());
     }
+    let is_compared = |peer: &Peer| peer.is_streamgate() || *peer == Peer::Floor;
+    let peers: Vec<Peer> = run.peers.iter().copied().filter(is_compared).collect();
+    let mut sizes: Vec<usize> =
+        SIZES.into_iter().filter(|size| *size < run.max_subscribers).collect();
+    sizes.push(run.max_subscribers);
+    let mut beds = run.start(&peers);
+    for (topic, size) in sizes.iter().copied().enumerate() {
+        // Each size has another topic. The events are not committed, so later subscribers of the same
+        // topic could not read them from the log.
+        run.open_streams(&mut beds, size, (topic, 1));
+        let workload = Workload::paced(size, topic, SECONDS);
+        run.measure(
+            &format!("growth at {size}"),
+            run.rounds,
+            &mut beds,
+            |bed| bed.publish(&workload),
+            |results, row, measurement| {
+                results.add(&metric::growth(size), row, measurement.cpu_per_delivery());
+            },
+        );
+    }
+    let floor = Peer::Floor.name();
+    for row in run.rows() {
+        let costs = sizes.iter().map(|size| run.results.median(&metric::growth(*size), &row));
+        let spread = highest_to_lowest(costs);
+        let ratio_to_floor = |size: &usize| {
+            let ratio = run.results.ratio(&metric::growth(*size), &row, floor);
+            ratio.map(|ratio| ratio.median)
+        };
+        let spread_to_floor = highest_to_lowest(sizes.iter().map(ratio_to_floor));
+        if let (Some(spread), Some(spread_to_floor)) = (spread, spread_to_floor) {
+            run.results.add(metric::GROWTH_SPREAD, &row, spread);
+            run.results.add(metric::GROWTH_SPREAD_TO_FLOOR, &row, spread_to_floor);
+        }
+    }
+    let mut columns: Vec<Column> = sizes
+        .iter()
+        .map(|size| Column::new(&format!("{size}"), &metric::growth(*size), Unit::Micros))
+        .collect();
+    columns.push(Column::new("highest to lowest", metric::GROWTH_SPREAD, Unit::Times));
+    let spread_to_floor = metric::GROWTH_SPREAD_TO_FLOOR;
+    columns.push(Column::new("highest to lowest ratio to floor", spread_to_floor, Unit::Times));
+    columns.extend(sizes.iter().map(|size| {
+        Column::ratio(&format!("{size}, ratio to floor"), &metric::growth(*size), floor)
+    }));
+    run.show(Section {
+        title: "growth: CPU per delivery by number of subscribers, paced".to_owned(),
+        columns,
+        rows: run.rows(),
+        notes: Vec::new(),
+    })
 }
 
 /// None unless every size was measured.
-fn dearest_to_cheapest(costs: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+fn highest_to_lowest(costs: impl Iterator<Item = Option<f64>>) -> Option<f64> {
     let costs: Vec<f64> = costs.collect::<Option<_>>()?;
-    let dearest = costs.iter().copied().fold(f64::MIN, f64::max);
-    Some(dearest / costs.iter().copied().fold(f64::MAX, f64::min))
+    let highest = costs.iter().copied().fold(f64::MIN, f64::max);
+    Some(highest / costs.iter().copied().fold(f64::MAX, f64::min))
 }

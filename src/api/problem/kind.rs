@@ -1,43 +1,43 @@
-//! The kinds of problems: status, stable name, what the OpenAPI document says.
+//! The kinds of problems: status, stable name, and description in the OpenAPI document.
 
 use poem::http::StatusCode;
 
-/// What went wrong, in kind. Names are part of the contract.
+/// A kind of problem. The names are part of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::api) enum Kind {
     /// The request cannot be understood.
     BadRequest,
-    /// Who calls is not known, or not any more.
+    /// The credential is missing or not valid.
     Unauthenticated,
-    /// A refresh token whose successor is in use.
+    /// The successor of the refresh token is in use.
     RefreshSuperseded,
-    /// The caller is known and may not.
+    /// The caller may not call the operation.
     Forbidden,
-    /// There is no such thing, or not for this caller.
+    /// The resource does not exist, or the caller may not see it.
     NotFound,
-    /// The path is right, the method is not.
+    /// The path does not have the method.
     MethodNotAllowed,
     /// The body did not arrive in time.
     RequestTimeout,
-    /// The present state does not allow it.
+    /// The state of the resource does not allow the operation.
     Conflict,
-    /// It is no longer kept, or was replaced.
+    /// The events are no longer kept, or were replaced.
     Gone,
     /// The body is too large.
     PayloadTooLarge,
-    /// The body is of another media type.
+    /// The body has a media type that the operation does not accept.
     UnsupportedMediaType,
     /// A limit is reached.
     TooManyRequests,
     /// The head of the request is too large.
     HeadTooLarge,
-    /// The target of the request is too long, whatever the rest of the head.
+    /// The target of the request is too long.
     UriTooLong,
-    /// The body is encoded in a way that the service does not know.
+    /// The body has a transfer coding that the gateway does not know.
     NotImplemented,
-    /// A fault of ours.
+    /// A fault of the gateway.
     Internal,
-    /// Something that the service needs is out of reach.
+    /// A dependency of the gateway is not available.
     Unavailable,
     /// The disk of the database is full.
     InsufficientStorage,
@@ -65,7 +65,7 @@ impl Kind {
         Self::InsufficientStorage,
     ];
 
-    /// Status, last part of `type`, `title`.
+    /// The status, the last part of `type`, and the `title`.
     pub(super) const fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "Bad request"),
@@ -115,38 +115,40 @@ impl Kind {
         }
     }
 
-    /// What the OpenAPI document says of the status.
+    /// The description in the OpenAPI document.
     pub(super) const fn description(self) -> &'static str {
         match self {
             Self::BadRequest => "A parameter or the body cannot be understood",
             Self::Unauthenticated => {
-                "No credential, or one that is not valid, has expired or belongs to a session that \
-                 has ended; `WWW-Authenticate` says which (RFC 6750)"
+                "The credential is missing, not valid or expired, or its login session has ended. \
+                 `WWW-Authenticate` says which (RFC 6750)"
             }
             Self::RefreshSuperseded => "The successor of this refresh token is in use",
             Self::Forbidden => "The role or the stream token does not allow it",
             Self::NotFound => {
-                "There is no such resource, or none that this caller may see: the answer is the same"
+                "The resource does not exist, or the caller may not see it. Both get the same response"
             }
-            Self::MethodNotAllowed => "The path has no such method; `Allow` lists those it has",
+            Self::MethodNotAllowed => {
+                "The path does not have this method. `Allow` lists its methods"
+            }
             Self::RequestTimeout => "The body did not arrive in time",
-            Self::Conflict => "The present state does not allow it",
-            Self::Gone => "The event log cannot be read from this cursor on",
-            Self::PayloadTooLarge => "The body is larger than this service takes",
-            Self::UnsupportedMediaType => "The body is not of the documented media type",
+            Self::Conflict => "The state of the resource does not allow the operation",
+            Self::Gone => "The event log cannot be read from this cursor",
+            Self::PayloadTooLarge => "The body is larger than the gateway accepts",
+            Self::UnsupportedMediaType => "The body does not have a documented media type",
             Self::TooManyRequests => {
-                "A limit is reached; `Retry-After` says when to come back, with jitter"
+                "A limit is reached. `Retry-After` says when to try again, with jitter"
             }
             Self::HeadTooLarge => {
-                "The head of the request is larger than this service takes, or has more than 100 \
+                "The head of the request is larger than the gateway accepts, or has more than 100 \
                  header fields over HTTP/1.1"
             }
-            Self::UriTooLong => "The target of the request is longer than this service takes",
+            Self::UriTooLong => "The target of the request is longer than the gateway accepts",
             Self::NotImplemented => "The body has a transfer coding other than chunked",
-            Self::Internal => "A fault of the service; its log has the request id",
-            Self::Unavailable => "Something that the service needs is out of reach",
+            Self::Internal => "A fault of the gateway. Its log has the request id",
+            Self::Unavailable => "A dependency of the gateway is not available",
             Self::InsufficientStorage => {
-                "The disk of the database is full. Nothing was written; `Retry-After` says when to \
+                "The disk of the database is full, and nothing was written. `Retry-After` says when to \
                  try again"
             }
         }

@@ -1,4 +1,4 @@
-//! What went wrong below, as a problem.
+//! Maps the errors of lower layers and of the framework to problems.
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use poem::http::StatusCode;
 use poem_openapi::error::{
     ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError,
 };
-use sea_orm::DbErr;
 
-use super::{Kind, Problem};
+use super::{kind::Kind, response::Problem};
 use crate::{
-    api::{RATELIMIT, RATELIMIT_POLICY},
+    api::headers::{RATELIMIT, RATELIMIT_POLICY},
     auth::login_session::{Ended, RefreshError, SessionError},
     auth::password::PasswordError,
     auth::user::UserError,
-    database::{Failure, Fault},
+    database::{DatabaseError, Failure, Fault},
     event_log::{AppendError, Refused},
+    family::{FamilyError, LeaseLost},
     hub::PublishError,
     limit,
     telemetry::Telemetry,
 };
 
 impl Problem {
-    /// 429, counted.
+    /// A limit refused the request: 429, counted in the metrics.
     pub(in crate::api) fn refused(refused: &limit::Refused, telemetry: &Telemetry) -> Self {
         if refused.limit == limit::SLOTS {
             telemetry.slot_refused();
@@ -35,7 +35,7 @@ impl Problem {
             .header(RATELIMIT, &refused.headers.limit)
     }
 
-    /// What the framework's own errors come to.
+    /// An error of the framework, or the problem that it carries.
     #[must_use]
     pub(in crate::api) fn from_framework(error: &poem::Error) -> Self {
         if let Some(problem) = error.data::<Self>() {
@@ -60,12 +60,12 @@ impl Problem {
         if error.is::<ContentTypeError>() {
             return Self::new(
                 Kind::UnsupportedMediaType,
-                "the body must be of a media type that the document names, usually application/json, \
-                 said so in Content-Type",
+                "the body must have a media type that the OpenAPI document lists, usually application/json, \
+                 named in Content-Type",
             );
         }
         match error.status() {
-            StatusCode::NOT_FOUND => Self::new(Kind::NotFound, "there is nothing at this path"),
+            StatusCode::NOT_FOUND => Self::new(Kind::NotFound, "this path does not exist"),
             StatusCode::METHOD_NOT_ALLOWED => {
                 Self::new(Kind::MethodNotAllowed, "this path does not have this method")
             }
@@ -77,16 +77,15 @@ impl Problem {
     }
 }
 
-/// poem-openapi's reasons repeat what was sent, which may be a password. What was expected, and
-/// where, is enough.
+/// The reason without the value that was sent, which may be a password. The expected type and the place remain.
 fn without_value(reason: &str) -> String {
     let Some(value) = reason.find(" found ") else { return reason.to_owned() };
     let place = reason.rfind("(occurred while").map_or("", |place| &reason[place..]);
     format!("{} {place}", reason[..value].trim_end_matches(',')).trim_end().to_owned()
 }
 
-impl From<DbErr> for Problem {
-    fn from(error: DbErr) -> Self {
+impl From<DatabaseError> for Problem {
+    fn from(error: DatabaseError) -> Self {
         Self::from(&error)
     }
 }
@@ -114,23 +113,48 @@ impl From<PublishError> for Problem {
         match error {
             PublishError::Refused(refused) => refused.into(),
             PublishError::Database(error) => Self::from(&*error),
-            PublishError::Closed => Self::new(Kind::Unavailable, "the service is ending")
+            PublishError::Closed => Self::new(Kind::Unavailable, "the gateway is shutting down")
                 .retry_after(limit::jittered(Duration::from_secs(2))),
         }
     }
 }
 
-impl From<&DbErr> for Problem {
-    fn from(error: &DbErr) -> Self {
+impl From<FamilyError> for Problem {
+    fn from(error: FamilyError) -> Self {
+        match error {
+            FamilyError::NotFound => Self::not_found(),
+            FamilyError::Forbidden(reason) => Self::new(Kind::Forbidden, reason),
+            FamilyError::BadInput { .. } => Self::bad_request(error.to_string()),
+            FamilyError::Conflict(reason) => Self::conflict(reason),
+            FamilyError::OutOfSequence { expected } => {
+                Self::conflict(error.to_string()).with("expected_seq", expected.into())
+            }
+            FamilyError::LeaseLost(lost) => lost.into(),
+            FamilyError::TooMany(reason) => Self::conflict(reason),
+            FamilyError::Publish(error) => error.into(),
+            FamilyError::Database(error) => error.into(),
+            FamilyError::EventKind(error) => Self::internal(error),
+        }
+    }
+}
+
+impl From<LeaseLost> for Problem {
+    fn from(lost: LeaseLost) -> Self {
+        Self::conflict(lost.to_string())
+    }
+}
+
+impl From<&DatabaseError> for Problem {
+    fn from(error: &DatabaseError) -> Self {
         let (kind, detail, wait) = match Failure::of(error) {
             Failure::Refused | Failure::Bug => return Self::internal(error),
-            Failure::Closed => (Kind::Unavailable, "the service is ending", 2),
+            Failure::Closed => (Kind::Unavailable, "the gateway is shutting down", 2),
             Failure::Contended => (Kind::Unavailable, "the database is too busy", 2),
             Failure::Fault(Fault::Full) => {
                 (Kind::InsufficientStorage, "the disk of the database is full", 10)
             }
             Failure::Fault(Fault::ReadOnly) => {
-                (Kind::Unavailable, "the database takes no writes at the moment", 5)
+                (Kind::Unavailable, "the database accepts no writes at the moment", 5)
             }
             Failure::Fault(_) => {
                 (Kind::Unavailable, "the database cannot be used at the moment", 2)
@@ -146,8 +170,8 @@ impl From<SessionError> for Problem {
     fn from(error: SessionError) -> Self {
         match error {
             SessionError::Ended(ended) => Self::invalid_token(match ended {
-                Ended::Expired => "the session has expired",
-                Ended::Revoked | Ended::RoleLowered => "the session has ended",
+                Ended::Expired => "the login session has expired",
+                Ended::Revoked | Ended::RoleLowered => "the login session has ended",
                 Ended::UserDisabled => "the user is disabled",
             }),
             SessionError::Database(error) => error.into(),
@@ -160,7 +184,7 @@ impl From<RefreshError> for Problem {
         match error {
             RefreshError::Session(error) => error.into(),
             RefreshError::Superseded => Self::refresh_superseded(),
-            RefreshError::Reused(_) => Self::invalid_token("the session has ended"),
+            RefreshError::Reused(_) => Self::invalid_token("the login session has ended"),
         }
     }
 }

@@ -213,7 +213,7 @@ async fn a_token_with_anything_wrong_in_it_is_refused() {
             "exp" => "the token has expired",
             "nbf" => "the token is not valid yet",
             "unknown session" | "another user" | "another user's session" => {
-                "the session has ended"
+                "the login session has ended"
             }
             // What is left of an empty bearer token after trimming is no token.
             "empty" => "the Authorization header must be a bearer token",
@@ -296,7 +296,7 @@ async fn access_tokens_and_stream_tokens_never_stand_for_each_other() {
     invalid_token(bearer(&app, stream_token).get(&stream).await);
     for path in ["/v1/auth/me".to_owned(), format!("/v1/topologies/{topology}/events")] {
         let answer = anyone.get(&format!("{path}?stream_token={stream_token}")).await;
-        assert_eq!(invalid_token(answer), "a stream token opens its stream and nothing else");
+        assert_eq!(invalid_token(answer), "a stream token is accepted on its stream only");
     }
     let other = app.active_topology(&operator).await;
     let path = format!("/v1/topologies/{other}/stream?stream_token={stream_token}");
@@ -370,7 +370,7 @@ async fn no_credential_gets_a_challenge_without_an_error_and_another_scheme_gets
     for (method, path, body) in nobody {
         let answer = app.anyone().call(method, path, body).await;
         assert_eq!(answer.headers["www-authenticate"], "Bearer realm=\"streamgate\"", "{path}");
-        assert_eq!(answer.problem(401), "this operation needs a bearer token");
+        assert_eq!(answer.problem(401), "this operation requires a bearer token");
     }
     for value in ["Basic YWRtaW46YWRtaW4=", "Bearer", "bearer-ish", "DPoP abc"] {
         let lines = format!("Authorization: {value}\r\n");

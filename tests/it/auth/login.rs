@@ -76,8 +76,8 @@ async fn an_expired_session_is_over_for_both_tokens() {
         .exec(app.gateway.database.writer())
         .await
         .expect("an update");
-    assert_eq!(invalid_token(me(&app, &pair).await), "the session has expired");
-    assert_eq!(invalid_token(refresh(&app, &pair).await), "the session has expired");
+    assert_eq!(invalid_token(me(&app, &pair).await), "the login session has expired");
+    assert_eq!(invalid_token(refresh(&app, &pair).await), "the login session has expired");
     app.finish().await;
 }
 
@@ -90,7 +90,7 @@ async fn what_is_not_a_refresh_token_is_refused_without_a_word_about_why() {
     let hash = hash.expect("rows").expect("a row").hash;
     for garbage in ["", "x", "a\0b", "😀", "' OR 1=1 --", &"q".repeat(128), &access, &hash] {
         let answer = refresh(&app, &json!({ "refresh_token": garbage })).await;
-        assert_eq!(invalid_token(answer), "the session has ended", "{garbage:?}");
+        assert_eq!(invalid_token(answer), "the login session has ended", "{garbage:?}");
     }
     refresh(&app, &json!({ "refresh_token": "q".repeat(129) })).await.problem(400);
     refresh(&app, &pair).await.ok();
@@ -104,10 +104,10 @@ async fn a_logout_ends_the_session_at_once_and_no_other() {
     let caller = bearer(&app, ours["access_token"].as_str().expect("a token"));
     let answer = caller.call(Method::POST, "/v1/auth/logout", None).await;
     assert_eq!((answer.status.as_u16(), &answer.body), (204, &json!("")));
-    assert_eq!(invalid_token(me(&app, &ours).await), "the session has ended");
-    assert_eq!(invalid_token(refresh(&app, &ours).await), "the session has ended");
+    assert_eq!(invalid_token(me(&app, &ours).await), "the login session has ended");
+    assert_eq!(invalid_token(refresh(&app, &ours).await), "the login session has ended");
     let again = caller.call(Method::POST, "/v1/auth/logout", None).await;
-    assert_eq!(invalid_token(again), "the session has ended");
+    assert_eq!(invalid_token(again), "the login session has ended");
     me(&app, &other).await.ok();
     app.finish().await;
 }

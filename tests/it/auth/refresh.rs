@@ -191,7 +191,7 @@ async fn a_jump_neither_cuts_nor_prolongs_the_grace() {
         assert_eq!(again["refresh_token"], second["refresh_token"], "{ahead} s");
         // From here on only the new setting counts.
         app.time.pass(Duration::from_secs(6));
-        assert_eq!(invalid_token(refresh(&app, &first).await), "the session has ended");
+        assert_eq!(invalid_token(refresh(&app, &first).await), "the login session has ended");
         app.finish().await;
     }
 }
@@ -207,10 +207,10 @@ async fn a_used_token_after_the_grace_ends_its_session_and_no_other() {
             refresh(&app, &successor).await.ok();
         }
         used_earlier(&app, 11).await;
-        assert_eq!(invalid_token(refresh(&app, &stolen).await), "the session has ended");
+        assert_eq!(invalid_token(refresh(&app, &stolen).await), "the login session has ended");
         for pair in [&stolen, &successor] {
-            assert_eq!(invalid_token(me(&app, pair).await), "the session has ended");
-            assert_eq!(invalid_token(refresh(&app, pair).await), "the session has ended");
+            assert_eq!(invalid_token(me(&app, pair).await), "the login session has ended");
+            assert_eq!(invalid_token(refresh(&app, pair).await), "the login session has ended");
         }
     }
     me(&app, &bystander).await.ok();

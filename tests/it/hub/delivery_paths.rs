@@ -61,7 +61,7 @@ impl Secure {
             head_limit: 8192,
             drain: Duration::from_secs(10),
             tls: Some(server::tls(&path("cert.pem"), &path("key.pem")).expect("a key")),
-            refusal: api::refusal,
+            error_body: api::refusal,
             telemetry: Arc::clone(&app.gateway.telemetry),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

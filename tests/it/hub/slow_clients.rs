@@ -228,7 +228,7 @@ async fn publishers_are_held_back_before_those_who_read_fall_behind_the_ring() {
         let (of, prior_nonce) = (topic.clone(), cursor.nonce);
         let event = Event { topic: of, cursor, prior_nonce, kind, data, terminal, at };
         app.gateway.hub.deliver(&[event]);
-        soon("room", app.gateway.hub.room(&topic)).await;
+        soon("capacity", app.gateway.hub.wait_for_capacity(&topic)).await;
     }
     for reader in &mut readers {
         for number in 0..200 {

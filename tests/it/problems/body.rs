@@ -76,11 +76,11 @@ async fn a_path_that_is_not_there_is_404_for_anybody() {
     ] {
         for caller in [&admin, &app.anyone()] {
             let detail = problem(caller.get(&path).await, 404, "not-found");
-            assert_eq!(detail, "there is nothing at this path", "{path}");
+            assert_eq!(detail, "this path does not exist", "{path}");
         }
     }
     let detail = problem(admin.get(&format!("/v1/topologies/{id}")).await, 404, "not-found");
-    assert_eq!(detail, "there is no such resource, or none that you may see");
+    assert_eq!(detail, "the resource does not exist, or you may not see it");
     app.finish().await;
 }
 
@@ -131,7 +131,7 @@ async fn a_body_of_another_type_is_415() {
         "",
     ] {
         let detail = problem(post(content_type).await, 415, "unsupported-media-type");
-        assert!(detail.contains("application/json, said so in Content-Type"), "{detail}");
+        assert!(detail.contains("application/json, named in Content-Type"), "{detail}");
     }
     for content_type in [
         "Content-Type: application/json\r\n",
@@ -355,7 +355,7 @@ async fn a_fault_inside_shows_the_id_of_the_request_and_nothing_else() {
     let second = admin.post("/v1/auth/login", login).await;
     assert_ne!(first.body["instance"], second.body["instance"]);
     for answer in [first, second] {
-        assert_eq!(problem(answer, 500, "internal"), "a fault of the service");
+        assert_eq!(problem(answer, 500, "internal"), "a fault of the gateway");
     }
     // One request failed, the service goes on.
     admin.get("/v1/auth/me").await.ok();

@@ -146,7 +146,7 @@ async fn the_certificate_is_reloaded_while_a_stream_goes_on() {
     // Half of the pair, then half of a file.
     install("cert.pem", &new);
     process.signal("HUP").await;
-    process.logs("does not fit the certificate").await;
+    process.logs("does not match the certificate").await;
     fs::write(live.path().join("key.pem"), "-----BEGIN PRIVATE KEY-----\nMIG").expect("a file");
     process.signal("HUP").await;
     process.logs("cannot read a private key").await;

@@ -50,7 +50,7 @@ pub struct Gate {
     pub ended: JoinHandle<io::Result<()>>,
 }
 
-fn refusal(status: StatusCode) -> (String, String) {
+fn error_body(status: StatusCode) -> (String, String) {
     ("some-id".to_owned(), format!("a body for {}", status.as_u16()))
 }
 
@@ -64,7 +64,7 @@ pub fn settings() -> Settings {
         head_limit: 8192,
         drain: BOUND,
         tls: None,
-        refusal,
+        error_body,
         telemetry: Arc::default(),
     }
 }

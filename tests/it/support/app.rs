@@ -122,6 +122,13 @@ pub struct App {
 }
 
 impl App {
+    /// Makes the gateway look for expired leases now.
+    pub fn look_for_expired_leases(&self) {
+        for family in streamgate::event::Family::ALL {
+            self.gateway.work_queue(family).next_lease_end.set(tokio::time::Instant::now());
+        }
+    }
+
     pub async fn start() -> Self {
         Self::with(|_| ()).await
     }
@@ -150,7 +157,8 @@ impl App {
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let gateway = Gateway::start(config, bus, time.clone(), Some(PASSWORD.to_owned())).await;
+        let gateway =
+            streamgate::start::start(config, bus, time.clone(), Some(PASSWORD.to_owned())).await;
         let gateway = gateway.expect("a start");
         let shutdown = CancellationToken::new();
         let service = streamgate::serve(Arc::clone(&gateway), listener, shutdown.clone());

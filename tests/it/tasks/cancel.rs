@@ -7,7 +7,6 @@ use sea_orm::{
     ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, prelude::Expr,
 };
 use serde_json::{Value, json};
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::support::{
@@ -24,10 +23,7 @@ pub async fn make(owner: &Caller, task_type: &str) -> Uuid {
 /// Claims one task of this type; null if there is none.
 pub async fn claim(agent: &Caller, skill: &str) -> Value {
     let answer = agent.post("/v1/tasks/claim", json!({ "skills": [skill] })).await;
-    if answer.status == 204 {
-        return Value::Null;
-    }
-    answer.ok()[0].take()
+    answer.ok().get_mut(0).map_or(Value::Null, Value::take)
 }
 
 /// Sends a worker's word on what it has claimed.
@@ -74,7 +70,7 @@ pub async fn run_out(app: &App, id: Uuid) {
 pub async fn expire(app: &App, owner: &Caller, id: Uuid) -> Value {
     let before = read(owner, id).await;
     run_out(app, id).await;
-    app.gateway.next_lease_end.set(Instant::now());
+    app.look_for_expired_leases();
     until("end of the lease", async || read(owner, id).await != before).await;
     read(owner, id).await
 }

@@ -169,7 +169,7 @@ async fn only_an_administrator_looks_after_users() {
         let own = id_of_caller(&caller).await;
         // Not even oneself.
         let detail = caller.get(&format!("/v1/users/{own}")).await.problem(403);
-        assert_eq!(detail, "this operation needs the role admin");
+        assert_eq!(detail, "this operation requires the role admin");
         change(&caller, own, json!({ "role": "admin" })).await.problem(403);
         caller.get("/v1/users").await.problem(403);
     }
@@ -243,7 +243,7 @@ async fn a_new_password_ends_the_sessions_that_the_old_one_opened() {
     let id = made.expect("a user").id;
     let (pair, caller) = (app.tokens("ada").await, app.log_in("ada").await);
     change(&admin, id, json!({ "password": "another password" })).await.ok();
-    assert_eq!(invalid_token(caller.get("/v1/auth/me").await), "the session has ended");
+    assert_eq!(invalid_token(caller.get("/v1/auth/me").await), "the login session has ended");
     let refresh = json!({ "refresh_token": pair["refresh_token"] });
     invalid_token(app.anyone().post("/v1/auth/refresh", refresh).await);
     let login = |password: &str| json!({ "username": "ada", "password": password });
@@ -266,7 +266,7 @@ async fn enabling_a_user_again_revives_nothing() {
     let url = minted["url"].as_str().expect("a URL");
     for disabled in [true, false, true, false] {
         change(&admin, id, json!({ "disabled": disabled })).await.ok();
-        let detail = if disabled { "the user is disabled" } else { "the session has ended" };
+        let detail = if disabled { "the user is disabled" } else { "the login session has ended" };
         let refresh = json!({ "refresh_token": pair["refresh_token"] });
         for answer in [
             caller.get("/v1/auth/me").await,
@@ -294,13 +294,13 @@ async fn a_change_counts_from_the_next_request_on() {
     change(&admin, id, json!({ "disabled": true })).await.ok();
     assert_eq!(invalid_token(caller.get("/v1/auth/me").await), "the user is disabled");
     change(&admin, id, json!({ "disabled": false })).await.ok();
-    assert_eq!(invalid_token(caller.get("/v1/auth/me").await), "the session has ended");
+    assert_eq!(invalid_token(caller.get("/v1/auth/me").await), "the login session has ended");
     let name = app.gateway.users.find(id).await.expect("a user").username;
     let caller = app.log_in(&name).await;
     admin.call(Method::POST, &format!("/v1/users/{id}/revoke"), None).await.ok();
-    assert_eq!(invalid_token(caller.get("/v1/auth/me").await), "the session has ended");
+    assert_eq!(invalid_token(caller.get("/v1/auth/me").await), "the login session has ended");
     delete(&admin, id).await.ok();
-    assert_eq!(invalid_token(caller.get("/v1/auth/me").await), "the session has ended");
+    assert_eq!(invalid_token(caller.get("/v1/auth/me").await), "the login session has ended");
     app.finish().await;
 }
 

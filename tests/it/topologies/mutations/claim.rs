@@ -22,12 +22,8 @@ pub async fn stage(app: &App, status: &str) -> (Caller, Caller, Uuid, String) {
 /// Claims up to `max`; nothing if there is nothing to do.
 pub async fn claim(agent: &Caller, path: &str, max: u64) -> Vec<Value> {
     let answer = agent.post(&format!("{path}/claim"), json!({ "max": max })).await;
-    if answer.status == 204 {
-        assert_eq!(answer.body, "");
-        return Vec::new();
-    }
     let claimed = answer.ok().as_array().cloned().expect("a list");
-    assert!((1..=max).contains(&(claimed.len() as u64)), "{claimed:?}");
+    assert!(claimed.len() as u64 <= max, "{claimed:?}");
     claimed
 }
 

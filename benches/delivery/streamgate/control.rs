@@ -1,0 +1,143 @@
+//! The control listener: publishes events, and lists streams and prompts with their tokens.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use bytes::Bytes;
+use entity::Timestamp;
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use streamgate::{
+    auth::token::Opens,
+    event::{Event, NewEvent},
+    gateway::Gateway,
+};
+use tokio::net::TcpListener;
+
+use super::rows::{Login, TOPICS, Watched};
+use crate::event;
+
+/// Longer than any run of the benchmark.
+const STREAM_TOKEN_LIFETIME: Duration = Duration::from_hours(1);
+
+/// The state of the control listener.
+pub(super) struct Control {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) topics: Vec<Watched>,
+    /// Path to publish on, by prompt.
+    pub(super) prompts: Vec<String>,
+    pub(super) logins: Vec<Login>,
+}
+
+/// Accepts connections of the benchmark.
+pub(super) async fn accept(listener: TcpListener, control: Arc<Control>) -> anyhow::Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let control = Arc::clone(&control);
+        tokio::spawn(async move {
+            let service = service_fn(|request| respond(&control, request));
+            http1::Builder::new().serve_connection(TokioIo::new(stream), service).await
+        });
+    }
+}
+
+async fn respond(
+    control: &Control,
+    request: Request<Incoming>,
+) -> anyhow::Result<Response<Full<Bytes>>> {
+    let (head, body) = request.into_parts();
+    let query = |name: &str| {
+        let pairs = head.uri.query().unwrap_or_default().split('&');
+        let found = pairs.filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name);
+        found.and_then(|(_, value)| value.parse::<usize>().ok())
+    };
+    let path = &head.uri.path()[1..];
+    let (action, number) = path.split_once('/').unwrap_or((path, ""));
+    let text = if head.method == Method::POST {
+        let data = String::from_utf8(body.collect().await?.to_bytes().to_vec())?;
+        let watched = control.topics.get(number.parse::<usize>()?).context("no such topic")?;
+        match action {
+            "publish" => control.publish(watched, data).await,
+            _ => control.publish_durably(watched, query("count").unwrap_or(1)).await?,
+        }
+        String::new()
+    } else if action == "prompts" {
+        control.prompts()
+    } else {
+        let number = |name| query(name).with_context(|| format!("{name}=NUMBER is missing"));
+        let has_access_tokens = action == "access-tokens";
+        control.streams(number("n")?, number("first")?, number("topics")?, has_access_tokens)
+    };
+    Ok(Response::new(text.into()))
+}
+
+impl Control {
+    /// Delivers one event as if it had just been committed.
+    async fn publish(&self, watched: &Watched, data: String) {
+        let mut newest = watched.newest.lock().await;
+        newest.seq += 1;
+        let event = Event {
+            topic: watched.topic.clone(),
+            cursor: *newest,
+            prior_nonce: newest.nonce,
+            kind: "bench".to_owned(),
+            data,
+            terminal: false,
+            at: Timestamp::now(),
+        };
+        self.gateway.hub.deliver(&[event]);
+        // As publishing with a commit does.
+        self.gateway.hub.wait_for_capacity(&watched.topic).await;
+    }
+
+    /// Publishes `count` events through the database. Returns after the commit.
+    async fn publish_durably(&self, watched: &Watched, count: usize) -> anyhow::Result<()> {
+        let event = NewEvent { kind: "bench".to_owned(), data: event::data(0), terminal: false };
+        self.gateway.hub.publish(watched.topic.clone(), vec![event; count]).await?;
+        Ok(())
+    }
+
+    /// Lists paths to publish on, as [`crate::load_generator::Publish::paths`], for one agent.
+    fn prompts(&self) -> String {
+        let token = self.access_token(&self.logins[0]);
+        let line = |path: &String| format!("{path}\tBearer {token}\n");
+        self.prompts.iter().map(line).collect()
+    }
+
+    /// Lists `count` streams to open, as [`crate::load_generator::Open::streams`], over `topics` topics
+    /// from `first` on. Either with the access tokens of all users, or with a stream token for each.
+    fn streams(
+        &self,
+        count: usize,
+        first: usize,
+        topics: usize,
+        has_access_tokens: bool,
+    ) -> String {
+        let access_tokens: Vec<String> = if has_access_tokens {
+            self.logins.iter().map(|login| self.access_token(login)).collect()
+        } else {
+            Vec::new()
+        };
+        let line = |i: usize| {
+            let number = first + i % topics;
+            let Watched { id, topic, .. } = &self.topics[number % TOPICS];
+            let path = format!("/v1/topologies/{id}/stream");
+            if has_access_tokens {
+                let token = &access_tokens[i % access_tokens.len()];
+                return format!("{number}\t{path}\tBearer {token}\n");
+            }
+            let Login { user, session } = self.logins[i % self.logins.len()];
+            let opens = Opens::One(topic.to_string());
+            let (token, _) =
+                self.gateway.tokens.stream(user, session, opens, STREAM_TOKEN_LIFETIME);
+            format!("{number}\t{path}?stream_token={token}\t\n")
+        };
+        (0..count).map(line).collect()
+    }
+
+    fn access_token(&self, login: &Login) -> String {
+        self.gateway.tokens.access(login.user, login.session).0
+    }
+}

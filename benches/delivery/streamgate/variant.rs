@@ -1,0 +1,28 @@
+//! The configurations of streamgate that are measured.
+
+use streamgate::config::Config;
+
+/// A configuration of streamgate that is measured.
+pub(crate) struct Variant {
+    /// Name in the tables.
+    pub(crate) name: &'static str,
+    pub(super) configure: fn(&mut Config),
+}
+
+/// Each variant is one row in every table. The first is the default configuration.
+pub(crate) const VARIANTS: &[Variant] = &[
+    Variant { name: "streamgate", configure: |_| {} },
+    Variant { name: "streamgate, io_uring", configure: |config| config.streams.io_uring = true },
+    Variant {
+        name: "streamgate, PostgreSQL",
+        configure: |config| config.database.url = postgres_url(),
+    },
+];
+
+/// Index of the variant that is measured only where the database matters.
+pub(crate) const POSTGRES: usize = 2;
+
+/// URL of the empty database that `benches/run` has started, if PostgreSQL is installed.
+pub(crate) fn postgres_url() -> Option<String> {
+    std::env::var("BENCH_POSTGRES_URL").ok()
+}

@@ -1,0 +1,142 @@
+//! Open streams: users list and close their own, administrators all of them.
+
+use std::sync::Arc;
+
+use entity::{Timestamp, user::Role};
+use poem::web::Data;
+use poem_openapi::{
+    ApiResponse, Object, OpenApi,
+    param::{Path, Query},
+    payload::Json,
+    types::Example,
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    caller::{Caller, Viewer},
+    problem::{Problem, Result},
+    tag::Tag,
+};
+use crate::{
+    auth::login_session::Principal,
+    event::Topic,
+    family::wire::{Page, example_id, example_time, page_limit},
+    gateway::Gateway,
+    hub::OpenConnection,
+};
+
+/// An open stream.
+#[derive(Object)]
+#[oai(example)]
+struct Connection {
+    /// Connection id. Equal to the `X-Request-Id` of the stream's response.
+    id: Uuid,
+    /// Id of the user that opened the stream.
+    user_id: Uuid,
+    /// Topics of the stream, each as `<family>.<id>`. A stream of several topics lists those that have not
+    /// left it.
+    topics: Vec<String>,
+    /// Time at which the stream was opened, UTC.
+    since: OffsetDateTime,
+    /// Address of the client, if it connects directly or through a proxy in `server.trusted_proxies`, else
+    /// the address of the proxy.
+    address: String,
+    /// Number of events written to the network for the stream, snapshots included.
+    delivered: u64,
+    /// Number of events not yet written, of all topics together, as far as this gateway knows.
+    lag: u64,
+}
+
+impl Example for Connection {
+    fn example() -> Self {
+        Self {
+            id: example_id(),
+            user_id: example_id(),
+            topics: vec![format!("topology.{}", example_id())],
+            since: example_time(),
+            address: "203.0.113.7".to_owned(),
+            delivered: 42,
+            lag: 0,
+        }
+    }
+}
+
+impl From<OpenConnection> for Connection {
+    fn from(open: OpenConnection) -> Self {
+        let OpenConnection { id, user, topics, address, delivered, lag } = open;
+        Self {
+            id,
+            user_id: user,
+            topics: topics.iter().map(Topic::to_string).collect(),
+            since: since(id).datetime(),
+            address: address.to_string(),
+            delivered,
+            lag,
+        }
+    }
+}
+
+/// The time of the request with this id: the id contains it (RFC 9562, section 5.7).
+fn since(request: Uuid) -> Timestamp {
+    let (seconds, nanos) = request.get_timestamp().map_or((0, 0), |time| time.to_unix());
+    let micros = i64::try_from(seconds).unwrap_or_default() * 1_000_000;
+    Timestamp(micros + i64::from(nanos / 1_000))
+}
+
+/// The user whose connections the caller may see. `None` stands for all users.
+fn visible_to(principal: &Principal) -> Option<Uuid> {
+    if principal.role >= Role::Admin { None } else { Some(principal.user_id) }
+}
+
+#[derive(ApiResponse)]
+enum Done {
+    /// The stream has ended.
+    #[oai(status = 204)]
+    Done,
+}
+
+/// The operations.
+pub(super) struct ConnectionsApi;
+
+#[OpenApi(prefix_path = "/v1/connections", tag = "Tag::Connection")]
+impl ConnectionsApi {
+    /// List open streams
+    ///
+    /// Returns the caller's streams on this gateway, oldest first. An administrator gets the streams of all
+    /// users. Requires the role viewer.
+    #[oai(path = "/", method = "get", operation_id = "connection_list")]
+    async fn list(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Return only streams after the one with this id: `next` of the previous page.
+        after: Query<Option<Uuid>>,
+        /// Maximum number of streams to return. The default is 50.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<u64>>,
+    ) -> Result<Json<Page<Connection>>> {
+        let mut open = gateway.hub.connections(visible_to(&caller.principal));
+        open.retain(|connected| after.0.is_none_or(|after| connected.id > after));
+        Ok(Json(Page::new(open, page_limit(limit.0), |connected| (connected.id, 0))))
+    }
+
+    /// Close an open stream
+    ///
+    /// Ends a stream of the caller on this gateway with `stream.closed` and the reason `disconnected`. Its
+    /// client may reconnect. An administrator may close the streams of all users. Requires the role viewer.
+    #[oai(path = "/:id", method = "delete", operation_id = "connection_delete")]
+    async fn delete(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Connection id.
+        id: Path<Uuid>,
+    ) -> Result<Done> {
+        if gateway.hub.disconnect(id.0, visible_to(&caller.principal)) {
+            Ok(Done::Done)
+        } else {
+            Err(Problem::not_found())
+        }
+    }
+}

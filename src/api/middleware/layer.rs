@@ -1,0 +1,160 @@
+//! The outermost layer around every operation. It gives the request an id, a log line and metrics, and turns every
+//! error into a problem document.
+//!
+//! The log has the path without the query, because the query can hold a stream token.
+
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::FutureExt;
+use poem::{
+    Body, Endpoint, IntoResponse, Middleware, Request, Response,
+    http::{HeaderValue, Method, header},
+};
+use poem_openapi::OperationId;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::{
+    body::{Bounds, receive},
+    client::client,
+    refusal_event::{refusal_event, wants_event},
+    request_info::RequestInfo,
+};
+use crate::{
+    api::{
+        headers::REQUEST_ID,
+        problem::{Kind, Problem},
+        routes::Routes,
+    },
+    forwarded::Client,
+    gateway::Gateway,
+    limit::Origin,
+};
+
+/// The middleware. See the module.
+pub(in crate::api) struct RequestLayer {
+    pub(in crate::api) gateway: Arc<Gateway>,
+    pub(in crate::api) routes: Arc<Routes>,
+    pub(in crate::api) bounds: Bounds,
+}
+
+impl<E: Endpoint + 'static> Middleware<E> for RequestLayer {
+    type Output = RequestEndpoint<E>;
+
+    fn transform(&self, inner: E) -> Self::Output {
+        RequestEndpoint {
+            inner: Arc::new(inner),
+            gateway: Arc::clone(&self.gateway),
+            routes: Arc::clone(&self.routes),
+            bounds: self.bounds,
+        }
+    }
+}
+
+pub(in crate::api) struct RequestEndpoint<E> {
+    inner: Arc<E>,
+    gateway: Arc<Gateway>,
+    routes: Arc<Routes>,
+    bounds: Bounds,
+}
+
+impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let began = std::time::Instant::now();
+        let id = Uuid::now_v7();
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        let as_event = matches!(method, Method::GET | Method::HEAD) && wants_event(&request);
+        let (client, contradiction) = client(&request, &self.gateway.config.server.trusted_proxies);
+        let Client { address, scheme } = client;
+        let span = tracing::info_span!("request", %id, %method, path, client = %address, %scheme);
+        let gone = CancellationToken::new();
+        let _gone_with_this = gone.clone().drop_guard();
+        let answer = async {
+            contradiction?;
+            receive(&mut request, &self.gateway, &self.routes, self.bounds).await?;
+            let origin = request.extensions().get::<Arc<Origin>>().cloned();
+            request.set_data(RequestInfo { id, method: method.clone(), address, gone, origin });
+            let inner = Arc::clone(&self.inner);
+            // A panic fails one request and not the process.
+            let answer = AssertUnwindSafe(async move { inner.call(request).await })
+                .catch_unwind()
+                .map(|answer| answer.unwrap_or_else(|panic| Err(panicked(panic.as_ref()).into())));
+            if matches!(method, Method::GET | Method::HEAD) {
+                return answer.await;
+            }
+            // A request that can change something runs to its end even if the client disconnects. Otherwise a change
+            // could be committed and its events not delivered.
+            let answer = self.gateway.see_through(answer.in_current_span()).await;
+            answer.unwrap_or_else(|error| Err(Problem::internal(error).into()))
+        };
+        // `on_refusal=event` answers 200. Metrics and log count the status of the refusal.
+        let mut refused = None;
+        let (mut response, operation) = match answer.instrument(span.clone()).await {
+            Ok(answer) => {
+                let response = answer.into_response();
+                let operation = response.data::<OperationId>().map(|id| id.0);
+                (response, operation)
+            }
+            Err(error) => {
+                let operation = error.data::<OperationId>().map(|id| id.0);
+                let problem = Problem::from_framework(&error);
+                if let Some(cause) = problem.cause() {
+                    // The id is logged here too, because the span may be filtered out.
+                    tracing::error!(parent: &span, %id, cause, "request failed");
+                }
+                refused = Some(problem.status());
+                let response = if as_event && self.routes.is_stream(&path) {
+                    refusal_event(&problem, id, self.gateway.hub.retry())
+                } else {
+                    let mut response = problem.head();
+                    let json = HeaderValue::from_static("application/problem+json");
+                    response.headers_mut().insert(header::CONTENT_TYPE, json);
+                    if problem.kind() == Kind::MethodNotAllowed
+                        && let Ok(allow) = HeaderValue::from_str(&self.routes.methods(&path))
+                    {
+                        response.headers_mut().insert(header::ALLOW, allow);
+                    }
+                    response.set_body(problem.body(id));
+                    response
+                };
+                (response, operation)
+            }
+        };
+        let took = began.elapsed();
+        let status = refused.unwrap_or(response.status()).as_u16();
+        self.gateway.telemetry.request_answered(operation.unwrap_or("none"), status, took);
+        tracing::info!(parent: &span, status, micros = took.as_micros(), "answered");
+        finish(&mut response, id, &method);
+        Ok(response)
+    }
+}
+
+/// Sets the headers of every response.
+fn finish(response: &mut Response, id: Uuid, method: &Method) {
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    // A stream token must not reach another site in a `Referer`.
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if *method == Method::HEAD {
+        response.set_body(Body::empty());
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Problem {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without a message");
+    Problem::internal(format_args!("panicked: {message}"))
+}

@@ -1,0 +1,99 @@
+//! Notifications over HTTP.
+
+use std::sync::Arc;
+
+use poem::web::Data;
+use poem_openapi::{
+    ApiResponse, OpenApi,
+    param::{Path, Query},
+    payload::Json,
+};
+use uuid::Uuid;
+
+use super::{
+    caller::{Agent, Caller, Viewer},
+    problem::Result,
+    tag::Tag,
+};
+use crate::{
+    family::{
+        notification::{self, NewNotification, Notification},
+        wire::Page,
+    },
+    gateway::Gateway,
+};
+
+#[derive(ApiResponse)]
+enum Created {
+    /// The notification was created.
+    #[oai(status = 201)]
+    Created(Json<Notification>),
+}
+
+/// The operations.
+pub(super) struct NotificationsApi;
+
+#[OpenApi(prefix_path = "/v1/users", tag = "Tag::Notification")]
+impl NotificationsApi {
+    /// Create a notification
+    ///
+    /// Notifies a user. Requires the role agent.
+    #[oai(path = "/:id/notifications", method = "post", operation_id = "notification_create")]
+    async fn create(
+        &self,
+        _caller: Caller<Agent>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Id of the user to notify.
+        id: Path<Uuid>,
+        body: Json<NewNotification>,
+    ) -> Result<Created> {
+        let notification = notification::create(&gateway, id.0, body.0).await?;
+        Ok(Created::Created(Json(notification)))
+    }
+
+    /// List notifications
+    ///
+    /// Returns the caller's notifications, newest first. Requires the role viewer. 403 for notifications
+    /// of another user.
+    #[oai(path = "/:id/notifications", method = "get", operation_id = "notification_list")]
+    async fn list(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// User id.
+        id: Path<Uuid>,
+        /// `true` returns only unread notifications, `false` only read ones.
+        unread: Query<Option<bool>>,
+        /// Return only notifications that are older than the one with this id: `next` of the previous page.
+        after: Query<Option<Uuid>>,
+        /// Maximum number of notifications to return. The default is 50.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<u64>>,
+    ) -> Result<Json<Page<Notification>>> {
+        let page = (after.0, limit.0);
+        let list = notification::list(&gateway, &caller.principal, id.0, unread.0, page);
+        Ok(Json(list.await?))
+    }
+
+    /// Mark a notification read
+    ///
+    /// Marking it again changes nothing. Requires the role viewer. 403 for notifications of another user.
+    #[oai(
+        path = "/:id/notifications/:notification_id/read",
+        method = "post",
+        operation_id = "notification_update"
+    )]
+    async fn mark_read(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// User id.
+        id: Path<Uuid>,
+        /// Notification id.
+        notification_id: Path<Uuid>,
+    ) -> Result<Json<Notification>> {
+        let notification_id = notification_id.0;
+        let read = notification::mark_read(&gateway, &caller.principal, id.0, notification_id);
+        Ok(Json(read.await?))
+    }
+}

@@ -1,0 +1,112 @@
+//! Completes what poem-openapi writes, for both versions.
+
+use poem_openapi::registry::Registry;
+use serde_json::{Value, json};
+
+use super::{
+    examples::{field_examples, parameter_example},
+    walk::{members, operations},
+};
+use crate::api::{
+    problem::example as problem_example,
+    streams::{EVENT_STREAM, documented_parameters, register_parameters},
+};
+
+/// Adds what poem-openapi leaves out, and corrects what it writes wrongly.
+pub(super) fn complete(document: &mut Value) {
+    document["openapi"] = json!("3.0.3");
+    let mut registry = Registry::new();
+    register_parameters(&mut registry);
+    add_schemas(document, registry);
+    for schema in members(&mut document["components"]["schemas"]) {
+        field_examples(schema);
+    }
+    for (method, operation) in operations(document) {
+        remove_impossible(method, operation);
+        let summary = operation.get("summary").cloned().unwrap_or_default();
+        for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
+            if response["description"] == "" {
+                response["description"] = summary.clone();
+            }
+            if let (Some(problem), Ok(status)) =
+                (response.pointer_mut("/content/application~1problem+json"), status.parse())
+            {
+                problem["example"] = problem_example(status);
+            }
+        }
+        if operation["responses"]["200"]["content"].get(EVENT_STREAM).is_some()
+            && let Some(own) = operation["parameters"].as_array_mut()
+        {
+            own.extend(documented_parameters());
+        }
+        for parameter in
+            operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten()
+        {
+            parameter["example"] = parameter_example(parameter);
+        }
+    }
+    let taken: Vec<String> = operations(document)
+        .filter_map(|(_, operation)| {
+            let schema = "/requestBody/content/application~1json; charset=utf-8/schema/$ref";
+            Some(operation.pointer(schema)?.as_str()?.rsplit('/').next()?.to_owned())
+        })
+        .collect();
+    for name in taken {
+        take_null(&mut document["components"]["schemas"][name]);
+    }
+    remove_null_defaults(document);
+}
+
+/// In a request body, null means the same as absent.
+fn take_null(schema: &mut Value) {
+    let required = schema.get("required").cloned().unwrap_or_default();
+    let fields = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for (name, field) in fields.into_iter().flatten() {
+        let is_required = required.as_array().is_some_and(|names| names.contains(&json!(name)));
+        if !is_required && field.get("default").is_none() {
+            field["nullable"] = json!(true);
+        }
+    }
+}
+
+/// Removes statuses that an operation cannot return, because all operations share one error type. A read does not
+/// conflict and needs no storage. A request without a body cannot be late, too large or of a wrong type.
+fn remove_impossible(method: &str, operation: &mut Value) {
+    let has_body = operation.get("requestBody").is_some();
+    let statuses = operation["responses"].as_object_mut().into_iter();
+    for responses in statuses {
+        if method == "get" {
+            responses.remove("409");
+            responses.remove("507");
+        }
+        if !has_body {
+            for status in ["408", "413", "415"] {
+                responses.remove(status);
+            }
+        }
+    }
+}
+
+/// Adds the schemas that the document does not have yet.
+pub(super) fn add_schemas(document: &mut Value, registry: Registry) {
+    let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
+    for (name, schema) in registry.schemas {
+        let mut schema = serde_json::to_value(&schema).expect("a schema is JSON");
+        field_examples(&mut schema);
+        schemas.entry(name).or_insert(schema);
+    }
+}
+
+/// `#[oai(default)]` on an optional value comes out as `default: null`, which is not valid.
+pub(super) fn remove_null_defaults(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            if object.get("default").is_some_and(Value::is_null) {
+                object.remove("default");
+            }
+            object.values_mut().for_each(remove_null_defaults);
+        }
+        Value::Array(array) => array.iter_mut().for_each(remove_null_defaults),
+        _ => {}
+    }
+}

@@ -1,0 +1,60 @@
+//! The OpenAPI documents: what poem-openapi writes, completed.
+//!
+//! There are two versions because no single document serves all readers. Generators read only version 3.0,
+//! where an event is a record of strings. Version 3.2 can describe the contents of a stream (`itemSchema`): each
+//! event has its name and the type of its data.
+
+use bytes::Bytes;
+use poem_openapi::{OpenApi, OpenApiService};
+use serde_json::Value;
+
+use super::{complete::complete, typed_events::with_typed_events};
+
+/// The version of an OpenAPI document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// OpenAPI 3.0, for generators.
+    V3_0,
+    /// OpenAPI 3.2, with typed events.
+    V3_2,
+}
+
+/// Both documents, and the Swagger UI page.
+pub struct Documents {
+    v3_0: Value,
+    /// The texts of both, as in `openapi/`. All responses share them: a client that asks a hundred times and reads
+    /// nothing must not cost a hundred copies.
+    texts: [Bytes; 2],
+    page: Bytes,
+}
+
+impl Documents {
+    pub(in crate::api) fn new<A: OpenApi>(service: &OpenApiService<A, ()>) -> Self {
+        let spec = service.spec();
+        let mut v3_0: Value = serde_json::from_str(&spec).expect("poem-openapi writes JSON");
+        complete(&mut v3_0);
+        let v3_2 = with_typed_events(v3_0.clone());
+        let page = service.swagger_ui_html().replace(&spec, &v3_0.to_string());
+        let texts = [&v3_0, &v3_2].map(|document| format!("{document:#}\n").into());
+        Self { v3_0, texts, page: page.into() }
+    }
+
+    /// The document as text.
+    #[must_use]
+    pub fn text(&self, version: Version) -> Bytes {
+        match version {
+            Version::V3_0 => self.texts[0].clone(),
+            Version::V3_2 => self.texts[1].clone(),
+        }
+    }
+
+    /// The 3.0 document.
+    pub(in crate::api) fn v3_0(&self) -> &Value {
+        &self.v3_0
+    }
+
+    /// Swagger UI with the 3.0 document inside.
+    pub(in crate::api) fn page(&self) -> Bytes {
+        self.page.clone()
+    }
+}

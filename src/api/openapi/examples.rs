@@ -1,0 +1,59 @@
+//! Examples for fields and parameters.
+
+use serde_json::{Value, json};
+
+use crate::family::wire::example_id;
+
+/// Gives every field the value that it has in the example of its object.
+pub(super) fn field_examples(schema: &mut Value) {
+    let example = schema.get("example").cloned().unwrap_or_default();
+    let fields = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for (name, field) in fields.into_iter().flatten() {
+        // A reference has the example of its target, and allows no siblings in 3.0.
+        let own = field.get("$ref").is_none() && field.get("example").is_none();
+        let value = example.get(name).cloned().or_else(|| absent_example(name));
+        if let (true, Some(value)) = (own, value) {
+            field["example"] = value;
+        }
+    }
+}
+
+/// The example of a field that is absent from the example of its object.
+fn absent_example(name: &str) -> Option<Value> {
+    match name {
+        "next" => Some(json!(example_id())),
+        "topics" => Some(json!([format!("topology.{}", example_id())])),
+        "applied_at" | "completed_at" => Some(json!("2026-11-20T12:00:00.25Z")),
+        "error" => Some(json!("the model does not respond")),
+        "reason" => Some(json!("the node does not respond")),
+        "reset" => Some(json!("pruned")),
+        "password" => Some(json!("correct horse battery staple")),
+        _ => None,
+    }
+}
+
+/// The example of a parameter. A name means the same in every operation, except for its type.
+pub(super) fn parameter_example(parameter: &Value) -> Value {
+    let is_id = parameter["schema"]["format"] == "uuid";
+    match parameter["name"].as_str().unwrap_or_default() {
+        _ if is_id => json!(example_id()),
+        "after" | "last_event_id" | "Last-Event-ID" => json!("2f1a3b9c-42-5d8e01f7"),
+        "topic" => json!([format!("topology.{}", example_id())]),
+        "limit" => json!(50),
+        "max_events" => json!(10),
+        "max_seconds" => json!(60),
+        "on_refusal" => json!("event"),
+        "overflow" => json!("catch_up"),
+        "status" if refers_to(parameter, "TaskStatus") => json!("running"),
+        "status" => json!("active"),
+        "state" => json!("pending"),
+        "unread" => json!(true),
+        "task_type" => json!("summarize"),
+        _ => Value::Null,
+    }
+}
+
+fn refers_to(parameter: &Value, schema: &str) -> bool {
+    let reference = parameter["schema"]["$ref"].as_str().unwrap_or_default();
+    reference.strip_prefix("#/components/schemas/") == Some(schema)
+}

@@ -1,0 +1,112 @@
+//! OpenAPI 3.2: the type of every event of every stream (`itemSchema`).
+
+use poem_openapi::registry::Registry;
+use serde_json::{Value, json};
+
+use super::{
+    complete::{add_schemas, remove_null_defaults},
+    json_schema::to_json_schema_2020,
+    walk::operations,
+};
+use crate::{
+    api::streams::{CONTROL_EVENTS, DROPPED, EVENT_STREAM, TOPIC_CLOSED, stream_operation},
+    event::Family,
+    family::{EventKind, resource_family},
+};
+
+/// The operation that streams several topics.
+const STREAM_OF_SEVERAL: &str = "topic_stream";
+
+/// The document as OpenAPI 3.2, with the types of all events.
+pub(super) fn with_typed_events(mut document: Value) -> Value {
+    document["openapi"] = json!("3.2.0");
+    document["info"]["license"]["identifier"] = json!("MIT OR Apache-2.0");
+    let mut registry = Registry::new();
+    for (_, operation) in operations(&mut document) {
+        if let Some(lines) = operation.pointer_mut("/requestBody/content/application~1x-ndjson") {
+            // 3.0 cannot describe the lines.
+            *lines = json!({ "itemSchema": { "$ref": "#/components/schemas/NewPromptEvent" } });
+        }
+        let id = operation["operationId"].as_str().unwrap_or_default();
+        let family = Family::ALL.into_iter().find(|family| stream_operation(*family) == id);
+        let mut events = match family {
+            Some(family) => {
+                let own = resource_family(family).events().iter().chain([&DROPPED]);
+                own.map(|kind| event(kind, true, &data(kind, &mut registry))).collect()
+            }
+            None if id == STREAM_OF_SEVERAL => events_of_many(&mut registry),
+            None => continue,
+        };
+        events.extend(
+            CONTROL_EVENTS.iter().map(|kind| event(kind, false, &data(kind, &mut registry))),
+        );
+        operation["responses"]["200"]["content"][EVENT_STREAM] =
+            json!({ "itemSchema": { "oneOf": events } });
+    }
+    add_schemas(&mut document, registry);
+    if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
+        // The typed events replace it.
+        schemas.remove("StreamEvent");
+    }
+    remove_null_defaults(&mut document);
+    to_json_schema_2020(&mut document);
+    document
+}
+
+/// The events of all families, each with its topic and data. Events of several families with the same kind become one
+/// event, whose topic tells the type of the data.
+fn events_of_many(registry: &mut Registry) -> Vec<Value> {
+    let mut kinds: Vec<(&EventKind, Vec<Value>)> = Vec::new();
+    for family in Family::ALL {
+        for kind in resource_family(family).events().iter().chain([&DROPPED]) {
+            let envelope = json!({
+                "type": "object",
+                "properties": {
+                    "topic": { "type": "string", "pattern": format!("^{}\\.", family.name()) },
+                    "data": data(kind, registry),
+                },
+                "required": ["topic", "data"],
+            });
+            match kinds.iter_mut().find(|(known, _)| known.kind == kind.kind) {
+                Some((_, envelopes)) => envelopes.push(envelope),
+                None => kinds.push((kind, vec![envelope])),
+            }
+        }
+    }
+    let events = kinds
+        .into_iter()
+        .map(|(kind, envelopes)| event(kind, true, &json!({ "oneOf": envelopes })));
+    let mut events: Vec<Value> = events.collect();
+    events.push(event(&TOPIC_CLOSED, true, &data(&TOPIC_CLOSED, registry)));
+    events
+}
+
+fn data(kind: &EventKind, registry: &mut Registry) -> Value {
+    serde_json::to_value((kind.schema)(registry)).expect("a schema is JSON")
+}
+
+fn event(kind: &EventKind, has_cursor: bool, data: &Value) -> Value {
+    let mut properties = json!({
+        "event": { "type": "string", "const": kind.kind },
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": data,
+        },
+    });
+    let mut required = vec!["event", "data"];
+    if has_cursor {
+        properties["id"] = json!({ "type": "string", "description": "Cursor to resume after." });
+        required.push("id");
+    } else {
+        // Distinguishes control events from a family's events of the same kind.
+        properties["id"] = json!(false);
+        properties["retry"] = json!({ "type": "integer", "description": "Time to wait before a reconnect, in milliseconds." });
+    }
+    json!({
+        "type": "object",
+        "description": kind.description,
+        "properties": properties,
+        "required": required,
+    })
+}

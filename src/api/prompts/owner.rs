@@ -1,0 +1,221 @@
+//! The operations of users on their prompts. Publishing by agents is here too, because one path is one place in the OpenAPI
+//! document.
+
+use std::sync::Arc;
+
+use poem::web::Data;
+use poem_openapi::{
+    ApiResponse, OpenApi,
+    param::{Header, Path, Query},
+    payload::Json,
+};
+use uuid::Uuid;
+
+use super::{optional_body::OptionalBody, publication::Publication};
+use crate::{
+    api::{
+        caller::{Agent, Caller, StreamCaller, Viewer},
+        problem::Result,
+        stream_tokens::{Minted, mint},
+        streams::{Events, Parameters, StreamResponse, events, open_topic},
+        tag::Tag,
+    },
+    family::{
+        prompt::{self, NewPrompt, Prompt, PublishedEvents, find_in_session, topic},
+        wire::Page,
+    },
+    gateway::Gateway,
+};
+
+#[derive(ApiResponse)]
+enum Created {
+    /// The prompt was created and waits for an agent.
+    #[oai(status = 201)]
+    Created(Json<Prompt>),
+}
+
+#[derive(ApiResponse)]
+enum Published {
+    /// The events are committed to the event log.
+    #[oai(status = 201)]
+    Published(Json<PublishedEvents>),
+}
+
+/// The operations.
+pub(in crate::api) struct PromptsApi;
+
+#[OpenApi(prefix_path = "/v1/sessions/:session_id/prompts", tag = "Tag::Prompt")]
+impl PromptsApi {
+    /// Create a prompt
+    ///
+    /// The prompt waits for an agent. It belongs to the owner of the session. Requires the role viewer. 409 if this
+    /// owner has 1,000 unfinished prompts.
+    #[oai(path = "/", method = "post", operation_id = "prompt_create")]
+    async fn create(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Session id.
+        session_id: Path<Uuid>,
+        body: Json<NewPrompt>,
+    ) -> Result<Created> {
+        let prompt = prompt::create(&gateway, &caller.principal, session_id.0, body.0).await?;
+        Ok(Created::Created(Json(prompt)))
+    }
+
+    /// List prompts
+    ///
+    /// Returns the prompts of a session, oldest first. Requires the role viewer.
+    #[oai(path = "/", method = "get", operation_id = "prompt_list")]
+    async fn list(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Session id.
+        session_id: Path<Uuid>,
+        /// Return only prompts after the one with this id: `next` of the previous page.
+        after: Query<Option<Uuid>>,
+        /// Maximum number of prompts to return. The default is 50.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<u64>>,
+    ) -> Result<Json<Page<Prompt>>> {
+        let page = (after.0, limit.0);
+        Ok(Json(prompt::list(&gateway, &caller.principal, session_id.0, page).await?))
+    }
+
+    /// Get a prompt
+    ///
+    /// Requires the role viewer. 404 for prompts of other users, unless the caller is an administrator.
+    #[oai(path = "/:prompt_id", method = "get", operation_id = "prompt_get")]
+    async fn get(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Session id.
+        session_id: Path<Uuid>,
+        /// Prompt id.
+        prompt_id: Path<Uuid>,
+    ) -> Result<Json<Prompt>> {
+        let principal = &caller.principal;
+        Ok(Json(prompt::get(&gateway, principal, session_id.0, prompt_id.0).await?))
+    }
+
+    /// Cancel a prompt
+    ///
+    /// Cancels the prompt at once. Its agent cannot publish any longer, and its streams end with `cancelled`.
+    /// Cancelling again changes nothing. Requires the role viewer. 409 if the prompt completed or failed.
+    #[oai(path = "/:prompt_id/cancel", method = "post", operation_id = "prompt_cancel")]
+    async fn cancel(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Session id.
+        session_id: Path<Uuid>,
+        /// Prompt id.
+        prompt_id: Path<Uuid>,
+    ) -> Result<Json<Prompt>> {
+        let principal = &caller.principal;
+        Ok(Json(prompt::cancel(&gateway, principal, session_id.0, prompt_id.0).await?))
+    }
+
+    /// Mint a stream token
+    ///
+    /// Returns a token that opens the stream of this prompt in the caller's login session, for `EventSource`. Does the
+    /// same as `POST /v1/stream-tokens` with the id of the prompt. Requires the role viewer.
+    #[oai(
+        path = "/:prompt_id/stream-token",
+        method = "post",
+        operation_id = "prompt_mint_stream_token"
+    )]
+    async fn mint_stream_token(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Session id.
+        session_id: Path<Uuid>,
+        /// Prompt id.
+        prompt_id: Path<Uuid>,
+        body: OptionalBody,
+    ) -> Result<Minted> {
+        let principal = &caller.principal;
+        let topic = find_in_session(&gateway, principal, session_id.0, prompt_id.0).await?;
+        let ttl_seconds = body.0.and_then(|options| options.ttl_seconds);
+        mint(&gateway, principal, &topic, ttl_seconds).await
+    }
+
+    /// Stream a prompt
+    ///
+    /// Sends server-sent events: a `snapshot` with the newest events, then every event as the agent publishes it. Every
+    /// event has an `id`, the cursor to resume after. The stream ends after `complete`, `cancelled` or `error`.
+    /// Requires the role viewer.
+    #[oai(path = "/:prompt_id/stream", method = "get", operation_id = "prompt_stream")]
+    async fn stream(
+        &self,
+        caller: StreamCaller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Session id.
+        session_id: Path<Uuid>,
+        /// Prompt id.
+        prompt_id: Path<Uuid>,
+        parameters: Parameters,
+    ) -> Result<StreamResponse> {
+        caller.may_open(&topic(prompt_id.0))?;
+        let principal = &caller.principal;
+        let topic = find_in_session(&gateway, principal, session_id.0, prompt_id.0).await?;
+        open_topic(&gateway, caller, topic, parameters).await
+    }
+
+    /// List prompt events
+    ///
+    /// Returns the events of the stream a page at a time, for clients that cannot stream. Requires the role viewer.
+    #[oai(path = "/:prompt_id/events", method = "get", operation_id = "prompt_list_events")]
+    async fn list_events(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Session id.
+        session_id: Path<Uuid>,
+        /// Prompt id.
+        prompt_id: Path<Uuid>,
+        /// Return only events after this cursor. Without it, the page starts with the oldest event.
+        after: Query<Option<String>>,
+        /// Maximum number of events to return. The default is 50.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<u64>>,
+    ) -> Result<Events> {
+        let principal = &caller.principal;
+        let topic = find_in_session(&gateway, principal, session_id.0, prompt_id.0).await?;
+        events(&gateway, principal, &topic, after.0, limit.0).await
+    }
+
+    /// Publish prompt events
+    ///
+    /// Publishes one event, an array of events, or one event in each line (`application/x-ndjson`). When the response is
+    /// sent, all of them are committed to the event log, or none. The first event makes a queued prompt `processing`.
+    /// `complete`, `cancelled` and `error` end the prompt, and no event can follow.
+    ///
+    /// If an agent has claimed the prompt, only that agent may publish, with its lease token. An unclaimed prompt accepts
+    /// events without a token. It fails after `prompts.idle_seconds` of the configuration without an event.
+    ///
+    /// Requires the role agent. 409 if the lease is not the newest of the prompt or has expired, or if the prompt has
+    /// ended.
+    #[oai(path = "/:prompt_id/events", method = "post", operation_id = "prompt_publish")]
+    async fn publish(
+        &self,
+        _caller: Caller<Agent>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Session id.
+        session_id: Path<Uuid>,
+        /// Prompt id.
+        prompt_id: Path<Uuid>,
+        /// Lease token of the claim.
+        #[oai(name = "Lease-Token")]
+        lease_token: Header<Option<Uuid>>,
+        body: Publication,
+    ) -> Result<Published> {
+        let events = body.into_events();
+        let place = (session_id.0, prompt_id.0);
+        let published = prompt::publish(&gateway, place, lease_token.0, events).await?;
+        Ok(Published::Published(Json(published)))
+    }
+}

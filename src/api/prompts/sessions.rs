@@ -1,0 +1,84 @@
+//! The operations on sessions, which are conversations in the code.
+
+use std::sync::Arc;
+
+use poem::web::Data;
+use poem_openapi::{
+    ApiResponse, OpenApi,
+    param::{Path, Query},
+    payload::Json,
+};
+use uuid::Uuid;
+
+use crate::{
+    api::{
+        caller::{Caller, Viewer},
+        problem::Result,
+        tag::Tag,
+    },
+    family::{
+        conversation::{self, NewSession, Session},
+        wire::Page,
+    },
+    gateway::Gateway,
+};
+
+#[derive(ApiResponse)]
+enum Created {
+    /// The session was created.
+    #[oai(status = 201)]
+    Created(Json<Session>),
+}
+
+/// The operations.
+pub(in crate::api) struct SessionsApi;
+
+#[OpenApi(prefix_path = "/v1/sessions", tag = "Tag::Prompt")]
+impl SessionsApi {
+    /// Create a session
+    ///
+    /// The session belongs to the caller, who can create prompts in it. Requires the role viewer.
+    #[oai(path = "/", method = "post", operation_id = "session_create")]
+    async fn create(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        body: Json<NewSession>,
+    ) -> Result<Created> {
+        let session = conversation::create(&gateway, &caller.principal, body.0).await?;
+        Ok(Created::Created(Json(session)))
+    }
+
+    /// List sessions
+    ///
+    /// Returns the caller's sessions, oldest first. An administrator gets the sessions of all users. Requires the
+    /// role viewer.
+    #[oai(path = "/", method = "get", operation_id = "session_list")]
+    async fn list(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Return only sessions after the one with this id: `next` of the previous page.
+        after: Query<Option<Uuid>>,
+        /// Maximum number of sessions to return. The default is 50.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<u64>>,
+    ) -> Result<Json<Page<Session>>> {
+        let page = (after.0, limit.0);
+        Ok(Json(conversation::list(&gateway, &caller.principal, page).await?))
+    }
+
+    /// Get a session
+    ///
+    /// Requires the role viewer. 404 for sessions of other users, unless the caller is an administrator.
+    #[oai(path = "/:session_id", method = "get", operation_id = "session_get")]
+    async fn get(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Session id.
+        session_id: Path<Uuid>,
+    ) -> Result<Json<Session>> {
+        Ok(Json(conversation::get(&gateway, &caller.principal, session_id.0).await?))
+    }
+}

@@ -1,0 +1,120 @@
+//! All operations as one service.
+
+use std::{sync::Arc, time::Duration};
+
+use poem::{EndpointExt, Response, Route, endpoint::BoxEndpoint, http::StatusCode};
+use poem_openapi::OpenApiService;
+use uuid::Uuid;
+
+use super::{
+    auth, connections,
+    docs::DocsApi,
+    health, mcp_sessions,
+    middleware::{Bounds, RequestLayer},
+    mutations, notifications,
+    openapi::Documents,
+    problem::{Kind, Problem},
+    prompts,
+    routes::Routes,
+    stream_tokens,
+    streams::{
+        McpSessionStreamsApi, NotificationStreamsApi, StreamsApi, TaskStreamsApi,
+        TopologyStreamsApi,
+    },
+    tasks, topologies, users,
+};
+use crate::gateway::Gateway;
+
+type Apis = (
+    auth::AuthApi,
+    users::UsersApi,
+    (StreamsApi, TopologyStreamsApi, TaskStreamsApi, NotificationStreamsApi, McpSessionStreamsApi),
+    stream_tokens::StreamTokensApi,
+    connections::ConnectionsApi,
+    topologies::TopologiesApi,
+    mutations::MutationsApi,
+    notifications::NotificationsApi,
+    mcp_sessions::McpSessionsApi,
+    tasks::TasksApi,
+    tasks::WorkersApi,
+    prompts::SessionsApi,
+    prompts::PromptsApi,
+    prompts::AgentsApi,
+    health::HealthApi,
+    DocsApi,
+);
+
+fn service(documents: DocsApi) -> OpenApiService<Apis, ()> {
+    let apis = (
+        auth::AuthApi,
+        users::UsersApi,
+        (
+            StreamsApi,
+            TopologyStreamsApi,
+            TaskStreamsApi,
+            NotificationStreamsApi,
+            McpSessionStreamsApi,
+        ),
+        stream_tokens::StreamTokensApi,
+        connections::ConnectionsApi,
+        topologies::TopologiesApi,
+        mutations::MutationsApi,
+        notifications::NotificationsApi,
+        mcp_sessions::McpSessionsApi,
+        tasks::TasksApi,
+        tasks::WorkersApi,
+        prompts::SessionsApi,
+        prompts::PromptsApi,
+        prompts::AgentsApi,
+        health::HealthApi,
+        documents,
+    );
+    OpenApiService::new(apis, "streamgate", env!("CARGO_PKG_VERSION"))
+        .description("An OpenAPI-first gateway for authenticated live streams.")
+        .license("MIT OR Apache-2.0")
+}
+
+/// The OpenAPI documents of this version.
+#[must_use]
+pub fn documents() -> Documents {
+    Documents::new(&service(DocsApi::empty()))
+}
+
+/// The HTTP interface of a gateway.
+#[must_use]
+pub fn endpoint(gateway: &Arc<Gateway>) -> BoxEndpoint<'static, Response> {
+    let documents = Arc::new(documents());
+    let layer = RequestLayer {
+        gateway: Arc::clone(gateway),
+        routes: Arc::new(Routes::new(documents.v3_0())),
+        bounds: Bounds {
+            head: gateway.config.server.head_limit_bytes,
+            body: gateway.config.server.body_limit_bytes,
+            body_time: Duration::from_secs(gateway.config.server.body_timeout_seconds),
+        },
+    };
+    Route::new()
+        .nest("/", service(DocsApi::new(documents)))
+        .data(Arc::clone(gateway))
+        .with(layer)
+        .map_to_response()
+        .boxed()
+}
+
+/// The response to bytes that are not a request: the id, which is also in the log, and the body.
+#[must_use]
+pub fn refusal(status: StatusCode) -> (String, String) {
+    let problem = match status {
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Problem::new(
+            Kind::HeadTooLarge,
+            "the head of the request is too large or has more than 100 fields",
+        ),
+        StatusCode::URI_TOO_LONG => {
+            Problem::new(Kind::UriTooLong, "the target of the request is too long")
+        }
+        _ => Problem::bad_request("this is not an HTTP request"),
+    };
+    let id = Uuid::now_v7();
+    tracing::info!(%id, status = status.as_u16(), "refused a malformed request");
+    (id.to_string(), problem.body(id))
+}

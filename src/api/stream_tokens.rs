@@ -1,0 +1,192 @@
+//! Stream tokens: each opens one stream, from the URL of an `EventSource`.
+
+use std::{sync::Arc, time::Duration};
+
+use poem::web::Data;
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi, payload::Json, types::Example};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    caller::{Caller, STREAM_TOKEN, Viewer},
+    problem::{Problem, Result},
+    streams::{TopicName, stream_path},
+    tag::Tag,
+};
+use crate::{
+    auth::login_session::Principal,
+    auth::token::Opens,
+    event::{Family, Topic},
+    family::{
+        self,
+        wire::{example_id, example_time},
+    },
+    gateway::Gateway,
+};
+
+/// The family of the resource that a stream token opens.
+#[derive(Clone, Copy, Enum)]
+#[oai(rename_all = "snake_case", remote = "Family")]
+enum StreamFamily {
+    /// Topologies and their mutations.
+    Topology,
+    /// Notifications of a user. The id is the user's.
+    Notification,
+    /// Sessions of the Model Context Protocol.
+    McpSession,
+    /// Tasks and their artifacts.
+    Task,
+    /// Prompts and the answers of agents.
+    Prompt,
+}
+
+/// A stream token to mint: for one resource, by `family` and `id`, or for several, by `topics`.
+#[derive(Object)]
+#[oai(example, deny_unknown_fields, skip_serializing_if_is_none)]
+struct NewStreamToken {
+    /// Family of the resource.
+    family: Option<StreamFamily>,
+    /// Id of the resource.
+    id: Option<Uuid>,
+    /// Topics of a stream of several topics, each as `<family>.<id>`: 1 to 50, all different. Replaces `family`
+    /// and `id`.
+    #[oai(validator(min_items = 1, max_items = 50, unique_items))]
+    topics: Option<Vec<TopicName>>,
+    /// Time in which the token opens streams, in seconds, from 30 to 300. The default is
+    /// `tokens.stream_seconds` of the configuration. An open stream stays open afterwards.
+    #[oai(validator(minimum(value = "30"), maximum(value = "300")))]
+    ttl_seconds: Option<u64>,
+}
+
+impl Example for NewStreamToken {
+    fn example() -> Self {
+        Self {
+            family: Some(StreamFamily::Topology),
+            id: Some(example_id()),
+            topics: None,
+            ttl_seconds: Some(120),
+        }
+    }
+}
+
+/// A token that opens one stream, any number of times until it expires.
+#[derive(Object)]
+#[oai(example)]
+pub(super) struct StreamToken {
+    /// Stream token, a JWT.
+    token: String,
+    /// Lifetime of the token, in seconds.
+    expires_in: u64,
+    /// Time at which the token expires, UTC.
+    expires_at: OffsetDateTime,
+    /// Path and query of the stream, for `new EventSource(url)`.
+    url: String,
+}
+
+impl Example for StreamToken {
+    fn example() -> Self {
+        let token = "eyJ0eXAiOiJzdHJlYW0rand0IiwiYWxnIjoiSFMyNTYifQ.e30.c2lnbmF0dXJl";
+        Self {
+            token: token.to_owned(),
+            expires_in: 120,
+            expires_at: example_time(),
+            url: format!("/v1/topologies/{}/stream?stream_token={token}", example_id()),
+        }
+    }
+}
+
+#[derive(ApiResponse)]
+pub(super) enum Minted {
+    /// The stream token was minted.
+    #[oai(status = 201)]
+    Minted(Json<StreamToken>),
+}
+
+/// The operations.
+pub(super) struct StreamTokensApi;
+
+#[OpenApi(tag = "Tag::StreamToken")]
+impl StreamTokensApi {
+    /// Mint a stream token
+    ///
+    /// Returns a token for the URL of a stream. A browser's `EventSource` cannot send a header, and an access
+    /// token must not be in a URL (RFC 9700, section 4.3.2).
+    ///
+    /// The token opens one stream of the caller's login session. A token for several topics opens the stream of
+    /// all or some of them at `/v1/streams`, but not the stream of one resource. Requires the role that the
+    /// stream requires.
+    #[oai(path = "/v1/stream-tokens", method = "post", operation_id = "stream_token_mint")]
+    async fn create(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        body: Json<NewStreamToken>,
+    ) -> Result<Minted> {
+        let NewStreamToken { family, id, topics, ttl_seconds } = body.0;
+        let principal = &caller.principal;
+        match (family, id, topics) {
+            (Some(family), Some(id), None) => {
+                mint(&gateway, principal, &Topic::new(family.into(), id), ttl_seconds).await
+            }
+            (None, None, Some(names)) => {
+                let topics: Vec<Topic> = names.into_iter().map(|name| name.0).collect();
+                mint_many(&gateway, principal, &topics, ttl_seconds).await
+            }
+            _ => Err(Problem::bad_request("send either family and id, or topics")),
+        }
+    }
+}
+
+/// Mints a token for the stream of a resource that the caller may see.
+pub(super) async fn mint(
+    gateway: &Gateway,
+    principal: &Principal,
+    topic: &Topic,
+    ttl_seconds: Option<u64>,
+) -> Result<Minted> {
+    let resource = family::find_visible(gateway, principal, topic).await?;
+    let path = stream_path(topic, resource);
+    let opens = Opens::One(topic.to_string());
+    Ok(minted(gateway, principal, opens, &format!("{path}?"), ttl_seconds))
+}
+
+/// Mints a token for the stream of several resources, all of which the caller may see.
+async fn mint_many(
+    gateway: &Gateway,
+    principal: &Principal,
+    topics: &[Topic],
+    ttl_seconds: Option<u64>,
+) -> Result<Minted> {
+    let mut url = "/v1/streams?".to_owned();
+    for topic in topics {
+        family::find_visible(gateway, principal, topic).await?;
+        url.extend(["topic=", topic.as_str(), "&"]);
+    }
+    Ok(minted(
+        gateway,
+        principal,
+        Opens::Many(topics.iter().map(Topic::to_string).collect()),
+        &url,
+        ttl_seconds,
+    ))
+}
+
+/// A token for the stream whose URL starts with `url`.
+fn minted(
+    gateway: &Gateway,
+    principal: &Principal,
+    opens: Opens,
+    url: &str,
+    ttl_seconds: Option<u64>,
+) -> Minted {
+    let seconds = ttl_seconds.unwrap_or(gateway.config.tokens.stream_seconds);
+    let life = Duration::from_secs(seconds);
+    let (token, expires_at) =
+        gateway.tokens.stream(principal.user_id, principal.session_id, opens, life);
+    Minted::Minted(Json(StreamToken {
+        url: format!("{url}{STREAM_TOKEN}={token}"),
+        token,
+        expires_in: seconds,
+        expires_at: expires_at.datetime(),
+    }))
+}

@@ -1,0 +1,61 @@
+//! The events that every stream can send, whatever its family.
+
+use poem_openapi::{ApiResponse, Object, registry::MetaSchemaRef, types::Example};
+
+use crate::{
+    api::problem::Problem,
+    family::{EventKind, schema},
+};
+
+/// The end of a stream.
+#[derive(Object)]
+#[oai(rename = "StreamClosed", example)]
+pub(in crate::api) struct StreamClosed {
+    /// Reason why the stream ends: `completed`, `max_seconds`, `overflow`, `disconnected`,
+    /// `session_expired`, `session_revoked`, `user_disabled`, `role_lowered` or `shutdown`.
+    reason: String,
+}
+
+impl Example for StreamClosed {
+    fn example() -> Self {
+        Self { reason: "completed".to_owned() }
+    }
+}
+
+/// Events that the stream left out, as its overflow strategy says.
+#[derive(Object)]
+#[oai(rename = "StreamDropped", example)]
+pub(in crate::api) struct StreamDropped {
+    /// Number of events left out. All of them came before the next event.
+    count: u64,
+}
+
+impl Example for StreamDropped {
+    fn example() -> Self {
+        Self { count: 17 }
+    }
+}
+
+/// The control event with a cursor. A client that resumes after it does not get the dropped events either.
+pub(in crate::api) const DROPPED: EventKind = EventKind {
+    kind: "stream.dropped",
+    description: "The client was too slow, and the stream left out events. See `overflow`.",
+    schema: schema::<StreamDropped>,
+};
+
+/// The control events without a cursor.
+pub(in crate::api) const CONTROL_EVENTS: [EventKind; 2] = [
+    EventKind {
+        kind: "stream.closed",
+        description: "The gateway ends the stream.",
+        schema: schema::<StreamClosed>,
+    },
+    EventKind {
+        kind: "error",
+        description: "The stream failed, or the request was refused and sent `on_refusal=event`.",
+        schema: |registry| {
+            <Problem as ApiResponse>::register(registry);
+            MetaSchemaRef::Reference("Problem".to_owned())
+        },
+    },
+];

@@ -1,0 +1,95 @@
+//! Opens streams: checks access, takes a slot, and has the hub open a subscription.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{parameters::Parameters, response::StreamResponse};
+use crate::{
+    api::{
+        caller::{Minimum, StreamCaller},
+        problem::{Kind, Problem, Result},
+    },
+    event::Topic,
+    family::{self, SubscriptionAccess},
+    gateway::Gateway,
+    hub::{Client, Open, OpenMany, Opened, RequestedTopic, Subject},
+    limit::Headers,
+};
+
+/// Opens the stream of a resource, or refuses it before the first byte.
+pub(in crate::api) async fn open_topic<M: Minimum>(
+    gateway: &Arc<Gateway>,
+    caller: StreamCaller<M>,
+    topic: Topic,
+    parameters: Parameters,
+) -> Result<StreamResponse> {
+    caller.may_open(&topic)?;
+    family::find_visible(gateway, &caller.principal, &topic).await?;
+    if parameters.is_head {
+        return Ok(StreamResponse::Head);
+    }
+    let (client, headers) = admit(gateway, &caller, &parameters).await?;
+    let topics = [topic.clone()];
+    let requested = requested(gateway, topic, &parameters);
+    let (resume, bounds) = (parameters.resume(), parameters.bounds());
+    let answer = gateway.hub.open(Open { topic: requested, resume, bounds, client }).await;
+    Ok(match answer.map_err(|error| family::open_error(gateway, &topics, error))? {
+        Opened::Stream(subscription) => StreamResponse::Open(Box::new(subscription), headers),
+        Opened::Complete => StreamResponse::Complete,
+    })
+}
+
+/// Opens the stream of several resources, or refuses it before the first byte.
+pub(in crate::api) async fn open_topics<M: Minimum>(
+    gateway: &Arc<Gateway>,
+    caller: StreamCaller<M>,
+    topics: Vec<Topic>,
+    parameters: Parameters,
+) -> Result<StreamResponse> {
+    caller.may_open_all(&topics)?;
+    for topic in &topics {
+        family::find_visible(gateway, &caller.principal, topic).await?;
+    }
+    if parameters.is_head {
+        return Ok(StreamResponse::Head);
+    }
+    let (client, headers) = admit(gateway, &caller, &parameters).await?;
+    let access = Arc::new(SubscriptionAccess::new(gateway, &caller.principal));
+    let requested = topics.iter().map(|topic| requested(gateway, topic.clone(), &parameters));
+    let (resume, bounds) = (parameters.resume(), parameters.bounds());
+    let open = OpenMany { topics: requested.collect(), resume, bounds, client, access };
+    let answer = gateway.hub.open_many(open).await;
+    Ok(match answer.map_err(|error| family::open_error(gateway, &topics, error))? {
+        Opened::Stream(merge) => StreamResponse::Many(Box::new(merge), headers),
+        Opened::Complete => StreamResponse::Complete,
+    })
+}
+
+/// Takes a slot for a stream, or refuses it.
+async fn admit<M>(
+    gateway: &Gateway,
+    caller: &StreamCaller<M>,
+    parameters: &Parameters,
+) -> Result<(Client, Headers)> {
+    let (slot, headers) = gateway
+        .limits
+        .admit(caller.principal.user_id)
+        .map_err(|refused| Problem::refused(&refused, &gateway.telemetry))?;
+    let watch = gateway.sessions.watch(&caller.principal).await?;
+    let Parameters { request, address, .. } = *parameters;
+    let admission = parameters.admission.clone();
+    Ok((Client { request, address, watch, slot, admission }, headers))
+}
+
+fn requested(gateway: &Arc<Gateway>, topic: Topic, parameters: &Parameters) -> RequestedTopic {
+    let source = family::source(gateway, &topic);
+    let overflow = parameters.overflow.unwrap_or_else(|| gateway.settings(topic.family()).1);
+    RequestedTopic { name: topic, subject: Subject { source, failure }, overflow }
+}
+
+/// The data of the `error` event that ends a stream after a failure.
+fn failure(request: Uuid) -> String {
+    let broken = "the event log cannot be read at the moment; reconnect to continue";
+    Problem::new(Kind::Unavailable, broken).body(request)
+}

@@ -1,0 +1,221 @@
+//! The parameters of every stream, as one argument of its operation.
+
+use std::{
+    net::IpAddr, num::NonZeroU64, ops::RangeInclusive, str::FromStr, sync::Arc, time::Duration,
+};
+
+use poem::{Request, RequestBody, http::Method};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, Enum, ExtractParamOptions,
+    param::{Header, Query},
+    registry::{MetaParamIn, Registry},
+    types::{ParseFromParameter, Type},
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    api::{middleware::RequestInfo, problem::Problem},
+    config,
+    hub::{Bounds, Resume},
+    limit::Admission,
+};
+
+/// The form in which the client wants a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+enum OnRefusal {
+    /// A stream with one `error` event instead of an error status.
+    Event,
+}
+
+/// Strategy for a client that is slower than the events kept in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case", remote = "config::Overflow")]
+enum Overflow {
+    /// The client gets the missed events from the event log and loses nothing.
+    CatchUp,
+    /// The client loses the oldest missed events and continues with the newest.
+    DropOldest,
+    /// The client gets the events that were waiting, loses those that came after them, and continues with
+    /// later ones.
+    DropNew,
+    /// The stream ends with `stream.closed` and the reason `overflow`.
+    CloseConnection,
+}
+
+const MAX_EVENTS: RangeInclusive<u64> = 1..=1_000_000;
+const MAX_SECONDS: RangeInclusive<u64> = 1..=86_400;
+
+/// The parameters of every stream.
+pub(in crate::api) struct Parameters {
+    /// The request's id.
+    pub(in crate::api) request: Uuid,
+    /// The address of the client.
+    pub(in crate::api) address: IpAddr,
+    /// The connection of the request.
+    pub(in crate::api) admission: Option<Arc<Admission>>,
+    /// Whether the request is a HEAD request: the response has no body, so no stream is opened.
+    pub(in crate::api) is_head: bool,
+    last_event_id: Option<String>,
+    max_events: Option<u64>,
+    max_seconds: Option<u64>,
+    pub(in crate::api) overflow: Option<config::Overflow>,
+}
+
+impl Parameters {
+    /// The cursor that the client sent, as text.
+    pub(in crate::api) fn last_event_id(&self) -> Option<&str> {
+        // The full path, because poem-openapi gives `&str` an `is_empty` that is never true.
+        self.last_event_id.as_deref().filter(|text| !str::is_empty(text))
+    }
+
+    pub(in crate::api) fn bounds(&self) -> Bounds {
+        Bounds {
+            max_events: self.max_events.and_then(NonZeroU64::new),
+            max_time: self.max_seconds.map(Duration::from_secs),
+        }
+    }
+
+    pub(in crate::api) fn resume<C: FromStr>(&self) -> Resume<C> {
+        match self.last_event_id() {
+            None => Resume::Start,
+            Some(text) => text.parse().map_or(Resume::Unreadable, Resume::After),
+        }
+    }
+}
+
+impl<'a> ApiExtractor<'a> for Parameters {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::PoemExtractor];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        let info: &RequestInfo = request.data().expect("the middleware sets the request info");
+        // The header wins. A browser that reconnects updates the header, and not the URL.
+        let header = Header::<Option<String>>::from_request(request, body, named("Last-Event-ID"));
+        let last_event_id = match header.await?.0 {
+            Some(cursor) => Some(cursor),
+            None => query::<String>(request, body, "last_event_id").await?,
+        };
+        // The middleware acts on it, because it also covers refusals before this point.
+        query::<OnRefusal>(request, body, "on_refusal").await?;
+        Ok(Self {
+            request: info.id,
+            address: info.address,
+            admission: info.origin.as_ref().map(|origin| Arc::clone(&origin.admission)),
+            is_head: info.method == Method::HEAD,
+            last_event_id,
+            max_events: number(request, body, "max_events", MAX_EVENTS).await?,
+            max_seconds: number(request, body, "max_seconds", MAX_SECONDS).await?,
+            overflow: query::<Overflow>(request, body, "overflow").await?.map(Into::into),
+        })
+    }
+}
+
+fn named<T>(name: &'static str) -> ExtractParamOptions<T> {
+    ExtractParamOptions {
+        name,
+        default_value: None,
+        example_value: None,
+        explode: true,
+        style: None,
+        ignore_case: false,
+    }
+}
+
+async fn query<T: ParseFromParameter>(
+    request: &Request,
+    body: &mut RequestBody,
+    name: &'static str,
+) -> poem::Result<Option<T>> {
+    Ok(Query::<Option<T>>::from_request(request, body, named(name)).await?.0)
+}
+
+async fn number(
+    request: &Request,
+    body: &mut RequestBody,
+    name: &'static str,
+    range: RangeInclusive<u64>,
+) -> poem::Result<Option<u64>> {
+    let number = query(request, body, name).await?;
+    if number.is_some_and(|number| !range.contains(&number)) {
+        let (from, to) = (range.start(), range.end());
+        let detail = format!("parameter {name}: must be from {from} to {to}");
+        return Err(Problem::bad_request(detail).into());
+    }
+    Ok(number)
+}
+
+/// Registers the schemas of the parameters. The framework does not ask an argument of this kind for them.
+pub(in crate::api) fn register_parameters(registry: &mut Registry) {
+    Overflow::register(registry);
+    OnRefusal::register(registry);
+}
+
+/// The parameters as the OpenAPI document lists them.
+pub(in crate::api) fn documented_parameters() -> Vec<Value> {
+    let parameter = |place: MetaParamIn, name: &str, description: &str, schema: &Value| {
+        json!({
+            "name": name,
+            "in": place,
+            "description": description,
+            "schema": schema,
+            "required": false,
+            "deprecated": false,
+            "explode": true,
+        })
+    };
+    let text = json!({ "type": "string" });
+    let number = |range: RangeInclusive<u64>| {
+        let (least, most) = range.into_inner();
+        json!({ "type": "integer", "format": "uint64", "minimum": least, "maximum": most })
+    };
+    let one_of = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
+    vec![
+        parameter(
+            MetaParamIn::Header,
+            "Last-Event-ID",
+            "Cursor to resume after. Browsers send it when they reconnect.",
+            &text,
+        ),
+        parameter(
+            MetaParamIn::Query,
+            "last_event_id",
+            "Cursor to resume after, for clients that cannot send the header `Last-Event-ID`. The header wins if both are sent.",
+            &text,
+        ),
+        parameter(
+            MetaParamIn::Query,
+            "max_events",
+            "Number of events after which the stream ends, the snapshot included.",
+            &number(MAX_EVENTS),
+        ),
+        parameter(
+            MetaParamIn::Query,
+            "max_seconds",
+            "Time after which the stream ends, in seconds.",
+            &number(MAX_SECONDS),
+        ),
+        parameter(
+            MetaParamIn::Query,
+            "overflow",
+            "Strategy for a client that is slower than the events kept in memory. `catch_up` reads the \
+             missed events from the event log, without loss. `drop_oldest` and `drop_new` leave events out \
+             and announce them in `stream.dropped`. `close_connection` ends the stream. The default is the \
+             configured strategy of the family.",
+            &one_of(&Overflow::name()),
+        ),
+        parameter(
+            MetaParamIn::Query,
+            "on_refusal",
+            "With `event`, the gateway refuses a request with status 200, one `error` event and a long \
+             `retry`. A browser's `EventSource` cannot read the body of an error status.",
+            &one_of(&OnRefusal::name()),
+        ),
+    ]
+}

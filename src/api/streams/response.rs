@@ -1,0 +1,141 @@
+//! The response of a stream operation.
+
+use std::io;
+
+use futures_util::StreamExt;
+use poem::{
+    Body, IntoResponse, Response,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+};
+use poem_openapi::{
+    ApiResponse, Object,
+    registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
+    types::{Example, Type},
+};
+
+use crate::{
+    api::{
+        headers::{RATELIMIT, RATELIMIT_POLICY},
+        problem::{self, Kind},
+    },
+    hub::{Handover, MergedStream, PendingSubscription},
+    limit::Headers,
+};
+
+/// The media type of streams.
+pub(in crate::api) const EVENT_STREAM: &str = "text/event-stream";
+
+/// The response of a stream operation. The server chooses whether a reactor or the response body sends it.
+pub(in crate::api) enum StreamResponse {
+    /// 200: the events of one topic.
+    Open(Box<PendingSubscription>, Headers),
+    /// 200: the events of several topics, always sent as the response body.
+    Many(Box<MergedStream>, Headers),
+    /// 200 to a HEAD request: the head of the response to a GET. No stream is opened.
+    Head,
+    /// 204: no event can follow, so the client must not reconnect.
+    Complete,
+}
+
+impl IntoResponse for StreamResponse {
+    fn into_response(self) -> Response {
+        let mut response = Response::default();
+        let limits = match self {
+            Self::Open(subscription, limits) => {
+                response.extensions_mut().insert(Handover::new(*subscription));
+                Some(limits)
+            }
+            Self::Many(merge, limits) => {
+                let events = merge.into_body().map(Ok::<_, io::Error>);
+                response.set_body(Body::from_bytes_stream(events));
+                Some(limits)
+            }
+            Self::Head => None,
+            Self::Complete => {
+                response.set_status(StatusCode::NO_CONTENT);
+                return response;
+            }
+        };
+        set_stream_headers(&mut response);
+        for (name, value) in limits
+            .into_iter()
+            .flat_map(|limits| [(RATELIMIT_POLICY, limits.policy), (RATELIMIT, limits.limit)])
+        {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
+    }
+}
+
+/// Sets the headers of a stream. They forbid caching, buffering and compression, which proxies apply to
+/// streams otherwise.
+pub(in crate::api) fn set_stream_headers(response: &mut Response) {
+    for (name, value) in [
+        (header::CONTENT_TYPE, EVENT_STREAM),
+        (header::CACHE_CONTROL, "no-store, no-transform"),
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+}
+
+/// One server-sent event, as generated clients see it.
+#[derive(Object)]
+#[oai(rename = "StreamEvent", skip_serializing_if_is_none, example)]
+pub(in crate::api) struct StreamEvent {
+    /// Cursor to resume after. Opaque. Absent on `stream.closed` and `error`.
+    id: Option<String>,
+    /// Kind of the event.
+    event: String,
+    /// Data of the event, as JSON text.
+    data: String,
+    /// Time to wait before a reconnect, in milliseconds.
+    retry: Option<u32>,
+}
+
+impl Example for StreamEvent {
+    fn example() -> Self {
+        Self {
+            id: Some("2f1a3b9c-42-5d8e01f7".to_owned()),
+            event: "status".to_owned(),
+            data: r#"{"from":"deploying","to":"active"}"#.to_owned(),
+            retry: Some(3_210),
+        }
+    }
+}
+
+impl ApiResponse for StreamResponse {
+    fn meta() -> MetaResponses {
+        let limits = problem::meta(Kind::TooManyRequests).headers;
+        let limits = limits.into_iter().filter(|header| header.name != "Retry-After").collect();
+        MetaResponses {
+            responses: vec![
+                MetaResponse {
+                    description: "Server-sent events: those after the cursor, or a snapshot and those \
+                                  after it. A comment keeps an idle connection open.",
+                    status: Some(200),
+                    status_range: None,
+                    content: vec![MetaMediaType {
+                        content_type: EVENT_STREAM,
+                        schema: StreamEvent::schema_ref(),
+                    }],
+                    headers: limits,
+                },
+                MetaResponse {
+                    description: "The cursor is that of the last event, and no event can follow. An \
+                                  `EventSource` stops instead of reconnecting.",
+                    status: Some(204),
+                    status_range: None,
+                    content: Vec::new(),
+                    headers: Vec::new(),
+                },
+            ],
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        StreamEvent::register(registry);
+    }
+}

@@ -1,0 +1,34 @@
+//! The operation and the path that stream one resource of a family.
+
+use uuid::Uuid;
+
+use crate::{
+    event::{Family, Topic},
+    visibility::Resource,
+};
+
+/// The `operationId` of the family's stream.
+pub(in crate::api) fn stream_operation(family: Family) -> &'static str {
+    match family {
+        Family::Topology => "topology_stream",
+        Family::Notification => "notification_stream",
+        Family::McpSession => "mcp_session_stream",
+        Family::Task => "task_stream",
+        Family::Prompt => "prompt_stream",
+    }
+}
+
+/// The path of the stream of a resource.
+pub(in crate::api) fn stream_path(topic: &Topic, resource: Resource) -> String {
+    let id = topic.id();
+    match topic.family() {
+        Family::Topology => format!("/v1/topologies/{id}/stream"),
+        Family::Notification => format!("/v1/users/{id}/notifications/stream"),
+        Family::McpSession => format!("/v1/mcp-sessions/{id}/stream"),
+        Family::Task => format!("/v1/tasks/{id}/stream"),
+        Family::Prompt => {
+            let session: Uuid = resource.parent.unwrap_or_default();
+            format!("/v1/sessions/{session}/prompts/{id}/stream")
+        }
+    }
+}

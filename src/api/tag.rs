@@ -1,0 +1,32 @@
+//! The tags of the OpenAPI document.
+
+use poem_openapi::Tags;
+
+/// The tag of an operation.
+#[derive(Tags)]
+pub(super) enum Tag {
+    /// Log in and out, refresh a login session, identify the caller.
+    Auth,
+    /// Manage users.
+    User,
+    /// Streams of several topics.
+    Stream,
+    /// Tokens that open one stream each, for `EventSource`.
+    StreamToken,
+    /// Streams that are open now.
+    Connection,
+    /// Topologies, their mutations and their streams.
+    Topology,
+    /// Notifications of users and their streams.
+    Notification,
+    /// Sessions of the Model Context Protocol and their streams.
+    McpSession,
+    /// Tasks, the workers that execute them, and their streams.
+    Task,
+    /// Sessions, the prompts in them, the answers of agents, and their streams.
+    Prompt,
+    /// Liveness, readiness and metrics of the gateway.
+    Health,
+    /// The OpenAPI documents.
+    Docs,
+}

@@ -1,0 +1,7 @@
+//! Tasks over HTTP.
+
+mod owner;
+mod worker;
+
+pub(super) use owner::TasksApi;
+pub(super) use worker::WorkersApi;

@@ -1,0 +1,110 @@
+//! The operations of users on their tasks.
+
+use std::sync::Arc;
+
+use poem::web::Data;
+use poem_openapi::{
+    ApiResponse, OpenApi,
+    param::{Path, Query},
+    payload::Json,
+};
+use uuid::Uuid;
+
+use crate::{
+    api::{
+        caller::{Caller, Viewer},
+        problem::Result,
+        tag::Tag,
+    },
+    family::{
+        task::{self, NewTask, Task, TaskFilter, TaskStatus},
+        wire::Page,
+    },
+    gateway::Gateway,
+};
+
+#[derive(ApiResponse)]
+enum Created {
+    /// The task was created and waits for a worker.
+    #[oai(status = 201)]
+    Created(Json<Task>),
+}
+
+/// The operations.
+pub(in crate::api) struct TasksApi;
+
+#[OpenApi(prefix_path = "/v1/tasks", tag = "Tag::Task")]
+impl TasksApi {
+    /// Create a task
+    ///
+    /// The task belongs to the caller and waits for a worker. Requires the role viewer. 409 if the caller has 1,000
+    /// unfinished tasks.
+    #[oai(path = "/", method = "post", operation_id = "task_create")]
+    async fn create(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        body: Json<NewTask>,
+    ) -> Result<Created> {
+        Ok(Created::Created(Json(task::create(&gateway, &caller.principal, body.0).await?)))
+    }
+
+    /// List tasks
+    ///
+    /// Returns the caller's tasks, oldest first and without artifacts. An administrator gets the tasks of all
+    /// users. Requires the role viewer.
+    #[oai(path = "/", method = "get", operation_id = "task_list")]
+    async fn list(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Return only tasks with this status.
+        status: Query<Option<TaskStatus>>,
+        /// Return only tasks of this type.
+        #[oai(validator(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9_.:-]+$"))]
+        task_type: Query<Option<String>>,
+        /// Return only tasks after the one with this id: `next` of the previous page.
+        after: Query<Option<Uuid>>,
+        /// Maximum number of tasks to return. The default is 50.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<u64>>,
+    ) -> Result<Json<Page<Task>>> {
+        let filter = TaskFilter { status: status.0, task_type: task_type.0 };
+        let page = (after.0, limit.0);
+        Ok(Json(task::list(&gateway, &caller.principal, filter, page).await?))
+    }
+
+    /// Get a task
+    ///
+    /// Returns a task with its artifacts. Requires the role viewer. 404 for tasks of other users, unless the caller is
+    /// an administrator.
+    #[oai(path = "/:id", method = "get", operation_id = "task_get")]
+    async fn get(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Task id.
+        id: Path<Uuid>,
+    ) -> Result<Json<Task>> {
+        Ok(Json(task::get(&gateway, &caller.principal, id.0).await?))
+    }
+
+    /// Cancel a task
+    ///
+    /// A pending task is cancelled at once. The worker of a running task learns of the request with its next renewal,
+    /// and cancels the task. When the grace time (`tasks.cancel_grace_seconds` of the configuration) or the
+    /// worker's lease ends first, the gateway cancels the task. Later reports of the worker are refused then.
+    ///
+    /// Cancelling again changes nothing. Requires the role viewer. 404 for tasks of other users, unless the caller is
+    /// an administrator. 409 if the task completed or failed.
+    #[oai(path = "/:id/cancel", method = "post", operation_id = "task_cancel")]
+    async fn cancel(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Task id.
+        id: Path<Uuid>,
+    ) -> Result<Json<Task>> {
+        Ok(Json(task::cancel(&gateway, &caller.principal, id.0).await?))
+    }
+}

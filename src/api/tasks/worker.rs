@@ -1,0 +1,95 @@
+//! The operations of workers on tasks.
+
+use std::{sync::Arc, time::Duration};
+
+use poem::web::Data;
+use poem_openapi::{OpenApi, param::Path, payload::Json};
+use uuid::Uuid;
+
+use crate::{
+    api::{
+        caller::{Agent, Caller},
+        middleware::RequestInfo,
+        problem::Result,
+        tag::Tag,
+    },
+    family::task::{self, ClaimTasks, ClaimedTask, RenewedTaskLease, Task, TaskLease, TaskReport},
+    gateway::Gateway,
+};
+
+/// The operations.
+pub(in crate::api) struct WorkersApi;
+
+#[OpenApi(prefix_path = "/v1/tasks", tag = "Tag::Task")]
+impl WorkersApi {
+    /// Claim tasks
+    ///
+    /// Claims the oldest pending tasks with one of the worker's skills, each under a lease, or waits for one. Returns an
+    /// empty list if there is none. Requires the role agent.
+    #[oai(path = "/claim", method = "post", operation_id = "task_claim")]
+    async fn claim(
+        &self,
+        _caller: Caller<Agent>,
+        gateway: Data<&Arc<Gateway>>,
+        request: Data<&RequestInfo>,
+        body: Json<ClaimTasks>,
+    ) -> Result<Json<Vec<ClaimedTask>>> {
+        let gone = request.client_gone(Duration::from_secs(body.wait_seconds.unwrap_or(0)));
+        Ok(Json(task::claim(&gateway, &body, gone).await?))
+    }
+
+    /// Renew a task lease
+    ///
+    /// Renews the lease for its full length. The response says whether cancellation was requested. Requires the role
+    /// agent. 409 if the lease is not the newest of the task or has expired.
+    #[oai(path = "/:id/heartbeat", method = "post", operation_id = "task_renew")]
+    async fn renew(
+        &self,
+        _caller: Caller<Agent>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Task id.
+        id: Path<Uuid>,
+        body: Json<TaskLease>,
+    ) -> Result<Json<RenewedTaskLease>> {
+        Ok(Json(task::renew(&gateway, id.0, &body).await?))
+    }
+
+    /// Report a task
+    ///
+    /// Reports that a task continues, a chunk of an artifact, or the end of the task. A report also renews the lease.
+    ///
+    /// Reports are numbered within the attempt. A report that was applied already gets the task as the response and
+    /// changes nothing, even after the end. A report that leaves a number out is refused with 409, and
+    /// `expected_seq` has the expected number.
+    ///
+    /// Requires the role agent. 409 also if the lease is not the newest of the task or has expired, if `cancelled` is
+    /// reported without a request to cancel, if a chunk cannot be appended, or if the task would have more than
+    /// 1,000 artifacts or more than 1 MiB of artifacts.
+    #[oai(path = "/:id/report", method = "post", operation_id = "task_report")]
+    async fn report(
+        &self,
+        _caller: Caller<Agent>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Task id.
+        id: Path<Uuid>,
+        body: Json<TaskReport>,
+    ) -> Result<Json<Task>> {
+        Ok(Json(task::report(&gateway, id.0, body.0).await?))
+    }
+
+    /// Release a task
+    ///
+    /// The task is pending again, or cancelled if that was requested. The release does not count as a failed attempt.
+    /// Requires the role agent. 409 if the lease is not the newest of the task or has expired.
+    #[oai(path = "/:id/release", method = "post", operation_id = "task_release")]
+    async fn release(
+        &self,
+        _caller: Caller<Agent>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Task id.
+        id: Path<Uuid>,
+        body: Json<TaskLease>,
+    ) -> Result<Json<Task>> {
+        Ok(Json(task::release(&gateway, id.0, &body).await?))
+    }
+}

@@ -1,0 +1,126 @@
+//! Topologies over HTTP.
+
+use std::sync::Arc;
+
+use poem::web::Data;
+use poem_openapi::{
+    ApiResponse, OpenApi,
+    param::{Path, Query},
+    payload::Json,
+};
+use uuid::Uuid;
+
+use super::{
+    caller::{Caller, Operator, Viewer},
+    problem::Result,
+    tag::Tag,
+};
+use crate::{
+    family::{
+        topology::{self, NewStatus, NewTopology, Topology, TopologyStatus, Transition},
+        wire::Page,
+    },
+    gateway::Gateway,
+};
+
+#[derive(ApiResponse)]
+enum Created {
+    /// The topology was created.
+    #[oai(status = 201)]
+    Created(Json<Topology>),
+}
+
+/// The operations.
+pub(super) struct TopologiesApi;
+
+#[OpenApi(prefix_path = "/v1/topologies", tag = "Tag::Topology")]
+impl TopologiesApi {
+    /// Create a topology
+    ///
+    /// The topology has the status `pending`. Requires the role operator. 409 if the name is taken.
+    #[oai(path = "/", method = "post", operation_id = "topology_create")]
+    async fn create(
+        &self,
+        _caller: Caller<Operator>,
+        gateway: Data<&Arc<Gateway>>,
+        body: Json<NewTopology>,
+    ) -> Result<Created> {
+        Ok(Created::Created(Json(topology::create(&gateway, body.0).await?)))
+    }
+
+    /// List topologies
+    ///
+    /// Returns all topologies, oldest first. Requires the role viewer.
+    #[oai(path = "/", method = "get", operation_id = "topology_list")]
+    async fn list(
+        &self,
+        _caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Return only topologies with this status.
+        status: Query<Option<TopologyStatus>>,
+        /// Return only topologies after the one with this id: `next` of the previous page.
+        after: Query<Option<Uuid>>,
+        /// Maximum number of topologies to return. The default is 50.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<u64>>,
+    ) -> Result<Json<Page<Topology>>> {
+        Ok(Json(topology::list(&gateway, status.0, (after.0, limit.0)).await?))
+    }
+
+    /// Get a topology
+    ///
+    /// Requires the role viewer.
+    #[oai(path = "/:id", method = "get", operation_id = "topology_get")]
+    async fn get(
+        &self,
+        _caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Topology id.
+        id: Path<Uuid>,
+    ) -> Result<Json<Topology>> {
+        Ok(Json(topology::get(&gateway, id.0).await?))
+    }
+
+    /// Update topology status
+    ///
+    /// Changes the status and adds a transition to the audit trail. `torn_down` fails every unfinished mutation
+    /// and ends the topology's streams. Requires the role operator.
+    ///
+    /// 409 if the status cannot follow the present one. `pending` can become `deploying` or `torn_down`;
+    /// `deploying` can become `active`, `failed`, `degraded` or `tearing_down`; `active` can become `degraded` or
+    /// `tearing_down`; `degraded` can become `active` or `tearing_down`; `failed` can become `tearing_down`;
+    /// `tearing_down` can become `torn_down` or `degraded`.
+    #[oai(path = "/:id/status", method = "post", operation_id = "topology_update")]
+    async fn update_status(
+        &self,
+        caller: Caller<Operator>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Topology id.
+        id: Path<Uuid>,
+        body: Json<NewStatus>,
+    ) -> Result<Json<Topology>> {
+        Ok(Json(topology::update_status(&gateway, &caller.principal, id.0, body.0).await?))
+    }
+
+    /// List topology transitions
+    ///
+    /// Returns the audit trail of a topology, oldest first: the same objects as in `status` events. Requires
+    /// the role viewer.
+    #[oai(path = "/:id/transitions", method = "get", operation_id = "transition_list")]
+    async fn list_transitions(
+        &self,
+        caller: Caller<Viewer>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Topology id.
+        id: Path<Uuid>,
+        /// Return only transitions after the one with this id: `next` of the previous page.
+        after: Query<Option<Uuid>>,
+        /// Maximum number of transitions to return. The default is 50.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<u64>>,
+    ) -> Result<Json<Page<Transition>>> {
+        let page = (after.0, limit.0);
+        let list = topology::list_transitions(&gateway, &caller.principal, id.0, page);
+        Ok(Json(list.await?))
+    }
+}

@@ -1,0 +1,250 @@
+//! Users, managed by administrators.
+
+use std::sync::Arc;
+
+use entity::user;
+use poem::web::Data;
+use poem_openapi::{
+    ApiResponse, Object, OpenApi,
+    param::{Path, Query},
+    payload::Json,
+    types::Example,
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    caller::{Admin, Caller},
+    problem::Result,
+    tag::Tag,
+};
+use crate::{
+    auth::user::Change,
+    family::{
+        self, notification,
+        wire::{Page, Text, example_id, example_time, page_limit, wire_enum},
+    },
+    gateway::Gateway,
+};
+
+wire_enum! {
+    /// Role of a user. Each role includes the ones before it. A viewer watches, an agent also claims and
+    /// reports work, an operator also changes resources, an admin also manages users.
+    pub(super) UserRole <=> user::Role { Viewer, Agent, Operator, Admin }
+}
+
+/// A user to create.
+#[derive(Object)]
+#[oai(example, deny_unknown_fields)]
+struct NewUser {
+    /// Name to log in with: 1 to 64 characters of `a-z`, `0-9`, `.`, `_` and `-`.
+    #[oai(validator(min_length = 1, max_length = 64, pattern = "^[a-z0-9._-]+$"))]
+    username: Text,
+    /// Password: at least 8 characters (NIST SP 800-63B, section 5.1.1.2) and at most 1,024 bytes in UTF-8.
+    #[oai(validator(min_length = 8, max_length = 1024))]
+    password: Text,
+    /// Role of the user.
+    role: UserRole,
+}
+
+impl Example for NewUser {
+    fn example() -> Self {
+        Self {
+            username: "ada".into(),
+            password: "correct horse battery staple".into(),
+            role: UserRole::Operator,
+        }
+    }
+}
+
+/// Changes of a user. An absent field keeps its value.
+#[derive(Object)]
+#[oai(example, deny_unknown_fields)]
+struct UserChange {
+    /// New role. A lower role ends the user's open streams. A stream of several topics continues with those
+    /// that the user may still see.
+    role: Option<UserRole>,
+    /// Whether the user is disabled. `true` ends the user's login sessions and streams. After `false` the user
+    /// must log in again.
+    disabled: Option<bool>,
+    /// New password, with the same limits as for a new user. It ends the user's login sessions.
+    #[oai(validator(min_length = 8, max_length = 1024))]
+    password: Option<Text>,
+}
+
+impl Example for UserChange {
+    fn example() -> Self {
+        Self {
+            role: Some(UserRole::Viewer),
+            disabled: Some(false),
+            password: Some("correct horse battery staple".into()),
+        }
+    }
+}
+
+/// A user.
+#[derive(Object)]
+#[oai(example)]
+struct User {
+    /// User id.
+    id: Uuid,
+    /// Name to log in with.
+    username: String,
+    /// Role of the user.
+    role: UserRole,
+    /// Whether the user is disabled. A disabled user cannot log in.
+    disabled: bool,
+    /// Time of creation, UTC.
+    created_at: OffsetDateTime,
+}
+
+impl From<user::Model> for User {
+    fn from(row: user::Model) -> Self {
+        Self {
+            id: row.id,
+            username: row.username,
+            role: row.role.into(),
+            disabled: row.disabled,
+            created_at: row.created_at.datetime(),
+        }
+    }
+}
+
+impl Example for User {
+    fn example() -> Self {
+        Self {
+            id: example_id(),
+            username: "ada".to_owned(),
+            role: UserRole::Operator,
+            disabled: false,
+            created_at: example_time(),
+        }
+    }
+}
+
+#[derive(ApiResponse)]
+enum Created {
+    /// The user was created.
+    #[oai(status = 201)]
+    Created(Json<User>),
+}
+
+#[derive(ApiResponse)]
+enum Done {
+    /// The operation succeeded.
+    #[oai(status = 204)]
+    Done,
+}
+
+/// The operations.
+pub(super) struct UsersApi;
+
+#[OpenApi(prefix_path = "/v1/users", tag = "Tag::User")]
+impl UsersApi {
+    /// Create a user
+    ///
+    /// Requires the role admin. 409 if the name is taken.
+    #[oai(path = "/", method = "post", operation_id = "user_create")]
+    async fn create(
+        &self,
+        _caller: Caller<Admin>,
+        gateway: Data<&Arc<Gateway>>,
+        body: Json<NewUser>,
+    ) -> Result<Created> {
+        let NewUser { username, password, role } = body.0;
+        let row = gateway.users.create(&username.0, password.0, role.into()).await?;
+        Ok(Created::Created(Json(row.into())))
+    }
+
+    /// List users
+    ///
+    /// Returns all users, oldest first. Requires the role admin.
+    #[oai(path = "/", method = "get", operation_id = "user_list")]
+    async fn list(
+        &self,
+        _caller: Caller<Admin>,
+        gateway: Data<&Arc<Gateway>>,
+        /// Return only users after the one with this id: `next` of the previous page.
+        after: Query<Option<Uuid>>,
+        /// Maximum number of users to return. The default is 50.
+        #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
+        limit: Query<Option<u64>>,
+    ) -> Result<Json<Page<User>>> {
+        let limit = page_limit(limit.0);
+        let rows = gateway.users.list(after.0, limit + 1).await?;
+        Ok(Json(Page::new(rows, limit, |row| (row.id, 0))))
+    }
+
+    /// Get a user
+    ///
+    /// Requires the role admin.
+    #[oai(path = "/:id", method = "get", operation_id = "user_get")]
+    async fn get(
+        &self,
+        _caller: Caller<Admin>,
+        gateway: Data<&Arc<Gateway>>,
+        /// User id.
+        id: Path<Uuid>,
+    ) -> Result<Json<User>> {
+        Ok(Json(gateway.users.find(id.0).await?.into()))
+    }
+
+    /// Update a user
+    ///
+    /// Changes the role, the password or whether the user is disabled. Requires the role admin. 409 if no
+    /// enabled administrator would remain.
+    #[oai(path = "/:id", method = "patch", operation_id = "user_update")]
+    async fn update(
+        &self,
+        _caller: Caller<Admin>,
+        gateway: Data<&Arc<Gateway>>,
+        /// User id.
+        id: Path<Uuid>,
+        body: Json<UserChange>,
+    ) -> Result<Json<User>> {
+        let change = Change {
+            role: body.0.role.map(Into::into),
+            disabled: body.0.disabled,
+            password: body.0.password.map(|password| password.0),
+        };
+        let row = gateway.users.change(id.0, change).await?;
+        gateway.user_changed(id.0).await?;
+        Ok(Json(row.into()))
+    }
+
+    /// Delete a user
+    ///
+    /// Ends the user's login sessions and streams, cancels the user's unfinished tasks and prompts, and closes
+    /// the user's MCP sessions. Requires the role admin. 409 if no enabled administrator would remain.
+    #[oai(path = "/:id", method = "delete", operation_id = "user_delete")]
+    async fn delete(
+        &self,
+        _caller: Caller<Admin>,
+        gateway: Data<&Arc<Gateway>>,
+        /// User id.
+        id: Path<Uuid>,
+    ) -> Result<Done> {
+        gateway.users.delete(id.0).await?;
+        gateway.user_changed(id.0).await?;
+        family::cancel_orphans(&gateway).await?;
+        notification::delete_logs(&gateway, &[id.0]).await?;
+        Ok(Done::Done)
+    }
+
+    /// Revoke user sessions
+    ///
+    /// Ends all login sessions of a user and their streams at once. The user can log in again. Requires the
+    /// role admin.
+    #[oai(path = "/:id/revoke", method = "post", operation_id = "user_revoke")]
+    async fn revoke(
+        &self,
+        _caller: Caller<Admin>,
+        gateway: Data<&Arc<Gateway>>,
+        /// User id.
+        id: Path<Uuid>,
+    ) -> Result<Done> {
+        gateway.users.find(id.0).await?;
+        gateway.revoke_user(id.0).await?;
+        Ok(Done::Done)
+    }
+}

@@ -1,0 +1,26 @@
+//! A change of a resource and its events, in one transaction.
+
+use poem_openapi::types::ToJSON;
+
+use super::error::Result;
+use crate::{
+    database::Transaction,
+    event::{NewEvent, Topic},
+    gateway::Gateway,
+};
+
+/// Appends the events of a change to the topic's log, commits both, and delivers the events.
+pub async fn commit(
+    gateway: &Gateway,
+    tx: Transaction,
+    topic: &Topic,
+    events: Vec<NewEvent>,
+) -> Result<()> {
+    let events = gateway.hub.log().append(&tx, topic, events).await?;
+    Ok(gateway.hub.commit(tx, events).await?)
+}
+
+/// An event of one of the family's kinds.
+pub fn new_event(kind: &str, data: &impl ToJSON) -> Result<NewEvent> {
+    Ok(NewEvent::new(kind, &data.to_json())?)
+}

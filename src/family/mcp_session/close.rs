@@ -1,0 +1,117 @@
+//! Closes MCP sessions: on request, when they are idle, and when their owner was deleted.
+
+use std::time::Duration;
+
+use entity::{Timestamp, mcp_session};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, IntoActiveModel,
+    QueryFilter, QueryOrder, QuerySelect,
+};
+use uuid::Uuid;
+
+use super::{
+    rows::topic,
+    schema::{CloseReason, McpSessionClosed},
+};
+use crate::{
+    auth::login_session::Principal,
+    database::Transaction,
+    event::{Event, Family, Topic},
+    family::{
+        FamilyError, ORPHANS_PER_TRANSACTION, Result, SilentTopics, existing_users, find_visible,
+        is_silent, new_event,
+    },
+    gateway::Gateway,
+    visibility::Resource,
+};
+
+/// Closes a session on request of its owner or an administrator. Changes nothing if it is closed already.
+///
+/// # Errors
+/// [`FamilyError::NotFound`] if the caller is neither, the agent that serves the session included.
+pub async fn close(gateway: &Gateway, principal: &Principal, id: Uuid) -> Result<()> {
+    let resource = find_visible(gateway, principal, &topic(id)).await?;
+    let Principal { user_id, role, .. } = *principal;
+    if !(Resource { agent: None, ..resource }).is_seen_by(user_id, role) {
+        return Err(FamilyError::NotFound);
+    }
+    let tx = gateway.database.begin_write().await?;
+    if let Some(row) = lock_open(&tx, id).await? {
+        let events = close_locked(gateway, &tx, row, CloseReason::Deleted).await?;
+        gateway.hub.commit(tx, events).await?;
+    }
+    Ok(())
+}
+
+/// Closes the sessions without a message for long, unless a client watches them on this gateway.
+pub(super) async fn close_idle(gateway: &Gateway) -> Result<()> {
+    let idle = Duration::from_secs(gateway.config.mcp_sessions.idle_seconds);
+    let before = gateway.clock.read().cutoff(idle);
+    let mut pages = SilentTopics::new(gateway, Family::McpSession, before);
+    while let Some(topics) = pages.next_page().await? {
+        for topic in topics {
+            let row = mcp_session::Entity::find_by_id(topic.id());
+            let row = row.one(gateway.database.reader()).await?;
+            let is_old = row.is_some_and(|row| row.created_at < before);
+            if is_old && !gateway.hub.is_watched(&topic) {
+                close_if_idle(gateway, &topic, before).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Closes a session if it is still idle. Since it was listed, a message may have been published, or a
+/// client may have begun to watch.
+async fn close_if_idle(gateway: &Gateway, topic: &Topic, before: Timestamp) -> Result<()> {
+    let tx = gateway.database.begin_write().await?;
+    let Some(row) = lock_open(&tx, topic.id()).await? else { return Ok(tx.rollback().await?) };
+    let is_silent = is_silent(gateway, &tx, topic, before).await?;
+    if !is_silent || gateway.hub.is_watched(topic) {
+        return Ok(tx.rollback().await?);
+    }
+    let events = close_locked(gateway, &tx, row, CloseReason::Idle).await?;
+    Ok(gateway.hub.commit(tx, events).await?)
+}
+
+/// Closes the sessions of deleted users.
+pub(super) async fn close_orphans(gateway: &Gateway) -> Result<()> {
+    let orphans = mcp_session::Entity::find()
+        .filter(mcp_session::Column::ClosedAt.is_null())
+        .filter(mcp_session::Column::OwnerId.not_in_subquery(existing_users()))
+        .order_by_asc(mcp_session::Column::Id)
+        .limit(ORPHANS_PER_TRANSACTION);
+    while orphans.clone().one(gateway.database.reader()).await?.is_some() {
+        let tx = gateway.database.begin_write().await?;
+        let mut events = Vec::new();
+        for row in orphans.clone().lock_exclusive().all(&tx).await? {
+            events.extend(close_locked(gateway, &tx, row, CloseReason::Deleted).await?);
+        }
+        gateway.hub.commit(tx, events).await?;
+    }
+    Ok(())
+}
+
+/// The session, locked until the transaction ends, if it is open.
+async fn lock_open(
+    tx: &Transaction,
+    id: Uuid,
+) -> std::result::Result<Option<mcp_session::Model>, DbErr> {
+    let row = mcp_session::Entity::find_by_id(id).lock_exclusive().one(tx).await?;
+    Ok(row.filter(|row| row.closed_at.is_none()))
+}
+
+/// Closes a session that is locked and open. Returns its last event, for the commit.
+async fn close_locked(
+    gateway: &Gateway,
+    tx: &Transaction,
+    row: mcp_session::Model,
+    reason: CloseReason,
+) -> Result<Vec<Event>> {
+    let topic = topic(row.id);
+    let mut change = row.into_active_model();
+    change.closed_at = Set(Some(Timestamp::now()));
+    let session = change.update(tx).await?.into();
+    let event = new_event("closed", &McpSessionClosed { session, reason })?.terminal();
+    Ok(gateway.hub.log().append(tx, &topic, vec![event]).await?)
+}

@@ -1,0 +1,22 @@
+//! MCP sessions: JSON-RPC messages between a user's client and an agent, in the order of publication.
+
+mod close;
+mod create;
+mod events;
+mod get;
+mod list;
+mod message;
+mod publish;
+mod resource;
+mod rows;
+mod schema;
+
+pub use close::close;
+pub use create::create;
+pub use get::get;
+pub use list::list;
+pub use message::Message;
+pub use publish::publish;
+pub use resource::McpSessionFamily;
+pub use rows::topic;
+pub use schema::{McpSession, NewMcpSession, PublishedMessage};

@@ -1,0 +1,49 @@
+//! Publishes a message in an MCP session.
+
+use entity::user::Role;
+use uuid::Uuid;
+
+use super::{message::Message, resource::McpSessionFamily, rows::topic, schema::PublishedMessage};
+use crate::{
+    auth::login_session::Principal,
+    family::{FamilyError, ResourceFamily, Result, find_visible, new_event},
+    gateway::Gateway,
+    visibility::Resource,
+};
+
+/// Bytes of a message as JSON, at most. Every subscriber gets it in one piece.
+const MAX_MESSAGE: usize = 262_144;
+
+/// Publishes a message, and returns once it is committed.
+///
+/// # Errors
+/// [`FamilyError::NotFound`] if the caller may not publish, [`FamilyError::BadInput`] if the message is too
+/// large, [`FamilyError::LeaseLost`](FamilyError) if the session is closed.
+pub async fn publish(
+    gateway: &Gateway,
+    principal: &Principal,
+    id: Uuid,
+    message: &Message,
+) -> Result<PublishedMessage> {
+    check_may_publish(gateway, principal, id).await?;
+    let event = new_event("message", message)?;
+    if event.data.len() > MAX_MESSAGE {
+        let reason = format!("more than {MAX_MESSAGE} bytes as JSON");
+        return Err(FamilyError::bad_input("the message", reason));
+    }
+    let events = gateway.hub.publish(topic(id), vec![event]).await?;
+    let cursor = events.last().map(|event| event.cursor.to_string()).unwrap_or_default();
+    Ok(PublishedMessage { cursor })
+}
+
+/// A caller may publish if the session is visible to it. Every agent may publish if the session names none.
+async fn check_may_publish(gateway: &Gateway, principal: &Principal, id: Uuid) -> Result<()> {
+    let Err(error) = find_visible(gateway, principal, &topic(id)).await else { return Ok(()) };
+    if principal.role < Role::Agent {
+        return Err(error);
+    }
+    match McpSessionFamily.look_up(gateway, id).await? {
+        Some(Resource { agent: None, .. }) => Ok(()),
+        _ => Err(error),
+    }
+}

@@ -1,0 +1,144 @@
+//! MCP sessions on the wire.
+
+use entity::{Timestamp, mcp_session};
+use poem_openapi::{Enum, Object, types::Example};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::family::wire::{ResetReason, Text, example_id, example_time};
+
+/// An MCP session to create.
+#[derive(Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct NewMcpSession {
+    /// Name for people, 1 to 128 characters.
+    #[oai(validator(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f]+$"))]
+    pub name: Option<Text>,
+    /// Id of the one agent that serves the session. That agent may publish and watch, as the owner may.
+    /// If absent, every agent may publish and no agent may watch.
+    pub agent: Option<Uuid>,
+}
+
+impl Example for NewMcpSession {
+    fn example() -> Self {
+        Self { name: Some("notebook".into()), agent: Some(example_id()) }
+    }
+}
+
+/// Status of an MCP session.
+#[derive(Clone, Copy, Enum)]
+#[oai(rename_all = "snake_case")]
+pub enum McpSessionStatus {
+    /// The session accepts messages.
+    Open,
+    /// The session has ended.
+    Closed,
+}
+
+/// An MCP session.
+#[derive(Object)]
+#[oai(example, skip_serializing_if_is_none)]
+pub struct McpSession {
+    /// MCP session id.
+    pub id: Uuid,
+    /// Id of the user that the session belongs to.
+    pub owner: Uuid,
+    /// Id of the one agent that serves the session. Absent if every agent may publish.
+    pub agent: Option<Uuid>,
+    /// Name for people.
+    pub name: Option<String>,
+    /// Whether the session accepts messages.
+    pub status: McpSessionStatus,
+    /// Time of creation, UTC.
+    pub created_at: OffsetDateTime,
+    /// Time at which the session was closed, UTC. Absent before.
+    pub closed_at: Option<OffsetDateTime>,
+}
+
+impl From<mcp_session::Model> for McpSession {
+    fn from(row: mcp_session::Model) -> Self {
+        let status = match row.closed_at {
+            Some(_) => McpSessionStatus::Closed,
+            None => McpSessionStatus::Open,
+        };
+        Self {
+            id: row.id,
+            owner: row.owner_id,
+            agent: row.agent_id,
+            name: row.name,
+            status,
+            created_at: row.created_at.datetime(),
+            closed_at: row.closed_at.map(Timestamp::datetime),
+        }
+    }
+}
+
+impl Example for McpSession {
+    fn example() -> Self {
+        Self {
+            id: example_id(),
+            owner: example_id(),
+            agent: Some(example_id()),
+            name: Some("notebook".to_owned()),
+            status: McpSessionStatus::Closed,
+            created_at: example_time(),
+            closed_at: Some(example_time()),
+        }
+    }
+}
+
+/// A published message.
+#[derive(Object)]
+#[oai(example)]
+pub struct PublishedMessage {
+    /// Cursor of the message: the `id` of its event.
+    pub cursor: String,
+}
+
+impl Example for PublishedMessage {
+    fn example() -> Self {
+        Self { cursor: "2f1a3b9c-42-5d8e01f7".to_owned() }
+    }
+}
+
+/// The first event of a stream: the session as of the event's `id`.
+#[derive(Object)]
+#[oai(example, skip_serializing_if_is_none)]
+pub struct McpSessionSnapshot {
+    /// The session. Earlier messages are on the pages of its events.
+    pub session: McpSession,
+    /// Reason why the stream starts over. Absent if it does not start over.
+    pub reset: Option<ResetReason>,
+}
+
+impl Example for McpSessionSnapshot {
+    fn example() -> Self {
+        Self { session: McpSession::example(), reset: None }
+    }
+}
+
+/// Reason why an MCP session was closed.
+#[derive(Clone, Copy, Enum)]
+#[oai(rename_all = "snake_case")]
+pub enum CloseReason {
+    /// Its owner or an administrator closed it, or its owner was deleted.
+    Deleted,
+    /// No message was published, and no client watched it, for too long.
+    Idle,
+}
+
+/// An MCP session was closed. No event follows.
+#[derive(Object)]
+#[oai(example)]
+pub struct McpSessionClosed {
+    /// The session after it was closed.
+    pub session: McpSession,
+    /// Why the session was closed.
+    pub reason: CloseReason,
+}
+
+impl Example for McpSessionClosed {
+    fn example() -> Self {
+        Self { session: McpSession::example(), reason: CloseReason::Deleted }
+    }
+}

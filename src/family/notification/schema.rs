@@ -1,0 +1,132 @@
+//! Notifications on the wire.
+
+use std::collections::BTreeMap;
+
+use entity::{Timestamp, notification};
+use poem_openapi::{Object, types::Example};
+use serde_json::Value;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::family::wire::{ResetReason, Text, example_id, example_time};
+
+/// A notification to create.
+#[derive(Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct NewNotification {
+    /// Subject of the notification: a dotted name, such as `oauth.refreshed` or `report.ready`.
+    #[oai(validator(max_length = 64, pattern = r"^[a-z0-9_]+(\.[a-z0-9_]+)*$"))]
+    pub kind: Text,
+    /// Text for the user, 1 to 4,000 characters.
+    #[oai(validator(min_length = 1, max_length = 4000, pattern = r"^[^\x00]*$"))]
+    pub message: Text,
+    /// Origin of the notification, such as the name of an OAuth provider.
+    #[oai(validator(min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1f\x7f]+$"))]
+    pub provider: Option<Text>,
+    /// Whether what the notification reports succeeded. Absent if it can neither succeed nor fail.
+    pub success: Option<bool>,
+    /// Further data for programs, at most 16,384 bytes as JSON.
+    pub data: Option<BTreeMap<String, Value>>,
+}
+
+impl Example for NewNotification {
+    fn example() -> Self {
+        Self {
+            kind: "oauth.refreshed".into(),
+            message: "Your connection to GitHub was renewed.".into(),
+            provider: Some("github".into()),
+            success: Some(true),
+            data: Some(BTreeMap::from([("expires_in".to_owned(), Value::from(28_800))])),
+        }
+    }
+}
+
+/// A notification for a user. Also the data of `notification` and `notification.read` events.
+#[derive(Object)]
+#[oai(example, skip_serializing_if_is_none)]
+pub struct Notification {
+    /// Notification id. Later notifications have greater ids.
+    pub id: Uuid,
+    /// Id of the user that the notification is for.
+    pub user_id: Uuid,
+    /// Subject of the notification: a dotted name.
+    pub kind: String,
+    /// Text for the user.
+    pub message: String,
+    /// Origin of the notification, such as the name of an OAuth provider.
+    pub provider: Option<String>,
+    /// Whether what the notification reports succeeded. Absent if it can neither succeed nor fail.
+    pub success: Option<bool>,
+    /// Further data for programs. Empty if there is none.
+    pub data: BTreeMap<String, Value>,
+    /// Time of creation, UTC.
+    pub created_at: OffsetDateTime,
+    /// Time at which the user marked the notification as read, UTC. Absent before.
+    pub read_at: Option<OffsetDateTime>,
+}
+
+impl From<notification::Model> for Notification {
+    fn from(row: notification::Model) -> Self {
+        Self {
+            id: row.id,
+            user_id: row.user_id,
+            kind: row.kind,
+            message: row.message,
+            provider: row.provider,
+            success: row.success,
+            data: row.data.members().into_iter().collect(),
+            created_at: row.created_at.datetime(),
+            read_at: row.read_at.map(Timestamp::datetime),
+        }
+    }
+}
+
+impl Example for Notification {
+    fn example() -> Self {
+        let new = NewNotification::example();
+        Self {
+            id: example_id(),
+            user_id: example_id(),
+            kind: new.kind.0,
+            message: new.message.0,
+            provider: new.provider.map(|provider| provider.0),
+            success: new.success,
+            data: new.data.unwrap_or_default(),
+            created_at: example_time(),
+            read_at: Some(example_time()),
+        }
+    }
+}
+
+/// The first event of a stream: the unread notifications as of the event's `id`.
+#[derive(Object)]
+#[oai(example, skip_serializing_if_is_none)]
+pub struct NotificationSnapshot {
+    /// Number of unread notifications.
+    pub unread: u64,
+    /// The newest unread notifications, newest first, at most 50.
+    pub notifications: Vec<Notification>,
+    /// Reason why the stream starts over. Absent if it does not start over.
+    pub reset: Option<ResetReason>,
+}
+
+impl Example for NotificationSnapshot {
+    fn example() -> Self {
+        let unread = Notification { read_at: None, ..Notification::example() };
+        Self { unread: 1, notifications: vec![unread], reset: None }
+    }
+}
+
+/// Unread notifications that were deleted.
+#[derive(Object)]
+#[oai(example)]
+pub struct NotificationsExpired {
+    /// Their ids, at most 500.
+    pub unread: Vec<Uuid>,
+}
+
+impl Example for NotificationsExpired {
+    fn example() -> Self {
+        Self { unread: vec![example_id()] }
+    }
+}

@@ -1,0 +1,70 @@
+//! The events of the family.
+
+use entity::prompt;
+use poem_openapi::types::Any;
+use sea_orm::DbErr;
+use serde_json::{Value, json};
+
+use super::schema::{PromptEvent, PromptSnapshot, PromptStatusChange};
+use crate::{
+    event::{Event, NewEvent},
+    family::{EventKind, Result, new_event, schema},
+};
+
+/// A kind of event with any data, as an agent publishes it.
+const fn published(kind: &'static str, description: &'static str) -> EventKind {
+    EventKind { kind, description, schema: schema::<Any<Value>> }
+}
+
+/// Every kind of event that the stream of a prompt can send.
+pub(super) const EVENTS: [EventKind; 9] = [
+    EventKind {
+        kind: "snapshot",
+        description: "The prompt and its newest events. The first event, unless the stream resumes after \
+                      a cursor.",
+        schema: schema::<PromptSnapshot>,
+    },
+    EventKind {
+        kind: "status",
+        description: "An agent claimed the prompt, or released it without an event. Other changes of the \
+                      status have events of their own: the first published event makes a queued prompt \
+                      `processing`, the last one ends it.",
+        schema: schema::<PromptStatusChange>,
+    },
+    published("message", "A part of the answer."),
+    published("tool_use", "The agent uses a tool."),
+    published("tool_result", "The result of a tool."),
+    published("usage", "The cost of the answer."),
+    published(
+        "complete",
+        "The answer is complete. The prompt is `completed`, and the stream ends.",
+    ),
+    published("cancelled", "The prompt is `cancelled`, and the stream ends."),
+    published("error", "The prompt is `failed`, and the stream ends."),
+];
+
+/// The event that reports a transition without an event of its own.
+pub(super) fn status_event(row: &prompt::Model) -> Result<NewEvent> {
+    let change = PromptStatusChange {
+        status: row.status.into(),
+        attempt: row.attempt,
+        at: row.updated_at.datetime(),
+    };
+    new_event("status", &change)
+}
+
+/// The last event of a prompt that the gateway ends: of the kind `cancelled` or `error`, with this message.
+pub(super) fn end_event(kind: &str, message: &str) -> Result<NewEvent> {
+    Ok(new_event(kind, &json!({ "message": message }))?.terminal())
+}
+
+/// An event of the log, for a snapshot.
+pub(super) fn logged_event(event: &Event) -> std::result::Result<PromptEvent, DbErr> {
+    let data = serde_json::from_str(&event.data).map_err(|error| DbErr::Json(error.to_string()))?;
+    Ok(PromptEvent {
+        id: event.cursor.to_string(),
+        kind: event.kind.clone(),
+        data: Any(data),
+        at: event.at.datetime(),
+    })
+}

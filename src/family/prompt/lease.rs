@@ -1,0 +1,69 @@
+//! Prompts whose lease expires. A prompt without a published event is queued again. A prompt with events fails, because
+//! published events cannot be taken back.
+
+use std::time::Duration;
+
+use entity::prompt;
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+use uuid::Uuid;
+
+use super::{
+    events::{end_event, status_event},
+    publish_state::PublishState,
+    rows::{lock, revoke_lease, topic, transition},
+};
+use crate::{
+    clock::Reading,
+    event::Family,
+    family::{
+        Result, commit,
+        queue::{self, LEASES_PER_QUERY, LeaseEnd, expired_within},
+    },
+    gateway::Gateway,
+};
+
+/// The columns of the end of a lease.
+const LEASE_END: (prompt::Column, prompt::Column) =
+    (prompt::Column::LeaseExpiresAt, prompt::Column::LeaseClock);
+
+/// Takes prompts from agents whose leases have expired.
+pub(super) async fn end_expired(gateway: &Gateway) -> Result<()> {
+    let find = |now, time| lease_ends(gateway, now, time);
+    queue::end_expired(gateway, Family::Prompt, find, |id| end_lease(gateway, id)).await
+}
+
+/// Prompts with leases that expire within `time`, with the end of each.
+async fn lease_ends(
+    gateway: &Gateway,
+    now: Reading,
+    time: Duration,
+) -> std::result::Result<Vec<LeaseEnd>, DbErr> {
+    prompt::Entity::find()
+        .filter(prompt::Column::Status.eq(prompt::Status::Processing))
+        .filter(expired_within(&now, time, LEASE_END))
+        .order_by_asc(prompt::Column::LeaseExpiresAt)
+        .limit(LEASES_PER_QUERY)
+        .select_only()
+        .columns([prompt::Column::Id, LEASE_END.0, LEASE_END.1])
+        .into_tuple()
+        .all(gateway.database.reader())
+        .await
+}
+
+async fn end_lease(gateway: &Gateway, id: Uuid) -> Result<()> {
+    let tx = gateway.database.begin_write().await?;
+    let row = lock(&tx, id).await?;
+    if !PublishState::from(&row).lease().has_expired(&gateway.clock.read()) {
+        // Another gateway has ended the lease, or the agent has renewed it.
+        return Ok(());
+    }
+    let event = if revoke_lease(gateway, &tx, &row).await? {
+        transition(row, prompt::Status::Failed).update(&tx).await?;
+        end_event("error", "the agent began to answer, and its lease expired")?
+    } else {
+        status_event(&transition(row, prompt::Status::Queued).update(&tx).await?)?
+    };
+    commit(gateway, tx, &topic(id), vec![event]).await
+}

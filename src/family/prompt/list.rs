@@ -1,0 +1,59 @@
+//! Reads prompts.
+
+use entity::prompt;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use uuid::Uuid;
+
+use super::{rows::topic, schema::Prompt};
+use crate::{
+    auth::login_session::Principal,
+    event::Topic,
+    family::{
+        FamilyError, Result, conversation, find_visible,
+        wire::{Page, page_limit},
+    },
+    gateway::Gateway,
+};
+
+/// A page of the prompts of one conversation, oldest first.
+pub async fn list(
+    gateway: &Gateway,
+    principal: &Principal,
+    session: Uuid,
+    (after, limit): (Option<Uuid>, Option<u64>),
+) -> Result<Page<Prompt>> {
+    let session = conversation::find(gateway, principal, session).await?;
+    let limit = page_limit(limit);
+    let rows = prompt::Entity::find()
+        .filter(prompt::Column::ConversationId.eq(session.id))
+        .filter(prompt::Column::Id.gt(after.unwrap_or(Uuid::nil())))
+        .order_by_asc(prompt::Column::Id)
+        .limit(limit + 1)
+        .all(gateway.database.reader())
+        .await?;
+    Ok(Page::new(rows, limit, |row| (row.id, row.text.len())))
+}
+
+/// A prompt that the caller may see.
+pub async fn get(
+    gateway: &Gateway,
+    principal: &Principal,
+    session: Uuid,
+    id: Uuid,
+) -> Result<Prompt> {
+    find_in_session(gateway, principal, session, id).await?;
+    let row = prompt::Entity::find_by_id(id).one(gateway.database.reader()).await?;
+    Ok(row.ok_or(FamilyError::NotFound)?.into())
+}
+
+/// The topic of a prompt that the caller may see. A prompt does not exist under the path of another session.
+pub async fn find_in_session(
+    gateway: &Gateway,
+    principal: &Principal,
+    session: Uuid,
+    id: Uuid,
+) -> Result<Topic> {
+    let topic = topic(id);
+    let resource = find_visible(gateway, principal, &topic).await?;
+    if resource.parent == Some(session) { Ok(topic) } else { Err(FamilyError::NotFound) }
+}

@@ -1,0 +1,181 @@
+//! Events that agents publish.
+
+use std::borrow::Cow;
+
+use entity::prompt;
+use poem_openapi::{
+    Enum, Object,
+    registry::{MetaSchema, MetaSchemaRef, Registry},
+    types::{Any, Example, ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    event::NewEvent,
+    family::{FamilyError, Result, new_event},
+};
+
+/// Events in one request, at most.
+const MAX_EVENTS: usize = 1_000;
+
+/// Bytes of the data of one event, at most.
+const MAX_DATA: usize = 65_536;
+
+/// Kind of event that an agent publishes.
+#[derive(Clone, Copy, Enum)]
+#[oai(rename_all = "snake_case")]
+enum PromptEventKind {
+    /// A part of the answer.
+    Message,
+    /// The agent uses a tool.
+    ToolUse,
+    /// The result of a tool.
+    ToolResult,
+    /// The cost of the answer.
+    Usage,
+    /// The answer is complete.
+    Complete,
+    /// The prompt is cancelled.
+    Cancelled,
+    /// The prompt failed.
+    Error,
+}
+
+impl PromptEventKind {
+    /// The terminal status of the prompt after the event. `None` if further events may follow.
+    fn terminal_status(self) -> Option<prompt::Status> {
+        match self {
+            Self::Complete => Some(prompt::Status::Completed),
+            Self::Cancelled => Some(prompt::Status::Cancelled),
+            Self::Error => Some(prompt::Status::Failed),
+            Self::Message | Self::ToolUse | Self::ToolResult | Self::Usage => None,
+        }
+    }
+}
+
+/// An event to publish.
+#[derive(Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct NewPromptEvent {
+    /// Kind of the event. No event can follow `complete`, `cancelled` and `error`.
+    kind: PromptEventKind,
+    /// Data of the event: any JSON value, at most 65,536 bytes. The default is null.
+    data: Option<Any<Value>>,
+}
+
+impl Example for NewPromptEvent {
+    fn example() -> Self {
+        Self { kind: PromptEventKind::Message, data: Some(Any(json!({ "text": "First, " }))) }
+    }
+}
+
+/// One event, or several.
+pub struct NewPromptEvents(Vec<NewPromptEvent>);
+
+impl NewPromptEvents {
+    /// The events from these JSON values, in order.
+    ///
+    /// # Errors
+    /// The place and the reason, if a value is not an event.
+    pub fn parse_all(
+        values: impl IntoIterator<Item = std::result::Result<Value, String>>,
+    ) -> std::result::Result<Self, String> {
+        let events = values.into_iter().enumerate().map(|(at, value)| {
+            value
+                .and_then(|value| {
+                    NewPromptEvent::parse_from_json(Some(value)).map_err(ParseError::into_message)
+                })
+                .map_err(|reason| format!("events[{at}]: {reason}"))
+        });
+        events.collect::<std::result::Result<_, _>>().map(Self)
+    }
+}
+
+impl Type for NewPromptEvents {
+    const IS_REQUIRED: bool = true;
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        "NewPromptEvents".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Reference(Self::name().into_owned())
+    }
+
+    fn register(registry: &mut Registry) {
+        registry.create_schema::<Self, _>(Self::name().into_owned(), |registry| {
+            NewPromptEvent::register(registry);
+            let many = MetaSchema {
+                items: Some(Box::new(NewPromptEvent::schema_ref())),
+                min_items: Some(1),
+                max_items: Some(MAX_EVENTS),
+                ..MetaSchema::new("array")
+            };
+            MetaSchema {
+                description: Some("One event, or 1 to 1,000 events in order. Either all of them are published, or none."),
+                one_of: vec![NewPromptEvent::schema_ref(), MetaSchemaRef::Inline(Box::new(many))],
+                example: Some(json!([NewPromptEvent::example().to_json()])),
+                ..MetaSchema::ANY
+            }
+        });
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::empty())
+    }
+}
+
+impl ParseFromJSON for NewPromptEvents {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        let values = match value.unwrap_or_default() {
+            Value::Array(values) => values,
+            one => vec![one],
+        };
+        Self::parse_all(values.into_iter().map(Ok)).map_err(ParseError::custom)
+    }
+}
+
+/// Checked events, in the form in which the event log stores them.
+pub(super) struct Batch {
+    pub(super) events: Vec<NewEvent>,
+    /// The status of the prompt after the last event, if that ends the prompt.
+    pub(super) terminal_status: Option<prompt::Status>,
+}
+
+impl Batch {
+    /// Checks the events.
+    ///
+    /// # Errors
+    /// [`FamilyError::BadInput`] if there are too many, if one is too large, or if one follows the last event that a
+    /// prompt can have: an agent that sends that has a fault.
+    pub(super) fn new(events: NewPromptEvents) -> Result<Self> {
+        let NewPromptEvents(new) = events;
+        if new.is_empty() || new.len() > MAX_EVENTS {
+            let reason = format!("1 to {MAX_EVENTS} events at once, not {}", new.len());
+            return Err(FamilyError::bad_input("the body", reason));
+        }
+        let mut batch = Self { events: Vec::with_capacity(new.len()), terminal_status: None };
+        for (at, NewPromptEvent { kind, data }) in new.into_iter().enumerate() {
+            if batch.terminal_status.is_some() {
+                let reason = format!("events[{at}]: no event can follow the one before it");
+                return Err(FamilyError::bad_input("the body", reason));
+            }
+            let name = kind.to_json_string().replace('"', "");
+            let event = new_event(&name, &data.map_or(Value::Null, |data| data.0))?;
+            if event.data.len() > MAX_DATA {
+                let reason = format!("events[{at}]: data: more than {MAX_DATA} bytes");
+                return Err(FamilyError::bad_input("the body", reason));
+            }
+            batch.terminal_status = kind.terminal_status();
+            let is_last = batch.terminal_status.is_some();
+            batch.events.push(if is_last { event.terminal() } else { event });
+        }
+        Ok(batch)
+    }
+}

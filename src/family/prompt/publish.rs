@@ -1,0 +1,72 @@
+//! Publishes events of a prompt.
+
+use entity::prompt;
+use sea_orm::ActiveModelTrait;
+use uuid::Uuid;
+
+use super::{
+    new_events::{Batch, NewPromptEvents},
+    publish_state::{PublishRight, PublishState},
+    rows::{lock, topic, transition},
+    schema::PublishedEvents,
+};
+use crate::{event::Event, family::Result, gateway::Gateway};
+
+/// Publishes events, all or none, for a request with this lease token.
+///
+/// Events that change the status lock the prompt's row. All other events are written together with events of other
+/// agents. The event log refuses them at the time of writing if the lease was lost or the prompt has ended.
+///
+/// # Errors
+/// [`FamilyError::LeaseLost`](crate::family::FamilyError::LeaseLost),
+/// [`FamilyError::BadInput`](crate::family::FamilyError::BadInput).
+pub async fn publish(
+    gateway: &Gateway,
+    (session, id): (Uuid, Uuid),
+    lease_token: Option<Uuid>,
+    events: NewPromptEvents,
+) -> Result<PublishedEvents> {
+    let state = PublishState::load(gateway, session, id).await?;
+    let right = state.publish_right(lease_token, &gateway.clock.read())?;
+    let batch = Batch::new(events)?;
+    let events = match right {
+        _ if batch.terminal_status.is_some() => {
+            publish_with_transition(gateway, id, lease_token, batch).await?
+        }
+        PublishRight::First => publish_with_transition(gateway, id, lease_token, batch).await?,
+        PublishRight::Unclaimed => gateway.hub.publish(topic(id), batch.events).await?,
+        PublishRight::Leased(lease) => {
+            // Before the events wait for the writer, so that the lease does not expire meanwhile.
+            if lease.is_half_over() {
+                lease.renew(gateway, id).await?;
+            }
+            gateway.hub.publish_under(lease.token, topic(id), batch.events).await?
+        }
+    };
+    let last = events.last().map(|event| event.cursor.to_string()).unwrap_or_default();
+    Ok(PublishedEvents { count: events.len(), last })
+}
+
+/// Publishes events that may start or end a prompt.
+async fn publish_with_transition(
+    gateway: &Gateway,
+    id: Uuid,
+    lease_token: Option<Uuid>,
+    batch: Batch,
+) -> Result<Vec<Event>> {
+    let tx = gateway.database.begin_write().await?;
+    let row = lock(&tx, id).await?;
+    let right = PublishState::from(&row).publish_right(lease_token, &gateway.clock.read())?;
+    let status = match (right, batch.terminal_status) {
+        (_, Some(terminal)) => Some(terminal),
+        (PublishRight::First, None) => Some(prompt::Status::Processing),
+        // Another request published the first event meanwhile.
+        (PublishRight::Unclaimed | PublishRight::Leased(_), None) => None,
+    };
+    if let Some(status) = status {
+        transition(row, status).update(&tx).await?;
+    }
+    let events = gateway.hub.log().append(&tx, &topic(id), batch.events).await?;
+    gateway.hub.commit(tx, events.clone()).await?;
+    Ok(events)
+}

@@ -1,0 +1,24 @@
+//! Renews the lease of a prompt.
+
+use uuid::Uuid;
+
+use super::{
+    publish_state::PublishState,
+    schema::{PromptLease, RenewedPromptLease},
+};
+use crate::{family::Result, gateway::Gateway};
+
+/// Renews the lease of a prompt for its full length.
+///
+/// # Errors
+/// [`FamilyError::LeaseLost`](crate::family::FamilyError::LeaseLost).
+pub async fn renew(
+    gateway: &Gateway,
+    (session, id): (Uuid, Uuid),
+    lease: &PromptLease,
+) -> Result<RenewedPromptLease> {
+    let state = PublishState::load(gateway, session, id).await?;
+    let lease = state.check_lease(lease.lease_token, &gateway.clock.read())?;
+    let until = lease.renew(gateway, id).await?;
+    Ok(RenewedPromptLease { lease_expires_at: until.datetime() })
+}

@@ -1,0 +1,275 @@
+//! Prompts on the wire.
+
+use entity::{Timestamp, prompt};
+use poem_openapi::{
+    Object,
+    types::{Any, Example},
+};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::family::wire::{ResetReason, Text, example_id, example_time, wire_enum};
+
+wire_enum! {
+    /// Status of a prompt.
+    pub PromptStatus <=> prompt::Status {
+        /// Waiting for an agent.
+        Queued,
+        /// Claimed by an agent, or answered without a claim.
+        Processing,
+        /// The answer is complete.
+        Completed,
+        /// Failed: an agent reported that, or no further event came.
+        Failed,
+        /// Cancelled on request.
+        Cancelled,
+    }
+}
+
+/// A prompt to create.
+#[derive(Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct NewPrompt {
+    /// Text of the prompt, at most 65,536 bytes.
+    #[oai(validator(min_length = 1, max_length = 65_536, pattern = r"^[^\x00]*$"))]
+    pub prompt: Text,
+}
+
+impl Example for NewPrompt {
+    fn example() -> Self {
+        Self { prompt: "Which tasks must be done before the move?".into() }
+    }
+}
+
+/// A prompt.
+#[derive(Object)]
+#[oai(example, skip_serializing_if_is_none)]
+pub struct Prompt {
+    /// Prompt id.
+    pub id: Uuid,
+    /// Id of the session that contains the prompt.
+    pub session_id: Uuid,
+    /// Id of the user that the session belongs to.
+    pub owner: Uuid,
+    /// Text of the prompt.
+    pub prompt: String,
+    /// Status of the prompt.
+    pub status: PromptStatus,
+    /// Number of claims so far.
+    pub attempt: i32,
+    /// Time of creation, UTC.
+    pub created_at: OffsetDateTime,
+    /// Time of the last change of the status, UTC.
+    pub updated_at: OffsetDateTime,
+    /// Time at which the prompt reached a terminal status, UTC. Absent before.
+    pub completed_at: Option<OffsetDateTime>,
+}
+
+impl From<prompt::Model> for Prompt {
+    fn from(row: prompt::Model) -> Self {
+        Self {
+            id: row.id,
+            session_id: row.conversation_id,
+            owner: row.owner,
+            prompt: row.text,
+            status: row.status.into(),
+            attempt: row.attempt,
+            created_at: row.created_at.datetime(),
+            updated_at: row.updated_at.datetime(),
+            completed_at: row.completed_at.map(Timestamp::datetime),
+        }
+    }
+}
+
+impl Example for Prompt {
+    fn example() -> Self {
+        Self {
+            id: example_id(),
+            session_id: example_id(),
+            owner: example_id(),
+            prompt: "Which tasks must be done before the move?".to_owned(),
+            status: PromptStatus::Processing,
+            attempt: 1,
+            created_at: example_time(),
+            updated_at: example_time(),
+            completed_at: None,
+        }
+    }
+}
+
+/// A change of a prompt's status without an event of its own: the data of a `status` event.
+#[derive(Object)]
+#[oai(example)]
+pub struct PromptStatusChange {
+    /// Status after the change.
+    pub status: PromptStatus,
+    /// Number of claims so far.
+    pub attempt: i32,
+    /// Time of the change, UTC.
+    pub at: OffsetDateTime,
+}
+
+impl Example for PromptStatusChange {
+    fn example() -> Self {
+        Self { status: PromptStatus::Processing, attempt: 1, at: example_time() }
+    }
+}
+
+/// An event in a snapshot.
+#[derive(Object)]
+#[oai(example)]
+pub struct PromptEvent {
+    /// Cursor of the event.
+    pub id: String,
+    /// Kind of the event.
+    pub kind: String,
+    /// Data of the event: the same JSON as in the stream.
+    pub data: Any<Value>,
+    /// Time at which the event was written, UTC.
+    pub at: OffsetDateTime,
+}
+
+impl Example for PromptEvent {
+    fn example() -> Self {
+        Self {
+            id: "2f1a3b9c-42-5d8e01f7".to_owned(),
+            kind: "message".to_owned(),
+            data: Any(json!({ "text": "First, " })),
+            at: example_time(),
+        }
+    }
+}
+
+/// The first event of a stream: the prompt as of the event's `id`.
+#[derive(Object)]
+#[oai(example, skip_serializing_if_is_none)]
+pub struct PromptSnapshot {
+    /// The prompt.
+    pub prompt: Prompt,
+    /// The newest events, oldest first: at most 1,000 events and 1 MiB of data.
+    pub events: Vec<PromptEvent>,
+    /// Whether there were earlier events. Those that are still kept are on the pages of events.
+    pub earlier: bool,
+    /// Reason why the stream starts over. Absent if it does not start over.
+    pub reset: Option<ResetReason>,
+}
+
+impl Example for PromptSnapshot {
+    fn example() -> Self {
+        Self {
+            prompt: Prompt::example(),
+            events: vec![PromptEvent::example()],
+            earlier: true,
+            reset: None,
+        }
+    }
+}
+
+/// A request for prompts.
+#[derive(Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct ClaimPrompts {
+    /// Length of each lease, in seconds, from 1 to 3,600. The default is 60.
+    #[oai(validator(minimum(value = "1"), maximum(value = "3600")))]
+    pub lease_seconds: Option<u32>,
+    /// Maximum number of prompts, from 1 to 50. The default is 1.
+    #[oai(validator(minimum(value = "1"), maximum(value = "50")))]
+    pub max: Option<u64>,
+    /// Time to wait if no prompt can be claimed, in seconds, from 0 to 60. The default is 0. Prompts that are created
+    /// through another gateway are found with the next heartbeat.
+    #[oai(validator(minimum(value = "0"), maximum(value = "60")))]
+    pub wait_seconds: Option<u64>,
+}
+
+impl Example for ClaimPrompts {
+    fn example() -> Self {
+        Self { lease_seconds: Some(60), max: Some(1), wait_seconds: Some(0) }
+    }
+}
+
+/// A prompt under a lease.
+#[derive(Object)]
+#[oai(example)]
+pub struct ClaimedPrompt {
+    /// The prompt.
+    pub prompt: Prompt,
+    /// Number of claims so far, this one included.
+    pub attempt: i32,
+    /// Lease token, to send in the header `Lease-Token` of every publish request.
+    pub lease_token: Uuid,
+    /// Time at which the lease expires, UTC. The prompt is queued again then. If an event was published, the prompt
+    /// fails.
+    pub lease_expires_at: OffsetDateTime,
+}
+
+impl Example for ClaimedPrompt {
+    fn example() -> Self {
+        Self {
+            prompt: Prompt::example(),
+            attempt: 1,
+            lease_token: example_id(),
+            lease_expires_at: example_time(),
+        }
+    }
+}
+
+/// The lease of a claimed prompt.
+#[derive(Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct PromptLease {
+    /// Lease token of the claim.
+    pub lease_token: Uuid,
+}
+
+impl Example for PromptLease {
+    fn example() -> Self {
+        Self { lease_token: example_id() }
+    }
+}
+
+/// A renewed lease.
+#[derive(Object)]
+#[oai(example)]
+pub struct RenewedPromptLease {
+    /// Time at which the lease expires now, UTC.
+    pub lease_expires_at: OffsetDateTime,
+}
+
+impl Example for RenewedPromptLease {
+    fn example() -> Self {
+        Self { lease_expires_at: example_time() }
+    }
+}
+
+/// Options of a stream token.
+#[derive(Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct StreamTokenOptions {
+    /// Time in which the token opens streams, in seconds, from 30 to 300. The default is
+    /// `tokens.stream_seconds` of the configuration. An open stream stays open afterwards.
+    #[oai(validator(minimum(value = "30"), maximum(value = "300")))]
+    pub ttl_seconds: Option<u64>,
+}
+
+impl Example for StreamTokenOptions {
+    fn example() -> Self {
+        Self { ttl_seconds: Some(120) }
+    }
+}
+
+/// Published events.
+#[derive(Object)]
+#[oai(example)]
+pub struct PublishedEvents {
+    /// Number of events.
+    pub count: usize,
+    /// Cursor of the last event.
+    pub last: String,
+}
+
+impl Example for PublishedEvents {
+    fn example() -> Self {
+        Self { count: 1, last: "2f1a3b9c-42-5d8e01f7".to_owned() }
+    }
+}

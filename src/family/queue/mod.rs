@@ -1,0 +1,9 @@
+//! Work that workers claim under a lease: what the families with a work queue share.
+
+mod claim;
+mod lease;
+mod stored_lease;
+
+pub use claim::claim_or_wait;
+pub use lease::{LEASES_PER_QUERY, LeaseEnd, end_expired, expired_within};
+pub use stored_lease::StoredLease;

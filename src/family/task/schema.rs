@@ -1,0 +1,325 @@
+//! Tasks on the wire, for their owners. `worker_schema.rs` has the types for workers.
+
+use entity::{JsonText, Timestamp, task};
+use poem_openapi::{
+    Object,
+    types::{Any, Example},
+};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::family::wire::{ResetReason, Text, example_id, example_time, wire_enum};
+
+wire_enum! {
+    /// Status of a task.
+    pub TaskStatus <=> task::Status {
+        /// Waiting for a worker.
+        Pending,
+        /// Claimed by a worker.
+        Running,
+        /// Completed by a worker.
+        Completed,
+        /// Failed: a worker reported that, or too many leases expired.
+        Failed,
+        /// Cancelled on request.
+        Cancelled,
+    }
+}
+
+/// A task to create.
+#[derive(Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct NewTask {
+    /// Type of the task: 1 to 128 letters, digits, `_`, `.`, `:` and `-`. Workers with this skill can claim the task.
+    #[oai(validator(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9_.:-]+$"))]
+    pub task_type: Text,
+    /// Input of the task: any JSON value, at most 16,384 bytes.
+    pub input: Option<Any<Value>>,
+    /// Number of leases that may expire before the task fails, from 1 to 100. The default is 3.
+    #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
+    pub max_attempts: Option<i32>,
+}
+
+impl Example for NewTask {
+    fn example() -> Self {
+        Self {
+            task_type: "summarize".into(),
+            input: Some(Any(example_input())),
+            max_attempts: Some(3),
+        }
+    }
+}
+
+/// A task.
+#[derive(Object)]
+#[oai(example, skip_serializing_if_is_none)]
+pub struct Task {
+    /// Task id.
+    pub id: Uuid,
+    /// Id of the user that the task belongs to.
+    pub owner: Uuid,
+    /// Type of the task: the skill that a worker needs.
+    pub task_type: String,
+    /// Input of the task.
+    pub input: Option<Any<Value>>,
+    /// Output of the task. Present when the task completed with an output.
+    pub output: Option<Any<Value>>,
+    /// Reason why the task failed.
+    pub error: Option<String>,
+    /// Status of the task.
+    pub status: TaskStatus,
+    /// Number of claims so far.
+    pub attempt: i32,
+    /// Number of leases that may expire before the task fails. A released task has lost no lease.
+    pub max_attempts: i32,
+    /// Whether cancellation was requested.
+    pub cancel_requested: bool,
+    /// Artifacts so far, in the order of their first chunks. Artifacts of an earlier attempt stay until a later attempt
+    /// starts them over. Absent in lists.
+    pub artifacts: Option<Vec<Artifact>>,
+    /// Time of creation, UTC.
+    pub created_at: OffsetDateTime,
+    /// Time of the last change, UTC.
+    pub updated_at: OffsetDateTime,
+    /// Time at which the task reached a terminal status, UTC. Absent before.
+    pub completed_at: Option<OffsetDateTime>,
+}
+
+impl From<task::Model> for Task {
+    fn from(mut row: task::Model) -> Self {
+        let input = row.input.take();
+        let state = TaskState::from(row);
+        Self {
+            id: state.id,
+            owner: state.owner,
+            task_type: state.task_type,
+            input: any(input.as_ref()),
+            output: state.output,
+            error: state.error,
+            status: state.status,
+            attempt: state.attempt,
+            max_attempts: state.max_attempts,
+            cancel_requested: state.cancel_requested,
+            artifacts: None,
+            created_at: state.created_at,
+            updated_at: state.updated_at,
+            completed_at: state.completed_at,
+        }
+    }
+}
+
+impl Example for Task {
+    fn example() -> Self {
+        let state = TaskState::example();
+        Self {
+            id: state.id,
+            owner: state.owner,
+            task_type: state.task_type,
+            input: Some(Any(example_input())),
+            output: state.output,
+            error: state.error,
+            status: state.status,
+            attempt: state.attempt,
+            max_attempts: state.max_attempts,
+            cancel_requested: state.cancel_requested,
+            artifacts: Some(vec![Artifact::example()]),
+            created_at: state.created_at,
+            updated_at: state.updated_at,
+            completed_at: state.completed_at,
+        }
+    }
+}
+
+/// The state of a task: the data of a `task.status` event. It has no `input`, which does not change, and no
+/// `artifacts`, which have events of their own.
+#[derive(Object)]
+#[oai(example, skip_serializing_if_is_none)]
+pub struct TaskState {
+    /// Task id.
+    pub id: Uuid,
+    /// Id of the user that the task belongs to.
+    pub owner: Uuid,
+    /// Type of the task: the skill that a worker needs.
+    pub task_type: String,
+    /// Output of the task. Present when the task completed with an output.
+    pub output: Option<Any<Value>>,
+    /// Reason why the task failed.
+    pub error: Option<String>,
+    /// Status of the task.
+    pub status: TaskStatus,
+    /// Number of claims so far.
+    pub attempt: i32,
+    /// Number of leases that may expire before the task fails.
+    pub max_attempts: i32,
+    /// Whether cancellation was requested.
+    pub cancel_requested: bool,
+    /// Time of creation, UTC.
+    pub created_at: OffsetDateTime,
+    /// Time of the last change, UTC.
+    pub updated_at: OffsetDateTime,
+    /// Time at which the task reached a terminal status, UTC. Absent before.
+    pub completed_at: Option<OffsetDateTime>,
+}
+
+impl From<task::Model> for TaskState {
+    fn from(row: task::Model) -> Self {
+        Self {
+            id: row.id,
+            owner: row.owner,
+            task_type: row.task_type,
+            output: any(row.output.as_ref()),
+            error: row.error,
+            status: row.status.into(),
+            attempt: row.attempt,
+            max_attempts: row.max_attempts,
+            cancel_requested: row.cancel_by.is_some(),
+            created_at: row.created_at.datetime(),
+            updated_at: row.updated_at.datetime(),
+            completed_at: row.completed_at.map(Timestamp::datetime),
+        }
+    }
+}
+
+impl Example for TaskState {
+    fn example() -> Self {
+        Self {
+            id: example_id(),
+            owner: example_id(),
+            task_type: "summarize".to_owned(),
+            output: Some(Any(json!({ "words": 120 }))),
+            error: None,
+            status: TaskStatus::Completed,
+            attempt: 1,
+            max_attempts: 3,
+            cancel_requested: false,
+            created_at: example_time(),
+            updated_at: example_time(),
+            completed_at: Some(example_time()),
+        }
+    }
+}
+
+/// An artifact: a result of a task, with all its chunks joined.
+#[derive(Object)]
+#[expect(clippy::struct_field_names, reason = "the names on the wire")]
+#[oai(example, skip_serializing_if_is_none)]
+pub struct Artifact {
+    /// Artifact id, unique within the task. The worker chooses it.
+    pub artifact_id: String,
+    /// Name for people: the latest that came with a chunk.
+    pub name: Option<String>,
+    /// Data of the artifact.
+    pub data: Any<Value>,
+    /// Whether the worker reported the last chunk.
+    pub last_chunk: bool,
+}
+
+impl Example for Artifact {
+    fn example() -> Self {
+        Self {
+            artifact_id: "summary".to_owned(),
+            name: Some("Summary".to_owned()),
+            data: Any(json!("It was a dark and stormy night.")),
+            last_chunk: true,
+        }
+    }
+}
+
+/// A chunk of an artifact to report.
+#[derive(Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct NewArtifact {
+    /// Artifact id, unique within the task, 1 to 128 characters. The worker chooses it.
+    #[oai(validator(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f]+$"))]
+    pub artifact_id: Text,
+    /// Name for people, 1 to 256 characters.
+    #[oai(validator(min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f]+$"))]
+    pub name: Option<Text>,
+    /// Data of the chunk: any JSON value but null, at most 65,536 bytes. Send larger data in chunks. Only a text or an
+    /// array can be appended, or be appended to.
+    pub data: Any<Value>,
+    /// Whether the chunk is appended to the artifact: a text to a text, or an array to an array. `false` starts the
+    /// artifact over. The default is `false`.
+    #[oai(default)]
+    pub append: bool,
+    /// Whether this is the last chunk of the artifact.
+    #[oai(default)]
+    pub last_chunk: bool,
+}
+
+impl Example for NewArtifact {
+    fn example() -> Self {
+        Self {
+            artifact_id: "summary".into(),
+            name: Some("Summary".into()),
+            data: Any(json!("It was a dark ")),
+            append: false,
+            last_chunk: false,
+        }
+    }
+}
+
+/// A chunk of an artifact: the data of a `task.artifact` event.
+#[derive(Object)]
+#[oai(example, skip_serializing_if_is_none)]
+pub struct ArtifactChunk {
+    /// Task id.
+    pub task_id: Uuid,
+    /// Attempt that reported the chunk.
+    pub attempt: i32,
+    /// Number of the report that contained the chunk, within the attempt.
+    pub seq: i64,
+    /// Artifact id.
+    pub artifact_id: String,
+    /// Name for people, 1 to 256 characters.
+    pub name: Option<String>,
+    /// Data of the chunk.
+    pub data: Any<Value>,
+    /// Whether the chunk is appended to the artifact. `false` starts the artifact over, in its place.
+    pub append: bool,
+    /// Whether this is the last chunk of the artifact.
+    pub last_chunk: bool,
+    /// Time of the report, UTC. Equal to the new `updated_at` of the task.
+    pub at: OffsetDateTime,
+}
+
+impl Example for ArtifactChunk {
+    fn example() -> Self {
+        Self {
+            task_id: example_id(),
+            attempt: 1,
+            seq: 2,
+            artifact_id: "summary".to_owned(),
+            name: Some("Summary".to_owned()),
+            data: Any(json!("and stormy night.")),
+            append: true,
+            last_chunk: true,
+            at: example_time(),
+        }
+    }
+}
+
+/// The first event of a stream: the task as of the event's `id`.
+#[derive(Object)]
+#[oai(example, skip_serializing_if_is_none)]
+pub struct TaskSnapshot {
+    /// The task, with its artifacts.
+    pub task: Task,
+    /// Reason why the stream starts over. Absent if it does not start over.
+    pub reset: Option<ResetReason>,
+}
+
+impl Example for TaskSnapshot {
+    fn example() -> Self {
+        Self { task: Task::example(), reset: None }
+    }
+}
+
+fn any(text: Option<&JsonText>) -> Option<Any<Value>> {
+    text.map(|text| Any(text.value()))
+}
+
+fn example_input() -> Value {
+    json!({ "document": "chapter-1.txt" })
+}

@@ -1,0 +1,188 @@
+//! Tasks on the wire, for workers.
+
+use entity::task;
+use poem_openapi::{
+    Object,
+    types::{Any, Example},
+};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::schema::{NewArtifact, Task, TaskStatus};
+use crate::family::{
+    FamilyError, Result,
+    wire::{Text, example_id, example_time, wire_enum},
+};
+
+/// A request for tasks.
+#[derive(Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct ClaimTasks {
+    /// Types of tasks that the worker can execute, 1 to 100.
+    #[oai(validator(
+        min_items = 1,
+        max_items = 100,
+        min_length = 1,
+        max_length = 128,
+        pattern = "^[A-Za-z0-9_.:-]+$"
+    ))]
+    pub skills: Vec<Text>,
+    /// Maximum number of tasks, from 1 to 50. The default is 1.
+    #[oai(validator(minimum(value = "1"), maximum(value = "50")))]
+    pub max: Option<u64>,
+    /// Time to wait if no task can be claimed, in seconds, from 0 to 60. The default is 0. Tasks that are created
+    /// through another gateway are found with the next heartbeat.
+    #[oai(validator(minimum(value = "0"), maximum(value = "60")))]
+    pub wait_seconds: Option<u64>,
+    /// Length of the lease after each claim, renewal or report, in seconds, from 1 to 3,600. The default is 60.
+    #[oai(validator(minimum(value = "1"), maximum(value = "3600")))]
+    pub lease_seconds: Option<u32>,
+}
+
+impl Example for ClaimTasks {
+    fn example() -> Self {
+        Self {
+            skills: vec!["summarize".into(), "translate".into()],
+            max: Some(1),
+            wait_seconds: Some(0),
+            lease_seconds: Some(60),
+        }
+    }
+}
+
+/// A task under a lease.
+#[derive(Object)]
+#[oai(example)]
+pub struct ClaimedTask {
+    /// The task, with the artifacts of earlier attempts.
+    pub task: Task,
+    /// Number of claims so far, this one included.
+    pub attempt: i32,
+    /// Lease token, to send with every renewal, report and release. It proves that this claim is the newest.
+    pub lease_token: Uuid,
+    /// Time at which the lease expires without a renewal or a report, UTC. Another worker can claim the task then.
+    pub lease_expires_at: OffsetDateTime,
+}
+
+impl Example for ClaimedTask {
+    fn example() -> Self {
+        Self {
+            task: Task {
+                status: TaskStatus::Running,
+                output: None,
+                artifacts: Some(Vec::new()),
+                completed_at: None,
+                ..Task::example()
+            },
+            attempt: 1,
+            lease_token: example_id(),
+            lease_expires_at: example_time(),
+        }
+    }
+}
+
+/// The lease of a claimed task.
+#[derive(Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct TaskLease {
+    /// Lease token of the claim.
+    pub lease_token: Uuid,
+}
+
+impl Example for TaskLease {
+    fn example() -> Self {
+        Self { lease_token: example_id() }
+    }
+}
+
+/// A renewed lease.
+#[derive(Object)]
+#[oai(example)]
+pub struct RenewedTaskLease {
+    /// Time at which the lease expires now, UTC.
+    pub lease_expires_at: OffsetDateTime,
+    /// Whether cancellation was requested. The worker then ends the task with a report of `cancelled`. No renewal
+    /// extends the lease beyond the grace time.
+    pub cancel_requested: bool,
+}
+
+impl Example for RenewedTaskLease {
+    fn example() -> Self {
+        Self { lease_expires_at: example_time(), cancel_requested: false }
+    }
+}
+
+wire_enum! {
+    /// Progress of a task in a report.
+    pub TaskProgress = task::Status {
+        /// The worker continues.
+        Running,
+        /// The task is completed.
+        Completed,
+        /// The task failed.
+        Failed,
+        /// The task was cancelled on request.
+        Cancelled,
+    }
+}
+
+/// A report of a worker: a status, a chunk of an artifact, or both.
+#[derive(Object)]
+#[oai(example, deny_unknown_fields, skip_serializing_if_is_none)]
+pub struct TaskReport {
+    /// Lease token of the claim.
+    pub lease_token: Uuid,
+    /// Number of the report within the attempt: 1, 2, 3 and so on.
+    #[oai(validator(minimum(value = "1")))]
+    pub seq: i64,
+    /// Status of the task. Every status but `running` ends the task and the lease.
+    pub status: Option<TaskProgress>,
+    /// Output of the task: any JSON value, at most 65,536 bytes. Allowed with the status `completed`.
+    pub output: Option<Any<Value>>,
+    /// Reason why the task failed, at most 4,000 characters. Allowed with the status `failed`.
+    #[oai(validator(max_length = 4000, pattern = r"^[^\x00]*$"))]
+    pub error: Option<Text>,
+    /// A chunk of an artifact.
+    pub artifact: Option<NewArtifact>,
+}
+
+impl TaskReport {
+    /// Refuses a report whose fields do not fit together.
+    pub fn check(&self) -> Result<()> {
+        if self.status.is_none() && self.artifact.is_none() {
+            let reason = "a report has a status, an artifact, or both";
+            return Err(FamilyError::bad_input("the body", reason));
+        }
+        if self.output.is_some() && self.status != Some(TaskProgress::Completed) {
+            let reason = "allowed only with the status completed";
+            return Err(FamilyError::bad_input("output", reason));
+        }
+        if self.error.is_some() && self.status != Some(TaskProgress::Failed) {
+            return Err(FamilyError::bad_input("error", "allowed only with the status failed"));
+        }
+        match self.artifact.as_ref().map(|artifact| (&artifact.data.0, artifact.append)) {
+            Some((Value::Null, _)) => {
+                Err(FamilyError::bad_input("artifact.data", "missing or null"))
+            }
+            None | Some((_, false) | (Value::String(_) | Value::Array(_), true)) => Ok(()),
+            Some(_) => {
+                let reason = "only a text or an array can be appended";
+                Err(FamilyError::bad_input("artifact.append", reason))
+            }
+        }
+    }
+}
+
+impl Example for TaskReport {
+    fn example() -> Self {
+        Self {
+            lease_token: example_id(),
+            seq: 1,
+            status: Some(TaskProgress::Completed),
+            output: Some(Any(json!({ "words": 120 }))),
+            error: None,
+            artifact: Some(NewArtifact::example()),
+        }
+    }
+}

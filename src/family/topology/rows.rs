@@ -1,0 +1,35 @@
+//! The row of a topology.
+
+use std::time::Instant;
+
+use entity::topology;
+use sea_orm::{EntityTrait, QuerySelect};
+use uuid::Uuid;
+
+use crate::{
+    database::Transaction,
+    event::{Family, Topic},
+    family::{FamilyError, Result},
+    gateway::Gateway,
+};
+
+/// The topic of a topology.
+#[must_use]
+pub fn topic(id: Uuid) -> Topic {
+    Topic::new(Family::Topology, id)
+}
+
+/// The topology. The time of the look-up is measured.
+pub(super) async fn find(gateway: &Gateway, id: Uuid) -> Result<topology::Model> {
+    let began = Instant::now();
+    let row = topology::Entity::find_by_id(id).one(gateway.database.reader()).await;
+    gateway.telemetry.looked_up("topology", began.elapsed());
+    row?.ok_or(FamilyError::NotFound)
+}
+
+/// The topology, locked until the transaction ends. Everything that changes a topology or its mutations locks
+/// this row first, so two changes cannot deadlock.
+pub(super) async fn lock(tx: &Transaction, id: Uuid) -> Result<topology::Model> {
+    let row = topology::Entity::find_by_id(id).lock_exclusive().one(tx).await?;
+    row.ok_or(FamilyError::NotFound)
+}

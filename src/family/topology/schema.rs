@@ -1,0 +1,187 @@
+//! Topologies on the wire.
+
+use std::collections::BTreeMap;
+
+use entity::{topology, topology_transition};
+use poem_openapi::{Object, types::Example};
+use serde_json::Value;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::mutation::Mutation;
+use crate::family::wire::{ResetReason, Text, example_id, example_object, example_time, wire_enum};
+
+wire_enum! {
+    /// Status of a topology.
+    pub TopologyStatus <=> topology::Status {
+        /// Created, and not deployed yet.
+        Pending,
+        /// Deployment has begun.
+        Deploying,
+        /// Deployed and working.
+        Active,
+        /// Deployed, and not fully working.
+        Degraded,
+        /// Deployment failed.
+        Failed,
+        /// Removal has begun.
+        TearingDown,
+        /// Removed. No other status follows.
+        TornDown,
+    }
+}
+
+/// A topology to create.
+#[derive(Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct NewTopology {
+    /// Name for people, 1 to 128 characters. No other topology may have it.
+    #[oai(validator(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f]+$"))]
+    pub name: Text,
+    /// Mode of operation, a word that you choose. The default is `standard`.
+    #[oai(validator(min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1f\x7f]+$"))]
+    pub mode: Option<Text>,
+    /// Configuration of the topology, at most 16,384 bytes as JSON.
+    pub config: Option<BTreeMap<String, Value>>,
+}
+
+impl Example for NewTopology {
+    fn example() -> Self {
+        Self {
+            name: "lab-7".into(),
+            mode: Some("standard".into()),
+            config: Some(example_object("lans", 2)),
+        }
+    }
+}
+
+/// A topology.
+#[derive(Object)]
+#[oai(example)]
+pub struct Topology {
+    /// Topology id.
+    pub id: Uuid,
+    /// Name for people.
+    pub name: String,
+    /// Mode of operation.
+    pub mode: String,
+    /// Configuration of the topology.
+    pub config: BTreeMap<String, Value>,
+    /// Status of the topology.
+    pub status: TopologyStatus,
+    /// Time of the last change of the status, UTC.
+    pub status_changed_at: OffsetDateTime,
+    /// Number of changes: it grows with every transition and every enqueued mutation.
+    pub version: i64,
+    /// Time of creation, UTC.
+    pub created_at: OffsetDateTime,
+}
+
+impl From<topology::Model> for Topology {
+    fn from(row: topology::Model) -> Self {
+        Self {
+            id: row.id,
+            name: row.name,
+            mode: row.mode,
+            config: row.config.members().into_iter().collect(),
+            status: row.status.into(),
+            status_changed_at: row.status_changed_at.datetime(),
+            version: row.version,
+            created_at: row.created_at.datetime(),
+        }
+    }
+}
+
+impl Example for Topology {
+    fn example() -> Self {
+        Self {
+            id: example_id(),
+            name: "lab-7".to_owned(),
+            mode: "standard".to_owned(),
+            config: example_object("lans", 2),
+            status: TopologyStatus::Active,
+            status_changed_at: example_time(),
+            version: 3,
+            created_at: example_time(),
+        }
+    }
+}
+
+/// A new status of a topology.
+#[derive(Object)]
+#[oai(example, deny_unknown_fields)]
+pub struct NewStatus {
+    /// The new status.
+    pub status: TopologyStatus,
+    /// Reason, for the audit trail, at most 1,000 characters.
+    #[oai(validator(max_length = 1000, pattern = r"^[^\x00]*$"))]
+    pub reason: Option<Text>,
+}
+
+impl Example for NewStatus {
+    fn example() -> Self {
+        Self { status: TopologyStatus::Deploying, reason: Some("requested by team net".into()) }
+    }
+}
+
+/// A transition: a change of a topology's status. Also the data of a `status` event.
+#[derive(Object)]
+#[oai(example, skip_serializing_if_is_none)]
+pub struct Transition {
+    /// Topology id.
+    pub topology_id: Uuid,
+    /// Status before.
+    pub from: TopologyStatus,
+    /// Status after.
+    pub to: TopologyStatus,
+    /// Time of the change, UTC.
+    pub at: OffsetDateTime,
+    /// Reason, if one was given.
+    pub reason: Option<String>,
+    /// Id of the user that changed the status.
+    pub user_id: Uuid,
+}
+
+impl From<topology_transition::Model> for Transition {
+    fn from(row: topology_transition::Model) -> Self {
+        Self {
+            topology_id: row.topology_id,
+            from: row.from_status.into(),
+            to: row.to_status.into(),
+            at: row.at.datetime(),
+            reason: row.reason,
+            user_id: row.user_id,
+        }
+    }
+}
+
+impl Example for Transition {
+    fn example() -> Self {
+        Self {
+            topology_id: example_id(),
+            from: TopologyStatus::Deploying,
+            to: TopologyStatus::Active,
+            at: example_time(),
+            reason: Some("all nodes are up".to_owned()),
+            user_id: example_id(),
+        }
+    }
+}
+
+/// The first event of a stream: the topology as of the event's `id`.
+#[derive(Object)]
+#[oai(example, skip_serializing_if_is_none)]
+pub struct TopologySnapshot {
+    /// The topology.
+    pub topology: Topology,
+    /// Unfinished mutations, which are neither applied nor failed, oldest first.
+    pub mutations: Vec<Mutation>,
+    /// Reason why the stream starts over. Absent if it does not start over.
+    pub reset: Option<ResetReason>,
+}
+
+impl Example for TopologySnapshot {
+    fn example() -> Self {
+        Self { topology: Topology::example(), mutations: vec![Mutation::example()], reset: None }
+    }
+}

@@ -1,0 +1,16 @@
+//! Types that several families send over the wire, and what they need to define their own.
+
+mod example;
+mod json;
+
+mod page;
+mod reset_reason;
+mod text;
+mod wire_enum;
+
+pub use example::{example_id, example_object, example_time};
+pub use json::{json_object, json_value};
+pub use page::{PAGE_BYTES, Page, page_limit};
+pub use reset_reason::ResetReason;
+pub use text::Text;
+pub(crate) use wire_enum::wire_enum;

@@ -1,0 +1,89 @@
+//! From a commit to the rings of the topics, here and in the other gateways.
+
+use std::sync::Arc;
+
+use sea_orm::DbErr;
+use uuid::Uuid;
+
+use super::{
+    context::Context,
+    fanout::Subscribers,
+    topic::{Frame, Known, LiveTopic, Pushed, TopicTable},
+};
+use crate::{
+    bus::{Bus, Message},
+    event::{Event, Topic},
+};
+
+/// Delivers committed events.
+pub struct Delivery {
+    context: Arc<Context>,
+    topics: Arc<TopicTable<Subscribers>>,
+    bus: Arc<dyn Bus>,
+    node: Uuid,
+}
+
+impl Delivery {
+    /// Delivery to these topics, and over the bus as the gateway `node`.
+    pub fn new(
+        context: &Arc<Context>,
+        topics: &Arc<TopicTable<Subscribers>>,
+        bus: Arc<dyn Bus>,
+        node: Uuid,
+    ) -> Self {
+        Self { context: Arc::clone(context), topics: Arc::clone(topics), bus, node }
+    }
+
+    /// Delivers events that were committed here, in every gateway.
+    pub fn committed(&self, events: Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
+        for run in events.chunk_by(|a, b| a.topic.family() == b.topic.family()) {
+            let family = run[0].topic.family().name();
+            self.context.telemetry.published(family, run.len() as u64);
+        }
+        self.deliver(&events);
+        self.bus.publish(self.node, Message::Events(events));
+    }
+
+    /// Delivers committed events to their subscribers in this process.
+    pub fn deliver(&self, events: &[Event]) {
+        for run in events.chunk_by(|a, b| a.topic == b.topic) {
+            let Some(subscribers) = self.topics.get(&run[0].topic) else { continue };
+            let frames = run.iter().map(|event| (event.cursor.epoch, Frame::from(event)));
+            if subscribers.topic().push(frames) == Pushed::Gap {
+                subscribers.topic().fill();
+            }
+        }
+    }
+
+    /// Waits while the reactors cannot write as fast as a topic moves, although its clients read.
+    /// So publishers are held back before events have to be queued, or read from the log.
+    pub async fn wait_for_capacity(&self, topic: &Topic) {
+        if let Some(subscribers) = self.topics.get(topic) {
+            subscribers.wait_for_capacity().await;
+        }
+    }
+
+    /// Compares every live topic with its log. Reads what the bus has lost. If a log was replaced
+    /// by another one, its streams start over.
+    pub async fn recheck(&self) -> Result<(), DbErr> {
+        let topics = self.topics.all();
+        let topics: Vec<&Arc<LiveTopic>> =
+            topics.iter().map(|subscribers| subscribers.topic()).collect();
+        // Before the log is read: what a ring holds is committed, so a log that is read afterwards
+        // and lacks it was replaced. `fill` makes sure of that before any stream starts over.
+        let known: Vec<Option<Known>> = topics.iter().map(|topic| topic.known()).collect();
+        let names: Vec<Topic> = topics.iter().map(|topic| topic.name().clone()).collect();
+        let positions = self.context.log.positions(&names).await?;
+        for (topic, known) in topics.into_iter().zip(known) {
+            let head = positions.get(topic.name().as_str());
+            // Logs are deleted some time after their last event.
+            if head.map_or(!topic.is_over(), |head| !topic.agrees(known, *head)) {
+                topic.fill();
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! A reactor's work by the clock. It checks its streams, ends those that have to end, and sends a
+//! heartbeat on those that were silent for too long.
+//!
+//! One clock for all streams, because a timer for each would cost more than the stream itself.
+
+use std::time::{Duration, Instant};
+
+use super::handle::ReactorHandle;
+use crate::hub::subscription::{Now, TICKS};
+
+/// Shortest time between two checks of all streams. Without it, streams that give a reason all the
+/// time would keep the reactor busy.
+const GRAIN: Duration = Duration::from_millis(10);
+
+/// Streams that are checked between two looks at the sockets: streams that were silent together get
+/// their heartbeats together.
+const SLICE: usize = 256;
+
+/// The checks of one reactor's streams.
+pub struct Checks {
+    /// Time from one tick to the next.
+    interval: Duration,
+    next_tick: Instant,
+    last_full: Instant,
+    /// Time of the next check of all streams. There is one in each heartbeat at least.
+    next_full: Instant,
+    /// A check that has not come to its end.
+    pass: Option<Pass>,
+}
+
+/// A check of streams, topic by topic.
+struct Pass {
+    /// Of all streams, or only of those that may have been silent for too long.
+    is_full: bool,
+    /// The topic that it has come to, by the reactor's key.
+    topic: usize,
+    /// Indexes of that topic that are left, once it has begun with the topic.
+    left: Option<usize>,
+}
+
+impl Checks {
+    /// Checks that begin now.
+    pub fn new(interval: Duration) -> Self {
+        let now = Instant::now();
+        let next_full = now + interval * TICKS;
+        Self { interval, next_tick: now + interval, last_full: now, next_full, pass: None }
+    }
+
+    /// Time for which nothing has to be done.
+    pub fn wait(&self) -> Duration {
+        match self.pass {
+            Some(_) => Duration::ZERO,
+            None => self.next_tick.min(self.next_full).saturating_duration_since(Instant::now()),
+        }
+    }
+
+    /// A stream may have to end by then.
+    pub fn check_by(&mut self, by: Instant) {
+        self.next_full = self.next_full.min(by.max(self.last_full + GRAIN));
+    }
+
+    /// Checks a slice of the streams, if it is time.
+    pub fn run(&mut self, reactor: &ReactorHandle) {
+        let mut now = reactor.now();
+        let Some(mut pass) = self.pass.take().or_else(|| self.begin(&mut now, reactor)) else {
+            return;
+        };
+        let mut budget = SLICE;
+        while budget > 0 {
+            let Some((key, topic)) = reactor.topic_from(pass.topic) else { return };
+            if key != pass.topic {
+                (pass.topic, pass.left) = (key, None);
+            }
+            // From the last index to the first, as the last stream replaces one that is removed.
+            let to = pass.left.unwrap_or_else(|| topic.shard_len(reactor.index()));
+            let from = to.saturating_sub(budget);
+            budget -= (to - from).clamp(1, budget);
+            if let Some(by) = topic.check((from, to), reactor.index(), &now, pass.is_full) {
+                self.check_by(by);
+            }
+            if from == 0 {
+                (pass.topic, pass.left) = (key + 1, None);
+            } else {
+                pass.left = Some(from);
+            }
+        }
+        self.pass = Some(pass);
+    }
+
+    /// Begins a check, if it is time.
+    fn begin(&mut self, now: &mut Now, reactor: &ReactorHandle) -> Option<Pass> {
+        let is_full = now.instant >= self.next_full;
+        if now.instant >= self.next_tick {
+            self.next_tick = now.instant + self.interval;
+            now.tick = reactor.next_tick();
+        } else if !is_full {
+            return None;
+        }
+        if is_full {
+            self.last_full = now.instant;
+            self.next_full = now.instant + self.interval * TICKS;
+        }
+        Some(Pass { is_full, topic: 0, left: None })
+    }
+}

@@ -1,0 +1,195 @@
+//! The hub, as the layers above see it.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use sea_orm::DbErr;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::{
+    context::{Context, Settings},
+    delivery::Delivery,
+    fanout::{Reactors, Subscribers},
+    merge::{self, MergedStream},
+    open::StreamOpener,
+    publish::{PublishError, Publisher},
+    request::{Open, OpenMany, Opened},
+    subscription::{End, OpenConnection},
+    topic::TopicTable,
+};
+use crate::{
+    bus::Bus,
+    database::Transaction,
+    event::{Event, NewEvent, Topic},
+    event_log::{Addition, EventLog},
+    telemetry::Telemetry,
+};
+
+/// Live delivery in one process.
+pub struct Hub {
+    context: Arc<Context>,
+    topics: Arc<TopicTable<Subscribers>>,
+    reactors: Arc<Reactors>,
+    delivery: Arc<Delivery>,
+    publisher: Publisher,
+    opener: Arc<StreamOpener>,
+}
+
+impl Hub {
+    /// A hub for the gateway `node`. Its background work runs on `tasks`, which also wait for open
+    /// streams.
+    pub fn new(
+        log: EventLog,
+        bus: Arc<dyn Bus>,
+        node: Uuid,
+        settings: Settings,
+        telemetry: Arc<Telemetry>,
+        tasks: TaskTracker,
+    ) -> io::Result<Arc<Self>> {
+        let reactors = Reactors::start(&settings)?;
+        let context = Context::new(log, settings, telemetry, tasks);
+        let topics = TopicTable::new();
+        let delivery = Arc::new(Delivery::new(&context, &topics, bus, node));
+        Ok(Arc::new(Self {
+            publisher: Publisher::start(&context, &delivery),
+            opener: Arc::new(StreamOpener::new(&context, &topics, &reactors)),
+            context,
+            topics,
+            reactors,
+            delivery,
+        }))
+    }
+
+    /// The event log.
+    #[must_use]
+    pub fn log(&self) -> &EventLog {
+        &self.context.log
+    }
+
+    /// Time that clients are told to wait before they reconnect, without jitter.
+    #[must_use]
+    pub fn retry(&self) -> Duration {
+        self.context.settings.retry
+    }
+
+    /// Commits a transaction and delivers the events that were appended in it.
+    ///
+    /// The caller must not drop this future early: dropped after the commit, it leaves its events
+    /// to the next heartbeat. The middleware of the API runs operations that change something to
+    /// their end, even if the client goes away.
+    pub async fn commit(&self, tx: Transaction, events: Vec<Event>) -> Result<(), DbErr> {
+        let began = Instant::now();
+        tx.commit().await?;
+        self.context.telemetry.committed(began.elapsed());
+        let topics: Vec<Topic> =
+            events.chunk_by(|a, b| a.topic == b.topic).map(|run| run[0].topic.clone()).collect();
+        self.delivery.committed(events);
+        for topic in topics {
+            self.wait_for_capacity(&topic).await;
+        }
+        Ok(())
+    }
+
+    /// Writes events that change no row, those of many callers in one transaction, and delivers
+    /// them. Returns after the commit. The events are written even if the caller goes away.
+    pub async fn publish(
+        &self,
+        topic: Topic,
+        events: Vec<NewEvent>,
+    ) -> Result<Vec<Event>, PublishError> {
+        self.wait_for_capacity(&topic).await;
+        self.publisher.publish(Addition { topic, fence: None, events }).await
+    }
+
+    /// The same under a lease: refused if its token is not the newest at the time of writing.
+    pub async fn publish_under(
+        &self,
+        lease_token: Uuid,
+        topic: Topic,
+        events: Vec<NewEvent>,
+    ) -> Result<Vec<Event>, PublishError> {
+        self.wait_for_capacity(&topic).await;
+        self.publisher.publish(Addition { topic, fence: Some(lease_token), events }).await
+    }
+
+    /// Delivers events that another gateway has committed.
+    pub fn deliver(&self, events: &[Event]) {
+        self.delivery.deliver(events);
+    }
+
+    /// Waits while the reactors cannot write as fast as a topic moves, although its clients read.
+    /// So publishers are held back before events have to be queued, or read from the log.
+    pub async fn wait_for_capacity(&self, topic: &Topic) {
+        self.delivery.wait_for_capacity(topic).await;
+    }
+
+    /// Compares every live topic with its log. Reads what the bus has lost. If a log was replaced
+    /// by another one, its streams start over.
+    pub async fn recheck(&self) -> Result<(), DbErr> {
+        self.delivery.recheck().await
+    }
+
+    /// Opens a stream.
+    pub async fn open(&self, open: Open) -> Result<Opened, DbErr> {
+        self.opener.open(open).await
+    }
+
+    /// Opens a stream of many topics.
+    pub async fn open_many(&self, open: OpenMany) -> Result<Opened<MergedStream>, DbErr> {
+        merge::open_many(&self.opener, open).await
+    }
+
+    /// Whether the topic has an open stream here.
+    #[must_use]
+    pub fn is_watched(&self, topic: &Topic) -> bool {
+        self.topics.get(topic).is_some()
+    }
+
+    /// The open connections of this gateway, one user's or all, oldest first.
+    #[must_use]
+    pub fn connections(&self, user: Option<Uuid>) -> Vec<OpenConnection> {
+        let mut list = BTreeMap::new();
+        for stream in self.reactors.streams() {
+            stream.subscribers.report(&stream.subscriber, user, &mut list);
+        }
+        list.into_values().collect()
+    }
+
+    /// Ends a connection of this gateway, if it is open and belongs to this user, or to any.
+    /// Whether it did.
+    #[must_use]
+    pub fn disconnect(&self, id: Uuid, user: Option<Uuid>) -> bool {
+        let streams = self.reactors.streams();
+        let found = streams.iter().filter(|stream| stream.subscriber.is_on(id, user));
+        let ended =
+            found.map(|stream| stream.subscribers.end_with(&stream.subscriber, End::Disconnected));
+        ended.count() > 0
+    }
+
+    /// Checks for streams that have to end, because their login session has.
+    pub fn check_streams(&self) {
+        self.reactors.check_now();
+    }
+
+    /// Ends every stream with `stream.closed`.
+    pub fn close(&self) {
+        self.context.close();
+        self.check_streams();
+    }
+
+    /// Drops every stream that is still open.
+    pub fn abort(&self) {
+        self.reactors.stop();
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.reactors.stop();
+    }
+}

@@ -1,0 +1,17 @@
+//! One open stream, without its socket: what it sends next and why it ends.
+
+mod check;
+mod connection;
+mod end;
+mod next;
+mod overflow;
+mod report;
+#[expect(clippy::module_inception, reason = "the file of the type `Subscription`")]
+mod subscription;
+mod ticks;
+
+pub use connection::{Client, Connection, OpenConnection};
+pub use end::{End, prelude};
+pub use next::{Next, Piece};
+pub use subscription::Subscription;
+pub use ticks::{Now, QUIET, TICKS};

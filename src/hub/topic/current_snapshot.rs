@@ -1,0 +1,59 @@
+//! Reading the state of a topic's resource, once for all streams that begin at the same time.
+
+use std::{sync::Arc, time::Instant};
+
+use sea_orm::DbErr;
+
+use super::{
+    frame::chunk,
+    live_topic::LiveTopic,
+    snapshot::{Snapshot, SnapshotFrame},
+};
+use crate::{event::block, event_log::Stale};
+
+impl LiveTopic {
+    /// The present state, from memory if no event came since it was read. A gateway knows what
+    /// another gateway has written at the latest one heartbeat later, and so does this.
+    pub async fn current_snapshot(
+        self: &Arc<Self>,
+        reset: Option<&'static str>,
+    ) -> Result<SnapshotFrame, DbErr> {
+        if let Some(reason) = reset {
+            self.context().telemetry.reset(self.family(), reason);
+            let _permit = self.context().readers.acquire().await;
+            return self.read_snapshot(reset).await;
+        }
+        let requested_at = Instant::now();
+        // One caller reads. All callers that came before the read began share the result.
+        let mut newest = self.snapshot.lock().await;
+        if let Some(snapshot) = &*newest
+            && (self.head() == Some(snapshot.position) || snapshot.read_at >= requested_at)
+        {
+            return Ok(snapshot.clone());
+        }
+        let snapshot = self.read_snapshot(None).await?;
+        *newest = Some(snapshot.clone());
+        Ok(snapshot)
+    }
+
+    async fn read_snapshot(
+        self: &Arc<Self>,
+        reset: Option<&'static str>,
+    ) -> Result<SnapshotFrame, DbErr> {
+        let Some(subject) = self.subject() else {
+            return Err(DbErr::RecordNotFound(self.name().to_string()));
+        };
+        loop {
+            let read_at = Instant::now();
+            let Snapshot { cursor, data, terminal } = subject.source.snapshot(reset).await?;
+            if self.head().is_none() {
+                self.start_at(0, (cursor, terminal), Stale::UnknownCursor);
+            }
+            // Otherwise the log was replaced or pruned just now, and the state is an old one.
+            if let Ok(position) = self.position_of(cursor).await? {
+                let bytes = chunk(&block(Some(cursor), "snapshot", &data));
+                return Ok(SnapshotFrame { position, bytes, terminal, read_at });
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Filling a ring from the event log, and finding cursors in both.
+//!
+//! The bus may lose anything: a topic that has missed an event reads it from the log.
+
+use std::sync::Arc;
+
+use sea_orm::DbErr;
+
+use super::{
+    frame::Frame,
+    live_topic::{LiveTopic, Pushed},
+    ring::Position,
+};
+use crate::{
+    event::Cursor,
+    event_log::{LogError, Most, Stale},
+};
+
+/// One read of the log. A subscription that catches up holds as much in memory.
+pub const PAGE: Most = Most { events: 50, bytes: 64 << 10 };
+
+impl LiveTopic {
+    /// Reads from the log what the ring lacks. One task per topic does this, however many callers
+    /// notice the gap.
+    pub fn fill(self: &Arc<Self>) {
+        if !self.begin_fill() {
+            return;
+        }
+        self.context().telemetry.caught_up(self.family());
+        let topic = Arc::clone(self);
+        let work = async move {
+            while topic.fill_again() {
+                if let Err(error) = topic.fill_once().await {
+                    // The next heartbeat tries again.
+                    tracing::warn!(topic = %topic.name(), %error, "cannot read the event log");
+                    topic.give_up_fill();
+                    return;
+                }
+            }
+        };
+        self.context().spawn(work);
+    }
+
+    async fn fill_once(self: &Arc<Self>) -> Result<(), DbErr> {
+        let log = &self.context().log;
+        loop {
+            let Some(known) = self.known() else {
+                return self.start().await;
+            };
+            match log.since(self.name(), known.head.seq, known.furthest, PAGE).await {
+                Ok(page) => {
+                    let frame = |event| (known.head.epoch, Frame::from(event));
+                    self.push(page.events.iter().map(frame));
+                    if !page.has_more {
+                        return Ok(());
+                    }
+                }
+                Err(LogError::Stale(stale)) => {
+                    // Without a log, subscriptions find out that there is no state to start from.
+                    let nothing = (Cursor { epoch: 0, seq: 0, nonce: 0 }, false);
+                    let head = log.head(self.name()).await?.unwrap_or(nothing);
+                    self.start_over(known.history, head, stale);
+                    return Ok(());
+                }
+                Err(LogError::Database(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Begins the ring's first history at the head of the log.
+    async fn start(self: &Arc<Self>) -> Result<(), DbErr> {
+        let head = self.context().log.head(self.name()).await?;
+        let head = head.ok_or_else(|| DbErr::RecordNotFound(self.name().to_string()))?;
+        self.start_at(0, head, Stale::UnknownCursor);
+        Ok(())
+    }
+
+    /// Begins another history at the head of the log, because the log was pruned past the ring, or
+    /// replaced. Subscriptions find this out by themselves and start over.
+    fn start_over(self: &Arc<Self>, old: u32, head: (Cursor, bool), stale: Stale) {
+        let (topic, reason) = (self.name(), stale.reason());
+        tracing::warn!(%topic, reason, "the event log lacks delivered events: streams start over");
+        self.start_at(old, head, stale);
+    }
+
+    /// Begins a history, and fills the gap that frames left which came before this.
+    pub(super) fn start_at(self: &Arc<Self>, old: u32, head: (Cursor, bool), stale: Stale) {
+        if self.begin(old, head, stale) == Pushed::Gap {
+            self.fill();
+        }
+    }
+
+    /// The position of a cursor in the ring's history, or the reason why a stream cannot resume
+    /// after it. If the ring does not know the cursor, the log is searched for it, together with
+    /// what the ring does know. This proves that both are in one history.
+    pub async fn position_of(
+        self: &Arc<Self>,
+        cursor: Cursor,
+    ) -> Result<Result<Position, Stale>, DbErr> {
+        loop {
+            let Some(known) = self.known() else {
+                self.start().await?;
+                continue;
+            };
+            if let Some(position) = self.find(cursor) {
+                if cursor.seq > known.head.seq {
+                    self.fill();
+                }
+                return Ok(Ok(position));
+            }
+            let found = self.context().log.find(self.name(), cursor, known.furthest).await?;
+            if let Some(stale) = found.known {
+                self.start_over(known.history, (found.head, found.closed), stale);
+                continue;
+            }
+            if let Some(stale) = found.cursor {
+                return Ok(Err(stale));
+            }
+            let position = self.admit(known.history, cursor);
+            if !self.agrees(Some(known), found.head) {
+                self.fill();
+            }
+            // Without one, the ring has begun another history in the meantime.
+            if let Some(position) = position {
+                return Ok(Ok(position));
+            }
+        }
+    }
+}

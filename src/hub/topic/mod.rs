@@ -1,0 +1,19 @@
+//! One live topic: its newest events in memory, its snapshot, and its way back to the event log.
+//!
+//! Nothing here knows a subscription. A topic that has moved tells its [`Observer`].
+
+mod catch_up;
+mod current_snapshot;
+mod fill;
+mod frame;
+mod live_topic;
+mod ring;
+mod snapshot;
+mod table;
+
+pub use catch_up::Missed;
+pub use frame::{Frame, LAST_CHUNK, Run, chunk, payload};
+pub use live_topic::{LiveTopic, Observer, Pushed};
+pub use ring::{Known, Position, Pulled};
+pub use snapshot::{Snapshot, SnapshotFrame, Source, Subject};
+pub use table::TopicTable;

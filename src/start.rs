@@ -1,0 +1,161 @@
+//! How the gateway is built: every engine in the order in which one needs the other.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Mutex;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use crate::{
+    auth::{
+        login_session::LoginSessions,
+        token::{KeyError, Tokens},
+        user::{UserError, Users},
+    },
+    bus::{Bus, BusError},
+    clock::{Clock, Source},
+    config::Config,
+    data_dir::{self, DataDirError},
+    database::{Database, DatabaseError},
+    event::Family,
+    event_log::EventLog,
+    gateway::Gateway,
+    hub::{self, Hub},
+    limit::{self, Limits},
+    telemetry::Telemetry,
+    visibility::Visibility,
+};
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be made or used.
+    #[error(transparent)]
+    DataDirectory(#[from] DataDirError),
+    /// The database cannot be opened or brought up to date.
+    #[error("database.url: cannot open the database or bring it up to date")]
+    Database(#[from] DatabaseError),
+    /// The schema is an older one, and bringing it up to date is turned off.
+    #[error("database.migrate is off and the schema is not up to date: run `streamgate migrate`")]
+    Schema,
+    /// The signing keys cannot be loaded.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The first administrator cannot be made.
+    #[error("cannot make the first administrator (STREAMGATE_ADMIN_PASSWORD)")]
+    Admin(#[from] UserError),
+    /// The threads that hold sockets cannot be started.
+    #[error("cannot start the threads that hold sockets")]
+    Reactor(#[source] std::io::Error),
+    /// The bus cannot be joined.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+}
+
+/// The number of reactor threads: as configured, or one for each core.
+fn reactors(configured: usize) -> usize {
+    match configured {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        some => some,
+    }
+}
+
+/// Opens the database of this configuration, without touching its schema.
+pub async fn open_database(config: &Config) -> Result<Database, StartError> {
+    data_dir::make(&config.data_dir)?;
+    let url = config.database.url.as_deref();
+    Ok(Database::connect(url, &config.data_dir, config.database.pool_size).await?)
+}
+
+/// Builds the gateway from the ground up, and starts no background job yet. `time` is the source of the time.
+/// `admin_password` is for the first administrator, if there is no user yet.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn start(
+    config: Config,
+    bus: Arc<dyn Bus>,
+    time: Arc<dyn Source>,
+    admin_password: Option<String>,
+) -> Result<Arc<Gateway>, StartError> {
+    let database = open_database(&config).await?;
+    if config.database.migrate {
+        database.migrate().await?;
+    } else if !database.is_current().await? {
+        return Err(StartError::Schema);
+    }
+    let mut telemetry = Telemetry::new();
+    database.register_metrics(telemetry.registry());
+    let telemetry = Arc::new(telemetry);
+    let (jumps, offset) = telemetry.clock();
+    let clock = Arc::new(Clock::new(time, jumps, offset));
+    let heartbeat = Duration::from_secs(config.streams.heartbeat_seconds);
+    let tokens = Tokens::load(
+        &config.data_dir,
+        &config.tokens.issuer,
+        &config.tokens.audience,
+        &config.tokens.algorithms,
+        Duration::from_secs(config.tokens.access_seconds),
+        telemetry.cache("token"),
+        &clock,
+    )?;
+    let users = Users::new(database.clone());
+    let session_life = Duration::from_secs(config.tokens.session_seconds);
+    let tasks = TaskTracker::new();
+    let node = Uuid::new_v4();
+    let bus_messages = Mutex::new(bus.join(node).await?);
+    for family in Family::ALL {
+        telemetry.expect_family(family.name());
+    }
+    let hub = Hub::new(
+        EventLog::new(database.clone(), Arc::clone(&clock)),
+        Arc::clone(&bus),
+        node,
+        hub::Settings {
+            heartbeat,
+            buffer_events: config.streams.buffer_events,
+            retry: Duration::from_secs(config.streams.retry_seconds),
+            reactors: reactors(config.streams.reactor_threads),
+            io_uring: config.streams.io_uring,
+        },
+        Arc::clone(&telemetry),
+        tasks.clone(),
+    )
+    .map_err(StartError::Reactor)?;
+    let limits = Limits::new(limit::Settings {
+        streams_per_user: config.limits.streams_per_user,
+        requests_per_minute: config.limits.requests_per_minute,
+        stream_opens_per_minute: config.limits.stream_opens_per_minute,
+        logins_per_minute_per_user: config.limits.logins_per_minute_per_user,
+        logins_per_minute_per_name: config.limits.logins_per_minute_per_name,
+        logins_per_minute_per_address: config.limits.logins_per_minute_per_address,
+    });
+    // Last, because a password that was made up must be shown: nothing after this can fail.
+    let first_password = users.bootstrap(admin_password).await?;
+    let gateway = Arc::new(Gateway {
+        sessions: LoginSessions::new(
+            database.clone(),
+            session_life,
+            heartbeat,
+            telemetry.cache("session"),
+            &clock,
+        ),
+        visibility: Visibility::new(heartbeat, telemetry.cache("visibility"), &clock),
+        config,
+        telemetry,
+        database,
+        tokens,
+        users,
+        limits,
+        hub,
+        clock,
+        work_queues: Default::default(),
+        bus,
+        bus_messages,
+        first_password,
+        node,
+        tasks,
+        stopping: CancellationToken::new(),
+    });
+    Ok(gateway)
+}
