@@ -1,10 +1,11 @@
-//! Who may see what: every family, every role, one's own and somebody else's.
+//! Which role sees its own resources and those of others, for every family and every operation on
+//! a topic.
 
 use entity::user::Role;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::app::{App, Caller, id_of};
+use crate::support::{App, Caller, id_of};
 
 /// The status that a caller of this role gets for what is their own, and for what is not.
 const ACCESS: [(&str, Role, u16, u16); 20] = [
@@ -57,7 +58,7 @@ pub async fn make(app: &App, family: &str, owner: &Caller) -> (Uuid, String) {
 }
 
 #[tokio::test]
-async fn every_way_to_see_something_has_the_same_rule() {
+async fn every_operation_on_a_topic_has_the_same_access_rule() {
     let app = App::with(|config| config.limits.streams_per_user = 100).await;
     let stranger = app.caller(Role::Viewer).await;
     let mut faults = Vec::new();

@@ -1,4 +1,7 @@
-//! Everything, from the outside: a real server each, requests over real sockets.
+//! Tests from the outside: each has a server of its own, and sends requests over real sockets.
+//!
+//! Folders mirror the URLs: `tasks/claim.rs` tests `POST /v1/tasks/claim`. A test that concerns
+//! several operations stands beside them, and `support` holds what tests share.
 
 mod access;
 mod auth;
@@ -8,13 +11,14 @@ mod cluster;
 mod config;
 mod connections;
 mod database;
-mod documented_statuses;
 mod docs;
+mod documented_statuses;
 mod event_log;
 mod house;
 mod hub;
 mod limits;
 mod mcp_sessions;
+mod names;
 mod notifications;
 mod openapi;
 mod problems;
@@ -25,6 +29,7 @@ mod rebuild;
 mod revocation;
 mod server;
 mod sse;
+mod stream_tokens;
 mod streams;
 mod support;
 mod tasks;

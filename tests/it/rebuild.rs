@@ -1,5 +1,5 @@
-//! Whatever several people do at once, what a subscriber makes of a snapshot and the events after it
-//! is what REST shows. Tasks and prompts have such a test of their own.
+//! A subscriber of any family rebuilds the resource from its snapshot and events, whatever
+//! several clients do at once. Tasks and prompts have such tests in their own folders.
 
 use entity::user::Role;
 use futures_util::future::join_all;
@@ -7,13 +7,10 @@ use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{
-    support::{
-        app::{App, Caller, id_of},
-        rebuilt::Rebuilt,
-        sse::Block,
-    },
-    topologies::mutations::claim::{claim, report},
+use crate::support::{
+    App, Block, Caller, id_of,
+    mutation::{claim, report},
+    rebuilt::Rebuilt,
 };
 
 /// What several people do, each one thing after the other, and when somebody comes to watch.
@@ -84,7 +81,7 @@ fn apply_to_topology(state: &mut Value, event: &Block) {
 }
 
 #[tokio::test]
-async fn a_topology_is_rebuilt_from_its_stream() {
+async fn topology_is_rebuilt_from_its_stream() {
     let app = App::start().await;
     let (operator, agent) = (app.caller(Role::Operator).await, app.caller(Role::Agent).await);
     for (deeds, before) in plays(6) {
@@ -195,7 +192,7 @@ fn apply_to_mcp_session(state: &mut Value, event: &Block) {
 }
 
 #[tokio::test]
-async fn an_mcp_session_is_rebuilt_from_its_stream() {
+async fn mcp_session_is_rebuilt_from_its_stream() {
     let app = App::start().await;
     let (user, agent) = (app.caller(Role::Viewer).await, app.caller(Role::Agent).await);
     for (deeds, before) in plays(12) {

@@ -1,4 +1,4 @@
-//! Waiting for work.
+//! Claims that wait for work (`wait_seconds`), which all families with leases have in common.
 
 use entity::user::Role;
 use futures_util::future::join_all;
@@ -8,16 +8,14 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{
-    support::app::{App, Caller, soon, until},
-    topologies::mutations::claim::{claim, numbers, stage},
+use crate::support::{
+    App, Caller,
+    mutation::{claim, numbers, stage},
+    soon, until,
 };
 
-/// The metric of claims that wait.
-pub const WAITING: &str = "streamgate_claims_waiting";
-
 #[tokio::test]
-async fn who_waits_for_work_gets_it_as_soon_as_there_is_some() {
+async fn waiting_claim_is_answered_when_work_arrives() {
     let app = App::start().await;
     let (operator, agent, id, path) = stage(&app, "active").await;
     let claim = json!({ "wait_seconds": 60 });
@@ -25,7 +23,7 @@ async fn who_waits_for_work_gets_it_as_soon_as_there_is_some() {
         let (agent, path, claim) = (agent.clone(), format!("{path}/claim"), claim.clone());
         async move { agent.post(&path, claim).await.ok() }
     });
-    until("claim that waits", async || app.metric(WAITING) > 0.0).await;
+    app.claim_waits().await;
     operator.mutate(id, 1).await.ok();
     let claimed = soon("work", waiting).await.expect("no panic");
     assert_eq!(numbers(claimed.as_array().expect("a list")), [1]);
@@ -46,12 +44,12 @@ async fn claim_on_socket(app: &App, agent: &Caller, path: &str, body: &str) -> T
 }
 
 #[tokio::test]
-async fn nothing_is_given_to_who_has_gone_away_while_waiting() {
+async fn waiting_client_that_disconnects_is_given_no_work() {
     let app = App::start().await;
     let (operator, agent, id, path) = stage(&app, "active").await;
     for number in [1, 2, 3] {
         let mut socket = claim_on_socket(&app, &agent, &path, r#"{"wait_seconds":60}"#).await;
-        until("claim that waits", async || app.metric(WAITING) > 0.0).await;
+        app.claim_waits().await;
         match number {
             1 => socket.set_zero_linger().expect("an option"),
             // How a worker that was killed looks, until something is sent to it.
@@ -59,7 +57,7 @@ async fn nothing_is_given_to_who_has_gone_away_while_waiting() {
             _ => {}
         }
         let held = (number == 2).then_some(socket);
-        until("end of the wait", async || app.metric(WAITING) < 1.0).await;
+        until("end of the wait", async || app.waiting_claims() < 1.0).await;
         operator.mutate(id, number).await.ok();
         assert_eq!(numbers(&claim(&agent, &path, 1).await), [number]);
         drop(held);
@@ -68,7 +66,7 @@ async fn nothing_is_given_to_who_has_gone_away_while_waiting() {
 }
 
 #[tokio::test]
-async fn a_claim_that_does_not_wait_is_answered_behind_a_fin() {
+async fn claim_without_wait_is_answered_after_the_clients_fin() {
     let app = App::start().await;
     let (operator, agent, id, path) = stage(&app, "active").await;
     operator.mutate(id, 1).await.ok();
@@ -81,14 +79,14 @@ async fn a_claim_that_does_not_wait_is_answered_behind_a_fin() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_service_ends_the_wait_for_work() {
+async fn shutdown_ends_a_waiting_claim() {
     let mut app = App::start().await;
     let (_, agent, _, path) = stage(&app, "active").await;
     let waiting = tokio::spawn({
         let (agent, path) = (agent.clone(), format!("{path}/claim"));
         async move { agent.post(&path, json!({ "wait_seconds": 60 })).await }
     });
-    until("claim that waits", async || app.metric(WAITING) > 0.0).await;
+    app.claim_waits().await;
     app.begin_stop();
     assert_eq!(soon("answer", waiting).await.expect("no panic").ok(), json!([]));
     app.ended().await;
@@ -96,7 +94,7 @@ async fn the_end_of_the_service_ends_the_wait_for_work() {
 }
 
 #[tokio::test]
-async fn of_many_who_wait_one_gets_what_there_is_and_the_others_do_not_write() {
+async fn one_task_wakes_one_of_many_waiting_workers() {
     let app = App::start().await;
     let (user, agent) = (app.caller(Role::Viewer).await, app.caller(Role::Agent).await);
     let wait = async || {
@@ -104,10 +102,10 @@ async fn of_many_who_wait_one_gets_what_there_is_and_the_others_do_not_write() {
         agent.post("/v1/tasks/claim", claim).await
     };
     let make = async || {
-        until("workers that wait", async || app.metric(WAITING) > 19.5).await;
+        until("workers that wait", async || app.waiting_claims() > 19.5).await;
         let before = app.metric("streamgate_commit_seconds_count");
         user.post("/v1/tasks", json!({ "task_type": "demo" })).await.ok();
-        until("all to wait on", async || app.metric(WAITING) > 18.5).await;
+        until("all to wait on", async || app.waiting_claims() > 18.5).await;
         let commits = app.metric("streamgate_commit_seconds_count") - before;
         app.begin_stop();
         commits

@@ -1,4 +1,4 @@
-//! Sessions from the login to the logout.
+//! `POST /v1/auth/login`.
 
 use std::time::{Duration, Instant};
 
@@ -7,9 +7,10 @@ use reqwest::Method;
 use sea_orm::{EntityTrait, prelude::Expr};
 use serde_json::{Value, json};
 
-use crate::{
-    auth::access_token::{bearer, invalid_token},
-    support::app::{Answer, App, PASSWORD, id_of},
+use crate::support::{
+    Answer, App, PASSWORD,
+    auth::{invalid_token, me, refresh},
+    id_of,
 };
 
 async fn log_in(app: &App, username: &str, password: &str) -> Answer {
@@ -17,20 +18,8 @@ async fn log_in(app: &App, username: &str, password: &str) -> Answer {
     app.anyone().post("/v1/auth/login", login).await
 }
 
-/// Exchanges the refresh token of the pair.
-pub async fn refresh(app: &App, pair: &Value) -> Answer {
-    let body = json!({ "refresh_token": pair["refresh_token"] });
-    app.anyone().post("/v1/auth/refresh", body).await
-}
-
-/// Asks who one is, with the access token of the pair.
-pub async fn me(app: &App, pair: &Value) -> Answer {
-    let token = pair["access_token"].as_str().expect("an access token");
-    bearer(app, token).get("/v1/auth/me").await
-}
-
 #[tokio::test]
-async fn a_login_gives_the_pair_of_the_contract() {
+async fn login_answers_with_the_documented_token_pair() {
     let app = App::start().await;
     let answer = log_in(&app, "admin", PASSWORD).await;
     assert_eq!(answer.status, 200);
@@ -56,7 +45,7 @@ async fn a_login_gives_the_pair_of_the_contract() {
 }
 
 #[tokio::test]
-async fn the_lifetimes_are_those_of_the_configuration() {
+async fn token_lifetimes_come_from_the_configuration() {
     let app = App::with(|config| {
         config.tokens.access_seconds = 61;
         config.tokens.session_seconds = 77;
@@ -68,7 +57,7 @@ async fn the_lifetimes_are_those_of_the_configuration() {
 }
 
 #[tokio::test]
-async fn an_expired_session_is_over_for_both_tokens() {
+async fn expired_session_refuses_both_of_its_tokens() {
     let app = App::start().await;
     let pair = app.tokens("admin").await;
     session::Entity::update_many()
@@ -82,40 +71,9 @@ async fn an_expired_session_is_over_for_both_tokens() {
 }
 
 #[tokio::test]
-async fn what_is_not_a_refresh_token_is_refused_without_a_word_about_why() {
+async fn failed_login_does_not_say_why() {
     let app = App::start().await;
-    let pair = app.tokens("admin").await;
-    let access = pair["access_token"].as_str().expect("a token")[..128].to_owned();
-    let hash = refresh_token::Entity::find().one(app.gateway.database.reader()).await;
-    let hash = hash.expect("rows").expect("a row").hash;
-    for garbage in ["", "x", "a\0b", "😀", "' OR 1=1 --", &"q".repeat(128), &access, &hash] {
-        let answer = refresh(&app, &json!({ "refresh_token": garbage })).await;
-        assert_eq!(invalid_token(answer), "the login session has ended", "{garbage:?}");
-    }
-    refresh(&app, &json!({ "refresh_token": "q".repeat(129) })).await.problem(400);
-    refresh(&app, &pair).await.ok();
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn a_logout_ends_the_session_at_once_and_no_other() {
-    let app = App::start().await;
-    let (ours, other) = (app.tokens("admin").await, app.tokens("admin").await);
-    let caller = bearer(&app, ours["access_token"].as_str().expect("a token"));
-    let answer = caller.call(Method::POST, "/v1/auth/logout", None).await;
-    assert_eq!((answer.status.as_u16(), &answer.body), (204, &json!("")));
-    assert_eq!(invalid_token(me(&app, &ours).await), "the login session has ended");
-    assert_eq!(invalid_token(refresh(&app, &ours).await), "the login session has ended");
-    let again = caller.call(Method::POST, "/v1/auth/logout", None).await;
-    assert_eq!(invalid_token(again), "the login session has ended");
-    me(&app, &other).await.ok();
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn a_login_that_fails_does_not_tell_why() {
-    let app = App::start().await;
-    let disabled = app.caller(Role::Viewer).await.get("/v1/auth/me").await.ok();
+    let disabled = app.caller(Role::Viewer).await.me().await;
     let admin = app.log_in("admin").await;
     let path = format!("/v1/users/{}", id_of(&disabled));
     admin.call(Method::PATCH, &path, Some(json!({ "disabled": true }))).await.ok();
@@ -149,7 +107,7 @@ async fn a_login_that_fails_does_not_tell_why() {
 }
 
 #[tokio::test]
-async fn an_unknown_name_takes_as_long_as_a_wrong_password() {
+async fn unknown_name_takes_as_long_as_a_wrong_password() {
     let app = App::start().await;
     let disabled = app.gateway.users.create("gone", PASSWORD.to_owned(), Role::Viewer).await;
     let change = streamgate::auth::user::Change { disabled: Some(true), ..Default::default() };

@@ -1,5 +1,6 @@
-//! auth
+//! `/v1/auth/...`: logging in and out, and the tokens of a login session.
 
-pub mod access_token;
-pub mod login;
-pub mod refresh;
+mod access_token;
+mod login;
+mod logout;
+mod refresh;

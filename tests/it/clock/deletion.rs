@@ -1,4 +1,4 @@
-//! What is deleted, or given up, because it is old, and what a wrong clock may not delete.
+//! What is deleted or failed because it is old, and what a wrong clock must not delete.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,13 +9,8 @@ use streamgate::bus::InProcessBus;
 use uuid::Uuid;
 
 use crate::{
-    clock::leases::{HOUR, SETTLED, hurried, look},
-    prompts::create as prompt,
-    support::{
-        app::{App, Caller, Store, id_of, until},
-        time::Time,
-    },
-    tasks::cancel as task,
+    clock::work::{HOUR, SETTLED, hurried, look},
+    support::{App, Caller, Store, id_of, prompt, task, time::Time, until},
 };
 
 const SIXTY_DAYS: i64 = 60 * 24 * HOUR;
@@ -116,7 +111,7 @@ async fn sweep_begun(app: &App, things: &Things, orphan: Uuid) {
 }
 
 #[tokio::test]
-async fn nothing_made_while_the_clock_was_wrong_is_taken_for_old() {
+async fn rows_made_under_a_wrong_clock_are_not_deleted_as_old() {
     let (store, bus) = (Store::new().await, Arc::new(InProcessBus::default()));
     // Nothing reads the clock now and then.
     let first = App::on(store.clone(), bus.clone(), |config| {
@@ -154,7 +149,7 @@ async fn nothing_is_deleted_while_the_clock_is_sixty_days_ahead() {
 }
 
 #[tokio::test]
-async fn what_was_made_before_a_lasting_jump_is_kept_until_it_is_old() {
+async fn rows_from_before_a_lasting_clock_jump_keep_their_retention() {
     let app = App::with(hurried).await;
     let things = Things::new(&app).await;
     let before = things.left().await;
@@ -186,7 +181,7 @@ async fn what_was_made_before_a_lasting_jump_is_kept_until_it_is_old() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_starts_with_a_wrong_clock_deletes_nothing() {
+async fn gateway_that_starts_with_a_wrong_clock_deletes_nothing() {
     let (store, bus) = (Store::new().await, Arc::new(InProcessBus::default()));
     // It does not sweep again.
     let first = App::on(store.clone(), bus.clone(), |_| ()).await;

@@ -1,4 +1,6 @@
-//! clock
+//! Wall clocks that jump, machines that are suspended, and what must not depend on either.
 
-pub mod deletion;
-pub mod leases;
+mod deletion;
+mod leases;
+mod sessions;
+mod work;

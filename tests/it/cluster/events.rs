@@ -1,59 +1,23 @@
-//! Two gateways on one database, mostly without a bus between them: the database alone keeps them
-//! together.
+//! Events of another gateway arrive through the database when no bus delivers them.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-use async_trait::async_trait;
 use entity::user::Role;
 use serde_json::json;
-use streamgate::bus::{Bus, BusError, InProcessBus, Message};
-use tokio::{sync::mpsc, task::JoinSet};
-use uuid::Uuid;
+use streamgate::bus::InProcessBus;
+use tokio::task::JoinSet;
 
-use crate::{
-    event_log::replaced::cursor_of,
-    streams::topics::publish,
-    support::app::{App, Store, soon},
+use crate::support::{
+    cluster::{DeadBus, pair},
+    events::{cursor_of, publish},
+    soon,
 };
 
-/// Down: takes no message, gives none, answers nobody.
-#[derive(Default)]
-pub struct DeadBus(pub std::sync::Mutex<Vec<mpsc::Sender<Message>>>);
-
-#[async_trait]
-impl Bus for DeadBus {
-    async fn join(&self, _node: Uuid) -> Result<mpsc::Receiver<Message>, BusError> {
-        let (sender, receiver) = mpsc::channel(1);
-        self.0.lock().expect("no panic").push(sender);
-        Ok(receiver)
-    }
-
-    fn publish(&self, _node: Uuid, _message: Message) {}
-
-    async fn ping(&self) -> Result<(), BusError> {
-        Err(BusError("it is down".to_owned()))
-    }
-}
-
-/// Two gateways on one database.
-pub async fn pair(bus: Arc<dyn Bus>, heartbeat_seconds: u64) -> (App, App) {
-    let store = Store::new().await;
-    let change = |config: &mut streamgate::config::Config| {
-        config.streams.heartbeat_seconds = heartbeat_seconds;
-        // Smaller than what is published, so that the log is needed too.
-        config.streams.buffer_events = 16;
-        config.limits.streams_per_user = 1_000;
-    };
-    let one = App::on(store.clone(), Arc::clone(&bus), change).await;
-    let two = App::on(store, bus, change).await;
-    (one, two)
-}
-
 #[tokio::test]
-async fn without_a_bus_events_still_come_through_the_log() {
+async fn events_arrive_through_the_log_without_a_bus() {
     let (one, two) = pair(Arc::new(DeadBus::default()), 1).await;
     let operator = one.caller(Role::Operator).await;
     let topology = one.active_topology(&operator).await;
@@ -86,7 +50,7 @@ async fn without_a_bus_events_still_come_through_the_log() {
 }
 
 #[tokio::test]
-async fn a_subscriber_ahead_of_its_gateway_brings_the_gateway_up_to_date_and_does_not_spin() {
+async fn subscriber_ahead_of_its_gateway_updates_it_without_spinning() {
     // No heartbeat will help within this test.
     let (one, two) = pair(Arc::new(DeadBus::default()), 60).await;
     let operator = one.caller(Role::Operator).await;
@@ -117,7 +81,7 @@ async fn a_subscriber_ahead_of_its_gateway_brings_the_gateway_up_to_date_and_doe
 }
 
 #[tokio::test]
-async fn who_has_not_seen_the_last_event_is_not_told_that_there_is_nothing_more() {
+async fn cursor_before_the_terminal_event_resumes_on_an_uninformed_gateway() {
     let (one, two) = pair(Arc::new(DeadBus::default()), 1).await;
     let operator = one.caller(Role::Operator).await;
     let topology = one.active_topology(&operator).await;
@@ -141,30 +105,33 @@ async fn who_has_not_seen_the_last_event_is_not_told_that_there_is_nothing_more(
 }
 
 #[tokio::test]
-async fn a_role_that_was_raised_elsewhere_does_not_end_the_next_stream() {
+async fn cursor_of_the_terminal_event_closes_on_an_uninformed_gateway() {
     let (one, two) = pair(Arc::new(DeadBus::default()), 60).await;
-    let admin = one.log_in("admin").await;
     let operator = one.caller(Role::Operator).await;
     let topology = one.active_topology(&operator).await;
-    let viewer = two.here(&one.caller(Role::Viewer).await);
-    let mut first = viewer.watch(topology, "").await;
-    first.expect("snapshot").await;
-    let me = viewer.get("/v1/auth/me").await.ok();
-    let path = format!("/v1/users/{}", me["id"].as_str().expect("an id"));
-    admin.call(reqwest::Method::PATCH, &path, Some(json!({ "role": "agent" }))).await.ok();
-    let mut second = viewer.watch(topology, "").await;
-    second.expect("snapshot").await;
-    two.here(&operator).mutate(topology, 1).await.ok();
-    for reader in [&mut first, &mut second] {
-        reader.expect("mutation.enqueued").await;
+    let there = two.here(&operator);
+    // Known as unfinished, and watched, at the second gateway.
+    let mut early = there.watch(topology, "").await;
+    early.expect("snapshot").await;
+    for status in ["tearing_down", "torn_down"] {
+        operator.set_status(topology, status).await.ok();
     }
-    drop((first, second));
+    let page = operator.get(&format!("/v1/topologies/{topology}/events")).await.ok();
+    let last = page["next"].as_str().expect("a cursor");
+    let mut late = there.watch(topology, &format!("last_event_id={last}")).await;
+    // The first of them makes the gateway hear of it.
+    let closed = late.expect("stream.closed").await;
+    assert_eq!(closed.data, json!({ "reason": "completed" }));
+    late.expect_end().await;
+    let again = there.watch(topology, &format!("last_event_id={last}")).await;
+    assert_eq!(again.status(), 204);
+    drop((early, late, again));
     two.finish().await;
     one.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn comparing_with_the_log_while_it_grows_resets_nobody() {
+async fn comparing_with_a_growing_log_resets_no_stream() {
     const EVENTS: u64 = 300;
     let (here, there) = pair(Arc::new(InProcessBus::default()), 60).await;
     let operator = here.caller(Role::Operator).await;

@@ -1,3 +1,4 @@
-//! cluster
+//! Two gateways on one database.
 
-pub mod events;
+mod events;
+mod sessions;

@@ -1,3 +1,6 @@
-//! config
+//! The configuration.
 
-pub mod sources;
+mod documentation;
+mod load;
+mod refused;
+mod sources;

@@ -1,51 +1,23 @@
-//! Open connections: who sees them, what is said about them, who may end them.
+//! `GET /v1/connections`.
 
 use entity::{Timestamp, user::Role};
 use futures_util::StreamExt;
-use reqwest::Method;
 use serde_json::{Value, json};
-use streamgate::event::{Family, Topic};
 use uuid::Uuid;
 
-use crate::{
-    hub::slow_clients::{note, stage},
-    support::{
-        app::{Answer, App, Caller, id_of, soon, until},
-        sse::SseReader,
-    },
+use crate::support::{
+    connection::{delete, id, list},
+    events::publish,
+    http2, soon,
+    topology::app_with_topology,
 };
 
-/// What the caller sees.
-async fn list(caller: &Caller) -> Vec<Value> {
-    let page = caller.get("/v1/connections?limit=200").await.ok();
-    assert!(page["next"].is_null(), "more than a page");
-    page["items"].as_array().expect("items").clone()
-}
-
-async fn delete(caller: &Caller, id: &str) -> Answer {
-    caller.call(Method::DELETE, &format!("/v1/connections/{id}"), None).await
-}
-
-/// The id of a stream's connection.
-fn id(reader: &SseReader) -> &str {
-    reader.header("x-request-id").expect("an id")
-}
-
-/// Publishes this many events of a topology.
-async fn publish(app: &App, topology: Uuid, count: u64, size: usize) {
-    let topic = Topic::new(Family::Topology, topology);
-    for number in 0..count {
-        let events = vec![note(number, size)];
-        app.gateway.hub.publish(topic.clone(), events).await.expect("an acknowledgement");
-    }
-}
-
 #[tokio::test]
-async fn one_sees_and_ends_ones_own_and_an_admin_everybodys() {
-    let (app, operator, topology) = stage(|_| ()).await;
+async fn user_lists_and_ends_own_connections_and_admin_all() {
+    let (app, operator, topology) = app_with_topology(|_| ()).await;
     let admin = app.log_in("admin").await;
     let other = app.caller(Role::Viewer).await;
-    let me = id_of(&operator.get("/v1/auth/me").await.ok());
+    let me = operator.id().await;
     let before = Timestamp::now().datetime();
     let mut mine = operator.watch(topology, "").await;
     mine.expect("snapshot").await;
@@ -81,7 +53,7 @@ async fn one_sees_and_ends_ones_own_and_an_admin_everybodys() {
     assert_eq!(delete(&admin, id(&theirs)).await.status, 204);
     assert_eq!(theirs.expect("stream.closed").await.data, json!({ "reason": "disconnected" }));
     theirs.expect_end().await;
-    until("slots freed", async || app.gateway.limits.open_slots() == 0).await;
+    app.slots_freed().await;
     assert!(list(&admin).await.is_empty());
     let closed = "streamgate_streams_closed_total{family=\"topology\",reason=\"disconnected\"}";
     assert!((app.metric(closed) - 2.0).abs() < 0.1, "{}", app.gateway.telemetry.render());
@@ -89,37 +61,8 @@ async fn one_sees_and_ends_ones_own_and_an_admin_everybodys() {
 }
 
 #[tokio::test]
-async fn one_of_a_crowd_is_ended_and_the_others_go_on() {
-    let (app, operator, topology) = stage(|_| ()).await;
-    let mut crowd = Vec::new();
-    for _ in 0..12 {
-        let mut reader = operator.watch(topology, "").await;
-        reader.expect("snapshot").await;
-        crowd.push(reader);
-    }
-    // At ease, where a walk alone knows how far each was written to.
-    publish(&app, topology, 3, 10).await;
-    for reader in &mut crowd {
-        for _ in 0..3 {
-            reader.expect("note").await;
-        }
-    }
-    assert_eq!(delete(&operator, id(&crowd[5])).await.status, 204);
-    let mut ended = crowd.swap_remove(5);
-    assert_eq!(ended.expect("stream.closed").await.data["reason"], "disconnected");
-    ended.expect_end().await;
-    publish(&app, topology, 1, 10).await;
-    for reader in &mut crowd {
-        reader.expect("note").await;
-    }
-    assert_eq!(list(&operator).await.len(), 11);
-    drop((crowd, ended));
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn what_was_delivered_is_counted_whatever_the_way() {
-    let (app, operator, topology) = stage(|_| ()).await;
+async fn delivered_events_are_counted_on_every_delivery_path() {
+    let (app, operator, topology) = app_with_topology(|_| ()).await;
     let mut bounded = operator.watch(topology, "max_events=100").await;
     bounded.expect("snapshot").await;
     let mut crowd = Vec::new();
@@ -128,7 +71,7 @@ async fn what_was_delivered_is_counted_whatever_the_way() {
         reader.expect("snapshot").await;
         crowd.push(reader);
     }
-    let client = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
+    let client = http2();
     let url = app.url(&format!("/v1/topologies/{topology}/stream"));
     let token = operator.token.as_deref().expect("a token");
     let answer = client.get(url).bearer_auth(token).send().await.expect("an answer");
@@ -141,7 +84,7 @@ async fn what_was_delivered_is_counted_whatever_the_way() {
         }
     };
     for round in 1..=3 {
-        publish(&app, topology, 5, 10).await;
+        publish(&app, topology, 0..5, 10).await;
         for reader in crowd.iter_mut().chain([&mut bounded]) {
             for _ in 0..5 {
                 reader.expect("note").await;
@@ -162,31 +105,5 @@ async fn what_was_delivered_is_counted_whatever_the_way() {
         assert!(rest.expect("a chunk").is_empty());
     }
     drop((crowd, bounded));
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn whoever_does_not_read_lags_and_can_be_ended_too() {
-    let (app, operator, topology) = stage(|_| ()).await;
-    let mut slow = operator.watch(topology, "").await;
-    slow.expect("snapshot").await;
-    // The same as the body of a response.
-    let path = format!("/v1/streams?topic=topology.{topology}");
-    let mut body = operator.stream(&path, "").await;
-    body.expect("snapshot").await;
-    // 12 MB, more than loopback's buffers take.
-    publish(&app, topology, 200, 60_000).await;
-    for one in list(&operator).await {
-        let number = |name: &str| one[name].as_u64().expect("a number");
-        assert!(number("lag") > 0, "{one}");
-        assert_eq!(number("delivered") + number("lag"), 1 + 200, "{one}");
-    }
-    for reader in [&slow, &body] {
-        assert_eq!(delete(&operator, id(reader)).await.status, 204);
-    }
-    // Though nobody reads that it has ended.
-    until("slot freed", async || app.gateway.limits.open_slots() == 0).await;
-    assert!(list(&operator).await.is_empty());
-    drop((slow, body));
     app.finish().await;
 }

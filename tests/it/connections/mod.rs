@@ -1,3 +1,4 @@
-//! connections
+//! `/v1/connections`.
 
-pub mod list;
+mod delete;
+mod list;

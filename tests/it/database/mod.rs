@@ -1,3 +1,4 @@
-//! database
+//! The database: transactions of lost callers, and migrations.
 
-pub mod migrations;
+mod lost_caller;
+mod migrations;

@@ -1,4 +1,6 @@
-//! event_log
+//! The event log: pages, cursors, pruning, and a database that is replaced by an older copy.
 
-pub mod read;
-pub mod replaced;
+mod cursors;
+mod read;
+mod replaced;
+mod rewind;

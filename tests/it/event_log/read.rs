@@ -1,4 +1,4 @@
-//! The event log as others read it.
+//! Reading the event log page by page, and while it is pruned.
 
 use entity::user::Role;
 use serde_json::json;
@@ -8,13 +8,10 @@ use streamgate::{
 };
 use uuid::Uuid;
 
-use crate::support::{
-    app::{App, soon},
-    sse::SseReader,
-};
+use crate::support::{App, SseReader, soon};
 
 #[tokio::test]
-async fn what_is_read_at_once_is_bounded_in_bytes_and_never_empty() {
+async fn page_of_the_log_is_bounded_in_bytes_but_never_empty() {
     let app = App::start().await;
     let topic = Topic::new(Family::Topology, Uuid::new_v4());
     let log = app.gateway.hub.log();
@@ -50,8 +47,17 @@ async fn what_is_read_at_once_is_bounded_in_bytes_and_never_empty() {
     app.finish().await;
 }
 
+/// The next event's kind and cursor. A snapshot for who has a cursor says why it is one.
+async fn place(reader: &mut SseReader) -> (String, Cursor) {
+    let block = reader.next().await.expect("an event");
+    if block.event == "snapshot" {
+        assert_eq!(block.data["reset"], "pruned", "{}", block.text);
+    }
+    (block.event, block.id.expect("an id").parse().expect("a cursor"))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_resumes_while_the_log_is_pruned_skips_nothing_without_being_told() {
+async fn resuming_while_the_log_is_pruned_skips_nothing_silently() {
     const EVENTS: i64 = 600;
     let app = App::with(|config| config.streams.buffer_events = 4).await;
     let operator = app.caller(Role::Operator).await;
@@ -106,13 +112,4 @@ async fn who_resumes_while_the_log_is_pruned_skips_nothing_without_being_told() 
     assert!(resets > 0, "nothing was pruned before somebody wanted it");
     drop(reader);
     app.finish().await;
-}
-
-/// The next event's kind and cursor. A snapshot for who has a cursor says why it is one.
-async fn place(reader: &mut SseReader) -> (String, Cursor) {
-    let block = reader.next().await.expect("an event");
-    if block.event == "snapshot" {
-        assert_eq!(block.data["reset"], "pruned", "{}", block.text);
-    }
-    (block.event, block.id.expect("an id").parse().expect("a cursor"))
 }

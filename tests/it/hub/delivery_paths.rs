@@ -1,5 +1,4 @@
-//! The ways out of a stream, its own socket and the body of a response: they put the same on the
-//! wire.
+//! The delivery paths of a stream (its own socket or a response body) send the same bytes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,11 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    hub::slow_clients::{note, stage},
-    server::tls,
-    support::app::{App, Caller, soon, until},
-};
+use crate::support::{App, Caller, events::note, soon, tls, topology::app_with_topology, until};
 
 /// What differs from stream to stream, taken out.
 fn without_retry(body: &str) -> String {
@@ -140,9 +135,9 @@ fn without_chunks(mut body: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_way_out_puts_the_same_bytes_on_the_wire() {
+async fn every_delivery_path_sends_the_same_bytes() {
     for io_uring in [false, true] {
-        let (app, operator, topology) = stage(|config| {
+        let (app, operator, topology) = app_with_topology(|config| {
             config.streams.io_uring = io_uring;
             // So small that some events come from the log.
             config.streams.buffer_events = 4;

@@ -1,7 +1,8 @@
-//! hub
+//! Delivery: from a published event to the sockets of all subscribers.
 
-pub mod delivery_paths;
-pub mod order;
-pub mod overflow;
-pub mod publish;
-pub mod slow_clients;
+mod catch_up;
+mod delivery_paths;
+mod order;
+mod overflow;
+mod publish;
+mod slow_clients;

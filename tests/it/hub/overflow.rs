@@ -1,19 +1,16 @@
-//! What becomes of subscribers that do not read, by what they asked for.
+//! Overflow: what a client that does not read gets, by the strategy that it asked for.
 
 use serde_json::json;
 use streamgate::{
     config::{Config, Overflow},
     event::{Family, Topic},
 };
-use tokio::net::TcpSocket;
 use uuid::Uuid;
 
-use crate::{
-    hub::{slow_clients as delivery, slow_clients::note},
-    support::{
-        app::{App, Caller, soon, until},
-        sse::SseReader,
-    },
+use crate::support::{
+    App, Caller, SseReader, connect_with_small_buffer,
+    events::{note, publish},
+    http2, soon, topology as delivery, until,
 };
 
 /// Events kept in memory.
@@ -23,7 +20,7 @@ const BUFFER: u64 = 16;
 const EVENTS: u64 = 200;
 
 async fn stage(change: impl FnOnce(&mut Config)) -> (App, Caller, Uuid) {
-    delivery::stage(|config| {
+    delivery::app_with_topology(|config| {
         config.streams.buffer_events = 16;
         config.streams.heartbeat_seconds = 1;
         change(config);
@@ -33,20 +30,10 @@ async fn stage(change: impl FnOnce(&mut Config)) -> (App, Caller, Uuid) {
 
 /// Opens a stream on a socket that takes little, up to its snapshot.
 async fn open(app: &App, caller: &Caller, topology: Uuid, query: &str) -> SseReader {
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket.set_recv_buffer_size(4096).expect("an option");
-    let socket = socket.connect(app.address).await.expect("a connection");
+    let socket = connect_with_small_buffer(app.address).await;
     let mut reader = caller.watch_on(socket, topology, query).await;
     reader.expect("snapshot").await;
     reader
-}
-
-async fn publish(app: &App, topology: Uuid, numbers: std::ops::Range<u64>) {
-    let topic = Topic::new(Family::Topology, topology);
-    for number in numbers {
-        let event = note(number, 16_000);
-        app.gateway.hub.publish(topic.clone(), vec![event]).await.expect("a commit");
-    }
 }
 
 /// What a subscriber came to.
@@ -79,7 +66,7 @@ async fn read_to(reader: &mut SseReader, total: u64) -> Tally {
 }
 
 #[tokio::test]
-async fn a_client_that_stops_reading_gets_what_its_strategy_promises() {
+async fn stalled_client_gets_what_its_overflow_strategy_promises() {
     let (app, operator, topology) = stage(|_| ()).await;
     let strategies = ["close_connection", "catch_up", "drop_oldest", "drop_new"];
     let mut readers = Vec::new();
@@ -88,7 +75,7 @@ async fn a_client_that_stops_reading_gets_what_its_strategy_promises() {
         let query = format!("overflow={strategy}");
         readers.push((strategy, open(&app, &operator, topology, &query).await));
     }
-    publish(&app, topology, 0..EVENTS).await;
+    publish(&app, topology, 0..EVENTS, 16_000).await;
     // That ends first for which nobody waits long.
     readers.sort_by_key(|(strategy, _)| strategies.iter().position(|other| other == strategy));
     let mut dropped = 0;
@@ -126,7 +113,7 @@ async fn a_client_that_stops_reading_gets_what_its_strategy_promises() {
     let sample = "streamgate_streams_closed_total{family=\"topology\",reason=\"overflow\"}";
     assert!((app.metric(sample) - 3.0).abs() < 0.5);
     // Whoever reads again has all that comes from then on.
-    publish(&app, topology, EVENTS..EVENTS + 1).await;
+    publish(&app, topology, EVENTS..EVENTS + 1, 16_000).await;
     for reader in &mut kept {
         assert_eq!(reader.expect("note").await.data["number"], EVENTS);
     }
@@ -135,7 +122,7 @@ async fn a_client_that_stops_reading_gets_what_its_strategy_promises() {
 }
 
 #[tokio::test]
-async fn a_client_that_never_reads_again_is_closed_if_that_is_its_strategy_and_frees_its_slot() {
+async fn strategy_close_connection_frees_the_slot_of_a_stalled_client() {
     let (app, operator, topology) = stage(|config| {
         config.overflow.topology = Overflow::CloseConnection;
     })
@@ -143,19 +130,19 @@ async fn a_client_that_never_reads_again_is_closed_if_that_is_its_strategy_and_f
     // What is configured, unless the subscriber asks for something else.
     let stuck = open(&app, &operator, topology, "").await;
     let other = open(&app, &operator, topology, "overflow=drop_oldest").await;
-    publish(&app, topology, 0..EVENTS).await;
+    publish(&app, topology, 0..EVENTS, 16_000).await;
     until("slot freed", async || app.gateway.limits.open_slots() == 1).await;
     drop((stuck, other));
     app.finish().await;
 }
 
 #[tokio::test]
-async fn coming_from_the_past_is_not_being_slow() {
+async fn resuming_from_an_old_cursor_is_no_overflow() {
     let (app, operator, topology) = stage(|_| ()).await;
     let mut reader = operator.watch(topology, "").await;
     let first = reader.expect("snapshot").await.id.expect("a cursor");
     drop(reader);
-    publish(&app, topology, 0..EVENTS).await;
+    publish(&app, topology, 0..EVENTS, 16_000).await;
     for strategy in ["close_connection", "drop_oldest", "drop_new"] {
         let query = format!("overflow={strategy}&last_event_id={first}");
         let mut reader = operator.watch(topology, &query).await;
@@ -166,7 +153,7 @@ async fn coming_from_the_past_is_not_being_slow() {
 }
 
 #[tokio::test]
-async fn more_at_once_than_is_kept_in_memory_is_no_fault_of_those_who_read() {
+async fn batch_larger_than_the_ring_is_no_overflow_for_readers() {
     let (app, operator, topology) = stage(|_| ()).await;
     let mut readers = Vec::new();
     for strategy in ["close_connection", "drop_oldest", "drop_new"].repeat(4) {
@@ -183,9 +170,9 @@ async fn more_at_once_than_is_kept_in_memory_is_no_fault_of_those_who_read() {
 }
 
 #[tokio::test]
-async fn the_last_event_there_will_ever_be_is_never_dropped() {
+async fn terminal_event_is_never_dropped() {
     let (app, operator, topology) = stage(|_| ()).await;
-    let client = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
+    let client = http2();
     let mut answers = Vec::new();
     for strategy in ["drop_oldest", "drop_new"] {
         let path = format!("/v1/topologies/{topology}/stream?overflow={strategy}");
@@ -195,7 +182,7 @@ async fn the_last_event_there_will_ever_be_is_never_dropped() {
     }
     let open = "streamgate_streams_open{family=\"topology\"}";
     until("streams open", async || app.metric(open) > 1.0).await;
-    publish(&app, topology, 0..EVENTS).await;
+    publish(&app, topology, 0..EVENTS, 16_000).await;
     for status in ["tearing_down", "torn_down"] {
         operator.set_status(topology, status).await.ok();
     }
@@ -211,7 +198,7 @@ async fn the_last_event_there_will_ever_be_is_never_dropped() {
 }
 
 #[tokio::test]
-async fn an_unknown_strategy_is_refused() {
+async fn unknown_overflow_strategy_is_refused() {
     let (app, operator, topology) = stage(|_| ()).await;
     let path = format!("/v1/topologies/{topology}/stream?overflow=drop_some");
     let detail = operator.get(&path).await.problem(400);

@@ -1,5 +1,8 @@
-//! limits
+//! Slots, quotas and limits of connections.
 
-pub mod connections;
-pub mod quotas;
-pub mod slots;
+mod connections;
+mod one_slot;
+mod quotas;
+mod refusals;
+mod slots;
+mod stalled_client;

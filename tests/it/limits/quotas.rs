@@ -1,11 +1,11 @@
-//! Limits of rate, and what a refused caller is told.
+//! Quotas: requests, stream opens and logins per minute.
 
 use std::collections::BTreeSet;
 
 use entity::user::Role;
 use serde_json::json;
 
-use crate::support::app::{Answer, App, Caller, PASSWORD};
+use crate::support::{Answer, App, Caller, PASSWORD};
 
 async fn log_in(app: &App, username: &str) -> Answer {
     let login = json!({ "username": username, "password": PASSWORD });
@@ -33,7 +33,7 @@ fn refused(answer: Answer, limit: &str, per_minute: u64) -> u64 {
 }
 
 #[tokio::test]
-async fn logins_are_limited_per_name_whether_or_not_there_is_such_a_user() {
+async fn logins_are_limited_per_name_known_or_unknown() {
     let app = App::with(|config| config.limits.logins_per_minute_per_user = 2).await;
     for name in ["admin", "nobody", "NOT A NAME"] {
         let expected = if name == "admin" { 200 } else { 401 };
@@ -49,7 +49,7 @@ async fn logins_are_limited_per_name_whether_or_not_there_is_such_a_user() {
 }
 
 #[tokio::test]
-async fn logins_and_refreshes_are_limited_per_address_over_all_names() {
+async fn logins_and_refreshes_are_limited_per_address() {
     let app = App::with(|config| config.limits.logins_per_minute_per_address = 4).await;
     log_in(&app, "admin").await.ok();
     log_in(&app, "nobody").await.problem(401);
@@ -63,26 +63,26 @@ async fn logins_and_refreshes_are_limited_per_address_over_all_names() {
 }
 
 #[tokio::test]
-async fn requests_are_limited_per_user_over_all_sessions_and_leave_others_alone() {
+async fn requests_are_limited_per_user_over_all_sessions() {
     let app = App::with(|config| config.limits.requests_per_minute = 3).await;
     let (first, second) = (app.log_in("admin").await, app.log_in("admin").await);
-    first.get("/v1/auth/me").await.ok();
+    first.me().await;
     // What is refused for another reason counts as well.
     first.get("/v1/users/not-an-id").await.problem(400);
-    second.get("/v1/auth/me").await.ok();
+    second.me().await;
     for caller in [&first, &second] {
         refused(caller.get("/v1/auth/me").await, "requests", 3);
         // How often comes before which role and what: a 429 tells nothing about either.
         refused(caller.get("/v1/users/not-an-id").await, "requests", 3);
     }
-    app.caller(Role::Viewer).await.get("/v1/auth/me").await.ok();
+    app.caller(Role::Viewer).await.me().await;
     // Who is not known has no quota to use up.
     app.anyone().get("/v1/auth/me").await.problem(401);
     app.finish().await;
 }
 
 #[tokio::test]
-async fn openings_of_streams_have_a_limit_of_their_own_that_takes_no_slot() {
+async fn stream_opens_have_their_own_limit_and_take_no_slot() {
     let app = App::with(|config| {
         config.limits.stream_opens_per_minute = 2;
         config.limits.streams_per_user = 5;
@@ -99,22 +99,51 @@ async fn openings_of_streams_have_a_limit_of_their_own_that_takes_no_slot() {
     let path = format!("/v1/topologies/{topology}/stream");
     refused(operator.get(&path).await, "stream-opens", 2);
     assert_eq!(app.gateway.limits.open_slots(), 2);
-    operator.get("/v1/auth/me").await.ok();
+    operator.me().await;
     app.caller(Role::Viewer).await.watch(topology, "").await.expect("snapshot").await;
     drop(open);
     app.finish().await;
 }
 
 #[tokio::test]
-async fn those_refused_together_are_not_told_to_come_back_together() {
+async fn refusals_at_the_same_time_get_different_retry_times() {
     let app = App::with(|config| config.limits.requests_per_minute = 1).await;
     let caller: Caller = app.log_in("admin").await;
-    caller.get("/v1/auth/me").await.ok();
+    caller.me().await;
     let mut waits = BTreeSet::new();
     for _ in 0..20 {
         waits.insert(refused(caller.get("/v1/auth/me").await, "requests", 1));
     }
     // Of 30 values, 20 draws give fewer than 5 with a probability below 10^-12.
     assert!(waits.len() >= 5, "{waits:?}");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn requests_and_stream_opens_are_counted_per_user_and_minute() {
+    let app = App::with(|config| {
+        config.limits.requests_per_minute = 8;
+        config.limits.stream_opens_per_minute = 3;
+    })
+    .await;
+    let operator = app.caller(Role::Operator).await;
+    let id = app.active_topology(&operator).await;
+    let viewer = app.caller(Role::Viewer).await;
+    for _ in 0..3 {
+        viewer.watch(id, "").await.expect("snapshot").await;
+    }
+    let refused = viewer.watch(id, "").await;
+    assert_eq!(refused.status(), 429);
+    assert_eq!(refused.header("ratelimit-policy"), Some("\"stream-opens\";q=3;w=60"));
+    for _ in 0..8 {
+        viewer.me().await;
+    }
+    let refused = viewer.get("/v1/auth/me").await;
+    assert_eq!(refused.headers["ratelimit-policy"], "\"requests\";q=8;w=60");
+    let limit = refused.headers["ratelimit"].to_str().expect("ASCII").to_owned();
+    assert!(limit.starts_with("\"requests\";r=0;t="), "{limit}");
+    assert!(refused.headers.contains_key("retry-after"));
+    refused.problem(429);
+    operator.me().await;
     app.finish().await;
 }

@@ -1,4 +1,4 @@
-//! Limits: a slot is taken before the response starts and freed on every way out.
+//! A slot is taken before the response starts, and freed however the stream ends.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -6,34 +6,14 @@ use entity::user::Role;
 use futures_util::future::join_all;
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream, sync::Barrier};
-use uuid::Uuid;
 
-use crate::support::{
-    app::{App, Caller, soon, until},
-    sse::SseReader,
+use crate::{
+    limits::one_slot::{POLICY, expect_free, narrow, request},
+    support::{App, SseReader, http2, soon},
 };
 
-/// What one user may hold open in these tests.
-const POLICY: &str = "\"streams\";q=1;qu=\"concurrent-requests\"";
-
-/// One stream per user.
-async fn narrow() -> (App, Caller, Uuid) {
-    let app = App::with(|config| config.limits.streams_per_user = 1).await;
-    let operator = app.caller(Role::Operator).await;
-    let id = app.active_topology(&operator).await;
-    (app, operator, id)
-}
-
-fn request(app: &App, method: &str, id: Uuid, caller: &Caller) -> String {
-    format!(
-        "{method} /v1/topologies/{id}/stream HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n",
-        app.address,
-        caller.token.as_deref().expect("a token"),
-    )
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_connects_at_once_leave_five_streams_and_tell_the_others_when_to_come_back() {
+async fn thousand_connects_at_once_open_five_streams_with_jittered_refusals() {
     streamgate::server::raise_descriptor_limit().expect("descriptors");
     let app = App::start().await;
     let operator = app.caller(Role::Operator).await;
@@ -84,7 +64,7 @@ async fn a_thousand_connects_at_once_leave_five_streams_and_tell_the_others_when
 }
 
 #[tokio::test]
-async fn a_refusal_comes_before_any_stream_data_and_leaves_other_users_alone() {
+async fn refusal_comes_before_any_stream_data_and_concerns_one_user() {
     let (app, operator, id) = narrow().await;
     let other = app.caller(Role::Viewer).await;
     let mut held = operator.watch(id, "").await;
@@ -96,11 +76,10 @@ async fn a_refusal_comes_before_any_stream_data_and_leaves_other_users_alone() {
     assert_eq!(refused.body["retry_after_seconds"].to_string(), wait);
     refused.problem(429);
     // Every session of the user counts, and so does a stream token; another user's do not.
-    let tokens = json!({ "family": "topology", "id": id });
-    let minted = operator.post("/v1/stream-tokens", tokens).await.ok();
+    let minted = operator.mint(id).await;
     let url = minted["url"].as_str().expect("a URL");
     assert_eq!(app.anyone().stream(url, "").await.status(), 429);
-    let me = operator.get("/v1/auth/me").await.ok();
+    let me = operator.me().await;
     let again = app.log_in(me["username"].as_str().expect("a name")).await;
     assert_eq!(again.watch(id, "").await.status(), 429);
     let mut others = other.watch(id, "").await;
@@ -115,19 +94,8 @@ async fn a_refusal_comes_before_any_stream_data_and_leaves_other_users_alone() {
     app.finish().await;
 }
 
-/// The user's only slot must be free, now or in a moment, and give a whole stream.
-async fn expect_free(app: &App, caller: &Caller, id: Uuid, way: &str) {
-    until(way, async || app.gateway.limits.open_slots() == 0).await;
-    let mut reader = caller.watch(id, "").await;
-    assert_eq!(reader.status(), 200, "after {way}");
-    reader.expect("snapshot").await;
-    assert_eq!(caller.watch(id, "").await.status(), 429, "after {way}");
-    drop(reader);
-    until(way, async || app.gateway.limits.open_slots() == 0).await;
-}
-
 #[tokio::test]
-async fn a_slot_comes_back_when_the_client_leaves_on_whatever_way() {
+async fn slot_is_freed_however_the_client_leaves() {
     let (app, operator, id) = narrow().await;
     let open = async || {
         let mut reader = operator.watch(id, "").await;
@@ -155,7 +123,7 @@ async fn a_slot_comes_back_when_the_client_leaves_on_whatever_way() {
     drop(socket);
     expect_free(&app, &operator, id, "RST before the head").await;
 
-    let h2 = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
+    let h2 = http2();
     let url = app.url(&format!("/v1/topologies/{id}/stream"));
     let token = operator.token.as_deref().expect("a token");
     let mut stream = h2.get(url).bearer_auth(token).send().await.expect("an answer");
@@ -168,7 +136,7 @@ async fn a_slot_comes_back_when_the_client_leaves_on_whatever_way() {
 }
 
 #[tokio::test]
-async fn a_slot_comes_back_when_the_stream_ends_by_itself() {
+async fn slot_is_freed_when_the_stream_ends_by_itself() {
     let (app, operator, id) = narrow().await;
     let mut counted = operator.watch(id, "max_events=2").await;
     counted.expect("snapshot").await;
@@ -184,7 +152,7 @@ async fn a_slot_comes_back_when_the_stream_ends_by_itself() {
     timed.expect_end().await;
     expect_free(&app, &operator, id, "max_seconds").await;
 
-    let name = operator.get("/v1/auth/me").await.ok()["username"].to_string().replace('"', "");
+    let name = operator.me().await["username"].to_string().replace('"', "");
     let leaving = app.log_in(&name).await;
     let mut stream = leaving.watch(id, "").await;
     stream.expect("snapshot").await;
@@ -208,120 +176,5 @@ async fn a_slot_comes_back_when_the_stream_ends_by_itself() {
     let done = operator.watch(gone, &format!("last_event_id={last}")).await;
     assert_eq!(done.status(), 204);
     expect_free(&app, &operator, id, "204").await;
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn a_refused_stream_holds_no_slot_and_frees_none() {
-    let (app, operator, id) = narrow().await;
-    let other = app.active_topology(&operator).await;
-    let body = json!({ "family": "topology", "id": other });
-    let token = operator.post("/v1/stream-tokens", body).await.ok();
-    let token = token["token"].as_str().expect("a token");
-    let path = format!("/v1/topologies/{id}/stream");
-    let nowhere = format!("/v1/topologies/{}/stream", Uuid::now_v7());
-    let bound = format!("{path}?stream_token={token}");
-    let refuse = async |slots: u32| {
-        operator.get(&nowhere).await.problem(404);
-        app.anyone().get(&bound).await.problem(403);
-        app.anyone().get(&path).await.problem(401);
-        operator.get(&format!("{path}?max_events=0")).await.problem(400);
-        assert_eq!(app.gateway.limits.open_slots(), slots);
-    };
-    refuse(0).await;
-    expect_free(&app, &operator, id, "refusals").await;
-    let mut held = operator.watch(id, "").await;
-    held.expect("snapshot").await;
-    refuse(1).await;
-    operator.get(&path).await.problem(429);
-    drop(held);
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn head_answers_like_the_stream_and_takes_no_slot() {
-    let (app, operator, id) = narrow().await;
-    let held = operator.watch(id, "").await;
-    for _ in 0..3 {
-        let answer = SseReader::open(app.address, &request(&app, "HEAD", id, &operator)).await;
-        assert_eq!(answer.status(), 200);
-        for name in ["content-type", "cache-control", "x-accel-buffering", "referrer-policy"] {
-            assert_eq!(answer.header(name), held.header(name), "{name}");
-        }
-        assert_eq!(answer.header("content-length"), None, "a stream has no length");
-        assert_eq!(app.gateway.limits.open_slots(), 1);
-    }
-    let nowhere = request(&app, "HEAD", Uuid::now_v7(), &operator);
-    assert_eq!(SseReader::open(app.address, &nowhere).await.status(), 404);
-    drop(held);
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn on_request_a_refusal_is_a_stream_of_one_error_that_an_event_source_can_read() {
-    let (app, operator, id) = narrow().await;
-    let other = app.active_topology(&operator).await;
-    let body = json!({ "family": "topology", "id": other });
-    let token = operator.post("/v1/stream-tokens", body).await.ok();
-    let token = token["token"].as_str().expect("a token");
-    let held = operator.watch(id, "").await;
-    let anyone = app.anyone();
-    let nowhere = Uuid::now_v7();
-    for (caller, id, query, status) in [
-        (&operator, id, String::new(), 429),
-        (&anyone, id, String::new(), 401),
-        (&anyone, id, "&stream_token=forged".to_owned(), 401),
-        (&anyone, id, format!("&stream_token={token}"), 403),
-        (&operator, nowhere, String::new(), 404),
-        (&operator, id, "&max_seconds=0".to_owned(), 400),
-    ] {
-        let mut refused = caller.watch(id, &format!("on_refusal=event{query}")).await;
-        assert_eq!(refused.status(), 200);
-        assert_eq!(refused.header("content-type"), Some("text/event-stream"));
-        assert_eq!(refused.header("cache-control"), Some("no-store, no-transform"));
-        let error = refused.expect("error").await;
-        assert_eq!(error.data["status"], status, "{}", error.text);
-        let request = refused.header("x-request-id").expect("an id");
-        assert_eq!(error.data["instance"], format!("urn:uuid:{request}"));
-        assert_eq!(error.id, None, "the cursor stays");
-        let retry = error.retry.expect("a retry");
-        assert!((30_000..=60_000).contains(&retry), "{retry}");
-        refused.expect_end().await;
-        assert_eq!(app.gateway.limits.open_slots(), 1, "{status}");
-        // Without the wish it is a status, and other operations never answer so.
-        assert_eq!(caller.watch(id, query.trim_start_matches('&')).await.status(), status);
-    }
-    operator.get(&format!("/v1/topologies/{nowhere}?on_refusal=event")).await.problem(404);
-    operator.get(&format!("/v1/topologies/{id}/stream?on_refusal=x")).await.problem(400);
-    drop(held);
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn requests_and_openings_of_streams_are_counted_per_user_and_minute() {
-    let app = App::with(|config| {
-        config.limits.requests_per_minute = 8;
-        config.limits.stream_opens_per_minute = 3;
-    })
-    .await;
-    let operator = app.caller(Role::Operator).await;
-    let id = app.active_topology(&operator).await;
-    let viewer = app.caller(Role::Viewer).await;
-    for _ in 0..3 {
-        viewer.watch(id, "").await.expect("snapshot").await;
-    }
-    let refused = viewer.watch(id, "").await;
-    assert_eq!(refused.status(), 429);
-    assert_eq!(refused.header("ratelimit-policy"), Some("\"stream-opens\";q=3;w=60"));
-    for _ in 0..8 {
-        viewer.get("/v1/auth/me").await.ok();
-    }
-    let refused = viewer.get("/v1/auth/me").await;
-    assert_eq!(refused.headers["ratelimit-policy"], "\"requests\";q=8;w=60");
-    let limit = refused.headers["ratelimit"].to_str().expect("ASCII").to_owned();
-    assert!(limit.starts_with("\"requests\";r=0;t="), "{limit}");
-    assert!(refused.headers.contains_key("retry-after"));
-    refused.problem(429);
-    operator.get("/v1/auth/me").await.ok();
     app.finish().await;
 }

@@ -1,3 +1,5 @@
-//! mcp_sessions
+//! `/v1/mcp-sessions`.
 
-pub mod messages;
+mod get;
+mod idle;
+mod messages;

@@ -1,31 +1,13 @@
-//! Notifications: who is told, who may know, and what is told of them.
+//! `POST /v1/users/{id}/notifications`.
 
 use entity::user::Role;
-use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::app::{App, Caller, id_of, soon, until};
-
-/// A user, somebody who tells them things, and the path of the user's notifications.
-async fn stage(app: &App) -> (Caller, Caller, String) {
-    let (user, agent) = (app.caller(Role::Viewer).await, app.caller(Role::Agent).await);
-    let path = format!("/v1/users/{}/notifications", user.id().await);
-    (user, agent, path)
-}
-
-/// Tells the user something with this number.
-async fn tell(agent: &Caller, path: &str, number: u64) -> Value {
-    let new = json!({
-        "kind": "report.ready",
-        "message": format!("Report {number} is ready."),
-        "data": { "number": number },
-    });
-    agent.post(path, new).await.ok()
-}
+use crate::support::{App, id_of, notification::stage};
 
 #[tokio::test]
-async fn a_user_is_told_at_once_and_stream_list_and_event_page_tell_the_same() {
+async fn notification_is_the_same_in_stream_list_and_event_page() {
     let app = App::start().await;
     let (user, agent, path) = stage(&app).await;
     let mut reader = user.stream(&format!("{path}/stream"), "").await;
@@ -82,39 +64,7 @@ async fn a_user_is_told_at_once_and_stream_list_and_event_page_tell_the_same() {
 }
 
 #[tokio::test]
-async fn nobody_else_reads_watches_or_marks_them_whatever_the_role() {
-    let app = App::start().await;
-    let (user, agent, path) = stage(&app).await;
-    let told = tell(&agent, &path, 1).await;
-    let id = path.split('/').nth(3).expect("an id").to_owned();
-    // Somebody who is not there is no other case.
-    let nobody = format!("/v1/users/{}/notifications", Uuid::now_v7());
-    for role in [Role::Viewer, Role::Agent, Role::Operator, Role::Admin] {
-        let other = app.caller(role).await;
-        for path in [&path, &nobody] {
-            for part in ["", "/stream", "/events"] {
-                other.get(&format!("{path}{part}")).await.problem(403);
-            }
-            let read = format!("{path}/{}/read", id_of(&told));
-            other.post(&read, json!({})).await.problem(403);
-        }
-        let wanted = json!({ "family": "notification", "id": id });
-        other.post("/v1/stream-tokens", wanted).await.problem(403);
-    }
-    let list = user.get(&path).await.ok();
-    assert_eq!(list["items"], json!([told]), "still unread");
-    // The user's own token for it opens it, and no other stream.
-    let wanted = json!({ "family": "notification", "id": id });
-    let minted = user.post("/v1/stream-tokens", wanted).await.ok();
-    let url = minted["url"].as_str().expect("a URL");
-    let mut reader = app.anyone().stream(url, "").await;
-    assert_eq!(reader.expect("snapshot").await.data["unread"], 1);
-    drop(reader);
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn agents_and_operators_tell_others_and_what_makes_no_sense_is_refused() {
+async fn agents_and_operators_notify_users_and_invalid_bodies_are_refused() {
     let app = App::start().await;
     let (user, agent, path) = stage(&app).await;
     let new = json!({ "kind": "report.ready", "message": "Ready." });
@@ -147,75 +97,5 @@ async fn agents_and_operators_tell_others_and_what_makes_no_sense_is_refused() {
     }
     assert_eq!(user.get(&path).await.ok()["items"].as_array().map(Vec::len), Some(1));
     user.post(&format!("{path}/{}/read", Uuid::now_v7()), json!({})).await.problem(404);
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn the_snapshot_has_the_number_of_all_unread_ones_and_the_newest_fifty() {
-    let app = App::start().await;
-    let (user, agent, path) = stage(&app).await;
-    for number in 0..60 {
-        tell(&agent, &path, number).await;
-    }
-    let mut reader = user.stream(&format!("{path}/stream?max_events=1"), "").await;
-    let snapshot = reader.expect("snapshot").await.data;
-    assert_eq!(snapshot["unread"], 60);
-    let shown = snapshot["notifications"].as_array().expect("a list");
-    let numbers: Vec<_> = shown.iter().map(|one| one["data"]["number"].as_u64()).collect();
-    assert_eq!(numbers, (10..60).rev().map(Some).collect::<Vec<_>>());
-    reader.expect_end().await;
-    // All of them, page by page.
-    let first = user.get(&format!("{path}?limit=50")).await.ok();
-    let next = first["next"].as_str().expect("more");
-    let second = user.get(&format!("{path}?limit=50&after={next}")).await.ok();
-    let oldest = &second["items"].as_array().expect("a list")[9];
-    assert_eq!((&oldest["data"]["number"], second.get("next")), (&json!(0), None));
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn old_ones_are_deleted_and_who_watches_hears_of_those_that_were_not_read() {
-    let app = App::with(|config| {
-        config.retention.notification_seconds = 1;
-        config.retention.sweep_seconds = 1;
-    })
-    .await;
-    let (user, agent, path) = stage(&app).await;
-    let mut reader = user.stream(&format!("{path}/stream"), "").await;
-    reader.expect("snapshot").await;
-    let (read, unread) = (tell(&agent, &path, 1).await, tell(&agent, &path, 2).await);
-    user.post(&format!("{path}/{}/read", id_of(&read)), json!({})).await.ok();
-    for kind in ["notification", "notification", "notification.read"] {
-        reader.expect(kind).await;
-    }
-    let expired = reader.expect("notification.expired").await;
-    assert_eq!(expired.data, json!({ "unread": [id_of(&unread)] }));
-    assert_eq!(user.get(&path).await.ok(), json!({ "items": [] }));
-    drop(reader);
-    let mut afresh = user.stream(&format!("{path}/stream"), "").await;
-    assert_eq!(afresh.expect("snapshot").await.data["unread"], 0);
-    drop(afresh);
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn a_deleted_user_leaves_nothing_behind() {
-    let app = App::start().await;
-    let (user, agent, path) = stage(&app).await;
-    tell(&agent, &path, 1).await;
-    let mut reader = user.stream(&format!("{path}/stream"), "").await;
-    reader.expect("snapshot").await;
-    let id: Uuid = path.split('/').nth(3).and_then(|id| id.parse().ok()).expect("an id");
-    let topic: streamgate::event::Topic = format!("notification.{id}").parse().expect("a topic");
-    let log = app.gateway.hub.log();
-    let topics = [topic];
-    assert_eq!(log.positions(&topics).await.expect("an answer").len(), 1);
-    let admin = app.log_in("admin").await;
-    admin.call(Method::DELETE, &format!("/v1/users/{id}"), None).await.ok();
-    let closed = soon("end", reader.next()).await.expect("a word");
-    assert_eq!(closed.event, "stream.closed");
-    reader.expect_end().await;
-    until("end of the log", async || log.positions(&topics).await.expect("it").is_empty()).await;
-    agent.post(&path, json!({ "kind": "ping", "message": "!" })).await.problem(404);
     app.finish().await;
 }

@@ -1,3 +1,8 @@
-//! notifications
+//! `/v1/users/{id}/notifications`.
+//!
+//! A folder at the top, because notifications are a family like the others.
 
-pub mod create;
+mod create;
+mod get;
+mod retention;
+mod stream;

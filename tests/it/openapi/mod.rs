@@ -1,3 +1,4 @@
-//! openapi
+//! The OpenAPI documents.
 
-pub mod documents;
+mod documents;
+mod examples;

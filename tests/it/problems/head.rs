@@ -1,4 +1,4 @@
-//! What is refused for its head alone.
+//! Requests that are refused for their head.
 
 use serde_json::Value;
 use tokio::{
@@ -6,19 +6,17 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{
-    problems::body::{head, problem, raw},
-    support::{
-        app::{App, soon},
-        sse::SseReader,
-    },
+use crate::support::{
+    App, SseReader, http2,
+    raw::{head, problem, raw},
+    soon,
 };
 
 #[tokio::test]
-async fn a_head_over_the_limit_is_a_problem_on_both_versions_of_http() {
+async fn oversized_head_is_a_problem_on_both_http_versions() {
     let app = App::start().await;
     let long = "x".repeat(app.gateway.config.server.head_limit_bytes);
-    let h2 = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
+    let h2 = http2();
     for client in [reqwest::Client::new(), h2] {
         let request = client.get(app.url("/health/live")).header("x-long", &long);
         let answer = soon("answer", request.send()).await.expect("an answer");
@@ -33,7 +31,7 @@ async fn a_head_over_the_limit_is_a_problem_on_both_versions_of_http() {
 }
 
 #[tokio::test]
-async fn a_head_has_a_hundred_fields_at_most_over_http_1() {
+async fn http_1_head_has_at_most_100_fields() {
     let app = App::start().await;
     // With Host and Connection.
     let request = |fields: usize| {
@@ -46,7 +44,7 @@ async fn a_head_has_a_hundred_fields_at_most_over_http_1() {
     let refused = raw(&app, request(101).as_bytes()).await;
     let detail = "the head of the request is too large or has more than 100 fields";
     assert_eq!(problem(refused, 431, "head-too-large"), detail);
-    let h2 = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
+    let h2 = http2();
     let many = (0..150).fold(h2.get(app.url("/health/live")), |request, number| {
         request.header(format!("x-{number}"), "y")
     });
@@ -55,7 +53,7 @@ async fn a_head_has_a_hundred_fields_at_most_over_http_1() {
 }
 
 #[tokio::test]
-async fn a_target_that_is_too_long_is_one_status_in_head_and_body() {
+async fn oversized_target_is_414_in_status_line_and_body() {
     let app = App::with(|config| config.server.head_limit_bytes = 200_000).await;
     let target = format!("/health/live?x={}", "y".repeat(70_000));
     let answer = raw(&app, head("GET", &target, "").as_bytes()).await;
@@ -64,7 +62,7 @@ async fn a_target_that_is_too_long_is_one_status_in_head_and_body() {
 }
 
 #[tokio::test]
-async fn a_request_without_a_host_is_refused() {
+async fn request_without_a_host_is_refused() {
     let app = App::start().await;
     let request = "GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n";
     let answer = SseReader::open(app.address, request).await;
@@ -115,7 +113,7 @@ async fn transfer_codings_other_than_chunked_are_refused() {
 
 /// RFC 9112, section 6.3: the length is void, and the connection ends.
 #[tokio::test]
-async fn a_length_beside_chunked_smuggles_no_request() {
+async fn content_length_beside_chunked_smuggles_no_request() {
     let app = App::start().await;
     for lines in [
         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",

@@ -1,4 +1,7 @@
-//! problems
+//! Errors on the wire: problem documents (RFC 9457), the framework's own errors included.
 
-pub mod body;
-pub mod head;
+mod answers;
+mod bodies;
+mod fields;
+mod head;
+mod paths;

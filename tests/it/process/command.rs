@@ -2,12 +2,9 @@
 
 use serde_json::Value;
 
-use crate::{
-    process::start::password,
-    support::{
-        app::Store,
-        process::{ADMIN, Process, Said, run, said, streamgate},
-    },
+use crate::support::{
+    Store,
+    process::{ADMIN, Process, Said, password, run, said, streamgate},
 };
 
 async fn ok(store: &Store, arguments: &[&str]) -> String {
@@ -18,7 +15,7 @@ async fn ok(store: &Store, arguments: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn the_help_tells_what_each_command_is_for() {
+async fn help_describes_every_command() {
     let store = Store::new().await;
     for (arguments, parts) in [
         (
@@ -72,7 +69,7 @@ async fn the_help_tells_what_each_command_is_for() {
 }
 
 #[tokio::test]
-async fn documents_and_configuration_are_printed_as_they_are_committed() {
+async fn printed_documents_and_configuration_equal_the_committed_ones() {
     let store = Store::new().await;
     for (version, file) in [("3.0", "openapi.json"), ("3.2", "openapi-3.2.json")] {
         let printed = ok(&store, &["openapi", "--version", version]).await;
@@ -92,7 +89,7 @@ async fn documents_and_configuration_are_printed_as_they_are_committed() {
 }
 
 #[tokio::test]
-async fn a_user_that_is_added_can_log_in_with_the_password_that_was_shown() {
+async fn added_user_can_log_in_with_the_printed_password() {
     let store = Store::new().await;
     Process::serve(&store).await.stop().await;
     let shown = ok(&store, &["user", "add", "ada", "--role", "operator"]).await;
@@ -108,14 +105,14 @@ async fn a_user_that_is_added_can_log_in_with_the_password_that_was_shown() {
     }
     let process = Process::serve(&store).await;
     let ada = process.log_in("ada", &made_up).await;
-    assert_eq!(ada.get("/v1/auth/me").await.ok()["role"], "operator");
+    assert_eq!(ada.me().await["role"], "operator");
     process.log_in("admin", ADMIN).await;
     process.stop().await;
     store.remove().await;
 }
 
 #[tokio::test]
-async fn a_user_can_be_added_before_the_first_start_which_still_makes_an_administrator() {
+async fn first_start_creates_an_administrator_beside_an_added_user() {
     let store = Store::new().await;
     ok(&store, &["migrate"]).await;
     ok(&store, &["user", "add", "ada", "--role", "viewer"]).await;
@@ -126,7 +123,7 @@ async fn a_user_can_be_added_before_the_first_start_which_still_makes_an_adminis
 }
 
 #[tokio::test]
-async fn the_schema_goes_up_down_and_up_again() {
+async fn schema_migrates_up_down_and_up_again() {
     let store = Store::new().await;
     // Without a schema nothing starts that must not make one.
     let bare = async || {

@@ -1,4 +1,4 @@
-//! kill -9: whatever was acknowledged is there afterwards.
+//! `kill -9`: every acknowledged event is there afterwards.
 
 use std::{
     collections::BTreeMap,
@@ -12,8 +12,9 @@ use serde_json::json;
 use streamgate::event::Cursor;
 
 use crate::support::{
-    app::{Caller, Store, id_of, until},
+    Caller, Store, id_of,
     process::{ADMIN, Process},
+    until,
 };
 
 /// Who publishes at the same time.
@@ -23,7 +24,7 @@ const CALLERS: u64 = 8;
 const MARK: u64 = 1_000_000;
 
 #[tokio::test]
-async fn every_acknowledged_event_outlives_a_kill_and_is_replayed_once_and_in_order() {
+async fn acknowledged_events_survive_a_kill_and_replay_once_in_order() {
     let store = Store::new().await;
     let mut process = Process::serve(&store).await;
     let admin = process.log_in("admin", ADMIN).await;

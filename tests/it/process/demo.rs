@@ -1,4 +1,4 @@
-//! The demo: everything it prints works.
+//! `streamgate demo`: everything that it prints works.
 
 use std::{collections::BTreeSet, process::Stdio};
 
@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::support::{
-    app::{Caller, Store, soon},
+    Caller, Store,
     process::{signal, spawn, streamgate},
+    soon,
 };
 
 #[tokio::test]
-async fn what_the_demo_prints_can_be_opened_logged_in_with_and_pasted() {
+async fn everything_that_the_demo_prints_works() {
     let store = Store::new().await;
     let scratch = store.directory.path().join("scratch");
     std::fs::create_dir(&scratch).expect("a directory");
@@ -81,7 +82,7 @@ async fn what_the_demo_prints_can_be_opened_logged_in_with_and_pasted() {
 }
 
 #[tokio::test]
-async fn a_terminal_that_closes_ends_the_demo() {
+async fn closing_the_terminal_ends_the_demo() {
     let store = Store::new().await;
     let scratch = store.directory.path().join("scratch");
     std::fs::create_dir(&scratch).expect("a directory");

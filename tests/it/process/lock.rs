@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::support::{
-    app::Store,
+    Store,
     process::{ADMIN, Process, run, said, streamgate},
 };
 
@@ -11,7 +11,7 @@ use crate::support::{
 const AGAIN: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
 
 #[tokio::test]
-async fn a_second_process_on_a_sqlite_database_does_not_start() {
+async fn second_process_on_one_sqlite_database_does_not_start() {
     let store = Store::new().await;
     if store.url().is_some() {
         return store.remove().await;
@@ -51,7 +51,7 @@ async fn a_second_process_on_a_sqlite_database_does_not_start() {
 }
 
 #[tokio::test]
-async fn a_lock_ends_with_its_process_however_that_ends() {
+async fn lock_ends_with_its_process_even_after_a_kill() {
     let store = Store::new().await;
     let mut process = Process::serve(&store).await;
     process.child.kill().await.expect("a SIGKILL");
@@ -73,7 +73,7 @@ async fn a_lock_ends_with_its_process_however_that_ends() {
 }
 
 #[tokio::test]
-async fn a_link_in_place_of_the_lock_is_not_followed() {
+async fn symbolic_link_in_place_of_the_lock_is_not_followed() {
     let store = Store::new().await;
     if store.url().is_some() {
         return store.remove().await;
@@ -91,7 +91,7 @@ async fn a_link_in_place_of_the_lock_is_not_followed() {
 }
 
 #[tokio::test]
-async fn several_processes_serve_from_one_postgresql() {
+async fn several_processes_share_one_postgresql_database() {
     let store = Store::new().await;
     if store.url().is_none() {
         return store.remove().await;

@@ -1,13 +1,13 @@
-//! process
+//! The program in a process of its own.
 
-pub mod command;
-pub mod crash;
-pub mod demo;
-pub mod faults;
-pub mod lock;
-pub mod log;
-pub mod reload;
-pub mod shutdown;
-pub mod signals;
-pub mod start;
-pub mod unread;
+mod command;
+mod crash;
+mod demo;
+mod faults;
+mod lock;
+mod log;
+mod output;
+mod reload;
+mod shutdown;
+mod signals;
+mod start;

@@ -1,4 +1,4 @@
-//! SIGHUP: what is read again, and what is said of the rest.
+//! SIGHUP: what is read again, and what the log says about the rest.
 
 use std::{fs, path::Path};
 
@@ -10,16 +10,14 @@ use tokio::{
     process::Command,
 };
 
-use crate::{
-    server::tls,
-    support::{
-        app::{Store, id_of, soon, until},
-        process::{ADMIN, Process, streamgate},
-    },
+use crate::support::{
+    Store, id_of,
+    process::{ADMIN, Process, streamgate},
+    soon, tls, until,
 };
 
 #[tokio::test]
-async fn the_log_filter_is_reloaded_and_other_changed_keys_are_named() {
+async fn log_filter_is_reloaded_and_other_changed_keys_are_named() {
     let store = Store::new().await;
     let file = store.directory.path().join("streamgate.toml");
     let write = |text: &str| fs::write(&file, text).expect("a file");
@@ -78,7 +76,7 @@ async fn the_log_filter_is_reloaded_and_other_changed_keys_are_named() {
 
 /// A configuration or a certificate that never ends, as on a mount that hangs.
 #[tokio::test]
-async fn a_file_that_hangs_holds_neither_requests_nor_the_end() {
+async fn configuration_file_that_hangs_blocks_no_request_and_no_shutdown() {
     let store = Store::new().await;
     let file = store.directory.path().join("streamgate.toml");
     fs::write(&file, "log.filter = 'info'\n").expect("a file");
@@ -106,7 +104,7 @@ fn copy(name: &str, from: &Path, to: &Path) {
 }
 
 #[tokio::test]
-async fn the_certificate_is_reloaded_while_a_stream_goes_on() {
+async fn certificate_is_reloaded_while_a_stream_stays_open() {
     let store = Store::new().await;
     let (old, new, live) = (tls::certificate(), tls::certificate(), tempfile::tempdir().unwrap());
     let install = |name: &str, from: &tempfile::TempDir| copy(name, from.path(), live.path());

@@ -1,4 +1,4 @@
-//! A signal to end, with streams open.
+//! Signals that end the process while streams are open.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::net::TcpStream;
 
 use crate::support::{
-    app::{Store, id_of},
+    Store, id_of,
     process::{ADMIN, Process, streamgate},
 };
 
@@ -14,7 +14,7 @@ use crate::support::{
 const DRAIN: Duration = Duration::from_secs(15);
 
 #[tokio::test]
-async fn a_signal_ends_streams_with_a_farewell_and_the_process_with_success() {
+async fn signal_closes_streams_and_ends_the_process_successfully() {
     for signal in ["TERM", "INT", "QUIT"] {
         let store = Store::new().await;
         let mut serve = streamgate(&store, ["serve"]);

@@ -1,11 +1,11 @@
-//! What agents publish: one event, many, in lines, and all or none of it.
+//! `POST .../prompts/{pid}/events`: one event, an array or NDJSON, published whole or not at all.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{
-    prompts::create::{ask, claim, event, events, kinds, message, publish, stage, status},
-    support::app::{Answer, App, Caller},
+use crate::support::{
+    Answer, App, Caller,
+    prompt::{ask, claim, event, events, kinds, lines, message, publish, stage, status},
 };
 
 /// Publishes a body as it is.
@@ -16,13 +16,8 @@ async fn publish_raw(agent: &Caller, path: &str, kind: &str, body: impl Into<Str
 
 const NDJSON: &str = "application/x-ndjson";
 
-pub fn lines(events: &[Value]) -> String {
-    let lines: Vec<String> = events.iter().map(Value::to_string).collect();
-    lines.join("\n") + "\n"
-}
-
 #[tokio::test]
-async fn one_many_and_lines_are_published_as_they_are_and_answered_with_their_cursor() {
+async fn one_event_an_array_and_ndjson_are_published_unchanged() {
     let app = App::start().await;
     let (owner, agent) = stage(&app).await;
     let asked = ask(&owner).await;
@@ -55,7 +50,7 @@ async fn one_many_and_lines_are_published_as_they_are_and_answered_with_their_cu
 }
 
 #[tokio::test]
-async fn a_batch_with_a_fault_is_refused_as_a_whole_and_the_fault_is_named() {
+async fn batch_with_one_fault_is_refused_whole_and_names_it() {
     let app = App::start().await;
     let (owner, agent) = stage(&app).await;
     let asked = ask(&owner).await;
@@ -123,7 +118,7 @@ async fn a_batch_with_a_fault_is_refused_as_a_whole_and_the_fault_is_named() {
 }
 
 #[tokio::test]
-async fn a_batch_may_end_the_prompt_whether_or_not_it_also_begins_it() {
+async fn batch_can_end_a_prompt_that_it_also_begins() {
     let app = App::start().await;
     let (owner, agent) = stage(&app).await;
     for (last, end) in [("complete", "completed"), ("cancelled", "cancelled"), ("error", "failed")]

@@ -1,5 +1,5 @@
-//! Prompts under pressure: what subscribers see while agents publish as fast as they can, lose their
-//! leases and are interrupted.
+//! Prompts under load: agents publish as fast as they can, lose their leases and are cancelled,
+//! and every subscriber sees the log.
 
 use std::{
     collections::BTreeSet,
@@ -12,15 +12,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::{JoinHandle, yield_now};
 
-use crate::{
-    prompts::{
-        create::{Asked, ask, claim, event, events, message, publish, stage, watch},
-        publish::lines as ndjson,
-    },
-    support::{
-        app::{App, Caller, soon},
-        sse::SseReader,
-    },
+use crate::support::{
+    App, Caller, SseReader,
+    prompt::{Asked, ask, claim, event, events, lines as ndjson, message, publish, stage, watch},
+    soon,
 };
 
 /// What a subscriber was told: cursor, kind and data of each event, those of the snapshot included.
@@ -70,7 +65,7 @@ fn numbers(told: &Told) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn an_answer_comes_to_all_subscribers_whole_and_in_order_however_it_is_published() {
+async fn answer_reaches_all_subscribers_whole_and_in_order() {
     let app = App::with(|config| config.limits.streams_per_user = 100).await;
     let (owner, agent) = stage(&app).await;
     for (total, batch) in [(4_000, 40), (1_000, 1)] {
@@ -96,7 +91,7 @@ async fn an_answer_comes_to_all_subscribers_whole_and_in_order_however_it_is_pub
 }
 
 #[tokio::test]
-async fn nothing_follows_a_cancellation_however_many_agents_go_on() {
+async fn nothing_follows_a_cancellation_from_concurrent_publishers() {
     let app = App::with(|config| config.limits.streams_per_user = 100).await;
     let (owner, agent) = stage(&app).await;
     for round in 0..12 {
@@ -143,7 +138,7 @@ async fn nothing_follows_a_cancellation_however_many_agents_go_on() {
 }
 
 #[tokio::test]
-async fn an_agent_that_gives_a_prompt_back_never_talks_into_the_answer_of_the_next_one() {
+async fn agent_that_released_a_prompt_cannot_publish_into_it() {
     let app = App::start().await;
     let (owner, agent) = stage(&app).await;
     let (mut taken_over, mut kept) = (0, 0);
@@ -228,7 +223,7 @@ fn lanes() -> impl Strategy<Value = [Vec<Step>; 3]> {
 }
 
 #[tokio::test]
-async fn the_snapshot_and_what_follows_is_the_log_whenever_one_comes_and_whatever_happens() {
+async fn snapshot_and_stream_equal_the_log_under_concurrent_steps() {
     let app = App::with(|config| config.limits.streams_per_user = 100).await;
     let (owner, agent) = stage(&app).await;
     let mut runner = TestRunner::default();

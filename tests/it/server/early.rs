@@ -1,8 +1,12 @@
-//! Answers that come before all of the request has, and to clients that have finished sending.
+//! Answers that come before the whole request has arrived, and answers to clients that have
+//! finished sending.
 
 use tokio::{io::AsyncWriteExt, time::timeout};
 
-use crate::server::gate::{Event, Gate, SHORT, get, h2c, read_to_end, read_until, settings};
+use crate::server::{
+    gate::{Event, Gate, SHORT, settings},
+    http::{get, h2c, read_to_end, read_until},
+};
 
 /// Asks to have a body refused, and does not send it.
 fn refused(length: usize) -> String {
@@ -10,7 +14,7 @@ fn refused(length: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_small_body_may_follow_its_answer() {
+async fn small_body_can_follow_its_answer() {
     let gate = Gate::open(settings()).await;
     for sent_before in [0, 10, 100] {
         let mut client = gate.send(refused(100) + &"x".repeat(sent_before)).await;
@@ -24,7 +28,7 @@ async fn a_small_body_may_follow_its_answer() {
 }
 
 #[tokio::test]
-async fn an_early_answer_says_that_the_connection_ends() {
+async fn early_answer_announces_that_the_connection_closes() {
     let gate = Gate::open(settings()).await;
     for head in [
         refused(64 * 1024 + 1),
@@ -40,7 +44,7 @@ async fn an_early_answer_says_that_the_connection_ends() {
 }
 
 #[tokio::test]
-async fn an_early_answer_on_h2_leaves_the_connection() {
+async fn early_answer_over_http_2_keeps_the_connection() {
     let gate = Gate::open(settings()).await;
     let client = h2c();
     let answer = client.post(gate.url("/refuse")).body(vec![0; 1 << 20]).send().await.unwrap();
@@ -50,7 +54,7 @@ async fn an_early_answer_on_h2_leaves_the_connection() {
 }
 
 #[tokio::test]
-async fn a_request_before_the_fin_is_answered() {
+async fn request_before_the_fin_is_answered() {
     let mut gate = Gate::open(settings()).await;
     for _ in 0..20 {
         let mut client = gate.send(get("/")).await;
@@ -71,7 +75,7 @@ async fn a_request_before_the_fin_is_answered() {
 }
 
 #[tokio::test]
-async fn a_stream_asked_for_before_the_fin_is_dropped() {
+async fn stream_requested_before_the_fin_is_dropped() {
     let mut gate = Gate::open(settings()).await;
     let mut client = gate.send(get("/endless")).await;
     client.shutdown().await.unwrap();
@@ -79,7 +83,7 @@ async fn a_stream_asked_for_before_the_fin_is_dropped() {
 }
 
 #[tokio::test]
-async fn rst_drops_a_request_that_is_being_answered() {
+async fn rst_drops_a_request_in_progress() {
     let mut gate = Gate::open(settings()).await;
     for has_finished in [false, true] {
         let mut client = gate.send(get("/slow")).await;

@@ -1,4 +1,4 @@
-//! The accept loop, with raw sockets where a client library would be too polite.
+//! A server with an endpoint of its own for each case, without a gateway behind it.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,12 +14,14 @@ use streamgate::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
     task::JoinHandle,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
+
+use crate::support::{connect_with_small_buffer, tls::certificate};
 
 /// What no test may take.
 pub const BOUND: Duration = Duration::from_secs(10);
@@ -27,13 +29,8 @@ pub const BOUND: Duration = Duration::from_secs(10);
 /// A header timeout short enough to wait for.
 pub const SHORT: Duration = Duration::from_millis(300);
 
-pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
 /// Bytes of a large answer.
 pub const LARGE: usize = 4 << 20;
-
-/// `SETTINGS` without any.
-pub const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
 #[derive(Debug, PartialEq)]
 pub enum Event {
@@ -48,25 +45,6 @@ pub struct Gate {
     pub release: watch::Sender<bool>,
     pub stop: CancellationToken,
     pub ended: JoinHandle<io::Result<()>>,
-}
-
-fn error_body(status: StatusCode) -> (String, String) {
-    ("some-id".to_owned(), format!("a body for {}", status.as_u16()))
-}
-
-pub fn settings() -> Settings {
-    Settings {
-        header_timeout: BOUND,
-        idle_timeout: BOUND,
-        write_timeout: BOUND,
-        unread_limit: 16 << 20,
-        connections: ConnectionLimits { total: 100, per_address: 100, exempt: Vec::new() },
-        head_limit: 8192,
-        drain: BOUND,
-        tls: None,
-        error_body,
-        telemetry: Arc::default(),
-    }
 }
 
 impl Gate {
@@ -90,9 +68,7 @@ impl Gate {
 
     /// A client that has room for next to nothing.
     pub async fn send_deaf(&self, bytes: impl AsRef<[u8]>) -> TcpStream {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(4096).unwrap();
-        let mut client = socket.connect(self.address).await.unwrap();
+        let mut client = connect_with_small_buffer(self.address).await;
         timeout(BOUND, client.write_all(bytes.as_ref())).await.unwrap().unwrap();
         client
     }
@@ -116,6 +92,25 @@ impl Gate {
     pub async fn ends(self) {
         let ended = timeout(BOUND, self.ended).await;
         ended.expect("still serving").unwrap().unwrap();
+    }
+}
+
+fn error_body(status: StatusCode) -> (String, String) {
+    ("some-id".to_owned(), format!("a body for {}", status.as_u16()))
+}
+
+pub fn settings() -> Settings {
+    Settings {
+        header_timeout: BOUND,
+        idle_timeout: BOUND,
+        write_timeout: BOUND,
+        unread_limit: 16 << 20,
+        connections: ConnectionLimits { total: 100, per_address: 100, exempt: Vec::new() },
+        head_limit: 8192,
+        drain: BOUND,
+        tls: None,
+        error_body,
+        telemetry: Arc::default(),
     }
 }
 
@@ -194,76 +189,10 @@ fn endless(told: mpsc::UnboundedSender<Event>, held: Option<Body>) -> Response {
     Response::builder().body(Body::from_bytes_stream(body))
 }
 
-/// Reads until `end` has come.
-pub async fn read_until(client: &mut TcpStream, end: &str) -> String {
-    let mut got = Vec::new();
-    while !got.ends_with(end.as_bytes()) {
-        let read = timeout(BOUND, client.read_buf(&mut got)).await.unwrap();
-        assert_ne!(read.unwrap(), 0, "closed after {:?}", String::from_utf8_lossy(&got));
-    }
-    String::from_utf8(got).unwrap()
-}
-
-/// Reads to the end, which must be a FIN.
-pub async fn read_to_end(client: &mut TcpStream) -> Vec<u8> {
-    let mut got = Vec::new();
-    let read = timeout(BOUND, client.read_to_end(&mut got)).await;
-    read.expect("still open").unwrap();
-    got
-}
-
-/// An HTTP/2 frame on stream `id` (RFC 9113 section 4.1).
-pub fn frame(kind: u8, flags: u8, id: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(payload.len()).unwrap();
-    [&[0, 0, length, kind, flags, 0, 0, 0, id], payload].concat()
-}
-
-/// HEADERS that ask for `path`, in HPACK without Huffman coding (RFC 7541).
-pub fn ask(path: &str) -> Vec<u8> {
-    const END_STREAM_AND_HEADERS: u8 = 0x5;
-    let length = u8::try_from(path.len()).unwrap();
-    let fields = [&[0x82, 0x86, 0x41, 1, b'x', 0x44, length], path.as_bytes()].concat();
-    frame(1, END_STREAM_AND_HEADERS, 1, &fields)
-}
-
-pub fn get(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")
-}
-
-pub fn h1() -> reqwest::Client {
-    reqwest::Client::builder().timeout(BOUND).build().unwrap()
-}
-
-pub fn h2c() -> reqwest::Client {
-    let client = reqwest::Client::builder().timeout(BOUND);
-    client.http2_prior_knowledge().build().unwrap()
-}
-
-pub async fn read_until_bytes(client: &mut TcpStream, end: &[u8]) -> Vec<u8> {
-    let mut got = Vec::new();
-    while !got.ends_with(end) {
-        let read = timeout(BOUND, client.read_buf(&mut got)).await.unwrap();
-        assert_ne!(read.unwrap(), 0, "closed after {got:?}");
-    }
-    got
-}
-
-/// Kind, stream and payload of the next frame of HTTP/2.
-pub async fn read_frame(client: &mut TcpStream) -> (u8, u8, Vec<u8>) {
-    let mut head = [0; 9];
-    timeout(BOUND, client.read_exact(&mut head)).await.expect("no frame").expect("closed");
-    let [a, b, c, kind, _, _, _, _, id] = head;
-    let mut payload = vec![0; usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)];
-    timeout(BOUND, client.read_exact(&mut payload)).await.unwrap().unwrap();
-    (kind, id, payload)
-}
-
-/// Waits for a condition that nothing announces.
-pub async fn until(condition: impl Fn() -> bool) {
-    let met = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(BOUND, met).await.expect("not in time");
+/// A gate with a certificate of its own, and the files it came from.
+pub async fn secure(header_timeout: Duration) -> (Gate, tempfile::TempDir) {
+    let files = certificate();
+    let tls = server::tls(&files.path().join("cert.pem"), &files.path().join("key.pem"));
+    let settings = Settings { header_timeout, tls: Some(tls.unwrap()), ..settings() };
+    (Gate::open(settings).await, files)
 }

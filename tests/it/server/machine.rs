@@ -1,4 +1,4 @@
-//! What the operating system refuses.
+//! Limits of the operating system.
 
 use std::{io, process::Stdio, time::Duration};
 
@@ -11,11 +11,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::server::gate::{BOUND, endpoint, get, read_until, settings};
+use crate::server::{
+    gate::{BOUND, endpoint, settings},
+    http::{get, read_until},
+};
 
 /// accept(2) on a connected socket: EINVAL.
 #[tokio::test]
-async fn a_listener_that_cannot_listen_is_an_error() {
+async fn broken_listener_is_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (connected, _) = listener.accept().await.unwrap();
@@ -30,7 +33,7 @@ async fn a_listener_that_cannot_listen_is_an_error() {
 }
 
 #[test]
-fn the_descriptor_limit_is_raised_to_the_hard_one() {
+fn descriptor_limit_is_raised_to_the_hard_limit() {
     // One below the hard limit is no trouble for the tests beside this one.
     let (_, hard) = rlimit::Resource::NOFILE.get().unwrap();
     rlimit::Resource::NOFILE.set(hard - 1, hard).unwrap();

@@ -1,12 +1,13 @@
-//! server
+//! The accept loop.
 
-pub mod early;
-pub mod gate;
-pub mod leaving;
-pub mod limit;
-pub mod machine;
-pub mod protocol;
-pub mod shutdown;
-pub mod tls;
-pub mod unread;
-pub mod waiting;
+mod disconnect;
+mod early;
+mod gate;
+mod http;
+mod limits;
+mod machine;
+mod protocol;
+mod shutdown;
+mod slow_readers;
+mod timeouts;
+mod tls;

@@ -1,4 +1,4 @@
-//! The end, asked for.
+//! A shutdown, with and without a drain time.
 
 use std::{
     io,
@@ -9,12 +9,12 @@ use streamgate::server::Settings;
 use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 
 use crate::server::{
-    gate::{BOUND, Event, Gate, SHORT, get, h1, h2c, read_until, settings},
-    tls::secure,
+    gate::{BOUND, Event, Gate, SHORT, secure, settings},
+    http::{get, h1, h2c, read_until},
 };
 
 #[tokio::test]
-async fn shutdown_lets_a_running_answer_finish_and_then_ends() {
+async fn shutdown_lets_a_running_answer_finish() {
     for client in [h1(), h2c()] {
         let mut gate = Gate::open(settings()).await;
         let asked = tokio::spawn(client.get(gate.url("/slow")).send());
@@ -31,7 +31,7 @@ async fn shutdown_lets_a_running_answer_finish_and_then_ends() {
 }
 
 #[tokio::test]
-async fn shutdown_drops_what_is_left_after_the_drain_time() {
+async fn shutdown_drops_open_answers_after_the_drain_time() {
     for client in [h1(), h2c()] {
         for path in ["/endless", "/slow"] {
             let mut gate = Gate::open(Settings { drain: SHORT, ..settings() }).await;
@@ -54,7 +54,7 @@ async fn shutdown_drops_what_is_left_after_the_drain_time() {
 
 /// With an hour to wait for, only not waiting ends in time.
 #[tokio::test]
-async fn shutdown_does_not_wait_for_those_who_ask_nothing() {
+async fn shutdown_does_not_wait_for_idle_connections() {
     let hour = Duration::from_hours(1);
     let gate = Gate::open(Settings { header_timeout: hour, drain: hour, ..settings() }).await;
     let _silent = gate.connect().await;

@@ -1,3 +1,6 @@
-//! sse
+//! Every `GET <resource>/stream`: its bytes, its cursors and its life, tried on topologies.
 
-pub mod resume;
+mod bytes;
+mod heartbeats;
+mod lifetime;
+mod resume;

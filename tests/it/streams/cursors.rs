@@ -1,5 +1,4 @@
-//! One cursor for many topics: each goes on where it was, whatever happens to the others, to the
-//! connection and to the server.
+//! One cursor for many topics: each topic resumes at its own position.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -8,20 +7,17 @@ use streamgate::{
     bus::InProcessBus,
     event::{Family, Topic},
 };
-use tokio::net::TcpSocket;
 use uuid::Uuid;
 
-use crate::{
-    hub::slow_clients::note,
-    streams::topics::{about, path, publish, snapshots, stage, watch},
-    support::{
-        app::{App, Store, id_of, soon, until},
-        sse::SseReader,
-    },
+use crate::support::{
+    App, SseReader, Store, connect_with_small_buffer,
+    events::{note, publish},
+    id_of, soon,
+    streams::{about, path, snapshots, stage, watch},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cursor_survives_restarts_while_others_write() {
+async fn cursor_of_many_topics_survives_restarts_while_others_write() {
     const EVENTS: u64 = 120;
     let store = Store::new().await;
     let bus = Arc::new(InProcessBus::default());
@@ -80,7 +76,7 @@ async fn a_cursor_survives_restarts_while_others_write() {
 }
 
 #[tokio::test]
-async fn topics_may_be_added_and_taken_away_under_one_cursor() {
+async fn topics_can_be_added_and_removed_under_one_cursor() {
     let app = App::start().await;
     let (operator, topologies) = stage(&app, 3).await;
     let mut single = operator.watch(topologies[0], "").await;
@@ -129,7 +125,7 @@ async fn topics_may_be_added_and_taken_away_under_one_cursor() {
 }
 
 #[tokio::test]
-async fn whoever_reads_slowly_loses_nothing_of_any_topic() {
+async fn slow_reader_loses_nothing_of_any_topic() {
     let app = App::with(|config| config.streams.buffer_events = 8).await;
     let (operator, topologies) = stage(&app, 2).await;
     let mut slow = watch(&operator, &topologies, "").await;
@@ -153,7 +149,7 @@ async fn whoever_reads_slowly_loses_nothing_of_any_topic() {
 }
 
 #[tokio::test]
-async fn what_one_topic_drops_is_announced_with_its_name() {
+async fn dropped_events_are_announced_with_their_topic() {
     let app = App::with(|config| config.streams.buffer_events = 8).await;
     let (operator, topologies) = stage(&app, 2).await;
     let mut slow = watch(&operator, &topologies, "overflow=drop_oldest").await;
@@ -179,7 +175,7 @@ async fn what_one_topic_drops_is_announced_with_its_name() {
 }
 
 #[tokio::test]
-async fn what_had_ended_before_it_was_read_is_not_lost() {
+async fn events_of_ended_topics_reach_a_slow_reader() {
     let app = App::start().await;
     let (operator, _) = stage(&app, 0).await;
     let mut topologies = Vec::new();
@@ -190,10 +186,7 @@ async fn what_had_ended_before_it_was_read_is_not_lost() {
         operator.set_status(id, "torn_down").await.ok();
         topologies.push(id);
     }
-    let socket = TcpSocket::new_v4().expect("a socket");
-    // What is not read soon has nowhere to go.
-    socket.set_recv_buffer_size(4096).expect("an option");
-    let socket = socket.connect(app.address).await.expect("a connection");
+    let socket = connect_with_small_buffer(app.address).await;
     let token = operator.token.as_deref().expect("a token");
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n",
@@ -201,7 +194,7 @@ async fn what_had_ended_before_it_was_read_is_not_lost() {
     );
     let mut reader = SseReader::on(socket, &request).await;
     // All of it has ended, and nobody takes it.
-    until("streams let go", async || app.gateway.limits.open_slots() == 0).await;
+    app.slots_freed().await;
     let (mut snapshots, mut cursor) = (Vec::new(), String::new());
     loop {
         while let Some(block) = soon("an event or the end", reader.next()).await {

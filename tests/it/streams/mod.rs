@@ -1,4 +1,6 @@
-//! streams
+//! `GET /v1/streams`: several topics on one connection.
 
-pub mod cursors;
-pub mod topics;
+mod bounds;
+mod cursors;
+mod roles;
+mod topics;

@@ -1,4 +1,4 @@
-//! The program itself, in a process of its own: what only shows from out there.
+//! The program in a process of its own.
 
 use std::{
     ffi::OsStr,
@@ -13,7 +13,11 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::support::app::{Caller, Store, soon, until};
+use crate::support::{
+    caller::Caller,
+    store::Store,
+    waiting::{soon, until},
+};
 
 /// The administrator's password in these tests.
 pub const ADMIN: &str = "the password of the administrator";
@@ -182,4 +186,12 @@ pub fn spawn(command: &mut Command) -> Spawned {
     let out = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     let err = ErrorOutput::read(child.stderr.take().expect("a pipe"));
     (child, out, err)
+}
+
+/// The password in a line of its own, shown to `name`.
+pub fn password(line: &str, name: &str) -> String {
+    let password = line.strip_prefix(&format!("password of {name}, shown this once: "));
+    let password = password.unwrap_or_else(|| panic!("no password: {line}"));
+    assert!(password.len() >= 16 && !password.contains(char::is_whitespace), "{password}");
+    password.to_owned()
 }

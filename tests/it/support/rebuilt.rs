@@ -1,11 +1,11 @@
-//! A resource rebuilt from its stream: what a subscriber makes of a snapshot and the events after it
-//! is what REST shows.
+//! A resource rebuilt from its stream: the snapshot, and what each event after it changes.
 
 use serde_json::Value;
 
 use crate::support::{
-    app::{Caller, soon},
+    caller::Caller,
     sse::{Block, SseReader},
+    waiting::soon,
 };
 
 /// What a subscriber has made of a stream so far.

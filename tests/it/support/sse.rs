@@ -1,4 +1,4 @@
-//! A reader of streams that sees every byte.
+//! A client of one stream that sees every byte.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::app::soon;
+use crate::support::waiting::soon;
 
 /// Reads a stream byte by byte from a socket of its own.
 pub struct SseReader {

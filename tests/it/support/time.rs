@@ -1,4 +1,4 @@
-//! A machine whose time tests can move.
+//! A machine whose clocks tests can move.
 
 use std::{
     sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst},

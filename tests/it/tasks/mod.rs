@@ -1,5 +1,13 @@
-//! tasks
+//! `/v1/tasks`.
 
-pub mod artifacts;
-pub mod cancel;
-pub mod report;
+mod artifacts;
+mod cancel;
+mod claim;
+mod create;
+mod get;
+mod heartbeat;
+mod lease;
+mod report;
+mod retention;
+mod status;
+mod stream;

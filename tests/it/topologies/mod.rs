@@ -1,4 +1,8 @@
-//! topologies
+//! `/v1/topologies`.
 
-pub mod mutations;
-pub mod status;
+mod create;
+mod events;
+mod list;
+mod mutations;
+mod status;
+mod stream;

@@ -1,88 +1,18 @@
-//! Topologies: their names, their life, its audit trail, and that stream, event page and REST tell
-//! the same story.
+//! `POST /v1/topologies/{id}/status`: every transition, legal or not.
 
 use entity::user::Role;
-use serde_json::{Value, json};
-use streamgate::{
-    event::{Cursor, Family},
-    event_log::Retention,
-};
-use uuid::Uuid;
+use serde_json::json;
 
 use crate::support::{
-    app::{App, Caller, id_of},
-    sse::SseReader,
+    App, id_of,
+    topology::{LIFE, items, shown, topology_that_is},
 };
 
-/// Where a topology may go from where, as the customer's mission has it.
-pub const LIFE: [(&str, &[&str]); 7] = [
-    ("pending", &["deploying", "torn_down"]),
-    ("deploying", &["active", "failed", "degraded", "tearing_down"]),
-    ("active", &["degraded", "tearing_down"]),
-    ("degraded", &["active", "tearing_down"]),
-    ("failed", &["tearing_down"]),
-    ("tearing_down", &["torn_down", "degraded"]),
-    ("torn_down", &[]),
-];
-
-/// A new topology, led to this status.
-pub async fn topology_that_is(operator: &Caller, status: &str) -> Uuid {
-    let way: &[&str] = match status {
-        "pending" => &[],
-        "deploying" => &["deploying"],
-        "active" => &["deploying", "active"],
-        "degraded" => &["deploying", "degraded"],
-        "failed" => &["deploying", "failed"],
-        "tearing_down" => &["deploying", "tearing_down"],
-        "torn_down" => &["torn_down"],
-        _ => panic!("{status}"),
-    };
-    let new = json!({ "name": format!("t-{}", Uuid::new_v4()) });
-    let id = id_of(&operator.post("/v1/topologies", new).await.ok());
-    for step in way {
-        operator.set_status(id, step).await.ok();
-    }
-    id
-}
-
-/// Everything that REST shows of a topology.
-pub async fn shown(caller: &Caller, id: Uuid) -> Vec<Value> {
-    let mut shown = Vec::new();
-    for part in ["", "/transitions", "/mutations?limit=200", "/events?limit=200"] {
-        shown.push(caller.get(&format!("/v1/topologies/{id}{part}")).await.ok());
-    }
-    shown
-}
-
-/// The objects of a page.
-#[track_caller]
-fn items(page: &Value) -> &[Value] {
-    page["items"].as_array().unwrap_or_else(|| panic!("no page: {page}"))
-}
-
-/// All objects of a list, page by page.
-async fn walk(caller: &Caller, path: &str, query: &str, limit: usize) -> Vec<Value> {
-    let mut all = Vec::new();
-    let mut after = String::new();
-    loop {
-        let page = caller.get(&format!("{path}?limit={limit}{query}{after}")).await.ok();
-        all.extend_from_slice(items(&page));
-        let Some(next) = page.get("next") else {
-            return all;
-        };
-        assert_eq!(items(&page).len(), limit, "only the last page may be short");
-        let next = format!("&after={}", next.as_str().expect("an id"));
-        assert_ne!(next, after, "a page that leads to itself");
-        after = next;
-    }
-}
-
 #[tokio::test]
-async fn every_legal_change_of_status_is_done_and_told_alike_by_stream_audit_trail_and_event_page()
-{
+async fn legal_transition_is_alike_in_stream_audit_trail_and_events() {
     let app = App::with(|config| config.limits.streams_per_user = 100).await;
     let operator = app.caller(Role::Operator).await;
-    let me = operator.get("/v1/auth/me").await.ok();
+    let me = operator.me().await;
     for (from, targets) in LIFE {
         for to in targets {
             let id = topology_that_is(&operator, from).await;
@@ -118,7 +48,7 @@ async fn every_legal_change_of_status_is_done_and_told_alike_by_stream_audit_tra
 }
 
 #[tokio::test]
-async fn every_illegal_change_of_status_is_a_conflict_and_changes_nothing() {
+async fn illegal_transition_is_a_conflict_that_changes_nothing() {
     let app = App::start().await;
     let operator = app.caller(Role::Operator).await;
     let mut refused = 0;
@@ -137,7 +67,7 @@ async fn every_illegal_change_of_status_is_a_conflict_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn of_two_changes_of_status_at_once_only_one_is_legal() {
+async fn only_one_of_concurrent_equal_transitions_succeeds() {
     let app = App::start().await;
     let operator = app.caller(Role::Operator).await;
     for _ in 0..5 {
@@ -153,164 +83,7 @@ async fn of_two_changes_of_status_at_once_only_one_is_legal() {
 }
 
 #[tokio::test]
-async fn a_name_is_taken_once_and_may_be_anything_that_people_write() {
-    let app = App::start().await;
-    let operator = app.caller(Role::Operator).await;
-    let longest = "ä".repeat(128);
-    for name in ["lab-7", "Lab 7: \"quoted\" \\ \u{2028} 実験室", &longest] {
-        let new = json!({ "name": name, "mode": "m", "config": { "a b": ["\n", 1.5, null] } });
-        let made = operator.post("/v1/topologies", new.clone()).await.ok();
-        assert_eq!((&made["name"], &made["config"]), (&new["name"], &new["config"]));
-        assert_eq!((&made["status"], &made["version"]), (&json!("pending"), &json!(1)));
-        let path = format!("/v1/topologies/{}", id_of(&made));
-        assert_eq!(operator.get(&path).await.ok(), made);
-        operator.post("/v1/topologies", new).await.problem(409);
-    }
-    for name in ["", "a\nb", "a\0b", &"a".repeat(129)] {
-        operator.post("/v1/topologies", json!({ "name": name })).await.problem(400);
-    }
-    assert_eq!(items(&operator.get("/v1/topologies").await.ok()).len(), 3);
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn lists_are_whole_in_order_and_cut_into_pages_and_by_status() {
-    let app = App::start().await;
-    let operator = app.caller(Role::Operator).await;
-    let viewer = app.caller(Role::Viewer).await;
-    let mut made = Vec::new();
-    for status in ["pending", "active", "pending", "degraded", "pending"] {
-        let id = topology_that_is(&operator, status).await;
-        made.push(operator.get(&format!("/v1/topologies/{id}")).await.ok());
-    }
-    for limit in [1, 2, 4, 5, 200] {
-        assert_eq!(walk(&viewer, "/v1/topologies", "", limit).await, made, "pages of {limit}");
-    }
-    let pending: Vec<Value> =
-        made.iter().filter(|topology| topology["status"] == "pending").cloned().collect();
-    assert_eq!(walk(&viewer, "/v1/topologies", "&status=pending", 2).await, pending);
-    assert_eq!(walk(&viewer, "/v1/topologies", "&status=failed", 2).await, [Value::Null; 0]);
-
-    let path = format!("/v1/topologies/{}/transitions", id_of(&made[1]));
-    let whole = walk(&viewer, &path, "", 200).await;
-    assert_eq!(whole.len(), 2);
-    assert_eq!(walk(&viewer, &path, "", 1).await, whole);
-    for query in ["limit=0", "limit=201", "limit=x", "after=1", "status=broken", "status="] {
-        viewer.get(&format!("/v1/topologies?{query}")).await.problem(400);
-    }
-    app.finish().await;
-}
-
-/// The next event of the stream, which must be the newest thing that REST shows of its kind.
-async fn told_like_rest(reader: &mut SseReader, caller: &Caller, id: Uuid, kind: &str) -> Told {
-    let event = reader.expect(kind).await;
-    let list = if kind == "status" { "transitions" } else { "mutations" };
-    let list = caller.get(&format!("/v1/topologies/{id}/{list}")).await.ok();
-    assert_eq!(items(&list).last(), Some(&event.data), "{kind}");
-    (event.id.expect("an id"), event.event, event.data)
-}
-
-/// Id, kind and data of an event.
-type Told = (String, String, Value);
-
-#[tokio::test]
-async fn whatever_the_stream_tells_can_be_read_by_the_same_role_as_it_stood_then() {
-    let app = App::start().await;
-    let (operator, agent) = (app.caller(Role::Operator).await, app.caller(Role::Agent).await);
-    let viewer = app.caller(Role::Viewer).await;
-    let id = topology_that_is(&operator, "active").await;
-    let path = format!("/v1/topologies/{id}");
-    let mut reader = viewer.watch(id, "").await;
-    let snapshot = reader.expect("snapshot").await;
-    assert_eq!(snapshot.data["topology"], viewer.get(&path).await.ok());
-    let mut told = Vec::new();
-    for (outcome, reason) in [("applied", None), ("failed", Some("no such node"))] {
-        operator.mutate(id, 1).await.ok();
-        told.push(told_like_rest(&mut reader, &viewer, id, "mutation.enqueued").await);
-        let claims = agent.post(&format!("{path}/mutations/claim"), json!({})).await.ok();
-        told.push(told_like_rest(&mut reader, &viewer, id, "mutation.applying").await);
-        let claimed = &claims[0];
-        assert_eq!(claimed["mutation"], told.last().expect("an event").2);
-        let report = format!("{path}/mutations/{}/report", id_of(&claimed["mutation"]));
-        let how = json!({
-            "lease_token": claimed["lease_token"], "state": outcome, "reason": reason,
-        });
-        let reported = agent.post(&report, how).await.ok();
-        told.push(told_like_rest(&mut reader, &viewer, id, &format!("mutation.{outcome}")).await);
-        assert_eq!(reported, told.last().expect("an event").2);
-        assert_eq!(reported["reason"].as_str(), reason);
-        assert_eq!(reported["applied_at"].is_string(), outcome == "applied");
-    }
-    operator.set_status(id, "degraded").await.ok();
-    told.push(told_like_rest(&mut reader, &viewer, id, "status").await);
-
-    // The pages of the log say the same, from the snapshot's cursor on.
-    for limit in [1, 3, 200] {
-        let mut after = snapshot.id.clone().expect("an id");
-        let mut logged = Vec::new();
-        loop {
-            let page = viewer.get(&format!("{path}/events?limit={limit}&after={after}")).await.ok();
-            for event in page["events"].as_array().expect("events") {
-                assert_eq!(event["topic"], format!("topology.{id}"));
-                let text = |name: &str| event[name].as_str().expect("a text").to_owned();
-                logged.push((text("id"), text("kind"), event["data"].clone()));
-            }
-            after = page["next"].as_str().expect("a cursor").to_owned();
-            if page["has_more"] == false {
-                break;
-            }
-        }
-        assert_eq!(logged, told, "pages of {limit}");
-        assert_eq!(after, told.last().expect("events").0);
-        let end = viewer.get(&format!("{path}/events?after={after}")).await.ok();
-        assert_eq!(end, json!({ "events": [], "next": after, "has_more": false }));
-    }
-    drop(reader);
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn a_cursor_of_the_event_page_that_is_pruned_or_foreign_is_gone_and_garbage_is_bad() {
-    let app = App::start().await;
-    let operator = app.caller(Role::Operator).await;
-    let id = topology_that_is(&operator, "active").await;
-    let path = format!("/v1/topologies/{id}/events");
-    for number in 0..4 {
-        operator.mutate(id, number).await.ok();
-    }
-    let page = operator.get(&path).await.ok();
-    let events = page["events"].as_array().expect("events");
-    assert_eq!(events.len(), 6);
-    let cursor = |index: usize| -> Cursor {
-        events[index]["id"].as_str().and_then(|id| id.parse().ok()).expect("a cursor")
-    };
-    let kept = Retention { events: 2, seconds: 3_600 };
-    app.gateway
-        .hub
-        .log()
-        .prune(Family::Topology, kept, &app.gateway.clock.read())
-        .await
-        .expect("a pruning");
-    let (third, fourth, last) = (cursor(2), cursor(3), cursor(5));
-    let foreign = Cursor { epoch: last.epoch ^ 1, ..last };
-    let ahead = Cursor { seq: last.seq + 1, ..last };
-    let another = Cursor { nonce: last.nonce ^ 1, ..last };
-    for gone in [cursor(0), third, foreign, ahead, another] {
-        operator.get(&format!("{path}?after={gone}")).await.problem(410);
-    }
-    let rest = operator.get(&format!("{path}?after={fourth}")).await.ok();
-    assert_eq!(rest["events"].as_array().map(Vec::as_slice), Some(&events[4..]));
-    for path in [path.clone(), format!("{path}?after=")] {
-        assert_eq!(operator.get(&path).await.ok(), rest, "without a cursor: what is kept");
-    }
-    for garbage in ["x", "1", "1-1", "1-1-", "-1-1", "1-1-1-1", "1-%0A1-1", "%F0%9F%A6%80-1-1"] {
-        operator.get(&format!("{path}?after={garbage}")).await.problem(400);
-    }
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn tearing_down_fails_what_is_in_flight_and_ends_the_streams_for_good() {
+async fn tearing_down_fails_open_mutations_and_ends_the_streams() {
     let app = App::start().await;
     let (operator, agent) = (app.caller(Role::Operator).await, app.caller(Role::Agent).await);
     let id = topology_that_is(&operator, "active").await;

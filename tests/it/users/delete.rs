@@ -1,21 +1,19 @@
-//! What becomes of what users have asked for when they are deleted.
+//! `DELETE /v1/users/{id}`: everything that belongs to the user ends and is deleted.
 
 use entity::{conversation, mcp_session, prompt, task, topic};
 use reqwest::Method;
 use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 
-use crate::{
-    prompts::{
-        create as prompts,
-        create::{ask, event, events, publish, status},
-    },
-    support::app::{App, id_of, until},
-    tasks::cancel::{claim, make, read, report, stage, watch},
+use crate::support::{
+    App, id_of, prompt as prompts,
+    prompt::{ask, event, events, publish, status},
+    task::{claim, make, read, report, stage, watch},
+    until,
 };
 
 #[tokio::test]
-async fn what_a_deleted_user_has_asked_for_ends_at_once() {
+async fn deleting_a_user_ends_their_tasks_prompts_and_sessions() {
     let app = App::start().await;
     let admin = app.log_in("admin").await;
     let ((owner, agent), other) = (stage(&app).await, stage(&app).await.0);
@@ -60,7 +58,7 @@ async fn what_a_deleted_user_has_asked_for_ends_at_once() {
 
 /// As when a process dies right after it has deleted the user.
 #[tokio::test]
-async fn nothing_of_a_deleted_user_is_kept_for_ever() {
+async fn rows_of_a_deleted_user_are_deleted_in_the_end() {
     let app = App::with(|config| {
         config.retention.task_seconds = 1;
         config.retention.prompt_seconds = 1;

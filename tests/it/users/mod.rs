@@ -1,4 +1,7 @@
-//! users
+//! `/v1/users`.
 
-pub mod delete;
-pub mod update;
+mod administrators;
+mod create;
+mod delete;
+mod list;
+mod update;

@@ -1,4 +1,4 @@
-//! Those who use the gateway meanwhile, and write down what they were told.
+//! The clients that use the gateway meanwhile, and record every answer.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{
     process::faults::record::{Outcome, Prompt, Record, Tasks, User, number, outcome},
-    support::app::{Caller, PASSWORD, id_of, soon},
+    support::{Caller, PASSWORD, id_of, soon},
 };
 
 /// Prompts, each with a publisher and a subscriber.

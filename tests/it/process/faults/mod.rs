@@ -1,7 +1,8 @@
-//! faults
+//! Real faults under the database, while clients use the gateway.
 
-pub mod load;
-pub mod postgres;
-pub mod record;
-pub mod run;
-pub mod sqlite;
+mod ballast;
+mod load;
+mod postgres;
+mod record;
+mod run;
+mod sqlite;

@@ -13,12 +13,13 @@ use tokio::{
 
 use crate::{
     process::faults::{
+        ballast::Ballast,
         run::{Fault, acknowledged_is_kept, cause, command, is_root, metric, serve},
-        sqlite::Ballast,
     },
     support::{
-        app::{Store, soon, until},
+        Store,
         process::{ADMIN, Process},
+        soon, until,
     },
 };
 
@@ -65,7 +66,7 @@ impl Fault for Terminate {
 }
 
 #[tokio::test]
-async fn acknowledged_is_kept_when_connections_are_terminated() {
+async fn acknowledged_writes_survive_terminated_connections() {
     let Some(server) = observer().await else { return };
     let store = Store::new().await;
     let database = store.database().expect("a database");
@@ -96,7 +97,7 @@ impl Fault for ReadOnly {
 }
 
 #[tokio::test]
-async fn acknowledged_is_kept_when_the_server_turns_read_only() {
+async fn acknowledged_writes_survive_a_server_that_turns_read_only() {
     let Some(server) = observer().await else { return };
     let store = Store::new().await;
     let database = store.database().expect("a database");
@@ -106,7 +107,7 @@ async fn acknowledged_is_kept_when_the_server_turns_read_only() {
 
 /// The gateway has connections to a server that was demoted, and nobody cuts them.
 #[tokio::test]
-async fn a_read_only_server_is_a_503_until_another_takes_over() {
+async fn read_only_server_is_503_until_another_takes_over() {
     let Some(server) = observer().await else { return };
     let store = Store::new().await;
     let database = store.database().expect("a database");
@@ -157,7 +158,7 @@ impl Server {
 
 /// Nothing is under way that a lost connection could fail.
 #[tokio::test]
-async fn a_server_that_goes_down_while_idle_is_unreachable() {
+async fn server_that_stops_while_idle_is_unreachable() {
     if observer().await.is_none() {
         return;
     }
@@ -189,7 +190,7 @@ async fn small_disk(server: &DatabaseConnection) -> TempDir {
 }
 
 #[tokio::test]
-async fn acknowledged_is_kept_when_a_tablespace_is_full() {
+async fn acknowledged_writes_survive_a_full_tablespace() {
     if observer().await.is_none() || !is_root().await {
         return;
     }

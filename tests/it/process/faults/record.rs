@@ -1,11 +1,11 @@
-//! What was asked for, what the gateway answered, and whether it is true.
+//! The requests, the answers to them, and whether the database agrees.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::app::{Answer, Caller, PASSWORD};
+use crate::support::{Answer, Caller, PASSWORD};
 
 /// What an answer means for what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

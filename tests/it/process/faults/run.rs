@@ -19,8 +19,9 @@ use tokio::{process::Command, sync::watch, time::sleep};
 use crate::{
     process::faults::{load::Load, record::Record},
     support::{
-        app::{Caller, Store, until},
+        Caller, Store,
         process::{ADMIN, Process, streamgate},
+        until,
     },
 };
 

@@ -1,19 +1,19 @@
 //! Faults under SQLite's files.
 
-use std::{
-    fs::{self, File},
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use rand::{RngExt, rngs::StdRng};
 use serde_json::json;
 
 use crate::{
-    process::faults::run::{Fault, acknowledged_is_kept, cause, command, is_root, metric, serve},
+    process::faults::{
+        ballast::Ballast,
+        run::{Fault, acknowledged_is_kept, cause, command, is_root, metric, serve},
+    },
     support::{
-        app::{Store, id_of, until},
+        Store, id_of,
         process::{ADMIN, Process},
+        until,
     },
 };
 
@@ -38,40 +38,8 @@ impl Drop for Disk {
     }
 }
 
-/// Fills a file system, and makes room again.
-pub struct Ballast(pub PathBuf);
-
-impl Ballast {
-    pub fn on(directory: &Path) -> Self {
-        Self(directory.join("ballast"))
-    }
-
-    /// Leaves so many bytes.
-    pub fn leave(&self, bytes: u64) {
-        let mut file = File::create(&self.0).expect("a file");
-        let block = vec![0; 64 << 10];
-        while let Ok(1..) = file.write(&block) {}
-        let size = file.metadata().expect("a size").len();
-        file.set_len(size.saturating_sub(bytes)).expect("a shorter file");
-    }
-
-    pub fn remove(&self) {
-        fs::remove_file(&self.0).expect("a file to remove");
-    }
-}
-
-impl Fault for Ballast {
-    async fn strike(&mut self, random: &mut StdRng) {
-        self.leave(random.random_range(0..100_000));
-    }
-
-    async fn heal(&mut self) {
-        self.remove();
-    }
-}
-
 #[tokio::test]
-async fn acknowledged_is_kept_when_the_disk_is_full() {
+async fn acknowledged_writes_survive_a_full_disk() {
     let store = Store::new().await;
     if store.url().is_some() || !is_root().await {
         return;
@@ -107,7 +75,7 @@ impl Fault for FileSize {
 }
 
 #[tokio::test]
-async fn acknowledged_is_kept_when_files_cannot_grow() {
+async fn acknowledged_writes_survive_a_file_size_limit() {
     let store = Store::new().await;
     if store.url().is_some() {
         return;
@@ -122,7 +90,7 @@ async fn acknowledged_is_kept_when_files_cannot_grow() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_a_507_until_there_is_room() {
+async fn full_disk_is_507_until_space_is_free() {
     let store = Store::new().await;
     if store.url().is_some() || !is_root().await {
         return;
@@ -174,7 +142,7 @@ fn pad() -> serde_json::Value {
 
 /// Another process holds the write lock.
 #[tokio::test]
-async fn a_locked_database_is_a_503_until_it_is_released() {
+async fn locked_database_is_503_until_it_is_released() {
     let store = Store::new().await;
     if store.url().is_some() {
         return;

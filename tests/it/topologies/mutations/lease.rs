@@ -1,13 +1,14 @@
-//! Leases that run out, and what becomes of a mutator that is late.
+//! Expired leases of mutations, and workers that report late.
 
 use entity::Timestamp;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, prelude::Expr};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{
-    support::app::{App, until},
-    topologies::mutations::claim::{claim, report, stage},
+use crate::support::{
+    App,
+    mutation::{claim, report, stage},
+    until,
 };
 
 /// Lets the leases of a topology run out, as time would.
@@ -23,7 +24,7 @@ async fn expire(app: &App, id: Uuid) {
 }
 
 #[tokio::test]
-async fn a_mutation_whose_lease_ran_out_goes_to_the_next_worker_and_the_late_one_is_refused() {
+async fn mutation_with_an_expired_lease_goes_to_the_next_worker() {
     // With a heartbeat leases are found that end otherwise than this gateway knows.
     let app = App::with(|config| config.streams.heartbeat_seconds = 1).await;
     let (operator, agent, id, path) = stage(&app, "active").await;
@@ -60,7 +61,7 @@ async fn a_mutation_whose_lease_ran_out_goes_to_the_next_worker_and_the_late_one
 }
 
 #[tokio::test]
-async fn leases_run_out_by_themselves_even_while_the_topology_hands_out_nothing() {
+async fn leases_expire_while_the_topology_hands_out_no_work() {
     let app = App::with(|config| config.streams.heartbeat_seconds = 60).await;
     let (operator, agent, id, path) = stage(&app, "active").await;
     let mut reader = operator.watch(id, "").await;

@@ -1,4 +1,6 @@
-//! topologies/mutations
+//! `/v1/topologies/{id}/mutations`.
 
-pub mod claim;
-pub mod lease;
+mod claim;
+mod create;
+mod lease;
+mod report;

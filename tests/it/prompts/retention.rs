@@ -1,0 +1,42 @@
+//! Ended prompts are deleted.
+
+use entity::prompt;
+use sea_orm::{EntityTrait, PaginatorTrait};
+use serde_json::Value;
+
+use crate::support::{
+    App,
+    prompt::{ask, event, message, publish, stage, watch},
+    until,
+};
+
+#[tokio::test]
+async fn ended_prompts_are_deleted_and_their_sessions_stay() {
+    let app = App::with(|config| {
+        config.retention.prompt_seconds = 1;
+        config.retention.sweep_seconds = 1;
+    })
+    .await;
+    let (owner, agent) = stage(&app).await;
+    let ended = ask(&owner).await;
+    publish(&agent, &ended.path, &Value::Null, event("complete")).await.ok();
+    let running = ask(&owner).await;
+    for number in 1..=2 {
+        publish(&agent, &running.path, &Value::Null, message(number)).await.ok();
+    }
+    until("deletion", async || owner.get(&ended.path).await.status == 404).await;
+    owner.get(&format!("{}/events", ended.path)).await.problem(404);
+    owner.get(&format!("/v1/sessions/{}", ended.session)).await.ok();
+    // What it said first is pruned, and who comes now is told that there was something. It is not taken
+    // for silent, though all that it said is old.
+    until("pruning", async || {
+        let snapshot = watch(&owner, &running.path, "").await.expect("snapshot").await.data;
+        assert_eq!(snapshot["prompt"]["status"], "processing");
+        let events = snapshot["events"].as_array().expect("events");
+        events.len() == 1 && snapshot["earlier"] == true
+    })
+    .await;
+    let rows = prompt::Entity::find().count(app.gateway.database.reader()).await;
+    assert_eq!(rows.expect("a count"), 1);
+    app.finish().await;
+}

@@ -1,0 +1,80 @@
+//! Every transition of a task, legal or not.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{
+    App, Caller,
+    task::{cancel, claim, make, report, shown, stage, tell},
+};
+
+/// A task led to this status, or to `cancelling`, and the claim of the one who did it, if any.
+async fn led(owner: &Caller, agent: &Caller, status: &str) -> (Uuid, Value) {
+    let skill = Uuid::new_v4().to_string();
+    let id = make(owner, &skill).await;
+    let mut claimed = json!({ "task": { "id": id }, "lease_token": Uuid::new_v4() });
+    if status != "pending" {
+        claimed = claim(agent, &skill).await;
+    }
+    if ["cancelling", "cancelled"].contains(&status) {
+        cancel(owner, id).await.ok();
+    }
+    if ["completed", "failed", "cancelled"].contains(&status) {
+        report(agent, &claimed, 1, status).await.ok();
+    }
+    (id, claimed)
+}
+
+/// What is done to a task, and where that leads one that is running and one that is to be cancelled.
+const DEEDS: [(&str, Option<&str>, Option<&str>); 7] = [
+    ("heartbeat", Some("running"), Some("running")),
+    ("running", Some("running"), Some("running")),
+    ("completed", Some("completed"), Some("completed")),
+    ("failed", Some("failed"), Some("failed")),
+    ("cancelled", None, Some("cancelled")),
+    ("release", Some("pending"), Some("cancelled")),
+    ("cancel", Some("running"), Some("running")),
+];
+
+#[tokio::test]
+async fn every_task_transition_is_made_or_a_conflict() {
+    let app = App::start().await;
+    let (owner, agent) = stage(&app).await;
+    for status in ["pending", "running", "cancelling", "completed", "failed", "cancelled"] {
+        for (deed, running, cancelling) in DEEDS {
+            let expected = match (status, deed) {
+                ("running", _) => running,
+                ("cancelling", _) => cancelling,
+                ("pending" | "cancelled", "cancel") => Some("cancelled"),
+                _ => None,
+            };
+            let (id, claimed) = led(&owner, &agent, status).await;
+            let before = shown(&owner, id).await;
+            let seq = if ["running", "cancelling"].contains(&status) { 1 } else { 2 };
+            let answer = match deed {
+                "heartbeat" | "release" => tell(&agent, &claimed, deed, json!({})).await,
+                "cancel" => cancel(&owner, id).await,
+                _ => report(&agent, &claimed, seq, deed).await,
+            };
+            let after = shown(&owner, id).await;
+            let Some(expected) = expected else {
+                answer.problem(409);
+                assert_eq!(after, before, "{deed} of what is {status}");
+                continue;
+            };
+            let [task, _] = &after;
+            assert_eq!(task["status"], expected, "{deed} of what is {status}");
+            let ended = !["pending", "running"].contains(&expected);
+            assert_eq!(task["completed_at"].is_string(), ended, "{task}");
+            if deed == "heartbeat" {
+                assert_eq!(answer.ok()["cancel_requested"], status == "cancelling");
+            } else {
+                assert_eq!(answer.ok(), *task, "{deed} of what is {status}");
+            }
+            let is_new = deed != "heartbeat"
+                && !(deed == "cancel" && ["cancelling", "cancelled"].contains(&status));
+            assert_eq!(after != before, is_new, "{deed} of what is {status}");
+        }
+    }
+    app.finish().await;
+}
