@@ -26,20 +26,20 @@ async fn known_caller_opens_a_known_stream_without_the_database() {
     let by_token = operator.stream_url(topology).await;
     app.gateway.database.clone().close().await.expect("no database");
 
-    // A HEAD is decided as a GET is, and ends where a GET would read the topology's state.
+    // A HEAD is checked like a GET, and ends before the topology's state is read.
     for _ in 0..3 {
         assert_eq!(operator.call(Method::HEAD, &by_header, None).await.status, 200);
         assert_eq!(app.anyone().call(Method::HEAD, &by_token, None).await.status, 200);
         operator.me().await;
     }
-    // There is indeed no database: not for who is unknown, not for what is.
+    // There is no database: an unknown user and an unknown topology fail.
     let elsewhere = format!("/v1/topologies/{}/stream", Uuid::now_v7());
     for (caller, path) in [(&stranger, &by_header), (&operator, &elsewhere)] {
         let answer = caller.call(Method::HEAD, path, None).await;
         assert!(answer.status.is_server_error(), "{path}: {answer:?}");
     }
-    // One each for the two callers, and one for what is not there: a topology is known as soon as
-    // it is made.
+    // One miss for each of the two users, and one for the unknown topology. A topology is cached
+    // when it is created.
     for (cache, looks) in [("token", 2.0), ("session", 2.0), ("visibility", 1.0)] {
         let [hits, misses] = ["hit", "miss"].map(|outcome| {
             let labels = format!("{{cache=\"{cache}\",outcome=\"{outcome}\"}}");
@@ -129,9 +129,9 @@ async fn session_read_before_a_revocation_is_not_cached_after_it() {
         let principal = sessions.open(ada.clone()).await.expect("a session").principal;
         let (session, user) = (principal.session_id, principal.user_id);
         let mut look_up = pin!(sessions.validate(session, user));
-        // It has asked, and does not get to hear the answer until the session is over.
+        // The query is sent. Its answer is read only after the session has ended.
         if poll_fn(|context| Poll::Ready(look_up.as_mut().poll(context))).await.is_ready() {
-            // Unless that was there at once; then once more.
+            // The answer came at once: try again.
             continue;
         }
         sessions.revoke(session).await.expect("a revocation");
@@ -142,7 +142,8 @@ async fn session_read_before_a_revocation_is_not_cached_after_it() {
             break;
         }
     }
-    // PostgreSQL's driver has more to say before it asks: there the look-up may come too late.
+    // PostgreSQL's driver sends other messages before the query, so the look-up may come too late
+    // there.
     assert!(raced || app.gateway.config.database.url.is_some(), "never read before");
     app.finish().await;
 }

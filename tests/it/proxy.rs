@@ -37,13 +37,13 @@ async fn client_behind_a_trusted_proxy_locks_out_no_other_client() {
         log_in(&app, "wrong", &[("X-Forwarded-For", "203.0.113.9")]).await.problem(401);
     }
     log_in(&app, PASSWORD, &[("X-Forwarded-For", "203.0.113.9")]).await.problem(429);
-    // Not even by naming somebody else first.
+    // An address in front of it in the field does not help.
     log_in(&app, PASSWORD, &[("X-Forwarded-For", "198.51.100.1, 203.0.113.9")]).await.problem(429);
     log_in(&app, PASSWORD, &[("Forwarded", "for=\"203.0.113.9:4711\"")]).await.problem(429);
     for fields in [
         &[("X-Forwarded-For", "198.51.100.1")][..],
         &[("Forwarded", "for=198.51.100.2;proto=https")],
-        // Who calls without a proxy has an address as well.
+        // A client without a proxy has an address as well.
         &[],
     ] {
         log_in(&app, PASSWORD, fields).await.ok();

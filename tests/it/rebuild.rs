@@ -13,10 +13,11 @@ use crate::support::{
     rebuilt::Rebuilt,
 };
 
-/// What several people do, each one thing after the other, and when somebody comes to watch.
+/// What several clients do, each one step after the other, and the steps before the subscriber
+/// opens its stream.
 type Play = (Vec<Vec<u8>>, Vec<u8>);
 
-/// Some plays of up to so many kinds of deeds.
+/// Some plays with this many kinds of steps.
 fn plays(kinds: u8) -> Vec<Play> {
     let deeds = || prop::collection::vec(0..kinds, 1..12);
     let strategy = (prop::collection::vec(deeds(), 1..4), deeds());
@@ -25,7 +26,7 @@ fn plays(kinds: u8) -> Vec<Play> {
     (0..12).map(|_| one()).collect()
 }
 
-/// Something is done to what is watched. Whether it could be done depends on the others.
+/// Takes the steps in order. Other clients may have made a step impossible.
 async fn perform(deeds: &[u8], act: impl AsyncFn(u8)) {
     for deed in deeds {
         act(*deed).await;
@@ -36,7 +37,7 @@ fn by_id(list: &Value, id: &Value) -> Option<usize> {
     list.as_array().expect("a list").iter().position(|item| item["id"] == *id)
 }
 
-/// Puts an item in its place by its id, or at the end.
+/// Replaces the item with this id, or appends it. Returns whether it is new.
 fn put(list: &mut Value, item: &Value) -> bool {
     let at = by_id(list, &item["id"]);
     let items = list.as_array_mut().expect("a list");
@@ -113,7 +114,7 @@ async fn topology_is_rebuilt_from_its_stream() {
     app.finish().await;
 }
 
-/// The mutations that are not done, oldest first.
+/// The pending and applying mutations, oldest first.
 async fn in_flight(caller: &Caller, path: &str) -> Value {
     let all = caller.get(&format!("{path}?limit=200")).await.ok();
     let is_in_flight =
@@ -151,7 +152,7 @@ async fn notifications_are_rebuilt_from_their_stream() {
                 agent.post(&path, new).await.ok();
                 return;
             }
-            // The newest or the oldest, which somebody else may be reading, too.
+            // The newest or the oldest, which another step may be marking at the same time.
             let unread = user.get(&format!("{path}?unread=true")).await.ok();
             let unread = unread["items"].as_array().expect("a list");
             let one = if deed == 2 { unread.first() } else { unread.last() };
@@ -166,7 +167,8 @@ async fn notifications_are_rebuilt_from_their_stream() {
         rebuilt.catch_up(&user, &format!("{path}/events"), apply_to_notifications).await;
         let unread = user.get(&format!("{path}?unread=true&limit=200")).await.ok()["items"].take();
         let count = unread.as_array().map(Vec::len);
-        // Those that were made at the same time may be told of in another order than their ids'.
+        // Events of notifications that were created at the same time may have another order than
+        // the ids.
         let mut state = rebuilt.state;
         let list = state["notifications"].as_array_mut().expect("a list");
         list.sort_by_key(|one| std::cmp::Reverse(id_of(one)));
@@ -208,7 +210,7 @@ async fn mcp_session_is_rebuilt_from_its_stream() {
                 assert!([202, 409].contains(&status.as_u16()), "{status}");
             }
         };
-        // It is open when somebody comes to watch, or there would be no stream.
+        // The session must be open, or there would be no stream.
         let before: Vec<u8> = before.into_iter().filter(|deed| *deed > 0).collect();
         perform(&before, act).await;
         let reader = user.stream(&format!("{path}/stream"), "").await;

@@ -35,14 +35,14 @@ async fn watch_both_ways(caller: &Caller, topology: Uuid) -> [SseReader; 2] {
 
 async fn expect_closed(readers: &mut [SseReader], reason: &str) {
     for reader in readers {
-        // The whole wait, because each heartbeat that comes instead begins a new one.
+        // One bound for the whole wait, because every heartbeat would start a new one.
         let closed = soon("end of the stream", reader.expect("stream.closed")).await;
         assert_eq!(closed.data, json!({ "reason": reason }));
         reader.expect_end().await;
     }
 }
 
-/// Something that happens to a user.
+/// A request to a path below a user: method, path and body.
 type Blow = (Method, &'static str, Option<Value>);
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn revoked_access_ends_open_streams_at_once_with_its_reason() {
         let id = victim.id().await;
         admin.call(method, &format!("/v1/users/{id}{path}"), body).await.ok();
         expect_closed(&mut readers, reason).await;
-        // Nobody else's stream notices.
+        // The streams of other users continue.
         admin.mutate(topology, number).await.ok();
         for reader in [&mut by_header, &mut by_token] {
             let data = reader.expect("mutation.enqueued").await.data;
@@ -116,7 +116,7 @@ async fn raised_role_or_unchanged_user_keeps_streams_open() {
         json!({ "role": "viewer" }),
         json!({ "disabled": false }),
         json!({ "role": "admin" }),
-        // Back to what it was when the streams were opened.
+        // Back to the role at the time of opening.
         json!({ "role": "viewer" }),
     ];
     for (number, change) in (1..).zip(changes) {
@@ -177,7 +177,7 @@ async fn session_ended_elsewhere_ends_its_streams_at_the_heartbeat() {
         reader.expect("snapshot").await;
         let me = watcher.me().await;
         let session: Uuid = me["session_id"].as_str().and_then(|id| id.parse().ok()).expect("id");
-        // As another process would do it: this one is not told.
+        // As if another process had done it: this gateway gets no message.
         session::Entity::update_many()
             .col_expr(column, Expr::value(long_ago))
             .filter(session::Column::Id.eq(session))
@@ -188,7 +188,7 @@ async fn session_ended_elsewhere_ends_its_streams_at_the_heartbeat() {
         reader.expect_end().await;
         watcher.get("/v1/auth/me").await.problem(401);
     }
-    // The others go on.
+    // The other streams continue.
     let mut reader = operator.watch(topology, "").await;
     reader.expect("snapshot").await;
     drop(reader);
@@ -199,7 +199,7 @@ async fn session_ended_elsewhere_ends_its_streams_at_the_heartbeat() {
 async fn stream_ends_with_its_session_which_a_refresh_extends() {
     let app = App::with(|config| {
         config.streams.heartbeat_seconds = 60;
-        // Not through the file, where 60 is the least.
+        // Set in code, because a file may not go below 60.
         config.tokens.session_seconds = 2;
     })
     .await;

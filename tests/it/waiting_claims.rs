@@ -52,7 +52,7 @@ async fn waiting_client_that_disconnects_is_given_no_work() {
         app.claim_waits().await;
         match number {
             1 => socket.set_zero_linger().expect("an option"),
-            // How a worker that was killed looks, until something is sent to it.
+            // A killed worker looks like this until the server writes to it.
             2 => socket.shutdown().await.expect("a FIN"),
             _ => {}
         }

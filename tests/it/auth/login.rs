@@ -37,7 +37,7 @@ async fn login_answers_with_the_documented_token_pair() {
     assert_eq!(token.len(), 43, "256 bits: {token}");
     let me = me(&app, &pair).await.ok();
     assert_eq!((&me["username"], &me["role"]), (&json!("admin"), &json!("admin")));
-    // A token that is stored as it is would be worth stealing.
+    // The database stores no token in plain text, because it could be stolen.
     let rows =
         refresh_token::Entity::find().all(app.gateway.database.reader()).await.expect("rows");
     assert!(rows.iter().all(|row| row.hash != token));
@@ -112,8 +112,8 @@ async fn unknown_name_takes_as_long_as_a_wrong_password() {
     let disabled = app.gateway.users.create("gone", PASSWORD.to_owned(), Role::Viewer).await;
     let change = streamgate::auth::user::Change { disabled: Some(true), ..Default::default() };
     app.gateway.users.change(disabled.expect("a user").id, change).await.expect("a change");
-    // The shortest of several, taken in turns: what else runs on this machine can only make them
-    // longer, and then more turns bring them closer to what they are.
+    // The shortest time of several attempts per name. Other load on the machine only makes an
+    // attempt longer, so more attempts come closer to the true time.
     let mut shortest = ["admin", "nobody", "NOT A NAME", "gone"].map(|name| (name, Duration::MAX));
     for turn in 1.. {
         for (username, shortest) in &mut shortest {

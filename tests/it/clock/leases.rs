@@ -84,14 +84,14 @@ async fn clock_that_stays_changed_is_adopted_without_changing_leases() {
 
 #[tokio::test]
 async fn many_leases_of_a_later_clock_hide_no_expired_lease() {
-    // So that nothing but the alarm has leases looked at.
+    // Only the deadline of the next lease makes the gateway look at leases.
     let app = App::with(|config| config.streams.heartbeat_seconds = 60).await;
     let work = Work::claimed(&app, 300).await;
     app.time.set_ahead(-HOUR);
     app.gateway.clock.read();
     app.time.pass(SETTLED);
     let now = app.gateway.clock.now();
-    // By the time that is right now: the new setting is adopted.
+    // The gateway has adopted the new wall clock.
     is_in(now.datetime(), 61 - HOUR);
     let id = id_of(&work.task["task"]);
     let reader = app.gateway.database.reader();
@@ -145,7 +145,7 @@ async fn clock_jump_of_one_gateway_leaves_leases_of_another_unchanged() {
         look(&two, &owner, &agent).await;
         assert_eq!(work.states().await, HELD, "{ahead}");
     }
-    // It says so at the other one.
+    // A heartbeat at the other gateway renews the lease.
     let lease = json!({ "lease_token": work.prompt_claim["lease_token"] });
     two.time.set_ahead(600);
     agent.post(&format!("{}/heartbeat", work.prompt), lease).await.ok();

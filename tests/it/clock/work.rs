@@ -12,14 +12,14 @@ use crate::support::{App, Caller, id_of, mutation, prompt, task, until};
 
 pub const HOUR: i64 = 3_600;
 
-/// A little longer than a clock has to be stable.
+/// A little longer than the time for which a clock must be stable.
 pub const SETTLED: Duration = SETTLING.saturating_add(Duration::from_secs(1));
 
 pub const HELD: [&str; 3] = ["running", "applying", "processing"];
 
 pub const FREE: [&str; 3] = ["pending", "pending", "queued"];
 
-/// Something of each family with leases, claimed.
+/// A claimed resource of each family that has leases.
 pub struct Work {
     pub owner: Caller,
     pub operator: Caller,
@@ -61,7 +61,7 @@ impl Work {
         [task, mutation, prompt::status(&self.owner, &self.prompt).await]
     }
 
-    /// Calls of the worker that need a lease that holds. Returns until when it holds now.
+    /// Renews the leases of the task and the prompt. Returns when they expire.
     pub async fn heartbeats(&self) -> [OffsetDateTime; 2] {
         let lease = json!({ "lease_token": self.prompt_claim["lease_token"] });
         let path = format!("{}/heartbeat", self.prompt);
@@ -93,21 +93,20 @@ pub fn time_of(text: &Value) -> OffsetDateTime {
     OffsetDateTime::parse(text.as_str().expect("a time"), &Rfc3339).expect("a time")
 }
 
-/// Checks that a time is this many seconds from now, give or take what a test takes.
+/// Checks that a time is this many seconds from now, within the duration of a test.
 #[track_caller]
 pub fn is_in(at: OffsetDateTime, seconds: i64) {
     let off = (at - Timestamp::now().datetime()).whole_seconds() - seconds;
     assert!(off.abs() < 15, "{off} s off");
 }
 
-/// With leases that are looked at, and sweeps, every second.
+/// Looks at leases and sweeps every second.
 pub fn hurried(config: &mut Config) {
     config.streams.heartbeat_seconds = 1;
     config.retention.sweep_seconds = 1;
 }
 
-/// Waits until leases have been looked at, and for longer than a second: until one has run out that
-/// holds for a second.
+/// Waits until the gateway has looked at leases, twice: until a lease of one second has expired.
 pub async fn look(app: &App, owner: &Caller, agent: &Caller) {
     for _ in 0..2 {
         let skill = Uuid::new_v4().to_string();

@@ -51,7 +51,7 @@ async fn events_arrive_through_the_log_without_a_bus() {
 
 #[tokio::test]
 async fn subscriber_ahead_of_its_gateway_updates_it_without_spinning() {
-    // No heartbeat will help within this test.
+    // No heartbeat comes within this test.
     let (one, two) = pair(Arc::new(DeadBus::default()), 60).await;
     let operator = one.caller(Role::Operator).await;
     let topology = one.active_topology(&operator).await;
@@ -61,7 +61,7 @@ async fn subscriber_ahead_of_its_gateway_updates_it_without_spinning() {
     for number in 0..3 {
         operator.mutate(topology, number).await.ok();
     }
-    // Its cursor is newer than anything that the second gateway has heard of.
+    // The cursor is newer than every event that the second gateway knows.
     let page = operator.get(&format!("/v1/topologies/{topology}/events")).await.ok();
     let cursor = page["next"].as_str().expect("a cursor");
     let mut late = there.watch(topology, &format!("last_event_id={cursor}")).await;
@@ -86,7 +86,7 @@ async fn cursor_before_the_terminal_event_resumes_on_an_uninformed_gateway() {
     let operator = one.caller(Role::Operator).await;
     let topology = one.active_topology(&operator).await;
     let there = two.here(&operator);
-    // Keeps the second gateway's ring alive, and so behind.
+    // Keeps the topic in the memory of the second gateway, which is therefore behind.
     let mut early = there.watch(topology, "").await;
     let seen = early.expect("snapshot").await.id.expect("an id");
     for status in ["tearing_down", "torn_down"] {
@@ -110,7 +110,7 @@ async fn cursor_of_the_terminal_event_closes_on_an_uninformed_gateway() {
     let operator = one.caller(Role::Operator).await;
     let topology = one.active_topology(&operator).await;
     let there = two.here(&operator);
-    // Known as unfinished, and watched, at the second gateway.
+    // The second gateway has the topic in memory, without the terminal event.
     let mut early = there.watch(topology, "").await;
     early.expect("snapshot").await;
     for status in ["tearing_down", "torn_down"] {
@@ -119,7 +119,7 @@ async fn cursor_of_the_terminal_event_closes_on_an_uninformed_gateway() {
     let page = operator.get(&format!("/v1/topologies/{topology}/events")).await.ok();
     let last = page["next"].as_str().expect("a cursor");
     let mut late = there.watch(topology, &format!("last_event_id={last}")).await;
-    // The first of them makes the gateway hear of it.
+    // The first stream makes the gateway read the terminal event.
     let closed = late.expect("stream.closed").await;
     assert_eq!(closed.data, json!({ "reason": "completed" }));
     late.expect_end().await;
@@ -146,7 +146,7 @@ async fn comparing_with_a_growing_log_resets_no_stream() {
             while !is_over.load(Ordering::Acquire) {
                 hub.recheck().await.expect("a database");
                 count += 1;
-                // Without a stream there is nothing to wait for in it.
+                // Without a stream, the call does not wait.
                 tokio::task::yield_now().await;
             }
             count

@@ -82,9 +82,9 @@ async fn cached_session_expires_unless_another_gateway_extended_it() {
 #[tokio::test]
 async fn cached_access_token_expires_and_stays_refused_in_a_query() {
     let (store, bus) = (Store::new().await, Arc::new(InProcessBus::default()));
-    // Not through the file, where 60 is the least.
+    // Set in code, because a file may not go below 60.
     let one = App::on(store.clone(), bus.clone(), |config| config.tokens.access_seconds = 2).await;
-    // Would remember it for longer, had it no end of its own.
+    // This gateway would cache the token for longer if the token did not expire.
     let two = App::on(store, bus, |config| config.tokens.access_seconds = 900).await;
     let admin = two.here(&one.log_in("admin").await);
     let token = admin.token.clone().expect("a token");

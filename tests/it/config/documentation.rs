@@ -12,7 +12,7 @@ use crate::config::load::{load, table_rows, variable};
 #[test]
 fn documented_defaults_are_the_real_ones() {
     let documentation = documentation();
-    // Prose begins with "# "; optional keys end with "=" and have no default.
+    // Prose begins with "# ". Optional keys end with "=" and have no default.
     let uncommented = documentation
         .lines()
         .map(|line| match line.strip_prefix('#') {

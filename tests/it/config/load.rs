@@ -5,7 +5,7 @@ use std::{ffi::OsString, fs};
 use confique::Layer as _;
 use streamgate::config::{Config, ConfigError, ConfigLayer, environment_table};
 
-/// Loads from the text of a file and from variables, without the environment of this process.
+/// Loads the text of a file and these variables, without the environment of this process.
 pub fn load(file: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     load_with(file, variables, &ConfigLayer::empty())
 }
@@ -23,7 +23,7 @@ pub fn load_with(
     Config::load_from(Some(&path), environment, flags)
 }
 
-/// The message of the error that loading must end in.
+/// The message of the error. Loading must fail.
 pub fn refused(file: &str, variables: &[(&str, &str)]) -> String {
     match load(file, variables) {
         Ok(_) => panic!("accepted: file {file:?}, environment {variables:?}"),

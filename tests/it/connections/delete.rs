@@ -15,7 +15,7 @@ async fn ending_one_of_many_connections_leaves_the_others_open() {
         reader.expect("snapshot").await;
         crowd.push(reader);
     }
-    // At ease, where a walk alone knows how far each was written to.
+    // These streams are in direct mode, where only the reactor knows each cursor.
     publish(&app, topology, 0..3, 10).await;
     for reader in &mut crowd {
         for _ in 0..3 {
@@ -40,7 +40,7 @@ async fn connection_that_does_not_read_lags_and_can_be_ended() {
     let (app, operator, topology) = app_with_topology(|_| ()).await;
     let mut slow = operator.watch(topology, "").await;
     slow.expect("snapshot").await;
-    // The same as the body of a response.
+    // A stream that is a response body.
     let path = format!("/v1/streams?topic=topology.{topology}");
     let mut body = operator.stream(&path, "").await;
     body.expect("snapshot").await;
@@ -54,7 +54,7 @@ async fn connection_that_does_not_read_lags_and_can_be_ended() {
     for reader in [&slow, &body] {
         assert_eq!(delete(&operator, id(reader)).await.status, 204);
     }
-    // Though nobody reads that it has ended.
+    // The slots are freed although the clients read nothing.
     app.slots_freed().await;
     assert!(list(&operator).await.is_empty());
     drop((slow, body));

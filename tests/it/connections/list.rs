@@ -43,7 +43,7 @@ async fn user_lists_and_ends_own_connections_and_admin_all() {
     let rest = format!("/v1/connections?limit=1&after={}", id(&mine));
     let rest = admin.get(&rest).await.ok();
     assert_eq!((&rest["items"][0]["id"], &rest["next"]), (&all[1]["id"], &Value::Null));
-    // Another's is not there for anybody but an admin.
+    // Only an administrator finds the connections of other users.
     let unknown = delete(&other, &Uuid::now_v7().to_string()).await.problem(404);
     assert_eq!(delete(&other, id(&mine)).await.problem(404), unknown);
     assert_eq!(delete(&operator, id(&mine)).await.status, 204);

@@ -16,17 +16,17 @@ use tokio::{
 
 use crate::support::{Store, soon};
 
-/// What the proxy does with answers.
+/// How the proxy treats the answers of PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answers {
     Pass,
-    /// Pass, until a client begins a transaction; pings and the like are still answered.
+    /// Passes answers until a client begins a transaction.
     UntilBegin,
-    /// Wait: a `BEGIN` is on its way and will not be heard of.
+    /// Holds answers back: a `BEGIN` was sent, and its answer does not arrive.
     Wait,
 }
 
-/// Stands in front of PostgreSQL and keeps its answers back on command.
+/// A proxy in front of PostgreSQL that holds answers back on request.
 struct Proxy {
     url: String,
     answers: Arc<watch::Sender<Answers>>,
@@ -67,7 +67,7 @@ async fn ask(
 ) {
     let mut bytes = vec![0; 65_536];
     while let Ok(length @ 1..) = client.read(&mut bytes).await {
-        // The driver writes each simple query in one go, so its text is not cut in two.
+        // The driver writes each simple query at once, so its text is not split.
         if bytes[..length].windows(5).any(|word| word == b"BEGIN") {
             state.send_if_modified(|state| {
                 let held = *state == Answers::UntilBegin;
@@ -97,14 +97,14 @@ async fn answer(
     }
 }
 
-/// The pool would hand out a connection that is in a transaction of nobody's.
+/// Without care, the pool would hand out a connection with a transaction that no caller knows.
 #[tokio::test]
 async fn caller_lost_during_begin_does_not_swallow_the_next_write() {
     let store = Store::new().await;
-    // SQLite is not behind a network.
+    // SQLite has no network.
     let Some(url) = store.url() else { return };
     let proxy = Proxy::before(&url).await;
-    // One connection, so that the next caller gets the very same.
+    // One connection, so that the next caller gets the same one.
     let pool = Database::connect(Some(&proxy.url), store.directory.path(), 1);
     let database = soon("connection", pool).await.expect("a connection");
     soon("schema", database.migrate()).await.expect("a schema");

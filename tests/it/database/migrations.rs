@@ -21,7 +21,7 @@ async fn migration_marks_topics_that_had_already_ended() {
     let ended = topology_that_is(&operator, "torn_down").await;
     let active = topology_that_is(&operator, "active").await;
     let database = &app.gateway.database;
-    // Back to where topics could not end.
+    // Back to the schema in which topics could not end.
     let steps = Migrator::migrations().len() - 3;
     database.migrate_down(u32::try_from(steps).expect("few")).await.expect("a way back");
     database.migrate().await.expect("a way forward");
@@ -36,7 +36,7 @@ async fn migration_marks_topics_that_had_already_ended() {
     app.finish().await;
 }
 
-/// An older program does not know these families and would never prune them.
+/// An older program does not know these families, so it would never prune their events.
 #[tokio::test]
 async fn removing_a_familys_tables_removes_its_event_logs() {
     let store = Store::new().await;
@@ -55,7 +55,7 @@ async fn removing_a_familys_tables_removes_its_event_logs() {
     // Down to the schema that knows topologies only.
     let steps = u32::try_from(Migrator::migrations().len() - 4).expect("few");
     soon("schema", database.migrate_down(steps)).await.expect("a schema");
-    // Not whole rows: the entities have columns that this schema does not know.
+    // Single columns, because the entities have columns that this schema lacks.
     let topics = topic::Entity::find()
         .select_only()
         .columns([topic::Column::Id, topic::Column::Name])

@@ -46,8 +46,8 @@ pub const NO_ID: &[(&str, &str)] = &[
     ("user_list", "an empty list is an answer"),
 ];
 
-/// Operations on what is the caller's alone: another user's id is a 403, whether or not there is such
-/// a user.
+/// Operations on the caller's own resources. The id of another user is a 403, whether that user
+/// exists or not.
 pub const OWN: &[(&str, &str)] = &[
     ("notification_list", "a user's notifications"),
     ("notification_update", "a user's notifications"),
@@ -83,7 +83,7 @@ async fn public_operations_ignore_every_credential() {
             let answer = walk.send(caller, operation, &[]).await;
             match operation.body(&walk.document) {
                 None => assert_eq!(answer.status, 200, "{}", operation.id),
-                // The credential is in the body, and the example's is not one of this App.
+                // The credential is in the body, and the one of the example is not valid here.
                 Some(_) => {
                     assert_ne!(answer.problem(401), "this operation requires a bearer token");
                 }

@@ -30,7 +30,7 @@ impl Operation<'_> {
         Some(example.clone())
     }
 
-    /// The examples of what must be in the query.
+    /// The required query parameters, with the values of their examples.
     pub fn query(&self) -> Vec<String> {
         let parameters = self.value["parameters"].as_array().into_iter().flatten();
         let needed = parameters.filter(|it| it["in"] == "query" && it["required"] == true);

@@ -23,7 +23,7 @@ async fn every_operation_refuses_a_missing_or_invalid_credential() {
         for (caller, error) in [(&walk.app.anyone(), false), (&garbage, true)] {
             let answer = walk.send_unknown(caller, operation).await;
             report.expect(operation, 401, &answer);
-            // RFC 6750, section 3.1: an error code only for a credential that was there.
+            // RFC 6750, section 3.1: the challenge has an error code only if a credential was sent.
             let challenge = answer.headers.get("www-authenticate");
             let challenge = challenge.and_then(|value| value.to_str().ok()).unwrap_or_default();
             if challenge.contains("error=\"invalid_token\"") != error {
@@ -60,7 +60,7 @@ async fn every_operation_refuses_a_role_below_the_documented_one() {
         };
         report.covers(operation);
         if let Some(caller) = below {
-            // An unknown id, too: whoever may not learns nothing about what is there.
+            // The id is unknown, too: a role too low learns nothing about which resources exist.
             report.expect(operation, 403, &walk.send_unknown(caller, operation).await);
         }
         if operation.is_stream() {
@@ -93,7 +93,7 @@ async fn every_operation_answers_404_for_unknown_ids() {
         } else if ids.is_empty() && (in_body || !operation.query().is_empty()) {
             report.expect(operation, 404, &walk.send(&caller, operation, &[]).await);
         }
-        // Each id in turn is unknown, those before it are real.
+        // One id after the other is unknown, and those before it are real.
         for unknown in 0..ids.len() {
             let known = match operation.path.split('/').nth(2) {
                 Some("topologies") => Some(topology),
@@ -128,7 +128,7 @@ async fn every_operation_answers_429_over_the_rate_limit() {
     let mut report = Report::default();
     let admin = walk.app.log_in("admin").await;
     for operation in &walk.guarded() {
-        // Uses up what there is; a refusal here is as good.
+        // Uses up the quota. A refusal here is fine.
         if operation.is_stream() {
             walk.send_unknown(&admin, operation).await;
         } else {

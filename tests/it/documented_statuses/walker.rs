@@ -11,7 +11,7 @@ use crate::support::{
     openapi::{Operation, operations},
 };
 
-/// An App and its document as served.
+/// A gateway and its document as served.
 pub struct Walk {
     pub app: App,
     pub document: Value,
@@ -43,14 +43,14 @@ impl Walk {
         caller.call(method, &path, operation.body(&self.document)).await
     }
 
-    /// Sends it with ids that nobody has.
+    /// Sends the request with ids that do not exist.
     pub async fn send_unknown(&self, caller: &Caller, operation: &Operation<'_>) -> Answer {
         let ids: Vec<_> = operation.ids().iter().map(|_| Uuid::now_v7()).collect();
         self.send(caller, operation, &ids).await
     }
 }
 
-/// What was tried, and what was wrong with it. All of it is told at once.
+/// The operations that were tried, and their faults. All faults are reported together.
 #[derive(Default)]
 pub struct Report {
     pub tried: BTreeSet<String>,
@@ -58,7 +58,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// The operation has its rule for the case.
+    /// Marks the operation as covered.
     pub fn covers(&mut self, operation: &Operation<'_>) {
         self.tried.insert(operation.id.to_owned());
     }

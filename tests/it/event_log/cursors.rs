@@ -20,7 +20,7 @@ use crate::{
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stream_that_catches_up_never_mixes_two_histories() {
     const NOTES: u64 = 240;
-    // No heartbeat tells it.
+    // No heartbeat comes within this test.
     let app = App::with(|config| config.streams.buffer_events = 8).await;
     let operator = app.caller(Role::Operator).await;
     let topology = app.active_topology(&operator).await;
@@ -61,7 +61,7 @@ async fn cursors_of_an_unbroken_log_are_resumed() {
     for number in 1..13 {
         cursors.push(expect_notes(&mut reader, [number]).await);
     }
-    // From a ring that holds the last four, and from none.
+    // First with a ring that holds the last four events, then without a ring.
     for holder in [Some(reader), None] {
         for (cursor, number) in cursors[..12].iter().zip(1..) {
             let mut reader = operator.watch(topology, &format!("last_event_id={cursor}")).await;
@@ -93,7 +93,7 @@ async fn cursors_of_an_unbroken_log_are_resumed() {
         let mut reader = operator.watch(topology, &format!("last_event_id={cursor}")).await;
         assert_eq!(reader.expect("snapshot").await.data["reset"], reason);
     }
-    // Its last event has been written, and nothing is kept.
+    // The terminal event is written, and no event is kept.
     operator.set_status(topology, "torn_down").await.ok();
     let path = format!("/v1/topologies/{topology}/events");
     let last = operator.get(&path).await.ok()["next"].clone();
@@ -117,7 +117,7 @@ async fn refused_events_leave_the_newest_event_unchanged() {
     let log = app.gateway.hub.log();
     let fenced = || Some(Uuid::new_v4());
     let refused = Err(Refused::Fenced);
-    // Each addition is refused or not, the newest event is the last that was not.
+    // Some additions are refused. The newest event is the last accepted one.
     for fences in [vec![fenced()], vec![None, fenced()], vec![fenced(), None], vec![]] {
         let tx = app.gateway.database.begin_write().await.expect("a transaction");
         if fences.is_empty() {

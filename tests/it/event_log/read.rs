@@ -11,11 +11,11 @@ use uuid::Uuid;
 use crate::support::{App, SseReader, soon};
 
 #[tokio::test]
-async fn page_of_the_log_is_bounded_in_bytes_but_never_empty() {
+async fn log_page_is_bounded_in_bytes_but_never_empty() {
     let app = App::start().await;
     let topic = Topic::new(Family::Topology, Uuid::new_v4());
     let log = app.gateway.hub.log();
-    // Small ones, so that it looks as if more would fit, and then large ones.
+    // Small events first, so that a page seems to fit more, and then large ones.
     for (count, size) in [(40, 100), (40, 100_000), (40, 100)] {
         let event = NewEvent::new("note", &json!("x".repeat(size))).expect("a kind");
         let events = vec![event; count];
@@ -38,7 +38,7 @@ async fn page_of_the_log_is_bounded_in_bytes_but_never_empty() {
     }
     assert_eq!(seen, (1..=120).collect::<Vec<i64>>());
     assert!(pages.len() < 30, "{} pages", pages.len());
-    // One event that is larger than that is read all the same.
+    // A single event that is larger than the bound is read all the same.
     let little = Most { bytes: 1_000, ..most };
     let mut events = pages.iter().flat_map(|page| &page.events);
     let fortieth = events.find(|event| event.cursor.seq == 40).expect("an event").cursor;
@@ -47,7 +47,8 @@ async fn page_of_the_log_is_bounded_in_bytes_but_never_empty() {
     app.finish().await;
 }
 
-/// The next event's kind and cursor. A snapshot for who has a cursor says why it is one.
+/// Kind and cursor of the next event. A snapshot instead of an event must have the reset reason
+/// `pruned`.
 async fn place(reader: &mut SseReader) -> (String, Cursor) {
     let block = reader.next().await.expect("an event");
     if block.event == "snapshot" {
@@ -87,7 +88,7 @@ async fn resuming_while_the_log_is_pruned_skips_nothing_silently() {
         let mut seen = 0;
         let mut had = vec![cursor];
         while cursor.seq < last {
-            // Hangs up now and then, and comes back to what it had long ago.
+            // Now and then the client reconnects with an older cursor.
             if seen % 20 == 19 {
                 let long = cursor.seq - seen % 9;
                 let ago = had.iter().rfind(|cursor| cursor.seq <= long);

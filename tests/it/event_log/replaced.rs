@@ -34,7 +34,7 @@ impl Backup {
         Self(file)
     }
 
-    /// Starts on the copy. PostgreSQL's has to do without the newest events of this topic.
+    /// Starts on the copy. On PostgreSQL, only the newest events of this topic are removed instead.
     async fn restore(self, app: App, store: &Store, topology: Uuid, seq: i64) -> App {
         if store.url().is_some() {
             rewind(&app, topology, seq).await;
@@ -48,7 +48,8 @@ impl Backup {
     }
 }
 
-/// How the log of a topic with 8 events is replaced, and what it then has.
+/// Replaces the log of a topic with 8 events in one of several ways. Returns the number of its
+/// newest event.
 async fn replace(app: &App, topology: Uuid, way: u32) -> i64 {
     rewind(app, topology, 4).await;
     match way {
@@ -59,7 +60,7 @@ async fn replace(app: &App, topology: Uuid, way: u32) -> i64 {
         4 => publish(app, topology, 105..106, 10).await,
         5 => publish(app, topology, 105..111, 10).await,
         _ => {
-            // The next number that the gateway waits for, but behind other events.
+            // The number that the gateway expects next, but after other events.
             write_elsewhere(app, topology, 105..109).await;
             publish(app, topology, 109..110, 10).await;
         }
@@ -85,7 +86,7 @@ async fn start_over(app: &App, operator: &Caller, way: u32, count: usize) {
         assert_eq!(expect_notes(reader, 5..9).await.seq, 8);
     }
     let head = replace(app, topology, way).await;
-    // The events of the new history that come behind the snapshot, or in it.
+    // The events of the new log come after the snapshot or are part of it.
     let mut next = vec![0; readers.len()];
     for (reader, next) in readers.iter_mut().zip(&mut next) {
         let snapshot = reader.next().await.expect("an event");
@@ -133,7 +134,7 @@ async fn client_of_a_replaced_log_starts_over() {
     let app = backup.restore(app, &store, topology, 4).await;
     let operator = app.here(&operator);
     let stale = format!("last_event_id={eighth}");
-    // Before the number 8 is given again, and after.
+    // Before the number 8 is assigned again, and after.
     for (head, numbers) in [(4, 0..0), (10, 105..111)] {
         publish(&app, topology, numbers, 10).await;
         let detail = operator.get(&format!("{path}?after={eighth}")).await.problem(410);
@@ -142,7 +143,7 @@ async fn client_of_a_replaced_log_starts_over() {
         let snapshot = reader.expect("snapshot").await;
         assert_eq!(snapshot.data["reset"], "replaced");
         assert_eq!(cursor_of(&snapshot).seq, head);
-        // The other topic has the history that it had.
+        // The other topic still has its old log.
         publish(&app, other, 4..5, 10).await;
         let query = format!("last_event_id={both}");
         let mut many = streams::watch(&operator, &topologies, &query).await;
@@ -180,7 +181,7 @@ async fn open_streams_start_over_when_their_log_is_replaced() {
     for way in 0..=6 {
         let (app, operator) = (Arc::clone(&app), operator.clone());
         ways.spawn(async move {
-            // Few are written to by the publisher, many by the reactors.
+            // The publisher writes to few streams, the reactors to many.
             for count in [1, 12] {
                 start_over(&app, &operator, way, count).await;
             }

@@ -10,7 +10,7 @@ use crate::support::{
     events::{note, topic_of},
 };
 
-/// Takes the newest events of a topic away, as an older copy of the database would not have them.
+/// Removes the newest events of a topic, which an older copy of the database would not have.
 pub async fn rewind(app: &App, topology: Uuid, seq: i64) {
     let log = app.gateway.hub.log();
     let tx = log.database().begin_write().await.expect("a transaction");
@@ -34,7 +34,7 @@ pub async fn rewind(app: &App, topology: Uuid, seq: i64) {
     tx.commit().await.expect("a commit");
 }
 
-/// Writes events of which this gateway is not told, as another one does whose bus is down.
+/// Writes events without telling this gateway, as another gateway does when its bus is down.
 pub async fn write_elsewhere(app: &App, topology: Uuid, numbers: std::ops::Range<u64>) {
     let log = app.gateway.hub.log();
     for number in numbers {

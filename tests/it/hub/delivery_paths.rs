@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{App, Caller, events::note, soon, tls, topology::app_with_topology, until};
 
-/// What differs from stream to stream, taken out.
+/// The body without the `retry` value, which differs from stream to stream.
 fn without_retry(body: &str) -> String {
     let lines = body.split('\n');
     lines
@@ -26,7 +26,7 @@ fn without_retry(body: &str) -> String {
         .join("\n")
 }
 
-/// A way to open a stream that ends by itself, and to read it whole.
+/// A protocol by which a test reads a whole stream.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     Http11,
@@ -118,7 +118,7 @@ async fn whole(request: reqwest::RequestBuilder, version: reqwest::Version) -> S
     soon("body", answer.text()).await.expect("a body")
 }
 
-/// A whole body in chunks, which must have its end and nothing after it.
+/// Decodes a whole chunked body. Nothing may follow the last chunk.
 fn without_chunks(mut body: &str) -> String {
     let mut text = String::new();
     loop {
@@ -139,7 +139,7 @@ async fn every_delivery_path_sends_the_same_bytes() {
     for io_uring in [false, true] {
         let (app, operator, topology) = app_with_topology(|config| {
             config.streams.io_uring = io_uring;
-            // So small that some events come from the log.
+            // Small enough that some events come from the log.
             config.streams.buffer_events = 4;
         })
         .await;
@@ -152,7 +152,8 @@ async fn every_delivery_path_sends_the_same_bytes() {
 
         let path = format!("/v1/topologies/{topology}/stream?");
         let resumed = format!("{path}last_event_id={first}");
-        // To the last event, from the beginning or a cursor; to a number of events; with a reset.
+        // To the terminal event (from the start and from a cursor), to a number of events, and with
+        // a reset.
         let queries = [
             path.clone(),
             resumed.clone(),

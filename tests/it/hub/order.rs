@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::support::{App, Caller, PATIENCE, cluster::pair};
 
-/// Loses every message whose number, counted from the first, has its bit set.
+/// A bus that loses every message whose number has its bit set in `lost`.
 struct LossyBus {
     inner: InProcessBus,
     lost: AtomicU64,
@@ -48,14 +48,14 @@ fn note(number: i64) -> NewEvent {
     NewEvent::new("note", &json!({ "number": number })).expect("a kind")
 }
 
-/// What happens in one round.
+/// The steps of one round.
 #[derive(Clone, Debug)]
 struct Round {
-    /// Of each publisher: how many events it writes at a time.
+    /// For each publisher: how many events it writes at a time.
     publishers: Vec<Vec<i64>>,
-    /// Of each subscriber: after how many events it hangs up, and comes back.
+    /// For each subscriber: after how many events it reconnects.
     subscribers: Vec<Vec<usize>>,
-    /// Messages that the bus loses, a bit each.
+    /// Messages that the bus loses, one bit each.
     lost: u64,
 }
 
@@ -69,9 +69,9 @@ fn rounds() -> impl Strategy<Value = Round> {
     })
 }
 
-/// Plays a round, and says what went wrong.
+/// Plays a round. Returns what went wrong.
 async fn play(round: &Round, apps: [&App; 2], operator: &Caller, topology: Uuid) -> Option<String> {
-    // The topology's own two changes of status come first.
+    // The two transitions of the topology come first.
     let total = 2 + round.publishers.iter().flatten().sum::<i64>();
     let topic = Topic::new(Family::Topology, topology);
     let publishers = round.publishers.iter().enumerate().map(|(index, batches)| {
@@ -106,8 +106,8 @@ async fn play(round: &Round, apps: [&App; 2], operator: &Caller, topology: Uuid)
     None
 }
 
-/// Reads up to event `last`, hanging up after each number of `visits`. Returns where its snapshot
-/// stood and what it saw after that.
+/// Reads up to event `last`, and reconnects after each number of events in `visits`. Returns the
+/// number of the snapshot and the numbers after it.
 async fn follow(caller: &Caller, topology: Uuid, visits: &[usize], last: i64) -> (i64, Vec<i64>) {
     let mut reader = caller.watch(topology, "").await;
     let snapshot = reader.expect("snapshot").await;
@@ -132,7 +132,7 @@ async fn follow(caller: &Caller, topology: Uuid, visits: &[usize], last: i64) ->
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_subscriber_sees_each_event_once_in_order_on_lossy_bus() {
+async fn subscribers_see_each_event_once_in_order_despite_lost_messages() {
     let bus = Arc::new(LossyBus {
         inner: InProcessBus::default(),
         lost: AtomicU64::new(0),

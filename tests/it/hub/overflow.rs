@@ -16,7 +16,8 @@ use crate::support::{
 /// Events kept in memory.
 const BUFFER: u64 = 16;
 
-/// Events that come while nobody reads: of 16 kB each, so that the sockets take a few of them.
+/// Events that are published while no client reads. Each has 16 kB, so that the sockets hold a few
+/// of them.
 const EVENTS: u64 = 200;
 
 async fn stage(change: impl FnOnce(&mut Config)) -> (App, Caller, Uuid) {
@@ -28,7 +29,7 @@ async fn stage(change: impl FnOnce(&mut Config)) -> (App, Caller, Uuid) {
     .await
 }
 
-/// Opens a stream on a socket that takes little, up to its snapshot.
+/// Opens a stream on a socket with a small buffer, and reads the snapshot.
 async fn open(app: &App, caller: &Caller, topology: Uuid, query: &str) -> SseReader {
     let socket = connect_with_small_buffer(app.address).await;
     let mut reader = caller.watch_on(socket, topology, query).await;
@@ -36,16 +37,16 @@ async fn open(app: &App, caller: &Caller, topology: Uuid, query: &str) -> SseRea
     reader
 }
 
-/// What a subscriber came to.
+/// The events of one subscriber.
 #[derive(Debug, Default)]
 struct Tally {
     given: u64,
     dropped: u64,
-    /// The last thing that came is an event, not the announcement that some were dropped.
+    /// Whether the newest block is an event, not an announcement of dropped ones.
     has_last: bool,
 }
 
-/// Reads until all of the first `total` events have come or are announced as dropped, each once and
+/// Reads until each of the first `total` events has arrived or was announced as dropped, once and
 /// in order.
 async fn read_to(reader: &mut SseReader, total: u64) -> Tally {
     let mut tally = Tally::default();
@@ -70,13 +71,13 @@ async fn stalled_client_gets_what_its_overflow_strategy_promises() {
     let (app, operator, topology) = stage(|_| ()).await;
     let strategies = ["close_connection", "catch_up", "drop_oldest", "drop_new"];
     let mut readers = Vec::new();
-    // So many that the reactor writes to them.
+    // Enough streams that the reactor writes to them.
     for strategy in strategies.repeat(3) {
         let query = format!("overflow={strategy}");
         readers.push((strategy, open(&app, &operator, topology, &query).await));
     }
     publish(&app, topology, 0..EVENTS, 16_000).await;
-    // That ends first for which nobody waits long.
+    // First the streams that end first.
     readers.sort_by_key(|(strategy, _)| strategies.iter().position(|other| other == strategy));
     let mut dropped = 0;
     let mut kept = Vec::new();
@@ -102,7 +103,7 @@ async fn stalled_client_gets_what_its_overflow_strategy_promises() {
         match strategy {
             "catch_up" => assert_eq!(tally.dropped, 0),
             "drop_oldest" => assert!(tally.has_last && tally.dropped > 0, "{tally:?}"),
-            // What had waited, as much as there is room for, and nothing of what came later.
+            // The events that fit into the ring, and none of the later ones.
             _ => assert!(!tally.has_last && tally.given >= BUFFER, "{tally:?}"),
         }
         kept.push(reader);
@@ -112,7 +113,7 @@ async fn stalled_client_gets_what_its_overflow_strategy_promises() {
     assert!(counted.abs() < 0.5, "{dropped}");
     let sample = "streamgate_streams_closed_total{family=\"topology\",reason=\"overflow\"}";
     assert!((app.metric(sample) - 3.0).abs() < 0.5);
-    // Whoever reads again has all that comes from then on.
+    // A client that reads again gets every later event.
     publish(&app, topology, EVENTS..EVENTS + 1, 16_000).await;
     for reader in &mut kept {
         assert_eq!(reader.expect("note").await.data["number"], EVENTS);
@@ -127,7 +128,7 @@ async fn strategy_close_connection_frees_the_slot_of_a_stalled_client() {
         config.overflow.topology = Overflow::CloseConnection;
     })
     .await;
-    // What is configured, unless the subscriber asks for something else.
+    // The configured strategy, unless the client asks for another one.
     let stuck = open(&app, &operator, topology, "").await;
     let other = open(&app, &operator, topology, "overflow=drop_oldest").await;
     publish(&app, topology, 0..EVENTS, 16_000).await;

@@ -37,7 +37,7 @@ async fn open_many(
     readers
 }
 
-/// Reads notes with the numbers from 0 on, with as little work as possible.
+/// Reads notes with the numbers from 0 on, as cheaply as possible.
 async fn read_notes(socket: &mut TcpStream, count: u64) {
     const MARK: &[u8] = b"{\"number\":";
     let mut bytes = Vec::new();
@@ -55,7 +55,7 @@ async fn read_notes(socket: &mut TcpStream, count: u64) {
             bytes.drain(..at + wanted.len());
             expected += 1;
         }
-        // No mark in these but for its first bytes.
+        // These bytes hold at most the start of a mark.
         let kept = bytes.len().saturating_sub(wanted.len());
         if !bytes.windows(MARK.len()).any(|bytes| bytes == MARK) {
             bytes.drain(..kept);
@@ -134,7 +134,7 @@ async fn thousand_stalled_clients_neither_delay_others_nor_fill_memory() {
     }
     let before = resident_bytes();
     let topic = Topic::new(Family::Topology, topology);
-    // 200 KB each, if it were queued for those who do not read.
+    // 200 KB per client, if it were queued for clients that do not read.
     for number in 0..NOTES {
         let publish = app.gateway.hub.publish(topic.clone(), vec![note(number, 10_000)]);
         soon("acknowledgement", publish).await.expect("a commit");
@@ -144,7 +144,7 @@ async fn thousand_stalled_clients_neither_delay_others_nor_fill_memory() {
     assert!(grown < 100 << 20, "{grown} bytes more");
     assert_eq!(app.gateway.limits.open_slots(), 2_002, "nobody was thrown out");
     drop(others);
-    // Those who did not ask for it lose nothing when they do read.
+    // Clients without a strategy lose nothing when they read at last.
     for mut reader in never.into_iter().rev().take(10) {
         read_notes(&mut reader.socket, NOTES).await;
     }
@@ -164,7 +164,8 @@ async fn backpressure_holds_publishers_before_readers_fall_behind_the_ring() {
     }
     let mut cursor = cursor.expect("a cursor");
     let topic = Topic::new(Family::Topology, topology);
-    // Without the database, which would be the slowest of all. Less than a socket's buffer.
+    // Without the database, which would be slower than the clients. All of it fits into a socket's
+    // buffer.
     for number in 0..200 {
         cursor.seq += 1;
         let NewEvent { kind, data, terminal } = note(number, 10);

@@ -8,13 +8,14 @@ use tokio::{
 
 use crate::support::{App, soon, until};
 
-/// Asks on a connection of its own, which stays open. The status, unless it is closed at once.
+/// Sends a request on a new connection, which stays open. Returns the status, or nothing if the
+/// server closes at once.
 async fn ask(app: &App, token: Option<&str>) -> Option<(TcpStream, String)> {
     let mut socket = TcpStream::connect(app.address).await.expect("a connection");
     let credential = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
     let head =
         format!("GET /v1/auth/me HTTP/1.1\r\nHost: x\r\n{}\r\n", credential.unwrap_or_default());
-    // An error says the same as the end.
+    // A failed write means the same as a closed connection.
     let _ = socket.write_all(head.as_bytes()).await;
     let mut line = [0; 12];
     soon("answer", socket.read_exact(&mut line)).await.ok()?;
@@ -44,7 +45,8 @@ async fn authenticated_connection_does_not_count_for_its_address() {
         open.push(socket);
     }
     assert!(ask(&app, None).await.is_none(), "one too many");
-    // A user on a connection that is one too many is refused as well: nobody knows yet.
+    // A user on a connection over the limit is refused as well, because the server does not know
+    // the user yet.
     assert!(ask(&app, Some(token)).await.is_none(), "one too many");
     open.pop();
     until("place", async || ask(&app, Some(token)).await.is_some()).await;

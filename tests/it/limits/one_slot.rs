@@ -5,10 +5,10 @@ use uuid::Uuid;
 
 use crate::support::{App, Caller, until};
 
-/// What one user may hold open in these tests.
+/// The limit of open streams per user in these tests.
 pub const POLICY: &str = "\"streams\";q=1;qu=\"concurrent-requests\"";
 
-/// One stream per user.
+/// Starts a gateway that allows each user one stream.
 pub async fn narrow() -> (App, Caller, Uuid) {
     let app = App::with(|config| config.limits.streams_per_user = 1).await;
     let operator = app.caller(Role::Operator).await;
@@ -24,7 +24,7 @@ pub fn request(app: &App, method: &str, id: Uuid, caller: &Caller) -> String {
     )
 }
 
-/// The user's only slot must be free, now or in a moment, and give a whole stream.
+/// Checks that the user's only slot becomes free and can be used again.
 pub async fn expect_free(app: &App, caller: &Caller, id: Uuid, way: &str) {
     until(way, async || app.gateway.limits.open_slots() == 0).await;
     let mut reader = caller.watch(id, "").await;

@@ -12,8 +12,8 @@ async fn log_in(app: &App, username: &str) -> Answer {
     app.anyone().post("/v1/auth/login", login).await
 }
 
-/// Checks a refusal by the limit of this name and number, and gives the seconds to wait. The next
-/// turn comes after `60 / per_minute` seconds at most.
+/// Checks a refusal by this quota, and returns the seconds to wait. The next request is allowed
+/// after at most `60 / per_minute` seconds.
 #[track_caller]
 fn refused(answer: Answer, limit: &str, per_minute: u64) -> u64 {
     let text = |name: &str| answer.headers[name].to_str().expect("text").to_owned();
@@ -23,7 +23,8 @@ fn refused(answer: Answer, limit: &str, per_minute: u64) -> u64 {
     let left: u64 = left.parse().expect("seconds");
     assert!((1..=60 / per_minute).contains(&left), "{left}");
     let wait: u64 = text("retry-after").parse().expect("seconds");
-    // At least as long as the limit holds, at most half as long again and a second, rounded up.
+    // At least the time until the quota allows a request, at most 1.5 times that and a second,
+    // rounded up.
     assert!((left - 1..=left + left / 2 + 3).contains(&wait), "{left} {wait}");
     assert_eq!(answer.body["retry_after_seconds"], wait);
     let kind = "https://streamgate.dev/problems/too-many-requests";
@@ -40,7 +41,7 @@ async fn logins_are_limited_per_name_known_or_unknown() {
         for _ in 0..2 {
             assert_eq!(log_in(&app, name).await.status, expected);
         }
-        // The right password does not help either.
+        // The right password is refused, too.
         refused(log_in(&app, name).await, "logins-user", 2);
     }
     let counted = app.metric("streamgate_quota_refused_total{limit=\"logins-user\"}");
@@ -67,16 +68,16 @@ async fn requests_are_limited_per_user_over_all_sessions() {
     let app = App::with(|config| config.limits.requests_per_minute = 3).await;
     let (first, second) = (app.log_in("admin").await, app.log_in("admin").await);
     first.me().await;
-    // What is refused for another reason counts as well.
+    // A request that is refused for another reason counts as well.
     first.get("/v1/users/not-an-id").await.problem(400);
     second.me().await;
     for caller in [&first, &second] {
         refused(caller.get("/v1/auth/me").await, "requests", 3);
-        // How often comes before which role and what: a 429 tells nothing about either.
+        // The quota is checked before role and parameters, so a 429 says nothing about either.
         refused(caller.get("/v1/users/not-an-id").await, "requests", 3);
     }
     app.caller(Role::Viewer).await.me().await;
-    // Who is not known has no quota to use up.
+    // A request without a credential uses no user's quota.
     app.anyone().get("/v1/auth/me").await.problem(401);
     app.finish().await;
 }

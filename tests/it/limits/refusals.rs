@@ -82,7 +82,8 @@ async fn refusal_can_be_a_stream_of_one_error_event() {
         assert!((30_000..=60_000).contains(&retry), "{retry}");
         refused.expect_end().await;
         assert_eq!(app.gateway.limits.open_slots(), 1, "{status}");
-        // Without the wish it is a status, and other operations never answer so.
+        // Without `on_refusal` the refusal is a status. Other operations do not have that
+        // parameter.
         assert_eq!(caller.watch(id, query.trim_start_matches('&')).await.status(), status);
     }
     operator.get(&format!("/v1/topologies/{nowhere}?on_refusal=event")).await.problem(404);

@@ -50,7 +50,7 @@ async fn thousand_connects_at_once_open_five_streams_with_jittered_refusals() {
     let left: BTreeSet<_> = open.iter().map(|open| open.header("ratelimit")).collect();
     assert_eq!(left.len(), 5, "each was told how many were left: {left:?}");
     drop(refused);
-    // The five live: they see what happens next.
+    // The five streams work: they get the next event.
     for reader in &mut open {
         reader.expect("snapshot").await;
     }
@@ -75,7 +75,7 @@ async fn refusal_comes_before_any_stream_data_and_concerns_one_user() {
     let wait = refused.headers["retry-after"].to_str().expect("ASCII").to_owned();
     assert_eq!(refused.body["retry_after_seconds"].to_string(), wait);
     refused.problem(429);
-    // Every session of the user counts, and so does a stream token; another user's do not.
+    // Every login session and every stream token of the user counts. Other users do not.
     let minted = operator.mint(id).await;
     let url = minted["url"].as_str().expect("a URL");
     assert_eq!(app.anyone().stream(url, "").await.status(), 429);
@@ -116,7 +116,7 @@ async fn slot_is_freed_however_the_client_leaves() {
     drop(reset);
     expect_free(&app, &operator, id, "RST").await;
 
-    // Before it has read a byte.
+    // Before the client has read a byte.
     let mut socket = TcpStream::connect(app.address).await.expect("a connection");
     socket.write_all(request(&app, "GET", id, &operator).as_bytes()).await.expect("a request");
     socket.set_zero_linger().expect("an option");
@@ -172,7 +172,7 @@ async fn slot_is_freed_when_the_stream_ends_by_itself() {
     stream.expect("stream.closed").await;
     stream.expect_end().await;
     expect_free(&app, &operator, id, "torn_down").await;
-    // A 204 holds nothing either.
+    // A 204 holds no slot either.
     let done = operator.watch(gone, &format!("last_event_id={last}")).await;
     assert_eq!(done.status(), 204);
     expect_free(&app, &operator, id, "204").await;

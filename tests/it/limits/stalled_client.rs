@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::support::{App, soon, until};
 
-/// A HEADERS frame (RFC 9113, section 6.2) of a GET, its fields as literals (RFC 7541, section
+/// A HEADERS frame (RFC 9113, section 6.2) of a GET. Its fields are literals (RFC 7541, section
 /// 6.2.2).
 fn headers(app: &App, path: &str, token: &str) -> Vec<u8> {
     let mut block = Vec::new();
@@ -50,7 +50,7 @@ fn headers(app: &App, path: &str, token: &str) -> Vec<u8> {
 async fn revoked_session_frees_the_slot_of_a_stalled_client() {
     let app = App::with(|config| {
         config.limits.streams_per_user = 1;
-        // Longer than this test: the client here does not even answer PINGs.
+        // Longer than this test, because the client does not answer PINGs.
         config.server.header_timeout_seconds = 60;
     })
     .await;
@@ -58,7 +58,7 @@ async fn revoked_session_frees_the_slot_of_a_stalled_client() {
     let operator = app.caller(Role::Operator).await;
     let topology = app.active_topology(&operator).await;
     let token = viewer.token.clone().expect("a token");
-    // HTTP/2 with a window of nothing: not a byte of the body can be sent, and the client answers.
+    // HTTP/2 with an empty window: the server cannot send a byte of the body.
     let mut socket = TcpStream::connect(app.address).await.expect("a connection");
     let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     hello.extend([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0]);

@@ -36,7 +36,7 @@ async fn only_owner_agent_and_administrators_see_an_mcp_session() {
         }
     }
     agent.call(Method::DELETE, &served, None).await.problem(404);
-    // Any agent may publish where none was named; only that one where one was.
+    // Any agent may publish if the session names none, otherwise only that agent.
     let [viewer, another, _] = &others;
     for (caller, path, status) in [
         (&user, &own, 202),
@@ -57,13 +57,13 @@ async fn only_owner_agent_and_administrators_see_an_mcp_session() {
     for (caller, expected) in [(&user, 2), (&agent, 1), (viewer, 0), (&admin, 2)] {
         assert_eq!(count(caller).await, Some(expected));
     }
-    // An agent that is one no longer does not watch on.
+    // A user who is no longer an agent finds the session no more than others do.
     let role = json!({ "role": "viewer" });
     let path = format!("/v1/users/{}", agent.id().await);
     admin.call(Method::PATCH, &path, Some(role)).await.ok();
     agent.get(&served).await.problem(404);
     assert_eq!(count(&agent).await, Some(0));
-    // Nor can somebody be named who is none.
+    // A session cannot name a user who is no agent.
     let viewer = viewer.id().await;
     user.post("/v1/mcp-sessions", json!({ "agent": viewer })).await.problem(404);
     app.finish().await;

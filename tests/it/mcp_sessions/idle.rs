@@ -44,7 +44,7 @@ async fn session_with_a_new_message_survives_closing_of_idle_ones() {
         paths.push(session_of(&user, json!({})).await);
     }
     let [first, .., before_last, last] = paths.as_slice() else { panic!("no sessions") };
-    // All of them are idle, and listed as such when the first one is closed.
+    // All of them are idle, and the sweep has listed all of them when it closes the first one.
     mcp_session::Entity::update_many()
         .col_expr(mcp_session::Column::CreatedAt, Expr::value(Timestamp(0)))
         .exec(app.gateway.database.writer())
@@ -63,7 +63,7 @@ async fn session_with_a_new_message_survives_closing_of_idle_ones() {
         .exec(app.gateway.database.writer())
         .await
         .expect("an update");
-    // One more time round, so that the last one has been looked at for sure.
+    // Another sweep, so that the last session was certainly checked.
     until("end of the next", async || is_closed(&next).await).await;
     assert!(!is_closed(last).await, "closed as idle, with a message in it");
     app.finish().await;

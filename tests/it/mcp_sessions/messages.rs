@@ -42,7 +42,7 @@ async fn messages_reach_all_watchers_in_order_until_the_session_closes() {
         assert_eq!(closed.data["session"]["status"], "closed");
         assert_eq!(reader.expect("stream.closed").await.data["reason"], "completed");
         reader.expect_end().await;
-        // Nothing will follow, so an `EventSource` stops.
+        // No event can follow, so 204 stops an `EventSource`.
         let query = format!("last_event_id={}", closed.id.expect("a cursor"));
         let again = user.stream(&format!("{path}/stream?{query}"), "").await;
         assert_eq!(again.status(), 204);
@@ -55,7 +55,7 @@ async fn messages_reach_all_watchers_in_order_until_the_session_closes() {
 }
 
 #[tokio::test]
-async fn message_that_is_not_json_rpc_is_refused_with_a_reason() {
+async fn message_other_than_json_rpc_is_refused_with_a_reason() {
     let app = App::start().await;
     let user = app.caller(Role::Viewer).await;
     let messages = format!("{}/messages", session_of(&user, json!({})).await);

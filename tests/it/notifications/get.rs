@@ -15,7 +15,7 @@ async fn only_the_user_reads_watches_and_marks_own_notifications() {
     let (user, agent, path) = stage(&app).await;
     let told = tell(&agent, &path, 1).await;
     let id = path.split('/').nth(3).expect("an id").to_owned();
-    // Somebody who is not there is no other case.
+    // An unknown user is answered in the same way.
     let nobody = format!("/v1/users/{}/notifications", Uuid::now_v7());
     for role in [Role::Viewer, Role::Agent, Role::Operator, Role::Admin] {
         let other = app.caller(role).await;
@@ -31,7 +31,7 @@ async fn only_the_user_reads_watches_and_marks_own_notifications() {
     }
     let list = user.get(&path).await.ok();
     assert_eq!(list["items"], json!([told]), "still unread");
-    // The user's own token for it opens it, and no other stream.
+    // The user's stream token opens the stream.
     let wanted = json!({ "family": "notification", "id": id });
     let minted = user.post("/v1/stream-tokens", wanted).await.ok();
     let url = minted["url"].as_str().expect("a URL");

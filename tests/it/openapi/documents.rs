@@ -19,7 +19,7 @@ async fn documents_are_served_as_they_are_committed() {
         let answer = reqwest::get(url).await.expect("an answer");
         assert_eq!(answer.headers()["content-type"], "application/json");
         let served = answer.text().await.expect("a body");
-        // Not assert_eq: nobody reads 200 kB of difference here. `git diff` shows it better.
+        // No assert_eq, because it would print 200 kB. `git diff` shows the difference better.
         assert!(
             served == committed,
             "openapi/{file} is out of date; write it again and look at the difference:\n  \
@@ -115,7 +115,7 @@ fn every_reference_resolves() {
         let mut found = 0;
         walk(&document, &document, &mut found);
         assert!(found > 100, "{file}: {found}");
-        // And nothing lies around that nobody refers to.
+        // Every schema is referred to.
         let text = document.to_string();
         for name in document["components"]["schemas"].as_object().expect("schemas").keys() {
             let reference = format!("\"#/components/schemas/{name}\"");
@@ -133,7 +133,7 @@ fn every_reference_resolves() {
 }
 
 #[test]
-fn openapi_3_2_types_every_event_of_a_stream_by_name() {
+fn openapi_3_2_types_every_stream_event_by_name() {
     let [(_, v3_0), (_, v3_2)] = both();
     let stream = |document: &Value| {
         let found = operations(document);
@@ -169,7 +169,7 @@ fn openapi_3_2_types_every_event_of_a_stream_by_name() {
             _ => "Mutation",
         };
         assert_eq!(schema, format!("#/components/schemas/{expected}"));
-        // A cursor to resume from comes with what is in the log and in the snapshot, not with the rest.
+        // Logged events and snapshots have a cursor, the other events do not.
         let has_id = item["required"].as_array().expect("required").contains(&"id".into());
         assert_eq!(has_id, !["stream.closed", "error"].contains(&name), "{name}");
     }

@@ -24,7 +24,7 @@ fn every_parameter_and_field_has_a_description_and_an_example() {
         let schemas = document["components"]["schemas"].as_object().expect("schemas");
         for (name, schema) in schemas {
             for (field, schema) in schema["properties"].as_object().into_iter().flatten() {
-                // A reference has both where it points to, and takes no siblings in 3.0.
+                // The target of a reference has both. In 3.0 a reference has no siblings.
                 let whole = schema.get("$ref").is_some();
                 let holds = schema.to_string().contains("$ref");
                 if !whole && !is_text(&schema["description"]) {
@@ -60,7 +60,7 @@ fn every_example_is_valid_under_its_own_schema() {
     assert_none(&faults);
 }
 
-/// Whether a value is valid, as far as these documents go into it.
+/// Checks a value against a schema, for the keywords that these documents use.
 pub fn fits(document: &Value, schema: &Value, value: &Value) -> Result<(), String> {
     let types: Vec<&str> = match &schema["type"] {
         Value::String(one) => vec![one],

@@ -19,13 +19,13 @@ async fn internal_fault_shows_the_request_id_and_nothing_else() {
     for answer in [first, second] {
         assert_eq!(problem(answer, 500, "internal"), "a fault of the gateway");
     }
-    // One request failed, the service goes on.
+    // One request failed, but the service continues.
     admin.me().await;
     app.finish().await;
 }
 
 #[tokio::test]
-async fn every_answer_has_a_unique_id_and_forbids_caching_and_referrers() {
+async fn every_answer_has_a_unique_id_and_forbids_caching() {
     let app = App::start().await;
     let admin = app.log_in("admin").await;
     let mut ids = std::collections::BTreeSet::new();

@@ -13,7 +13,7 @@ use crate::support::{
     soon,
 };
 
-/// The head of a login with these lines, and a body.
+/// A login request with these header lines and this body.
 pub fn login(lines: &str, body: &str) -> String {
     head("POST", "/v1/auth/login", &format!("Content-Type: application/json\r\n{lines}")) + body
 }
@@ -89,7 +89,7 @@ async fn oversized_body_is_413_whether_announced_or_not() {
     let body = format!("400\r\n{fits}\r\n1\r\n \r\n0\r\n\r\n");
     for (lines, body) in [
         ("Content-Length: 1025\r\n", format!("{fits} ")),
-        // Refused before it is sent.
+        // Refused before the body is sent.
         ("Content-Length: 999999999999\r\n", String::new()),
         (chunked, body),
         // A chunk that is only announced.
@@ -135,7 +135,7 @@ async fn gateway_refuses_a_request_before_it_reads_the_body() {
             credential.unwrap_or_default()
         );
         socket.write_all(head.as_bytes()).await.expect("a request");
-        // Answered although the body never comes.
+        // The answer comes although the body never does.
         let mut line = [0; 13];
         soon("answer", socket.read_exact(&mut line)).await.expect("a status line");
         assert!(String::from_utf8_lossy(&line).contains(status), "{path}: {line:?}");
@@ -143,10 +143,10 @@ async fn gateway_refuses_a_request_before_it_reads_the_body() {
     app.finish().await;
 }
 
-/// What `serde_json` takes for its own when another crate turns a feature of it on.
+/// A key that `serde_json` treats as its own if another crate enables its feature.
 const RAW: &str = "$serde_json::private::RawValue";
 
-/// JSON in a string in JSON, nested deeper each time than any one parser would go.
+/// JSON in a string in JSON. All levels together are nested deeper than any parser accepts.
 fn bomb() -> String {
     let mut text = "1".to_owned();
     for _ in 0..8 {
@@ -156,7 +156,7 @@ fn bomb() -> String {
     text
 }
 
-/// Posts a text as it is.
+/// Posts a text unchanged.
 async fn post(app: &App, caller: &Caller, path: &str, body: &str) -> u16 {
     let token = caller.token.clone().unwrap_or_default();
     let answer = reqwest::Client::new()
@@ -181,7 +181,7 @@ async fn body_with_serde_json_private_keys_is_refused() {
         let payload = format!("{{\"op\":\"add_lan\",\"payload\":{{\"b\":1,\"{key}\":\"x\"}}}}");
         assert_eq!(post(&app, &operator, &path, &payload).await, 400, "{key}");
     }
-    // An ordinary string with such a text in it is nobody's key.
+    // As a value, the text is an ordinary string.
     let payload = json!({ "op": "add_lan", "payload": { "a": RAW } });
     operator.post(&path, payload).await.ok();
     operator.get(&format!("/v1/topologies/{topology}/events")).await.ok();

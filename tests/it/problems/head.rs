@@ -33,7 +33,7 @@ async fn oversized_head_is_a_problem_on_both_http_versions() {
 #[tokio::test]
 async fn http_1_head_has_at_most_100_fields() {
     let app = App::start().await;
-    // With Host and Connection.
+    // Host and Connection are two of the fields.
     let request = |fields: usize| {
         let fields: Vec<String> = (2..fields).map(|number| format!("x-{number}: y\r\n")).collect();
         let fields = fields.concat();
@@ -71,7 +71,7 @@ async fn request_without_a_host_is_refused() {
     app.finish().await;
 }
 
-/// Sends a request whose body says that it is encoded like this, and another one behind it.
+/// Sends a request with these header lines and a chunked body, and a second request behind it.
 async fn encoded(app: &App, lines: &str) -> String {
     let mut socket = TcpStream::connect(app.address).await.expect("a connection");
     let login = r#"{"username":"a","password":"b"}"#;
@@ -102,7 +102,7 @@ async fn transfer_codings_other_than_chunked_are_refused() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{lines}: {answer}");
         assert!(answer.contains("application/problem+json"), "{lines}: {answer}");
         assert!(answer.contains("connection: close"), "{lines}: {answer}");
-        // Where the next request begins is anybody's guess.
+        // The start of the next request is unknown, so it must not be answered.
         assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{lines}: {answer}");
     }
     let answer = encoded(&app, "Transfer-Encoding: Chunked\r\n").await;
@@ -111,7 +111,7 @@ async fn transfer_codings_other_than_chunked_are_refused() {
     app.finish().await;
 }
 
-/// RFC 9112, section 6.3: the length is void, and the connection ends.
+/// RFC 9112, section 6.3: the length is ignored, and the connection ends.
 #[tokio::test]
 async fn content_length_beside_chunked_smuggles_no_request() {
     let app = App::start().await;

@@ -125,7 +125,7 @@ async fn first_start_creates_an_administrator_beside_an_added_user() {
 #[tokio::test]
 async fn schema_migrates_up_down_and_up_again() {
     let store = Store::new().await;
-    // Without a schema nothing starts that must not make one.
+    // Without a schema, a start that may not migrate fails.
     let bare = async || {
         let mut serve = streamgate(&store, ["serve", "--listen", "127.0.0.1:0"]);
         said(serve.env("STREAMGATE_DATABASE__MIGRATE", "false")).await

@@ -17,7 +17,7 @@ async fn everything_that_the_demo_prints_works() {
     let scratch = store.directory.path().join("scratch");
     std::fs::create_dir(&scratch).expect("a directory");
     let mut command = streamgate(&store, ["demo", "--listen", "127.0.0.1:0"]);
-    // Its own data must be in its own place whatever is set for the service.
+    // The demo must use its own directory, even if the variables of the service are set.
     command.env("TMPDIR", &scratch);
     let (mut child, mut out, err) = spawn(&mut command);
     let mut lines = Vec::new();
@@ -47,12 +47,12 @@ async fn everything_that_the_demo_prints_works() {
         assert_eq!(me["role"], role);
     }
 
-    // As pasted; `exec`, so that the end of the shell is the end of curl.
+    // Runs the printed line. With `exec`, the end of the shell is the end of curl.
     let mut paste = Command::new("sh");
     paste.args(["-c", &format!("exec {curl}")]).kill_on_drop(true);
     paste.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (mut pasted, mut events, _) = spawn(&mut paste);
-    // Something of every family, beyond what it begins with.
+    // An event of every family, besides the snapshots.
     let mut missing: BTreeSet<&str> =
         ["topology", "task", "prompt", "mcp_session", "notification"].into();
     let mut kind = String::new();
@@ -91,7 +91,8 @@ async fn closing_the_terminal_ends_the_demo() {
     let (mut child, mut out, err) = spawn(&mut command);
     soon("line", out.next_line()).await.expect("a pipe").expect("something to open");
     drop(out);
-    // The shell and the kernel may both send it: that is no impatience.
+    // The shell and the kernel may both send SIGHUP: the second one must not cut the shutdown
+    // short.
     signal(&child, "HUP").await;
     signal(&child, "HUP").await;
     let status = soon("end of the demo", child.wait()).await.expect("a status");

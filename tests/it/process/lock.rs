@@ -28,7 +28,7 @@ async fn second_process_on_one_sqlite_database_does_not_start() {
         assert!(refused.err.contains(part), "no {part:?} in: {}", refused.err);
     }
 
-    // The same database under other names.
+    // The same database by other paths.
     for name in [file, link] {
         let mut serve = streamgate(&store, AGAIN);
         serve.env("STREAMGATE_DATABASE__URL", format!("sqlite:{}", name.display()));
@@ -59,7 +59,7 @@ async fn lock_ends_with_its_process_even_after_a_kill() {
     if store.url().is_none() {
         let id = fs::read_to_string(&lock).expect("a lock file");
         id.trim().parse::<u32>().expect("the id of the process");
-        // Longer than what is written over it.
+        // Longer than the text that replaces it.
         fs::write(&lock, "something else altogether\n").expect("a file");
     }
     let process = Process::serve(&store).await;

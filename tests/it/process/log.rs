@@ -100,7 +100,7 @@ async fn log_holds_every_error_id_and_no_secret() {
         secrets.push(text(tokens, "refresh_token"));
     }
     for token in [&text(&first, "access_token"), &access, &stream] {
-        // Head, claims and signature: none of them, not even alone.
+        // Header, claims and signature: no part of a token may be in the log.
         secrets.extend(token.split('.').map(str::to_owned));
     }
     if let Some(url) = store.url() {

@@ -15,7 +15,7 @@ use crate::support::{
     soon, until,
 };
 
-/// A disk without room.
+/// A full disk.
 fn full() -> Stdio {
     OpenOptions::new().write(true).open("/dev/full").expect("/dev/full").into()
 }
@@ -30,7 +30,7 @@ fn serve(store: &Store) -> Command {
     serve
 }
 
-/// Starts it and reads where it listens; its error output is left alone.
+/// Starts the service and reads its address. Does not read its error output.
 async fn start(serve: &mut Command) -> (Child, Caller) {
     let mut child = serve.spawn().expect("a process");
     let mut out = BufReader::new(child.stdout.take().expect("a pipe")).lines();
@@ -50,7 +50,7 @@ async fn dropped(anyone: &Caller) -> u64 {
     count.parse().expect("a number")
 }
 
-/// The whole service works, and it ends in order.
+/// Checks that the service works, drops log lines, and ends with success.
 async fn is_whole(mut child: Child, anyone: &Caller) {
     anyone.get("/health/live").await.ok();
     let login = json!({ "username": "admin", "password": ADMIN });
@@ -170,7 +170,7 @@ async fn closed_standard_output_does_not_stop_the_service() {
             }
             said.push(line["message"].as_str().unwrap_or_default().to_owned());
         };
-        // The password of the first administrator is lost; the log must say so.
+        // The password of the first administrator is lost, so the log must say what to do.
         let is_told =
             said.iter().any(|line| line.contains("streamgate user add NAME --role admin"));
         assert_eq!(is_told, closed, "at the first start: {said:?}");
@@ -182,9 +182,10 @@ async fn closed_standard_output_does_not_stop_the_service() {
 }
 
 #[tokio::test]
-async fn printed_document_may_be_cut_by_reader_but_not_by_disk() {
+async fn printed_document_may_be_cut_by_its_reader_only() {
     let store = Store::new().await;
-    // Longer than a pipe holds, so that it is still being written when the reader goes.
+    // The document is longer than a pipe holds, so it is still being written when the reader
+    // closes.
     let mut child = streamgate(&store, ["openapi"]).spawn().expect("a process");
     let mut out = child.stdout.take().expect("a pipe");
     soon("byte", out.read_u8()).await.expect("a byte");
@@ -198,7 +199,7 @@ async fn printed_document_may_be_cut_by_reader_but_not_by_disk() {
     };
     let (status, said) = on_full_disk(&["openapi"]).await;
     assert!(status == Some(1) && said.contains("No space"), "{said}");
-    // An administrator who does not see the password must know.
+    // An administrator must be told that the password could not be printed.
     let migrated = run(&store, &["migrate"]).await;
     assert!(migrated.success, "{}", migrated.err);
     let (status, said) = on_full_disk(&["user", "add", "ada", "--role", "viewer"]).await;

@@ -62,7 +62,7 @@ async fn log_filter_is_reloaded_and_other_changed_keys_are_named() {
     process.signal("HUP").await;
     process.logs("cannot be read").await;
 
-    // Still at `debug`, and still on the old limits.
+    // The filter is still `debug`, and the old limits still apply.
     admin.set_status(id, "deploying").await.ok();
     reader.expect("status").await;
     write("log.filter = 'info'\n");
@@ -74,7 +74,7 @@ async fn log_filter_is_reloaded_and_other_changed_keys_are_named() {
     store.remove().await;
 }
 
-/// A configuration or a certificate that never ends, as on a mount that hangs.
+/// A configuration file that cannot be read to its end, as on a mount that hangs.
 #[tokio::test]
 async fn configuration_file_that_hangs_blocks_no_request_and_no_shutdown() {
     let store = Store::new().await;
@@ -93,7 +93,7 @@ async fn configuration_file_that_hangs_blocks_no_request_and_no_shutdown() {
     store.remove().await;
 }
 
-/// A client that trusts the certificate of this directory, and holds on to no connection.
+/// A client that trusts the certificate of this directory and keeps no connection open.
 fn client(files: &tempfile::TempDir) -> reqwest::Client {
     let client = reqwest::Client::builder().tls_certs_only([tls::trusted(files)]);
     client.pool_max_idle_per_host(0).build().expect("a client")
@@ -141,7 +141,7 @@ async fn certificate_is_reloaded_while_a_stream_stays_open() {
     process.signal("HUP").await;
     process.logs("TLS certificate: unchanged").await;
 
-    // Half of the pair, then half of a file.
+    // One file of the new pair, then an incomplete file.
     install("cert.pem", &new);
     process.signal("HUP").await;
     process.logs("does not match the certificate").await;
@@ -150,7 +150,7 @@ async fn certificate_is_reloaded_while_a_stream_stays_open() {
     process.logs("cannot read a private key").await;
     assert!(answers(&old).await && !answers(&new).await, "the old pair stays in use");
 
-    // The pair in use is not a new one after an error.
+    // After an error, the pair in use does not count as new.
     install("cert.pem", &old);
     install("key.pem", &old);
     process.signal("HUP").await;
@@ -176,7 +176,8 @@ async fn certificate_is_reloaded_while_a_stream_stays_open() {
     store.remove().await;
 }
 
-/// Sends what is no request and waits for the end of the connection: worth a line at `debug`.
+/// Sends bytes that are no request, which the server logs at `debug`, and waits for the end of the
+/// connection.
 async fn speak_nonsense(process: &Process) {
     let mut socket = TcpStream::connect(process.address).await.expect("a connection");
     socket.write_all(b"\x00\r\n\r\n").await.expect("nonsense");

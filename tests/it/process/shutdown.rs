@@ -10,7 +10,7 @@ use crate::support::{
     process::{ADMIN, Process, streamgate},
 };
 
-/// Long enough that a stream which has to be cut off would show.
+/// Long enough to notice a stream that does not end by itself.
 const DRAIN: Duration = Duration::from_secs(15);
 
 #[tokio::test]

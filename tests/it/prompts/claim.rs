@@ -55,7 +55,7 @@ async fn waiting_agent_gets_a_new_or_released_prompt() {
     assert_eq!((&queued["status"], &queued["attempt"]), (&json!("queued"), &json!(1)));
     let again = soon("work", waiting).await.expect("no panic").remove(0);
     assert_eq!((id_of(&again["prompt"]), &again["attempt"]), (asked.id, &json!(2)));
-    // Of whom it has been taken nothing is taken.
+    // The old claim is refused.
     publish(&agent, &asked.path, &claimed, message(1)).await.problem(409);
     give_back(&agent, &asked.path, &claimed).await.problem(409);
     publish(&agent, &asked.path, &again, message(1)).await.ok();
@@ -85,7 +85,7 @@ async fn only_the_newest_claim_may_publish() {
     }
     publish(&agent, &asked.path, &json!({ "lease_token": "x" }), message(1)).await.problem(400);
     publish(&agent, &asked.path, &claimed, message(1)).await.ok();
-    // What has been said cannot be taken back.
+    // A prompt with a published event cannot be released.
     give_back(&agent, &asked.path, &claimed).await.problem(409);
     publish(&agent, &asked.path, &claimed, event("complete")).await.ok();
     let detail = publish(&agent, &asked.path, &claimed, message(2)).await.problem(409);

@@ -42,7 +42,7 @@ async fn prompt_is_found_by_owner_and_administrators_in_its_session() {
         caller.get(&format!("{session}/prompts")).await.problem(404);
         caller.post(&format!("{session}/prompts"), json!({ "prompt": "x" })).await.problem(404);
     }
-    // Neither for others, nor in another session.
+    // Other users find nothing, and the path of another conversation leads nowhere.
     let cases =
         [(&other, &asked.path), (&agent, &asked.path), (&owner, &of_other), (&admin, &of_other)];
     for (caller, path) in cases {
@@ -59,7 +59,7 @@ async fn prompt_is_found_by_owner_and_administrators_in_its_session() {
     }
     publish(&agent, &of_other, &claimed, message(1)).await.problem(404);
     assert_eq!(kinds(&events(&owner, &asked.path).await), ["status"]);
-    // What an administrator asks in it belongs to the session's owner.
+    // A prompt of an administrator belongs to the owner of the conversation.
     let path = format!("{session}/prompts");
     let asked = admin.post(&path, json!({ "prompt": "and?" })).await.ok();
     assert_eq!(asked["owner"], json!(owner.id().await));

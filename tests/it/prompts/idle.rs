@@ -33,7 +33,7 @@ async fn unclaimed_prompt_fails_after_its_idle_timeout() {
     reader.expect_end().await;
     assert_eq!(status(&owner, &silent.path).await, "failed");
     publish(&agent, &silent.path, &Value::Null, message(2)).await.problem(409);
-    // Those wait, or have a lease that tells.
+    // One is queued, and the other has a lease.
     assert_eq!(status(&owner, &queued.path).await, "queued");
     assert_eq!(status(&owner, &claimed.path).await, "processing");
     app.finish().await;
@@ -63,7 +63,7 @@ async fn prompt_with_a_new_event_survives_failing_of_idle_ones() {
     publish(&agent, &last.path, &Value::Null, message(2)).await.ok();
     assert!(!is_failed(before_last).await, "it was heard of too late to show anything");
     until("end of the one before the last", async || is_failed(before_last).await).await;
-    // Done after whatever the gateway did to the last one, which came next.
+    // By now the sweep has passed the last prompt.
     publish(&agent, &last.path, &Value::Null, event("complete")).await.ok();
     assert_eq!(status(&owner, &last.path).await, "completed");
     app.finish().await;

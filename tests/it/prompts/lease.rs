@@ -11,7 +11,7 @@ use crate::support::{
     until,
 };
 
-/// Lets a prompt's lease run out, as time would.
+/// Makes a prompt's lease expire.
 async fn expire(app: &App, id: Uuid) {
     let writer = app.gateway.database.writer();
     let row = prompt::Entity::find_by_id(id).one(writer).await.expect("a row").expect("it");
@@ -21,7 +21,7 @@ async fn expire(app: &App, id: Uuid) {
 }
 
 #[tokio::test]
-async fn expired_lease_queues_a_silent_prompt_and_fails_a_begun_one() {
+async fn expired_lease_queues_a_silent_prompt_and_fails_others() {
     let app = App::with(|config| config.streams.heartbeat_seconds = 1).await;
     let (owner, agent) = stage(&app).await;
     let (silent, begun, ended) = (ask(&owner).await, ask(&owner).await, ask(&owner).await);
@@ -33,7 +33,7 @@ async fn expired_lease_queues_a_silent_prompt_and_fails_a_begun_one() {
     reader.expect("message").await;
     for (asked, claimed) in [(&silent, &claimed[0]), (&begun, &claimed[1])] {
         expire(&app, asked.id).await;
-        // Even before it is seen to.
+        // The lease is refused even before the gateway notices that it has expired.
         publish(&agent, &asked.path, claimed, message(2)).await.problem(409);
     }
     let error = reader.expect("error").await;
@@ -53,18 +53,18 @@ async fn expired_lease_queues_a_silent_prompt_and_fails_a_begun_one() {
 
 #[tokio::test]
 async fn leases_expire_unless_they_are_renewed() {
-    // Without the help of the heartbeat.
+    // No heartbeat looks at leases.
     let app = App::with(|config| config.streams.heartbeat_seconds = 60).await;
     let (owner, agent) = stage(&app).await;
     let (lost, kept, talked) = (ask(&owner).await, ask(&owner).await, ask(&owner).await);
-    // Not the shortest first.
+    // The shortest lease is not the first.
     let mut claimed = Vec::new();
     for seconds in [4, 3, 3] {
         claimed.extend(claim_with(&agent, json!({ "lease_seconds": seconds })).await);
     }
     let mut reader = watch(&owner, &lost.path, "").await;
     reader.expect("snapshot").await;
-    // Two agents that are busy until the third has lost its prompt.
+    // Two agents that renew or publish until the third prompt is queued again.
     let keep = async {
         loop {
             let lease = json!({ "lease_token": claimed[1]["lease_token"] });

@@ -18,7 +18,7 @@ use crate::support::{
     soon,
 };
 
-/// What a subscriber was told: cursor, kind and data of each event, those of the snapshot included.
+/// The events of one subscriber: cursor, kind and data of each, those of the snapshot included.
 type Told = Vec<(Value, Value, Value)>;
 
 fn told(events: &[Value]) -> Told {
@@ -42,7 +42,7 @@ async fn read_all(mut reader: SseReader) -> Told {
     }
 }
 
-/// A subscriber that has come in already, and reads on by itself.
+/// Opens a stream, and reads it in a task of its own.
 async fn subscribe(owner: &Caller, asked: &Asked) -> JoinHandle<Told> {
     tokio::spawn(read_all(watch(owner, &asked.path, "").await))
 }
@@ -51,7 +51,7 @@ async fn cancel(owner: &Caller, asked: &Asked) {
     owner.call(Method::POST, &format!("{}/cancel", asked.path), None).await.ok();
 }
 
-/// Publishes lines.
+/// Publishes events as NDJSON.
 async fn publish_lines(agent: &Caller, path: &str, claimed: &Value, lines: &[Value]) -> Value {
     let request = agent.request(Method::POST, &format!("{path}/events"));
     let request = request.header("Content-Type", "application/x-ndjson");
@@ -59,7 +59,7 @@ async fn publish_lines(agent: &Caller, path: &str, claimed: &Value, lines: &[Val
     Caller::answer(request.body(ndjson(lines))).await.ok()
 }
 
-/// The numbers of the messages in it.
+/// The numbers of the messages.
 fn numbers(told: &Told) -> Vec<u64> {
     told.iter().filter_map(|(_, _, data)| data["number"].as_u64()).collect()
 }
@@ -74,7 +74,7 @@ async fn answer_reaches_all_subscribers_whole_and_in_order() {
         let mut subscribers = Vec::new();
         let all: Vec<Value> = (0..total).map(message).collect();
         for (at, lines) in all.chunks(batch).enumerate() {
-            // Some from the beginning, some while it goes on.
+            // Some subscribers come at the start, some later.
             if at < 3 || at == 10 || at == 20 {
                 subscribers.push(subscribe(&owner, &asked).await);
             }
@@ -98,7 +98,7 @@ async fn nothing_follows_a_cancellation_from_concurrent_publishers() {
         let asked = ask(&owner).await;
         let claimed = if round % 2 == 0 { claim(&agent).await } else { Value::Null };
         let subscribers = [subscribe(&owner, &asked).await, subscribe(&owner, &asked).await];
-        // Each until it is refused; then everything is.
+        // Each publishes until it is refused. From then on, everything is refused.
         let publishers = join_all((0..6_u64).map(|publisher| {
             let (agent, claimed, path) = (&agent, &claimed, &asked.path);
             async move {
@@ -116,7 +116,7 @@ async fn nothing_follows_a_cancellation_from_concurrent_publishers() {
             }
         }));
         let interrupt = async {
-            // When some of it is there.
+            // Cancels when the first events are there.
             while events(&owner, &asked.path).await.len() < 10 {}
             cancel(&owner, &asked).await;
         };
@@ -124,7 +124,7 @@ async fn nothing_follows_a_cancellation_from_concurrent_publishers() {
         let page = told(&events(&owner, &asked.path).await);
         assert_eq!(page.last().expect("an end").1, "cancelled");
         assert_eq!(page.iter().filter(|(_, kind, _)| kind == "cancelled").count(), 1);
-        // What was acknowledged is there, each one's in its order, and nothing else.
+        // The log has the acknowledged events of each publisher in order, and no others.
         let in_log = numbers(&page);
         for (publisher, acknowledged) in (0..).zip(&acknowledged) {
             let own = in_log.iter().filter(|number| *number / 1_000 == publisher).copied();
@@ -156,7 +156,7 @@ async fn agent_that_released_a_prompt_cannot_publish_into_it() {
                 answers.iter().filter(|answer| answer.status == 201).count()
             }
         };
-        // The old one begins to talk as it is giving the prompt back, a little before or after it.
+        // The old agent publishes a little before or after it releases the prompt.
         let later = async |is_later: bool| {
             for _ in 0..if is_later { round * 4 } else { 0 } {
                 yield_now().await;
@@ -197,7 +197,7 @@ async fn agent_that_released_a_prompt_cannot_publish_into_it() {
     app.finish().await;
 }
 
-/// Something that happens to a prompt.
+/// A step of a client.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Publish(usize),
@@ -208,7 +208,7 @@ enum Step {
     Subscribe,
 }
 
-/// What happens, in three lanes at the same time.
+/// The steps of three clients at the same time.
 fn lanes() -> impl Strategy<Value = [Vec<Step>; 3]> {
     let agent = prop_oneof![6 => (1..6_usize).prop_map(Step::Publish), 1 => Just(Step::Complete)];
     let rest = prop_oneof![
@@ -280,7 +280,7 @@ async fn snapshot_and_stream_equal_the_log_under_concurrent_steps() {
             }
         }))
         .await;
-        // It comes to an end, if it has not.
+        // Ends the prompt if it has not ended.
         owner.call(Method::POST, &format!("{}/cancel", asked.path), None).await;
         let page = told(&events(&owner, &asked.path).await);
         let there: BTreeSet<u64> = numbers(&page).into_iter().collect();

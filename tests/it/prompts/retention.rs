@@ -27,8 +27,8 @@ async fn ended_prompts_are_deleted_and_their_sessions_stay() {
     until("deletion", async || owner.get(&ended.path).await.status == 404).await;
     owner.get(&format!("{}/events", ended.path)).await.problem(404);
     owner.get(&format!("/v1/sessions/{}", ended.session)).await.ok();
-    // What it said first is pruned, and who comes now is told that there was something. It is not taken
-    // for silent, though all that it said is old.
+    // The first event is pruned, and the snapshot says that there were earlier ones. The prompt
+    // does not count as idle, although all its events are old.
     until("pruning", async || {
         let snapshot = watch(&owner, &running.path, "").await.expect("snapshot").await.data;
         assert_eq!(snapshot["prompt"]["status"], "processing");

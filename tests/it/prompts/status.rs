@@ -9,7 +9,7 @@ use crate::support::{
     prompt::{Asked, ask, claim, event, events, kinds, message, publish, stage},
 };
 
-/// A prompt that has come so far, and the claim, if it is under one.
+/// A prompt in this stage, and its claim, if it has one.
 async fn asked_that_is(owner: &Caller, agent: &Caller, stage: &str) -> (Asked, Value) {
     let asked = ask(owner).await;
     let claimed = match stage {
@@ -28,11 +28,12 @@ async fn asked_that_is(owner: &Caller, agent: &Caller, stage: &str) -> (Asked, V
     (asked, claimed)
 }
 
-/// What each step makes of a prompt in each stage: its status afterwards, or that it is refused.
+/// The table has the status after each step in each stage, or 409 if the step is refused.
 #[tokio::test]
 async fn every_prompt_transition_is_made_or_refused_by_its_status() {
     const NO: &str = "409";
-    // Stages: nobody is at it; somebody without a lease; a claim; a claim with something published.
+    // Stages: no event; an event without a claim; a claim; a claim with an event; three terminal
+    // statuses.
     const STEPS: [(&str, [&str; 7]); 7] = [
         ("message", ["processing", "processing", "processing", "processing", NO, NO, NO]),
         ("complete", ["completed", "completed", "completed", "completed", NO, NO, NO]),
@@ -61,7 +62,7 @@ async fn every_prompt_transition_is_made_or_refused_by_its_status() {
                 kind => publish(&agent, path, &claimed, event(kind)).await,
             };
             let now = (owner.get(path).await.ok(), events(&owner, path).await);
-            // So that the next claim is of the next prompt.
+            // Ends it, so that the next claim gets the next prompt.
             owner.call(Method::POST, &format!("{path}/cancel"), None).await;
             if expected == NO {
                 answer.problem(409);

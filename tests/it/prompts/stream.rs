@@ -8,7 +8,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn late_subscriber_gets_a_snapshot_and_a_resumed_one_the_rest() {
+async fn late_subscriber_gets_a_snapshot_and_resumed_one_the_rest() {
     let app = App::start().await;
     let (owner, agent) = stage(&app).await;
     let asked = ask(&owner).await;
@@ -48,12 +48,12 @@ async fn late_subscriber_gets_a_snapshot_and_a_resumed_one_the_rest() {
     let last = reader.expect("complete").await.id.expect("a cursor");
     assert_eq!(reader.expect("stream.closed").await.data["reason"], "completed");
     reader.expect_end().await;
-    // Nothing can follow: to a browser that comes back, 204; to who comes anew, the end.
+    // No event can follow: a browser that reconnects gets 204, a new stream a snapshot and its end.
     assert_eq!(watch(&owner, path, &format!("last_event_id={last}")).await.status(), 204);
     let mut reader = watch(&owner, path, "").await;
     assert_eq!(reader.expect("snapshot").await.data["prompt"]["status"], "completed");
     reader.expect("stream.closed").await;
-    // A cursor that is not one of this prompt's.
+    // A cursor of another topic.
     let mut reader = watch(&owner, path, "last_event_id=1-1").await;
     assert_eq!(reader.expect("snapshot").await.data["reset"], "unknown_cursor");
     drop(reader);

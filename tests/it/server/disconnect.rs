@@ -36,7 +36,7 @@ async fn fin_behind_a_pipelined_request_drops_the_body_at_once() {
 }
 
 #[tokio::test]
-async fn fin_behind_an_unread_request_body_drops_the_body_at_once() {
+async fn fin_behind_an_unread_request_drops_the_body_at_once() {
     let mut gate = Gate::open(settings()).await;
     let mut client =
         gate.send("POST /unread HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nhalf").await;
@@ -77,7 +77,7 @@ async fn rst_stream_drops_its_body_and_keeps_the_others() {
 }
 
 #[tokio::test]
-async fn fin_of_an_http_2_client_drops_its_bodies_at_once() {
+async fn fin_of_http_2_client_drops_its_bodies_at_once() {
     let mut gate = Gate::open(settings()).await;
     let mut client = gate.send([PREFACE, SETTINGS, &ask("/endless")].concat()).await;
     read_until_bytes(&mut client, b"data: 1\n\n").await;

@@ -8,7 +8,7 @@ use crate::server::{
     http::{get, h2c, read_to_end, read_until},
 };
 
-/// Asks to have a body refused, and does not send it.
+/// A request whose body is refused. The body is not sent.
 fn refused(length: usize) -> String {
     format!("POST /refuse HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n")
 }
@@ -62,11 +62,11 @@ async fn request_before_the_fin_is_answered() {
         let answer = read_to_end(&mut client).await;
         assert!(answer.ends_with(b"HTTP/1.1 http"), "{}", String::from_utf8_lossy(&answer));
     }
-    // Also two at once, and one that takes its time.
+    // Two requests at once, of which one takes longer.
     let mut client = gate.send(get("/") + &get("/slow")).await;
     client.shutdown().await.unwrap();
     gate.expect(Event::Asked).await;
-    // The server has the time to notice the FIN.
+    // The server has time to notice the FIN.
     timeout(SHORT, gate.events.recv()).await.expect_err("dropped");
     gate.release.send(true).unwrap();
     let answer = String::from_utf8(read_to_end(&mut client).await).unwrap();

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{connect_with_small_buffer, tls::certificate};
 
-/// What no test may take.
+/// Longer than any step may take.
 pub const BOUND: Duration = Duration::from_secs(10);
 
 /// A header timeout short enough to wait for.
@@ -66,7 +66,7 @@ impl Gate {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// A client that has room for next to nothing.
+    /// Sends bytes on a connection with a small receive buffer.
     pub async fn send_deaf(&self, bytes: impl AsRef<[u8]>) -> TcpStream {
         let mut client = connect_with_small_buffer(self.address).await;
         timeout(BOUND, client.write_all(bytes.as_ref())).await.unwrap().unwrap();
@@ -114,10 +114,10 @@ pub fn settings() -> Settings {
     }
 }
 
-/// `/`: how it was asked. `/endless`: one chunk, then nothing, and an event when it is dropped.
-/// `/unread`: the same, holding the body of the request. `/slow`: answers when released.
-/// `/refuse`: 413 before the body. `/large`: 4 MiB of its own. `/shared`: the same bytes as every
-/// other time. `/flood`: a stream that never pauses. `/upgrade`: echoes one byte and leaves.
+/// `/`: protocol version and scheme. `/endless`: one chunk, then nothing, and an event when it is
+/// dropped. `/unread`: the same, and it keeps the request body. `/slow`: answers when released.
+/// `/refuse`: 413 before the body. `/large`: 4 MiB, copied for each answer. `/shared`: 4 MiB that
+/// all answers share. `/flood`: a stream that never pauses. `/upgrade`: echoes one byte and closes.
 pub fn endpoint(
     told: mpsc::UnboundedSender<Event>,
     released: watch::Receiver<bool>,
@@ -169,12 +169,12 @@ pub fn endpoint(
     .boxed()
 }
 
-/// Tells when it is dropped.
+/// Sends an event when it is dropped.
 struct Told(mpsc::UnboundedSender<Event>);
 
 impl Drop for Told {
     fn drop(&mut self) {
-        // Nobody listens any more when a test is over.
+        // The receiver is gone when a test is over.
         let _ = self.0.send(Event::Dropped);
     }
 }
@@ -189,7 +189,7 @@ fn endless(told: mpsc::UnboundedSender<Event>, held: Option<Body>) -> Response {
     Response::builder().body(Body::from_bytes_stream(body))
 }
 
-/// A gate with a certificate of its own, and the files it came from.
+/// A server with its own certificate, and the files of the certificate.
 pub async fn secure(header_timeout: Duration) -> (Gate, tempfile::TempDir) {
     let files = certificate();
     let tls = server::tls(&files.path().join("cert.pem"), &files.path().join("key.pem"));

@@ -6,7 +6,7 @@ use crate::server::gate::BOUND;
 
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// `SETTINGS` without any.
+/// A `SETTINGS` frame without settings.
 pub const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
 /// Reads until `end` has come.
@@ -33,7 +33,7 @@ pub fn frame(kind: u8, flags: u8, id: u8, payload: &[u8]) -> Vec<u8> {
     [&[0, 0, length, kind, flags, 0, 0, 0, id], payload].concat()
 }
 
-/// HEADERS that ask for `path`, in HPACK without Huffman coding (RFC 7541).
+/// A HEADERS frame with a GET of `path`, in HPACK without Huffman coding (RFC 7541).
 pub fn ask(path: &str) -> Vec<u8> {
     const END_STREAM_AND_HEADERS: u8 = 0x5;
     let length = u8::try_from(path.len()).unwrap();

@@ -20,7 +20,7 @@ use crate::{
 #[tokio::test]
 async fn oversized_head_is_refused() {
     let gate = Gate::open(settings()).await;
-    // The second is more than the server reads: the answer must survive what stays unread.
+    // The second head is longer than the server reads: the answer must survive the unread rest.
     for length in [settings().head_limit, 1 << 20] {
         let head = format!("GET / HTTP/1.1\r\nlong: {}\r\n\r\n", "x".repeat(length));
         let mut client = gate.send(head).await;
@@ -47,7 +47,7 @@ async fn malformed_http_is_refused_with_a_body() {
 #[tokio::test]
 async fn oversized_head_over_http_2_is_refused() {
     let gate = Gate::open(settings()).await;
-    // What is between the limit and this, the endpoint refuses, with a body.
+    // The endpoint refuses heads between the limit and this length, with a body.
     let long = "x".repeat(4 * settings().head_limit);
     let answer = h2c().get(gate.url("/")).header("long", long).send().await.unwrap();
     assert_eq!(answer.status(), 431);
@@ -113,7 +113,7 @@ async fn connection_over_the_limit_is_closed_at_once() {
         let mut third = gate.connect().await;
         assert_eq!(read_to_end(&mut third).await, b"");
         until("counter", async || refused(&settings, limit)).await;
-        // A place is free again when its connection is gone.
+        // The next connection is accepted when one has closed.
         let [first, mut second] = clients;
         drop(first);
         let answered = async {

@@ -34,14 +34,14 @@ async fn broken_listener_is_an_error() {
 
 #[test]
 fn descriptor_limit_is_raised_to_the_hard_limit() {
-    // One below the hard limit is no trouble for the tests beside this one.
+    // One below the hard limit does not disturb the tests that run at the same time.
     let (_, hard) = rlimit::Resource::NOFILE.get().unwrap();
     rlimit::Resource::NOFILE.set(hard - 1, hard).unwrap();
     assert_eq!(server::raise_descriptor_limit().unwrap(), hard);
     assert_eq!(rlimit::Resource::NOFILE.get().unwrap(), (hard, hard));
 }
 
-/// The server is a process of its own: its limit must not be that of the other tests.
+/// The server is a process of its own, so that its limit does not apply to other tests.
 #[tokio::test]
 async fn running_out_of_descriptors_does_not_stop_the_server() {
     let data = tempfile::tempdir().unwrap();
@@ -73,7 +73,7 @@ async fn running_out_of_descriptors_does_not_stop_the_server() {
         }
     }
 
-    // The last in the queue waits, and the server meanwhile rests.
+    // The last connection waits, and the server uses little CPU meanwhile.
     let before = cpu_ticks(&child);
     let mut last = clients.pop().unwrap();
     last.write_all(get("/health/live").as_bytes()).await.unwrap();

@@ -20,7 +20,7 @@ async fn shutdown_lets_a_running_answer_finish() {
         let asked = tokio::spawn(client.get(gate.url("/slow")).send());
         gate.expect(Event::Asked).await;
         gate.stop.cancel();
-        // The listener goes at once, the answer still comes.
+        // The listener closes at once, and the answer still comes.
         let refused = async { while TcpStream::connect(gate.address).await.is_ok() {} };
         timeout(BOUND, refused).await.expect("still listening");
         assert!(!gate.ended.is_finished());
@@ -52,7 +52,7 @@ async fn shutdown_drops_open_answers_after_the_drain_time() {
     }
 }
 
-/// With an hour to wait for, only not waiting ends in time.
+/// The timeouts are an hour, so the test passes only if the server does not wait.
 #[tokio::test]
 async fn shutdown_does_not_wait_for_idle_connections() {
     let hour = Duration::from_hours(1);
@@ -73,7 +73,7 @@ async fn dropping_the_server_ends_its_connections() {
     read_until(&mut client, "HTTP/1.1 http").await;
     gate.ended.abort();
     assert!(gate.ended.await.unwrap_err().is_cancelled());
-    // Sooner than the header timeout, which is the bound, would.
+    // Sooner than the header timeout, which is `BOUND`.
     let closed = timeout(BOUND / 2, client.read_u8()).await.expect("still open");
     assert_eq!(closed.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
 }

@@ -16,7 +16,7 @@ use crate::{
     support::{memory::resident_bytes, until},
 };
 
-/// A sample of the counter of answers that were given up.
+/// How many answers this limit has cut.
 fn given_up(settings: &Settings, limit: &str) -> u64 {
     let text = settings.telemetry.render();
     let sample = format!("streamgate_answers_cut_total{{limit=\"{limit}\"}} ");
@@ -24,7 +24,7 @@ fn given_up(settings: &Settings, limit: &str) -> u64 {
     value.map_or(0, |value| value.parse().unwrap())
 }
 
-/// HTTP/2 that asks for `path` with a window of `bytes`.
+/// An HTTP/2 request of `path` with a window of `bytes`.
 fn ask_with_window(path: &str, bytes: u32) -> Vec<u8> {
     let window = [&[0, 4], &bytes.to_be_bytes()[..]].concat();
     [PREFACE, &frame(4, 0, 0, &window), &ask(path)].concat()
@@ -37,7 +37,7 @@ async fn unread_answer_is_cut_after_the_write_timeout() {
     for (number, path) in (1..).zip(["/large", "/shared"]) {
         let mut client = gate.send_deaf(get(path)).await;
         until("counter", async || given_up(&settings, "write_timeout") == number).await;
-        // Its beginning lies in the client's buffer, and then nothing more comes.
+        // The client's buffer holds the beginning, and no more bytes come.
         let mut got = Vec::new();
         let _ = timeout(BOUND, client.read_to_end(&mut got)).await.expect("still open");
         assert!(got.len() < LARGE, "{}", got.len());
@@ -101,7 +101,7 @@ async fn unread_bytes_over_the_limit_are_cut_for_readers() {
         until("counter", async || given_up(&settings, "unread_bytes") == 6).await;
         let answer = h1().get(gate.url("/large")).send().await.unwrap();
         assert_eq!(answer.bytes().await.unwrap().len(), LARGE);
-        // Those that are shared cost nothing more.
+        // Shared bytes do not count.
         for _ in 0..10 {
             deaf.push(gate.send_deaf(get("/shared")).await);
         }
@@ -111,7 +111,7 @@ async fn unread_bytes_over_the_limit_are_cut_for_readers() {
     }
 }
 
-/// What is read in whole does not count any longer.
+/// Bytes that the client has read do not count.
 #[tokio::test]
 async fn fully_read_answers_free_the_unread_limit() {
     let settings = Settings { unread_limit: LARGE, ..settings() };

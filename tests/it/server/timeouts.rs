@@ -16,7 +16,7 @@ use crate::server::{
     http::{PREFACE, SETTINGS, ask, get, h2c, read_frame, read_to_end, read_until},
 };
 
-/// Says `words` and waits: the end must come, after the header timeout and not much later.
+/// Sends `bytes` and waits: the server must close after the header timeout.
 async fn is_closed_in_time(settings: Settings, words: &[u8]) -> Vec<u8> {
     let gate = Gate::open(Settings { header_timeout: SHORT, ..settings }).await;
     let began = Instant::now();
@@ -33,11 +33,11 @@ async fn silent_connection_is_closed() {
 }
 
 #[tokio::test]
-async fn half_an_http_2_preface_is_closed_after_the_header_timeout() {
+async fn half_http_2_preface_is_closed_after_header_timeout() {
     is_closed_in_time(settings(), &PREFACE[..12]).await;
 }
 
-/// A client that does all that HTTP/2 demands of it, PING included, but ask.
+/// A client that does all that HTTP/2 requires, PING included, but sends no request.
 #[tokio::test]
 async fn http_2_connection_without_a_request_is_closed() {
     let gate = Gate::open(Settings { header_timeout: SHORT, ..settings() }).await;
@@ -46,7 +46,7 @@ async fn http_2_connection_without_a_request_is_closed() {
         hyper::client::conn::http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), client)
             .await
             .unwrap();
-    // With or without an error: the server does not say goodbye to who never asked.
+    // With or without an error: the server sends no GOAWAY to such a client.
     let _ = timeout(BOUND, connection).await.expect("still open");
 }
 
@@ -63,7 +63,7 @@ async fn stalled_tls_handshake_is_closed() {
     read_to_end(&mut client).await;
 }
 
-/// Asks, and waits with another request for longer than a head may take.
+/// Sends a second request later than the header timeout.
 #[tokio::test]
 async fn idle_connection_outlives_the_header_timeout() {
     let gate = Gate::open(Settings { header_timeout: SHORT, ..settings() }).await;
@@ -109,7 +109,7 @@ async fn idle_http_2_connection_gets_goaway() {
     }
 }
 
-/// Longer than idleness may last, and than a head and an answer may take.
+/// Waits longer than the idle and the write timeout.
 #[tokio::test]
 async fn http_2_connection_with_a_stream_is_not_idle() {
     let times = Settings { idle_timeout: SHORT, write_timeout: SHORT, ..settings() };
@@ -120,7 +120,7 @@ async fn http_2_connection_with_a_stream_is_not_idle() {
     assert!(gate.events.try_recv().is_err());
 }
 
-/// The timeout is for the whole head, not from byte to byte.
+/// The timeout is for the whole head, not for each byte.
 #[tokio::test]
 async fn trickling_head_is_closed() {
     let gate = Gate::open(Settings { header_timeout: SHORT, ..settings() }).await;

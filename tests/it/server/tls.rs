@@ -50,7 +50,7 @@ fn tls_errors_name_the_file() {
     );
     let told = error(&cert, &missing);
     assert!(matches!(told, TlsError::Key { .. }) && told.to_string().contains("missing.pem"));
-    // A file that is there, with the wrong thing in it.
+    // A file that exists, with the wrong content.
     let told = error(&key, &key);
     assert!(matches!(told, TlsError::Certificate { .. }) && told.to_string().contains("key.pem"));
     let other = certificate();

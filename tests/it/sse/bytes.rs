@@ -43,7 +43,7 @@ async fn events_have_the_bytes_of_the_sse_standard() {
     assert_eq!(snapshot.data["mutations"], json!([]));
     assert_eq!(snapshot.data.get("reset"), None);
 
-    // What several clients take for a line end, and what JSON escapes by itself.
+    // Characters that some clients treat as a line end, and characters that JSON escapes.
     let payload = json!({ "text": "a\u{2028}b\u{2029}c\u{85}d\r\ne\0", "number": 1 });
     let path = format!("/v1/topologies/{topology}/mutations");
     let mutation = operator.post(&path, json!({ "op": "add_lan", "payload": payload })).await.ok();

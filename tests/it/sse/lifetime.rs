@@ -35,7 +35,7 @@ async fn client_that_leaves_frees_its_slot() {
         reader.expect("snapshot").await;
         assert!((app.metric(open) - 1.0).abs() < f64::EPSILON);
         drop(reader);
-        // No event flows: the FIN alone has to be noticed.
+        // No event is sent, so the server must notice the FIN alone.
         app.slots_freed().await;
     }
     until("stream counted as closed", async || app.metric(open) == 0.0).await;
@@ -79,7 +79,7 @@ async fn stream_ends_at_its_requested_bounds() {
     let mut reader = operator.watch(topology, "max_events=1").await;
     reader.expect("snapshot").await;
     reader.expect_end().await;
-    // Cut in the middle of what is ready, and not one more, not even a farewell.
+    // The stream is cut in the middle of ready events, without another event.
     let events = operator.get(&format!("/v1/topologies/{topology}/events?limit=2")).await.ok();
     let after = events["next"].as_str().expect("a cursor");
     let mut reader = operator.watch(topology, &format!("max_events=2&last_event_id={after}")).await;

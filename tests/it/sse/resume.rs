@@ -29,7 +29,7 @@ async fn stream_resumes_after_its_cursor_and_the_header_wins() {
     for (total, (path, header, seen)) in (4..).zip(ways) {
         let mut resumed = operator.stream(&path, &header).await;
         expect_numbers(&mut resumed, seen..total).await;
-        // The next is new: nothing was repeated, and there was no snapshot.
+        // The next event is new: no event was repeated, and there was no snapshot.
         operator.mutate(topology, total).await.ok();
         expect_numbers(&mut resumed, [total]).await;
     }
@@ -76,7 +76,7 @@ async fn unusable_cursor_gets_a_snapshot_with_a_reset_reason() {
     let snapshot = reader.expect("snapshot").await;
     assert_eq!(snapshot.data["reset"], "pruned");
     assert_eq!(snapshot.data["mutations"].as_array().map(Vec::len), Some(5));
-    // What is still kept can be resumed from.
+    // A cursor whose later events are all kept can be resumed.
     reader = operator.watch(topology, &format!("last_event_id={kept}")).await;
     expect_numbers(&mut reader, 3..5).await;
     drop(reader);

@@ -41,7 +41,7 @@ async fn stream_token_opens_its_stream_and_no_other() {
     }
     anyone.get(&format!("/v1/topologies/{topology}?{query}")).await.problem(401);
     anyone.get(&format!("/v1/topologies/{topology}/events?{query}")).await.problem(401);
-    // Logging out ends what the token opened, and the token.
+    // A logout ends the stream of the token and the token itself.
     viewer.post("/v1/auth/logout", Value::Null).await.ok();
     assert_eq!(reader.expect("mutation.enqueued").await.data["payload"]["number"], 1);
     let farewell = reader.expect("stream.closed").await;
@@ -93,7 +93,7 @@ async fn stream_token_for_a_list_opens_any_part_of_it() {
     let mut one = watch(&anyone, &topologies[..1], &by_token).await;
     snapshots(&mut one, &topologies[..1]).await;
     anyone.get(&path(&topologies[..2], &by_token)).await.problem(403);
-    // What is not one wish or the other.
+    // Bodies that ask neither for one topic nor for a list.
     let id = topologies[0];
     for wish in [
         json!({}),
@@ -109,7 +109,7 @@ async fn stream_token_for_a_list_opens_any_part_of_it() {
     }
     let unknown = json!({ "topics": [names[0], format!("topology.{}", Uuid::now_v7())] });
     viewer.post("/v1/stream-tokens", unknown).await.problem(404);
-    // Logging out ends what it opened, once for all topics.
+    // A logout ends each stream once, not once per topic.
     viewer.post("/v1/auth/logout", Value::Null).await.ok();
     for reader in [&mut whole, &mut part, &mut one] {
         let farewell = reader.expect("stream.closed").await;

@@ -24,7 +24,7 @@ async fn bounds_apply_to_the_whole_stream() {
     snapshots(&mut reader, &topologies).await;
     assert_eq!(reader.expect("stream.closed").await.data, json!({ "reason": "max_seconds" }));
     reader.expect_end().await;
-    // By another way out.
+    // The same on HTTP/2.
     let client = http2();
     let url = app.url(&path(&topologies[..1], "max_events=1"));
     let request = client.get(url).bearer_auth(operator.token.as_deref().expect("a token"));

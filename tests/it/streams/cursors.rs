@@ -83,7 +83,7 @@ async fn topics_can_be_added_and_removed_under_one_cursor() {
     let plain = single.expect("snapshot").await.id.expect("a cursor");
     drop(single);
     publish(&app, topologies[0], 0..1, 10).await;
-    // The cursor of one topic, in the header, is good for many.
+    // The cursor of one topic, in the header, is valid for several topics.
     let last = format!("Last-Event-ID: {plain}\r\n");
     let mut reader = operator.stream(&path(&topologies[..2], ""), &last).await;
     let mut blocks = HashMap::new();
@@ -94,7 +94,7 @@ async fn topics_can_be_added_and_removed_under_one_cursor() {
     assert_eq!(blocks[&topologies[0]].event, "note");
     assert_eq!(blocks[&topologies[1]].event, "snapshot");
     assert!(blocks[&topologies[1]].data["data"]["reset"].is_null());
-    // Each id has the places that the client has come to.
+    // Each id holds the position of every topic.
     publish(&app, topologies[1], 0..1, 10).await;
     let cursor = reader.expect("note").await.id.expect("a cursor");
     assert_eq!(cursor.split('.').count(), 2);
@@ -193,7 +193,7 @@ async fn events_of_ended_topics_reach_a_slow_reader() {
         path(&topologies, "")
     );
     let mut reader = SseReader::on(socket, &request).await;
-    // All of it has ended, and nobody takes it.
+    // All topics have ended, and the client reads nothing.
     app.slots_freed().await;
     let (mut snapshots, mut cursor) = (Vec::new(), String::new());
     loop {

@@ -39,7 +39,7 @@ async fn lowered_role_that_still_sees_all_topics_changes_nothing() {
             next[index] += 1;
         }
     }
-    // A single stream ends.
+    // With one topic, the stream would end.
     assert_eq!(app.gateway.limits.open_slots(), 1);
     let disabled = json!({ "disabled": true });
     admin.call(Method::PATCH, &format!("/v1/users/{me}"), Some(disabled)).await.ok();
@@ -91,7 +91,7 @@ async fn topic_hidden_from_a_lowered_role_closes_and_others_continue() {
     assert_eq!((listed.len(), listed[0]["topics"].as_array().map(Vec::len)), (1, Some(2)));
     assert_eq!(listed[0]["delivered"], 3 + 4, "{listed:?}");
     drop(all);
-    // The cursor is good for what is left of the list.
+    // The cursor is valid for the rest of the list.
     let query = format!("last_event_id={}", announced.id.expect("a cursor"));
     boss.get(&format!("/v1/streams?topic={hidden}&{own}&{query}")).await.problem(404);
     let mut rest = boss.stream(&format!("/v1/streams?{own}&{query}"), "").await;

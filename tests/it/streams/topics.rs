@@ -40,7 +40,7 @@ async fn many_topics_take_one_slot_and_one_connection() {
     assert_eq!(reader.expect("stream.closed").await.data, json!({ "reason": "disconnected" }));
     reader.expect_end().await;
     app.slots_freed().await;
-    // The next one has room, and gives it back by hanging up.
+    // The next stream gets the slot, and frees it by disconnecting.
     drop(watch(&operator, &topologies, "").await);
     app.finish().await;
 }
@@ -100,7 +100,7 @@ async fn topic_that_ends_is_announced_and_the_others_continue() {
     publish(&app, staying, 0..1, 10).await;
     let block = reader.expect("note").await;
     assert_eq!(about(&block), staying);
-    // Who comes back is told again: it may have gone before it was told.
+    // A client that reconnects is told again, because it may have missed the announcement.
     let mut again = watch(&operator, &topologies, &format!("last_event_id={cursor}")).await;
     assert_eq!(again.expect("topic.closed").await.data, left);
     assert_eq!(again.expect("note").await.id, block.id);

@@ -21,7 +21,7 @@ use crate::support::{
     waiting::{soon, until},
 };
 
-/// A running streamgate.
+/// A running gateway.
 pub struct App {
     pub address: SocketAddr,
     pub gateway: Arc<Gateway>,
@@ -44,12 +44,12 @@ impl App {
         Self::with(|_| ()).await
     }
 
-    /// With a configuration of its own.
+    /// Starts with a changed configuration.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         Self::on(Store::new().await, Arc::new(InProcessBus::default()), change).await
     }
 
-    /// On a database that is there already, and a given bus. The clock has been stable for long.
+    /// Starts on this database and this bus. The clock has been stable for long enough.
     pub async fn on(store: Store, bus: Arc<dyn Bus>, change: impl FnOnce(&mut Config)) -> Self {
         let time = Arc::new(Time::ago(SETTLING));
         let app = Self::at(store, bus, &time, change).await;
@@ -57,7 +57,7 @@ impl App {
         app
     }
 
-    /// The same, when a machine has just been started.
+    /// The same, but the clock is not stable yet.
     pub async fn at(
         store: Store,
         bus: Arc<dyn Bus>,
@@ -83,12 +83,12 @@ impl App {
         format!("http://{}{path}", self.address)
     }
 
-    /// Somebody without a credential.
+    /// A client without a credential.
     pub fn anyone(&self) -> Caller {
         Caller { http: self.http.clone(), address: self.address, token: None }
     }
 
-    /// The same user calling here instead of at another gateway of the same database.
+    /// The same user as a client of this gateway instead of another one on the same database.
     pub fn here(&self, caller: &Caller) -> Caller {
         Caller { token: caller.token.clone(), ..self.anyone() }
     }
@@ -155,7 +155,7 @@ impl App {
         value.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
-    /// Begins to end the server.
+    /// Starts the shutdown.
     pub fn begin_stop(&self) {
         self.shutdown.cancel();
     }
@@ -167,7 +167,8 @@ impl App {
         }
     }
 
-    /// Ends the server, checks that nothing has leaked and removes the database. Every test's end.
+    /// Ends the server, checks that no slot is left and removes the database. Every test ends with
+    /// this.
     pub async fn finish(mut self) {
         self.slots_freed().await;
         self.shutdown.cancel();

@@ -7,7 +7,7 @@ use crate::support::{
     caller::{Answer, Caller},
 };
 
-/// Checks that it is a refused credential (RFC 6750, section 3.1), and gives the detail.
+/// Checks that the credential was refused (RFC 6750, section 3.1), and returns the detail.
 #[track_caller]
 pub fn invalid_token(answer: Answer) -> String {
     let challenge = answer.headers["www-authenticate"].to_str().expect("text").to_owned();
@@ -19,7 +19,7 @@ pub fn invalid_token(answer: Answer) -> String {
     detail
 }
 
-/// Somebody with this access token.
+/// A client with this access token.
 pub fn bearer(app: &App, token: &str) -> Caller {
     let mut caller = app.anyone();
     caller.token = Some(token.to_owned());
@@ -32,7 +32,7 @@ pub async fn refresh(app: &App, pair: &Value) -> Answer {
     app.anyone().post("/v1/auth/refresh", body).await
 }
 
-/// Asks who one is, with the access token of the pair.
+/// `GET /v1/auth/me` with the access token of the pair.
 pub async fn me(app: &App, pair: &Value) -> Answer {
     let token = pair["access_token"].as_str().expect("an access token");
     bearer(app, token).get("/v1/auth/me").await

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::support::{sse::SseReader, waiting::soon};
 
-/// Somebody who calls.
+/// A client of the gateway.
 #[derive(Clone)]
 pub struct Caller {
     pub http: reqwest::Client,
@@ -18,7 +18,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Somebody at a server that is no [`App`].
+    /// A client of a server that is no [`App`].
     pub fn at(address: SocketAddr, token: Option<String>) -> Self {
         Self { http: reqwest::Client::new(), address, token }
     }
@@ -94,7 +94,7 @@ impl Caller {
         self.stream(&format!("/v1/topologies/{topology}/stream?{query}"), "").await
     }
 
-    /// The same on a connection that stands.
+    /// The same on an open connection.
     pub async fn watch_on(&self, socket: TcpStream, topology: Uuid, query: &str) -> SseReader {
         let path = format!("/v1/topologies/{topology}/stream?{query}");
         SseReader::on(socket, &self.stream_request(&path, "")).await
@@ -114,7 +114,7 @@ impl Caller {
     }
 }
 
-/// What somebody got.
+/// An answer, with its body as JSON, or as a text if it is no JSON.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -130,7 +130,7 @@ impl Answer {
         self.body
     }
 
-    /// Checks that it is a problem document of this status, and gives its detail.
+    /// Checks that it is a problem document of this status, and returns its detail.
     #[track_caller]
     pub fn problem(self, status: u16) -> String {
         assert_eq!(self.status, status, "{self:?}");

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::support::{app::App, store::Store};
 
-/// Down: takes no message, gives none, answers nobody.
+/// A bus that is down: it delivers no message and answers no ping.
 #[derive(Default)]
 pub struct DeadBus(pub std::sync::Mutex<Vec<mpsc::Sender<Message>>>);
 
@@ -33,7 +33,7 @@ pub async fn pair(bus: Arc<dyn Bus>, heartbeat_seconds: u64) -> (App, App) {
     let store = Store::new().await;
     let change = |config: &mut streamgate::config::Config| {
         config.streams.heartbeat_seconds = heartbeat_seconds;
-        // Smaller than what is published, so that the log is needed too.
+        // Smaller than the published events, so that the log is needed, too.
         config.streams.buffer_events = 16;
         config.limits.streams_per_user = 1_000;
     };

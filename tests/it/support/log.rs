@@ -7,19 +7,19 @@ use std::{
 
 use serde_json::Value;
 
-/// Keeps what is logged.
+/// Captures log lines.
 #[derive(Clone, Default)]
 pub struct Log(pub Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Keeps what this thread logs, which runs the server as well.
+    /// Captures the log of this thread, which runs the server as well.
     pub fn start(&self) -> tracing::subscriber::DefaultGuard {
         let log = self.clone();
         let subscriber = tracing_subscriber::fmt().json().with_writer(move || log.clone());
         tracing::subscriber::set_default(subscriber.finish())
     }
 
-    /// What was logged.
+    /// The captured lines.
     pub fn lines(&self) -> Vec<Value> {
         let log = String::from_utf8(self.0.lock().expect("no panic").clone()).expect("UTF-8");
         log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()

@@ -18,7 +18,7 @@ pub async fn stage(app: &App, status: &str) -> (Caller, Caller, Uuid, String) {
     (operator, agent, id, format!("/v1/topologies/{id}/mutations"))
 }
 
-/// Claims up to `max`; nothing if there is nothing to do.
+/// Claims up to `max` mutations. The list is empty if there is no work.
 pub async fn claim(agent: &Caller, path: &str, max: u64) -> Vec<Value> {
     let answer = agent.post(&format!("{path}/claim"), json!({ "max": max })).await;
     let claimed = answer.ok().as_array().cloned().expect("a list");

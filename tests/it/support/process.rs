@@ -22,7 +22,7 @@ use crate::support::{
 /// The administrator's password in these tests.
 pub const ADMIN: &str = "the password of the administrator";
 
-/// The program, on this store and on nothing else of the environment of the tests.
+/// The program on this store, without the `STREAMGATE_` variables of the tests.
 pub fn streamgate<S: AsRef<OsStr>>(
     store: &Store,
     arguments: impl IntoIterator<Item = S>,
@@ -43,7 +43,7 @@ pub fn streamgate<S: AsRef<OsStr>>(
     command
 }
 
-/// What a command that ends has to say.
+/// The output of a command that has ended.
 pub struct Said {
     pub success: bool,
     pub out: String,
@@ -74,7 +74,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// With the administrator's password known, and limits out of the way.
+    /// Starts with a known password of the administrator.
     pub async fn serve(store: &Store) -> Self {
         Self::start(streamgate(store, ["serve"]).env("STREAMGATE_ADMIN_PASSWORD", ADMIN)).await
     }
@@ -100,7 +100,7 @@ impl Process {
         }
     }
 
-    /// Somebody without a credential.
+    /// A client without a credential.
     pub fn anyone(&self) -> Caller {
         Caller::at(self.address, None)
     }
@@ -157,7 +157,7 @@ impl ErrorOutput {
         let reading = tokio::spawn(async move {
             let mut part = Vec::new();
             while pipe.read_buf(&mut part).await.expect("a pipe") > 0 {
-                // Half a character waits for its other half.
+                // An incomplete character waits for its rest.
                 if let Ok(part_text) = str::from_utf8(&part) {
                     kept.lock().expect("no panic").push_str(part_text);
                     part.clear();
@@ -188,7 +188,7 @@ pub fn spawn(command: &mut Command) -> Spawned {
     (child, out, err)
 }
 
-/// The password in a line of its own, shown to `name`.
+/// The password in the line that `name` is shown.
 pub fn password(line: &str, name: &str) -> String {
     let password = line.strip_prefix(&format!("password of {name}, shown this once: "));
     let password = password.unwrap_or_else(|| panic!("no password: {line}"));

@@ -11,7 +11,7 @@ use crate::support::{
     sse::SseReader,
 };
 
-/// A prompt and where it is.
+/// A prompt and its path.
 #[derive(Clone)]
 pub struct Asked {
     pub session: Uuid,
@@ -19,12 +19,12 @@ pub struct Asked {
     pub path: String,
 }
 
-/// Somebody who asks, and an agent.
+/// A user and an agent.
 pub async fn stage(app: &App) -> (Caller, Caller) {
     (app.caller(Role::Viewer).await, app.caller(Role::Agent).await)
 }
 
-/// A new prompt in a session of its own.
+/// Creates a prompt in a conversation of its own.
 pub async fn ask(owner: &Caller) -> Asked {
     let session = id_of(&owner.post("/v1/sessions", json!({})).await.ok());
     let path = format!("/v1/sessions/{session}/prompts");
@@ -34,14 +34,14 @@ pub async fn ask(owner: &Caller) -> Asked {
     Asked { session, id, path: format!("{path}/{id}") }
 }
 
-/// Claims one.
+/// Claims one prompt.
 pub async fn claim(agent: &Caller) -> Value {
     let claimed = agent.post("/v1/prompts/claim", json!({})).await;
     assert_eq!(claimed.status, 200, "{claimed:?}");
     claimed.body[0].clone()
 }
 
-/// Publishes JSON, under the lease of a claim if there is one.
+/// Publishes JSON, with the lease of the claim if there is one.
 pub async fn publish(agent: &Caller, path: &str, claimed: &Value, body: Value) -> Answer {
     let request = agent.request(Method::POST, &format!("{path}/events"));
     let request = match claimed["lease_token"].as_str() {
@@ -88,7 +88,7 @@ pub async fn watch(caller: &Caller, path: &str, query: &str) -> SseReader {
     caller.stream(&format!("{path}/stream?{query}"), "").await
 }
 
-/// Claims with this body; nothing if there is nothing to do.
+/// Claims with this body. The list is empty if there is no work.
 pub async fn claim_with(agent: &Caller, body: Value) -> Vec<Value> {
     let answer = agent.post("/v1/prompts/claim", body).await;
     answer.ok().as_array().cloned().expect("a list")

@@ -8,8 +8,8 @@ use tokio::{
 
 use crate::support::{app::App, caller::Answer, waiting::soon};
 
-/// Checks that it is a problem document of this status and kind with nothing in it that is nobody's
-/// business, and gives the detail.
+/// Checks that it is a problem document of this status and kind without internal details, and
+/// returns its detail.
 #[track_caller]
 pub fn problem(answer: Answer, status: u16, kind: &str) -> String {
     let body = answer.body.clone();

@@ -8,7 +8,7 @@ use crate::support::{
     waiting::soon,
 };
 
-/// What a subscriber has made of a stream so far.
+/// The state that a subscriber has built from a stream.
 pub struct Rebuilt {
     pub reader: SseReader,
     /// The `id` of the newest event.
@@ -20,7 +20,7 @@ pub struct Rebuilt {
 }
 
 impl Rebuilt {
-    /// Begins with the part of the snapshot that is the state: a JSON pointer (RFC 6901).
+    /// Starts with the part of the snapshot at this JSON pointer (RFC 6901).
     pub async fn from(mut reader: SseReader, part: &str) -> Self {
         let mut snapshot = reader.expect("snapshot").await;
         let cursor = snapshot.id.expect("an id");
@@ -28,8 +28,8 @@ impl Rebuilt {
         Self { reader, cursor, state, events: 0 }
     }
 
-    /// Reads on to the newest event that the event page at this path knows of; `apply` says what an
-    /// event does to the state.
+    /// Reads up to the newest event of the event page at this path. `apply` changes the state by an
+    /// event.
     pub async fn catch_up(&mut self, caller: &Caller, path: &str, apply: fn(&mut Value, &Block)) {
         loop {
             let page = caller.get(&format!("{path}?limit=200&after={}", self.cursor)).await.ok();

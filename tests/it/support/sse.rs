@@ -15,7 +15,7 @@ pub struct SseReader {
     pub socket: TcpStream,
     /// Status line and header lines.
     pub head: String,
-    /// What came and was not yet taken: with chunk framing, and without.
+    /// Bytes that have arrived and are not read yet: with chunk framing, and without.
     pub raw: Vec<u8>,
     pub body: Vec<u8>,
     /// All of the body so far, for comparisons.
@@ -39,7 +39,7 @@ impl SseReader {
         Self::on(TcpStream::connect(address).await.expect("a connection"), request).await
     }
 
-    /// The same on a connection that stands.
+    /// The same on an open connection.
     pub async fn on(mut socket: TcpStream, request: &str) -> Self {
         socket.write_all(request.as_bytes()).await.expect("a request");
         let mut raw = Vec::new();
@@ -66,7 +66,7 @@ impl SseReader {
         })
     }
 
-    /// The next block with an event in it; comments and `retry` alone are passed over.
+    /// The next block with an event. Skips comments and blocks that only have `retry`.
     pub async fn next(&mut self) -> Option<Block> {
         while let Some(block) = self.next_block().await {
             if !block.event.is_empty() {
@@ -79,14 +79,14 @@ impl SseReader {
     /// The next event, which must be of this kind.
     pub async fn expect(&mut self, event: &str) -> Block {
         assert_eq!(self.status(), 200, "{}", self.head);
-        // Bounded as a whole: keepalives come for ever.
+        // One bound for the whole wait, because heartbeats never end.
         let block =
             soon(event, self.next()).await.unwrap_or_else(|| panic!("the end instead of {event}"));
         assert_eq!(block.event, event, "{}", block.text);
         block
     }
 
-    /// The next block, whatever is in it.
+    /// The next block of any kind.
     pub async fn next_block(&mut self) -> Option<Block> {
         loop {
             if let Some(end) = self.body.windows(2).position(|bytes| bytes == b"\n\n") {
@@ -102,12 +102,12 @@ impl SseReader {
         }
     }
 
-    /// Checks that the stream ends here, in an orderly way.
+    /// Checks that the stream ends here, and that its framing is complete.
     pub async fn expect_end(&mut self) {
         assert_eq!(soon("end", self.next()).await, None);
     }
 
-    /// Reads more; false at the end of the body.
+    /// Reads more bytes. Returns false at the end of the body.
     pub async fn fill(&mut self) -> bool {
         loop {
             if self.ended {
@@ -121,7 +121,7 @@ impl SseReader {
         }
     }
 
-    /// Undoes chunked coding (RFC 9112, section 7.1), or takes all where there is none.
+    /// Decodes one chunk (RFC 9112, section 7.1), or takes all bytes if the body is not chunked.
     pub fn take_chunk(&mut self) -> bool {
         if self.header("transfer-encoding").is_none() {
             let length: usize = self.header("content-length").map_or(0, |n| n.parse().expect("n"));

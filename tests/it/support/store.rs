@@ -7,11 +7,11 @@ use streamgate::config::Config;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-/// A database that goes away with the test, when its last server has ended.
+/// The database of one test.
 #[derive(Clone)]
 pub struct Store {
     pub directory: Arc<TempDir>,
-    /// On PostgreSQL: where to connect to, and the name of the test's own database.
+    /// On PostgreSQL: the URL of the server, and the name of the test's database.
     pub postgres: Option<(String, String)>,
 }
 
@@ -23,7 +23,7 @@ impl Store {
         }
     }
 
-    /// On this PostgreSQL, with what comes behind `CREATE DATABASE name`.
+    /// Creates a database on this PostgreSQL server, with these options of `CREATE DATABASE`.
     pub async fn at(server: String, options: &str) -> Self {
         let name = format!("test_{}", Uuid::new_v4().simple());
         let connection = Database::connect(&server).await.expect("PostgreSQL");
@@ -48,7 +48,7 @@ impl Store {
         let mut config = Config::for_data_dir(self.directory.path());
         config.database.url = self.url();
         config.database.pool_size = 4;
-        // Tests are not what these limits are for; those that test them set them.
+        // The limits must not disturb tests. A test of a limit sets it.
         config.limits.requests_per_minute = 100_000;
         config.limits.stream_opens_per_minute = 100_000;
         config.limits.logins_per_minute_per_user = 10_000;

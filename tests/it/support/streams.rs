@@ -11,7 +11,7 @@ use crate::support::{
     sse::{Block, SseReader},
 };
 
-/// What to ask with for these topologies.
+/// The path of the stream of these topologies.
 pub fn path(topologies: &[Uuid], query: &str) -> String {
     let topics = topologies.iter().map(|id| format!("topic=topology.{id}&"));
     format!("/v1/streams?{}{query}", topics.collect::<String>())
@@ -31,7 +31,7 @@ pub async fn stage(app: &App, count: usize) -> (Caller, Vec<Uuid>) {
     (operator, topologies)
 }
 
-/// The topology that an event is about.
+/// The topology of an event.
 #[track_caller]
 pub fn about(block: &Block) -> Uuid {
     let topic: Topic = block.data["topic"].as_str().expect("a topic").parse().expect("a topic");

@@ -12,19 +12,19 @@ use crate::support::{
     waiting::until,
 };
 
-/// Makes a task of this type.
+/// Creates a task of this type.
 pub async fn make(owner: &Caller, task_type: &str) -> Uuid {
     let new = json!({ "task_type": task_type, "input": { "number": 7 } });
     id_of(&owner.post("/v1/tasks", new).await.ok())
 }
 
-/// Claims one task of this type; null if there is none.
+/// Claims one task of this type. Null if there is none.
 pub async fn claim(agent: &Caller, skill: &str) -> Value {
     let answer = agent.post("/v1/tasks/claim", json!({ "skills": [skill] })).await;
     answer.ok().get_mut(0).map_or(Value::Null, Value::take)
 }
 
-/// Sends a worker's word on what it has claimed.
+/// Sends a worker's request (`heartbeat`, `report` or `release`) for its task.
 pub async fn tell(agent: &Caller, claimed: &Value, what: &str, mut body: Value) -> Answer {
     body["lease_token"] = claimed["lease_token"].clone();
     agent.post(&format!("/v1/tasks/{}/{what}", id_of(&claimed["task"])), body).await
@@ -52,7 +52,7 @@ pub async fn shown(caller: &Caller, id: Uuid) -> [Value; 2] {
     [read(caller, id).await, events]
 }
 
-/// Has the lease of a task end now, as time would.
+/// Makes the lease of a task expire.
 pub async fn run_out(app: &App, id: Uuid) {
     use entity::task::{Column, Entity};
     Entity::update_many()
@@ -64,7 +64,7 @@ pub async fn run_out(app: &App, id: Uuid) {
         .expect("an update");
 }
 
-/// The same, and waits for what becomes of the task.
+/// The same, and waits until the gateway has noticed. Returns the task.
 pub async fn expire(app: &App, owner: &Caller, id: Uuid) -> Value {
     let before = read(owner, id).await;
     run_out(app, id).await;

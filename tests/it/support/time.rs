@@ -8,27 +8,27 @@ use std::{
 use entity::Timestamp;
 use streamgate::clock::{Machine, Source};
 
-/// This machine's clocks, some time later, and with the wall clock set to something else.
+/// This machine's clocks, moved ahead, and with another wall clock.
 #[derive(Debug, Default)]
 pub struct Time {
-    /// Before now, so that a clock can have been stable when a test begins.
+    /// How long before now the time starts, so that the clock can be stable when a test begins.
     pub begins_ago: Duration,
     pub passed_seconds: AtomicU64,
     pub ahead_seconds: AtomicI64,
 }
 
 impl Time {
-    /// A machine whose time begins so long ago: to be passed before the test begins.
+    /// A machine whose time starts this long ago. The test lets it pass at first.
     pub fn ago(begins_ago: Duration) -> Self {
         Self { begins_ago, ..Self::default() }
     }
 
-    /// Lets time pass, as in suspend: both clocks go on, and no timer does.
+    /// Lets time pass as in a suspend: both clocks continue, but no timer does.
     pub fn pass(&self, time: Duration) {
         self.passed_seconds.fetch_add(time.as_secs(), SeqCst);
     }
 
-    /// Sets the wall clock: so many seconds ahead of the right time, or behind.
+    /// Sets the wall clock this many seconds ahead of the right time, or behind it if negative.
     pub fn set_ahead(&self, seconds: i64) {
         self.ahead_seconds.store(seconds, SeqCst);
     }

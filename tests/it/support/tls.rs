@@ -9,7 +9,7 @@ pub fn certificate() -> tempfile::TempDir {
     files
 }
 
-/// For a client.
+/// The certificate for a client to trust.
 pub fn trusted(files: &tempfile::TempDir) -> reqwest::Certificate {
     let pem = std::fs::read(files.path().join("cert.pem")).unwrap();
     reqwest::Certificate::from_pem(&pem).unwrap()

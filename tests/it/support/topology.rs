@@ -10,7 +10,8 @@ use crate::support::{
     caller::{Caller, id_of},
 };
 
-/// An operator and a topology that takes mutations, and streams for everybody.
+/// Starts a gateway with many slots. Returns it with an operator and a topology that takes
+/// mutations.
 pub async fn app_with_topology(change: impl FnOnce(&mut Config)) -> (App, Caller, Uuid) {
     let app = App::with(|config| {
         config.limits.streams_per_user = 10_000;
@@ -29,7 +30,7 @@ pub async fn operator_with_topology(app: &App) -> (Caller, Uuid) {
     (operator, topology)
 }
 
-/// Where a topology may go from where, as the customer's mission has it.
+/// The legal transitions of a topology.
 pub const LIFE: [(&str, &[&str]); 7] = [
     ("pending", &["deploying", "torn_down"]),
     ("deploying", &["active", "failed", "degraded", "tearing_down"]),
@@ -40,7 +41,7 @@ pub const LIFE: [(&str, &[&str]); 7] = [
     ("torn_down", &[]),
 ];
 
-/// A new topology, led to this status.
+/// A new topology in this status.
 pub async fn topology_that_is(operator: &Caller, status: &str) -> Uuid {
     let way: &[&str] = match status {
         "pending" => &[],

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-/// Longer than anything may take: reaching it is a failure, not a measurement.
+/// Longer than anything may take. Reaching it is a failure, not a measurement.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Fails instead of hanging.
+/// Waits for something that must happen soon. Fails after [`PATIENCE`].
 pub async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| panic!("no {what} in time"))
 }
 
-/// Waits for a condition that nothing announces.
+/// Waits for a condition that no event announces.
 pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     soon(what, async {
         while !condition().await {

@@ -20,7 +20,7 @@ async fn cancellation_reaches_the_worker_with_the_next_heartbeat() {
     assert_eq!((&asked["status"], &asked["cancel_requested"]), (&json!("running"), &json!(true)));
     let told = beat().await.ok();
     assert_eq!(told["cancel_requested"], true);
-    // The grace time is shorter than the lease was, and does not begin anew.
+    // The grace time is shorter than the lease was, and does not start again.
     let end = |beat: &Value| beat["lease_expires_at"].as_str().expect("a time").to_owned();
     assert!(end(&told) < end(&before), "{told} {before}");
     assert_eq!(beat().await.ok(), told);
@@ -64,7 +64,7 @@ async fn task_is_cancelled_when_the_grace_time_is_over() {
         tell(&agent, &claimed, what, body).await.problem(409);
     }
     assert_eq!(shown(&owner, id).await, before);
-    // What was applied in time is still answered for.
+    // A report that was applied in time gets its answer again.
     assert_eq!(report(&agent, &claimed, 1, "running").await.ok(), before[0]);
     assert_eq!(claim(&agent, "a").await, Value::Null);
     app.finish().await;

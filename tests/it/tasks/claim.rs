@@ -76,7 +76,7 @@ async fn concurrent_workers_never_get_the_same_task() {
     let claimed = claims.into_iter().filter(|answer| answer.status == 200);
     let claimed = claimed.flat_map(|answer| answer.body.as_array().cloned().expect("a list"));
     let mut held: Vec<_> = claimed.map(|one| id_of(&one["task"])).collect();
-    // Who finds a task locked takes another one, so some may be left.
+    // A worker that finds a task locked takes another one, so some tasks may be left.
     while let one @ Value::Object(_) = claim(&agent, "a").await {
         held.push(id_of(&one["task"]));
     }

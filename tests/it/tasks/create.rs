@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn task_is_stored_as_sent_and_listed_by_status_and_type() {
+async fn task_is_stored_as_sent_and_listed_by_status() {
     let app = App::start().await;
     let (owner, agent) = stage(&app).await;
     let me = owner.id().await;
@@ -50,7 +50,7 @@ async fn task_is_stored_as_sent_and_listed_by_status_and_type() {
 }
 
 #[tokio::test]
-async fn invalid_task_is_refused_and_input_has_16_384_bytes_at_most() {
+async fn invalid_task_and_input_over_16_384_bytes_are_refused() {
     let app = App::start().await;
     let (owner, _) = stage(&app).await;
     for new in [
@@ -81,7 +81,7 @@ async fn owner_has_at_most_1_000_waiting_tasks() {
     let (owner, agent) = stage(&app).await;
     let me = owner.id().await;
     let first = make(&owner, "a").await;
-    // As if 997 more had been made before, in no time.
+    // Rows as if 997 more tasks had been created.
     let row = entity::task::Entity::find_by_id(first).one(app.gateway.database.reader()).await;
     let row = row.expect("a row").expect("the task");
     for batch in [500, 497] {
@@ -99,7 +99,7 @@ async fn owner_has_at_most_1_000_waiting_tasks() {
     assert_eq!(statuses, [201, 201, 409, 409], "of four at once");
     let detail = owner.post("/v1/tasks", new.clone()).await.problem(409);
     assert!(detail.contains("1,000"), "{detail}");
-    // What is being done counts, what has ended does not, nor does anybody else's.
+    // Running tasks count. Ended tasks and tasks of other owners do not.
     let claimed = claim(&agent, "a").await;
     assert_eq!(claimed["task"]["owner"], json!(me));
     owner.post("/v1/tasks", new.clone()).await.problem(409);

@@ -24,7 +24,7 @@ async fn heartbeat_and_report_renew_the_lease_for_its_duration() {
         ("report", json!({ "seq": 1, "status": "running" })),
         ("report", json!({ "seq": 2, "artifact": { "artifact_id": "a", "data": 1 } })),
     ] {
-        // As if most of it were over.
+        // As if most of the lease were over.
         let soon = Timestamp::now() + Duration::from_mins(1);
         let shorter = Entity::update_many().col_expr(Column::LeaseExpiresAt, Expr::value(soon));
         shorter.exec(app.gateway.database.writer()).await.expect("an update");

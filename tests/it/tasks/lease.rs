@@ -31,7 +31,7 @@ async fn expired_leases_use_attempts_and_released_tasks_do_not() {
         assert_eq!((&told["status"], &told["attempt"]), (&json!("running"), &json!(attempt)));
         if expires {
             run_out(&app, id).await;
-            // Nobody has looked at the lease yet.
+            // The gateway has not noticed the expired lease yet.
             for (what, body) in [
                 ("heartbeat", json!({})),
                 ("release", json!({})),
@@ -55,7 +55,7 @@ async fn expired_leases_use_attempts_and_released_tasks_do_not() {
     reader.expect("stream.closed").await;
     reader.expect_end().await;
     assert_eq!(claim(&agent, "a").await, Value::Null);
-    // One that is to be cancelled does not go back.
+    // A task with a requested cancellation is not queued again.
     let id = make(&owner, "a").await;
     let claimed = claim(&agent, "a").await;
     cancel(&owner, id).await.ok();
@@ -64,7 +64,7 @@ async fn expired_leases_use_attempts_and_released_tasks_do_not() {
     app.finish().await;
 }
 
-/// The variables that make a worker of this test: where to call, and with which token.
+/// The variables that tell the worker process its server and its token.
 const SERVER: &str = "TEST_WORKER_SERVER";
 
 const TOKEN: &str = "TEST_WORKER_TOKEN";
@@ -77,7 +77,7 @@ async fn worker_process() {
     let ask = json!({ "skills": ["a"], "wait_seconds": 60, "lease_seconds": 2 });
     let claimed = agent.post("/v1/tasks/claim", ask).await.ok()[0].take();
     writeln!(std::io::stdout(), "\nclaimed {claimed}").expect("a pipe");
-    // Works for as long as it lives.
+    // Renews its lease until it is killed.
     let mut beats = tokio::time::interval(Duration::from_millis(500));
     loop {
         beats.tick().await;

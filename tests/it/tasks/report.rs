@@ -30,7 +30,7 @@ async fn repeated_report_changes_nothing_and_a_gap_is_refused() {
     expect(3, 2).await;
     chunk(2, "two").await.ok();
     assert_eq!(chunk(1, "again").await.ok()["artifacts"][0]["data"], "one two");
-    // A stale lease does not learn what is expected.
+    // A worker with a stale lease is not told the expected number.
     let mut foreign = claimed.clone();
     foreign["lease_token"] = json!(Uuid::new_v4());
     for seq in [1, 3, 9] {

@@ -8,7 +8,7 @@ use crate::support::{
     task::{cancel, claim, make, report, shown, stage, tell},
 };
 
-/// A task led to this status, or to `cancelling`, and the claim of the one who did it, if any.
+/// A task in this status (`cancelling`: running with a requested cancellation), and its claim.
 async fn led(owner: &Caller, agent: &Caller, status: &str) -> (Uuid, Value) {
     let skill = Uuid::new_v4().to_string();
     let id = make(owner, &skill).await;
@@ -25,7 +25,7 @@ async fn led(owner: &Caller, agent: &Caller, status: &str) -> (Uuid, Value) {
     (id, claimed)
 }
 
-/// What is done to a task, and where that leads one that is running and one that is to be cancelled.
+/// Steps, and the status after each for a running task and for one with a requested cancellation.
 const DEEDS: [(&str, Option<&str>, Option<&str>); 7] = [
     ("heartbeat", Some("running"), Some("running")),
     ("running", Some("running"), Some("running")),

@@ -23,7 +23,7 @@ async fn task_stream_is_a_snapshot_events_and_an_end() {
         state.as_object_mut().expect("an object").remove(part);
     }
     assert_eq!(early.expect("task.status").await.data, state);
-    // One leaves; the other misses nothing.
+    // One client disconnects, and the other misses no event.
     drop(early);
     assert_eq!(reader.expect("task.status").await.data, state);
     let artifact = json!({

@@ -9,7 +9,7 @@ use streamgate::{
 use crate::support::{App, topology::topology_that_is};
 
 #[tokio::test]
-async fn unusable_cursor_of_an_event_page_is_410_and_garbage_400() {
+async fn unusable_cursor_of_event_page_is_410_and_garbage_400() {
     let app = App::start().await;
     let operator = app.caller(Role::Operator).await;
     let id = topology_that_is(&operator, "active").await;

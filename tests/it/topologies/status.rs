@@ -127,7 +127,7 @@ async fn tearing_down_fails_open_mutations_and_ends_the_streams() {
         missed.expect(kind).await;
     }
     missed.expect_end().await;
-    // An `EventSource` that comes back has seen the end: 204 stops it.
+    // An `EventSource` that reconnects after the terminal event gets 204, which stops it.
     let done = operator.watch(id, &cursor_query(terminal.id.as_ref())).await;
     assert_eq!(done.status(), 204);
     assert_eq!(done.header("content-type"), None);

@@ -9,7 +9,7 @@ use crate::support::{
     topology::{items, topology_that_is},
 };
 
-/// The next event of the stream, which must be the newest thing that REST shows of its kind.
+/// The next event of the stream. It must equal the newest row that REST shows.
 async fn told_like_rest(reader: &mut SseReader, caller: &Caller, id: Uuid, kind: &str) -> Told {
     let event = reader.expect(kind).await;
     let list = if kind == "status" { "transitions" } else { "mutations" };
@@ -52,7 +52,7 @@ async fn stream_shows_what_the_same_role_reads_over_rest() {
     operator.set_status(id, "degraded").await.ok();
     told.push(told_like_rest(&mut reader, &viewer, id, "status").await);
 
-    // The pages of the log say the same, from the snapshot's cursor on.
+    // The event pages after the snapshot's cursor show the same.
     for limit in [1, 3, 200] {
         let mut after = snapshot.id.clone().expect("an id");
         let mut logged = Vec::new();

@@ -14,7 +14,7 @@ async fn only_an_administrator_manages_users() {
     for role in [Role::Viewer, Role::Agent, Role::Operator] {
         let caller = app.caller(role).await;
         let own = caller.id().await;
-        // Not even oneself.
+        // Users do not manage themselves either.
         let detail = caller.get(&format!("/v1/users/{own}")).await.problem(403);
         assert_eq!(detail, "this operation requires the role admin");
         change(&caller, own, json!({ "role": "admin" })).await.problem(403);
@@ -41,13 +41,13 @@ async fn last_administrator_cannot_be_removed() {
         }
     };
     guarded().await;
-    // Others who could not take over: one of a lower role, one who is kept out.
+    // Two users who do not count as administrators: one has a lower role, one is disabled.
     app.caller(Role::Operator).await;
     let second = app.caller(Role::Admin).await;
     let second_id = second.id().await;
     change(&admin, second_id, json!({ "disabled": true })).await.ok();
     guarded().await;
-    // What takes nothing away is allowed.
+    // Changes that keep an administrator are allowed.
     change(&admin, id, json!({ "role": "admin", "disabled": false })).await.ok();
     change(&admin, second_id, json!({ "disabled": false })).await.ok();
     change(&admin, id, json!({ "role": "viewer" })).await.ok();

@@ -74,7 +74,7 @@ async fn username_is_unique_and_of_the_documented_characters() {
         make("bob", password).await.problem(400);
     }
     make(&long[..64], &"p".repeat(1_024)).await.ok();
-    // Many at once: one gets the name.
+    // Of several requests at once, one gets the name.
     let answers = futures_util::future::join_all((0..8).map(|_| make("eve", PASSWORD))).await;
     let statuses: Vec<_> = answers.iter().map(|answer| answer.status.as_u16()).collect();
     let count = |status| statuses.iter().filter(|found| **found == status).count();
@@ -82,7 +82,7 @@ async fn username_is_unique_and_of_the_documented_characters() {
     app.finish().await;
 }
 
-/// Text as JSON with every character escaped: the longest way to write it.
+/// A text as JSON with every character escaped, which is its longest form.
 fn escaped(text: &str) -> String {
     let units: Vec<String> = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
     units.concat()
@@ -116,7 +116,7 @@ async fn password_has_one_byte_limit_wherever_it_is_sent() {
         let made = users.create("by-hand", long.clone(), Role::Viewer).await;
         assert!(made.is_err(), "{letter}");
     }
-    // The first administrator's password comes another way.
+    // The password of the first administrator has the same limits.
     let database = &app.gateway.database;
     user::Entity::delete_many().exec(database.writer()).await.expect("nobody left");
     for password in ["é".repeat(513), "7 chars".to_owned()] {
@@ -134,7 +134,7 @@ async fn first_start_creates_one_administrator_and_later_ones_none() {
     assert_eq!(users.bootstrap(None).await.expect("a look"), None);
     app.log_in("admin").await.get("/v1/users").await.ok();
 
-    // An empty database again, and two processes that start on it at once.
+    // An empty database, and two processes that start on it at once.
     let database = &app.gateway.database;
     user::Entity::delete_many().exec(database.writer()).await.expect("nobody left");
     let (one, other) = tokio::join!(users.bootstrap(None), users.bootstrap(None));

@@ -49,14 +49,14 @@ async fn deleting_a_user_ends_their_tasks_prompts_and_sessions() {
     assert_eq!(admin.get(&mcp).await.ok()["status"], "closed");
     let page = admin.get(&format!("{mcp}/events")).await.ok();
     assert_eq!(page["events"][0]["data"]["reason"], "deleted");
-    // The others have prompts in them that are kept for a while.
+    // Conversations with prompts are kept until the prompts are deleted.
     admin.get(&format!("/v1/sessions/{empty}")).await.problem(404);
     admin.get(&format!("/v1/sessions/{}", done.session)).await.ok();
     assert_eq!(read(&admin, others).await["status"], "pending");
     app.finish().await;
 }
 
-/// As when a process dies right after it has deleted the user.
+/// As if the process died right after it deleted the user.
 #[tokio::test]
 async fn rows_of_a_deleted_user_are_deleted_in_the_end() {
     let app = App::with(|config| {

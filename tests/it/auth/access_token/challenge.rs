@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::support::{App, auth::invalid_token, id_of};
 
 #[tokio::test]
-async fn access_token_in_the_query_is_refused_beside_a_valid_header() {
+async fn access_token_in_a_query_is_refused_beside_valid_header() {
     let app = App::start().await;
     let operator = app.caller(Role::Operator).await;
     let topology = app.active_topology(&operator).await;
@@ -41,7 +41,7 @@ async fn challenge_names_an_error_only_for_a_sent_credential() {
     let path = format!("/v1/topologies/{}", Uuid::now_v7());
     let nobody = [
         (Method::GET, "/v1/auth/me", None),
-        // Whoever is not known learns nothing about what is there or how it is asked for.
+        // An unknown client learns neither which resources exist nor what a valid request is.
         (Method::GET, path.as_str(), None),
         (Method::GET, "/v1/topologies/not-an-id", None),
         (Method::GET, "/v1/users?limit=0", None),

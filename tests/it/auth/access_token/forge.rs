@@ -19,7 +19,7 @@ pub struct Forge {
 }
 
 impl Forge {
-    /// After this token, with the keys of the server.
+    /// Starts from this token and the keys of the server.
     pub async fn like(app: &App, token: &str) -> Self {
         let keys = app.gateway.config.data_dir.join("keys");
         let pkcs8 = std::fs::read(keys.join("access.pkcs8")).expect("the key of access tokens");
@@ -57,7 +57,7 @@ impl Forge {
         sign(&header, &self.claims, &EncodingKey::from_secret(secret))
     }
 
-    /// With a header that `jsonwebtoken` would not write, and without a signature.
+    /// A token with a header that `jsonwebtoken` would not write, and without a signature.
     pub fn unsigned(&self, alg: &str) -> String {
         let header = json!({ "typ": "at+jwt", "alg": alg, "kid": self.header.kid });
         let encode = |part: &Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());

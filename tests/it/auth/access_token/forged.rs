@@ -67,7 +67,7 @@ async fn access_token_with_one_wrong_part_is_refused() {
             "unknown session" | "another user" | "another user's session" => {
                 "the login session has ended"
             }
-            // What is left of an empty bearer token after trimming is no token.
+            // An empty bearer token is no token after trimming.
             "empty" => "the Authorization header must be a bearer token",
             _ => "the token is not valid",
         };
@@ -137,10 +137,10 @@ async fn access_token_and_stream_token_are_not_interchangeable() {
     let stream_token = minted["token"].as_str().expect("a token");
     let anyone = app.anyone();
 
-    // The stream token is good for its stream.
+    // The stream token opens its stream.
     let path = minted["url"].as_str().expect("a URL");
     anyone.stream(path, "").await.expect("snapshot").await;
-    // And for nothing else, in whatever place.
+    // It is valid for nothing else, in no place of a request.
     let detail = invalid_token(bearer(&app, stream_token).get("/v1/auth/me").await);
     assert_eq!(detail, "the token is not valid");
     let stream = format!("/v1/topologies/{topology}/stream");
@@ -152,7 +152,7 @@ async fn access_token_and_stream_token_are_not_interchangeable() {
     let other = app.active_topology(&operator).await;
     let path = format!("/v1/topologies/{other}/stream?stream_token={stream_token}");
     assert_eq!(anyone.get(&path).await.problem(403), "this stream token opens another stream");
-    // What an access token lacks of a stream token, even signed with the right key.
+    // Each token has one difference from a stream token, and is signed with the right key.
     let genuine = operator.token.as_deref().expect("a token");
     let forge = Forge::like(&app, genuine).await;
     let (header, claims) = (part(stream_token, 0), part(stream_token, 1));

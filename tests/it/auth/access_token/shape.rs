@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn access_token_has_the_rfc_9068_shape_and_verifies_with_jwks() {
+async fn access_token_has_rfc_9068_shape_and_verifies_with_jwks() {
     let app = App::start().await;
     let before = Timestamp::now().seconds();
     let token = admin_token(&app).await;
@@ -24,7 +24,7 @@ async fn access_token_has_the_rfc_9068_shape_and_verifies_with_jwks() {
         assert_eq!(key[name], value, "{name}");
     }
     assert_eq!(key.get("d"), None, "the private half stays here");
-    // RFC 7638, section 3: the members in order of their names, without blanks.
+    // RFC 7638, section 3: the members in the order of their names, without spaces.
     let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":{}}}"#, key["x"]);
     let thumbprint = BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, canonical.as_bytes()));
     assert_eq!(key["kid"], thumbprint.as_str());

@@ -43,7 +43,7 @@ async fn stolen_token_within_the_grace_period_gets_no_fork() {
     let (ours, theirs) = tokio::join!(refresh(&app, &first), refresh(&app, &first));
     let (ours, theirs) = (ours.ok(), theirs.ok());
     assert_eq!(ours["refresh_token"], theirs["refresh_token"]);
-    // The thief goes on, and a quarter of an hour later so does the user.
+    // The thief refreshes, and the user does so 15 minutes later.
     let stolen = refresh(&app, &theirs).await.ok();
     used_earlier(&app, 900).await;
     invalid_token(refresh(&app, &ours).await);
@@ -81,11 +81,11 @@ async fn successor_is_stored_encrypted_and_only_during_the_grace_period() {
     for pair in [&first, &second] {
         assert!(!one.contains(&text(pair, "refresh_token")));
     }
-    // Used: only its own successor is kept from now on.
+    // It is used now: from here on, only its own successor is kept.
     refresh(&app, &second).await.ok();
     let [two] = &sealed().await[..] else { panic!("one is sealed") };
     assert_ne!(one, two);
-    // Swept within the grace and after it. No session is as old as this.
+    // Swept within the grace period and after it. No session is older than this.
     let long_ago = Timestamp(0);
     app.gateway.sessions.prune(long_ago).await.expect("a sweep");
     assert_eq!(sealed().await.len(), 1);

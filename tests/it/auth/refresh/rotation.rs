@@ -33,7 +33,7 @@ async fn refresh_rotates_the_token_and_extends_the_session() {
     assert_eq!(before["session_id"], after["session_id"]);
     let expiry = |me: &Value| me["session_expires_at"].as_str().expect("a time").to_owned();
     assert!(expiry(&before) < expiry(&after), "{before} {after}");
-    // The chain goes on.
+    // The chain continues.
     let third = refresh(&app, &second).await.ok();
     me(&app, &third).await.ok();
     app.finish().await;
@@ -77,7 +77,7 @@ async fn two_gateways_give_one_token_the_same_successor() {
 #[tokio::test]
 async fn tabs_that_share_a_token_never_lose_the_session() {
     let app = App::start().await;
-    // What tabs share: the local storage of a browser.
+    // Tabs share the local storage of a browser.
     let storage = Arc::new(Mutex::new(app.tokens("admin").await));
     let tab = async |refreshes: usize| {
         for _ in 0..refreshes {
@@ -85,7 +85,7 @@ async fn tabs_that_share_a_token_never_lose_the_session() {
             let answer = refresh(&app, &held).await;
             if answer.status == 200 {
                 let mut stored = storage.lock().expect("no panic");
-                // A tab that was slower must not put an older token back.
+                // A slower tab must not store an older token.
                 if stored["refresh_token"] == held["refresh_token"] {
                     *stored = answer.ok();
                 }
@@ -124,7 +124,7 @@ async fn superseded_token_is_refused_and_revokes_nothing() {
     for _ in 0..3 {
         superseded(refresh(&app, &first).await);
     }
-    // The successor itself is within its own grace.
+    // The successor is within its own grace period.
     let again = refresh(&app, &second).await.ok();
     assert_eq!(again["refresh_token"], third["refresh_token"]);
     for pair in [&first, &second, &third] {
@@ -137,7 +137,7 @@ async fn superseded_token_is_refused_and_revokes_nothing() {
     app.finish().await;
 }
 
-/// The wall clock is set an hour ahead, or back, and counts again before the grace ends.
+/// The wall clock is set an hour ahead or back, and is stable again before the grace period ends.
 #[tokio::test]
 async fn clock_jump_neither_shortens_nor_extends_the_grace_period() {
     for ahead in [3_600, -3_600] {
@@ -150,7 +150,7 @@ async fn clock_jump_neither_shortens_nor_extends_the_grace_period() {
         app.time.pass(Duration::from_secs(6));
         let again = refresh(&app, &first).await.ok();
         assert_eq!(again["refresh_token"], second["refresh_token"], "{ahead} s");
-        // From here on only the new setting counts.
+        // From here on, only the new wall clock counts.
         app.time.pass(Duration::from_secs(6));
         assert_eq!(invalid_token(refresh(&app, &first).await), "the login session has ended");
         app.finish().await;

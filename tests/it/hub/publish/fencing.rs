@@ -55,7 +55,7 @@ async fn refused_events_leave_no_gap_and_fail_alone() {
         assert_eq!(numbers, acknowledged, "not what was acknowledged, or not in its order");
         let last = i64::try_from(acknowledged.len()).expect("a few");
         assert_eq!(seqs(&app, topic).await, (1..=last).collect::<Vec<_>>());
-        // The head has not moved for what was refused: the next number is the next one.
+        // Refused events use no number.
         assert_eq!((cursor.seq, page.has_more), (0, false));
         let next = app.gateway.hub.publish(topic.clone(), vec![event("note", 0)]).await;
         assert_eq!(next.expect("a commit")[0].cursor.seq, last + 1);
@@ -93,7 +93,7 @@ async fn nothing_follows_the_terminal_event_in_the_same_group() {
             Err(refused) => assert_eq!((refused, is_late), (Refused::Closed, true)),
         }
     }
-    // One later, on its own, and one in a transaction of somebody's.
+    // One later event on its own, and one in a transaction of its own.
     let late = app.gateway.hub.publish(topic.clone(), vec![event("note", 99)]).await;
     assert_eq!(outcome(late), Err(Refused::Closed));
     let log = app.gateway.hub.log();
@@ -137,7 +137,7 @@ async fn old_lease_writes_nothing_after_the_new_one_begins() {
     };
     start(0, leases[0]);
     for (at, lease) in leases.iter().copied().enumerate().skip(1) {
-        // When the present one has written something.
+        // When the current lease has written an event.
         let written = seqs(&app, &topic).await.len();
         until("event", async || seqs(&app, &topic).await.len() > written).await;
         fence(&app, &topic, Some(lease)).await;

@@ -135,7 +135,7 @@ async fn events_of_a_cancelled_publisher_are_written_in_order() {
 async fn acknowledged_events_are_in_the_log_after_a_shutdown() {
     let store = Store::new().await;
     let bus = Arc::new(InProcessBus::default());
-    // More than are kept may be published before the end.
+    // Keeps more events than these publishers can write.
     let keep = |config: &mut Config| config.retention.topology_events = 1_000_000;
     let app = App::on(store.clone(), Arc::<InProcessBus>::clone(&bus), keep).await;
     let topic = some_topic();
@@ -151,7 +151,7 @@ async fn acknowledged_events_are_in_the_log_after_a_shutdown() {
                         Err(PublishError::Closed) => return acknowledged,
                         Err(error) => panic!("{error}"),
                     }
-                    // Only the first is waited for.
+                    // The test waits for the first acknowledgement only.
                     let _ = begun.try_send(());
                 }
             })
@@ -160,7 +160,7 @@ async fn acknowledged_events_are_in_the_log_after_a_shutdown() {
     for _ in 0..64 {
         soon("acknowledgement", all_begun.recv()).await.expect("publishers");
     }
-    // While they go on.
+    // The server ends while they publish.
     app.finish().await;
     let mut acknowledged = Vec::new();
     for publisher in publishers {
@@ -169,7 +169,7 @@ async fn acknowledged_events_are_in_the_log_after_a_shutdown() {
     acknowledged.sort_by_key(|event| event.cursor.seq);
     let app = App::on(store, bus, keep).await;
     let (_, page) = app.gateway.hub.log().oldest(&topic, ALL).await.expect("a log");
-    // Who was answered is all who was written for: nobody went away.
+    // No publisher was cancelled, so every written event was acknowledged.
     assert!(page.events == acknowledged, "{} {}", page.events.len(), acknowledged.len());
     app.finish().await;
 }

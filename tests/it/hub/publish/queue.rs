@@ -14,10 +14,10 @@ use uuid::Uuid;
 
 use crate::support::App;
 
-/// All that these tests write.
+/// More than these tests write.
 pub const ALL: Most = Most { events: 1_000_000, bytes: usize::MAX };
 
-/// What becomes of one publisher's events.
+/// The answer to one publisher.
 type Published = Pin<Box<dyn Future<Output = Result<Vec<Event>, PublishError>> + Send>>;
 
 pub fn event(kind: &str, number: usize) -> NewEvent {
@@ -28,7 +28,8 @@ pub fn some_topic() -> Topic {
     Topic::new(Family::Topology, Uuid::new_v4())
 }
 
-/// Lets no transaction write until it has ended: SQLite has one writer, PostgreSQL locks the row.
+/// A transaction that blocks all others until it ends. SQLite has one writer, and PostgreSQL locks
+/// the topic's row.
 pub async fn hold(app: &App, topic: &Topic) -> Transaction {
     let log = app.gateway.hub.log();
     let tx = log.database().begin_write().await.expect("a transaction");
@@ -36,7 +37,7 @@ pub async fn hold(app: &App, topic: &Topic) -> Transaction {
     tx
 }
 
-/// Publishes, up to where the events wait for the writer.
+/// Publishes until the events wait for the writer.
 pub async fn queue(app: &App, topic: &Topic, events: Vec<NewEvent>) -> Published {
     queue_under(app, None, topic, events).await
 }
@@ -69,7 +70,7 @@ pub async fn seqs(app: &App, topic: &Topic) -> Vec<i64> {
     page.events.iter().map(|event| event.cursor.seq).collect()
 }
 
-/// What was refused, and what was not.
+/// The events, or the reason for which the log refused them.
 pub fn outcome(answer: Result<Vec<Event>, PublishError>) -> Result<Vec<Event>, Refused> {
     answer.map_err(|error| match error {
         PublishError::Refused(refused) => refused,
@@ -77,7 +78,7 @@ pub fn outcome(answer: Result<Vec<Event>, PublishError>) -> Result<Vec<Event>, R
     })
 }
 
-/// Gives a topic to who shows this token.
+/// Fences a topic: from now on only this token may publish.
 pub async fn fence(app: &App, topic: &Topic, token: Option<Uuid>) {
     let log = app.gateway.hub.log();
     let tx = log.database().begin_write().await.expect("a transaction");

@@ -10,7 +10,7 @@ use rand::{RngExt, rngs::StdRng};
 
 use crate::process::faults::run::Fault;
 
-/// Fills a file system, and makes room again.
+/// A file that fills its file system.
 pub struct Ballast(pub PathBuf);
 
 impl Ballast {
@@ -18,7 +18,7 @@ impl Ballast {
         Self(directory.join("ballast"))
     }
 
-    /// Leaves so many bytes.
+    /// Fills the file system but for this many bytes.
     pub fn leave(&self, bytes: u64) {
         let mut file = File::create(&self.0).expect("a file");
         let block = vec![0; 64 << 10];

@@ -25,10 +25,10 @@ use crate::{
     },
 };
 
-/// Strikes of the fault, each followed by a time without it.
+/// How often the fault comes and goes.
 const STRIKES: u32 = 12;
 
-/// Something that makes writes fail, and lets them work again.
+/// A cause for which writes fail, and work again without it.
 pub trait Fault {
     /// Makes writes fail from about now on.
     async fn strike(&mut self, random: &mut StdRng);
@@ -60,13 +60,13 @@ pub fn serve(store: &Store) -> Command {
     }
     command.env("STREAMGATE_LIMITS__STREAM_OPENS_PER_MINUTE", "100000");
     command.env("STREAMGATE_STREAMS__HEARTBEAT_SECONDS", "1");
-    // Every failed write is an error there: thousands of lines.
+    // Every failed write is logged as an error there, which would be thousands of lines.
     command.env("STREAMGATE_LOG__FILTER", "info,streamgate::api=off,request=off");
     command
 }
 
-/// Uses the gateway while the fault comes and goes, then looks at what there is. `fault` is made
-/// for the running process.
+/// Uses the gateway while the fault comes and goes, then checks the database. `fault` is called
+/// with the running process.
 pub async fn acknowledged_is_kept<F: Fault>(store: &Store, fault: impl AsyncFnOnce(&Process) -> F) {
     let seed = rand::random();
     eprintln!("seed {seed}");
@@ -95,7 +95,7 @@ pub async fn acknowledged_is_kept<F: Fault>(store: &Store, fault: impl AsyncFnOn
     let faults = metric_sum(&admin, "streamgate_database_faults_total{").await;
     assert!(faults > 0.0, "a fault that nobody counted");
 
-    // Not told to end: what is in memory goes.
+    // The process is killed, so its memory is lost.
     let mut process = process;
     process.child.kill().await.expect("a SIGKILL");
     drop(process);
@@ -121,7 +121,7 @@ async fn metric_sum(caller: &Caller, start: &str) -> f64 {
     samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
-/// Readiness, with the cause of the database's trouble.
+/// The cause of the database's fault that `/health/ready` names, or an empty text.
 pub async fn cause(caller: &Caller) -> String {
     let answer = caller.get("/health/ready").await;
     let dependencies = answer.body["dependencies"].as_array().cloned().unwrap_or_default();

@@ -106,7 +106,7 @@ async fn full_disk_is_507_until_space_is_free() {
     let ballast = Ballast::on(&disk.0);
     ballast.leave(0);
     let refused = loop {
-        // Until the write-ahead log has no place of its own left.
+        // Until the write-ahead log is full.
         let answer = admin.post("/v1/tasks", json!({ "task_type": "a", "input": pad() })).await;
         if answer.status != 201 {
             break answer;
@@ -119,7 +119,7 @@ async fn full_disk_is_507_until_space_is_free() {
     assert_eq!(refused.problem(507), "the disk of the database is full");
     assert_eq!(cause(&admin).await, "disk_full");
     assert_eq!(metric(&admin, "streamgate_database_writable").await.to_string(), "0");
-    // What needs no room goes on.
+    // Reads still work.
     admin.get(&format!("/v1/topologies/{topology}")).await.ok();
 
     ballast.remove();
@@ -155,7 +155,7 @@ async fn locked_database_is_503_until_it_is_released() {
     let held = sea_orm::ConnectionTrait::execute_unprepared(&other, "BEGIN IMMEDIATE");
     // One connection: the lock stays with it until COMMIT.
     held.await.expect("the lock");
-    // Without a write that would have told of it.
+    // No write has shown the lock before.
     until("lock", async || cause(&admin).await == "locked").await;
     let refused = admin.post("/v1/topologies", json!({ "name": "lab" })).await;
     assert!(refused.headers.contains_key("retry-after"), "{refused:?}");

@@ -41,7 +41,7 @@ async fn artifact_chunks_append_or_replace_in_order_of_first_appearance() {
     );
     assert_eq!(read(&owner, id).await["artifacts"], json!([text, list, one]));
 
-    // The next attempt finds what is there, and overwrites what it likes.
+    // The next attempt finds the artifacts, and may replace them.
     tell(&agent, &maker.claimed, "release", json!({})).await.ok();
     let mut next = Maker::of(&agent, "a").await;
     assert_eq!(next.claimed["task"]["artifacts"], json!([text, list, one]));
@@ -76,7 +76,7 @@ async fn chunk_of_another_type_is_not_appended() {
         maker.send(chunk(id, data, true)).await.problem(409);
     }
     assert_eq!(read(&owner, id).await, before);
-    // What was refused has not used up its number.
+    // A refused report uses no number.
     maker.send(chunk("text", "b", true)).await.ok();
     app.finish().await;
 }
@@ -103,7 +103,7 @@ async fn artifacts_of_a_task_hold_at_most_1_mib() {
         assert!(detail.contains("1048576 bytes"), "{detail}");
     }
     assert_eq!(read(&owner, id).await, before);
-    // What begins anew makes room.
+    // A chunk that replaces its artifact frees the old size.
     maker.send(chunk("b", "x", false)).await.ok();
     maker.send(chunk("c", &piece[1..], false)).await.ok();
     for _ in 0..7 {
@@ -130,7 +130,7 @@ async fn task_holds_at_most_1_000_artifacts() {
     maker.send(chunk("0", "", false)).await.ok();
     let row = Entity::find_by_id((id, 0, 0)).one(app.gateway.database.reader()).await;
     let row = row.expect("a row").expect("the chunk");
-    // As if all but one of the others had been sent before.
+    // Rows as if all but one of the other artifacts had been reported.
     let rows = (1..999).map(|place| {
         let row = Model { place, artifact_id: place.to_string(), ..row.clone() };
         row.into_active_model()

@@ -48,7 +48,7 @@ pub fn apply(task: &mut Value, event: &Block) {
     }
 }
 
-/// What one does to a task, whether or not it may be done.
+/// A step of the worker, the owner or a subscriber. It may be refused.
 #[derive(Clone, Debug)]
 enum Deed {
     Claim,
@@ -61,11 +61,11 @@ enum Deed {
     },
     Again,
     Release,
-    /// The lease runs out.
+    /// The lease expires.
     Lapse,
     Cancel,
     End(&'static str),
-    /// Somebody begins to watch.
+    /// Another subscriber opens the stream.
     Watch,
 }
 
@@ -86,7 +86,7 @@ fn deeds() -> impl Strategy<Value = Vec<(usize, Deed)>> {
     prop::collection::vec((0..3_usize, deed), 20..60)
 }
 
-/// A task of the client's, and who watches it.
+/// A task, its claim and its subscribers.
 struct Played {
     skill: String,
     id: Uuid,

@@ -7,7 +7,7 @@ use crate::support::{
     task::{claim, tell},
 };
 
-/// Somebody who reports chunks, one after the other.
+/// A worker that reports one chunk after the other.
 pub struct Maker<'a> {
     pub agent: &'a Caller,
     pub claimed: Value,
@@ -19,7 +19,7 @@ impl<'a> Maker<'a> {
         Self { agent, claimed: claim(agent, skill).await, seq: 0 }
     }
 
-    /// Sends a chunk; counts it if it is taken.
+    /// Reports a chunk. Counts it if it is accepted.
     pub async fn send(&mut self, artifact: Value) -> Answer {
         let body = json!({ "seq": self.seq + 1, "artifact": artifact });
         let answer = tell(self.agent, &self.claimed, "report", body).await;

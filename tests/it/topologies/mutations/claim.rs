@@ -48,7 +48,7 @@ async fn mutations_are_claimed_oldest_first_and_listed_by_state() {
     assert_eq!(rest.get("next"), None);
     operator.get(&format!("{path}?state=done")).await.problem(400);
 
-    // On its way down a topology hands out nothing, but takes reports of what is being done.
+    // A topology that is torn down hands out no work, but accepts reports.
     operator.set_status(id, "tearing_down").await.ok();
     assert!(claim(&agent, &path, 50).await.is_empty());
     report(&agent, &path, &first[0], "applied").await.ok();

@@ -46,7 +46,7 @@ async fn mutation_with_an_outdated_expected_version_is_a_conflict() {
         assert!(detail.contains("version is 3"), "{detail}");
         assert_eq!(shown(&operator, id).await, before);
     }
-    // Made 1, deploying 2, active 3; each mutation and each change of status counts one.
+    // Created 1, deploying 2, active 3. Each mutation and each transition adds one.
     assert_eq!(enqueue(3).await.status, 202);
     enqueue(3).await.problem(409);
     operator.mutate(id, 1).await.ok();
@@ -72,7 +72,7 @@ async fn unknown_topology_is_404_and_an_invalid_mutation_400() {
     operator.post(&nowhere, json!({ "op": "add_lan" })).await.problem(404);
     agent.post(&format!("{nowhere}/claim"), json!({})).await.problem(404);
     report(&agent, &nowhere, &claimed, "applied").await.problem(404);
-    // A mutation of another topology is not there either.
+    // A mutation of another topology is not found either.
     let elsewhere = format!("/v1/topologies/{other}/mutations");
     report(&agent, &elsewhere, &claimed, "applied").await.problem(404);
     for body in [
@@ -124,9 +124,9 @@ async fn every_mutation_op_is_stored_and_shown_as_sent() {
     app.finish().await;
 }
 
-/// PostgreSQL has no NUL in its texts, not even in those inside JSON.
+/// PostgreSQL accepts no NUL in texts, not even inside JSON.
 #[tokio::test]
-async fn nul_in_a_payload_is_stored_or_refused_without_a_fault() {
+async fn nul_in_a_payload_never_causes_an_internal_fault() {
     let app = App::start().await;
     let (operator, _, _, path) = stage(&app, "active").await;
     for object in [json!({ "a": "\0" }), json!({ "\0": 1 }), json!({ "a": [{ "b": "c\0" }] })] {
@@ -178,7 +178,7 @@ async fn topology_holds_at_most_200_mutations_all_in_its_snapshot() {
     let detail = operator.mutate(id, 200).await.problem(409);
     assert!(detail.contains("200"), "{detail}");
     assert_eq!(shown(&operator, id).await, before);
-    // What is being applied counts as well.
+    // A mutation that is being applied counts as well.
     let claimed = claim(&agent, &path, 2).await;
     operator.mutate(id, 200).await.problem(409);
     let snapshot = operator.watch(id, "").await.expect("snapshot").await;

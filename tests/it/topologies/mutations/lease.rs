@@ -11,7 +11,7 @@ use crate::support::{
     until,
 };
 
-/// Lets the leases of a topology run out, as time would.
+/// Makes the leases of a topology expire.
 async fn expire(app: &App, id: Uuid) {
     use entity::mutation::{Column, Entity};
     Entity::update_many()
@@ -25,7 +25,7 @@ async fn expire(app: &App, id: Uuid) {
 
 #[tokio::test]
 async fn mutation_with_an_expired_lease_goes_to_the_next_worker() {
-    // With a heartbeat leases are found that end otherwise than this gateway knows.
+    // The heartbeat finds leases whose end this gateway does not know.
     let app = App::with(|config| config.streams.heartbeat_seconds = 1).await;
     let (operator, agent, id, path) = stage(&app, "active").await;
     let mut reader = operator.watch(id, "").await;
@@ -67,7 +67,7 @@ async fn leases_expire_while_the_topology_hands_out_no_work() {
     let mut reader = operator.watch(id, "").await;
     let mut claimed = Vec::new();
     reader.expect("snapshot").await;
-    // Not the shortest first.
+    // The shortest lease is not the first.
     for (number, seconds) in [(0, 2), (1, 1), (2, 3)] {
         operator.mutate(id, number).await.ok();
         let lease = json!({ "lease_seconds": seconds });
