@@ -32,38 +32,41 @@ use crate::{
 /// Interval at which a clock that is not yet stable is read.
 const READING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Everything that an operation needs.
+/// The state of a gateway: what operations, families and background jobs need.
 pub struct Gateway {
-    /// The settings.
+    /// The configuration.
     pub config: Config,
     /// Metrics.
     pub telemetry: Arc<Telemetry>,
     /// The database, for the rows of the families.
     pub database: Database,
-    /// Signing and verifying.
+    /// Signs and verifies tokens.
     pub tokens: Tokens,
-    /// Who may log in.
+    /// The users.
     pub users: Users,
-    /// Who is logged in.
+    /// The login sessions.
     pub sessions: LoginSessions,
     /// Quotas and slots.
     pub limits: Limits,
-    /// What there is to be seen.
+    /// The resources, and who may see each.
     pub visibility: Visibility,
     /// Live delivery and the event log.
     pub hub: Arc<Hub>,
-    /// What leases and sweeps go by.
+    /// The clock of leases and sweeps.
     pub clock: Arc<Clock>,
+    /// One work queue for each family.
     pub(crate) work_queues: [WorkQueue; Family::ALL.len()],
-    /// The way to the other gateways.
+    /// Messages to other gateways.
     pub bus: Arc<dyn Bus>,
-    /// The password of the first administrator, if this start made it up.
+    /// The password of the first administrator, if this start generated it.
     pub first_password: Option<String>,
     /// Messages from other gateways.
     pub(crate) bus_messages: Mutex<mpsc::Receiver<Message>>,
+    /// The id of this gateway on the bus.
     pub(crate) node: Uuid,
+    /// Tasks that a shutdown waits for.
     pub(crate) tasks: TaskTracker,
-    /// Cancelled when the service is to end.
+    /// Cancelled when the gateway starts to shut down.
     pub(crate) stopping: CancellationToken,
 }
 
@@ -80,8 +83,7 @@ pub struct WorkQueue {
 }
 
 impl Gateway {
-    /// What is configured for a family: how long events are kept, and what becomes of slow
-    /// subscribers that do not say what they want.
+    /// The settings of a family: the retention of its events, and the overflow strategy of streams that name none.
     #[must_use]
     pub fn settings(&self, family: Family) -> (Retention, Overflow) {
         let Config { retention, overflow, .. } = &self.config;
@@ -103,22 +105,22 @@ impl Gateway {
         (Retention { events, seconds }, overflow)
     }
 
-    /// Runs `work` to its end even if the caller does not wait for it, and lets a shutdown wait.
-    pub async fn see_through<T: Send + 'static>(
+    /// Runs `work` to its end even if the caller is dropped. A shutdown waits for it.
+    pub async fn run_to_end<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, JoinError> {
         self.tasks.spawn(work).await
     }
 
-    /// Ends a session here and, through the bus, everywhere.
+    /// Revokes a login session on all gateways.
     pub async fn revoke_session(&self, session: Uuid) -> Result<(), DatabaseError> {
         self.sessions.revoke(session).await?;
         self.bus.publish(self.node, Message::SessionRevoked(session));
         Ok(())
     }
 
-    /// Exchanges a refresh token for its successor; tells others of a session that this revoked.
+    /// Exchanges a refresh token for its successor. Tells the other gateways if that revoked the login session.
     pub async fn refresh(&self, token: &str) -> Result<Opened, RefreshError> {
         let opened = self.sessions.refresh(token).await;
         if let Err(RefreshError::Reused(session)) = opened {
@@ -127,14 +129,14 @@ impl Gateway {
         opened
     }
 
-    /// Ends all sessions of a user here and, through the bus, everywhere.
+    /// Revokes all login sessions of a user on all gateways.
     pub async fn revoke_user(&self, user: Uuid) -> Result<(), DatabaseError> {
         self.sessions.revoke_user(user).await?;
         self.bus.publish(self.node, Message::UserChanged(user));
         Ok(())
     }
 
-    /// Tells the streams of a user, here and everywhere, that the user was changed.
+    /// Has the streams of a changed user checked on all gateways.
     pub async fn user_changed(&self, user: Uuid) -> Result<(), DatabaseError> {
         self.bus.publish(self.node, Message::UserChanged(user));
         self.sessions.recheck_user(user).await
@@ -166,22 +168,22 @@ impl Gateway {
         self.stopping.run_until_cancelled(settled).await
     }
 
-    /// Waits until the service is to end.
+    /// Completes when the gateway starts to shut down.
     pub async fn stopping(&self) {
         self.stopping.cancelled().await;
     }
 
-    /// Says goodbye on every stream and stops the periodic work.
+    /// Ends every stream with `stream.closed`, and stops the background jobs.
     pub fn begin_stop(&self) {
         self.stopping.cancel();
         self.hub.close();
     }
 
-    /// Waits for what is being written and closes the database, until the deadline.
+    /// Waits for running tasks and closes the database, until the deadline.
     pub async fn finish_stop(&self, deadline: Instant) {
         self.tasks.close();
         if timeout_at(deadline, self.tasks.wait()).await.is_err() {
-            tracing::warn!("background work and open streams are cut off");
+            tracing::warn!("background jobs and open streams were aborted at the deadline");
         }
         self.hub.abort();
         match timeout_at(deadline, self.database.clone().close()).await {

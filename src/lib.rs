@@ -1,17 +1,64 @@
 //! streamgate: an OpenAPI-first gateway for authenticated live streams.
 //!
-//! The house has floors. A file imports from lower floors only, never from a sibling; only inside
-//! [`api`] may siblings know one another. A test reads the imports and fails when one climbs.
+//! Long-running work happens behind the gateway: agent tasks, prompts, MCP sessions, changes of topologies,
+//! notifications. Browsers, generated clients and agents watch it through the gateway. Every stream is
+//! authenticated, limited per user, and resumable without loss.
 //!
-//! | floor | rooms | what lives there |
+//! # Layers
+//!
+//! A file imports lower layers, or its own layer, and files never import each other in a circle. A test checks both.
+//!
+//! | layer | modules | what it does |
 //! |---|---|---|
-//! | 6 | `main`, `demo`, `reload`, `signals`, this file | the commands |
-//! | 5 | [`api`], [`server`] | HTTP: operations on poem; the accept loop around them |
-//! | 4 | [`gateway`] | the one shared state, built in start order |
-//! | 3 | [`hub`] | live delivery: combines the log, the bus, sessions and limits |
-//! | 2 | [`event_log`], [`bus`], [`auth`], [`limit`], [`visibility`] | engines, blind to one another |
-//! | 1 | [`config`], [`telemetry`], [`data_dir`], [`database`], [`event`], [`forwarded`], [`cache`], [`deadline`] | ground |
-//! | 0 | [`clock`], `entity`, `migration` | time; rows and their history |
+//! | 7 | `main`, `cli` | parses the command line and runs one command |
+//! | 6 | this file, [`start`], [`background`] | starts and stops a gateway, schedules the background jobs |
+//! | 5 | [`api`] | operations, problems, OpenAPI documents: everything that is HTTP |
+//! | 5 | [`server`] | the accept loop, limits of connections, the way of a stream to its socket |
+//! | 4 | [`family`] | the resources that can be watched: state machines, rows, events, snapshots, work queues |
+//! | 3 | [`gateway`] | the state that operations, families and background jobs share |
+//! | 2 | [`hub`] | live delivery in one process: live topics, subscriptions, fan-out |
+//! | 1 | [`event_log`], [`bus`], [`auth`], [`limit`], [`visibility`] | engines; none of them knows another |
+//! | 0 | [`clock`], [`config`], [`telemetry`], [`database`], [`event`], [`cache`], [`deadline`], [`data_dir`], [`forwarded`] | ground that every layer uses |
+//! | | `entity`, `migration` | crates: the rows of the tables, and the changes of the schema |
+//!
+//! # Three ways through the program
+//!
+//! `docs/architecture.md` lists every file on each way.
+//!
+//! ## A publish
+//!
+//! A client publishes an event, and another client watches the topic.
+//!
+//! 1. [`api::endpoint`]: the operation authenticates the caller and calls the family.
+//! 2. [`family::mcp_session::publish()`]: checks that the caller may publish, and makes the event.
+//! 3. [`hub::Hub::publish`]: waits for capacity, and hands the event to the group commit.
+//! 4. [`event_log::EventLog::append_all`]: numbers the events of all waiting publishers, in one transaction.
+//! 5. [`hub::Hub::deliver`]: after the commit, encodes the event once and adds it to the ring of its live topic.
+//! 6. [`hub`]: the publisher writes to a few subscribers itself, and reactors write to many.
+//!
+//! ## An open
+//!
+//! A client opens a stream.
+//!
+//! 1. [`api::endpoint`]: the operation authenticates the caller, also with a stream token.
+//! 2. [`family::find_visible`]: checks that the resource exists and is visible to the caller.
+//! 3. [`limit::Limits::admit`]: takes a slot of the user.
+//! 4. [`hub::Hub::open`]: joins the live topic first, then finds the cursor in the ring or in the event log.
+//! 5. [`family::source`]: without a usable cursor, reads the snapshot.
+//! 6. [`hub::Handover`]: carries the pending subscription in the response to the server.
+//! 7. [`server::serve`]: on plain HTTP/1.1 takes the socket from hyper and gives it to a reactor.
+//!
+//! ## A claim
+//!
+//! A worker claims work, and loses it when its lease expires.
+//!
+//! 1. [`api::endpoint`]: the operation authenticates the worker and calls the family.
+//! 2. [`family::queue::claim_or_wait`]: claims, or waits until there is work.
+//! 3. [`family::topology::mutation::claim()`]: gives the oldest pending mutations a lease.
+//! 4. [`family::commit`]: commits rows and events together, and delivers the events.
+//! 5. [`deadline::NextDeadline`]: holds the time at which the next lease expires.
+//! 6. [`background::JOBS`]: the job that ends leases runs at that time.
+//! 7. [`family::queue::end_expired`]: finds expired leases, and makes their work pending again.
 
 pub mod api;
 pub mod auth;
@@ -50,12 +97,12 @@ use start::StartError;
 /// Interval at which the files of the TLS certificate are read again.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Controls a running service. A [`CancellationToken`] converts into one without reloads.
+/// Controls a running gateway. A [`CancellationToken`] converts into one without reloads.
 #[derive(Clone, Debug, Default)]
 pub struct Control {
-    /// Ends the service when it is cancelled.
+    /// Shuts the gateway down when it is cancelled.
     pub shutdown: CancellationToken,
-    /// Makes the service read the files of its TLS certificate at once.
+    /// Makes the gateway read the files of its TLS certificate at once.
     pub reload: Arc<Notify>,
 }
 
@@ -65,37 +112,36 @@ impl From<CancellationToken> for Control {
     }
 }
 
-/// Why the service ended by itself.
+/// Why the gateway did not start, or ended without a shutdown.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// It did not start.
+    /// The gateway did not start.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The certificate or its key cannot be used.
+    /// The TLS certificate or its key cannot be used.
     #[error("server.tls_certificate, server.tls_key: cannot be used")]
     Tls(#[from] server::TlsError),
-    /// The listener does not listen.
+    /// The listener failed.
     #[error("cannot accept connections")]
     Accept(#[from] std::io::Error),
 }
 
-/// Serves until `control` ends it, alone, on a bus within the process. It does not start if another
-/// process serves from the same SQLite database.
+/// Serves until `control` shuts it down: one gateway, with a bus inside the process. It does not start if another process
+/// serves from the same SQLite database.
 ///
-/// The first administrator, if there is no user yet, gets the password in
-/// `STREAMGATE_ADMIN_PASSWORD`; without it, one is made up and handed to `announce`, once, with the
-/// address.
+/// If there is no user yet, the first administrator gets the password in `STREAMGATE_ADMIN_PASSWORD`. Without it, the
+/// gateway generates one. `announce` gets the address and the generated password, once.
 pub async fn run(
     config: Config,
     listener: TcpListener,
     control: impl Into<Control>,
     announce: impl FnOnce(SocketAddr, Option<&str>),
 ) -> Result<(), RunError> {
-    // Before the schema is touched, and until the database is closed.
+    // Before the schema is changed, and until the database is closed.
     let _lock = lock(&config)?;
     let password = std::env::var("STREAMGATE_ADMIN_PASSWORD").ok();
     let bus = Arc::new(InProcessBus::default());
-    let gateway = start::start(config, bus, Arc::new(clock::Machine), password).await?;
+    let gateway = start::build(config, bus, Arc::new(clock::Machine), password).await?;
     announce(listener.local_addr()?, gateway.first_password.as_deref());
     serve(gateway, listener, control).await
 }
@@ -112,11 +158,10 @@ fn lock(config: &Config) -> Result<Option<DatabaseLock>, StartError> {
     Ok(Some(DatabaseLock::take(&file, key, place)?))
 }
 
-/// Serves a gateway until `control` ends it.
+/// Serves a gateway until `control` shuts it down.
 ///
-/// Then, in this order and within `server.drain_seconds` altogether: no new connections, a farewell
-/// on every stream, the end of running requests, of what they and background work write, of the
-/// database.
+/// The shutdown takes at most `server.drain_seconds`, in this order: no new connections; `stream.closed` on every stream;
+/// the end of running requests; the end of their writes and those of background jobs; the close of the database.
 pub async fn serve(
     gateway: Arc<Gateway>,
     listener: TcpListener,
@@ -150,9 +195,9 @@ pub async fn serve(
         telemetry: Arc::clone(&gateway.telemetry),
     };
     background::start(&gateway);
-    let farewell = async {
+    let draining = async {
         shutdown.cancelled().await;
-        tracing::info!("ending");
+        tracing::info!("shutting down");
         gateway.begin_stop();
         Instant::now() + drain
     };
@@ -165,11 +210,11 @@ pub async fn serve(
     };
     let accepting = async {
         let accepted = accepting.await;
-        // A listener that fails ends the service too.
+        // A listener that fails shuts the gateway down too.
         shutdown.cancel();
         accepted
     };
-    let (deadline, accepted, ()) = tokio::join!(farewell, accepting, renewing);
+    let (deadline, accepted, ()) = tokio::join!(draining, accepting, renewing);
     gateway.finish_stop(deadline).await;
     Ok(accepted?)
 }

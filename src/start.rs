@@ -26,26 +26,26 @@ use crate::{
     visibility::Visibility,
 };
 
-/// Why the service did not start.
+/// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The data directory cannot be made or used.
+    /// The data directory cannot be created or used.
     #[error(transparent)]
     DataDirectory(#[from] DataDirError),
-    /// The database cannot be opened or brought up to date.
-    #[error("database.url: cannot open the database or bring it up to date")]
+    /// The database cannot be opened or migrated.
+    #[error("database.url: cannot open the database or migrate it")]
     Database(#[from] DatabaseError),
-    /// The schema is an older one, and bringing it up to date is turned off.
+    /// The schema is not current, and `database.migrate` is off.
     #[error("database.migrate is off and the schema is not up to date: run `streamgate migrate`")]
     Schema,
     /// The signing keys cannot be loaded.
     #[error(transparent)]
     Keys(#[from] KeyError),
-    /// The first administrator cannot be made.
-    #[error("cannot make the first administrator (STREAMGATE_ADMIN_PASSWORD)")]
+    /// The first administrator cannot be created.
+    #[error("cannot create the first administrator (STREAMGATE_ADMIN_PASSWORD)")]
     Admin(#[from] UserError),
-    /// The threads that hold sockets cannot be started.
-    #[error("cannot start the threads that hold sockets")]
+    /// The reactor threads cannot be started.
+    #[error("cannot start the reactor threads")]
     Reactor(#[source] std::io::Error),
     /// The bus cannot be joined.
     #[error(transparent)]
@@ -72,7 +72,7 @@ pub async fn open_database(config: &Config) -> Result<Database, StartError> {
 ///
 /// # Errors
 /// See [`StartError`].
-pub async fn start(
+pub async fn build(
     config: Config,
     bus: Arc<dyn Bus>,
     time: Arc<dyn Source>,
@@ -130,7 +130,7 @@ pub async fn start(
         logins_per_minute_per_name: config.limits.logins_per_minute_per_name,
         logins_per_minute_per_address: config.limits.logins_per_minute_per_address,
     });
-    // Last, because a password that was made up must be shown: nothing after this can fail.
+    // Last, because a generated password must be shown: no step after this one can fail.
     let first_password = users.bootstrap(admin_password).await?;
     let gateway = Arc::new(Gateway {
         sessions: LoginSessions::new(

@@ -6,6 +6,7 @@
 //! the number of series is bounded.
 
 mod connections;
+mod jobs;
 mod logging;
 mod sink;
 
@@ -98,6 +99,7 @@ pub struct Telemetry {
     clock_jumps: Counter,
     clock_offset: Gauge<f64, AtomicU64>,
     connections: connections::Metrics,
+    jobs: jobs::JobMetrics,
 }
 
 impl Default for Telemetry {
@@ -133,6 +135,7 @@ impl Telemetry {
             clock_jumps: Counter::default(),
             clock_offset: Gauge::default(),
             connections: connections::Metrics::default(),
+            jobs: jobs::JobMetrics::default(),
         };
         telemetry.register();
         telemetry
@@ -233,6 +236,7 @@ impl Telemetry {
             self.clock_offset.clone(),
         );
         self.connections.register(r);
+        self.jobs.register(r);
     }
 
     /// For engines that bring metrics of their own.
@@ -362,8 +366,11 @@ impl Telemetry {
         self.commit.observe(took.as_secs_f64());
     }
 
-    /// A background job finished.
-    pub fn job_finished(&self, _job: &'static str, _succeeded: bool, _took: Option<Duration>) {}
+    /// A background job has finished a run: `job_runs_total`, `job_seconds` and
+    /// `job_last_success_timestamp_seconds`. `took` is absent for a job that mostly waits for its trigger.
+    pub fn job_finished(&self, job: &'static str, succeeded: bool, took: Option<Duration>) {
+        self.jobs.finished(job, succeeded, took);
+    }
 
     /// Time from the request to the head of its response: `http_request_seconds`. `operation` is
     /// the `operationId` of the OpenAPI document; a stream counts when it starts, not when it ends.

@@ -81,7 +81,7 @@ impl Visibility {
         Ok(found.filter(|resource| resource.is_seen_by(user, role)))
     }
 
-    /// To be called before the transaction that makes a resource, for [`Visibility::made`].
+    /// To be called before the transaction that makes a resource, for [`Visibility::insert`].
     #[must_use]
     pub fn start_lookup(&self) -> LookupStart {
         self.0.start_lookup()

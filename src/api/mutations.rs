@@ -101,8 +101,8 @@ impl MutationsApi {
     /// Report a mutation
     ///
     /// Reports the outcome of a claimed mutation. The same report sent again gets the same response. Requires
-    /// the role agent. 409 if the lease is not the newest of the mutation or has expired, or if the mutation
-    /// has ended with the other outcome.
+    /// the role agent. 409 if the lease is not the newest of the mutation or has expired. 409 also if the
+    /// mutation has ended with the other outcome.
     #[oai(
         path = "/:id/mutations/:mutation_id/report",
         method = "post",

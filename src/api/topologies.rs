@@ -86,10 +86,16 @@ impl TopologiesApi {
     /// Changes the status and adds a transition to the audit trail. `torn_down` fails every unfinished mutation
     /// and ends the topology's streams. Requires the role operator.
     ///
-    /// 409 if the status cannot follow the present one. `pending` can become `deploying` or `torn_down`;
-    /// `deploying` can become `active`, `failed`, `degraded` or `tearing_down`; `active` can become `degraded` or
-    /// `tearing_down`; `degraded` can become `active` or `tearing_down`; `failed` can become `tearing_down`;
-    /// `tearing_down` can become `torn_down` or `degraded`.
+    /// 409 if the status cannot follow the present one. These can follow:
+    ///
+    /// | status | next |
+    /// |---|---|
+    /// | `pending` | `deploying`, `torn_down` |
+    /// | `deploying` | `active`, `failed`, `degraded`, `tearing_down` |
+    /// | `active` | `degraded`, `tearing_down` |
+    /// | `degraded` | `active`, `tearing_down` |
+    /// | `failed` | `tearing_down` |
+    /// | `tearing_down` | `torn_down`, `degraded` |
     #[oai(path = "/:id/status", method = "post", operation_id = "topology_update")]
     async fn update_status(
         &self,

@@ -5,6 +5,7 @@
 
 mod access;
 mod auth;
+mod background;
 mod cache;
 mod clock;
 mod cluster;

@@ -88,7 +88,7 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
             }
             // A request that can change something runs to its end even if the client disconnects. Otherwise a change
             // could be committed and its events not delivered.
-            let answer = self.gateway.see_through(answer.in_current_span()).await;
+            let answer = self.gateway.run_to_end(answer.in_current_span()).await;
             answer.unwrap_or_else(|error| Err(Problem::internal(error).into()))
         };
         // `on_refusal=event` answers 200. Metrics and log count the status of the refusal.

@@ -62,9 +62,9 @@ impl AgentsApi {
 
     /// Release a prompt
     ///
-    /// The prompt is queued again. Requires the role agent. 409 if an event was published under the claim, because
-    /// published events cannot be taken back, if the lease is not the newest of the prompt or has expired, or if the
-    /// prompt has ended.
+    /// The prompt is queued again. Requires the role agent. 409 if the lease is not the newest of the prompt or has
+    /// expired, or if the prompt has ended. 409 also if an event was published under the claim, because published events
+    /// cannot be taken back.
     #[oai(
         path = "/sessions/:session_id/prompts/:prompt_id/release",
         method = "post",

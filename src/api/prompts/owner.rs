@@ -44,13 +44,13 @@ enum Published {
 /// The operations.
 pub(in crate::api) struct PromptsApi;
 
-#[OpenApi(prefix_path = "/v1/sessions/:session_id/prompts", tag = "Tag::Prompt")]
+#[OpenApi(prefix_path = "/v1/sessions", tag = "Tag::Prompt")]
 impl PromptsApi {
     /// Create a prompt
     ///
     /// The prompt waits for an agent. It belongs to the owner of the session. Requires the role viewer. 409 if this
     /// owner has 1,000 unfinished prompts.
-    #[oai(path = "/", method = "post", operation_id = "prompt_create")]
+    #[oai(path = "/:session_id/prompts", method = "post", operation_id = "prompt_create")]
     async fn create(
         &self,
         caller: Caller<Viewer>,
@@ -66,7 +66,7 @@ impl PromptsApi {
     /// List prompts
     ///
     /// Returns the prompts of a session, oldest first. Requires the role viewer.
-    #[oai(path = "/", method = "get", operation_id = "prompt_list")]
+    #[oai(path = "/:session_id/prompts", method = "get", operation_id = "prompt_list")]
     async fn list(
         &self,
         caller: Caller<Viewer>,
@@ -86,7 +86,7 @@ impl PromptsApi {
     /// Get a prompt
     ///
     /// Requires the role viewer. 404 for prompts of other users, unless the caller is an administrator.
-    #[oai(path = "/:prompt_id", method = "get", operation_id = "prompt_get")]
+    #[oai(path = "/:session_id/prompts/:prompt_id", method = "get", operation_id = "prompt_get")]
     async fn get(
         &self,
         caller: Caller<Viewer>,
@@ -104,7 +104,11 @@ impl PromptsApi {
     ///
     /// Cancels the prompt at once. Its agent cannot publish any longer, and its streams end with `cancelled`.
     /// Cancelling again changes nothing. Requires the role viewer. 409 if the prompt completed or failed.
-    #[oai(path = "/:prompt_id/cancel", method = "post", operation_id = "prompt_cancel")]
+    #[oai(
+        path = "/:session_id/prompts/:prompt_id/cancel",
+        method = "post",
+        operation_id = "prompt_cancel"
+    )]
     async fn cancel(
         &self,
         caller: Caller<Viewer>,
@@ -123,7 +127,7 @@ impl PromptsApi {
     /// Returns a token that opens the stream of this prompt in the caller's login session, for `EventSource`. Does the
     /// same as `POST /v1/stream-tokens` with the id of the prompt. Requires the role viewer.
     #[oai(
-        path = "/:prompt_id/stream-token",
+        path = "/:session_id/prompts/:prompt_id/stream-token",
         method = "post",
         operation_id = "prompt_mint_stream_token"
     )]
@@ -148,7 +152,11 @@ impl PromptsApi {
     /// Sends server-sent events: a `snapshot` with the newest events, then every event as the agent publishes it. Every
     /// event has an `id`, the cursor to resume after. The stream ends after `complete`, `cancelled` or `error`.
     /// Requires the role viewer.
-    #[oai(path = "/:prompt_id/stream", method = "get", operation_id = "prompt_stream")]
+    #[oai(
+        path = "/:session_id/prompts/:prompt_id/stream",
+        method = "get",
+        operation_id = "prompt_stream"
+    )]
     async fn stream(
         &self,
         caller: StreamCaller<Viewer>,
@@ -168,7 +176,11 @@ impl PromptsApi {
     /// List prompt events
     ///
     /// Returns the events of the stream a page at a time, for clients that cannot stream. Requires the role viewer.
-    #[oai(path = "/:prompt_id/events", method = "get", operation_id = "prompt_list_events")]
+    #[oai(
+        path = "/:session_id/prompts/:prompt_id/events",
+        method = "get",
+        operation_id = "prompt_list_events"
+    )]
     async fn list_events(
         &self,
         caller: Caller<Viewer>,
@@ -190,8 +202,8 @@ impl PromptsApi {
 
     /// Publish prompt events
     ///
-    /// Publishes one event, an array of events, or one event in each line (`application/x-ndjson`). When the response is
-    /// sent, all of them are committed to the event log, or none. The first event makes a queued prompt `processing`.
+    /// Publishes one event, an array of events, or one event in each line (`application/x-ndjson`). All of them are
+    /// committed to the event log before the response is sent, or none. The first event makes a queued prompt `processing`.
     /// `complete`, `cancelled` and `error` end the prompt, and no event can follow.
     ///
     /// If an agent has claimed the prompt, only that agent may publish, with its lease token. An unclaimed prompt accepts
@@ -199,7 +211,11 @@ impl PromptsApi {
     ///
     /// Requires the role agent. 409 if the lease is not the newest of the prompt or has expired, or if the prompt has
     /// ended.
-    #[oai(path = "/:prompt_id/events", method = "post", operation_id = "prompt_publish")]
+    #[oai(
+        path = "/:session_id/prompts/:prompt_id/events",
+        method = "post",
+        operation_id = "prompt_publish"
+    )]
     async fn publish(
         &self,
         _caller: Caller<Agent>,

@@ -92,8 +92,8 @@ impl TasksApi {
     /// Cancel a task
     ///
     /// A pending task is cancelled at once. The worker of a running task learns of the request with its next renewal,
-    /// and cancels the task. When the grace time (`tasks.cancel_grace_seconds` of the configuration) or the
-    /// worker's lease ends first, the gateway cancels the task. Later reports of the worker are refused then.
+    /// and cancels the task. The gateway cancels the task itself at the end of the grace time
+    /// (`tasks.cancel_grace_seconds` of the configuration) or of the worker's lease, and refuses later reports.
     ///
     /// Cancelling again changes nothing. Requires the role viewer. 404 for tasks of other users, unless the caller is
     /// an administrator. 409 if the task completed or failed.

@@ -43,7 +43,7 @@ pub(super) const EVENTS: [EventKind; 9] = [
     published("error", "The prompt is `failed`, and the stream ends."),
 ];
 
-/// The event that reports a transition without an event of its own.
+/// The event for a transition that no published event reports.
 pub(super) fn status_event(row: &prompt::Model) -> Result<NewEvent> {
     let change = PromptStatusChange {
         status: row.status.into(),

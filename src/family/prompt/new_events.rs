@@ -152,8 +152,8 @@ impl Batch {
     /// Checks the events.
     ///
     /// # Errors
-    /// [`FamilyError::BadInput`] if there are too many, if one is too large, or if one follows the last event that a
-    /// prompt can have: an agent that sends that has a fault.
+    /// [`FamilyError::BadInput`] if there are too many events, or if one is too large. Also if an event follows one that
+    /// ends the prompt, because only a faulty agent sends that.
     pub(super) fn new(events: NewPromptEvents) -> Result<Self> {
         let NewPromptEvents(new) = events;
         if new.is_empty() || new.len() > MAX_EVENTS {

@@ -1,4 +1,4 @@
-//! Who may publish events of a prompt.
+//! The right to publish events of a prompt.
 
 use std::time::{Duration, Instant};
 

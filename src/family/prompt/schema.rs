@@ -98,7 +98,7 @@ impl Example for Prompt {
     }
 }
 
-/// A change of a prompt's status without an event of its own: the data of a `status` event.
+/// A change of a prompt's status that no published event reports: the data of a `status` event.
 #[derive(Object)]
 #[oai(example)]
 pub struct PromptStatusChange {

@@ -6,7 +6,7 @@
 //! because its response was lost is applied once.
 //!
 //! The end of a lease ends whatever a worker leaves unfinished (`lease.rs`). A request to cancel shortens the
-//! lease to the grace time, and nothing extends it then. So a forced end needs no code of its own.
+//! lease to the grace time, and nothing extends it then. So a forced end is the end of a lease too.
 
 mod artifact;
 mod cancel;

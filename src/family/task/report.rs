@@ -28,9 +28,10 @@ const MAX_CHUNK: usize = 65_536;
 /// Applies a worker's report and extends the lease. A report that was applied already changes nothing.
 ///
 /// # Errors
-/// [`FamilyError::LeaseLost`]; [`FamilyError::OutOfSequence`] if a number is left out;
-/// [`FamilyError::Conflict`] if a task is reported as cancelled without a request, or if a chunk cannot be added;
-/// [`FamilyError::BadInput`] if the fields of the report do not fit together or are too large.
+/// - [`FamilyError::LeaseLost`].
+/// - [`FamilyError::OutOfSequence`] if a number is left out.
+/// - [`FamilyError::Conflict`] if a task is reported as cancelled without a request, or if a chunk cannot be added.
+/// - [`FamilyError::BadInput`] if the fields of the report do not fit together or are too large.
 pub async fn report(gateway: &Gateway, id: Uuid, report: TaskReport) -> Result<Task> {
     report.check()?;
     let output = report.output.as_ref();

@@ -69,7 +69,7 @@ impl App {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let gateway =
-            streamgate::start::start(config, bus, time.clone(), Some(PASSWORD.to_owned())).await;
+            streamgate::start::build(config, bus, time.clone(), Some(PASSWORD.to_owned())).await;
         let gateway = gateway.expect("a start");
         let shutdown = CancellationToken::new();
         let service = streamgate::serve(Arc::clone(&gateway), listener, shutdown.clone());

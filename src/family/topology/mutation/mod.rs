@@ -1,6 +1,6 @@
 //! Mutations: changes of a topology. Operators enqueue them; workers claim, apply and report them.
 //!
-//! A claim gives a lease. When the lease expires, the mutation is pending again. The lease token fences (as in
+//! A claim gives a lease. After the lease expires, the mutation is pending again. The lease token fences (as in
 //! Kleppmann's "How to do distributed locking"): only the newest claim may report. So two workers never both hold a
 //! mutation, and a worker that resumes after its lease expired is refused.
 
