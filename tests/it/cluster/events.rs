@@ -11,17 +11,14 @@ use streamgate::bus::InProcessBus;
 use tokio::task::JoinSet;
 
 use crate::support::{
-    cluster::{DeadBus, pair},
+    cluster::{pair, pair_without_bus},
     events::{cursor_of, publish},
     soon,
 };
 
 #[tokio::test]
 async fn events_arrive_through_the_log_without_a_bus() {
-    let (one, two) = pair(Arc::new(DeadBus::default()), 1).await;
-    let operator = one.caller(Role::Operator).await;
-    let topology = one.active_topology(&operator).await;
-    let there = two.here(&operator);
+    let (one, two, [operator, there], topology) = pair_without_bus(1).await;
     let mut reader = there.watch(topology, "").await;
     reader.expect("snapshot").await;
     while !reader.seen.ends_with("\n\n:\n\n") {
@@ -52,10 +49,7 @@ async fn events_arrive_through_the_log_without_a_bus() {
 #[tokio::test]
 async fn subscriber_ahead_of_its_gateway_updates_it_without_spinning() {
     // No heartbeat comes within this test.
-    let (one, two) = pair(Arc::new(DeadBus::default()), 60).await;
-    let operator = one.caller(Role::Operator).await;
-    let topology = one.active_topology(&operator).await;
-    let there = two.here(&operator);
+    let (one, two, [operator, there], topology) = pair_without_bus(60).await;
     let mut early = there.watch(topology, "").await;
     early.expect("snapshot").await;
     for number in 0..3 {
@@ -82,16 +76,11 @@ async fn subscriber_ahead_of_its_gateway_updates_it_without_spinning() {
 
 #[tokio::test]
 async fn cursor_before_the_terminal_event_resumes_on_an_uninformed_gateway() {
-    let (one, two) = pair(Arc::new(DeadBus::default()), 1).await;
-    let operator = one.caller(Role::Operator).await;
-    let topology = one.active_topology(&operator).await;
-    let there = two.here(&operator);
+    let (one, two, [operator, there], topology) = pair_without_bus(1).await;
     // Keeps the topic in the memory of the second gateway, which is therefore behind.
     let mut early = there.watch(topology, "").await;
     let seen = early.expect("snapshot").await.id.expect("an id");
-    for status in ["tearing_down", "torn_down"] {
-        operator.set_status(topology, status).await.ok();
-    }
+    operator.tear_down(topology).await;
     let mut resumed = there.watch(topology, &format!("last_event_id={seen}")).await;
     for to in ["tearing_down", "torn_down"] {
         assert_eq!(resumed.expect("status").await.data["to"], to);
@@ -106,16 +95,11 @@ async fn cursor_before_the_terminal_event_resumes_on_an_uninformed_gateway() {
 
 #[tokio::test]
 async fn cursor_of_the_terminal_event_closes_on_an_uninformed_gateway() {
-    let (one, two) = pair(Arc::new(DeadBus::default()), 60).await;
-    let operator = one.caller(Role::Operator).await;
-    let topology = one.active_topology(&operator).await;
-    let there = two.here(&operator);
+    let (one, two, [operator, there], topology) = pair_without_bus(60).await;
     // The second gateway has the topic in memory, without the terminal event.
     let mut early = there.watch(topology, "").await;
     early.expect("snapshot").await;
-    for status in ["tearing_down", "torn_down"] {
-        operator.set_status(topology, status).await.ok();
-    }
+    operator.tear_down(topology).await;
     let page = operator.get(&format!("/v1/topologies/{topology}/events")).await.ok();
     let last = page["next"].as_str().expect("a cursor");
     let mut late = there.watch(topology, &format!("last_event_id={last}")).await;

@@ -3,8 +3,8 @@
 use entity::user::Role;
 use serde_json::json;
 use streamgate::{
-    event::{Cursor, Family},
-    event_log::{Addition, Refused, Retention},
+    event::Cursor,
+    event_log::{Addition, Refused},
 };
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use crate::{
     event_log::rewind::{expect_notes, rewind, write_elsewhere},
     support::{
         App,
-        events::{cursor_of, note, publish, topic_of},
+        events::{cursor_of, note, prune, publish, topic_of},
         id_of,
     },
 };
@@ -79,12 +79,7 @@ async fn cursors_of_an_unbroken_log_are_resumed() {
         app.slots_freed().await;
         rewind(&app, topology, 12).await;
     }
-    let prune = async |events| {
-        let retention = Retention { events, seconds: 3_600 };
-        let now = app.gateway.clock.read();
-        app.gateway.hub.log().prune(Family::Topology, retention, &now).await.expect("a pruning")
-    };
-    assert_eq!(prune(2).await, 10);
+    assert_eq!(prune(&app, 2).await, 10);
     let mut reader = operator.watch(topology, &format!("last_event_id={}", cursors[10])).await;
     expect_notes(&mut reader, 11..13).await;
     drop(reader);
@@ -97,7 +92,7 @@ async fn cursors_of_an_unbroken_log_are_resumed() {
     operator.set_status(topology, "torn_down").await.ok();
     let path = format!("/v1/topologies/{topology}/events");
     let last = operator.get(&path).await.ok()["next"].clone();
-    assert_eq!(prune(0).await, 3);
+    assert_eq!(prune(&app, 0).await, 3);
     let last = last.as_str().expect("a cursor");
     let page = operator.get(&format!("{path}?after={last}")).await.ok();
     assert_eq!((page["events"].clone(), page["next"].as_str()), (json!([]), Some(last)));

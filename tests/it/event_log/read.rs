@@ -4,11 +4,11 @@ use entity::user::Role;
 use serde_json::json;
 use streamgate::{
     event::{Cursor, Family, NewEvent, Topic},
-    event_log::{Most, Retention},
+    event_log::Most,
 };
 use uuid::Uuid;
 
-use crate::support::{App, SseReader, soon};
+use crate::support::{App, SseReader, events::prune, soon};
 
 #[tokio::test]
 async fn log_page_is_bounded_in_bytes_but_never_empty() {
@@ -73,13 +73,7 @@ async fn resuming_while_the_log_is_pruned_skips_nothing_silently() {
             let event = NewEvent::new("note", &json!(number)).expect("a kind");
             app.gateway.hub.publish(topic.clone(), vec![event]).await.expect("a commit");
             if number % 7 == 0 {
-                let kept = Retention { events: 5, seconds: 1_000_000 };
-                app.gateway
-                    .hub
-                    .log()
-                    .prune(Family::Topology, kept, &app.gateway.clock.read())
-                    .await
-                    .expect("a pruning");
+                prune(&app, 5).await;
             }
         }
     };

@@ -172,9 +172,7 @@ async fn every_delivery_path_sends_the_same_bytes() {
             app.gateway.hub.publish(topic.clone(), vec![note(number, 50)]).await.expect("a commit");
         }
         app.gateway.hub.publish(topic, notes(30..60)).await.expect("a commit");
-        for status in ["tearing_down", "torn_down"] {
-            operator.set_status(topology, status).await.ok();
-        }
+        operator.tear_down(topology).await;
         let mut expected: Option<(&String, String)> = None;
         for (query, way, reading) in readings {
             let body = without_retry(&reading.await.expect("a body"));

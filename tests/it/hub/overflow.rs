@@ -184,9 +184,7 @@ async fn terminal_event_is_never_dropped() {
     let open = "streamgate_streams_open{family=\"topology\"}";
     until("streams open", async || app.metric(open) > 1.0).await;
     publish(&app, topology, 0..EVENTS, 16_000).await;
-    for status in ["tearing_down", "torn_down"] {
-        operator.set_status(topology, status).await.ok();
-    }
+    operator.tear_down(topology).await;
     for answer in answers {
         let text = soon("body", answer.text()).await.expect("a body");
         let events: Vec<&str> =

@@ -1,25 +1,30 @@
 //! `streamgate demo`: everything that it prints works.
 
-use std::{collections::BTreeSet, process::Stdio};
+use std::{collections::BTreeSet, path::PathBuf, process::Stdio};
 
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::support::{
     Caller, Store,
-    process::{signal, spawn, streamgate},
+    process::{Spawned, signal, spawn, streamgate},
     soon,
 };
+
+/// Starts the demo. Returns its temporary directory, too.
+fn start(store: &Store) -> (PathBuf, Spawned) {
+    let scratch = store.directory.path().join("scratch");
+    std::fs::create_dir(&scratch).expect("a directory");
+    let mut command = streamgate(store, ["demo", "--listen", "127.0.0.1:0"]);
+    // The demo must use its own directory, even if the variables of the service are set.
+    command.env("TMPDIR", &scratch);
+    (scratch, spawn(&mut command))
+}
 
 #[tokio::test]
 async fn everything_that_the_demo_prints_works() {
     let store = Store::new().await;
-    let scratch = store.directory.path().join("scratch");
-    std::fs::create_dir(&scratch).expect("a directory");
-    let mut command = streamgate(&store, ["demo", "--listen", "127.0.0.1:0"]);
-    // The demo must use its own directory, even if the variables of the service are set.
-    command.env("TMPDIR", &scratch);
-    let (mut child, mut out, err) = spawn(&mut command);
+    let (scratch, (mut child, mut out, err)) = start(&store);
     let mut lines = Vec::new();
     let curl = loop {
         let line = soon("line", out.next_line()).await.expect("a pipe").expect("a curl line");
@@ -84,11 +89,7 @@ async fn everything_that_the_demo_prints_works() {
 #[tokio::test]
 async fn closing_the_terminal_ends_the_demo() {
     let store = Store::new().await;
-    let scratch = store.directory.path().join("scratch");
-    std::fs::create_dir(&scratch).expect("a directory");
-    let mut command = streamgate(&store, ["demo", "--listen", "127.0.0.1:0"]);
-    command.env("TMPDIR", &scratch);
-    let (mut child, mut out, err) = spawn(&mut command);
+    let (scratch, (mut child, mut out, err)) = start(&store);
     soon("line", out.next_line()).await.expect("a pipe").expect("something to open");
     drop(out);
     // The shell and the kernel may both send SIGHUP: the second one must not cut the shutdown

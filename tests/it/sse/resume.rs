@@ -1,11 +1,10 @@
 //! Resuming a stream from a cursor.
 
-use streamgate::{
-    event::{Cursor, Family},
-    event_log::Retention,
-};
+use streamgate::event::Cursor;
 
-use crate::support::{App, Block, mutation::expect_numbers, topology::operator_with_topology};
+use crate::support::{
+    App, Block, events::prune, mutation::expect_numbers, topology::operator_with_topology,
+};
 
 #[tokio::test]
 async fn stream_resumes_after_its_cursor_and_the_header_wins() {
@@ -67,11 +66,8 @@ async fn unusable_cursor_gets_a_snapshot_with_a_reset_reason() {
     let events = format!("/v1/topologies/{topology}/events");
     let kept = operator.get(&format!("{events}?after={mine}&limit=3")).await.ok();
     let kept = kept["next"].as_str().expect("a cursor");
-    let everything_but_two = Retention { events: 2, seconds: 1_000_000 };
     app.slots_freed().await;
-    let (log, now) = (app.gateway.hub.log(), app.gateway.clock.read());
-    let pruned = log.prune(Family::Topology, everything_but_two, &now).await;
-    assert_eq!(pruned.expect("pruning"), 5, "two changes of status and three mutations");
+    assert_eq!(prune(&app, 2).await, 5, "two transitions and three mutations");
     let mut reader = operator.watch(topology, &format!("last_event_id={mine}")).await;
     let snapshot = reader.expect("snapshot").await;
     assert_eq!(snapshot.data["reset"], "pruned");

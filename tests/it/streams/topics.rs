@@ -83,12 +83,7 @@ async fn topic_that_ends_is_announced_and_the_others_continue() {
     let [ending, staying] = topologies[..] else { unreachable!("there are two") };
     let mut reader = watch(&operator, &topologies, "").await;
     snapshots(&mut reader, &topologies).await;
-    let tear_down = async |id| {
-        for status in ["tearing_down", "torn_down"] {
-            operator.set_status(id, status).await.ok();
-        }
-    };
-    tear_down(ending).await;
+    operator.tear_down(ending).await;
     for status in ["tearing_down", "torn_down"] {
         let block = reader.expect("status").await;
         assert_eq!((about(&block), &block.data["data"]["to"]), (ending, &json!(status)));
@@ -104,7 +99,7 @@ async fn topic_that_ends_is_announced_and_the_others_continue() {
     let mut again = watch(&operator, &topologies, &format!("last_event_id={cursor}")).await;
     assert_eq!(again.expect("topic.closed").await.data, left);
     assert_eq!(again.expect("note").await.id, block.id);
-    tear_down(staying).await;
+    operator.tear_down(staying).await;
     let mut last = None;
     for reader in [&mut reader, &mut again] {
         reader.expect("status").await;

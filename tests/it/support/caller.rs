@@ -83,6 +83,13 @@ impl Caller {
         self.post(&path, json!({ "status": status })).await
     }
 
+    /// Takes a topology to its terminal status.
+    pub async fn tear_down(&self, topology: Uuid) {
+        for status in ["tearing_down", "torn_down"] {
+            self.set_status(topology, status).await.ok();
+        }
+    }
+
     /// Enqueues a mutation with this number in its payload.
     pub async fn mutate(&self, topology: Uuid, number: u64) -> Answer {
         let path = format!("/v1/topologies/{topology}/mutations");

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use entity::user::Role;
 use streamgate::bus::{Bus, BusError, Message};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::support::{app::App, store::Store};
+use crate::support::{app::App, caller::Caller, store::Store};
 
 /// A bus that is down: it delivers no message and answers no ping.
 #[derive(Default)]
@@ -40,4 +41,13 @@ pub async fn pair(bus: Arc<dyn Bus>, heartbeat_seconds: u64) -> (App, App) {
     let one = App::on(store.clone(), Arc::clone(&bus), change).await;
     let two = App::on(store, bus, change).await;
     (one, two)
+}
+
+/// Two gateways without a bus between them, an operator as a client of each, and a topology.
+pub async fn pair_without_bus(heartbeat_seconds: u64) -> (App, App, [Caller; 2], Uuid) {
+    let (one, two) = pair(Arc::new(DeadBus::default()), heartbeat_seconds).await;
+    let operator = one.caller(Role::Operator).await;
+    let topology = one.active_topology(&operator).await;
+    let there = two.here(&operator);
+    (one, two, [operator, there], topology)
 }

@@ -179,7 +179,8 @@ impl ErrorOutput {
     }
 }
 
-type Spawned = (Child, Lines<BufReader<ChildStdout>>, ErrorOutput);
+/// A process, its standard output by lines, and its standard error.
+pub type Spawned = (Child, Lines<BufReader<ChildStdout>>, ErrorOutput);
 
 pub fn spawn(command: &mut Command) -> Spawned {
     let mut child = command.spawn().expect("a process");

@@ -1,12 +1,9 @@
 //! `GET /v1/topologies/{id}/events`.
 
 use entity::user::Role;
-use streamgate::{
-    event::{Cursor, Family},
-    event_log::Retention,
-};
+use streamgate::event::Cursor;
 
-use crate::support::{App, topology::topology_that_is};
+use crate::support::{App, events::prune, topology::topology_that_is};
 
 #[tokio::test]
 async fn unusable_cursor_of_event_page_is_410_and_garbage_400() {
@@ -23,13 +20,7 @@ async fn unusable_cursor_of_event_page_is_410_and_garbage_400() {
     let cursor = |index: usize| -> Cursor {
         events[index]["id"].as_str().and_then(|id| id.parse().ok()).expect("a cursor")
     };
-    let kept = Retention { events: 2, seconds: 3_600 };
-    app.gateway
-        .hub
-        .log()
-        .prune(Family::Topology, kept, &app.gateway.clock.read())
-        .await
-        .expect("a pruning");
+    prune(&app, 2).await;
     let (third, fourth, last) = (cursor(2), cursor(3), cursor(5));
     let foreign = Cursor { epoch: last.epoch ^ 1, ..last };
     let ahead = Cursor { seq: last.seq + 1, ..last };
