@@ -1,7 +1,7 @@
-//! Tests from the outside: each has a server of its own, and sends requests over real sockets.
+//! Tests from the outside: each starts its own server and sends requests over real sockets.
 //!
 //! Folders mirror the URLs: `tasks/claim.rs` tests `POST /v1/tasks/claim`. A test that concerns
-//! several operations stands beside them, and `support` holds what tests share.
+//! several operations has a file at the top. `support` holds code that tests share.
 
 mod access;
 mod auth;

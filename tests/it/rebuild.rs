@@ -13,23 +13,22 @@ use crate::support::{
     rebuilt::Rebuilt,
 };
 
-/// What several clients do, each one step after the other, and the steps before the subscriber
-/// opens its stream.
+/// The steps of several clients, and the steps before the subscriber opens its stream.
 type Play = (Vec<Vec<u8>>, Vec<u8>);
 
 /// Some plays with this many kinds of steps.
 fn plays(kinds: u8) -> Vec<Play> {
-    let deeds = || prop::collection::vec(0..kinds, 1..12);
-    let strategy = (prop::collection::vec(deeds(), 1..4), deeds());
+    let steps = || prop::collection::vec(0..kinds, 1..12);
+    let strategy = (prop::collection::vec(steps(), 1..4), steps());
     let mut runner = TestRunner::deterministic();
     let mut one = || strategy.new_tree(&mut runner).expect("a play").current();
     (0..12).map(|_| one()).collect()
 }
 
 /// Takes the steps in order. Other clients may have made a step impossible.
-async fn perform(deeds: &[u8], act: impl AsyncFn(u8)) {
-    for deed in deeds {
-        act(*deed).await;
+async fn perform(steps: &[u8], act: impl AsyncFn(u8)) {
+    for step in steps {
+        act(*step).await;
     }
 }
 
@@ -58,7 +57,7 @@ fn count_up(number: &mut Value, by: i64) {
     *number = json!(number.as_i64().expect("a number") + by);
 }
 
-/// What an event does to `{topology, mutations}`.
+/// Applies an event to `{topology, mutations}`.
 fn apply_to_topology(state: &mut Value, event: &Block) {
     match event.event.as_str() {
         "status" => {
@@ -85,11 +84,11 @@ fn apply_to_topology(state: &mut Value, event: &Block) {
 async fn topology_is_rebuilt_from_its_stream() {
     let app = App::start().await;
     let (operator, agent) = (app.caller(Role::Operator).await, app.caller(Role::Agent).await);
-    for (deeds, before) in plays(6) {
+    for (steps, before) in plays(6) {
         let id = app.active_topology(&operator).await;
         let path = format!("/v1/topologies/{id}");
         let mutations = format!("{path}/mutations");
-        let act = async |deed: u8| match deed {
+        let act = async |step: u8| match step {
             0 | 1 => drop(operator.mutate(id, 1).await),
             2 => drop(operator.set_status(id, "degraded").await),
             3 => drop(operator.set_status(id, "active").await),
@@ -103,13 +102,13 @@ async fn topology_is_rebuilt_from_its_stream() {
         perform(&before, act).await;
         let reader = operator.stream(&format!("{path}/stream"), "").await;
         let mut rebuilt = Rebuilt::from(reader, "").await;
-        join_all(deeds.iter().map(|deeds| perform(deeds, act))).await;
+        join_all(steps.iter().map(|steps| perform(steps, act))).await;
         rebuilt.catch_up(&operator, &format!("{path}/events"), apply_to_topology).await;
         let shown = json!({
             "topology": operator.get(&path).await.ok(),
             "mutations": in_flight(&operator, &mutations).await,
         });
-        assert_eq!(rebuilt.state, shown, "{before:?}, then {deeds:?}");
+        assert_eq!(rebuilt.state, shown, "{before:?}, then {steps:?}");
     }
     app.finish().await;
 }
@@ -122,7 +121,7 @@ async fn in_flight(caller: &Caller, path: &str) -> Value {
     all["items"].as_array().expect("a list").iter().filter(is_in_flight).cloned().collect()
 }
 
-/// What an event does to `{unread, notifications}`, as long as there are fewer than fifty.
+/// Applies an event to `{unread, notifications}`. Right for fewer than fifty notifications.
 fn apply_to_notifications(state: &mut Value, event: &Block) {
     let by = match event.event.as_str() {
         "notification" => {
@@ -143,11 +142,11 @@ fn apply_to_notifications(state: &mut Value, event: &Block) {
 async fn notifications_are_rebuilt_from_their_stream() {
     let app = App::start().await;
     let agent = app.caller(Role::Agent).await;
-    for (deeds, before) in plays(4) {
+    for (steps, before) in plays(4) {
         let user = app.caller(Role::Viewer).await;
         let path = format!("/v1/users/{}/notifications", user.id().await);
-        let act = async |deed: u8| {
-            if deed < 2 {
+        let act = async |step: u8| {
+            if step < 2 {
                 let new = json!({ "kind": "report.ready", "message": "Ready." });
                 agent.post(&path, new).await.ok();
                 return;
@@ -155,7 +154,7 @@ async fn notifications_are_rebuilt_from_their_stream() {
             // The newest or the oldest, which another step may be marking at the same time.
             let unread = user.get(&format!("{path}?unread=true")).await.ok();
             let unread = unread["items"].as_array().expect("a list");
-            let one = if deed == 2 { unread.first() } else { unread.last() };
+            let one = if step == 2 { unread.first() } else { unread.last() };
             if let Some(one) = one {
                 user.post(&format!("{path}/{}/read", id_of(one)), json!({})).await.ok();
             }
@@ -163,7 +162,7 @@ async fn notifications_are_rebuilt_from_their_stream() {
         perform(&before, act).await;
         let reader = user.stream(&format!("{path}/stream"), "").await;
         let mut rebuilt = Rebuilt::from(reader, "").await;
-        join_all(deeds.iter().map(|deeds| perform(deeds, act))).await;
+        join_all(steps.iter().map(|steps| perform(steps, act))).await;
         rebuilt.catch_up(&user, &format!("{path}/events"), apply_to_notifications).await;
         let unread = user.get(&format!("{path}?unread=true&limit=200")).await.ok()["items"].take();
         let count = unread.as_array().map(Vec::len);
@@ -172,12 +171,12 @@ async fn notifications_are_rebuilt_from_their_stream() {
         let mut state = rebuilt.state;
         let list = state["notifications"].as_array_mut().expect("a list");
         list.sort_by_key(|one| std::cmp::Reverse(id_of(one)));
-        assert_eq!(state, json!({ "unread": count, "notifications": unread }), "{deeds:?}");
+        assert_eq!(state, json!({ "unread": count, "notifications": unread }), "{steps:?}");
     }
     app.finish().await;
 }
 
-/// What an event does to `{session, messages}`.
+/// Applies an event to `{session, messages}`.
 fn apply_to_mcp_session(state: &mut Value, event: &Block) {
     match event.event.as_str() {
         "message" => {
@@ -197,25 +196,25 @@ fn apply_to_mcp_session(state: &mut Value, event: &Block) {
 async fn mcp_session_is_rebuilt_from_its_stream() {
     let app = App::start().await;
     let (user, agent) = (app.caller(Role::Viewer).await, app.caller(Role::Agent).await);
-    for (deeds, before) in plays(12) {
+    for (steps, before) in plays(12) {
         let session = id_of(&user.post("/v1/mcp-sessions", json!({})).await.ok());
         let path = format!("/v1/mcp-sessions/{session}");
-        let act = async |deed: u8| {
-            let caller = if deed.is_multiple_of(2) { &user } else { &agent };
-            if deed == 0 {
+        let act = async |step: u8| {
+            let caller = if step.is_multiple_of(2) { &user } else { &agent };
+            if step == 0 {
                 user.call(Method::DELETE, &path, None).await.ok();
             } else {
-                let message = json!({ "jsonrpc": "2.0", "method": "note", "params": [deed] });
+                let message = json!({ "jsonrpc": "2.0", "method": "note", "params": [step] });
                 let status = caller.post(&format!("{path}/messages"), message).await.status;
                 assert!([202, 409].contains(&status.as_u16()), "{status}");
             }
         };
         // The session must be open, or there would be no stream.
-        let before: Vec<u8> = before.into_iter().filter(|deed| *deed > 0).collect();
+        let before: Vec<u8> = before.into_iter().filter(|step| *step > 0).collect();
         perform(&before, act).await;
         let reader = user.stream(&format!("{path}/stream"), "").await;
         let mut rebuilt = Rebuilt::from(reader, "").await;
-        join_all(deeds.iter().map(|deeds| perform(deeds, act))).await;
+        join_all(steps.iter().map(|steps| perform(steps, act))).await;
         rebuilt.catch_up(&user, &format!("{path}/events"), apply_to_mcp_session).await;
         let page = user.get(&format!("{path}/events?limit=200")).await.ok();
         let events = page["events"].as_array().expect("events").iter();
@@ -223,8 +222,8 @@ async fn mcp_session_is_rebuilt_from_its_stream() {
         let messages: Vec<_> =
             messages.skip(before.len()).map(|event| event["data"].clone()).collect();
         let told = rebuilt.state["messages"].as_array().cloned().unwrap_or_default();
-        assert_eq!(told, messages, "{deeds:?}");
-        assert_eq!(rebuilt.state["session"], user.get(&path).await.ok(), "{deeds:?}");
+        assert_eq!(told, messages, "{steps:?}");
+        assert_eq!(rebuilt.state["session"], user.get(&path).await.ok(), "{steps:?}");
     }
     app.finish().await;
 }

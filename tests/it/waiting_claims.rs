@@ -10,14 +10,14 @@ use tokio::{
 
 use crate::support::{
     App, Caller,
-    mutation::{claim, numbers, stage},
+    mutation::{claim, numbers, topology_with_workers},
     soon, until,
 };
 
 #[tokio::test]
 async fn waiting_claim_is_answered_when_work_arrives() {
     let app = App::start().await;
-    let (operator, agent, id, path) = stage(&app, "active").await;
+    let (operator, agent, id, path) = topology_with_workers(&app, "active").await;
     let claim = json!({ "wait_seconds": 60 });
     let waiting = tokio::spawn({
         let (agent, path, claim) = (agent.clone(), format!("{path}/claim"), claim.clone());
@@ -30,7 +30,7 @@ async fn waiting_claim_is_answered_when_work_arrives() {
     app.finish().await;
 }
 
-/// A claim on a connection of its own.
+/// Sends a claim on a new connection.
 async fn claim_on_socket(app: &App, agent: &Caller, path: &str, body: &str) -> TcpStream {
     let mut socket = TcpStream::connect(app.address).await.expect("a connection");
     let request = format!(
@@ -46,7 +46,7 @@ async fn claim_on_socket(app: &App, agent: &Caller, path: &str, body: &str) -> T
 #[tokio::test]
 async fn waiting_client_that_disconnects_is_given_no_work() {
     let app = App::start().await;
-    let (operator, agent, id, path) = stage(&app, "active").await;
+    let (operator, agent, id, path) = topology_with_workers(&app, "active").await;
     for number in [1, 2, 3] {
         let mut socket = claim_on_socket(&app, &agent, &path, r#"{"wait_seconds":60}"#).await;
         app.claim_waits().await;
@@ -68,7 +68,7 @@ async fn waiting_client_that_disconnects_is_given_no_work() {
 #[tokio::test]
 async fn claim_without_wait_is_answered_after_the_clients_fin() {
     let app = App::start().await;
-    let (operator, agent, id, path) = stage(&app, "active").await;
+    let (operator, agent, id, path) = topology_with_workers(&app, "active").await;
     operator.mutate(id, 1).await.ok();
     let mut socket = claim_on_socket(&app, &agent, &path, "{}").await;
     socket.shutdown().await.expect("a FIN");
@@ -81,7 +81,7 @@ async fn claim_without_wait_is_answered_after_the_clients_fin() {
 #[tokio::test]
 async fn shutdown_ends_a_waiting_claim() {
     let mut app = App::start().await;
-    let (_, agent, _, path) = stage(&app, "active").await;
+    let (_, agent, _, path) = topology_with_workers(&app, "active").await;
     let waiting = tokio::spawn({
         let (agent, path) = (agent.clone(), format!("{path}/claim"));
         async move { agent.post(&path, json!({ "wait_seconds": 60 })).await }
@@ -105,7 +105,7 @@ async fn one_task_wakes_one_of_many_waiting_workers() {
         until("workers that wait", async || app.waiting_claims() > 19.5).await;
         let before = app.metric("streamgate_commit_seconds_count");
         user.post("/v1/tasks", json!({ "task_type": "demo" })).await.ok();
-        until("all to wait on", async || app.waiting_claims() > 18.5).await;
+        until("the others to wait on", async || app.waiting_claims() > 18.5).await;
         let commits = app.metric("streamgate_commit_seconds_count") - before;
         app.begin_stop();
         commits

@@ -115,17 +115,17 @@ async fn unknown_name_takes_as_long_as_a_wrong_password() {
     // The shortest time of several attempts per name. Other load on the machine only makes an
     // attempt longer, so more attempts come closer to the true time.
     let mut shortest = ["admin", "nobody", "NOT A NAME", "gone"].map(|name| (name, Duration::MAX));
-    for turn in 1.. {
+    for attempt in 1.. {
         for (username, shortest) in &mut shortest {
             let began = Instant::now();
             log_in(&app, username, "not the password").await.problem(401);
             *shortest = began.elapsed().min(*shortest);
         }
         let (_, known) = shortest[0];
-        if turn >= 6 && shortest.iter().all(|(_, unknown)| *unknown > known / 2) {
+        if attempt >= 6 && shortest.iter().all(|(_, unknown)| *unknown > known / 2) {
             break;
         }
-        assert!(turn < 40, "{shortest:?}");
+        assert!(attempt < 40, "{shortest:?}");
     }
     app.finish().await;
 }

@@ -1,4 +1,4 @@
-//! What is deleted or failed because it is old, and what a wrong clock must not delete.
+//! Deletion by age, and rows that a wrong clock must not delete.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use streamgate::bus::InProcessBus;
 use uuid::Uuid;
 
 use crate::{
-    clock::work::{HOUR, SETTLED, hurried, look},
+    clock::work::{HOUR, SETTLED, every_second, look},
     support::{App, Caller, Store, id_of, prompt, task, time::Time, until},
 };
 
@@ -29,7 +29,7 @@ struct Things {
 
 impl Things {
     async fn new(app: &App) -> Self {
-        let (owner, agent) = task::stage(app).await;
+        let (owner, agent) = task::owner_and_agent(app).await;
         let operator = app.caller(Role::Operator).await;
         let task = task::make(&owner, "thing").await;
         let claimed = task::claim(&agent, "thing").await;
@@ -54,7 +54,7 @@ impl Things {
         }
     }
 
-    /// What REST still shows of them.
+    /// The part of them that REST still shows.
     async fn left(&self) -> Vec<Value> {
         let mut left = Vec::new();
         for path in [&self.task, &self.prompt, &self.answered, &self.mcp_session] {
@@ -125,7 +125,7 @@ async fn rows_made_under_a_wrong_clock_are_kept() {
     first.time.set_ahead(0);
     let before = things.left().await;
     first.finish().await;
-    let app = App::on(store, bus, hurried).await;
+    let app = App::on(store, bus, every_second).await;
     (things.owner, things.agent) = (app.here(&things.owner), app.here(&things.agent));
     things.swept(&app).await;
     assert_eq!(things.left().await, before);
@@ -134,7 +134,7 @@ async fn rows_made_under_a_wrong_clock_are_kept() {
 
 #[tokio::test]
 async fn nothing_is_deleted_while_the_clock_is_sixty_days_ahead() {
-    let app = App::with(hurried).await;
+    let app = App::with(every_second).await;
     let things = Things::new(&app).await;
     let before = things.left().await;
     // Created before the jump, because the first sweep after it cancels orphans and then waits.
@@ -152,7 +152,7 @@ async fn nothing_is_deleted_while_the_clock_is_sixty_days_ahead() {
 
 #[tokio::test]
 async fn rows_from_before_a_lasting_clock_jump_keep_their_retention() {
-    let app = App::with(hurried).await;
+    let app = App::with(every_second).await;
     let things = Things::new(&app).await;
     let before = things.left().await;
     app.time.set_ahead(SIXTY_DAYS);
@@ -194,7 +194,7 @@ async fn gateway_that_starts_with_a_wrong_clock_deletes_nothing() {
     first.finish().await;
     let time = Arc::new(Time::default());
     time.set_ahead(SIXTY_DAYS);
-    let app = App::at(store, bus, &time, hurried).await;
+    let app = App::at(store, bus, &time, every_second).await;
     (things.owner, things.agent) = (app.here(&things.owner), app.here(&things.agent));
     sweep_begun(&app, &things, orphan).await;
     assert_eq!(things.left().await, before);

@@ -8,7 +8,7 @@ use streamgate::bus::InProcessBus;
 use uuid::Uuid;
 
 use crate::{
-    clock::work::{FREE, HELD, HOUR, SETTLED, Work, hurried, is_in, look, time_of},
+    clock::work::{FREE, HELD, HOUR, SETTLED, Work, every_second, is_in, look, time_of},
     support::{App, Store, id_of, task, until},
 };
 
@@ -27,7 +27,7 @@ async fn lease_ends_after_its_duration_when_the_clock_goes_back() {
 
 #[tokio::test]
 async fn lease_survives_a_clock_that_is_ahead_for_a_moment() {
-    let app = App::with(hurried).await;
+    let app = App::with(every_second).await;
     let work = Work::claimed(&app, 300).await;
     app.time.set_ahead(600);
     look(&app, &work.owner, &work.agent).await;
@@ -49,7 +49,7 @@ async fn lease_survives_a_clock_that_is_ahead_for_a_moment() {
 async fn clock_that_stays_changed_is_adopted_without_changing_leases() {
     for ahead in [HOUR, -HOUR] {
         let app = App::with(|config| {
-            hurried(config);
+            every_second(config);
             config.tasks.cancel_grace_seconds = 300;
         })
         .await;
@@ -68,7 +68,7 @@ async fn clock_that_stays_changed_is_adopted_without_changing_leases() {
         app.time.pass(Duration::from_mins(3));
         look(&app, &work.owner, &work.agent).await;
         assert_eq!(work.states().await, HELD, "{ahead}");
-        let told = task::tell(&work.agent, &claimed, "heartbeat", json!({})).await.ok();
+        let told = task::send(&work.agent, &claimed, "heartbeat", json!({})).await.ok();
         assert_eq!(told["cancel_requested"], true);
         assert_eq!(task::read(&work.owner, dying).await["status"], "running");
         app.time.pass(Duration::from_mins(1));
@@ -117,10 +117,10 @@ async fn many_leases_of_a_later_clock_hide_no_expired_lease() {
 #[tokio::test]
 async fn lease_continues_in_the_next_process_and_ends_there() {
     let (store, bus) = (Store::new().await, Arc::new(InProcessBus::default()));
-    let first = App::on(store.clone(), bus.clone(), hurried).await;
+    let first = App::on(store.clone(), bus.clone(), every_second).await;
     let mut work = Work::claimed(&first, 300).await;
     first.finish().await;
-    let app = App::on(store, bus, hurried).await;
+    let app = App::on(store, bus, every_second).await;
     for caller in [&mut work.owner, &mut work.operator, &mut work.agent] {
         *caller = app.here(caller);
     }
@@ -136,8 +136,10 @@ async fn lease_continues_in_the_next_process_and_ends_there() {
 #[tokio::test]
 async fn clock_jump_of_one_gateway_leaves_leases_of_another_unchanged() {
     let (store, bus) = (Store::new().await, Arc::new(InProcessBus::default()));
-    let (one, two) =
-        (App::on(store.clone(), bus.clone(), hurried).await, App::on(store, bus, hurried).await);
+    let (one, two) = (
+        App::on(store.clone(), bus.clone(), every_second).await,
+        App::on(store, bus, every_second).await,
+    );
     let work = Work::claimed(&one, 300).await;
     let (owner, agent) = (two.here(&work.owner), two.here(&work.agent));
     for ahead in [600, -HOUR, 0] {

@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, prelude::Expr};
 use uuid::Uuid;
 
 use crate::{
-    clock::work::{FREE, HOUR, SETTLED, Work, hurried},
+    clock::work::{FREE, HOUR, SETTLED, Work, every_second},
     support::{App, Caller, until},
 };
 
@@ -43,7 +43,7 @@ async fn suspended_machine_ends_leases_and_discards_its_cache() {
 
 #[tokio::test]
 async fn sessions_and_tokens_do_not_wait_for_a_stable_clock() {
-    let app = App::with(hurried).await;
+    let app = App::with(every_second).await;
     let operator = app.caller(Role::Operator).await;
     let topology = app.active_topology(&operator).await;
     // The wall clock is an hour behind: not stable yet in the first round, adopted in the second.

@@ -33,7 +33,7 @@ pub struct Work {
 
 impl Work {
     pub async fn claimed(app: &App, seconds: u64) -> Self {
-        let (operator, agent, _, mutations) = mutation::stage(app, "active").await;
+        let (operator, agent, _, mutations) = mutation::topology_with_workers(app, "active").await;
         let owner = app.caller(Role::Viewer).await;
         let topology = mutations.split('/').nth(3).and_then(|id| id.parse().ok()).expect("an id");
         operator.mutate(topology, 1).await.ok();
@@ -66,7 +66,7 @@ impl Work {
         let lease = json!({ "lease_token": self.prompt_claim["lease_token"] });
         let path = format!("{}/heartbeat", self.prompt);
         let answers = [
-            task::tell(&self.agent, &self.task, "heartbeat", json!({})).await.ok(),
+            task::send(&self.agent, &self.task, "heartbeat", json!({})).await.ok(),
             self.agent.post(&path, lease).await.ok(),
         ];
         answers.map(|answer| time_of(&answer["lease_expires_at"]))
@@ -101,7 +101,7 @@ pub fn is_in(at: OffsetDateTime, seconds: i64) {
 }
 
 /// Looks at leases and sweeps every second.
-pub fn hurried(config: &mut Config) {
+pub fn every_second(config: &mut Config) {
     config.streams.heartbeat_seconds = 1;
     config.retention.sweep_seconds = 1;
 }

@@ -123,7 +123,7 @@ async fn revocation_at_another_gateway_counts_when_its_message_arrives() {
             path => (&admin, format!("/v1/users/{id}{path}")),
         };
         by.call(method, &path, body).await.ok();
-        until("news", async || there.get("/v1/auth/me").await.status == 401).await;
+        until("revocation", async || there.get("/v1/auth/me").await.status == 401).await;
     }
     two.finish().await;
     one.finish().await;

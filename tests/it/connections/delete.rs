@@ -9,29 +9,29 @@ use crate::support::{
 #[tokio::test]
 async fn ending_one_of_many_connections_leaves_the_others_open() {
     let (app, operator, topology) = app_with_topology(|_| ()).await;
-    let mut crowd = Vec::new();
+    let mut readers = Vec::new();
     for _ in 0..12 {
         let mut reader = operator.watch(topology, "").await;
         reader.expect("snapshot").await;
-        crowd.push(reader);
+        readers.push(reader);
     }
     // These streams are in direct mode, where only the reactor knows each cursor.
     publish(&app, topology, 0..3, 10).await;
-    for reader in &mut crowd {
+    for reader in &mut readers {
         for _ in 0..3 {
             reader.expect("note").await;
         }
     }
-    assert_eq!(delete(&operator, id(&crowd[5])).await.status, 204);
-    let mut ended = crowd.swap_remove(5);
+    assert_eq!(delete(&operator, id(&readers[5])).await.status, 204);
+    let mut ended = readers.swap_remove(5);
     assert_eq!(ended.expect("stream.closed").await.data["reason"], "disconnected");
     ended.expect_end().await;
     publish(&app, topology, 0..1, 10).await;
-    for reader in &mut crowd {
+    for reader in &mut readers {
         reader.expect("note").await;
     }
     assert_eq!(list(&operator).await.len(), 11);
-    drop((crowd, ended));
+    drop((readers, ended));
     app.finish().await;
 }
 

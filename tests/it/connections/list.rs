@@ -65,11 +65,11 @@ async fn delivered_events_are_counted_on_every_delivery_path() {
     let (app, operator, topology) = app_with_topology(|_| ()).await;
     let mut bounded = operator.watch(topology, "max_events=100").await;
     bounded.expect("snapshot").await;
-    let mut crowd = Vec::new();
+    let mut readers = Vec::new();
     for _ in 0..12 {
         let mut reader = operator.watch(topology, "").await;
         reader.expect("snapshot").await;
-        crowd.push(reader);
+        readers.push(reader);
     }
     let client = http2();
     let url = app.url(&format!("/v1/topologies/{topology}/stream"));
@@ -85,7 +85,7 @@ async fn delivered_events_are_counted_on_every_delivery_path() {
     };
     for round in 1..=3 {
         publish(&app, topology, 0..5, 10).await;
-        for reader in crowd.iter_mut().chain([&mut bounded]) {
+        for reader in readers.iter_mut().chain([&mut bounded]) {
             for _ in 0..5 {
                 reader.expect("note").await;
             }
@@ -104,6 +104,6 @@ async fn delivered_events_are_counted_on_every_delivery_path() {
     while let Some(rest) = soon("the end", body.next()).await {
         assert!(rest.expect("a chunk").is_empty());
     }
-    drop((crowd, bounded));
+    drop((readers, bounded));
     app.finish().await;
 }

@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::support::{Store, soon};
 
-/// How the proxy treats the answers of PostgreSQL.
+/// The proxy's treatment of the answers of PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answers {
     Pass,
@@ -124,7 +124,7 @@ async fn caller_lost_during_begin_does_not_swallow_the_next_write() {
     assert_eq!(written.expect("an acknowledgement").rows_affected(), 1);
     let observer = Direct::connect(&url).await.expect("PostgreSQL");
     let topics = soon("count", topic::Entity::find().count(&observer)).await;
-    assert_eq!(topics.expect("a count"), 1, "what was acknowledged is not there");
+    assert_eq!(topics.expect("a count"), 1, "the acknowledged write is missing");
     soon("close", observer.close()).await.expect("closed");
     soon("close", database.close()).await.expect("closed");
     store.remove().await;

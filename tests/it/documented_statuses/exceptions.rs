@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    documented_statuses::walker::Walk,
+    documented_statuses::walker::Walker,
     support::{App, openapi::operations},
 };
 
@@ -61,8 +61,8 @@ pub fn is_in(list: &[(&str, &str)], id: &str) -> bool {
 
 #[tokio::test]
 async fn lists_of_exceptions_match_the_document() {
-    let walk = Walk::over(App::start().await).await;
-    let all = operations(&walk.document);
+    let walker = Walker::over(App::start().await).await;
+    let all = operations(&walker.document);
     let found: BTreeSet<_> = all.iter().filter(|found| found.is_public()).map(|it| it.id).collect();
     let listed: BTreeSet<_> = PUBLIC.iter().map(|(id, _)| *id).collect();
     assert_eq!(found, listed, "operations without `security`, and the list PUBLIC");
@@ -70,18 +70,18 @@ async fn lists_of_exceptions_match_the_document() {
         assert!(all.iter().any(|it| it.id == *id && !it.is_public()), "{id} is not there");
     }
     drop(all);
-    walk.app.finish().await;
+    walker.app.finish().await;
 }
 
 #[tokio::test]
 async fn public_operations_ignore_every_credential() {
-    let walk = Walk::over(App::start().await).await;
-    let mut garbage = walk.app.anyone();
+    let walker = Walker::over(App::start().await).await;
+    let mut garbage = walker.app.anyone();
     garbage.token = Some("garbage".to_owned());
-    for operation in operations(&walk.document).iter().filter(|found| found.is_public()) {
-        for caller in [&walk.app.anyone(), &garbage] {
-            let answer = walk.send(caller, operation, &[]).await;
-            match operation.body(&walk.document) {
+    for operation in operations(&walker.document).iter().filter(|found| found.is_public()) {
+        for caller in [&walker.app.anyone(), &garbage] {
+            let answer = walker.send(caller, operation, &[]).await;
+            match operation.body(&walker.document) {
                 None => assert_eq!(answer.status, 200, "{}", operation.id),
                 // The credential is in the body, and the one of the example is not valid here.
                 Some(_) => {
@@ -90,5 +90,5 @@ async fn public_operations_ignore_every_credential() {
             }
         }
     }
-    walk.app.finish().await;
+    walker.app.finish().await;
 }

@@ -1,4 +1,4 @@
-//! What the document says about one operation.
+//! The document's entries for one operation: path, role, query and body.
 
 use entity::user::Role;
 use serde_json::Value;

@@ -8,20 +8,20 @@ use uuid::Uuid;
 use crate::{
     documented_statuses::{
         exceptions::{ANY_ROLE, NO_ID, OWN, is_in},
-        walker::{Report, Walk},
+        walker::{Report, Walker},
     },
     support::{App, id_of, openapi::Operation},
 };
 
 #[tokio::test]
 async fn every_operation_refuses_a_missing_or_invalid_credential() {
-    let walk = Walk::over(App::start().await).await;
+    let walker = Walker::over(App::start().await).await;
     let mut report = Report::default();
-    let mut garbage = walk.app.anyone();
+    let mut garbage = walker.app.anyone();
     garbage.token = Some("garbage".to_owned());
-    for operation in &walk.guarded() {
-        for (caller, error) in [(&walk.app.anyone(), false), (&garbage, true)] {
-            let answer = walk.send_unknown(caller, operation).await;
+    for operation in &walker.guarded() {
+        for (caller, error) in [(&walker.app.anyone(), false), (&garbage, true)] {
+            let answer = walker.send_unknown(caller, operation).await;
             report.expect(operation, 401, &answer);
             // RFC 6750, section 3.1: the challenge has an error code only if a credential was sent.
             let challenge = answer.headers.get("www-authenticate");
@@ -31,21 +31,21 @@ async fn every_operation_refuses_a_missing_or_invalid_credential() {
             }
         }
     }
-    report.end(&walk);
-    walk.app.finish().await;
+    report.end(&walker);
+    walker.app.finish().await;
 }
 
 #[tokio::test]
 async fn every_operation_refuses_a_role_below_the_documented_one() {
-    let walk = Walk::over(App::start().await).await;
-    let app = &walk.app;
+    let walker = Walker::over(App::start().await).await;
+    let app = &walker.app;
     let mut report = Report::default();
     let (viewer, agent) = (app.caller(Role::Viewer).await, app.caller(Role::Agent).await);
     let operator = app.caller(Role::Operator).await;
     let other = app.active_topology(&operator).await;
     let minted = viewer.mint(other).await;
     let query = format!("?stream_token={}", minted["token"].as_str().expect("a token"));
-    for operation in &walk.guarded() {
+    for operation in &walker.guarded() {
         let below = match operation.role() {
             Some(Role::Admin) => Some(&operator),
             Some(Role::Operator) => Some(&agent),
@@ -61,37 +61,37 @@ async fn every_operation_refuses_a_role_below_the_documented_one() {
         report.covers(operation);
         if let Some(caller) = below {
             // The id is unknown, too: a role too low learns nothing about which resources exist.
-            report.expect(operation, 403, &walk.send_unknown(caller, operation).await);
+            report.expect(operation, 403, &walker.send_unknown(caller, operation).await);
         }
         if operation.is_stream() {
             let ids: Vec<_> = operation.ids().iter().map(|_| Uuid::now_v7()).collect();
             let path = format!("{}{query}", operation.path);
             let operation = Operation { path: &path, ..*operation };
-            report.expect(&operation, 403, &walk.send(&app.anyone(), &operation, &ids).await);
+            report.expect(&operation, 403, &walker.send(&app.anyone(), &operation, &ids).await);
         }
     }
-    report.end(&walk);
-    walk.app.finish().await;
+    report.end(&walker);
+    walker.app.finish().await;
 }
 
 #[tokio::test]
 async fn every_operation_answers_404_for_unknown_ids() {
-    let walk = Walk::over(App::start().await).await;
-    let app = &walk.app;
+    let walker = Walker::over(App::start().await).await;
+    let app = &walker.app;
     let mut report = Report::default();
     let operator = app.caller(Role::Operator).await;
     let topology = app.active_topology(&operator).await;
-    for operation in &walk.guarded() {
+    for operation in &walker.guarded() {
         let caller = app.caller(operation.role().unwrap_or(Role::Viewer)).await;
         let ids = operation.ids();
-        let in_body = operation.body(&walk.document).is_some_and(|body| !body["id"].is_null());
+        let in_body = operation.body(&walker.document).is_some_and(|body| !body["id"].is_null());
         if is_in(NO_ID, operation.id) {
             report.covers(operation);
             if in_body || !ids.is_empty() {
                 report.fault(operation, "it has an id, and is in the list NO_ID");
             }
         } else if ids.is_empty() && (in_body || !operation.query().is_empty()) {
-            report.expect(operation, 404, &walk.send(&caller, operation, &[]).await);
+            report.expect(operation, 404, &walker.send(&caller, operation, &[]).await);
         }
         // One id after the other is unknown, and those before it are real.
         for unknown in 0..ids.len() {
@@ -106,7 +106,7 @@ async fn every_operation_answers_404_for_unknown_ids() {
                 .collect();
             match ids {
                 Some(ids) => {
-                    let answer = walk.send(&caller, operation, &ids).await;
+                    let answer = walker.send(&caller, operation, &ids).await;
                     let is_own = unknown == 0 && is_in(OWN, operation.id);
                     report.expect(operation, if is_own { 403 } else { 404 }, &answer);
                 }
@@ -114,8 +114,8 @@ async fn every_operation_answers_404_for_unknown_ids() {
             }
         }
     }
-    report.end(&walk);
-    walk.app.finish().await;
+    report.end(&walker);
+    walker.app.finish().await;
 }
 
 #[tokio::test]
@@ -124,18 +124,18 @@ async fn every_operation_answers_429_over_the_rate_limit() {
         config.limits.requests_per_minute = 1;
         config.limits.stream_opens_per_minute = 1;
     });
-    let walk = Walk::over(limited.await).await;
+    let walker = Walker::over(limited.await).await;
     let mut report = Report::default();
-    let admin = walk.app.log_in("admin").await;
-    for operation in &walk.guarded() {
+    let admin = walker.app.log_in("admin").await;
+    for operation in &walker.guarded() {
         // Uses up the quota. A refusal here is fine.
         if operation.is_stream() {
-            walk.send_unknown(&admin, operation).await;
+            walker.send_unknown(&admin, operation).await;
         } else {
             admin.get("/v1/auth/me").await;
         }
-        report.expect(operation, 429, &walk.send_unknown(&admin, operation).await);
+        report.expect(operation, 429, &walker.send_unknown(&admin, operation).await);
     }
-    report.end(&walk);
-    walk.app.finish().await;
+    report.end(&walker);
+    walker.app.finish().await;
 }

@@ -12,12 +12,12 @@ use crate::support::{
 };
 
 /// A gateway and its document as served.
-pub struct Walk {
+pub struct Walker {
     pub app: App,
     pub document: Value,
 }
 
-impl Walk {
+impl Walker {
     pub async fn over(app: App) -> Self {
         let document = app.anyone().get("/openapi.json").await.ok();
         Self { app, document }
@@ -94,13 +94,13 @@ impl Report {
 
     /// Checks that nothing was wrong and that no operation was left out.
     #[track_caller]
-    pub fn end(mut self, walk: &Walk) {
-        for operation in walk.guarded() {
+    pub fn end(mut self, walker: &Walker) {
+        for operation in walker.guarded() {
             if !self.tried.contains(operation.id) {
                 self.fault(&operation, "no rule covers this operation");
             }
         }
         assert!(self.faults.is_empty(), "{}", self.faults.join("\n"));
-        assert!(self.tried.len() > 10, "a walk over nothing: {:?}", self.tried);
+        assert!(self.tried.len() > 10, "too few operations: {:?}", self.tried);
     }
 }

@@ -1,4 +1,4 @@
-//! Which cursors can be resumed after the log has changed.
+//! Cursors that can be resumed after the log has changed, and cursors that cannot.
 
 use entity::user::Role;
 use serde_json::json;
@@ -38,7 +38,7 @@ async fn stream_that_catches_up_never_mixes_two_histories() {
         if block.event == "snapshot" {
             break block;
         }
-        assert_eq!(block.data["number"], seen, "not of the history that it began with");
+        assert_eq!(block.data["number"], seen, "not of the log that it started with");
         seen += 1;
     };
     assert!(seen < NOTES, "it did not have to catch up");

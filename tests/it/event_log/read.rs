@@ -49,7 +49,7 @@ async fn log_page_is_bounded_in_bytes_but_never_empty() {
 
 /// Kind and cursor of the next event. A snapshot instead of an event must have the reset reason
 /// `pruned`.
-async fn place(reader: &mut SseReader) -> (String, Cursor) {
+async fn next_position(reader: &mut SseReader) -> (String, Cursor) {
     let block = reader.next().await.expect("an event");
     if block.event == "snapshot" {
         assert_eq!(block.data["reset"], "pruned", "{}", block.text);
@@ -90,12 +90,12 @@ async fn resuming_while_the_log_is_pruned_skips_nothing_silently() {
                 reader = operator.watch(topology, &format!("last_event_id={ago}")).await;
                 cursor = ago;
             }
-            let (kind, next) = place(&mut reader).await;
+            let (kind, next) = next_position(&mut reader).await;
             if kind == "snapshot" {
                 assert!(next.seq >= cursor.seq);
                 resets += 1;
             } else {
-                assert_eq!(next.seq, cursor.seq + 1, "skipped without a word");
+                assert_eq!(next.seq, cursor.seq + 1, "events were skipped silently");
             }
             cursor = next;
             had.push(cursor);
@@ -104,7 +104,7 @@ async fn resuming_while_the_log_is_pruned_skips_nothing_silently() {
         (resets, reader)
     };
     let (resets, reader) = soon("all", Box::pin(async { tokio::join!(follow, publish).0 })).await;
-    assert!(resets > 0, "nothing was pruned before somebody wanted it");
+    assert!(resets > 0, "no event that was wanted was pruned");
     drop(reader);
     app.finish().await;
 }

@@ -111,7 +111,7 @@ async fn start_over(app: &App, operator: &Caller, way: u32, count: usize) {
 async fn client_of_a_replaced_log_starts_over() {
     let store = Store::new().await;
     let app = App::on(store.clone(), Arc::new(InProcessBus::default()), |_| ()).await;
-    let (operator, topologies) = streams::stage(&app, 2).await;
+    let (operator, topologies) = streams::operator_with_topologies(&app, 2).await;
     let [topology, other] = topologies[..] else { panic!("two topologies") };
     publish(&app, topology, 3..5, 10).await;
     publish(&app, other, 3..4, 10).await;
@@ -190,7 +190,7 @@ async fn open_streams_start_over_when_their_log_is_replaced() {
     while let Some(done) = soon("all ways", ways.join_next()).await {
         done.expect("no panic");
     }
-    Arc::into_inner(app).expect("nobody else").finish().await;
+    Arc::into_inner(app).expect("the only owner").finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -28,7 +28,7 @@ fn without_retry(body: &str) -> String {
 
 /// A protocol by which a test reads a whole stream.
 #[derive(Clone, Copy, Debug)]
-enum Way {
+enum Protocol {
     Http11,
     Http10,
     Http2,
@@ -44,7 +44,7 @@ struct Secure {
 }
 
 impl Secure {
-    async fn beside(app: &App) -> Self {
+    async fn start(app: &App) -> Self {
         let files = tls::certificate();
         let path = |name| files.path().join(name);
         let settings = server::Settings {
@@ -79,21 +79,27 @@ impl Secure {
 }
 
 /// Starts to read the whole body.
-fn read(app: &App, secure: &Secure, caller: &Caller, way: Way, path: &str) -> JoinHandle<String> {
+fn read(
+    app: &App,
+    secure: &Secure,
+    caller: &Caller,
+    protocol: Protocol,
+    path: &str,
+) -> JoinHandle<String> {
     let token = caller.token.clone().expect("a token");
     let (address, path) = (app.address, path.to_owned());
-    let version = match way {
-        Way::Http2 => {
+    let version = match protocol {
+        Protocol::Http2 => {
             let client = reqwest::Client::builder().http2_prior_knowledge();
             let request = client.build().expect("a client").get(app.url(&path)).bearer_auth(token);
             return tokio::spawn(whole(request, reqwest::Version::HTTP_2));
         }
-        Way::Tls => {
+        Protocol::Tls => {
             let request = secure.client.get(secure.origin.clone() + &path).bearer_auth(token);
             return tokio::spawn(whole(request, reqwest::Version::HTTP_11));
         }
-        Way::Http10 => "1.0",
-        Way::Http11 => "1.1",
+        Protocol::Http10 => "1.0",
+        Protocol::Http11 => "1.1",
     };
     let request = format!(
         "GET {path} HTTP/{version}\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\r\n"
@@ -107,7 +113,7 @@ fn read(app: &App, secure: &Secure, caller: &Caller, way: Way, path: &str) -> Jo
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
         assert!(head.starts_with(&format!("HTTP/{version} 200 ")), "{head}");
         let is_chunked = head.contains("transfer-encoding: chunked");
-        assert_eq!(is_chunked, matches!(way, Way::Http11), "{head}");
+        assert_eq!(is_chunked, matches!(protocol, Protocol::Http11), "{head}");
         if is_chunked { without_chunks(body) } else { body.to_owned() }
     })
 }
@@ -143,7 +149,7 @@ async fn every_delivery_path_sends_the_same_bytes() {
             config.streams.buffer_events = 4;
         })
         .await;
-        let secure = Secure::beside(&app).await;
+        let secure = Secure::start(&app).await;
         let page = operator.get(&format!("/v1/topologies/{topology}/events?limit=1")).await.ok();
         let first = page["next"].as_str().expect("a cursor").to_owned();
         let topic = Topic::new(Family::Topology, topology);
@@ -162,8 +168,15 @@ async fn every_delivery_path_sends_the_same_bytes() {
         ];
         let mut readings = Vec::new();
         for query in &queries {
-            for way in [Way::Http11, Way::Http11, Way::Http11, Way::Http10, Way::Http2, Way::Tls] {
-                readings.push((query, way, read(&app, &secure, &operator, way, query)));
+            for protocol in [
+                Protocol::Http11,
+                Protocol::Http11,
+                Protocol::Http11,
+                Protocol::Http10,
+                Protocol::Http2,
+                Protocol::Tls,
+            ] {
+                readings.push((query, protocol, read(&app, &secure, &operator, protocol, query)));
             }
         }
         let open = "streamgate_streams_open{family=\"topology\"}";
@@ -174,12 +187,12 @@ async fn every_delivery_path_sends_the_same_bytes() {
         app.gateway.hub.publish(topic, notes(30..60)).await.expect("a commit");
         operator.tear_down(topology).await;
         let mut expected: Option<(&String, String)> = None;
-        for (query, way, reading) in readings {
+        for (query, protocol, reading) in readings {
             let body = without_retry(&reading.await.expect("a body"));
             assert_eq!(body.contains("stream.closed"), !query.contains("max_events"), "{body}");
             match &expected {
                 Some((same, expected)) if *same == query => {
-                    assert_eq!(body, *expected, "{way:?} {query}");
+                    assert_eq!(body, *expected, "{protocol:?} {query}");
                 }
                 _ => expected = Some((query, body)),
             }

@@ -20,7 +20,7 @@ const BUFFER: u64 = 16;
 /// of them.
 const EVENTS: u64 = 200;
 
-async fn stage(change: impl FnOnce(&mut Config)) -> (App, Caller, Uuid) {
+async fn start(change: impl FnOnce(&mut Config)) -> (App, Caller, Uuid) {
     delivery::app_with_topology(|config| {
         config.streams.buffer_events = 16;
         config.streams.heartbeat_seconds = 1;
@@ -68,7 +68,7 @@ async fn read_to(reader: &mut SseReader, total: u64) -> Tally {
 
 #[tokio::test]
 async fn stalled_client_gets_what_its_overflow_strategy_promises() {
-    let (app, operator, topology) = stage(|_| ()).await;
+    let (app, operator, topology) = start(|_| ()).await;
     let strategies = ["close_connection", "catch_up", "drop_oldest", "drop_new"];
     let mut readers = Vec::new();
     // Enough streams that the reactor writes to them.
@@ -124,22 +124,22 @@ async fn stalled_client_gets_what_its_overflow_strategy_promises() {
 
 #[tokio::test]
 async fn strategy_close_connection_frees_the_slot_of_a_stalled_client() {
-    let (app, operator, topology) = stage(|config| {
+    let (app, operator, topology) = start(|config| {
         config.overflow.topology = Overflow::CloseConnection;
     })
     .await;
     // The configured strategy, unless the client asks for another one.
-    let stuck = open(&app, &operator, topology, "").await;
+    let stalled = open(&app, &operator, topology, "").await;
     let other = open(&app, &operator, topology, "overflow=drop_oldest").await;
     publish(&app, topology, 0..EVENTS, 16_000).await;
     until("slot freed", async || app.gateway.limits.open_slots() == 1).await;
-    drop((stuck, other));
+    drop((stalled, other));
     app.finish().await;
 }
 
 #[tokio::test]
 async fn resuming_from_an_old_cursor_is_no_overflow() {
-    let (app, operator, topology) = stage(|_| ()).await;
+    let (app, operator, topology) = start(|_| ()).await;
     let mut reader = operator.watch(topology, "").await;
     let first = reader.expect("snapshot").await.id.expect("a cursor");
     drop(reader);
@@ -155,7 +155,7 @@ async fn resuming_from_an_old_cursor_is_no_overflow() {
 
 #[tokio::test]
 async fn batch_larger_than_the_ring_is_no_overflow_for_readers() {
-    let (app, operator, topology) = stage(|_| ()).await;
+    let (app, operator, topology) = start(|_| ()).await;
     let mut readers = Vec::new();
     for strategy in ["close_connection", "drop_oldest", "drop_new"].repeat(4) {
         readers.push(open(&app, &operator, topology, &format!("overflow={strategy}")).await);
@@ -172,7 +172,7 @@ async fn batch_larger_than_the_ring_is_no_overflow_for_readers() {
 
 #[tokio::test]
 async fn terminal_event_is_never_dropped() {
-    let (app, operator, topology) = stage(|_| ()).await;
+    let (app, operator, topology) = start(|_| ()).await;
     let client = http2();
     let mut answers = Vec::new();
     for strategy in ["drop_oldest", "drop_new"] {
@@ -198,7 +198,7 @@ async fn terminal_event_is_never_dropped() {
 
 #[tokio::test]
 async fn unknown_overflow_strategy_is_refused() {
-    let (app, operator, topology) = stage(|_| ()).await;
+    let (app, operator, topology) = start(|_| ()).await;
     let path = format!("/v1/topologies/{topology}/stream?overflow=drop_some");
     let detail = operator.get(&path).await.problem(400);
     assert!(detail.contains("overflow"), "{detail}");

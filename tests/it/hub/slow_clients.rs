@@ -103,7 +103,7 @@ async fn client_bytes_on_a_stream_are_ignored_until_too_many() {
     let (app, operator, topology) = app_with_topology(|_| ()).await;
     let mut reader = operator.watch(topology, "").await;
     reader.expect("snapshot").await;
-    reader.socket.write_all(&[b'x'; 5_000]).await.expect("room");
+    reader.socket.write_all(&[b'x'; 5_000]).await.expect("a write");
     operator.mutate(topology, 1).await.ok();
     reader.expect("mutation.enqueued").await;
     drop(reader);
@@ -142,7 +142,7 @@ async fn thousand_stalled_clients_neither_delay_others_nor_fill_memory() {
     let others = readings.join_all().await;
     let grown = resident_bytes().saturating_sub(before);
     assert!(grown < 100 << 20, "{grown} bytes more");
-    assert_eq!(app.gateway.limits.open_slots(), 2_002, "nobody was thrown out");
+    assert_eq!(app.gateway.limits.open_slots(), 2_002, "no stream was closed");
     drop(others);
     // Clients without a strategy lose nothing when they read at last.
     for mut reader in never.into_iter().rev().take(10) {

@@ -49,7 +49,7 @@ async fn authenticated_connection_does_not_count_for_its_address() {
     // the user yet.
     assert!(ask(&app, Some(token)).await.is_none(), "one too many");
     open.pop();
-    until("place", async || ask(&app, Some(token)).await.is_some()).await;
+    until("a free connection", async || ask(&app, Some(token)).await.is_some()).await;
     app.finish().await;
 }
 
@@ -66,7 +66,7 @@ async fn stream_counts_as_a_connection_until_it_ends() {
     }
     assert!(ask(&app, None).await.is_none(), "one too many");
     streams.pop();
-    until("place", async || ask(&app, None).await.is_some()).await;
+    until("a free connection", async || ask(&app, None).await.is_some()).await;
     drop(streams);
     app.finish().await;
 }

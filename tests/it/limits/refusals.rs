@@ -14,10 +14,10 @@ async fn refused_stream_holds_no_slot_and_frees_none() {
     let token = operator.mint(other).await;
     let token = token["token"].as_str().expect("a token");
     let path = format!("/v1/topologies/{id}/stream");
-    let nowhere = format!("/v1/topologies/{}/stream", Uuid::now_v7());
+    let unknown = format!("/v1/topologies/{}/stream", Uuid::now_v7());
     let bound = format!("{path}?stream_token={token}");
     let refuse = async |slots: u32| {
-        operator.get(&nowhere).await.problem(404);
+        operator.get(&unknown).await.problem(404);
         app.anyone().get(&bound).await.problem(403);
         app.anyone().get(&path).await.problem(401);
         operator.get(&format!("{path}?max_events=0")).await.problem(400);
@@ -46,8 +46,8 @@ async fn head_request_answers_like_the_stream_without_a_slot() {
         assert_eq!(answer.header("content-length"), None, "a stream has no length");
         assert_eq!(app.gateway.limits.open_slots(), 1);
     }
-    let nowhere = request(&app, "HEAD", Uuid::now_v7(), &operator);
-    assert_eq!(SseReader::open(app.address, &nowhere).await.status(), 404);
+    let unknown = request(&app, "HEAD", Uuid::now_v7(), &operator);
+    assert_eq!(SseReader::open(app.address, &unknown).await.status(), 404);
     drop(held);
     app.finish().await;
 }
@@ -60,13 +60,13 @@ async fn refusal_can_be_a_stream_of_one_error_event() {
     let token = token["token"].as_str().expect("a token");
     let held = operator.watch(id, "").await;
     let anyone = app.anyone();
-    let nowhere = Uuid::now_v7();
+    let unknown = Uuid::now_v7();
     for (caller, id, query, status) in [
         (&operator, id, String::new(), 429),
         (&anyone, id, String::new(), 401),
         (&anyone, id, "&stream_token=forged".to_owned(), 401),
         (&anyone, id, format!("&stream_token={token}"), 403),
-        (&operator, nowhere, String::new(), 404),
+        (&operator, unknown, String::new(), 404),
         (&operator, id, "&max_seconds=0".to_owned(), 400),
     ] {
         let mut refused = caller.watch(id, &format!("on_refusal=event{query}")).await;
@@ -86,7 +86,7 @@ async fn refusal_can_be_a_stream_of_one_error_event() {
         // parameter.
         assert_eq!(caller.watch(id, query.trim_start_matches('&')).await.status(), status);
     }
-    operator.get(&format!("/v1/topologies/{nowhere}?on_refusal=event")).await.problem(404);
+    operator.get(&format!("/v1/topologies/{unknown}?on_refusal=event")).await.problem(404);
     operator.get(&format!("/v1/topologies/{id}/stream?on_refusal=x")).await.problem(400);
     drop(held);
     app.finish().await;

@@ -48,7 +48,7 @@ async fn thousand_connects_at_once_open_five_streams_with_jittered_refusals() {
     assert!(waits.len() > 2 && *waits.first().expect("waits") >= 5, "not jittered: {waits:?}");
     assert!((app.metric("streamgate_slots_refused_total") - 995.0).abs() < f64::EPSILON);
     let left: BTreeSet<_> = open.iter().map(|open| open.header("ratelimit")).collect();
-    assert_eq!(left.len(), 5, "each was told how many were left: {left:?}");
+    assert_eq!(left.len(), 5, "each answer says how many slots are left: {left:?}");
     drop(refused);
     // The five streams work: they get the next event.
     for reader in &mut open {

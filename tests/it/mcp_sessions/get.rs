@@ -24,8 +24,8 @@ async fn only_owner_agent_and_administrators_see_an_mcp_session() {
     for (path, may_agent_watch) in [(&own, false), (&served, true)] {
         let may_watch = |caller| (caller, true);
         let callers = [may_watch(&user), may_watch(&admin), (&agent, may_agent_watch)];
-        let nobody = others.iter().map(|other| (other, false));
-        for (caller, may) in callers.into_iter().chain(nobody) {
+        let excluded = others.iter().map(|other| (other, false));
+        for (caller, may) in callers.into_iter().chain(excluded) {
             for part in ["", "/events", "/stream?max_events=1"] {
                 let answer = caller.get(&format!("{path}{part}")).await;
                 assert_eq!(answer.status, if may { 200 } else { 404 }, "{path}{part}");
@@ -57,7 +57,7 @@ async fn only_owner_agent_and_administrators_see_an_mcp_session() {
     for (caller, expected) in [(&user, 2), (&agent, 1), (viewer, 0), (&admin, 2)] {
         assert_eq!(count(caller).await, Some(expected));
     }
-    // A user who is no longer an agent finds the session no more than others do.
+    // A user who is no longer an agent does not find the session.
     let role = json!({ "role": "viewer" });
     let path = format!("/v1/users/{}", agent.id().await);
     admin.call(Method::PATCH, &path, Some(role)).await.ok();

@@ -53,7 +53,7 @@ async fn session_with_a_new_message_survives_closing_of_idle_ones() {
     let is_closed = async |path: &str| user.get(path).await.ok()["status"] == "closed";
     until("end of the first", async || is_closed(first).await).await;
     user.post(&format!("{last}/messages"), request(1)).await.ok();
-    assert!(!is_closed(before_last).await, "it spoke too late to show anything");
+    assert!(!is_closed(before_last).await, "the message came too late to show anything");
     until("end of the one before the last", async || is_closed(before_last).await).await;
     let next = session_of(&user, json!({})).await;
     let id: Uuid = next.rsplit('/').next().and_then(|id| id.parse().ok()).expect("an id");

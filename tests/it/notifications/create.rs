@@ -4,12 +4,12 @@ use entity::user::Role;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{App, id_of, notification::stage};
+use crate::support::{App, id_of, notification::user_and_agent};
 
 #[tokio::test]
 async fn notification_is_the_same_in_stream_list_and_event_page() {
     let app = App::start().await;
-    let (user, agent, path) = stage(&app).await;
+    let (user, agent, path) = user_and_agent(&app).await;
     let mut reader = user.stream(&format!("{path}/stream"), "").await;
     let snapshot = reader.expect("snapshot").await;
     assert_eq!(snapshot.data, json!({ "unread": 0, "notifications": [] }));
@@ -40,14 +40,14 @@ async fn notification_is_the_same_in_stream_list_and_event_page() {
     assert!(read["read_at"].is_string(), "{read}");
     let event = reader.expect("notification.read").await;
     assert_eq!(event.data, read);
-    assert_eq!(user.post(&read_path, json!({})).await.ok(), read, "once more changes nothing");
+    assert_eq!(user.post(&read_path, json!({})).await.ok(), read, "a second time changes nothing");
     for (query, expected) in [("true", &bare), ("false", &read)] {
         let list = user.get(&format!("{path}?unread={query}")).await.ok();
         assert_eq!(list["items"], json!([expected]));
     }
     let page = user.get(&format!("{path}/events")).await.ok();
     let kinds: Vec<_> = page["events"].as_array().expect("events").iter().collect();
-    assert_eq!(kinds.len(), 3, "the second reading told nothing: {page}");
+    assert_eq!(kinds.len(), 3, "the second read adds no event: {page}");
     assert_eq!(kinds[2]["data"], read);
     drop(reader);
 
@@ -56,23 +56,23 @@ async fn notification_is_the_same_in_stream_list_and_event_page() {
     let mut resumed = user.stream(&format!("{path}/stream?{query}"), "").await;
     assert_eq!(resumed.expect("notification").await.data, told);
     drop(resumed);
-    let mut afresh = user.stream(&format!("{path}/stream"), "").await;
-    let data = afresh.expect("snapshot").await.data;
+    let mut fresh = user.stream(&format!("{path}/stream"), "").await;
+    let data = fresh.expect("snapshot").await.data;
     assert_eq!(data, json!({ "unread": 1, "notifications": [bare] }));
-    drop(afresh);
+    drop(fresh);
     app.finish().await;
 }
 
 #[tokio::test]
 async fn agents_and_operators_notify_users_and_invalid_bodies_are_refused() {
     let app = App::start().await;
-    let (user, agent, path) = stage(&app).await;
+    let (user, agent, path) = user_and_agent(&app).await;
     let new = json!({ "kind": "report.ready", "message": "Ready." });
     user.post(&path, new.clone()).await.problem(403);
     let operator = app.caller(Role::Operator).await;
     operator.post(&path, new.clone()).await.ok();
-    let nobody = format!("/v1/users/{}/notifications", Uuid::now_v7());
-    agent.post(&nobody, new.clone()).await.problem(404);
+    let unknown = format!("/v1/users/{}/notifications", Uuid::now_v7());
+    agent.post(&unknown, new.clone()).await.problem(404);
     for (name, value) in [
         ("kind", json!("")),
         ("kind", json!("Report")),

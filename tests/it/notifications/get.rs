@@ -6,20 +6,20 @@ use uuid::Uuid;
 
 use crate::support::{
     App, id_of,
-    notification::{stage, tell},
+    notification::{notify, user_and_agent},
 };
 
 #[tokio::test]
 async fn only_the_user_reads_watches_and_marks_own_notifications() {
     let app = App::start().await;
-    let (user, agent, path) = stage(&app).await;
-    let told = tell(&agent, &path, 1).await;
+    let (user, agent, path) = user_and_agent(&app).await;
+    let told = notify(&agent, &path, 1).await;
     let id = path.split('/').nth(3).expect("an id").to_owned();
     // An unknown user is answered in the same way.
-    let nobody = format!("/v1/users/{}/notifications", Uuid::now_v7());
+    let unknown = format!("/v1/users/{}/notifications", Uuid::now_v7());
     for role in [Role::Viewer, Role::Agent, Role::Operator, Role::Admin] {
         let other = app.caller(role).await;
-        for path in [&path, &nobody] {
+        for path in [&path, &unknown] {
             for part in ["", "/stream", "/events"] {
                 other.get(&format!("{path}{part}")).await.problem(403);
             }

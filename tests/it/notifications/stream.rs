@@ -4,15 +4,15 @@ use serde_json::json;
 
 use crate::support::{
     App,
-    notification::{stage, tell},
+    notification::{notify, user_and_agent},
 };
 
 #[tokio::test]
 async fn snapshot_counts_all_unread_notifications_and_holds_the_newest_fifty() {
     let app = App::start().await;
-    let (user, agent, path) = stage(&app).await;
+    let (user, agent, path) = user_and_agent(&app).await;
     for number in 0..60 {
-        tell(&agent, &path, number).await;
+        notify(&agent, &path, number).await;
     }
     let mut reader = user.stream(&format!("{path}/stream?max_events=1"), "").await;
     let snapshot = reader.expect("snapshot").await.data;

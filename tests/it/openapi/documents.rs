@@ -98,22 +98,24 @@ fn every_operation_documents_its_refusals_as_problem_documents() {
 
 #[test]
 fn every_reference_resolves() {
-    fn walk(document: &Value, value: &Value, found: &mut usize) {
+    fn check_references(document: &Value, value: &Value, found: &mut usize) {
         match value {
             Value::Object(object) => {
                 if let Some(reference) = object.get("$ref").and_then(Value::as_str) {
                     resolve(document, reference);
                     *found += 1;
                 }
-                object.values().for_each(|value| walk(document, value, found));
+                object.values().for_each(|value| check_references(document, value, found));
             }
-            Value::Array(array) => array.iter().for_each(|value| walk(document, value, found)),
+            Value::Array(array) => {
+                array.iter().for_each(|value| check_references(document, value, found))
+            }
             _ => {}
         }
     }
     for (file, document) in both() {
         let mut found = 0;
-        walk(&document, &document, &mut found);
+        check_references(&document, &document, &mut found);
         assert!(found > 100, "{file}: {found}");
         // Every schema is referred to.
         let text = document.to_string();

@@ -1,4 +1,4 @@
-//! What every answer has, and what an internal fault does not show.
+//! Header fields of every answer, and an internal fault that shows no details.
 
 use sea_orm::ConnectionTrait;
 use serde_json::json;

@@ -79,9 +79,9 @@ async fn everything_that_the_demo_prints_works() {
     let status = soon("end of the demo", child.wait()).await.expect("a status");
     let log = err.end().await;
     assert!(status.success(), "{status}: {log}");
-    assert_eq!(log, "", "an orderly demo has nothing to complain about");
+    assert_eq!(log, "", "the demo logs no error");
     let left: Vec<_> = std::fs::read_dir(&scratch).expect("the directory").collect();
-    assert!(left.is_empty(), "thrown away: {left:?}");
+    assert!(left.is_empty(), "left behind: {left:?}");
     assert!(!store.directory.path().join("data").exists());
     store.remove().await;
 }
@@ -90,7 +90,7 @@ async fn everything_that_the_demo_prints_works() {
 async fn closing_the_terminal_ends_the_demo() {
     let store = Store::new().await;
     let (scratch, (mut child, mut out, err)) = start(&store);
-    soon("line", out.next_line()).await.expect("a pipe").expect("something to open");
+    soon("line", out.next_line()).await.expect("a pipe").expect("a line");
     drop(out);
     // The shell and the kernel may both send SIGHUP: the second one must not cut the shutdown
     // short.
@@ -99,6 +99,10 @@ async fn closing_the_terminal_ends_the_demo() {
     let status = soon("end of the demo", child.wait()).await.expect("a status");
     let log = err.end().await;
     assert!(status.success(), "{status}: {log}");
-    assert_eq!(std::fs::read_dir(&scratch).expect("the directory").count(), 0, "thrown away");
+    assert_eq!(
+        std::fs::read_dir(&scratch).expect("the directory").count(),
+        0,
+        "the directory is empty"
+    );
     store.remove().await;
 }

@@ -1,4 +1,4 @@
-//! What the log holds, and what it must never hold.
+//! The log has the id of every error, and no secret.
 
 use serde_json::{Value, json};
 

@@ -44,7 +44,7 @@ async fn signal_closes_streams_and_ends_the_process_successfully() {
         for reader in &mut readers {
             let closed = reader.expect("stream.closed").await;
             assert_eq!((closed.data, closed.id), (json!({ "reason": "shutdown" }), None));
-            retries.push(closed.retry.expect("when to come back"));
+            retries.push(closed.retry.expect("a retry time"));
             reader.expect_end().await;
         }
         assert!(retries.iter().all(|retry| (1_000..=10_000).contains(retry)), "{retries:?}");
@@ -53,7 +53,7 @@ async fn signal_closes_streams_and_ends_the_process_successfully() {
         let address = process.address;
         process.ended().await;
         assert!(began.elapsed() < DRAIN, "nothing had to be cut off");
-        assert!(TcpStream::connect(address).await.is_err(), "nobody listens");
+        assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
         store.remove().await;
     }
 }

@@ -96,7 +96,10 @@ async fn unknown_key_or_impossible_value_stops_the_start() {
     fs::remove_dir_all(store.directory.path().join("data")).expect("a data directory");
     let missing = run(&store, &["serve", "--config", "nowhere.toml"]).await;
     assert!(!missing.success && missing.err.contains("nowhere.toml"), "{}", missing.err);
-    assert!(!store.directory.path().join("data").exists(), "refused before anything was touched");
+    assert!(
+        !store.directory.path().join("data").exists(),
+        "refused before the directory was created"
+    );
     store.remove().await;
 }
 

@@ -5,13 +5,13 @@ use serde_json::json;
 
 use crate::support::{
     App,
-    prompt::{ask, claim, event, events, kinds, publish, stage, watch},
+    prompt::{ask, claim, event, events, kinds, owner_and_agent, publish, watch},
 };
 
 #[tokio::test]
 async fn cancelled_prompt_refuses_everything_from_its_agent() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let asked = ask(&owner).await;
     let claimed = claim(&agent).await;
     let mut reader = watch(&owner, &asked.path, "").await;

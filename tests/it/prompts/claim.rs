@@ -8,14 +8,16 @@ use uuid::Uuid;
 
 use crate::support::{
     App, id_of,
-    prompt::{ask, claim, claim_with, event, events, give_back, kinds, message, publish, stage},
+    prompt::{
+        ask, claim, claim_with, event, events, give_back, kinds, message, owner_and_agent, publish,
+    },
     soon,
 };
 
 #[tokio::test]
 async fn oldest_prompts_are_claimed_first_by_one_agent_each() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let mut asked = Vec::new();
     for _ in 0..20 {
         asked.push(ask(&owner).await);
@@ -39,7 +41,7 @@ async fn oldest_prompts_are_claimed_first_by_one_agent_each() {
 #[tokio::test]
 async fn waiting_agent_gets_a_new_or_released_prompt() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let wait = || {
         let agent = agent.clone();
         tokio::spawn(async move { claim_with(&agent, json!({ "wait_seconds": 60 })).await })
@@ -74,7 +76,7 @@ async fn waiting_agent_gets_a_new_or_released_prompt() {
 #[tokio::test]
 async fn only_the_newest_claim_may_publish() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let asked = ask(&owner).await;
     let stranger = json!({ "lease_token": Uuid::new_v4() });
     publish(&agent, &asked.path, &stranger, message(0)).await.problem(409);

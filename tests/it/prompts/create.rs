@@ -8,13 +8,13 @@ use uuid::Uuid;
 
 use crate::support::{
     App,
-    prompt::{ask, stage},
+    prompt::{ask, owner_and_agent},
 };
 
 #[tokio::test]
 async fn invalid_prompt_and_one_too_many_are_refused() {
     let app = App::start().await;
-    let (owner, _) = stage(&app).await;
+    let (owner, _) = owner_and_agent(&app).await;
     let asked = ask(&owner).await;
     let path = format!("/v1/sessions/{}/prompts", asked.session);
     let long = |bytes: usize| json!({ "prompt": "é".repeat(bytes / 2) });
@@ -27,7 +27,8 @@ async fn invalid_prompt_and_one_too_many_are_refused() {
     assert_eq!(named["name"], "moving");
     assert_eq!(owner.post(&path, long(65_536)).await.status, 201);
     let writer = app.gateway.database.writer();
-    let row = prompt::Entity::find_by_id(asked.id).one(writer).await.expect("a row").expect("it");
+    let row =
+        prompt::Entity::find_by_id(asked.id).one(writer).await.expect("a row").expect("a row");
     let many = (2..1_000).map(|_| {
         let row = prompt::Model { id: Uuid::now_v7(), ..row.clone() };
         row.into_active_model()

@@ -8,13 +8,13 @@ use uuid::Uuid;
 
 use crate::support::{
     App, Caller, id_of,
-    prompt::{ask, claim, events, kinds, message, publish, stage, watch},
+    prompt::{ask, claim, events, kinds, message, owner_and_agent, publish, watch},
 };
 
 #[tokio::test]
 async fn prompt_is_found_by_owner_and_administrators_in_its_session() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let (other, admin) = (app.caller(Role::Operator).await, app.log_in("admin").await);
     let asked = ask(&owner).await;
     let elsewhere = ask(&owner).await;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{
     App,
-    prompt::{Asked, ask, claim, event, message, publish, stage, status, watch},
+    prompt::{Asked, ask, claim, event, message, owner_and_agent, publish, status, watch},
     until,
 };
 
@@ -17,7 +17,7 @@ async fn unclaimed_prompt_fails_after_its_idle_timeout() {
         config.retention.sweep_seconds = 1;
     })
     .await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let claimed = ask(&owner).await;
     claim(&agent).await;
     let (queued, silent) = (ask(&owner).await, ask(&owner).await);
@@ -28,7 +28,7 @@ async fn unclaimed_prompt_fails_after_its_idle_timeout() {
     reader.expect("message").await;
     let error = reader.expect("error").await;
     let message_of = error.data["message"].as_str().expect("a message");
-    assert!(message_of.contains("not heard of again"), "{message_of}");
+    assert!(message_of.contains("published no further event"), "{message_of}");
     reader.expect("stream.closed").await;
     reader.expect_end().await;
     assert_eq!(status(&owner, &silent.path).await, "failed");
@@ -42,7 +42,7 @@ async fn unclaimed_prompt_fails_after_its_idle_timeout() {
 #[tokio::test]
 async fn prompt_with_a_new_event_survives_failing_of_idle_ones() {
     let app = App::with(|config| config.retention.sweep_seconds = 1).await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let mut asked = Vec::new();
     for _ in 0..60 {
         asked.push(ask(&owner).await);
@@ -61,7 +61,7 @@ async fn prompt_with_a_new_event_survives_failing_of_idle_ones() {
     let is_failed = async |asked: &Asked| status(&owner, &asked.path).await == "failed";
     until("end of the first", async || is_failed(first).await).await;
     publish(&agent, &last.path, &Value::Null, message(2)).await.ok();
-    assert!(!is_failed(before_last).await, "it was heard of too late to show anything");
+    assert!(!is_failed(before_last).await, "the event came too late to show anything");
     until("end of the one before the last", async || is_failed(before_last).await).await;
     // By now the sweep has passed the last prompt.
     publish(&agent, &last.path, &Value::Null, event("complete")).await.ok();

@@ -7,14 +7,14 @@ use uuid::Uuid;
 
 use crate::support::{
     App, id_of,
-    prompt::{ask, claim, claim_with, event, message, publish, stage, status, watch},
+    prompt::{ask, claim, claim_with, event, message, owner_and_agent, publish, status, watch},
     until,
 };
 
 /// Makes a prompt's lease expire.
 async fn expire(app: &App, id: Uuid) {
     let writer = app.gateway.database.writer();
-    let row = prompt::Entity::find_by_id(id).one(writer).await.expect("a row").expect("it");
+    let row = prompt::Entity::find_by_id(id).one(writer).await.expect("a row").expect("a row");
     let mut change = row.into_active_model();
     change.lease_expires_at = Set(Some(Timestamp(Timestamp::now().0 - 1)));
     change.update(writer).await.expect("an update");
@@ -23,7 +23,7 @@ async fn expire(app: &App, id: Uuid) {
 #[tokio::test]
 async fn expired_lease_queues_a_silent_prompt_and_fails_others() {
     let app = App::with(|config| config.streams.heartbeat_seconds = 1).await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let (silent, begun, ended) = (ask(&owner).await, ask(&owner).await, ask(&owner).await);
     let claimed = [claim(&agent).await, claim(&agent).await, claim(&agent).await];
     let mut reader = watch(&owner, &begun.path, "").await;
@@ -55,7 +55,7 @@ async fn expired_lease_queues_a_silent_prompt_and_fails_others() {
 async fn leases_expire_unless_they_are_renewed() {
     // No heartbeat looks at leases.
     let app = App::with(|config| config.streams.heartbeat_seconds = 60).await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let (lost, kept, talked) = (ask(&owner).await, ask(&owner).await, ask(&owner).await);
     // The shortest lease is not the first.
     let mut claimed = Vec::new();

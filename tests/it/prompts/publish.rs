@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Answer, App, Caller,
-    prompt::{ask, claim, event, events, kinds, lines, message, publish, stage, status},
+    prompt::{ask, claim, event, events, kinds, lines, message, owner_and_agent, publish, status},
 };
 
 /// Publishes a body unchanged.
@@ -19,7 +19,7 @@ const NDJSON: &str = "application/x-ndjson";
 #[tokio::test]
 async fn one_event_an_array_and_ndjson_are_published_unchanged() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let asked = ask(&owner).await;
     let data = json!({ "text": "a\u{2028}b\0", "list": [1.5, null, true], "deep": { "x": {} } });
     let kinds_of = ["message", "tool_use", "tool_result", "usage"];
@@ -52,7 +52,7 @@ async fn one_event_an_array_and_ndjson_are_published_unchanged() {
 #[tokio::test]
 async fn batch_with_one_fault_is_refused_whole_and_names_it() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let asked = ask(&owner).await;
     let path = &asked.path;
     let good = message(1);
@@ -120,7 +120,7 @@ async fn batch_with_one_fault_is_refused_whole_and_names_it() {
 #[tokio::test]
 async fn batch_can_end_a_prompt_that_it_also_begins() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     for (last, end) in [("complete", "completed"), ("cancelled", "cancelled"), ("error", "failed")]
     {
         for is_claimed in [false, true] {

@@ -14,7 +14,9 @@ use tokio::task::{JoinHandle, yield_now};
 
 use crate::support::{
     App, Caller, SseReader,
-    prompt::{Asked, ask, claim, event, events, lines as ndjson, message, publish, stage, watch},
+    prompt::{
+        Asked, ask, claim, event, events, lines as ndjson, message, owner_and_agent, publish, watch,
+    },
     soon,
 };
 
@@ -42,7 +44,7 @@ async fn read_all(mut reader: SseReader) -> Told {
     }
 }
 
-/// Opens a stream, and reads it in a task of its own.
+/// Opens a stream, and reads it in a separate task.
 async fn subscribe(owner: &Caller, asked: &Asked) -> JoinHandle<Told> {
     tokio::spawn(read_all(watch(owner, &asked.path, "").await))
 }
@@ -67,7 +69,7 @@ fn numbers(told: &Told) -> Vec<u64> {
 #[tokio::test]
 async fn answer_reaches_all_subscribers_whole_and_in_order() {
     let app = App::with(|config| config.limits.streams_per_user = 100).await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     for (total, batch) in [(4_000, 40), (1_000, 1)] {
         let asked = ask(&owner).await;
         let claimed = claim(&agent).await;
@@ -93,7 +95,7 @@ async fn answer_reaches_all_subscribers_whole_and_in_order() {
 #[tokio::test]
 async fn nothing_follows_a_cancellation_from_concurrent_publishers() {
     let app = App::with(|config| config.limits.streams_per_user = 100).await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     for round in 0..12 {
         let asked = ask(&owner).await;
         let claimed = if round % 2 == 0 { claim(&agent).await } else { Value::Null };
@@ -140,7 +142,7 @@ async fn nothing_follows_a_cancellation_from_concurrent_publishers() {
 #[tokio::test]
 async fn agent_that_released_a_prompt_cannot_publish_into_it() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let (mut taken_over, mut kept) = (0, 0);
     for round in 0..40 {
         let asked = ask(&owner).await;
@@ -183,17 +185,17 @@ async fn agent_that_released_a_prompt_cannot_publish_into_it() {
         let by = |claimed: &Value| {
             page.iter().filter(|event| event["data"]["lease"] == claimed["lease_token"]).count()
         };
-        assert_eq!(by(&old), by_old, "acknowledged, and not there");
+        assert_eq!(by(&old), by_old, "acknowledged, but not in the log");
         if let Some((new, by_new)) = new {
             assert_eq!((by(&new), by_new, by_old), (4, 4, 0), "{page:?}");
             taken_over += 1;
         } else {
-            assert!(by_old > 0, "not given back although nothing was said");
+            assert!(by_old > 0, "not released although it has no event");
             kept += 1;
         }
         cancel(&owner, &asked).await;
     }
-    assert!(taken_over > 0 && kept > 0, "no race: {taken_over} {kept}");
+    assert!(taken_over > 0 && kept > 0, "the steps never raced: {taken_over} {kept}");
     app.finish().await;
 }
 
@@ -225,7 +227,7 @@ fn lanes() -> impl Strategy<Value = [Vec<Step>; 3]> {
 #[tokio::test]
 async fn snapshot_and_stream_equal_the_log_under_concurrent_steps() {
     let app = App::with(|config| config.limits.streams_per_user = 100).await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let mut runner = TestRunner::default();
     for _ in 0..40 {
         let lanes = lanes().new_tree(&mut runner).expect("lanes").current();

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{
     App,
-    prompt::{ask, event, message, publish, stage, watch},
+    prompt::{ask, event, message, owner_and_agent, publish, watch},
     until,
 };
 
@@ -17,7 +17,7 @@ async fn ended_prompts_are_deleted_and_their_sessions_stay() {
         config.retention.sweep_seconds = 1;
     })
     .await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let ended = ask(&owner).await;
     publish(&agent, &ended.path, &Value::Null, event("complete")).await.ok();
     let running = ask(&owner).await;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::support::{
     App, Caller,
-    prompt::{Asked, ask, claim, event, events, kinds, message, publish, stage},
+    prompt::{Asked, ask, claim, event, events, kinds, message, owner_and_agent, publish},
 };
 
 /// A prompt in this stage, and its claim, if it has one.
@@ -46,7 +46,7 @@ async fn every_prompt_transition_is_made_or_refused_by_its_status() {
     const STAGES: [&str; 7] =
         ["queued", "open", "claimed", "begun", "completed", "failed", "cancelled"];
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     for (step, expected) in STEPS {
         for (stage, expected) in STAGES.into_iter().zip(expected) {
             let (asked, claimed) = asked_that_is(&owner, &agent, stage).await;

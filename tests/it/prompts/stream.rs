@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use crate::support::{
     App,
-    prompt::{ask, claim, event, events, message, publish, stage, watch},
+    prompt::{ask, claim, event, events, message, owner_and_agent, publish, watch},
 };
 
 #[tokio::test]
 async fn late_subscriber_gets_a_snapshot_and_resumed_one_the_rest() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let asked = ask(&owner).await;
     let path = &asked.path;
     let snapshot = watch(&owner, path, "").await.expect("snapshot").await.data;
@@ -25,7 +25,7 @@ async fn late_subscriber_gets_a_snapshot_and_resumed_one_the_rest() {
         assert_eq!(answer["count"], 400);
         said += 400;
         let block = watch(&owner, path, "").await.expect("snapshot").await;
-        assert_eq!(json!(block.id), answer["last"], "the snapshot is of another moment");
+        assert_eq!(json!(block.id), answer["last"], "the snapshot has another cursor");
         first.get_or_insert(block.id.expect("a cursor"));
         let mut page = events(&owner, path).await;
         let earlier = page.len() > 1_000;
@@ -63,7 +63,7 @@ async fn late_subscriber_gets_a_snapshot_and_resumed_one_the_rest() {
 #[tokio::test]
 async fn snapshot_holds_the_newest_mebibyte_of_events() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let asked = ask(&owner).await;
     let text = "x".repeat(60_000);
     for number in 0..20 {

@@ -12,14 +12,14 @@ use uuid::Uuid;
 
 use crate::support::{
     App,
-    prompt::{ask, stage},
+    prompt::{ask, owner_and_agent},
     until,
 };
 
 #[tokio::test]
 async fn stream_token_of_a_prompt_opens_its_stream_only() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let (asked, other) = (ask(&owner).await, ask(&owner).await);
     let mint = format!("{}/stream-token", asked.path);
     let anyone = app.anyone();

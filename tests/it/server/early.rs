@@ -65,7 +65,7 @@ async fn request_before_the_fin_is_answered() {
     // Two requests at once, of which one takes longer.
     let mut client = gate.send(get("/") + &get("/slow")).await;
     client.shutdown().await.unwrap();
-    gate.expect(Event::Asked).await;
+    gate.expect(Event::Requested).await;
     // The server has time to notice the FIN.
     timeout(SHORT, gate.events.recv()).await.expect_err("dropped");
     gate.release.send(true).unwrap();
@@ -87,7 +87,7 @@ async fn rst_drops_a_request_in_progress() {
     let mut gate = Gate::open(settings()).await;
     for has_finished in [false, true] {
         let mut client = gate.send(get("/slow")).await;
-        gate.expect(Event::Asked).await;
+        gate.expect(Event::Requested).await;
         if has_finished {
             client.shutdown().await.unwrap();
         }

@@ -1,4 +1,4 @@
-//! A server with an endpoint of its own for each case, without a gateway behind it.
+//! The server with a test endpoint: it has a path for each case, and no gateway behind it.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -34,7 +34,7 @@ pub const LARGE: usize = 4 << 20;
 
 #[derive(Debug, PartialEq)]
 pub enum Event {
-    Asked,
+    Requested,
     Dropped,
 }
 
@@ -67,7 +67,7 @@ impl Gate {
     }
 
     /// Sends bytes on a connection with a small receive buffer.
-    pub async fn send_deaf(&self, bytes: impl AsRef<[u8]>) -> TcpStream {
+    pub async fn send_unread(&self, bytes: impl AsRef<[u8]>) -> TcpStream {
         let mut client = connect_with_small_buffer(self.address).await;
         timeout(BOUND, client.write_all(bytes.as_ref())).await.unwrap().unwrap();
         client
@@ -132,8 +132,8 @@ pub fn endpoint(
                 "/endless" => endless(told, None),
                 "/unread" => endless(told, Some(request.into_body())),
                 "/slow" => {
-                    let _dropped = Told(told.clone());
-                    told.send(Event::Asked).unwrap();
+                    let _dropped = DropNotice(told.clone());
+                    told.send(Event::Requested).unwrap();
                     released.wait_for(|released| *released).await.unwrap();
                     Response::from("done")
                 }
@@ -141,7 +141,7 @@ pub fn endpoint(
                 "/large" => vec![b'x'; LARGE].into(),
                 "/shared" => Response::from(shared),
                 "/flood" => {
-                    let guard = Told(told);
+                    let guard = DropNotice(told);
                     let flood = stream::repeat_with(move || {
                         let _dropped = &guard;
                         io::Result::Ok(Bytes::from_static(&[b'x'; 1024]))
@@ -170,9 +170,9 @@ pub fn endpoint(
 }
 
 /// Sends an event when it is dropped.
-struct Told(mpsc::UnboundedSender<Event>);
+struct DropNotice(mpsc::UnboundedSender<Event>);
 
-impl Drop for Told {
+impl Drop for DropNotice {
     fn drop(&mut self) {
         // The receiver is gone when a test is over.
         let _ = self.0.send(Event::Dropped);
@@ -180,7 +180,7 @@ impl Drop for Told {
 }
 
 fn endless(told: mpsc::UnboundedSender<Event>, held: Option<Body>) -> Response {
-    let guard = (Told(told), held.map(std::sync::Mutex::new));
+    let guard = (DropNotice(told), held.map(std::sync::Mutex::new));
     let first = stream::iter([io::Result::Ok(Bytes::from_static(b"data: 1\n\n"))]);
     let body = first.chain(stream::pending()).map(move |chunk| {
         let _held = &guard;

@@ -1,4 +1,4 @@
-//! How much one client may send, and how many connections it may have.
+//! Limits of heads, bodies, streams and connections of one client.
 
 use streamgate::{
     limit::{ConnectionLimits, Connections, Full},
@@ -124,7 +124,7 @@ async fn connection_over_the_limit_is_closed_at_once() {
                 }
             }
         };
-        timeout(BOUND, answered).await.expect("no place");
+        timeout(BOUND, answered).await.expect("no free connection");
         second.write_all(get("/").as_bytes()).await.unwrap();
         read_until(&mut second, "HTTP/1.1 http").await;
     }

@@ -41,7 +41,7 @@ fn descriptor_limit_is_raised_to_the_hard_limit() {
     assert_eq!(rlimit::Resource::NOFILE.get().unwrap(), (hard, hard));
 }
 
-/// The server is a process of its own, so that its limit does not apply to other tests.
+/// The server is a separate process, so that its limit does not apply to other tests.
 #[tokio::test]
 async fn running_out_of_descriptors_does_not_stop_the_server() {
     let data = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Which protocol a connection uses.
+//! The protocol of a connection: HTTP/1.1, HTTP/2 or an upgrade.
 
 use reqwest::Version;
 use tokio::io::AsyncWriteExt;

@@ -18,7 +18,7 @@ async fn shutdown_lets_a_running_answer_finish() {
     for client in [h1(), h2c()] {
         let mut gate = Gate::open(settings()).await;
         let asked = tokio::spawn(client.get(gate.url("/slow")).send());
-        gate.expect(Event::Asked).await;
+        gate.expect(Event::Requested).await;
         gate.stop.cancel();
         // The listener closes at once, and the answer still comes.
         let refused = async { while TcpStream::connect(gate.address).await.is_ok() {} };
@@ -37,7 +37,7 @@ async fn shutdown_drops_open_answers_after_the_drain_time() {
             let mut gate = Gate::open(Settings { drain: SHORT, ..settings() }).await;
             let asked = tokio::spawn(client.get(gate.url(path)).send());
             let answer = if path == "/slow" {
-                gate.expect(Event::Asked).await;
+                gate.expect(Event::Requested).await;
                 None
             } else {
                 Some(asked.await.unwrap().unwrap())

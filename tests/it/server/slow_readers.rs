@@ -16,7 +16,7 @@ use crate::{
     support::{memory::resident_bytes, until},
 };
 
-/// How many answers this limit has cut.
+/// Reads the counter of answers that this limit has cut.
 fn given_up(settings: &Settings, limit: &str) -> u64 {
     let text = settings.telemetry.render();
     let sample = format!("streamgate_answers_cut_total{{limit=\"{limit}\"}} ");
@@ -35,9 +35,9 @@ async fn unread_answer_is_cut_after_the_write_timeout() {
     let settings = Settings { write_timeout: SHORT, ..settings() };
     let gate = Gate::open(settings.clone()).await;
     for (number, path) in (1..).zip(["/large", "/shared"]) {
-        let mut client = gate.send_deaf(get(path)).await;
+        let mut client = gate.send_unread(get(path)).await;
         until("counter", async || given_up(&settings, "write_timeout") == number).await;
-        // The client's buffer holds the beginning, and no more bytes come.
+        // The client's buffer holds the beginning, and the rest never comes.
         let mut got = Vec::new();
         let _ = timeout(BOUND, client.read_to_end(&mut got)).await.expect("still open");
         assert!(got.len() < LARGE, "{}", got.len());
@@ -47,7 +47,7 @@ async fn unread_answer_is_cut_after_the_write_timeout() {
 #[tokio::test]
 async fn slowly_read_answer_is_not_cut() {
     let gate = Gate::open(Settings { write_timeout: SHORT, ..settings() }).await;
-    let mut client = gate.send_deaf(get("/shared")).await;
+    let mut client = gate.send_unread(get("/shared")).await;
     let began = Instant::now();
     let mut left = 1 << 20;
     let mut pauses = tokio::time::interval(SHORT / 10);
@@ -84,7 +84,7 @@ async fn unread_stream_is_not_cut_by_the_write_timeout() {
     let settings = Settings { write_timeout: SHORT, idle_timeout: SHORT, ..settings() };
     for words in [get("/flood").into_bytes(), ask_with_window("/flood", 20_000)] {
         let mut gate = Gate::open(settings.clone()).await;
-        let _client = gate.send_deaf(words).await;
+        let _client = gate.send_unread(words).await;
         timeout(SHORT * 4, gate.events.recv()).await.expect_err("dropped");
     }
 }
@@ -94,16 +94,16 @@ async fn unread_bytes_over_the_limit_are_cut_for_readers() {
     for asks in [get("/large").into_bytes(), ask_with_window("/large", 20_000)] {
         let settings = Settings { unread_limit: 4 * LARGE, ..settings() };
         let gate = Gate::open(settings.clone()).await;
-        let mut deaf = Vec::new();
+        let mut unread = Vec::new();
         for _ in 0..10 {
-            deaf.push(gate.send_deaf(&asks).await);
+            unread.push(gate.send_unread(&asks).await);
         }
         until("counter", async || given_up(&settings, "unread_bytes") == 6).await;
         let answer = h1().get(gate.url("/large")).send().await.unwrap();
         assert_eq!(answer.bytes().await.unwrap().len(), LARGE);
         // Shared bytes do not count.
         for _ in 0..10 {
-            deaf.push(gate.send_deaf(get("/shared")).await);
+            unread.push(gate.send_unread(get("/shared")).await);
         }
         let answer = h1().get(gate.url("/shared")).send().await.unwrap();
         assert_eq!(answer.bytes().await.unwrap().len(), LARGE);
@@ -130,12 +130,12 @@ async fn shared_bytes_are_not_copied_for_each_client() {
     let gate = Gate::open(settings()).await;
     h1().get(gate.url("/shared")).send().await.unwrap().bytes().await.unwrap();
     let before = resident_bytes();
-    let mut deaf = Vec::new();
+    let mut unread = Vec::new();
     for _ in 0..50 {
-        let mut client = gate.send_deaf(get("/shared")).await;
+        let mut client = gate.send_unread(get("/shared")).await;
         let mut start = [0; 1024];
         timeout(BOUND, client.read_exact(&mut start)).await.unwrap().unwrap();
-        deaf.push(client);
+        unread.push(client);
     }
     let more = resident_bytes().saturating_sub(before);
     // A copy for each would be 200 MiB.

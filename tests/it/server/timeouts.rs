@@ -17,10 +17,10 @@ use crate::server::{
 };
 
 /// Sends `bytes` and waits: the server must close after the header timeout.
-async fn is_closed_in_time(settings: Settings, words: &[u8]) -> Vec<u8> {
+async fn is_closed_in_time(settings: Settings, bytes: &[u8]) -> Vec<u8> {
     let gate = Gate::open(Settings { header_timeout: SHORT, ..settings }).await;
     let began = Instant::now();
-    let mut client = gate.send(words).await;
+    let mut client = gate.send(bytes).await;
     let got = read_to_end(&mut client).await;
     let lasted = began.elapsed();
     assert!(lasted >= SHORT, "closed after {lasted:?}");

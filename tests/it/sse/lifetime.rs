@@ -105,10 +105,10 @@ async fn shutdown_closes_streams_with_a_retry_time() {
     let mut reader = operator.watch(topology, "").await;
     reader.expect("snapshot").await;
     app.begin_stop();
-    let farewell = reader.expect("stream.closed").await;
-    assert_eq!(farewell.data, json!({ "reason": "shutdown" }));
-    assert_eq!(farewell.id, None, "the client keeps its cursor");
-    assert!(farewell.retry.is_some_and(|retry| retry >= 3_000), "{farewell:?}");
+    let closed = reader.expect("stream.closed").await;
+    assert_eq!(closed.data, json!({ "reason": "shutdown" }));
+    assert_eq!(closed.id, None, "the client keeps its cursor");
+    assert!(closed.retry.is_some_and(|retry| retry >= 3_000), "{closed:?}");
     reader.expect_end().await;
     app.ended().await;
     app.finish().await;

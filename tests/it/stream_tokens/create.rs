@@ -9,7 +9,7 @@ use crate::support::{
     App,
     auth::invalid_token,
     mutation::expect_numbers,
-    streams::{path, snapshots, stage, watch},
+    streams::{operator_with_topologies, path, snapshots, watch},
     topology::operator_with_topology,
 };
 
@@ -44,8 +44,8 @@ async fn stream_token_opens_its_stream_and_no_other() {
     // A logout ends the stream of the token and the token itself.
     viewer.post("/v1/auth/logout", Value::Null).await.ok();
     assert_eq!(reader.expect("mutation.enqueued").await.data["payload"]["number"], 1);
-    let farewell = reader.expect("stream.closed").await;
-    assert_eq!(farewell.data, json!({ "reason": "session_revoked" }));
+    let closed = reader.expect("stream.closed").await;
+    assert_eq!(closed.data, json!({ "reason": "session_revoked" }));
     anyone.get(url.expect("a URL")).await.problem(401);
     drop(again);
     app.finish().await;
@@ -66,7 +66,7 @@ async fn stream_token_is_refused_after_its_session_ended() {
 #[tokio::test]
 async fn stream_token_for_a_list_opens_any_part_of_it() {
     let app = App::start().await;
-    let (operator, topologies) = stage(&app, 3).await;
+    let (operator, topologies) = operator_with_topologies(&app, 3).await;
     let viewer = app.caller(Role::Viewer).await;
     let names: Vec<_> = topologies[..2].iter().map(|id| format!("topology.{id}")).collect();
     let minted = viewer.post("/v1/stream-tokens", json!({ "topics": names })).await;
@@ -112,8 +112,8 @@ async fn stream_token_for_a_list_opens_any_part_of_it() {
     // A logout ends each stream once, not once per topic.
     viewer.post("/v1/auth/logout", Value::Null).await.ok();
     for reader in [&mut whole, &mut part, &mut one] {
-        let farewell = reader.expect("stream.closed").await;
-        assert_eq!(farewell.data, json!({ "reason": "session_revoked" }));
+        let closed = reader.expect("stream.closed").await;
+        assert_eq!(closed.data, json!({ "reason": "session_revoked" }));
         reader.expect_end().await;
     }
     drop(operator);

@@ -6,13 +6,13 @@ use crate::support::{
     App,
     events::publish,
     http2, soon,
-    streams::{path, snapshots, stage, watch},
+    streams::{operator_with_topologies, path, snapshots, watch},
 };
 
 #[tokio::test]
 async fn bounds_apply_to_the_whole_stream() {
     let app = App::start().await;
-    let (operator, topologies) = stage(&app, 3).await;
+    let (operator, topologies) = operator_with_topologies(&app, 3).await;
     let mut reader = watch(&operator, &topologies, "max_events=2").await;
     let first = reader.next_block().await.expect("a first block");
     assert!(first.text.starts_with(":\nretry: "), "{}", first.text);
@@ -37,7 +37,7 @@ async fn bounds_apply_to_the_whole_stream() {
 #[tokio::test]
 async fn many_topics_send_no_more_heartbeats_than_one() {
     let app = App::with(|config| config.streams.heartbeat_seconds = 1).await;
-    let (operator, topologies) = stage(&app, 8).await;
+    let (operator, topologies) = operator_with_topologies(&app, 8).await;
     let mut many = watch(&operator, &topologies, "").await;
     snapshots(&mut many, &topologies).await;
     let mut single = operator.watch(topologies[0], "").await;

@@ -13,7 +13,7 @@ use crate::support::{
     App, SseReader, Store, connect_with_small_buffer,
     events::{note, publish},
     id_of, soon,
-    streams::{about, path, snapshots, stage, watch},
+    streams::{about, operator_with_topologies, path, snapshots, watch},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -23,7 +23,7 @@ async fn cursor_of_many_topics_survives_restarts_while_others_write() {
     let bus = Arc::new(InProcessBus::default());
     let small = |config: &mut streamgate::config::Config| config.streams.buffer_events = 16;
     let writing = App::on(store.clone(), bus.clone(), small).await;
-    let (operator, topologies) = stage(&writing, 3).await;
+    let (operator, topologies) = operator_with_topologies(&writing, 3).await;
     let mut next: HashMap<Uuid, u64> = topologies.iter().map(|id| (*id, 0)).collect();
     let mut cursor = String::new();
     let hub = Arc::clone(&writing.gateway.hub);
@@ -78,7 +78,7 @@ async fn cursor_of_many_topics_survives_restarts_while_others_write() {
 #[tokio::test]
 async fn topics_can_be_added_and_removed_under_one_cursor() {
     let app = App::start().await;
-    let (operator, topologies) = stage(&app, 3).await;
+    let (operator, topologies) = operator_with_topologies(&app, 3).await;
     let mut single = operator.watch(topologies[0], "").await;
     let plain = single.expect("snapshot").await.id.expect("a cursor");
     drop(single);
@@ -127,7 +127,7 @@ async fn topics_can_be_added_and_removed_under_one_cursor() {
 #[tokio::test]
 async fn slow_reader_loses_nothing_of_any_topic() {
     let app = App::with(|config| config.streams.buffer_events = 8).await;
-    let (operator, topologies) = stage(&app, 2).await;
+    let (operator, topologies) = operator_with_topologies(&app, 2).await;
     let mut slow = watch(&operator, &topologies, "").await;
     snapshots(&mut slow, &topologies).await;
     // 24 MB, more than loopback's buffers take.
@@ -151,7 +151,7 @@ async fn slow_reader_loses_nothing_of_any_topic() {
 #[tokio::test]
 async fn dropped_events_are_announced_with_their_topic() {
     let app = App::with(|config| config.streams.buffer_events = 8).await;
-    let (operator, topologies) = stage(&app, 2).await;
+    let (operator, topologies) = operator_with_topologies(&app, 2).await;
     let mut slow = watch(&operator, &topologies, "overflow=drop_oldest").await;
     snapshots(&mut slow, &topologies).await;
     publish(&app, topologies[0], 0..300, 60_000).await;
@@ -177,7 +177,7 @@ async fn dropped_events_are_announced_with_their_topic() {
 #[tokio::test]
 async fn events_of_ended_topics_reach_a_slow_reader() {
     let app = App::start().await;
-    let (operator, _) = stage(&app, 0).await;
+    let (operator, _) = operator_with_topologies(&app, 0).await;
     let mut topologies = Vec::new();
     for number in 0..30 {
         let config = json!({ "pad": "x".repeat(16_000) });

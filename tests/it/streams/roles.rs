@@ -8,13 +8,13 @@ use crate::support::{
     App,
     events::publish,
     id_of,
-    streams::{about, snapshots, stage, watch},
+    streams::{about, operator_with_topologies, snapshots, watch},
 };
 
 #[tokio::test]
 async fn lowered_role_that_still_sees_all_topics_changes_nothing() {
     let app = App::start().await;
-    let (operator, topologies) = stage(&app, 3).await;
+    let (operator, topologies) = operator_with_topologies(&app, 3).await;
     let admin = app.log_in("admin").await;
     let me = operator.id().await;
     let mut reader = watch(&operator, &topologies, "").await;
@@ -52,7 +52,7 @@ async fn lowered_role_that_still_sees_all_topics_changes_nothing() {
 async fn topic_hidden_from_a_lowered_role_closes_and_others_continue() {
     let app = App::start().await;
     let admin = app.log_in("admin").await;
-    let (operator, topologies) = stage(&app, 1).await;
+    let (operator, topologies) = operator_with_topologies(&app, 1).await;
     let boss = app.caller(Role::Admin).await;
     let session = id_of(&operator.post("/v1/mcp-sessions", json!({})).await.ok());
     let hidden = format!("mcp_session.{session}");

@@ -7,13 +7,13 @@ use uuid::Uuid;
 use crate::support::{
     App,
     events::publish,
-    streams::{about, path, snapshots, stage, watch},
+    streams::{about, operator_with_topologies, path, snapshots, watch},
 };
 
 #[tokio::test]
 async fn many_topics_take_one_slot_and_one_connection() {
     let app = App::with(|config| config.limits.streams_per_user = 1).await;
-    let (operator, topologies) = stage(&app, 5).await;
+    let (operator, topologies) = operator_with_topologies(&app, 5).await;
     let mut reader = watch(&operator, &topologies, "").await;
     assert!(reader.header("ratelimit").is_some(), "{}", reader.head);
     snapshots(&mut reader, &topologies).await;
@@ -48,7 +48,7 @@ async fn many_topics_take_one_slot_and_one_connection() {
 #[tokio::test]
 async fn invalid_topic_list_is_400_and_an_unknown_topic_404() {
     let app = App::start().await;
-    let (operator, topologies) = stage(&app, 2).await;
+    let (operator, topologies) = operator_with_topologies(&app, 2).await;
     let many: Vec<Uuid> = (0..51).map(|_| Uuid::now_v7()).collect();
     let twice = [topologies[0], topologies[0]];
     for path in [
@@ -79,7 +79,7 @@ async fn invalid_topic_list_is_400_and_an_unknown_topic_404() {
 #[tokio::test]
 async fn topic_that_ends_is_announced_and_the_others_continue() {
     let app = App::start().await;
-    let (operator, topologies) = stage(&app, 2).await;
+    let (operator, topologies) = operator_with_topologies(&app, 2).await;
     let [ending, staying] = topologies[..] else { unreachable!("there are two") };
     let mut reader = watch(&operator, &topologies, "").await;
     snapshots(&mut reader, &topologies).await;
@@ -105,8 +105,8 @@ async fn topic_that_ends_is_announced_and_the_others_continue() {
         reader.expect("status").await;
         reader.expect("status").await;
         last = reader.expect("topic.closed").await.id;
-        let farewell = reader.expect("stream.closed").await;
-        assert_eq!((farewell.data, farewell.id), (json!({ "reason": "completed" }), None));
+        let closed = reader.expect("stream.closed").await;
+        assert_eq!((closed.data, closed.id), (json!({ "reason": "completed" }), None));
         reader.expect_end().await;
     }
     let last = format!("last_event_id={}", last.expect("a cursor"));

@@ -1,4 +1,4 @@
-//! A running streamgate for one test: a real server on a free port, with a database of its own.
+//! A running gateway for one test: a real server on a free port, with its own database.
 
 use std::{net::SocketAddr, sync::Arc};
 

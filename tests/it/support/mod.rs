@@ -1,4 +1,4 @@
-//! What tests share: a gateway, its clients, and helpers of each family.
+//! Code that tests share: a gateway, its clients, and functions for each family.
 
 pub mod app;
 pub mod auth;

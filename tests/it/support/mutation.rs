@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 /// An operator, an agent and the path of a topology's mutations.
-pub async fn stage(app: &App, status: &str) -> (Caller, Caller, Uuid, String) {
+pub async fn topology_with_workers(app: &App, status: &str) -> (Caller, Caller, Uuid, String) {
     let (operator, agent) = (app.caller(Role::Operator).await, app.caller(Role::Agent).await);
     let id = topology_that_is(&operator, status).await;
     (operator, agent, id, format!("/v1/topologies/{id}/mutations"))

@@ -1,4 +1,4 @@
-//! The program in a process of its own.
+//! The program as a separate process.
 
 use std::{
     ffi::OsStr,

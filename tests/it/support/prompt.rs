@@ -20,11 +20,11 @@ pub struct Asked {
 }
 
 /// A user and an agent.
-pub async fn stage(app: &App) -> (Caller, Caller) {
+pub async fn owner_and_agent(app: &App) -> (Caller, Caller) {
     (app.caller(Role::Viewer).await, app.caller(Role::Agent).await)
 }
 
-/// Creates a prompt in a conversation of its own.
+/// Creates a prompt in a new conversation.
 pub async fn ask(owner: &Caller) -> Asked {
     let session = id_of(&owner.post("/v1/sessions", json!({})).await.ok());
     let path = format!("/v1/sessions/{session}/prompts");

@@ -15,7 +15,7 @@ pub struct Rebuilt {
     pub cursor: String,
     /// The state.
     pub state: Value,
-    /// How many events came after the snapshot.
+    /// Number of events after the snapshot.
     pub events: usize,
 }
 

@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::support::waiting::soon;
 
-/// Reads a stream byte by byte from a socket of its own.
+/// Reads a stream byte by byte from its own socket.
 pub struct SseReader {
     pub socket: TcpStream,
     /// Status line and header lines.

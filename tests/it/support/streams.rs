@@ -22,7 +22,7 @@ pub async fn watch(caller: &Caller, topologies: &[Uuid], query: &str) -> SseRead
 }
 
 /// An operator and some topologies.
-pub async fn stage(app: &App, count: usize) -> (Caller, Vec<Uuid>) {
+pub async fn operator_with_topologies(app: &App, count: usize) -> (Caller, Vec<Uuid>) {
     let operator = app.caller(Role::Operator).await;
     let mut topologies = Vec::new();
     for _ in 0..count {

@@ -25,13 +25,13 @@ pub async fn claim(agent: &Caller, skill: &str) -> Value {
 }
 
 /// Sends a worker's request (`heartbeat`, `report` or `release`) for its task.
-pub async fn tell(agent: &Caller, claimed: &Value, what: &str, mut body: Value) -> Answer {
+pub async fn send(agent: &Caller, claimed: &Value, what: &str, mut body: Value) -> Answer {
     body["lease_token"] = claimed["lease_token"].clone();
     agent.post(&format!("/v1/tasks/{}/{what}", id_of(&claimed["task"])), body).await
 }
 
 pub async fn report(agent: &Caller, claimed: &Value, seq: u64, status: &str) -> Answer {
-    tell(agent, claimed, "report", json!({ "seq": seq, "status": status })).await
+    send(agent, claimed, "report", json!({ "seq": seq, "status": status })).await
 }
 
 pub async fn read(caller: &Caller, id: Uuid) -> Value {
@@ -74,6 +74,6 @@ pub async fn expire(app: &App, owner: &Caller, id: Uuid) -> Value {
 }
 
 /// An owner and an agent.
-pub async fn stage(app: &App) -> (Caller, Caller) {
+pub async fn owner_and_agent(app: &App) -> (Caller, Caller) {
     (app.caller(Role::Viewer).await, app.caller(Role::Agent).await)
 }

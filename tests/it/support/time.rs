@@ -11,7 +11,7 @@ use streamgate::clock::{Machine, Source};
 /// This machine's clocks, moved ahead, and with another wall clock.
 #[derive(Debug, Default)]
 pub struct Time {
-    /// How long before now the time starts, so that the clock can be stable when a test begins.
+    /// The time starts this long before now, so that the clock can be stable when a test begins.
     pub begins_ago: Duration,
     pub passed_seconds: AtomicU64,
     pub ahead_seconds: AtomicI64,

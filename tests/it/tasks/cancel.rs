@@ -4,16 +4,16 @@ use serde_json::{Value, json};
 
 use crate::support::{
     App,
-    task::{cancel, claim, make, read, report, shown, stage, tell, watch},
+    task::{cancel, claim, make, owner_and_agent, read, report, send, shown, watch},
 };
 
 #[tokio::test]
 async fn cancellation_reaches_the_worker_with_the_next_heartbeat() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let id = make(&owner, "a").await;
     let claimed = claim(&agent, "a").await;
-    let beat = || tell(&agent, &claimed, "heartbeat", json!({}));
+    let beat = || send(&agent, &claimed, "heartbeat", json!({}));
     let before = beat().await.ok();
     assert_eq!(before["cancel_requested"], false);
     let asked = cancel(&owner, id).await.ok();
@@ -40,14 +40,14 @@ async fn task_is_cancelled_when_the_grace_time_is_over() {
         config.streams.heartbeat_seconds = 60;
     })
     .await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let id = make(&owner, "a").await;
     let claimed = claim(&agent, "a").await;
     report(&agent, &claimed, 1, "running").await.ok();
     let mut reader = watch(&owner, id, "").await;
     reader.expect("snapshot").await;
     cancel(&owner, id).await.ok();
-    tell(&agent, &claimed, "heartbeat", json!({})).await.ok();
+    send(&agent, &claimed, "heartbeat", json!({})).await.ok();
     for status in ["running", "cancelled"] {
         let told = reader.expect("task.status").await.data;
         assert_eq!((&told["status"], &told["cancel_requested"]), (&json!(status), &json!(true)));
@@ -61,7 +61,7 @@ async fn task_is_cancelled_when_the_grace_time_is_over() {
         ("report", json!({ "seq": 2, "status": "completed" })),
         ("report", json!({ "seq": 2, "artifact": { "artifact_id": "a", "data": "late" } })),
     ] {
-        tell(&agent, &claimed, what, body).await.problem(409);
+        send(&agent, &claimed, what, body).await.problem(409);
     }
     assert_eq!(shown(&owner, id).await, before);
     // A report that was applied in time gets its answer again.

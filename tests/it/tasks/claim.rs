@@ -8,13 +8,13 @@ use uuid::Uuid;
 
 use crate::support::{
     App, id_of, soon,
-    task::{claim, expire, make, read, stage, tell},
+    task::{claim, expire, make, owner_and_agent, read, send},
 };
 
 #[tokio::test]
 async fn workers_get_the_oldest_tasks_of_their_skills() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let mut made = Vec::new();
     for task_type in ["a", "b", "c", "a", "b"] {
         made.push(make(&owner, task_type).await);
@@ -64,7 +64,7 @@ async fn workers_get_the_oldest_tasks_of_their_skills() {
 #[tokio::test]
 async fn concurrent_workers_never_get_the_same_task() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let mut made = Vec::new();
     for _ in 0..30 {
         made.push(make(&owner, "a").await);
@@ -88,7 +88,7 @@ async fn concurrent_workers_never_get_the_same_task() {
 #[tokio::test]
 async fn waiting_worker_gets_a_new_released_or_expired_task() {
     let app = App::with(|config| config.streams.heartbeat_seconds = 60).await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let mut claimed = Value::Null;
     let mut id = Uuid::nil();
     for round in 1..=3 {
@@ -100,7 +100,7 @@ async fn waiting_worker_gets_a_new_released_or_expired_task() {
         app.claim_waits().await;
         match round {
             1 => id = make(&owner, "a").await,
-            2 => drop(tell(&agent, &claimed, "release", json!({})).await.ok()),
+            2 => drop(send(&agent, &claimed, "release", json!({})).await.ok()),
             _ => {
                 expire(&app, &owner, id).await;
             }

@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use crate::support::{
     App, id_of,
-    task::{claim, make, read, report, stage},
+    task::{claim, make, owner_and_agent, read, report},
 };
 
 #[tokio::test]
 async fn task_is_stored_as_sent_and_listed_by_status() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let me = owner.id().await;
     let mut made = Vec::new();
     for input in [json!(null), json!(0), json!("\0\u{2028}"), json!([{}]), json!({ "a": [1.5] })] {
@@ -52,7 +52,7 @@ async fn task_is_stored_as_sent_and_listed_by_status() {
 #[tokio::test]
 async fn invalid_task_and_input_over_16_384_bytes_are_refused() {
     let app = App::start().await;
-    let (owner, _) = stage(&app).await;
+    let (owner, _) = owner_and_agent(&app).await;
     for new in [
         json!({}),
         json!({ "task_type": "" }),
@@ -78,7 +78,7 @@ async fn invalid_task_and_input_over_16_384_bytes_are_refused() {
 #[tokio::test]
 async fn owner_has_at_most_1_000_waiting_tasks() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let me = owner.id().await;
     let first = make(&owner, "a").await;
     // Rows as if 997 more tasks had been created.

@@ -6,13 +6,13 @@ use uuid::Uuid;
 
 use crate::support::{
     App, id_of,
-    task::{cancel, make, read, stage},
+    task::{cancel, make, owner_and_agent, read},
 };
 
 #[tokio::test]
 async fn task_is_seen_by_owner_and_administrators_only() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let (other, admin) = (app.caller(Role::Operator).await, app.log_in("admin").await);
     let id = make(&owner, "a").await;
     let foreign = make(&other, "b").await;

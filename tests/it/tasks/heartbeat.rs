@@ -8,14 +8,14 @@ use serde_json::json;
 
 use crate::support::{
     App,
-    task::{make, stage, tell},
+    task::{make, owner_and_agent, send},
 };
 
 #[tokio::test]
 async fn heartbeat_and_report_renew_the_lease_for_its_duration() {
     use entity::task::{Column, Entity};
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let id = make(&owner, "a").await;
     let ask = json!({ "skills": ["a"], "lease_seconds": 600 });
     let claimed = agent.post("/v1/tasks/claim", ask).await.ok()[0].take();
@@ -28,7 +28,7 @@ async fn heartbeat_and_report_renew_the_lease_for_its_duration() {
         let soon = Timestamp::now() + Duration::from_mins(1);
         let shorter = Entity::update_many().col_expr(Column::LeaseExpiresAt, Expr::value(soon));
         shorter.exec(app.gateway.database.writer()).await.expect("an update");
-        let answer = tell(&agent, &claimed, what, body).await.ok();
+        let answer = send(&agent, &claimed, what, body).await.ok();
         let row = Entity::find_by_id(id).one(app.gateway.database.reader()).await;
         let until = row.expect("a row").expect("the task").lease_expires_at.expect("a lease");
         let left = until.since(soon).as_secs();

@@ -11,13 +11,13 @@ use tokio::{
 
 use crate::support::{
     App, Caller, id_of, soon,
-    task::{cancel, claim, expire, make, read, report, run_out, stage, tell, watch},
+    task::{cancel, claim, expire, make, owner_and_agent, read, report, run_out, send, watch},
 };
 
 #[tokio::test]
 async fn expired_leases_use_attempts_and_released_tasks_do_not() {
     let app = App::with(|config| config.streams.heartbeat_seconds = 60).await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let new = json!({ "task_type": "a", "max_attempts": 2 });
     let id = id_of(&owner.post("/v1/tasks", new).await.ok());
     let mut reader = watch(&owner, id, "").await;
@@ -37,18 +37,18 @@ async fn expired_leases_use_attempts_and_released_tasks_do_not() {
                 ("release", json!({})),
                 ("report", json!({ "seq": 1, "status": "completed" })),
             ] {
-                let detail = tell(&agent, &claimed, what, body).await.problem(409);
-                assert!(detail.contains("run out"), "{detail}");
+                let detail = send(&agent, &claimed, what, body).await.problem(409);
+                assert!(detail.contains("expired"), "{detail}");
             }
             expire(&app, &owner, id).await;
         } else {
-            tell(&agent, &claimed, "release", json!({})).await.ok();
+            send(&agent, &claimed, "release", json!({})).await.ok();
         }
         let told = reader.expect("task.status").await.data;
         assert_eq!((&told["status"], &told["attempt"]), (&json!(then), &json!(attempt)));
         assert_eq!(told["error"].is_string(), then == "failed", "{told}");
         for what in ["heartbeat", "release"] {
-            tell(&agent, &claimed, what, json!({})).await.problem(409);
+            send(&agent, &claimed, what, json!({})).await.problem(409);
         }
         report(&agent, &claimed, 1, "completed").await.problem(409);
     }
@@ -81,7 +81,7 @@ async fn worker_process() {
     let mut beats = tokio::time::interval(Duration::from_millis(500));
     loop {
         beats.tick().await;
-        tell(&agent, &claimed, "heartbeat", json!({})).await.ok();
+        send(&agent, &claimed, "heartbeat", json!({})).await.ok();
     }
 }
 
@@ -114,7 +114,7 @@ async fn task_of_a_killed_worker_is_finished_by_the_next() {
     assert_eq!((id_of(&newest["task"]), &newest["attempt"]), (id, &json!(2)));
     report(&first, &claimed, 1, "completed").await.problem(409);
     let end = json!({ "seq": 1, "status": "completed", "output": "by the second" });
-    tell(&second, &newest, "report", end).await.ok();
+    send(&second, &newest, "report", end).await.ok();
     report(&first, &claimed, 1, "failed").await.problem(409);
     let task = read(&owner, id).await;
     assert_eq!((&task["status"], &task["output"]), (&json!("completed"), &json!("by the second")));

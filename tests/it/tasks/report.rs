@@ -5,19 +5,19 @@ use uuid::Uuid;
 
 use crate::support::{
     App,
-    task::{claim, make, report, stage, tell},
+    task::{claim, make, owner_and_agent, report, send},
 };
 
 #[tokio::test]
 async fn repeated_report_changes_nothing_and_a_gap_is_refused() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let id = make(&owner, "a").await;
     let path = format!("/v1/tasks/{id}/events");
     let claimed = claim(&agent, "a").await;
     let chunk = |seq: u64, text: &str| {
         let artifact = json!({ "artifact_id": "a", "data": text, "append": seq > 1 });
-        tell(&agent, &claimed, "report", json!({ "seq": seq, "artifact": artifact }))
+        send(&agent, &claimed, "report", json!({ "seq": seq, "artifact": artifact }))
     };
     let expect = async |seq: u64, expected: u64| {
         let answer = chunk(seq, "skips").await;
@@ -39,10 +39,10 @@ async fn repeated_report_changes_nothing_and_a_gap_is_refused() {
         answer.problem(409);
     }
     let end = json!({ "seq": 3, "status": "completed", "output": { "a": 1 } });
-    let ended = tell(&agent, &claimed, "report", end.clone()).await.ok();
+    let ended = send(&agent, &claimed, "report", end.clone()).await.ok();
     assert_eq!(ended["output"], json!({ "a": 1 }));
     let log = owner.get(&path).await.ok();
-    assert_eq!(tell(&agent, &claimed, "report", end).await.ok(), ended);
+    assert_eq!(send(&agent, &claimed, "report", end).await.ok(), ended);
     assert_eq!(chunk(2, "again").await.ok(), ended);
     assert_eq!(report(&agent, &claimed, 4, "running").await.body.get("expected_seq"), None);
     assert_eq!(owner.get(&path).await.ok(), log, "no event, no change");
@@ -50,7 +50,7 @@ async fn repeated_report_changes_nothing_and_a_gap_is_refused() {
     make(&owner, "b").await;
     let claimed = claim(&agent, "b").await;
     report(&agent, &claimed, 1, "running").await.ok();
-    tell(&agent, &claimed, "release", json!({})).await.ok();
+    send(&agent, &claimed, "release", json!({})).await.ok();
     let newest = claim(&agent, "b").await;
     report(&agent, &claimed, 1, "running").await.problem(409);
     report(&agent, &newest, 1, "running").await.ok();
@@ -60,7 +60,7 @@ async fn repeated_report_changes_nothing_and_a_gap_is_refused() {
 #[tokio::test]
 async fn report_fields_must_fit_the_reported_status() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let id = make(&owner, "a").await;
     let claimed = claim(&agent, "a").await;
     let artifact = |data: Value, append: bool| json!({ "seq": 1, "artifact": { "artifact_id": "a", "data": data, "append": append } });
@@ -85,15 +85,15 @@ async fn report_fields_must_fit_the_reported_status() {
         artifact(json!(1), true),
         no_data,
     ] {
-        tell(&agent, &claimed, "report", body).await.problem(400);
+        send(&agent, &claimed, "report", body).await.problem(400);
     }
     let page = owner.get(&format!("/v1/tasks/{id}/events")).await.ok();
     assert_eq!(page["events"].as_array().map(Vec::len), Some(1), "the claim");
     let output = json!({ "seq": 1, "status": "completed", "output": "x".repeat(65_534) });
-    tell(&agent, &claimed, "report", output).await.ok();
+    send(&agent, &claimed, "report", output).await.ok();
     make(&owner, "a").await;
     let claimed = claim(&agent, "a").await;
     let error = json!({ "seq": 1, "status": "failed", "error": "ä".repeat(4_000) });
-    assert_eq!(tell(&agent, &claimed, "report", error).await.ok()["error"], "ä".repeat(4_000));
+    assert_eq!(send(&agent, &claimed, "report", error).await.ok()["error"], "ä".repeat(4_000));
     app.finish().await;
 }

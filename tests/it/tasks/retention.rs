@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::support::{
     App,
-    task::{claim, make, read, report, stage, tell},
+    task::{claim, make, owner_and_agent, read, report, send},
     until,
 };
 
@@ -16,13 +16,13 @@ async fn ended_task_is_deleted_with_its_artifacts_and_events() {
         config.retention.sweep_seconds = 1;
     })
     .await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let (ended, waiting) = (make(&owner, "a").await, make(&owner, "b").await);
     let claimed = claim(&agent, "a").await;
     let last = json!({
         "seq": 1, "status": "completed", "artifact": { "artifact_id": "a", "data": [1] },
     });
-    tell(&agent, &claimed, "report", last).await.ok();
+    send(&agent, &claimed, "report", last).await.ok();
     let path = format!("/v1/tasks/{ended}");
     until("deletion", async || owner.get(&path).await.status == 404).await;
     for part in ["/events", "/stream"] {

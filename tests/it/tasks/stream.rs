@@ -4,13 +4,13 @@ use serde_json::json;
 
 use crate::support::{
     App,
-    task::{claim, make, read, stage, tell, watch},
+    task::{claim, make, owner_and_agent, read, send, watch},
 };
 
 #[tokio::test]
 async fn task_stream_is_a_snapshot_events_and_an_end() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let id = make(&owner, "a").await;
     let mut early = watch(&owner, id, "").await;
     let mut reader = watch(&owner, id, "").await;
@@ -30,7 +30,7 @@ async fn task_stream_is_a_snapshot_events_and_an_end() {
         "artifact_id": "a", "name": "A", "data": "\u{2028}", "last_chunk": true,
     });
     let last = json!({ "seq": 1, "status": "completed", "output": 7, "artifact": artifact });
-    let ended = tell(&agent, &claimed, "report", last).await.ok();
+    let ended = send(&agent, &claimed, "report", last).await.ok();
     assert_eq!(ended["artifacts"], json!([artifact]));
     let chunk = reader.expect("task.artifact").await;
     let expected = json!({

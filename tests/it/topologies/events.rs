@@ -31,7 +31,7 @@ async fn unusable_cursor_of_event_page_is_410_and_garbage_400() {
     let rest = operator.get(&format!("{path}?after={fourth}")).await.ok();
     assert_eq!(rest["events"].as_array().map(Vec::as_slice), Some(&events[4..]));
     for path in [path.clone(), format!("{path}?after=")] {
-        assert_eq!(operator.get(&path).await.ok(), rest, "without a cursor: what is kept");
+        assert_eq!(operator.get(&path).await.ok(), rest, "without a cursor: all kept events");
     }
     for garbage in ["x", "1", "1-1", "1-1-", "-1-1", "1-1-1-1", "1-%0A1-1", "%F0%9F%A6%80-1-1"] {
         operator.get(&format!("{path}?after={garbage}")).await.problem(400);

@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 /// All objects of a list, page by page.
-async fn walk(caller: &Caller, path: &str, query: &str, limit: usize) -> Vec<Value> {
+async fn all_pages(caller: &Caller, path: &str, query: &str, limit: usize) -> Vec<Value> {
     let mut all = Vec::new();
     let mut after = String::new();
     loop {
@@ -36,17 +36,17 @@ async fn lists_are_complete_ordered_paged_and_filtered_by_status() {
         made.push(operator.get(&format!("/v1/topologies/{id}")).await.ok());
     }
     for limit in [1, 2, 4, 5, 200] {
-        assert_eq!(walk(&viewer, "/v1/topologies", "", limit).await, made, "pages of {limit}");
+        assert_eq!(all_pages(&viewer, "/v1/topologies", "", limit).await, made, "pages of {limit}");
     }
     let pending: Vec<Value> =
         made.iter().filter(|topology| topology["status"] == "pending").cloned().collect();
-    assert_eq!(walk(&viewer, "/v1/topologies", "&status=pending", 2).await, pending);
-    assert_eq!(walk(&viewer, "/v1/topologies", "&status=failed", 2).await, [Value::Null; 0]);
+    assert_eq!(all_pages(&viewer, "/v1/topologies", "&status=pending", 2).await, pending);
+    assert_eq!(all_pages(&viewer, "/v1/topologies", "&status=failed", 2).await, [Value::Null; 0]);
 
     let path = format!("/v1/topologies/{}/transitions", id_of(&made[1]));
-    let whole = walk(&viewer, &path, "", 200).await;
+    let whole = all_pages(&viewer, &path, "", 200).await;
     assert_eq!(whole.len(), 2);
-    assert_eq!(walk(&viewer, &path, "", 1).await, whole);
+    assert_eq!(all_pages(&viewer, &path, "", 1).await, whole);
     for query in ["limit=0", "limit=201", "limit=x", "after=1", "status=broken", "status="] {
         viewer.get(&format!("/v1/topologies?{query}")).await.problem(400);
     }

@@ -39,7 +39,7 @@ async fn user_is_created_read_updated_and_deleted() {
 
     let changed = change(&admin, id, json!({ "role": "operator", "disabled": true })).await.ok();
     assert_eq!((&changed["role"], &changed["disabled"]), (&json!("operator"), &json!(true)));
-    assert_eq!(change(&admin, id, json!({})).await.ok(), changed, "what is absent stays");
+    assert_eq!(change(&admin, id, json!({})).await.ok(), changed, "absent fields stay unchanged");
     assert_eq!(admin.get(&path).await.ok(), changed);
 
     let answer = delete(&admin, id).await;
@@ -118,7 +118,7 @@ async fn password_has_one_byte_limit_wherever_it_is_sent() {
     }
     // The password of the first administrator has the same limits.
     let database = &app.gateway.database;
-    user::Entity::delete_many().exec(database.writer()).await.expect("nobody left");
+    user::Entity::delete_many().exec(database.writer()).await.expect("a deletion");
     for password in ["é".repeat(513), "7 chars".to_owned()] {
         assert!(app.gateway.users.bootstrap(Some(password)).await.is_err());
     }
@@ -128,7 +128,7 @@ async fn password_has_one_byte_limit_wherever_it_is_sent() {
 #[tokio::test]
 async fn first_start_creates_one_administrator_and_later_ones_none() {
     let app = App::start().await;
-    assert_eq!(app.gateway.first_password, None, "a password that was given is not shown");
+    assert_eq!(app.gateway.first_password, None, "a given password is not shown");
     let users = &app.gateway.users;
     assert_eq!(users.bootstrap(Some("another password".to_owned())).await.expect("a look"), None);
     assert_eq!(users.bootstrap(None).await.expect("a look"), None);
@@ -136,7 +136,7 @@ async fn first_start_creates_one_administrator_and_later_ones_none() {
 
     // An empty database, and two processes that start on it at once.
     let database = &app.gateway.database;
-    user::Entity::delete_many().exec(database.writer()).await.expect("nobody left");
+    user::Entity::delete_many().exec(database.writer()).await.expect("a deletion");
     let (one, other) = tokio::join!(users.bootstrap(None), users.bootstrap(None));
     let shown: Vec<_> =
         [one, other].into_iter().filter_map(|made| made.expect("a start")).collect();
@@ -144,7 +144,7 @@ async fn first_start_creates_one_administrator_and_later_ones_none() {
     assert_eq!(user::Entity::find().count(database.reader()).await.expect("a count"), 1);
     let login = json!({ "username": "admin", "password": password });
     let pair = app.anyone().post("/v1/auth/login", login).await.ok();
-    assert!(password.len() >= 16, "a password that was made up is long");
+    assert!(password.len() >= 16, "a generated password is long");
     let admin = bearer(&app, pair["access_token"].as_str().expect("a token"));
     assert_eq!(admin.me().await["role"], "admin");
     app.finish().await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{
     App, id_of, prompt as prompts,
     prompt::{ask, event, events, publish, status},
-    task::{claim, make, read, report, stage, watch},
+    task::{claim, make, owner_and_agent, read, report, watch},
     until,
 };
 
@@ -16,7 +16,7 @@ use crate::support::{
 async fn deleting_a_user_ends_their_tasks_prompts_and_sessions() {
     let app = App::start().await;
     let admin = app.log_in("admin").await;
-    let ((owner, agent), other) = (stage(&app).await, stage(&app).await.0);
+    let ((owner, agent), other) = (owner_and_agent(&app).await, owner_and_agent(&app).await.0);
     let running = make(&owner, "x").await;
     let claimed = claim(&agent, "x").await;
     let (pending, others) = (make(&owner, "x").await, make(&other, "x").await);
@@ -66,7 +66,7 @@ async fn rows_of_a_deleted_user_are_deleted_in_the_end() {
         config.retention.sweep_seconds = 1;
     })
     .await;
-    let (owner, _) = stage(&app).await;
+    let (owner, _) = owner_and_agent(&app).await;
     let id = owner.id().await;
     make(&owner, "x").await;
     ask(&owner).await;

@@ -1,4 +1,4 @@
-//! Where an access token may be sent, and the challenge of a 401 (RFC 6750).
+//! The places of an access token in a request, and the challenge of a 401 (RFC 6750).
 
 use entity::user::Role;
 use reqwest::Method;
@@ -39,7 +39,7 @@ async fn access_token_in_a_query_is_refused_beside_valid_header() {
 async fn challenge_names_an_error_only_for_a_sent_credential() {
     let app = App::start().await;
     let path = format!("/v1/topologies/{}", Uuid::now_v7());
-    let nobody = [
+    let requests = [
         (Method::GET, "/v1/auth/me", None),
         // An unknown client learns neither which resources exist nor what a valid request is.
         (Method::GET, path.as_str(), None),
@@ -47,7 +47,7 @@ async fn challenge_names_an_error_only_for_a_sent_credential() {
         (Method::GET, "/v1/users?limit=0", None),
         (Method::POST, "/v1/users", Some(json!("not a user"))),
     ];
-    for (method, path, body) in nobody {
+    for (method, path, body) in requests {
         let answer = app.anyone().call(method, path, body).await;
         assert_eq!(answer.headers["www-authenticate"], "Bearer realm=\"streamgate\"", "{path}");
         assert_eq!(answer.problem(401), "this operation requires a bearer token");

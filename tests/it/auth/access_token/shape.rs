@@ -23,7 +23,7 @@ async fn access_token_has_rfc_9068_shape_and_verifies_with_jwks() {
     for (name, value) in [("kty", "OKP"), ("crv", "Ed25519"), ("alg", "EdDSA"), ("use", "sig")] {
         assert_eq!(key[name], value, "{name}");
     }
-    assert_eq!(key.get("d"), None, "the private half stays here");
+    assert_eq!(key.get("d"), None, "the private key is not published");
     // RFC 7638, section 3: the members in the order of their names, without spaces.
     let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":{}}}"#, key["x"]);
     let thumbprint = BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, canonical.as_bytes()));

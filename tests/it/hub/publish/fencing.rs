@@ -93,7 +93,7 @@ async fn nothing_follows_the_terminal_event_in_the_same_group() {
             Err(refused) => assert_eq!((refused, is_late), (Refused::Closed, true)),
         }
     }
-    // One later event on its own, and one in a transaction of its own.
+    // A later event in a publish, and one in a transaction, are refused as well.
     let late = app.gateway.hub.publish(topic.clone(), vec![event("note", 99)]).await;
     assert_eq!(outcome(late), Err(Refused::Closed));
     let log = app.gateway.hub.log();
@@ -137,7 +137,7 @@ async fn old_lease_writes_nothing_after_the_new_one_begins() {
     };
     start(0, leases[0]);
     for (at, lease) in leases.iter().copied().enumerate().skip(1) {
-        // When the current lease has written an event.
+        // Waits until the current lease has written an event.
         let written = seqs(&app, &topic).await.len();
         until("event", async || seqs(&app, &topic).await.len() > written).await;
         fence(&app, &topic, Some(lease)).await;

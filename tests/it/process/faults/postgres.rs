@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// A connection to the server, beside the gateway's.
+/// A connection to the server, in addition to the gateway's.
 async fn observer() -> Option<DatabaseConnection> {
     let server = std::env::var("TEST_DATABASE_URL").ok()?;
     Some(Database::connect(server).await.expect("PostgreSQL"))

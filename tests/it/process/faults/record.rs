@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::support::{Answer, Caller, PASSWORD};
 
-/// What an answer says about its request.
+/// The meaning of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Acknowledged,

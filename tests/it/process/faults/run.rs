@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// How often the fault comes and goes.
+/// The number of times that the fault comes and goes.
 const STRIKES: u32 = 12;
 
 /// A cause for which writes fail, and work again without it.
@@ -93,7 +93,7 @@ pub async fn acknowledged_is_kept<F: Fault>(store: &Store, fault: impl AsyncFnOn
     record.assert_faults_were_met();
     record.check(&admin).await;
     let faults = metric_sum(&admin, "streamgate_database_faults_total{").await;
-    assert!(faults > 0.0, "a fault that nobody counted");
+    assert!(faults > 0.0, "no fault was counted");
 
     // The process is killed, so its memory is lost.
     let mut process = process;

@@ -123,7 +123,7 @@ async fn full_disk_is_507_until_space_is_free() {
     admin.get(&format!("/v1/topologies/{topology}")).await.ok();
 
     ballast.remove();
-    until("room", async || cause(&admin).await.is_empty()).await;
+    until("free space", async || cause(&admin).await.is_empty()).await;
     admin.set_status(topology, "deploying").await.ok();
     assert_eq!(stream.expect("status").await.data["to"], "deploying");
     drop(stream);

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     support::{
         App,
-        task::{make, read, stage, tell, watch},
+        task::{make, owner_and_agent, read, send, watch},
     },
     tasks::artifacts::sender::{Maker, chunk},
 };
@@ -15,7 +15,7 @@ use crate::{
 #[tokio::test]
 async fn artifact_chunks_append_or_replace_in_order_of_first_appearance() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let id = make(&owner, "a").await;
     let mut maker = Maker::of(&agent, "a").await;
     for artifact in [
@@ -42,7 +42,7 @@ async fn artifact_chunks_append_or_replace_in_order_of_first_appearance() {
     assert_eq!(read(&owner, id).await["artifacts"], json!([text, list, one]));
 
     // The next attempt finds the artifacts, and may replace them.
-    tell(&agent, &maker.claimed, "release", json!({})).await.ok();
+    send(&agent, &maker.claimed, "release", json!({})).await.ok();
     let mut next = Maker::of(&agent, "a").await;
     assert_eq!(next.claimed["task"]["artifacts"], json!([text, list, one]));
     next.send(chunk("text", 7, false)).await.ok();
@@ -59,7 +59,7 @@ async fn artifact_chunks_append_or_replace_in_order_of_first_appearance() {
 #[tokio::test]
 async fn chunk_of_another_type_is_not_appended() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let id = make(&owner, "a").await;
     let mut maker = Maker::of(&agent, "a").await;
     for (id, data) in [("text", json!("a")), ("list", json!([1])), ("one", json!({}))] {
@@ -84,7 +84,7 @@ async fn chunk_of_another_type_is_not_appended() {
 #[tokio::test]
 async fn artifacts_of_a_task_hold_at_most_1_mib() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let id = make(&owner, "a").await;
     let mut maker = Maker::of(&agent, "a").await;
     // A chunk has 64 KiB at most as JSON.
@@ -124,7 +124,7 @@ async fn artifacts_of_a_task_hold_at_most_1_mib() {
 #[tokio::test]
 async fn task_holds_at_most_1_000_artifacts() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let id = make(&owner, "a").await;
     let mut maker = Maker::of(&agent, "a").await;
     maker.send(chunk("0", "", false)).await.ok();
@@ -147,7 +147,7 @@ async fn task_holds_at_most_1_000_artifacts() {
 #[tokio::test]
 async fn small_chunks_share_rows_and_large_ones_are_written_once() {
     let app = App::start().await;
-    let (owner, agent) = stage(&app).await;
+    let (owner, agent) = owner_and_agent(&app).await;
     let id = make(&owner, "a").await;
     let mut maker = Maker::of(&agent, "a").await;
     let (mut text, mut items) = (String::new(), Vec::new());

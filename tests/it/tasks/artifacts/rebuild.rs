@@ -9,12 +9,12 @@ use crate::{
     support::{
         App, Block, Caller, id_of,
         rebuilt::Rebuilt,
-        task::{cancel, claim, expire, make, read, report, tell, watch},
+        task::{cancel, claim, expire, make, read, report, send, watch},
     },
     tasks::artifacts::sender::chunk,
 };
 
-/// What an event does to a task.
+/// Applies an event to a task.
 pub fn apply(task: &mut Value, event: &Block) {
     if event.event == "task.status" {
         let before = std::mem::replace(task, event.data.clone());
@@ -50,7 +50,7 @@ pub fn apply(task: &mut Value, event: &Block) {
 
 /// A step of the worker, the owner or a subscriber. It may be refused.
 #[derive(Clone, Debug)]
-enum Deed {
+enum Step {
     Claim,
     Beat,
     Note,
@@ -69,21 +69,21 @@ enum Deed {
     Watch,
 }
 
-fn deeds() -> impl Strategy<Value = Vec<(usize, Deed)>> {
+fn steps() -> impl Strategy<Value = Vec<(usize, Step)>> {
     let chunk = (0..3_u8, any::<bool>(), any::<bool>());
-    let deed = prop_oneof![
-        8 => Just(Deed::Claim),
-        1 => Just(Deed::Beat),
-        2 => Just(Deed::Note),
-        12 => chunk.prop_map(|(artifact, text, append)| Deed::Chunk { artifact, text, append }),
-        2 => Just(Deed::Again),
-        1 => Just(Deed::Release),
-        1 => Just(Deed::Lapse),
-        1 => Just(Deed::Cancel),
-        1 => prop_oneof![Just("completed"), Just("failed"), Just("cancelled")].prop_map(Deed::End),
-        2 => Just(Deed::Watch),
+    let step = prop_oneof![
+        8 => Just(Step::Claim),
+        1 => Just(Step::Beat),
+        2 => Just(Step::Note),
+        12 => chunk.prop_map(|(artifact, text, append)| Step::Chunk { artifact, text, append }),
+        2 => Just(Step::Again),
+        1 => Just(Step::Release),
+        1 => Just(Step::Lapse),
+        1 => Just(Step::Cancel),
+        1 => prop_oneof![Just("completed"), Just("failed"), Just("cancelled")].prop_map(Step::End),
+        2 => Just(Step::Watch),
     ];
-    prop::collection::vec((0..3_usize, deed), 20..60)
+    prop::collection::vec((0..3_usize, step), 20..60)
 }
 
 /// A task, its claim and its subscribers.
@@ -107,24 +107,24 @@ impl Played {
 
     async fn report(&mut self, agent: &Caller, mut body: Value) {
         body["seq"] = json!(self.seq + 1);
-        let answer = tell(agent, &self.claimed, "report", body.clone()).await;
+        let answer = send(agent, &self.claimed, "report", body.clone()).await;
         if answer.status == 200 {
             self.seq += 1;
             self.last = body;
         }
     }
 
-    async fn play(&mut self, deed: &Deed, app: &App, [owner, agent]: [&Caller; 2]) {
-        match deed {
-            Deed::Claim => {
+    async fn play(&mut self, step: &Step, app: &App, [owner, agent]: [&Caller; 2]) {
+        match step {
+            Step::Claim => {
                 let claimed = claim(agent, &self.skill).await;
                 if !claimed.is_null() {
                     (self.claimed, self.seq) = (claimed, 0);
                 }
             }
-            Deed::Beat => drop(tell(agent, &self.claimed, "heartbeat", json!({})).await),
-            Deed::Note => self.report(agent, json!({ "status": "running" })).await,
-            Deed::Chunk { artifact, text, append } => {
+            Step::Beat => drop(send(agent, &self.claimed, "heartbeat", json!({})).await),
+            Step::Note => self.report(agent, json!({ "status": "running" })).await,
+            Step::Chunk { artifact, text, append } => {
                 let data = if *text { json!(format!("{} ", self.seq)) } else { json!([self.seq]) };
                 let mut artifact = chunk(&artifact.to_string(), data, *append);
                 if self.seq.is_multiple_of(3) {
@@ -132,16 +132,16 @@ impl Played {
                 }
                 self.report(agent, json!({ "artifact": artifact })).await;
             }
-            Deed::Again => drop(tell(agent, &self.claimed, "report", self.last.clone()).await),
-            Deed::Release => drop(tell(agent, &self.claimed, "release", json!({})).await),
-            Deed::Lapse => {
+            Step::Again => drop(send(agent, &self.claimed, "report", self.last.clone()).await),
+            Step::Release => drop(send(agent, &self.claimed, "release", json!({})).await),
+            Step::Lapse => {
                 if read(owner, self.id).await["status"] == "running" {
                     expire(app, owner, self.id).await;
                 }
             }
-            Deed::Cancel => drop(cancel(owner, self.id).await),
-            Deed::End(status) => drop(report(agent, &self.claimed, self.seq + 1, status).await),
-            Deed::Watch => {
+            Step::Cancel => drop(cancel(owner, self.id).await),
+            Step::End(status) => drop(report(agent, &self.claimed, self.seq + 1, status).await),
+            Step::Watch => {
                 self.watchers.push(Rebuilt::from(watch(owner, self.id, "").await, "/task").await);
             }
         }
@@ -156,15 +156,15 @@ async fn subscriber_rebuilds_the_task_from_its_stream() {
     let mut runner = TestRunner::default();
     let (mut events, mut artifacts) = (0, 0);
     for _ in 0..24 {
-        let deeds = deeds().new_tree(&mut runner).expect("deeds").current();
+        let steps = steps().new_tree(&mut runner).expect("steps").current();
         let mut tasks = Vec::new();
         for _ in 0..3 {
             let mut task = Played::new(&owner).await;
-            task.play(&Deed::Watch, &app, [&owner, &agent]).await;
+            task.play(&Step::Watch, &app, [&owner, &agent]).await;
             tasks.push(task);
         }
-        for (task, deed) in &deeds {
-            tasks[*task].play(deed, &app, [&owner, &agent]).await;
+        for (task, step) in &steps {
+            tasks[*task].play(step, &app, [&owner, &agent]).await;
         }
         for task in &mut tasks {
             let shown = read(&owner, task.id).await;
@@ -172,7 +172,7 @@ async fn subscriber_rebuilds_the_task_from_its_stream() {
             artifacts += shown["artifacts"].as_array().map_or(0, Vec::len);
             for watcher in &mut task.watchers {
                 watcher.catch_up(&owner, &format!("/v1/tasks/{}/events", task.id), apply).await;
-                assert_eq!(watcher.state, shown, "{deeds:?}");
+                assert_eq!(watcher.state, shown, "{steps:?}");
                 events += watcher.events;
             }
         }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Answer, Caller,
-    task::{claim, tell},
+    task::{claim, send},
 };
 
 /// A worker that reports one chunk after the other.
@@ -22,7 +22,7 @@ impl<'a> Maker<'a> {
     /// Reports a chunk. Counts it if it is accepted.
     pub async fn send(&mut self, artifact: Value) -> Answer {
         let body = json!({ "seq": self.seq + 1, "artifact": artifact });
-        let answer = tell(self.agent, &self.claimed, "report", body).await;
+        let answer = send(self.agent, &self.claimed, "report", body).await;
         self.seq += u64::from(answer.status == 200);
         answer
     }

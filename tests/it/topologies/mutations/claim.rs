@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use crate::support::{
     App, id_of,
-    mutation::{claim, numbers, report, stage},
+    mutation::{claim, numbers, report, topology_with_workers},
 };
 
 #[tokio::test]
 async fn mutations_are_claimed_oldest_first_and_listed_by_state() {
     let app = App::start().await;
-    let (operator, agent, id, path) = stage(&app, "active").await;
+    let (operator, agent, id, path) = topology_with_workers(&app, "active").await;
     assert!(claim(&agent, &path, 50).await.is_empty());
     for number in 0..6 {
         operator.mutate(id, number).await.ok();
@@ -60,7 +60,7 @@ async fn mutations_are_claimed_oldest_first_and_listed_by_state() {
 #[tokio::test]
 async fn concurrent_claims_never_hold_the_same_mutation() {
     let app = App::start().await;
-    let (operator, agent, id, path) = stage(&app, "active").await;
+    let (operator, agent, id, path) = topology_with_workers(&app, "active").await;
     for number in 0..30 {
         operator.mutate(id, number).await.ok();
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::support::{
     App,
-    mutation::{claim, report, stage},
+    mutation::{claim, report, topology_with_workers},
     topology::{LIFE, shown, topology_that_is},
 };
 
@@ -36,7 +36,7 @@ async fn mutation_is_accepted_only_in_status_active_or_degraded() {
 #[tokio::test]
 async fn mutation_with_an_outdated_expected_version_is_a_conflict() {
     let app = App::start().await;
-    let (operator, _, id, path) = stage(&app, "active").await;
+    let (operator, _, id, path) = topology_with_workers(&app, "active").await;
     let enqueue = |version: i64| {
         operator.post(&path, json!({ "op": "update_lan", "expected_version": version }))
     };
@@ -63,15 +63,15 @@ async fn mutation_with_an_outdated_expected_version_is_a_conflict() {
 #[tokio::test]
 async fn unknown_topology_is_404_and_an_invalid_mutation_400() {
     let app = App::start().await;
-    let (operator, agent, id, path) = stage(&app, "active").await;
+    let (operator, agent, id, path) = topology_with_workers(&app, "active").await;
     let other = topology_that_is(&operator, "active").await;
-    let nowhere = format!("/v1/topologies/{}/mutations", Uuid::now_v7());
+    let unknown = format!("/v1/topologies/{}/mutations", Uuid::now_v7());
     operator.mutate(id, 1).await.ok();
     let claimed = claim(&agent, &path, 1).await.remove(0);
-    operator.get(&nowhere).await.problem(404);
-    operator.post(&nowhere, json!({ "op": "add_lan" })).await.problem(404);
-    agent.post(&format!("{nowhere}/claim"), json!({})).await.problem(404);
-    report(&agent, &nowhere, &claimed, "applied").await.problem(404);
+    operator.get(&unknown).await.problem(404);
+    operator.post(&unknown, json!({ "op": "add_lan" })).await.problem(404);
+    agent.post(&format!("{unknown}/claim"), json!({})).await.problem(404);
+    report(&agent, &unknown, &claimed, "applied").await.problem(404);
     // A mutation of another topology is not found either.
     let elsewhere = format!("/v1/topologies/{other}/mutations");
     report(&agent, &elsewhere, &claimed, "applied").await.problem(404);
@@ -101,7 +101,7 @@ async fn unknown_topology_is_404_and_an_invalid_mutation_400() {
 #[tokio::test]
 async fn every_mutation_op_is_stored_and_shown_as_sent() {
     let app = App::start().await;
-    let (operator, _, _, path) = stage(&app, "active").await;
+    let (operator, _, _, path) = topology_with_workers(&app, "active").await;
     for op in [
         "add_lan",
         "remove_lan",
@@ -128,7 +128,7 @@ async fn every_mutation_op_is_stored_and_shown_as_sent() {
 #[tokio::test]
 async fn nul_in_a_payload_never_causes_an_internal_fault() {
     let app = App::start().await;
-    let (operator, _, _, path) = stage(&app, "active").await;
+    let (operator, _, _, path) = topology_with_workers(&app, "active").await;
     for object in [json!({ "a": "\0" }), json!({ "\0": 1 }), json!({ "a": [{ "b": "c\0" }] })] {
         let mutation = operator.post(&path, json!({ "op": "add_lan", "payload": object })).await;
         let new = json!({ "name": Uuid::new_v4(), "config": object });
@@ -147,7 +147,7 @@ async fn nul_in_a_payload_never_causes_an_internal_fault() {
 #[tokio::test]
 async fn payload_has_at_most_16_384_bytes_as_json() {
     let app = App::start().await;
-    let (operator, _, id, path) = stage(&app, "active").await;
+    let (operator, _, id, path) = topology_with_workers(&app, "active").await;
     // `{"a":""}` is 8 bytes; each letter here takes two.
     let of = |bytes: usize| {
         let text = format!("{}{}", "ä".repeat((bytes - 8) / 2), "x".repeat(bytes % 2));
@@ -169,7 +169,7 @@ async fn payload_has_at_most_16_384_bytes_as_json() {
 #[tokio::test]
 async fn topology_holds_at_most_200_mutations_all_in_its_snapshot() {
     let app = App::start().await;
-    let (operator, agent, id, path) = stage(&app, "active").await;
+    let (operator, agent, id, path) = topology_with_workers(&app, "active").await;
     for start in [0, 100] {
         let enqueued = join_all((start..start + 100).map(|number| operator.mutate(id, number)));
         assert!(enqueued.await.iter().all(|answer| answer.status == 202));

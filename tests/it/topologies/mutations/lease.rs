@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::support::{
     App,
-    mutation::{claim, report, stage},
+    mutation::{claim, report, topology_with_workers},
     until,
 };
 
@@ -27,14 +27,14 @@ async fn expire(app: &App, id: Uuid) {
 async fn mutation_with_an_expired_lease_goes_to_the_next_worker() {
     // The heartbeat finds leases whose end this gateway does not know.
     let app = App::with(|config| config.streams.heartbeat_seconds = 1).await;
-    let (operator, agent, id, path) = stage(&app, "active").await;
+    let (operator, agent, id, path) = topology_with_workers(&app, "active").await;
     let mut reader = operator.watch(id, "").await;
     reader.expect("snapshot").await;
     operator.mutate(id, 1).await.ok();
     let late = claim(&agent, &path, 1).await.remove(0);
     expire(&app, id).await;
     report(&agent, &path, &late, "applied").await.problem(409);
-    until("second chance", async || {
+    until("the mutation to be pending", async || {
         let list = operator.get(&format!("{path}?state=pending")).await.ok();
         !list["items"].as_array().expect("items").is_empty()
     })
@@ -63,7 +63,7 @@ async fn mutation_with_an_expired_lease_goes_to_the_next_worker() {
 #[tokio::test]
 async fn leases_expire_while_the_topology_hands_out_no_work() {
     let app = App::with(|config| config.streams.heartbeat_seconds = 60).await;
-    let (operator, agent, id, path) = stage(&app, "active").await;
+    let (operator, agent, id, path) = topology_with_workers(&app, "active").await;
     let mut reader = operator.watch(id, "").await;
     let mut claimed = Vec::new();
     reader.expect("snapshot").await;

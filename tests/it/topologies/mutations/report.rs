@@ -5,14 +5,14 @@ use uuid::Uuid;
 
 use crate::support::{
     App,
-    mutation::{claim, report, stage},
+    mutation::{claim, report, topology_with_workers},
     topology::shown,
 };
 
 #[tokio::test]
 async fn repeated_report_changes_nothing_and_a_different_one_is_refused() {
     let app = App::start().await;
-    let (operator, agent, id, path) = stage(&app, "active").await;
+    let (operator, agent, id, path) = topology_with_workers(&app, "active").await;
     for (state, other) in [("applied", "failed"), ("failed", "applied")] {
         operator.mutate(id, 1).await.ok();
         let claimed = claim(&agent, &path, 1).await.remove(0);
