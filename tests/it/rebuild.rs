@@ -84,6 +84,7 @@ fn apply_to_topology(state: &mut Value, event: &Block) {
 async fn topology_is_rebuilt_from_its_stream() {
     let app = App::start().await;
     let (operator, agent) = (app.caller(Role::Operator).await, app.caller(Role::Agent).await);
+    let mut events = 0;
     for (steps, before) in plays(6) {
         let id = app.active_topology(&operator).await;
         let path = format!("/v1/topologies/{id}");
@@ -104,12 +105,14 @@ async fn topology_is_rebuilt_from_its_stream() {
         let mut rebuilt = Rebuilt::from(reader, "").await;
         join_all(steps.iter().map(|steps| perform(steps, act))).await;
         rebuilt.catch_up(&operator, &format!("{path}/events"), apply_to_topology).await;
+        events += rebuilt.events;
         let shown = json!({
             "topology": operator.get(&path).await.ok(),
             "mutations": in_flight(&operator, &mutations).await,
         });
         assert_eq!(rebuilt.state, shown, "{before:?}, then {steps:?}");
     }
+    assert!(events > 12, "only {events} events");
     app.finish().await;
 }
 
@@ -142,6 +145,7 @@ fn apply_to_notifications(state: &mut Value, event: &Block) {
 async fn notifications_are_rebuilt_from_their_stream() {
     let app = App::start().await;
     let agent = app.caller(Role::Agent).await;
+    let mut events = 0;
     for (steps, before) in plays(4) {
         let user = app.caller(Role::Viewer).await;
         let path = format!("/v1/users/{}/notifications", user.id().await);
@@ -164,6 +168,7 @@ async fn notifications_are_rebuilt_from_their_stream() {
         let mut rebuilt = Rebuilt::from(reader, "").await;
         join_all(steps.iter().map(|steps| perform(steps, act))).await;
         rebuilt.catch_up(&user, &format!("{path}/events"), apply_to_notifications).await;
+        events += rebuilt.events;
         let unread = user.get(&format!("{path}?unread=true&limit=200")).await.ok()["items"].take();
         let count = unread.as_array().map(Vec::len);
         // Events of notifications that were created at the same time may have another order than
@@ -173,6 +178,7 @@ async fn notifications_are_rebuilt_from_their_stream() {
         list.sort_by_key(|one| std::cmp::Reverse(id_of(one)));
         assert_eq!(state, json!({ "unread": count, "notifications": unread }), "{steps:?}");
     }
+    assert!(events > 12, "only {events} events");
     app.finish().await;
 }
 
@@ -196,6 +202,7 @@ fn apply_to_mcp_session(state: &mut Value, event: &Block) {
 async fn mcp_session_is_rebuilt_from_its_stream() {
     let app = App::start().await;
     let (user, agent) = (app.caller(Role::Viewer).await, app.caller(Role::Agent).await);
+    let mut events = 0;
     for (steps, before) in plays(12) {
         let session = id_of(&user.post("/v1/mcp-sessions", json!({})).await.ok());
         let path = format!("/v1/mcp-sessions/{session}");
@@ -216,6 +223,7 @@ async fn mcp_session_is_rebuilt_from_its_stream() {
         let mut rebuilt = Rebuilt::from(reader, "").await;
         join_all(steps.iter().map(|steps| perform(steps, act))).await;
         rebuilt.catch_up(&user, &format!("{path}/events"), apply_to_mcp_session).await;
+        events += rebuilt.events;
         let page = user.get(&format!("{path}/events?limit=200")).await.ok();
         let events = page["events"].as_array().expect("events").iter();
         let messages = events.filter(|event| event["kind"] == "message");
@@ -225,5 +233,6 @@ async fn mcp_session_is_rebuilt_from_its_stream() {
         assert_eq!(told, messages, "{steps:?}");
         assert_eq!(rebuilt.state["session"], user.get(&path).await.ok(), "{steps:?}");
     }
+    assert!(events > 12, "only {events} events");
     app.finish().await;
 }
