@@ -105,10 +105,14 @@ fn every_reference_resolves() {
                     resolve(document, reference);
                     *found += 1;
                 }
-                object.values().for_each(|value| check_references(document, value, found));
+                for value in object.values() {
+                    check_references(document, value, found);
+                }
             }
             Value::Array(array) => {
-                array.iter().for_each(|value| check_references(document, value, found))
+                for value in array {
+                    check_references(document, value, found);
+                }
             }
             _ => {}
         }

@@ -1,5 +1,7 @@
 //! The requests, the answers to them, and whether the database agrees.
 
+#![expect(clippy::print_stderr, reason = "a failure needs the counts of its run")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};

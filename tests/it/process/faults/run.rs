@@ -1,12 +1,14 @@
-//! Real faults under the database, again and again while the gateway is used: a full disk, a limit
-//! on file sizes, connections that are cut, a server that turns read-only. Whatever fails:
+//! Real faults under the database, again and again while the gateway is used.
 //!
-//! - what was acknowledged is there, at once and after a restart;
-//! - what was refused is not;
-//! - what was delivered to a subscriber is in the log;
-//! - no answer is a 500, and a refusal says when to come back.
+//! The faults are a full disk, a limit on file sizes, connections that are cut, and a server that
+//! becomes read-only. Promises for every fault:
 //!
-//! The faults on disks need root, for `mount`. Without it those tests say so and do nothing.
+//! - an acknowledged write is there, at once and after a restart;
+//! - a refused write is not there;
+//! - a delivered event is in the log;
+//! - no answer is a 500, and every refusal says when to try again.
+//!
+//! The faults on disks need root, for `mount`. Without root, those tests say so and do nothing.
 
 #![expect(clippy::print_stderr, reason = "a failure needs the seed and the counts of its run")]
 
