@@ -1,12 +1,13 @@
-//! Who may see what: every family, every role, one's own and somebody else's.
+//! Which role sees its own resources and those of others, for every family and every operation on
+//! a topic.
 
 use entity::user::Role;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::app::{App, Caller, id_of};
+use crate::support::{App, Caller, id_of};
 
-/// The status that a caller of this role gets for what is their own, and for what is not.
+/// The statuses that a user of this role gets: for its own resource, and for another user's.
 const ACCESS: [(&str, Role, u16, u16); 20] = [
     ("topology", Role::Viewer, 200, 200),
     ("topology", Role::Agent, 200, 200),
@@ -30,14 +31,14 @@ const ACCESS: [(&str, Role, u16, u16); 20] = [
     ("mcp_session", Role::Admin, 200, 200),
 ];
 
-/// Makes something of this family for its owner: its id and its path.
+/// Creates a resource of this family for its owner. Returns its id and its path.
 pub async fn make(app: &App, family: &str, owner: &Caller) -> (Uuid, String) {
     let make = async |path: &str, new: Value| {
         let id = id_of(&owner.post(path, new).await.ok());
         (id, format!("{path}/{id}"))
     };
     match family {
-        // Nobody owns one, and not everybody may make one.
+        // Topologies have no owner, and only operators may create them.
         "topology" => {
             let id = app.active_topology(&app.caller(Role::Operator).await).await;
             (id, format!("/v1/topologies/{id}"))
@@ -57,7 +58,7 @@ pub async fn make(app: &App, family: &str, owner: &Caller) -> (Uuid, String) {
 }
 
 #[tokio::test]
-async fn every_way_to_see_something_has_the_same_rule() {
+async fn every_operation_on_a_topic_has_the_same_access_rule() {
     let app = App::with(|config| config.limits.streams_per_user = 100).await;
     let stranger = app.caller(Role::Viewer).await;
     let mut faults = Vec::new();

@@ -2,7 +2,7 @@
 
 use sea_orm::ConnectionTrait;
 
-use crate::app::{App, until};
+use crate::support::{App, until};
 
 fn runs(app: &App, job: &str, outcome: &str) -> f64 {
     app.metric(&format!("streamgate_job_runs_total{{job=\"{job}\",outcome=\"{outcome}\"}}"))

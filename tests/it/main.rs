@@ -1,58 +1,40 @@
-//! Everything, from the outside: a real server each, requests over real sockets.
+//! Tests from the outside: each starts its own server and sends requests over real sockets.
+//!
+//! Folders mirror the URLs: `tasks/claim.rs` tests `POST /v1/tasks/claim`. A test that concerns
+//! several operations has a file at the top. `support` holds code that tests share.
 
-mod abuse;
 mod access;
-mod access_token;
-mod app;
 mod architecture;
-mod artifact;
 mod auth;
 mod background;
 mod cache;
-mod claim;
 mod clock;
 mod cluster;
 mod config;
-mod connection;
-mod cursors;
+mod connections;
 mod database;
-mod delivery;
 mod docs;
-mod document;
+mod documented_statuses;
 mod event_log;
-mod families;
-mod head;
-mod history;
-
 mod hub;
-mod lease;
-mod limit;
-mod mcp_session;
-mod mutation;
-mod notification;
-mod orphan;
-mod overflow;
-mod problem;
+mod limits;
+mod mcp_sessions;
+mod names;
+mod notifications;
+mod openapi;
+mod problems;
 mod process;
-mod prompt;
-mod prompt_lease;
-mod prompt_publish;
-mod prompt_race;
+mod prompts;
 mod proxy;
-mod publish;
-mod quota;
 mod rebuild;
-mod refresh;
 mod revocation;
 mod server;
 mod sse;
-mod stream;
+mod stream_tokens;
 mod streams;
-mod task;
+mod support;
+mod tasks;
 mod telemetry;
-mod time;
-mod topology;
-mod user;
-mod walk;
-mod ways_out;
-mod worker;
+mod topologies;
+mod users;
+mod waiting_claims;

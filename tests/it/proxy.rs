@@ -1,13 +1,11 @@
-//! Behind proxies: whose address counts, and who may say so. All connections come from 127.0.0.1.
+//! Behind proxies: which address counts as the client's, and which peers may name it. All
+//! connections of these tests come from 127.0.0.1.
 
 use entity::user::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{
-    app::{Answer, App, Caller, PASSWORD},
-    refresh::Log,
-};
+use crate::support::{Answer, App, Caller, PASSWORD, log::Log};
 
 /// Behind proxies in these networks.
 async fn behind(networks: &[&str], change: impl FnOnce(&mut streamgate::config::Config)) -> App {
@@ -30,7 +28,7 @@ async fn log_in(app: &App, password: &str, fields: &[(&str, &str)]) -> Answer {
 }
 
 #[tokio::test]
-async fn an_outsider_behind_a_trusted_proxy_locks_nobody_else_out() {
+async fn client_behind_a_trusted_proxy_locks_out_no_other_client() {
     let limit = |config: &mut streamgate::config::Config| {
         config.limits.logins_per_minute_per_address = 3;
     };
@@ -39,13 +37,13 @@ async fn an_outsider_behind_a_trusted_proxy_locks_nobody_else_out() {
         log_in(&app, "wrong", &[("X-Forwarded-For", "203.0.113.9")]).await.problem(401);
     }
     log_in(&app, PASSWORD, &[("X-Forwarded-For", "203.0.113.9")]).await.problem(429);
-    // Not even by naming somebody else first.
+    // An address in front of it in the field does not help.
     log_in(&app, PASSWORD, &[("X-Forwarded-For", "198.51.100.1, 203.0.113.9")]).await.problem(429);
     log_in(&app, PASSWORD, &[("Forwarded", "for=\"203.0.113.9:4711\"")]).await.problem(429);
     for fields in [
         &[("X-Forwarded-For", "198.51.100.1")][..],
         &[("Forwarded", "for=198.51.100.2;proto=https")],
-        // Who calls without a proxy has an address as well.
+        // A client without a proxy has an address as well.
         &[],
     ] {
         log_in(&app, PASSWORD, fields).await.ok();
@@ -58,7 +56,7 @@ async fn an_outsider_behind_a_trusted_proxy_locks_nobody_else_out() {
 }
 
 #[tokio::test]
-async fn fields_of_whoever_is_no_trusted_proxy_are_ignored() {
+async fn forwarded_fields_from_untrusted_peers_are_ignored() {
     for networks in [&[][..], &["10.0.0.0/8"]] {
         let limit = |config: &mut streamgate::config::Config| {
             config.limits.logins_per_minute_per_address = 3;
@@ -75,7 +73,7 @@ async fn fields_of_whoever_is_no_trusted_proxy_are_ignored() {
 }
 
 #[tokio::test]
-async fn a_connection_has_the_address_of_its_client() {
+async fn connection_lists_the_address_of_its_client() {
     let app = behind(&["127.0.0.0/8", "10.0.0.0/8"], |_| ()).await;
     let operator = app.caller(Role::Operator).await;
     let topology = app.active_topology(&operator).await;
@@ -102,7 +100,7 @@ async fn a_connection_has_the_address_of_its_client() {
 }
 
 #[tokio::test]
-async fn fields_that_contradict_each_other_are_refused() {
+async fn contradicting_forwarded_fields_are_refused() {
     let app = behind(&["127.0.0.1/32"], |_| ()).await;
     let fields = [("Forwarded", "for=198.51.100.1"), ("X-Forwarded-For", "203.0.113.9")];
     let detail = log_in(&app, PASSWORD, &fields).await.problem(400);
@@ -111,7 +109,7 @@ async fn fields_that_contradict_each_other_are_refused() {
 }
 
 #[tokio::test]
-async fn the_log_names_the_client_of_every_request() {
+async fn log_names_the_client_of_every_request() {
     let log = Log::default();
     let logging = log.start();
     let app = behind(&["127.0.0.1/32"], |_| ()).await;

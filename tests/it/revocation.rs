@@ -1,28 +1,26 @@
-//! Streams end when the session, the user or the role behind them does.
+//! Streams end when the login session, the user or the role behind them does.
 
 use std::time::Duration;
 
-use entity::{Timestamp, session, user, user::Role};
+use entity::{
+    Timestamp, session,
+    user::{self, Role},
+};
 use reqwest::Method;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, prelude::Expr};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
-use crate::{
-    access_token::{bearer, invalid_token},
-    app::{App, Caller, PASSWORD, SseReader, id_of, soon, until},
+use crate::support::{
+    App, Caller, SseReader,
+    auth::{bearer, invalid_token},
+    id_of, soon, until,
 };
-
-/// No heartbeat comes before a test loses its patience: what ends a stream was pushed.
-async fn without_heartbeat() -> App {
-    App::with(|config| config.streams.heartbeat_seconds = 60).await
-}
 
 /// Opens the stream by access token and by stream token.
 async fn watch_both_ways(caller: &Caller, topology: Uuid) -> [SseReader; 2] {
-    let wanted = json!({ "family": "topology", "id": topology });
-    let minted = caller.post("/v1/stream-tokens", wanted).await.ok();
+    let minted = caller.mint(topology).await;
     let mut anyone = caller.clone();
     anyone.token = None;
     let url = minted["url"].as_str().expect("a URL");
@@ -35,25 +33,25 @@ async fn watch_both_ways(caller: &Caller, topology: Uuid) -> [SseReader; 2] {
 
 async fn expect_closed(readers: &mut [SseReader], reason: &str) {
     for reader in readers {
-        // The whole wait, because each heartbeat that comes instead begins a new one.
+        // One bound for the whole wait, because every heartbeat would start a new one.
         let closed = soon("end of the stream", reader.expect("stream.closed")).await;
         assert_eq!(closed.data, json!({ "reason": reason }));
         reader.expect_end().await;
     }
 }
 
-/// Something that happens to a user.
-type Blow = (Method, &'static str, Option<Value>);
+/// A request to a path below a user: method, path and body.
+type Change = (Method, &'static str, Option<Value>);
 
 #[tokio::test]
-async fn what_takes_away_the_right_to_watch_ends_open_streams_at_once_and_says_why() {
-    let app = without_heartbeat().await;
+async fn revoked_access_ends_open_streams_at_once_with_its_reason() {
+    let app = App::without_heartbeat().await;
     let admin = app.log_in("admin").await;
     let topology = app.active_topology(&admin).await;
     let bystander = app.caller(Role::Viewer).await;
     let [mut by_header, mut by_token] = watch_both_ways(&bystander, topology).await;
     let patch = |change: Value| (Method::PATCH, "", Some(change));
-    let blows: [(Blow, &str); 6] = [
+    let changes: [(Change, &str); 6] = [
         (patch(json!({ "role": "agent" })), "role_lowered"),
         (patch(json!({ "role": "viewer" })), "role_lowered"),
         (patch(json!({ "disabled": true })), "user_disabled"),
@@ -61,13 +59,13 @@ async fn what_takes_away_the_right_to_watch_ends_open_streams_at_once_and_says_w
         ((Method::POST, "/revoke", None), "session_revoked"),
         ((Method::DELETE, "", None), "session_revoked"),
     ];
-    for (number, ((method, path, body), reason)) in (1..).zip(blows) {
+    for (number, ((method, path, body), reason)) in (1..).zip(changes) {
         let victim = app.caller(Role::Operator).await;
         let mut readers = watch_both_ways(&victim, topology).await;
-        let id = id_of(&victim.get("/v1/auth/me").await.ok());
+        let id = victim.id().await;
         admin.call(method, &format!("/v1/users/{id}{path}"), body).await.ok();
         expect_closed(&mut readers, reason).await;
-        // Nobody else's stream notices.
+        // The streams of other users continue.
         admin.mutate(topology, number).await.ok();
         for reader in [&mut by_header, &mut by_token] {
             let data = reader.expect("mutation.enqueued").await.data;
@@ -85,12 +83,11 @@ async fn what_takes_away_the_right_to_watch_ends_open_streams_at_once_and_says_w
 }
 
 #[tokio::test]
-async fn a_logout_ends_the_streams_of_its_session_and_no_others() {
-    let app = without_heartbeat().await;
+async fn logout_ends_the_streams_of_its_session_only() {
+    let app = App::without_heartbeat().await;
     let admin = app.log_in("admin").await;
     let topology = app.active_topology(&admin).await;
-    let made = app.gateway.users.create("ada", PASSWORD.to_owned(), Role::Viewer).await;
-    made.expect("a user");
+    app.create_user("ada", Role::Viewer).await;
     let (leaving, staying) = (app.log_in("ada").await, app.log_in("ada").await);
     let mut ending = watch_both_ways(&leaving, topology).await;
     let mut other = watch_both_ways(&staying, topology).await;
@@ -105,32 +102,19 @@ async fn a_logout_ends_the_streams_of_its_session_and_no_others() {
 }
 
 #[tokio::test]
-async fn a_stream_token_is_worth_nothing_after_its_session() {
-    let app = App::start().await;
-    let operator = app.caller(Role::Operator).await;
-    let topology = app.active_topology(&operator).await;
-    let wanted = json!({ "family": "topology", "id": topology });
-    let minted = operator.post("/v1/stream-tokens", wanted).await.ok();
-    operator.call(Method::POST, "/v1/auth/logout", None).await.ok();
-    let answer = app.anyone().get(minted["url"].as_str().expect("a URL")).await;
-    assert_eq!(invalid_token(answer), "the login session has ended");
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn a_raised_role_and_a_changed_nothing_leave_streams_alone() {
-    let app = without_heartbeat().await;
+async fn raised_role_or_unchanged_user_keeps_streams_open() {
+    let app = App::without_heartbeat().await;
     let admin = app.log_in("admin").await;
     let topology = app.active_topology(&admin).await;
     let viewer = app.caller(Role::Viewer).await;
-    let id = id_of(&viewer.get("/v1/auth/me").await.ok());
+    let id = viewer.id().await;
     let mut readers = watch_both_ways(&viewer, topology).await;
     let changes = [
         json!({}),
         json!({ "role": "viewer" }),
         json!({ "disabled": false }),
         json!({ "role": "admin" }),
-        // Back to what it was when the streams were opened.
+        // Back to the role at the time of opening.
         json!({ "role": "viewer" }),
     ];
     for (number, change) in (1..).zip(changes) {
@@ -146,14 +130,16 @@ async fn a_raised_role_and_a_changed_nothing_leave_streams_alone() {
 }
 
 #[tokio::test]
-async fn what_another_process_changed_is_noticed_with_the_heartbeat() {
+async fn change_by_another_process_ends_streams_at_the_next_heartbeat() {
     let app = App::with(|config| config.streams.heartbeat_seconds = 1).await;
     let admin = app.log_in("admin").await;
     let topology = app.active_topology(&admin).await;
+    let mut other = admin.watch(topology, "").await;
+    other.expect("snapshot").await;
     let writer = app.gateway.database.writer();
     for reason in ["session_expired", "session_revoked", "user_disabled", "role_lowered"] {
         let victim = app.caller(Role::Operator).await;
-        let me = victim.get("/v1/auth/me").await.ok();
+        let me = victim.me().await;
         let mut readers = watch_both_ways(&victim, topology).await;
         let now = Expr::value(Timestamp::now());
         let of_session = session::Column::UserId.eq(id_of(&me));
@@ -173,15 +159,21 @@ async fn what_another_process_changed_is_noticed_with_the_heartbeat() {
         }
         .expect("a change behind the gateway's back");
         expect_closed(&mut readers, reason).await;
+        let refused = victim.get("/v1/auth/me").await.status == 401;
+        assert_eq!(refused, reason != "role_lowered", "{reason}");
     }
+    // The streams of other users continue.
+    admin.mutate(topology, 1).await.ok();
+    other.expect("mutation.enqueued").await;
+    drop(other);
     app.finish().await;
 }
 
 #[tokio::test]
-async fn a_stream_ends_no_later_than_its_session_which_a_refresh_prolongs() {
+async fn stream_ends_with_its_session_which_a_refresh_extends() {
     let app = App::with(|config| {
         config.streams.heartbeat_seconds = 60;
-        // Not through the file, where 60 is the least.
+        // Set in code, because a file may not go below 60.
         config.tokens.session_seconds = 2;
     })
     .await;
@@ -191,7 +183,7 @@ async fn a_stream_ends_no_later_than_its_session_which_a_refresh_prolongs() {
     let mut readers = watch_both_ways(&admin, topology).await;
     let refresh = json!({ "refresh_token": pair["refresh_token"] });
     app.anyone().post("/v1/auth/refresh", refresh).await.ok();
-    let me = admin.get("/v1/auth/me").await.ok();
+    let me = admin.me().await;
     let end = me["session_expires_at"].as_str().expect("a time");
     let end = Timestamp::from_datetime(OffsetDateTime::parse(end, &Rfc3339).expect("RFC 3339"));
     expect_closed(&mut readers, "session_expired").await;

@@ -1,4 +1,5 @@
-//! The metrics: names, labels and units as dashboards rely on them.
+//! Metrics under the names, labels and units that dashboards rely on, and the log line of a
+//! panic.
 
 use std::{process::Command, time::Duration};
 
@@ -7,15 +8,15 @@ use streamgate::telemetry::{Telemetry, init_logging};
 
 #[test]
 #[ignore = "panics, in a process of its own, which the next test starts"]
-fn a_panic() {
+fn panicking_process() {
     let _logging = init_logging(true, "info").expect("a log");
     panic!("a reason of {}", "its own");
 }
 
 #[test]
-fn a_panic_is_a_line_of_the_log() {
+fn panic_is_a_line_of_the_log() {
     let mut child = Command::new(std::env::current_exe().expect("this program"));
-    child.args(["telemetry::a_panic", "--exact", "--ignored", "--nocapture"]);
+    child.args(["telemetry::panicking_process", "--exact", "--ignored", "--nocapture"]);
     let output = child.env_remove("RUST_BACKTRACE").output().expect("a process");
     let log = String::from_utf8(output.stderr).expect("UTF-8");
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -77,14 +78,14 @@ fn every_metric_is_rendered_under_its_documented_name() {
 }
 
 #[test]
-fn two_gateways_in_one_process_count_apart() {
+fn two_gateways_in_one_process_count_separately() {
     let (one, other) = (Telemetry::new(), Telemetry::new());
     one.slot_refused();
     assert!(other.render().contains("streamgate_slots_refused_total 0"));
 }
 
 #[test]
-fn buckets_reach_from_ten_microseconds_to_ten_seconds() {
+fn histogram_buckets_reach_from_ten_microseconds_to_ten_seconds() {
     let telemetry = Telemetry::new();
     let count_up_to = |bound: f64| {
         let rendered = telemetry.render();

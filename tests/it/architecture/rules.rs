@@ -128,7 +128,34 @@ fn the_document_of_the_configuration_has_every_key() {
 
 /// The files that may read the wall clock, and what for. Leases, caches, sweeps and the times that sweeps compare use
 /// `clock`.
-const WALL_CLOCK: &[(&str, &str)] = &[];
+const WALL_CLOCK: &[(&str, &str)] = &[
+    ("src/auth/login_session/known.rs", "expiry of login sessions"),
+    ("src/auth/login_session/refresh.rs", "grace of refresh tokens, between processes"),
+    ("src/auth/login_session/rows.rs", "expiry of login sessions"),
+    ("src/auth/login_session/sessions.rs", "created_at, revoked_at"),
+    ("src/auth/token.rs", "expiry of tokens"),
+    ("src/auth/user.rs", "created_at, revoked_at"),
+    ("src/clock.rs", "the comparison with the uptime"),
+    ("src/family/conversation/create.rs", "created_at"),
+    ("src/family/mcp_session/end.rs", "closed_at"),
+    ("src/family/notification/mark_read.rs", "read_at"),
+    ("src/family/prompt/create.rs", "created_at, updated_at"),
+    ("src/family/prompt/rows.rs", "updated_at, completed_at"),
+    ("src/family/task/cancel.rs", "updated_at"),
+    ("src/family/task/claim.rs", "updated_at"),
+    ("src/family/task/create.rs", "created_at, updated_at"),
+    ("src/family/task/lease.rs", "updated_at, completed_at"),
+    ("src/family/task/orphans.rs", "updated_at, completed_at, cancel_by of an ended task"),
+    ("src/family/task/release.rs", "updated_at"),
+    ("src/family/task/report.rs", "updated_at, completed_at, at"),
+    ("src/family/topology/create.rs", "created_at, status_changed_at"),
+    ("src/family/topology/mutation/create.rs", "requested_at"),
+    ("src/family/topology/mutation/report.rs", "applied_at"),
+    ("src/family/topology/update_status.rs", "status_changed_at, at"),
+    ("src/hub/fanout/handle.rs", "expiry of login sessions under streams"),
+    ("src/server/response_head.rs", "the header Date"),
+    ("src/telemetry/jobs.rs", "the time of the last success"),
+];
 
 #[test]
 fn only_listed_files_read_the_wall_clock() {

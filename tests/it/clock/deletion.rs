@@ -1,4 +1,4 @@
-//! What is deleted, or given up, because it is old, and what a wrong clock may not delete.
+//! Deletion by age, and rows that a wrong clock must not delete.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,16 +8,14 @@ use serde_json::{Value, json};
 use streamgate::bus::InProcessBus;
 use uuid::Uuid;
 
-use super::{HOUR, SETTLED, hurried, look};
 use crate::{
-    app::{App, Caller, Store, id_of, until},
-    prompt, task,
-    time::Time,
+    clock::work::{HOUR, SETTLED, every_second, look},
+    support::{App, Caller, Store, id_of, prompt, task, time::Time, until},
 };
 
 const SIXTY_DAYS: i64 = 60 * 24 * HOUR;
 
-/// Things that are deleted, or given up, when they are old.
+/// Resources that are deleted or failed when they are old.
 struct Things {
     owner: Caller,
     agent: Caller,
@@ -31,7 +29,7 @@ struct Things {
 
 impl Things {
     async fn new(app: &App) -> Self {
-        let (owner, agent) = task::stage(app).await;
+        let (owner, agent) = task::owner_and_agent(app).await;
         let operator = app.caller(Role::Operator).await;
         let task = task::make(&owner, "thing").await;
         let claimed = task::claim(&agent, "thing").await;
@@ -56,7 +54,7 @@ impl Things {
         }
     }
 
-    /// What is left of them.
+    /// The part of them that REST still shows.
     async fn left(&self) -> Vec<Value> {
         let mut left = Vec::new();
         for path in [&self.task, &self.prompt, &self.answered, &self.mcp_session] {
@@ -69,8 +67,8 @@ impl Things {
         left
     }
 
-    /// Waits until a sweep has gone through all families: until something is deleted that is made
-    /// to look old now.
+    /// Waits until a sweep has finished all families: creates rows that look old, and waits until
+    /// they are deleted.
     async fn swept(&self, app: &App) {
         let user = app.caller(Role::Viewer).await.id().await;
         let path = format!("/v1/users/{user}/notifications");
@@ -90,7 +88,8 @@ impl Things {
     }
 }
 
-/// A task whose owner is gone. The next sweep cancels it first of all, without waiting for the clock to settle.
+/// A task whose owner is deleted. The next sweep cancels it before everything else, without waiting
+/// for a stable clock.
 async fn orphan(app: &App) -> Uuid {
     let owner = app.caller(Role::Viewer).await;
     let task = task::make(&owner, "orphan").await;
@@ -101,7 +100,8 @@ async fn orphan(app: &App) -> Uuid {
     task
 }
 
-/// Waits until a sweep has begun that the orphan was made before, and a while longer.
+/// Waits until a sweep that began after the orphan was created has cancelled it, and a while
+/// longer.
 async fn sweep_begun(app: &App, things: &Things, orphan: Uuid) {
     let reader = app.gateway.database.reader();
     until("sweep", async || {
@@ -113,9 +113,9 @@ async fn sweep_begun(app: &App, things: &Things, orphan: Uuid) {
 }
 
 #[tokio::test]
-async fn nothing_made_while_the_clock_was_wrong_is_taken_for_old() {
+async fn rows_made_under_a_wrong_clock_are_kept() {
     let (store, bus) = (Store::new().await, Arc::new(InProcessBus::default()));
-    // Nothing reads the clock now and then.
+    // No heartbeat reads the clock.
     let first = App::on(store.clone(), bus.clone(), |config| {
         config.streams.heartbeat_seconds = 60;
     })
@@ -125,7 +125,7 @@ async fn nothing_made_while_the_clock_was_wrong_is_taken_for_old() {
     first.time.set_ahead(0);
     let before = things.left().await;
     first.finish().await;
-    let app = App::on(store, bus, hurried).await;
+    let app = App::on(store, bus, every_second).await;
     (things.owner, things.agent) = (app.here(&things.owner), app.here(&things.agent));
     things.swept(&app).await;
     assert_eq!(things.left().await, before);
@@ -134,10 +134,10 @@ async fn nothing_made_while_the_clock_was_wrong_is_taken_for_old() {
 
 #[tokio::test]
 async fn nothing_is_deleted_while_the_clock_is_sixty_days_ahead() {
-    let app = App::with(hurried).await;
+    let app = App::with(every_second).await;
     let things = Things::new(&app).await;
     let before = things.left().await;
-    // Before the jump, because the first sweep after it waits behind its look for orphans.
+    // Created before the jump, because the first sweep after it cancels orphans and then waits.
     let orphan = orphan(&app).await;
     app.time.set_ahead(SIXTY_DAYS);
     sweep_begun(&app, &things, orphan).await;
@@ -151,8 +151,8 @@ async fn nothing_is_deleted_while_the_clock_is_sixty_days_ahead() {
 }
 
 #[tokio::test]
-async fn what_was_made_before_a_lasting_jump_is_kept_until_it_is_old() {
-    let app = App::with(hurried).await;
+async fn rows_from_before_a_lasting_clock_jump_keep_their_retention() {
+    let app = App::with(every_second).await;
     let things = Things::new(&app).await;
     let before = things.left().await;
     app.time.set_ahead(SIXTY_DAYS);
@@ -160,7 +160,8 @@ async fn what_was_made_before_a_lasting_jump_is_kept_until_it_is_old() {
     app.time.pass(SETTLED);
     things.swept(&app).await;
     assert_eq!(things.left().await, before);
-    // A week. Sessions have gone by the wall clock meanwhile, so nobody is logged in.
+    // After a week, the login sessions have expired by the wall clock, so the test reads the
+    // database.
     app.time.pass(Duration::from_hours(7 * 24));
     let reader = app.gateway.database.reader();
     let processing = entity::prompt::Column::Status.eq(entity::prompt::Status::Processing);
@@ -175,7 +176,7 @@ async fn what_was_made_before_a_lasting_jump_is_kept_until_it_is_old() {
         matches!(counts, (Ok(0), Ok(0), Ok(0)))
     })
     .await;
-    // The prompt that was given up just now is kept for another week.
+    // The prompt that has just failed is kept for another week.
     until("one prompt", async || prompts(completed.clone()).await == Ok(1)).await;
     app.time.pass(Duration::from_hours(7 * 24));
     until("end of prompts", async || prompts(completed.clone()).await == Ok(0)).await;
@@ -183,9 +184,9 @@ async fn what_was_made_before_a_lasting_jump_is_kept_until_it_is_old() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_starts_with_a_wrong_clock_deletes_nothing() {
+async fn gateway_that_starts_with_a_wrong_clock_deletes_nothing() {
     let (store, bus) = (Store::new().await, Arc::new(InProcessBus::default()));
-    // It does not sweep again.
+    // This gateway does not sweep again.
     let first = App::on(store.clone(), bus.clone(), |_| ()).await;
     let mut things = Things::new(&first).await;
     let before = things.left().await;
@@ -193,7 +194,7 @@ async fn a_gateway_that_starts_with_a_wrong_clock_deletes_nothing() {
     first.finish().await;
     let time = Arc::new(Time::default());
     time.set_ahead(SIXTY_DAYS);
-    let app = App::at(store, bus, &time, hurried).await;
+    let app = App::at(store, bus, &time, every_second).await;
     (things.owner, things.agent) = (app.here(&things.owner), app.here(&things.agent));
     sweep_begun(&app, &things, orphan).await;
     assert_eq!(things.left().await, before);

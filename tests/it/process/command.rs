@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 
-use super::{ADMIN, Process, Said, run, start::password, streamgate};
-use crate::app::Store;
+use crate::support::{
+    Store,
+    process::{ADMIN, Process, Said, password, run, said, streamgate},
+};
 
 async fn ok(store: &Store, arguments: &[&str]) -> String {
     let Said { success, out, err } = run(store, arguments).await;
@@ -13,7 +15,7 @@ async fn ok(store: &Store, arguments: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn the_help_tells_what_each_command_is_for() {
+async fn help_describes_every_command() {
     let store = Store::new().await;
     for (arguments, parts) in [
         (
@@ -67,7 +69,7 @@ async fn the_help_tells_what_each_command_is_for() {
 }
 
 #[tokio::test]
-async fn documents_and_configuration_are_printed_as_they_are_committed() {
+async fn printed_documents_and_configuration_equal_the_committed_ones() {
     let store = Store::new().await;
     for (version, file) in [("3.0", "openapi.json"), ("3.2", "openapi-3.2.json")] {
         let printed = ok(&store, &["openapi", "--version", version]).await;
@@ -87,7 +89,7 @@ async fn documents_and_configuration_are_printed_as_they_are_committed() {
 }
 
 #[tokio::test]
-async fn a_user_that_is_added_can_log_in_with_the_password_that_was_shown() {
+async fn added_user_can_log_in_with_the_printed_password() {
     let store = Store::new().await;
     Process::serve(&store).await.stop().await;
     let shown = ok(&store, &["user", "add", "ada", "--role", "operator"]).await;
@@ -103,14 +105,14 @@ async fn a_user_that_is_added_can_log_in_with_the_password_that_was_shown() {
     }
     let process = Process::serve(&store).await;
     let ada = process.log_in("ada", &made_up).await;
-    assert_eq!(ada.get("/v1/auth/me").await.ok()["role"], "operator");
+    assert_eq!(ada.me().await["role"], "operator");
     process.log_in("admin", ADMIN).await;
     process.stop().await;
     store.remove().await;
 }
 
 #[tokio::test]
-async fn a_user_can_be_added_before_the_first_start_which_still_makes_an_administrator() {
+async fn first_start_creates_an_administrator_beside_an_added_user() {
     let store = Store::new().await;
     ok(&store, &["migrate"]).await;
     ok(&store, &["user", "add", "ada", "--role", "viewer"]).await;
@@ -121,12 +123,12 @@ async fn a_user_can_be_added_before_the_first_start_which_still_makes_an_adminis
 }
 
 #[tokio::test]
-async fn the_schema_goes_up_down_and_up_again() {
+async fn schema_migrates_up_down_and_up_again() {
     let store = Store::new().await;
-    // Without a schema nothing starts that must not make one.
+    // Without a schema, a start that may not migrate fails.
     let bare = async || {
         let mut serve = streamgate(&store, ["serve", "--listen", "127.0.0.1:0"]);
-        super::said(serve.env("STREAMGATE_DATABASE__MIGRATE", "false")).await
+        said(serve.env("STREAMGATE_DATABASE__MIGRATE", "false")).await
     };
     let refused = bare().await;
     assert!(!refused.success && refused.err.contains("streamgate migrate"), "{}", refused.err);

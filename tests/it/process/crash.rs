@@ -1,4 +1,4 @@
-//! kill -9: whatever was acknowledged is there afterwards.
+//! `kill -9`: every acknowledged event is there afterwards.
 
 use std::{
     collections::BTreeMap,
@@ -11,16 +11,20 @@ use std::{
 use serde_json::json;
 use streamgate::event::Cursor;
 
-use super::{ADMIN, Process};
-use crate::app::{Caller, Store, id_of, until};
+use crate::support::{
+    Caller, Store, id_of,
+    process::{ADMIN, Process},
+    until,
+};
 
-/// Who publishes at the same time.
+/// Publishers at the same time.
 const CALLERS: u64 = 8;
+
 /// The number of the mutation that ends the replay.
 const MARK: u64 = 1_000_000;
 
 #[tokio::test]
-async fn every_acknowledged_event_outlives_a_kill_and_is_replayed_once_and_in_order() {
+async fn acknowledged_events_survive_a_kill_and_replay_once_in_order() {
     let store = Store::new().await;
     let mut process = Process::serve(&store).await;
     let admin = process.log_in("admin", ADMIN).await;
@@ -58,7 +62,7 @@ async fn every_acknowledged_event_outlives_a_kill_and_is_replayed_once_and_in_or
 
     let process = Process::serve(&store).await;
     assert_eq!(process.said, [""; 0]);
-    // The session and its token have outlived the process too.
+    // The login session and its token have survived the kill, too.
     let admin = Caller::at(process.address, admin.token);
     admin.mutate(id, MARK).await.ok();
     let mut resumed = admin.watch(id, &format!("last_event_id={seen}")).await;
@@ -79,7 +83,7 @@ async fn every_acknowledged_event_outlives_a_kill_and_is_replayed_once_and_in_or
         let replayed = replayed.remove(&caller).unwrap_or_default();
         let whole: Vec<u64> = (caller * 1_000..).take(replayed.len()).collect();
         assert_eq!(replayed, whole, "in order, each once");
-        // The last one may have been committed and its answer lost.
+        // The last event may be committed although its answer was lost.
         let extra = replayed.len() - acknowledged.len().min(replayed.len());
         assert!(replayed.starts_with(&acknowledged) && extra <= 1, "{acknowledged:?}");
     }
@@ -89,7 +93,8 @@ async fn every_acknowledged_event_outlives_a_kill_and_is_replayed_once_and_in_or
     store.remove().await;
 }
 
-/// The status of the answer, nothing if none comes: `Caller` panics then, here in a task of its own.
+/// The status of the answer, or nothing if none comes. `Caller` panics then, so it runs in its own
+/// task.
 async fn attempt(caller: &Caller, id: uuid::Uuid, number: u64) -> Option<u16> {
     let mutate = caller.clone();
     let answer = tokio::spawn(async move { mutate.mutate(id, number).await.status.as_u16() });

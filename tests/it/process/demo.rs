@@ -1,22 +1,30 @@
-//! The demo: everything it prints works.
+//! `streamgate demo`: everything that it prints works.
 
-use std::{collections::BTreeSet, process::Stdio};
+use std::{collections::BTreeSet, path::PathBuf, process::Stdio};
 
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::{signal, spawn, streamgate};
-use crate::app::{Caller, Store, soon};
+use crate::support::{
+    Caller, Store,
+    process::{Spawned, signal, spawn, streamgate},
+    soon,
+};
 
-#[tokio::test]
-async fn what_the_demo_prints_can_be_opened_logged_in_with_and_pasted() {
-    let store = Store::new().await;
+/// Starts the demo. Returns its temporary directory, too.
+fn start(store: &Store) -> (PathBuf, Spawned) {
     let scratch = store.directory.path().join("scratch");
     std::fs::create_dir(&scratch).expect("a directory");
-    let mut command = streamgate(&store, ["demo", "--listen", "127.0.0.1:0"]);
-    // Its own data must be in its own place whatever is set for the service.
+    let mut command = streamgate(store, ["demo", "--listen", "127.0.0.1:0"]);
+    // The demo must use its own directory, even if the variables of the service are set.
     command.env("TMPDIR", &scratch);
-    let (mut child, mut out, err) = spawn(&mut command);
+    (scratch, spawn(&mut command))
+}
+
+#[tokio::test]
+async fn everything_that_the_demo_prints_works() {
+    let store = Store::new().await;
+    let (scratch, (mut child, mut out, err)) = start(&store);
     let mut lines = Vec::new();
     let curl = loop {
         let line = soon("line", out.next_line()).await.expect("a pipe").expect("a curl line");
@@ -44,12 +52,12 @@ async fn what_the_demo_prints_can_be_opened_logged_in_with_and_pasted() {
         assert_eq!(me["role"], role);
     }
 
-    // As pasted; `exec`, so that the end of the shell is the end of curl.
+    // Runs the printed line. With `exec`, the end of the shell is the end of curl.
     let mut paste = Command::new("sh");
     paste.args(["-c", &format!("exec {curl}")]).kill_on_drop(true);
     paste.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (mut pasted, mut events, _) = spawn(&mut paste);
-    // Something of every family, beyond what it begins with.
+    // An event of every family, besides the snapshots.
     let mut missing: BTreeSet<&str> =
         ["topology", "task", "prompt", "mcp_session", "notification"].into();
     let mut kind = String::new();
@@ -71,29 +79,30 @@ async fn what_the_demo_prints_can_be_opened_logged_in_with_and_pasted() {
     let status = soon("end of the demo", child.wait()).await.expect("a status");
     let log = err.end().await;
     assert!(status.success(), "{status}: {log}");
-    assert_eq!(log, "", "an orderly demo has nothing to complain about");
+    assert_eq!(log, "", "the demo logs no error");
     let left: Vec<_> = std::fs::read_dir(&scratch).expect("the directory").collect();
-    assert!(left.is_empty(), "thrown away: {left:?}");
+    assert!(left.is_empty(), "left behind: {left:?}");
     assert!(!store.directory.path().join("data").exists());
     store.remove().await;
 }
 
 #[tokio::test]
-async fn a_terminal_that_closes_ends_the_demo() {
+async fn closing_the_terminal_ends_the_demo() {
     let store = Store::new().await;
-    let scratch = store.directory.path().join("scratch");
-    std::fs::create_dir(&scratch).expect("a directory");
-    let mut command = streamgate(&store, ["demo", "--listen", "127.0.0.1:0"]);
-    command.env("TMPDIR", &scratch);
-    let (mut child, mut out, err) = spawn(&mut command);
-    soon("line", out.next_line()).await.expect("a pipe").expect("something to open");
+    let (scratch, (mut child, mut out, err)) = start(&store);
+    soon("line", out.next_line()).await.expect("a pipe").expect("a line");
     drop(out);
-    // The shell and the kernel may both send it: that is no impatience.
+    // The shell and the kernel may both send SIGHUP: the second one must not cut the shutdown
+    // short.
     signal(&child, "HUP").await;
     signal(&child, "HUP").await;
     let status = soon("end of the demo", child.wait()).await.expect("a status");
     let log = err.end().await;
     assert!(status.success(), "{status}: {log}");
-    assert_eq!(std::fs::read_dir(&scratch).expect("the directory").count(), 0, "thrown away");
+    assert_eq!(
+        std::fs::read_dir(&scratch).expect("the directory").count(),
+        0,
+        "the directory is empty"
+    );
     store.remove().await;
 }

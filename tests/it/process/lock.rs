@@ -2,14 +2,16 @@
 
 use std::fs;
 
-use super::{ADMIN, Process, run, said, streamgate};
-use crate::app::Store;
+use crate::support::{
+    Store,
+    process::{ADMIN, Process, run, said, streamgate},
+};
 
 /// Another start on the same directory.
 const AGAIN: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
 
 #[tokio::test]
-async fn a_second_process_on_a_sqlite_database_does_not_start() {
+async fn second_process_on_one_sqlite_database_does_not_start() {
     let store = Store::new().await;
     if store.url().is_some() {
         return store.remove().await;
@@ -26,7 +28,7 @@ async fn a_second_process_on_a_sqlite_database_does_not_start() {
         assert!(refused.err.contains(part), "no {part:?} in: {}", refused.err);
     }
 
-    // The same database under other names.
+    // The same database by other paths.
     for name in [file, link] {
         let mut serve = streamgate(&store, AGAIN);
         serve.env("STREAMGATE_DATABASE__URL", format!("sqlite:{}", name.display()));
@@ -49,7 +51,7 @@ async fn a_second_process_on_a_sqlite_database_does_not_start() {
 }
 
 #[tokio::test]
-async fn a_lock_ends_with_its_process_however_that_ends() {
+async fn lock_ends_with_its_process_even_after_a_kill() {
     let store = Store::new().await;
     let mut process = Process::serve(&store).await;
     process.child.kill().await.expect("a SIGKILL");
@@ -57,7 +59,7 @@ async fn a_lock_ends_with_its_process_however_that_ends() {
     if store.url().is_none() {
         let id = fs::read_to_string(&lock).expect("a lock file");
         id.trim().parse::<u32>().expect("the id of the process");
-        // Longer than what is written over it.
+        // Longer than the text that replaces it.
         fs::write(&lock, "something else altogether\n").expect("a file");
     }
     let process = Process::serve(&store).await;
@@ -71,7 +73,7 @@ async fn a_lock_ends_with_its_process_however_that_ends() {
 }
 
 #[tokio::test]
-async fn a_link_in_place_of_the_lock_is_not_followed() {
+async fn symbolic_link_in_place_of_the_lock_is_not_followed() {
     let store = Store::new().await;
     if store.url().is_some() {
         return store.remove().await;
@@ -89,7 +91,7 @@ async fn a_link_in_place_of_the_lock_is_not_followed() {
 }
 
 #[tokio::test]
-async fn several_processes_serve_from_one_postgresql() {
+async fn several_processes_share_one_postgresql_database() {
     let store = Store::new().await;
     if store.url().is_none() {
         return store.remove().await;

@@ -1,9 +1,11 @@
-//! What is in the log, and what must never be.
+//! The log has the id of every error, and no secret.
 
 use serde_json::{Value, json};
 
-use super::{ADMIN, Process, streamgate};
-use crate::app::{Answer, Caller, Store, id_of};
+use crate::support::{
+    Answer, Caller, Store, id_of,
+    process::{ADMIN, Process, streamgate},
+};
 
 /// The request id of an error.
 fn request_id(answer: Answer, status: u16) -> String {
@@ -17,7 +19,7 @@ fn text(body: &Value, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_whole_session_leaves_no_secret_in_the_log_but_the_id_of_every_error() {
+async fn log_holds_every_error_id_and_no_secret() {
     let store = Store::new().await;
     let mut serve = streamgate(&store, ["serve"]);
     serve
@@ -49,8 +51,7 @@ async fn a_whole_session_leaves_no_secret_in_the_log_but_the_id_of_every_error()
     admin.call(reqwest::Method::PATCH, &path, Some(change)).await.ok();
 
     let id = id_of(&admin.post("/v1/topologies", json!({ "name": "lab" })).await.ok());
-    let minted = json!({ "family": "topology", "id": id });
-    let minted = admin.post("/v1/stream-tokens", minted).await.ok();
+    let minted = admin.mint(id).await;
     let (stream, url) = (text(&minted, "token"), text(&minted, "url"));
     let mut reader = anyone.stream(&url, "").await;
     reader.expect("snapshot").await;
@@ -99,7 +100,7 @@ async fn a_whole_session_leaves_no_secret_in_the_log_but_the_id_of_every_error()
         secrets.push(text(tokens, "refresh_token"));
     }
     for token in [&text(&first, "access_token"), &access, &stream] {
-        // Head, claims and signature: none of them, not even alone.
+        // Header, claims and signature: no part of a token may be in the log.
         secrets.extend(token.split('.').map(str::to_owned));
     }
     if let Some(url) = store.url() {

@@ -1,4 +1,4 @@
-//! SIGHUP: what is read again, and what is said of the rest.
+//! SIGHUP: what is read again, and what the log says about the rest.
 
 use std::{fs, path::Path};
 
@@ -10,14 +10,14 @@ use tokio::{
     process::Command,
 };
 
-use super::{ADMIN, Process, streamgate};
-use crate::{
-    app::{Store, id_of, soon, until},
-    server::tls,
+use crate::support::{
+    Store, id_of,
+    process::{ADMIN, Process, streamgate},
+    soon, tls, until,
 };
 
 #[tokio::test]
-async fn the_log_filter_is_reloaded_and_other_changed_keys_are_named() {
+async fn log_filter_is_reloaded_and_other_changed_keys_are_named() {
     let store = Store::new().await;
     let file = store.directory.path().join("streamgate.toml");
     let write = |text: &str| fs::write(&file, text).expect("a file");
@@ -62,7 +62,7 @@ async fn the_log_filter_is_reloaded_and_other_changed_keys_are_named() {
     process.signal("HUP").await;
     process.logs("cannot be read").await;
 
-    // Still at `debug`, and still on the old limits.
+    // The filter is still `debug`, and the old limits still apply.
     admin.set_status(id, "deploying").await.ok();
     reader.expect("status").await;
     write("log.filter = 'info'\n");
@@ -74,9 +74,9 @@ async fn the_log_filter_is_reloaded_and_other_changed_keys_are_named() {
     store.remove().await;
 }
 
-/// A configuration or a certificate that never ends, as on a mount that hangs.
+/// A configuration file that cannot be read to its end, as on a mount that hangs.
 #[tokio::test]
-async fn a_file_that_hangs_holds_neither_requests_nor_the_end() {
+async fn configuration_file_that_hangs_blocks_no_request_and_no_shutdown() {
     let store = Store::new().await;
     let file = store.directory.path().join("streamgate.toml");
     fs::write(&file, "log.filter = 'info'\n").expect("a file");
@@ -93,7 +93,7 @@ async fn a_file_that_hangs_holds_neither_requests_nor_the_end() {
     store.remove().await;
 }
 
-/// A client that trusts the certificate of this directory, and holds on to no connection.
+/// A client that trusts the certificate of this directory and keeps no connection open.
 fn client(files: &tempfile::TempDir) -> reqwest::Client {
     let client = reqwest::Client::builder().tls_certs_only([tls::trusted(files)]);
     client.pool_max_idle_per_host(0).build().expect("a client")
@@ -104,7 +104,7 @@ fn copy(name: &str, from: &Path, to: &Path) {
 }
 
 #[tokio::test]
-async fn the_certificate_is_reloaded_while_a_stream_goes_on() {
+async fn certificate_is_reloaded_while_a_stream_stays_open() {
     let store = Store::new().await;
     let (old, new, live) = (tls::certificate(), tls::certificate(), tempfile::tempdir().unwrap());
     let install = |name: &str, from: &tempfile::TempDir| copy(name, from.path(), live.path());
@@ -141,7 +141,7 @@ async fn the_certificate_is_reloaded_while_a_stream_goes_on() {
     process.signal("HUP").await;
     process.logs("TLS certificate: unchanged").await;
 
-    // Half of the pair, then half of a file.
+    // One file of the new pair, then an incomplete file.
     install("cert.pem", &new);
     process.signal("HUP").await;
     process.logs("does not match the certificate").await;
@@ -150,7 +150,7 @@ async fn the_certificate_is_reloaded_while_a_stream_goes_on() {
     process.logs("cannot read a private key").await;
     assert!(answers(&old).await && !answers(&new).await, "the old pair stays in use");
 
-    // The pair in use is not a new one after an error.
+    // After an error, the pair in use does not count as new.
     install("cert.pem", &old);
     install("key.pem", &old);
     process.signal("HUP").await;
@@ -176,7 +176,8 @@ async fn the_certificate_is_reloaded_while_a_stream_goes_on() {
     store.remove().await;
 }
 
-/// Sends what is no request and waits for the end of the connection: worth a line at `debug`.
+/// Sends bytes that are no request, which the server logs at `debug`, and waits for the end of the
+/// connection.
 async fn speak_nonsense(process: &Process) {
     let mut socket = TcpStream::connect(process.address).await.expect("a connection");
     socket.write_all(b"\x00\r\n\r\n").await.expect("nonsense");

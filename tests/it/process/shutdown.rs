@@ -1,18 +1,20 @@
-//! A signal to end, with streams open.
+//! Signals that end the process while streams are open.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::net::TcpStream;
 
-use super::{ADMIN, Process, streamgate};
-use crate::app::{Store, id_of};
+use crate::support::{
+    Store, id_of,
+    process::{ADMIN, Process, streamgate},
+};
 
-/// Long enough that a stream which has to be cut off would show.
+/// Long enough to notice a stream that does not end by itself.
 const DRAIN: Duration = Duration::from_secs(15);
 
 #[tokio::test]
-async fn a_signal_ends_streams_with_a_farewell_and_the_process_with_success() {
+async fn signal_closes_streams_and_ends_the_process_successfully() {
     for signal in ["TERM", "INT", "QUIT"] {
         let store = Store::new().await;
         let mut serve = streamgate(&store, ["serve"]);
@@ -42,7 +44,7 @@ async fn a_signal_ends_streams_with_a_farewell_and_the_process_with_success() {
         for reader in &mut readers {
             let closed = reader.expect("stream.closed").await;
             assert_eq!((closed.data, closed.id), (json!({ "reason": "shutdown" }), None));
-            retries.push(closed.retry.expect("when to come back"));
+            retries.push(closed.retry.expect("a retry time"));
             reader.expect_end().await;
         }
         assert!(retries.iter().all(|retry| (1_000..=10_000).contains(retry)), "{retries:?}");
@@ -51,7 +53,7 @@ async fn a_signal_ends_streams_with_a_farewell_and_the_process_with_success() {
         let address = process.address;
         process.ended().await;
         assert!(began.elapsed() < DRAIN, "nothing had to be cut off");
-        assert!(TcpStream::connect(address).await.is_err(), "nobody listens");
+        assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
         store.remove().await;
     }
 }

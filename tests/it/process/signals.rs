@@ -1,12 +1,14 @@
-//! Signals that ask for nothing.
+//! Signals that the program ignores.
 
 use serde_json::json;
 
-use super::{ADMIN, Process};
-use crate::app::{Store, id_of};
+use crate::support::{
+    Store, id_of,
+    process::{ADMIN, Process},
+};
 
 #[tokio::test]
-async fn signals_without_a_meaning_end_nothing() {
+async fn signals_without_a_meaning_are_ignored() {
     let store = Store::new().await;
     let process = Process::serve(&store).await;
     let admin = process.log_in("admin", ADMIN).await;

@@ -1,28 +1,22 @@
-//! The first start, the next ones, and the start that must not happen.
+//! The first start, later starts, and starts that must fail.
 
 use std::fs;
 
 use serde_json::json;
 
-use super::{ADMIN, Process, run, said, streamgate};
-use crate::app::Store;
-
-/// The password in a line of its own, shown to `name`.
-pub fn password(line: &str, name: &str) -> String {
-    let password = line.strip_prefix(&format!("password of {name}, shown this once: "));
-    let password = password.unwrap_or_else(|| panic!("no password: {line}"));
-    assert!(password.len() >= 16 && !password.contains(char::is_whitespace), "{password}");
-    password.to_owned()
-}
+use crate::support::{
+    Store,
+    process::{ADMIN, Process, password, run, said, streamgate},
+};
 
 #[tokio::test]
-async fn the_first_start_shows_the_administrators_password_once_and_it_stays() {
+async fn first_start_prints_the_administrators_password_once() {
     let store = Store::new().await;
     let first = Process::start(&mut streamgate(&store, ["serve"])).await;
     assert_eq!(first.said.len(), 1, "{:?}", first.said);
     let made_up = password(&first.said[0], "admin");
     let admin = first.log_in("admin", &made_up).await;
-    assert_eq!(admin.get("/v1/auth/me").await.ok()["role"], "admin");
+    assert_eq!(admin.me().await["role"], "admin");
     let log = first.stop().await;
     assert!(!log.contains(&made_up), "{log}");
 
@@ -36,7 +30,7 @@ async fn the_first_start_shows_the_administrators_password_once_and_it_stays() {
 }
 
 #[tokio::test]
-async fn the_administrators_password_is_taken_from_the_environment_and_then_not_shown() {
+async fn administrators_password_from_the_environment_is_not_printed() {
     let store = Store::new().await;
     let process = Process::serve(&store).await;
     assert_eq!(process.said, [""; 0]);
@@ -48,7 +42,7 @@ async fn the_administrators_password_is_taken_from_the_environment_and_then_not_
 }
 
 #[tokio::test]
-async fn the_data_directory_and_the_signing_keys_are_for_nobody_else_to_read() {
+async fn data_directory_and_keys_are_readable_by_the_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let store = Store::new().await;
     Process::serve(&store).await.stop().await;
@@ -74,7 +68,7 @@ async fn the_data_directory_and_the_signing_keys_are_for_nobody_else_to_read() {
 }
 
 #[tokio::test]
-async fn an_unknown_key_or_an_impossible_value_stops_the_start_and_is_named() {
+async fn unknown_key_or_impossible_value_stops_the_start() {
     let store = Store::new().await;
     let file = store.directory.path().join("streamgate.toml");
     fs::write(&file, "[limits]\nstream_per_user = 3\n").expect("a file");
@@ -102,12 +96,15 @@ async fn an_unknown_key_or_an_impossible_value_stops_the_start_and_is_named() {
     fs::remove_dir_all(store.directory.path().join("data")).expect("a data directory");
     let missing = run(&store, &["serve", "--config", "nowhere.toml"]).await;
     assert!(!missing.success && missing.err.contains("nowhere.toml"), "{}", missing.err);
-    assert!(!store.directory.path().join("data").exists(), "refused before anything was touched");
+    assert!(
+        !store.directory.path().join("data").exists(),
+        "refused before the directory was created"
+    );
     store.remove().await;
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_named() {
+async fn port_that_is_taken_is_named() {
     let store = Store::new().await;
     let process = Process::serve(&store).await;
     let address = process.address.to_string();

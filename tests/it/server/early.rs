@@ -1,14 +1,20 @@
-//! Answers that come before all of the request has, and to clients that have finished sending.
+//! Answers that come before the whole request has arrived, and answers to clients that have
+//! finished sending.
 
-use super::*;
+use tokio::{io::AsyncWriteExt, time::timeout};
 
-/// Asks to have a body refused, and does not send it.
+use crate::server::{
+    gate::{Event, Gate, SHORT, settings},
+    http::{get, h2c, read_to_end, read_until},
+};
+
+/// A request whose body is refused. The body is not sent.
 fn refused(length: usize) -> String {
     format!("POST /refuse HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n")
 }
 
 #[tokio::test]
-async fn a_small_body_may_follow_its_answer() {
+async fn small_body_can_follow_its_answer() {
     let gate = Gate::open(settings()).await;
     for sent_before in [0, 10, 100] {
         let mut client = gate.send(refused(100) + &"x".repeat(sent_before)).await;
@@ -22,7 +28,7 @@ async fn a_small_body_may_follow_its_answer() {
 }
 
 #[tokio::test]
-async fn an_early_answer_says_that_the_connection_ends() {
+async fn early_answer_announces_that_the_connection_closes() {
     let gate = Gate::open(settings()).await;
     for head in [
         refused(64 * 1024 + 1),
@@ -38,7 +44,7 @@ async fn an_early_answer_says_that_the_connection_ends() {
 }
 
 #[tokio::test]
-async fn an_early_answer_on_h2_leaves_the_connection() {
+async fn early_answer_over_http_2_keeps_the_connection() {
     let gate = Gate::open(settings()).await;
     let client = h2c();
     let answer = client.post(gate.url("/refuse")).body(vec![0; 1 << 20]).send().await.unwrap();
@@ -48,7 +54,7 @@ async fn an_early_answer_on_h2_leaves_the_connection() {
 }
 
 #[tokio::test]
-async fn a_request_before_the_fin_is_answered() {
+async fn request_before_the_fin_is_answered() {
     let mut gate = Gate::open(settings()).await;
     for _ in 0..20 {
         let mut client = gate.send(get("/")).await;
@@ -56,11 +62,11 @@ async fn a_request_before_the_fin_is_answered() {
         let answer = read_to_end(&mut client).await;
         assert!(answer.ends_with(b"HTTP/1.1 http"), "{}", String::from_utf8_lossy(&answer));
     }
-    // Also two at once, and one that takes its time.
+    // Two requests at once, of which one takes longer.
     let mut client = gate.send(get("/") + &get("/slow")).await;
     client.shutdown().await.unwrap();
-    gate.expect(Event::Asked).await;
-    // The server has the time to notice the FIN.
+    gate.expect(Event::Requested).await;
+    // The server has time to notice the FIN.
     timeout(SHORT, gate.events.recv()).await.expect_err("dropped");
     gate.release.send(true).unwrap();
     let answer = String::from_utf8(read_to_end(&mut client).await).unwrap();
@@ -69,7 +75,7 @@ async fn a_request_before_the_fin_is_answered() {
 }
 
 #[tokio::test]
-async fn a_stream_asked_for_before_the_fin_is_dropped() {
+async fn stream_requested_before_the_fin_is_dropped() {
     let mut gate = Gate::open(settings()).await;
     let mut client = gate.send(get("/endless")).await;
     client.shutdown().await.unwrap();
@@ -77,11 +83,11 @@ async fn a_stream_asked_for_before_the_fin_is_dropped() {
 }
 
 #[tokio::test]
-async fn rst_drops_a_request_that_is_being_answered() {
+async fn rst_drops_a_request_in_progress() {
     let mut gate = Gate::open(settings()).await;
     for has_finished in [false, true] {
         let mut client = gate.send(get("/slow")).await;
-        gate.expect(Event::Asked).await;
+        gate.expect(Event::Requested).await;
         if has_finished {
             client.shutdown().await.unwrap();
         }

@@ -1,10 +1,24 @@
-//! What the operating system refuses.
+//! Limits of the operating system.
 
-use super::*;
+use std::{io, process::Stdio, time::Duration};
+
+use streamgate::server;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::server::{
+    gate::{BOUND, endpoint, settings},
+    http::{get, read_until},
+};
 
 /// accept(2) on a connected socket: EINVAL.
 #[tokio::test]
-async fn a_listener_that_cannot_listen_is_an_error() {
+async fn broken_listener_is_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (connected, _) = listener.accept().await.unwrap();
@@ -19,15 +33,15 @@ async fn a_listener_that_cannot_listen_is_an_error() {
 }
 
 #[test]
-fn the_descriptor_limit_is_raised_to_the_hard_one() {
-    // One below the hard limit is no trouble for the tests beside this one.
+fn descriptor_limit_is_raised_to_the_hard_limit() {
+    // One below the hard limit does not disturb the tests that run at the same time.
     let (_, hard) = rlimit::Resource::NOFILE.get().unwrap();
     rlimit::Resource::NOFILE.set(hard - 1, hard).unwrap();
     assert_eq!(server::raise_descriptor_limit().unwrap(), hard);
     assert_eq!(rlimit::Resource::NOFILE.get().unwrap(), (hard, hard));
 }
 
-/// The server is a process of its own: its limit must not be that of the other tests.
+/// The server is a separate process, so that its limit does not apply to other tests.
 #[tokio::test]
 async fn running_out_of_descriptors_does_not_stop_the_server() {
     let data = tempfile::tempdir().unwrap();
@@ -59,7 +73,7 @@ async fn running_out_of_descriptors_does_not_stop_the_server() {
         }
     }
 
-    // The last in the queue waits, and the server meanwhile rests.
+    // The last connection waits, and the server uses little CPU meanwhile.
     let before = cpu_ticks(&child);
     let mut last = clients.pop().unwrap();
     last.write_all(get("/health/live").as_bytes()).await.unwrap();

@@ -1,9 +1,15 @@
-//! Who speaks on a socket.
+//! The protocol of a connection: HTTP/1.1, HTTP/2 or an upgrade.
 
-use super::*;
+use reqwest::Version;
+use tokio::io::AsyncWriteExt;
+
+use crate::server::{
+    gate::{Gate, settings},
+    http::{h1, h2c, read_to_end, read_until},
+};
 
 #[tokio::test]
-async fn http_1_1_answers() {
+async fn http_1_1_is_answered() {
     let gate = Gate::open(settings()).await;
     let answer = h1().get(gate.url("/")).send().await.unwrap();
     assert_eq!(answer.version(), Version::HTTP_11);
@@ -11,14 +17,14 @@ async fn http_1_1_answers() {
 }
 
 #[tokio::test]
-async fn h2c_with_prior_knowledge_answers() {
+async fn http_2_with_prior_knowledge_is_answered() {
     let gate = Gate::open(settings()).await;
     let answer = h2c().get(gate.url("/")).send().await.unwrap();
     assert_eq!(answer.version(), Version::HTTP_2);
     assert_eq!(answer.text().await.unwrap(), "HTTP/2.0 http");
 }
 
-/// A head longer than what is read to tell the protocols apart, and as long as possible alike.
+/// A head longer than the bytes that decide the protocol, and like HTTP/2 for as long as possible.
 #[tokio::test]
 async fn pipelined_requests_with_long_heads_are_all_answered() {
     let gate = Gate::open(settings()).await;
@@ -32,7 +38,7 @@ async fn pipelined_requests_with_long_heads_are_all_answered() {
 }
 
 #[tokio::test]
-async fn an_upgraded_connection_belongs_to_the_endpoint() {
+async fn upgraded_connection_belongs_to_the_endpoint() {
     let gate = Gate::open(settings()).await;
     let mut client = gate
         .send("GET /upgrade HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n")

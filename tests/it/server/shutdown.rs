@@ -1,16 +1,26 @@
-//! The end, asked for.
+//! A shutdown, with and without a drain time.
 
-use super::tls::secure;
-use super::*;
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use streamgate::server::Settings;
+use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
+
+use crate::server::{
+    gate::{BOUND, Event, Gate, SHORT, secure, settings},
+    http::{get, h1, h2c, read_until},
+};
 
 #[tokio::test]
-async fn shutdown_lets_a_running_answer_finish_and_then_ends() {
+async fn shutdown_lets_a_running_answer_finish() {
     for client in [h1(), h2c()] {
         let mut gate = Gate::open(settings()).await;
         let asked = tokio::spawn(client.get(gate.url("/slow")).send());
-        gate.expect(Event::Asked).await;
+        gate.expect(Event::Requested).await;
         gate.stop.cancel();
-        // The listener goes at once, the answer still comes.
+        // The listener closes at once, and the answer still comes.
         let refused = async { while TcpStream::connect(gate.address).await.is_ok() {} };
         timeout(BOUND, refused).await.expect("still listening");
         assert!(!gate.ended.is_finished());
@@ -21,13 +31,13 @@ async fn shutdown_lets_a_running_answer_finish_and_then_ends() {
 }
 
 #[tokio::test]
-async fn shutdown_drops_what_is_left_after_the_drain_time() {
+async fn shutdown_drops_open_answers_after_the_drain_time() {
     for client in [h1(), h2c()] {
         for path in ["/endless", "/slow"] {
             let mut gate = Gate::open(Settings { drain: SHORT, ..settings() }).await;
             let asked = tokio::spawn(client.get(gate.url(path)).send());
             let answer = if path == "/slow" {
-                gate.expect(Event::Asked).await;
+                gate.expect(Event::Requested).await;
                 None
             } else {
                 Some(asked.await.unwrap().unwrap())
@@ -42,9 +52,9 @@ async fn shutdown_drops_what_is_left_after_the_drain_time() {
     }
 }
 
-/// With an hour to wait for, only not waiting ends in time.
+/// The timeouts are an hour, so the test passes only if the server does not wait.
 #[tokio::test]
-async fn shutdown_does_not_wait_for_those_who_ask_nothing() {
+async fn shutdown_does_not_wait_for_idle_connections() {
     let hour = Duration::from_hours(1);
     let gate = Gate::open(Settings { header_timeout: hour, drain: hour, ..settings() }).await;
     let _silent = gate.connect().await;
@@ -63,7 +73,7 @@ async fn dropping_the_server_ends_its_connections() {
     read_until(&mut client, "HTTP/1.1 http").await;
     gate.ended.abort();
     assert!(gate.ended.await.unwrap_err().is_cancelled());
-    // Sooner than the header timeout, which is the bound, would.
+    // Sooner than the header timeout, which is `BOUND`.
     let closed = timeout(BOUND / 2, client.read_u8()).await.expect("still open");
     assert_eq!(closed.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
 }

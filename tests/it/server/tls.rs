@@ -1,32 +1,17 @@
-//! Connections over TLS, and the files it needs.
+//! Connections over TLS, and the files for it.
 
+use std::{path::Path, time::Duration};
+
+use streamgate::server::{self, Settings, TlsError};
 use tokio::sync::Notify;
 
-use super::*;
-use crate::app::until;
-
-/// A gate with a certificate of its own, and the files it came from.
-pub(super) async fn secure(header_timeout: Duration) -> (Gate, tempfile::TempDir) {
-    let files = certificate();
-    let tls = server::tls(&files.path().join("cert.pem"), &files.path().join("key.pem"));
-    let settings = Settings { header_timeout, tls: Some(tls.unwrap()), ..settings() };
-    (Gate::open(settings).await, files)
-}
-
-/// `cert.pem` and `key.pem`.
-pub fn certificate() -> tempfile::TempDir {
-    let files = tempfile::tempdir().unwrap();
-    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    std::fs::write(files.path().join("cert.pem"), pair.cert.pem()).unwrap();
-    std::fs::write(files.path().join("key.pem"), pair.signing_key.serialize_pem()).unwrap();
-    files
-}
-
-/// For a client.
-pub fn trusted(files: &tempfile::TempDir) -> reqwest::Certificate {
-    let pem = std::fs::read(files.path().join("cert.pem")).unwrap();
-    reqwest::Certificate::from_pem(&pem).unwrap()
-}
+use crate::{
+    server::gate::{BOUND, Gate, secure, settings},
+    support::{
+        tls::{certificate, trusted},
+        until,
+    },
+};
 
 async fn ask_over_tls(
     gate: &Gate,
@@ -39,21 +24,21 @@ async fn ask_over_tls(
 }
 
 #[tokio::test]
-async fn tls_negotiates_h2() {
+async fn tls_negotiates_http_2() {
     let (gate, files) = secure(BOUND).await;
     let client = reqwest::Client::builder();
     assert_eq!(ask_over_tls(&gate, &files, client).await, "HTTP/2.0 https");
 }
 
 #[tokio::test]
-async fn tls_without_h2_speaks_http_1_1() {
+async fn tls_without_http_2_uses_http_1_1() {
     let (gate, files) = secure(BOUND).await;
     let client = reqwest::Client::builder().http1_only();
     assert_eq!(ask_over_tls(&gate, &files, client).await, "HTTP/1.1 https");
 }
 
 #[test]
-fn errors_of_tls_name_the_file() {
+fn tls_errors_name_the_file() {
     let files = certificate();
     let (cert, key) = (files.path().join("cert.pem"), files.path().join("key.pem"));
     let error = |cert: &Path, key: &Path| server::tls(cert, key).unwrap_err();
@@ -65,7 +50,7 @@ fn errors_of_tls_name_the_file() {
     );
     let told = error(&cert, &missing);
     assert!(matches!(told, TlsError::Key { .. }) && told.to_string().contains("missing.pem"));
-    // A file that is there, with the wrong thing in it.
+    // A file that exists, with the wrong content.
     let told = error(&key, &key);
     assert!(matches!(told, TlsError::Certificate { .. }) && told.to_string().contains("key.pem"));
     let other = certificate();
@@ -74,7 +59,7 @@ fn errors_of_tls_name_the_file() {
 }
 
 #[tokio::test]
-async fn a_renewed_certificate_is_taken_over_without_being_told() {
+async fn renewed_certificate_is_used_without_a_signal() {
     let (live, new) = (certificate(), certificate());
     let old = trusted(&live);
     let (chain, key) = (live.path().join("cert.pem"), live.path().join("key.pem"));

@@ -1,4 +1,4 @@
-//! Those who use the gateway meanwhile, and write down what they were told.
+//! The clients that use the gateway meanwhile, and record every answer.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,10 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::record::{Outcome, Prompt, Record, Tasks, User, number, outcome};
-use crate::app::{Caller, PASSWORD, id_of, soon};
+use crate::{
+    process::faults::record::{Outcome, Prompt, Record, Tasks, User, number, outcome},
+    support::{Caller, PASSWORD, id_of, soon},
+};
 
 /// Prompts, each with a publisher and a subscriber.
 const PROMPTS: usize = 4;
@@ -19,15 +21,15 @@ const PROMPTS: usize = 4;
 /// Bytes of an event, at most: it takes several pages of the database.
 const EVENT_BYTES: usize = 20_000;
 
-/// Everybody at work.
+/// All clients.
 pub struct Load {
-    publishers: JoinSet<Prompt>,
-    subscribers: Vec<(String, JoinHandle<BTreeSet<u64>>)>,
-    workers: JoinHandle<Tasks>,
-    administrator: JoinHandle<Vec<User>>,
+    pub publishers: JoinSet<Prompt>,
+    pub subscribers: Vec<(String, JoinHandle<BTreeSet<u64>>)>,
+    pub workers: JoinHandle<Tasks>,
+    pub administrator: JoinHandle<Vec<User>>,
 }
 
-/// Whether to go on.
+/// Whether to continue.
 fn goes_on(stop: &watch::Receiver<bool>) -> bool {
     !*stop.borrow()
 }
@@ -53,7 +55,7 @@ impl Load {
         }
     }
 
-    /// Waits for all of them.
+    /// Waits for all clients.
     pub async fn finish(self) -> Record {
         let mut prompts = soon("end of the publishers", self.publishers.join_all()).await;
         for (path, subscriber) in self.subscribers {
@@ -92,7 +94,7 @@ async fn publish(admin: Caller, path: String, stop: watch::Receiver<bool>, seed:
     prompt
 }
 
-/// Watches a prompt, from stream to stream as a browser does.
+/// Watches a prompt and reconnects as a browser does.
 async fn subscribe(admin: Caller, path: String, mut stop: watch::Receiver<bool>) -> BTreeSet<u64> {
     let mut delivered = BTreeSet::new();
     let mut cursor = String::new();
@@ -119,8 +121,8 @@ async fn subscribe(admin: Caller, path: String, mut stop: watch::Receiver<bool>)
     delivered
 }
 
-/// Creates a task, claims it and reports it, over and over. Each has a skill of its own, so that who
-/// claims it is known.
+/// Creates, claims and reports tasks, one after the other. Each has its own type, so that each
+/// claim gets a known task.
 async fn work(admin: Caller, stop: watch::Receiver<bool>) -> Tasks {
     let mut tasks = Tasks::default();
     for number in 0.. {

@@ -11,13 +11,19 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::{Fault, acknowledged_is_kept, cause, command, is_root, metric, serve, sqlite::Ballast};
 use crate::{
-    app::{Store, soon, until},
-    process::{ADMIN, Process},
+    process::faults::{
+        ballast::Ballast,
+        run::{Fault, acknowledged_is_kept, cause, command, is_root, metric, serve},
+    },
+    support::{
+        Store,
+        process::{ADMIN, Process},
+        soon, until,
+    },
 };
 
-/// A connection to the server, beside the gateway's.
+/// A connection to the server, in addition to the gateway's.
 async fn observer() -> Option<DatabaseConnection> {
     let server = std::env::var("TEST_DATABASE_URL").ok()?;
     Some(Database::connect(server).await.expect("PostgreSQL"))
@@ -46,7 +52,7 @@ impl Terminate {
 impl Fault for Terminate {
     async fn strike(&mut self, random: &mut StdRng) {
         for _ in 0..random.random_range(1..30) {
-            // Those that are in a transaction more often than others.
+            // Connections in a transaction, and one in five of the others.
             let end = format!(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}' \
                  AND (xact_start IS NOT NULL OR random() < 0.2)",
@@ -60,7 +66,7 @@ impl Fault for Terminate {
 }
 
 #[tokio::test]
-async fn acknowledged_is_kept_when_connections_are_terminated() {
+async fn acknowledged_writes_survive_terminated_connections() {
     let Some(server) = observer().await else { return };
     let store = Store::new().await;
     let database = store.database().expect("a database");
@@ -68,7 +74,7 @@ async fn acknowledged_is_kept_when_connections_are_terminated() {
     store.remove().await;
 }
 
-/// As after a failover to a replica: reads work, writes do not, and connections are cut each time.
+/// As after a failover to a replica: reads work, writes fail, and connections are cut each time.
 struct ReadOnly(Terminate);
 
 impl ReadOnly {
@@ -91,7 +97,7 @@ impl Fault for ReadOnly {
 }
 
 #[tokio::test]
-async fn acknowledged_is_kept_when_the_server_turns_read_only() {
+async fn acknowledged_writes_survive_a_server_that_turns_read_only() {
     let Some(server) = observer().await else { return };
     let store = Store::new().await;
     let database = store.database().expect("a database");
@@ -99,9 +105,9 @@ async fn acknowledged_is_kept_when_the_server_turns_read_only() {
     store.remove().await;
 }
 
-/// The gateway has connections to a server that was demoted, and nobody cuts them.
+/// The gateway has connections to a server that became read-only, and they stay open.
 #[tokio::test]
-async fn a_read_only_server_is_a_503_until_another_takes_over() {
+async fn read_only_server_is_503_until_another_takes_over() {
     let Some(server) = observer().await else { return };
     let store = Store::new().await;
     let database = store.database().expect("a database");
@@ -113,7 +119,7 @@ async fn a_read_only_server_is_a_503_until_another_takes_over() {
     assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
     refused.problem(503);
     until("cause", async || cause(&admin).await == "read_only").await;
-    // From here on a new connection would be good, and those that are open are not.
+    // From here on, new connections can write, and the open ones cannot.
     let Terminate { server, database } = &fault.0;
     let heal = format!("ALTER DATABASE {database} RESET default_transaction_read_only");
     execute(server, &heal).await;
@@ -123,10 +129,10 @@ async fn a_read_only_server_is_a_503_until_another_takes_over() {
     store.remove().await;
 }
 
-/// A server of one's own. A full tablespace fails the checkpoints of the whole server, and with them
-/// the tests that run beside.
+/// A PostgreSQL server for one test. A full tablespace fails the checkpoints of the whole server,
+/// and so the tests that run at the same time.
 struct Server {
-    /// It ends when its input does.
+    /// The server ends when the input of this shell is closed.
     shell: Child,
     url: String,
 }
@@ -150,9 +156,9 @@ impl Server {
     }
 }
 
-/// Nothing is under way that a lost connection could fail.
+/// No request is running that could notice the lost connection.
 #[tokio::test]
-async fn a_server_that_goes_down_while_idle_is_unreachable() {
+async fn server_that_stops_while_idle_is_unreachable() {
     if observer().await.is_none() {
         return;
     }
@@ -170,7 +176,7 @@ async fn a_server_that_goes_down_while_idle_is_unreachable() {
     process.stop().await;
 }
 
-/// A place on a small file system for the user whom the server runs as.
+/// A small file system that belongs to the user of the server.
 async fn small_disk(server: &DatabaseConnection) -> TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     let place = directory.path().to_str().expect("UTF-8");
@@ -184,7 +190,7 @@ async fn small_disk(server: &DatabaseConnection) -> TempDir {
 }
 
 #[tokio::test]
-async fn acknowledged_is_kept_when_a_tablespace_is_full() {
+async fn acknowledged_writes_survive_a_full_tablespace() {
     if observer().await.is_none() || !is_root().await {
         return;
     }

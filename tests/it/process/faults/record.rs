@@ -1,20 +1,22 @@
-//! What was asked for, what the gateway answered, and whether it is true.
+//! The requests, the answers to them, and whether the database agrees.
+
+#![expect(clippy::print_stderr, reason = "a failure needs the counts of its run")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::app::{Answer, Caller, PASSWORD};
+use crate::support::{Answer, Caller, PASSWORD};
 
-/// What an answer means for what was asked for.
+/// The meaning of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Acknowledged,
     Refused,
 }
 
-/// Checks that the answer is one that a client may get while the database has a fault.
+/// Checks that a client may get this answer while the database has a fault.
 #[track_caller]
 pub fn outcome(answer: &Answer) -> Outcome {
     if answer.status.is_success() {
@@ -27,7 +29,7 @@ pub fn outcome(answer: &Answer) -> Outcome {
     Outcome::Refused
 }
 
-/// What there is to know of one prompt.
+/// The record of one prompt.
 #[derive(Debug, Default)]
 pub struct Prompt {
     pub path: String,
@@ -37,7 +39,7 @@ pub struct Prompt {
     pub delivered: BTreeSet<u64>,
 }
 
-/// What there is to know of all tasks.
+/// The record of all tasks.
 #[derive(Debug, Default)]
 pub struct Tasks {
     /// With their types.
@@ -48,18 +50,18 @@ pub struct Tasks {
     pub refused: usize,
 }
 
-/// A user who was to be revoked or disabled.
+/// A user that the administrator revoked or disabled.
 #[derive(Debug)]
 pub struct User {
     pub id: Uuid,
     pub name: String,
     pub token: Option<String>,
-    /// Else all its sessions were to be revoked.
+    /// Otherwise its login sessions were revoked.
     pub is_disabled: bool,
     pub outcome: Outcome,
 }
 
-/// Everything that was done.
+/// All requests and their answers.
 #[derive(Debug, Default)]
 pub struct Record {
     pub prompts: Vec<Prompt>,
@@ -68,7 +70,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// A fault that nobody noticed proves nothing.
+    /// Without a refused write, the run proves nothing.
     pub fn assert_faults_were_met(&self) {
         let acknowledged: usize = self.prompts.iter().map(|one| one.acknowledged.len()).sum();
         let refused: usize = self.prompts.iter().map(|one| one.refused.len()).sum();
@@ -86,7 +88,7 @@ impl Record {
         assert!(!self.users.is_empty(), "no users");
     }
 
-    /// Looks at everything.
+    /// Checks everything against the gateway.
     pub async fn check(&self, admin: &Caller) {
         for prompt in &self.prompts {
             check_prompt(admin, prompt).await;
@@ -97,7 +99,7 @@ impl Record {
         }
     }
 
-    async fn check_tasks(&self, admin: &Caller) {
+    pub async fn check_tasks(&self, admin: &Caller) {
         for (id, task_type) in &self.tasks.created {
             let task = admin.get(&format!("/v1/tasks/{id}")).await.ok();
             let expected = if self.tasks.reported.contains_key(id) {
@@ -105,7 +107,7 @@ impl Record {
             } else if self.tasks.claimed.contains(id) {
                 "running"
             } else {
-                // Nobody was told of a claim, so there was none.
+                // No claim was acknowledged, so there was none.
                 "pending"
             };
             assert_eq!(task["status"], expected, "{task_type} {task}");

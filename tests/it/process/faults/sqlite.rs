@@ -1,18 +1,20 @@
 //! Faults under SQLite's files.
 
-use std::{
-    fs::{self, File},
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use rand::{RngExt, rngs::StdRng};
 use serde_json::json;
 
-use super::{Fault, acknowledged_is_kept, cause, command, is_root, metric, serve};
 use crate::{
-    app::{Store, id_of, until},
-    process::{ADMIN, Process},
+    process::faults::{
+        ballast::Ballast,
+        run::{Fault, acknowledged_is_kept, cause, command, is_root, metric, serve},
+    },
+    support::{
+        Store, id_of,
+        process::{ADMIN, Process},
+        until,
+    },
 };
 
 /// A small file system for a data directory. Unmounted when dropped.
@@ -36,40 +38,8 @@ impl Drop for Disk {
     }
 }
 
-/// Fills a file system, and makes room again.
-pub struct Ballast(PathBuf);
-
-impl Ballast {
-    pub fn on(directory: &Path) -> Self {
-        Self(directory.join("ballast"))
-    }
-
-    /// Leaves so many bytes.
-    pub fn leave(&self, bytes: u64) {
-        let mut file = File::create(&self.0).expect("a file");
-        let block = vec![0; 64 << 10];
-        while let Ok(1..) = file.write(&block) {}
-        let size = file.metadata().expect("a size").len();
-        file.set_len(size.saturating_sub(bytes)).expect("a shorter file");
-    }
-
-    pub fn remove(&self) {
-        fs::remove_file(&self.0).expect("a file to remove");
-    }
-}
-
-impl Fault for Ballast {
-    async fn strike(&mut self, random: &mut StdRng) {
-        self.leave(random.random_range(0..100_000));
-    }
-
-    async fn heal(&mut self) {
-        self.remove();
-    }
-}
-
 #[tokio::test]
-async fn acknowledged_is_kept_when_the_disk_is_full() {
+async fn acknowledged_writes_survive_a_full_disk() {
     let store = Store::new().await;
     if store.url().is_some() || !is_root().await {
         return;
@@ -105,7 +75,7 @@ impl Fault for FileSize {
 }
 
 #[tokio::test]
-async fn acknowledged_is_kept_when_files_cannot_grow() {
+async fn acknowledged_writes_survive_a_file_size_limit() {
     let store = Store::new().await;
     if store.url().is_some() {
         return;
@@ -120,7 +90,7 @@ async fn acknowledged_is_kept_when_files_cannot_grow() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_a_507_until_there_is_room() {
+async fn full_disk_is_507_until_space_is_free() {
     let store = Store::new().await;
     if store.url().is_some() || !is_root().await {
         return;
@@ -136,7 +106,7 @@ async fn a_full_disk_is_a_507_until_there_is_room() {
     let ballast = Ballast::on(&disk.0);
     ballast.leave(0);
     let refused = loop {
-        // Until the write-ahead log has no place of its own left.
+        // Until the write-ahead log is full.
         let answer = admin.post("/v1/tasks", json!({ "task_type": "a", "input": pad() })).await;
         if answer.status != 201 {
             break answer;
@@ -149,11 +119,11 @@ async fn a_full_disk_is_a_507_until_there_is_room() {
     assert_eq!(refused.problem(507), "the disk of the database is full");
     assert_eq!(cause(&admin).await, "disk_full");
     assert_eq!(metric(&admin, "streamgate_database_writable").await.to_string(), "0");
-    // What needs no room goes on.
+    // Reads still work.
     admin.get(&format!("/v1/topologies/{topology}")).await.ok();
 
     ballast.remove();
-    until("room", async || cause(&admin).await.is_empty()).await;
+    until("free space", async || cause(&admin).await.is_empty()).await;
     admin.set_status(topology, "deploying").await.ok();
     assert_eq!(stream.expect("status").await.data["to"], "deploying");
     drop(stream);
@@ -172,7 +142,7 @@ fn pad() -> serde_json::Value {
 
 /// Another process holds the write lock.
 #[tokio::test]
-async fn a_locked_database_is_a_503_until_it_is_released() {
+async fn locked_database_is_503_until_it_is_released() {
     let store = Store::new().await;
     if store.url().is_some() {
         return;
@@ -185,7 +155,7 @@ async fn a_locked_database_is_a_503_until_it_is_released() {
     let held = sea_orm::ConnectionTrait::execute_unprepared(&other, "BEGIN IMMEDIATE");
     // One connection: the lock stays with it until COMMIT.
     held.await.expect("the lock");
-    // Without a write that would have told of it.
+    // No write has shown the lock before.
     until("lock", async || cause(&admin).await == "locked").await;
     let refused = admin.post("/v1/topologies", json!({ "name": "lab" })).await;
     assert!(refused.headers.contains_key("retry-after"), "{refused:?}");

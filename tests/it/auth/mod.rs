@@ -1,0 +1,6 @@
+//! `/v1/auth/...`: logging in and out, and the tokens of a login session.
+
+mod access_token;
+mod login;
+mod logout;
+mod refresh;

@@ -1,0 +1,5 @@
+//! `POST /v1/auth/refresh`.
+
+mod chain;
+mod reuse;
+mod rotation;

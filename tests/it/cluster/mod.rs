@@ -1,0 +1,4 @@
+//! Two gateways on one database.
+
+mod events;
+mod sessions;

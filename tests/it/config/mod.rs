@@ -1,0 +1,6 @@
+//! The configuration.
+
+mod documentation;
+mod load;
+mod refused;
+mod sources;

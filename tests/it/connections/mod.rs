@@ -1,0 +1,4 @@
+//! `/v1/connections`.
+
+mod delete;
+mod list;

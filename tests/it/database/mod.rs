@@ -1,0 +1,4 @@
+//! The database: transactions of lost callers, and migrations.
+
+mod lost_caller;
+mod migrations;

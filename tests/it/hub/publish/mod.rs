@@ -1,0 +1,5 @@
+//! The group commit of published events.
+
+mod fencing;
+mod group_commit;
+mod queue;

@@ -1,0 +1,5 @@
+//! `/v1/mcp-sessions`.
+
+mod get;
+mod idle;
+mod messages;

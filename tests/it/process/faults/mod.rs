@@ -1,0 +1,8 @@
+//! Real faults under the database, while clients use the gateway.
+
+mod ballast;
+mod load;
+mod postgres;
+mod record;
+mod run;
+mod sqlite;

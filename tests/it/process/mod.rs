@@ -1,0 +1,13 @@
+//! The program as a separate process.
+
+mod command;
+mod crash;
+mod demo;
+mod faults;
+mod lock;
+mod log;
+mod output;
+mod reload;
+mod shutdown;
+mod signals;
+mod start;

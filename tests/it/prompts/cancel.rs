@@ -1,0 +1,36 @@
+//! `POST .../prompts/{pid}/cancel`.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{
+    App,
+    prompt::{ask, claim, event, events, kinds, owner_and_agent, publish, watch},
+};
+
+#[tokio::test]
+async fn cancelled_prompt_refuses_everything_from_its_agent() {
+    let app = App::start().await;
+    let (owner, agent) = owner_and_agent(&app).await;
+    let asked = ask(&owner).await;
+    let claimed = claim(&agent).await;
+    let mut reader = watch(&owner, &asked.path, "").await;
+    reader.expect("snapshot").await;
+    let cancel = format!("{}/cancel", asked.path);
+    agent.call(Method::POST, &cancel, None).await.problem(404);
+    let first = owner.call(Method::POST, &cancel, None).await.ok();
+    assert_eq!(first["status"], "cancelled");
+    assert_eq!(owner.call(Method::POST, &cancel, None).await.ok(), first);
+    for kind in ["message", "complete", "cancelled"] {
+        publish(&agent, &asked.path, &claimed, event(kind)).await.problem(409);
+    }
+    let lease = json!({ "lease_token": claimed["lease_token"] });
+    for what in ["heartbeat", "release"] {
+        agent.post(&format!("{}/{what}", asked.path), lease.clone()).await.problem(409);
+    }
+    reader.expect("cancelled").await;
+    assert_eq!(reader.expect("stream.closed").await.data["reason"], "completed");
+    reader.expect_end().await;
+    assert_eq!(kinds(&events(&owner, &asked.path).await), ["status", "cancelled"]);
+    app.finish().await;
+}

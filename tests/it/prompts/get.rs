@@ -1,0 +1,67 @@
+//! Everything at a prompt's path: only for the owner and administrators, and only in its own
+//! conversation.
+
+use entity::user::Role;
+use reqwest::Method;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::support::{
+    App, Caller, id_of,
+    prompt::{ask, claim, events, kinds, message, owner_and_agent, publish, watch},
+};
+
+#[tokio::test]
+async fn prompt_is_found_by_owner_and_administrators_in_its_session() {
+    let app = App::start().await;
+    let (owner, agent) = owner_and_agent(&app).await;
+    let (other, admin) = (app.caller(Role::Operator).await, app.log_in("admin").await);
+    let asked = ask(&owner).await;
+    let elsewhere = ask(&owner).await;
+    let claimed = claim(&agent).await;
+    assert_eq!(claimed["prompt"]["id"], json!(asked.id));
+    let sessions = async |caller: &Caller| {
+        let page = caller.get("/v1/sessions").await.ok();
+        page["items"].as_array().expect("items").iter().map(id_of).collect::<Vec<_>>()
+    };
+    let both = vec![asked.session, elsewhere.session];
+    assert_eq!(sessions(&owner).await, both);
+    assert_eq!(sessions(&admin).await, both);
+    assert_eq!(sessions(&other).await, Vec::<Uuid>::new());
+    let session = format!("/v1/sessions/{}", asked.session);
+    let of_other = format!("/v1/sessions/{}/prompts/{}", elsewhere.session, asked.id);
+    for caller in [&owner, &admin] {
+        caller.get(&session).await.ok();
+        let list = caller.get(&format!("{session}/prompts")).await.ok();
+        assert_eq!(list["items"], json!([caller.get(&asked.path).await.ok()]));
+        caller.get(&format!("{}/events", asked.path)).await.ok();
+        watch(caller, &asked.path, "").await.expect("snapshot").await;
+    }
+    for caller in [&other, &agent] {
+        caller.get(&session).await.problem(404);
+        caller.get(&format!("{session}/prompts")).await.problem(404);
+        caller.post(&format!("{session}/prompts"), json!({ "prompt": "x" })).await.problem(404);
+    }
+    // Other users find nothing, and the path of another conversation leads nowhere.
+    let cases =
+        [(&other, &asked.path), (&agent, &asked.path), (&owner, &of_other), (&admin, &of_other)];
+    for (caller, path) in cases {
+        for what in ["", "/events", "/stream"] {
+            caller.get(&format!("{path}{what}")).await.problem(404);
+        }
+        for what in ["/cancel", "/stream-token"] {
+            caller.call(Method::POST, &format!("{path}{what}"), None).await.problem(404);
+        }
+    }
+    let lease = json!({ "lease_token": claimed["lease_token"] });
+    for what in ["/heartbeat", "/release"] {
+        agent.post(&format!("{of_other}{what}"), lease.clone()).await.problem(404);
+    }
+    publish(&agent, &of_other, &claimed, message(1)).await.problem(404);
+    assert_eq!(kinds(&events(&owner, &asked.path).await), ["status"]);
+    // A prompt of an administrator belongs to the owner of the conversation.
+    let path = format!("{session}/prompts");
+    let asked = admin.post(&path, json!({ "prompt": "and?" })).await.ok();
+    assert_eq!(asked["owner"], json!(owner.id().await));
+    app.finish().await;
+}

@@ -1,0 +1,17 @@
+//! `/v1/sessions/{sid}/prompts` and `/v1/prompts/claim`.
+//!
+//! A folder at the top, because prompts are a family like the others. Claims have their own path,
+//! and the conversation (`/v1/sessions`) has no stream.
+
+mod cancel;
+mod claim;
+mod create;
+mod get;
+mod idle;
+mod lease;
+mod publish;
+mod races;
+mod retention;
+mod status;
+mod stream;
+mod stream_token;

@@ -1,0 +1,3 @@
+//! `/v1/stream-tokens`.
+
+mod create;

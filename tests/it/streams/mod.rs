@@ -1,0 +1,6 @@
+//! `GET /v1/streams`: several topics on one connection.
+
+mod bounds;
+mod cursors;
+mod roles;
+mod topics;

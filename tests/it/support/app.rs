@@ -1,0 +1,181 @@
+//! A running gateway for one test: a real server on a free port, with its own database.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use entity::user::Role;
+use serde_json::{Value, json};
+use streamgate::{
+    bus::{Bus, InProcessBus},
+    clock::SETTLING,
+    config::Config,
+    gateway::Gateway,
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::support::{
+    caller::{Caller, id_of},
+    store::Store,
+    time::Time,
+    waiting::{soon, until},
+};
+
+/// A running gateway.
+pub struct App {
+    pub address: SocketAddr,
+    pub gateway: Arc<Gateway>,
+    pub time: Arc<Time>,
+    pub store: Option<Store>,
+    pub shutdown: CancellationToken,
+    pub server: Option<JoinHandle<()>>,
+    pub http: reqwest::Client,
+}
+
+impl App {
+    /// Makes the gateway look for expired leases now.
+    pub fn look_for_expired_leases(&self) {
+        for family in streamgate::event::Family::ALL {
+            self.gateway.work_queue(family).next_lease_end.set(tokio::time::Instant::now());
+        }
+    }
+
+    pub async fn start() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// Starts with a changed configuration.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::on(Store::new().await, Arc::new(InProcessBus::default()), change).await
+    }
+
+    /// Starts on this database and this bus. The clock has been stable for long enough.
+    pub async fn on(store: Store, bus: Arc<dyn Bus>, change: impl FnOnce(&mut Config)) -> Self {
+        let time = Arc::new(Time::ago(SETTLING));
+        let app = Self::at(store, bus, &time, change).await;
+        time.pass(SETTLING);
+        app
+    }
+
+    /// The same, but the clock is not stable yet.
+    pub async fn at(
+        store: Store,
+        bus: Arc<dyn Bus>,
+        time: &Arc<Time>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let mut config = store.config();
+        change(&mut config);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let gateway =
+            streamgate::start::build(config, bus, time.clone(), Some(PASSWORD.to_owned())).await;
+        let gateway = gateway.expect("a start");
+        let shutdown = CancellationToken::new();
+        let service = streamgate::serve(Arc::clone(&gateway), listener, shutdown.clone());
+        let server = tokio::spawn(async move { service.await.expect("a clean end") });
+        let http = reqwest::Client::new();
+        let time = Arc::clone(time);
+        Self { address, gateway, time, store: Some(store), shutdown, server: Some(server), http }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// A client without a credential.
+    pub fn anyone(&self) -> Caller {
+        Caller { http: self.http.clone(), address: self.address, token: None }
+    }
+
+    /// The same user as a client of this gateway instead of another one on the same database.
+    pub fn here(&self, caller: &Caller) -> Caller {
+        Caller { token: caller.token.clone(), ..self.anyone() }
+    }
+
+    /// A new user of this role, logged in.
+    pub async fn caller(&self, role: Role) -> Caller {
+        let name = format!("{}-{}", format!("{role:?}").to_lowercase(), Uuid::new_v4().simple());
+        self.create_user(&name, role).await;
+        self.log_in(&name).await
+    }
+
+    pub async fn log_in(&self, username: &str) -> Caller {
+        let tokens = self.tokens(username).await;
+        let token = tokens["access_token"].as_str().expect("an access token").to_owned();
+        Caller { token: Some(token), ..self.anyone() }
+    }
+
+    /// The answer to a login.
+    pub async fn tokens(&self, username: &str) -> Value {
+        let login = json!({ "username": username, "password": PASSWORD });
+        self.anyone().post("/v1/auth/login", login).await.ok()
+    }
+
+    /// A topology that takes mutations.
+    pub async fn active_topology(&self, operator: &Caller) -> Uuid {
+        let new = json!({ "name": format!("t-{}", Uuid::new_v4()) });
+        let topology = operator.post("/v1/topologies", new).await.ok();
+        let id = id_of(&topology);
+        for status in ["deploying", "active"] {
+            operator.set_status(id, status).await.ok();
+        }
+        id
+    }
+
+    /// A new user of this name and role.
+    pub async fn create_user(&self, name: &str, role: Role) -> entity::user::Model {
+        self.gateway.users.create(name, PASSWORD.to_owned(), role).await.expect("a user")
+    }
+
+    /// The number of claims that wait for work.
+    pub fn waiting_claims(&self) -> f64 {
+        self.metric("streamgate_claims_waiting")
+    }
+
+    /// Waits until a claim waits for work.
+    pub async fn claim_waits(&self) {
+        until("claim that waits", async || self.waiting_claims() > 0.0).await;
+    }
+
+    /// Waits until no stream holds a slot.
+    pub async fn slots_freed(&self) {
+        until("slot freed", async || self.gateway.limits.open_slots() == 0).await;
+    }
+
+    /// Starts where heartbeats are too rare to end a stream or a cache entry during a test.
+    pub async fn without_heartbeat() -> Self {
+        Self::with(|config| config.streams.heartbeat_seconds = 60).await
+    }
+
+    /// One sample of the metrics, 0 if it is not there.
+    pub fn metric(&self, sample: &str) -> f64 {
+        let text = self.gateway.telemetry.render();
+        let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+
+    /// Starts the shutdown.
+    pub fn begin_stop(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Waits until the server has ended.
+    pub async fn ended(&mut self) {
+        if let Some(server) = self.server.take() {
+            soon("end of the server", server).await.expect("no panic");
+        }
+    }
+
+    /// Ends the server, checks that no slot is left and removes the database. Every test ends with
+    /// this.
+    pub async fn finish(mut self) {
+        self.slots_freed().await;
+        self.shutdown.cancel();
+        self.ended().await;
+        self.store.take().expect("a store").remove().await;
+    }
+}
+
+/// The password of every user in these tests.
+pub const PASSWORD: &str = "a password for tests";

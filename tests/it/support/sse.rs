@@ -1,0 +1,164 @@
+//! A client of one stream that sees every byte.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::support::waiting::soon;
+
+/// Reads a stream byte by byte from its own socket.
+pub struct SseReader {
+    pub socket: TcpStream,
+    /// Status line and header lines.
+    pub head: String,
+    /// Bytes that have arrived and are not read yet: with chunk framing, and without.
+    pub raw: Vec<u8>,
+    pub body: Vec<u8>,
+    /// All of the body so far, for comparisons.
+    pub seen: String,
+    pub ended: bool,
+}
+
+/// One block of a stream.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Block {
+    pub id: Option<String>,
+    pub event: String,
+    pub data: Value,
+    pub retry: Option<u64>,
+    /// The block as it came.
+    pub text: String,
+}
+
+impl SseReader {
+    pub async fn open(address: SocketAddr, request: &str) -> Self {
+        Self::on(TcpStream::connect(address).await.expect("a connection"), request).await
+    }
+
+    /// The same on an open connection.
+    pub async fn on(mut socket: TcpStream, request: &str) -> Self {
+        socket.write_all(request.as_bytes()).await.expect("a request");
+        let mut raw = Vec::new();
+        let end = loop {
+            if let Some(end) = raw.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                break end + 4;
+            }
+            let read = soon("head", socket.read_buf(&mut raw)).await.expect("a head");
+            assert_ne!(read, 0, "closed before the head: {}", String::from_utf8_lossy(&raw));
+        };
+        let head = String::from_utf8(raw.drain(..end).collect()).expect("an ASCII head");
+        let (body, seen) = (Vec::new(), String::new());
+        Self { socket, head, raw, body, seen, ended: false }
+    }
+
+    pub fn status(&self) -> u16 {
+        self.head[9..12].parse().expect("a status")
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(": ")?;
+            key.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    /// The next block with an event. Skips comments and blocks that only have `retry`.
+    pub async fn next(&mut self) -> Option<Block> {
+        while let Some(block) = self.next_block().await {
+            if !block.event.is_empty() {
+                return Some(block);
+            }
+        }
+        None
+    }
+
+    /// The next event, which must be of this kind.
+    pub async fn expect(&mut self, event: &str) -> Block {
+        assert_eq!(self.status(), 200, "{}", self.head);
+        // One bound for the whole wait, because heartbeats never end.
+        let block =
+            soon(event, self.next()).await.unwrap_or_else(|| panic!("the end instead of {event}"));
+        assert_eq!(block.event, event, "{}", block.text);
+        block
+    }
+
+    /// The next block of any kind.
+    pub async fn next_block(&mut self) -> Option<Block> {
+        loop {
+            if let Some(end) = self.body.windows(2).position(|bytes| bytes == b"\n\n") {
+                let text: Vec<u8> = self.body.drain(..end + 2).collect();
+                let text = String::from_utf8(text).expect("UTF-8");
+                self.seen.push_str(&text);
+                return Some(parse(text));
+            }
+            if !self.fill().await {
+                assert!(self.body.is_empty(), "an unfinished block");
+                return None;
+            }
+        }
+    }
+
+    /// Checks that the stream ends here, and that its framing is complete.
+    pub async fn expect_end(&mut self) {
+        assert_eq!(soon("end", self.next()).await, None);
+    }
+
+    /// Reads more bytes. Returns false at the end of the body.
+    pub async fn fill(&mut self) -> bool {
+        loop {
+            if self.ended {
+                return false;
+            }
+            if self.take_chunk() {
+                return !self.ended;
+            }
+            let read = soon("event", self.socket.read_buf(&mut self.raw)).await.expect("bytes");
+            assert_ne!(read, 0, "the connection was cut");
+        }
+    }
+
+    /// Decodes one chunk (RFC 9112, section 7.1), or takes all bytes if the body is not chunked.
+    pub fn take_chunk(&mut self) -> bool {
+        if self.header("transfer-encoding").is_none() {
+            let length: usize = self.header("content-length").map_or(0, |n| n.parse().expect("n"));
+            if self.body.len() + self.seen.len() == length {
+                self.ended = true;
+                return true;
+            }
+            let any = !self.raw.is_empty();
+            self.body.append(&mut self.raw);
+            return any;
+        }
+        let Some(line) = self.raw.windows(2).position(|bytes| bytes == b"\r\n") else {
+            return false;
+        };
+        let size = std::str::from_utf8(&self.raw[..line]).expect("a chunk size");
+        let size = usize::from_str_radix(size, 16).expect("a chunk size");
+        if self.raw.len() < line + 2 + size + 2 {
+            return false;
+        }
+        self.raw.drain(..line + 2);
+        self.body.extend(self.raw.drain(..size));
+        self.raw.drain(..2);
+        self.ended = size == 0;
+        true
+    }
+}
+
+fn parse(text: String) -> Block {
+    let mut block = Block::default();
+    for line in text.lines() {
+        match line.split_once(": ") {
+            Some(("id", id)) => block.id = Some(id.to_owned()),
+            Some(("event", event)) => event.clone_into(&mut block.event),
+            Some(("data", data)) => block.data = serde_json::from_str(data).expect("JSON"),
+            Some(("retry", retry)) => block.retry = Some(retry.parse().expect("digits")),
+            _ => assert!(line.is_empty() || line.starts_with(':'), "a strange line: {line}"),
+        }
+    }
+    Block { text, ..block }
+}

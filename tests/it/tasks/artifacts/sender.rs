@@ -1,0 +1,33 @@
+//! A worker that reports artifacts chunk by chunk.
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    Answer, Caller,
+    task::{claim, send},
+};
+
+/// A worker that reports one chunk after the other.
+pub struct Maker<'a> {
+    pub agent: &'a Caller,
+    pub claimed: Value,
+    pub seq: u64,
+}
+
+impl<'a> Maker<'a> {
+    pub async fn of(agent: &'a Caller, skill: &str) -> Self {
+        Self { agent, claimed: claim(agent, skill).await, seq: 0 }
+    }
+
+    /// Reports a chunk. Counts it if it is accepted.
+    pub async fn send(&mut self, artifact: Value) -> Answer {
+        let body = json!({ "seq": self.seq + 1, "artifact": artifact });
+        let answer = send(self.agent, &self.claimed, "report", body).await;
+        self.seq += u64::from(answer.status == 200);
+        answer
+    }
+}
+
+pub fn chunk(id: &str, data: impl Into<Value>, append: bool) -> Value {
+    json!({ "artifact_id": id, "data": data.into(), "append": append })
+}

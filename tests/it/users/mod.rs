@@ -1,0 +1,7 @@
+//! `/v1/users`.
+
+mod administrators;
+mod create;
+mod delete;
+mod list;
+mod update;
