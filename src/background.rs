@@ -19,14 +19,14 @@ type JobResult = Result<(), JobError>;
 pub struct Job {
     /// The name in logs and metrics.
     pub name: &'static str,
-    /// When it runs.
+    /// The time at which it runs.
     pub when: When,
-    /// What it does.
+    /// Description of the job.
     pub does: &'static str,
     run: fn(Arc<Gateway>) -> BoxFuture<'static, JobResult>,
 }
 
-/// When a job runs.
+/// The time at which a job runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// At the start and with every heartbeat (`streams.heartbeat_seconds`).
@@ -205,7 +205,7 @@ async fn receive_bus_message(gateway: Arc<Gateway>) -> JobResult {
 }
 
 async fn end_streams(gateway: Arc<Gateway>) -> JobResult {
-    gateway.sessions.news().await;
+    gateway.sessions.changed().await;
     gateway.hub.check_streams();
     Ok(())
 }

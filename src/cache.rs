@@ -1,13 +1,13 @@
-//! What was looked up not long ago: bounded, never older than promised, and never older than a
-//! change made here.
+//! A cache of look-ups. It is bounded, and no entry is older than promised, or older than a change in this
+//! process.
 //!
-//! Whoever finds nothing gets the [`LookupStart`] of its look-up and hands it in with the answer. If
-//! anything was forgotten in between, the answer may be what was true before the change, and is not
-//! kept: counting changes under the lock that guards the answers closes that race, which a cache of
-//! the shelf leaves open. One count for all keys is enough, because it only ever costs a look-up.
+//! A caller that finds nothing gets a [`LookupStart`], and returns it with the answer of its look-up. If an
+//! entry was invalidated in between, the answer may be from before the change, and is not kept. Changes are
+//! counted under the lock of the entries, which closes a race that common cache libraries leave open. One count
+//! for all keys is enough, because it only ever costs a look-up.
 //!
-//! There is no clock to sweep with and no order of use. Answers go into one half; when that is full
-//! or a life has passed it becomes the other half, and the other half is dropped as a whole.
+//! There is no clock to sweep with and no order of use. Entries go into one half. When it is full, or after the
+//! lifetime, it becomes the other half, and the old other half is dropped as a whole.
 
 use std::{
     collections::HashMap,
@@ -39,7 +39,7 @@ struct Kept<K, V> {
     old: HashMap<K, (Duration, V)>,
     /// The uptime at which the halves last changed places.
     turned: Duration,
-    /// How often anything was forgotten.
+    /// Number of invalidations so far.
     changes: u64,
 }
 
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_before_a_change_is_not_kept_after_it() {
+    fn answer_from_before_a_change_is_not_kept() {
         for change in [
             (|recent| recent.invalidate(&1)) as fn(&Cache<u32, &'static str>),
             |recent| recent.invalidate_unless(&1, |_| true),
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_as_old_as_the_beginning_of_its_look_up() {
+    fn answer_is_as_old_as_the_start_of_its_lookup() {
         let life = Duration::from_millis(50);
         let recent = recent(life, 10);
         let began = recent.get(&1, |_| true).expect_err("nothing yet");
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_never_more_than_so_many_and_the_newest_half_is_there() {
+    fn cache_is_bounded_and_keeps_the_newest_half() {
         let recent = recent(LONG, 10);
         for key in 0..1_000 {
             look_up(&recent, key, "answer");
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_asks_for_any_more_goes_with_the_second_turn() {
+    fn unused_entry_is_dropped_after_two_lifetimes() {
         let recent = recent(Duration::ZERO, 10);
         look_up(&recent, 1, "answer");
         look_up(&recent, 2, "answer");

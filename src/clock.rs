@@ -1,8 +1,9 @@
 //! Elapsed time, and a wall clock that does not jump.
 //!
-//! A machine has two clocks. The *uptime* (`CLOCK_BOOTTIME`) only goes forward and counts the time in suspend, but it
-//! means nothing to another process. The *wall clock* can be compared everywhere, but it can be set to any time at any
-//! moment. The difference between the two is constant until somebody sets the wall clock, so a jump shows in it.
+//! A machine has two clocks. The *uptime* (`CLOCK_BOOTTIME`) only goes forward and counts the time in suspend,
+//! but it means nothing to another process. The *wall clock* can be compared everywhere, but it can be set to
+//! any time at any moment. The difference between the two is constant until the wall clock is set, so a jump
+//! shows in it.
 //!
 //! [`Clock`] keeps the settings of the wall clock that this process has noticed:
 //!
@@ -11,8 +12,8 @@
 //! - The first use of a refresh token is kept in the same way: its grace is measured like a lease.
 //! - After a jump the earlier setting counts on, until the new one has been stable for [`SETTLING`]. A setting from the
 //!   start of the process that was not stable for so long does not count on.
-//! - Rows that are deleted for their age are stamped by the setting that counts ([`Clock::now`]), so a clock that is
-//!   wrong for a moment makes none of them look old.
+//! - Rows that are deleted by age are stamped by the setting that counts ([`Clock::now`]). So a clock that is
+//!   wrong for a moment makes no row look old.
 //! - Nothing is deleted for its age until the clock has been stable for [`SETTLING`], also after a start. Later, the
 //!   age of a row is the least that any setting allows which the row may be stamped under ([`Reading::cutoff`]).
 //! - Tokens and sessions do not wait. They expire by `Timestamp::now()`. Stamps that are only shown have that time too.
@@ -33,7 +34,7 @@ use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use rustix::time::{ClockId, clock_gettime};
 use uuid::Uuid;
 
-use history::{History, News, Setting};
+use history::{Change, History, Setting};
 
 pub use history::SETTLING;
 
@@ -115,29 +116,29 @@ impl Clock {
         let mut history = self.lock();
         // Under the lock, so that readings are noted in the order in which they were taken.
         let (uptime, wall) = sample(&*self.source);
-        let news = history.note(uptime, wall);
+        let change = history.note(uptime, wall);
         self.offset.set(history.seen.ahead_of(history.counts()));
         let settling = SETTLING.as_secs();
-        match news {
-            Some(News::Jumped(seconds)) => {
+        match change {
+            Some(Change::Jumped(seconds)) => {
                 self.jumps.inc();
                 tracing::warn!(
                     seconds,
                     "the wall clock jumped; it counts again when it has been stable for {settling} s"
                 );
             }
-            Some(News::Replaced(seconds)) => {
+            Some(Change::Replaced(seconds)) => {
                 self.jumps.inc();
                 tracing::warn!(
                     seconds,
                     "the wall clock jumped; it counts at once, because it was not stable for {settling} s before"
                 );
             }
-            Some(News::Returned) => {
+            Some(Change::Returned) => {
                 self.jumps.inc();
                 tracing::info!("the wall clock is back where it was before it jumped");
             }
-            Some(News::Adopted(seconds)) => {
+            Some(Change::Adopted(seconds)) => {
                 tracing::info!(
                     seconds,
                     "the wall clock has been stable for {settling} s and counts"
@@ -196,7 +197,7 @@ impl Reading {
         Deadline { at: start + self.uptime + time, clock: Some(id) }
     }
 
-    /// How long until the deadline; zero when it is over.
+    /// Time until the deadline. Zero when it has passed.
     #[must_use]
     pub fn left(&self, deadline: Deadline) -> Duration {
         deadline.at.since(self.start_of(deadline) + self.uptime)
@@ -230,7 +231,7 @@ impl Reading {
     pub fn over_after(&self, time: Duration) -> (Timestamp, Vec<(Uuid, Timestamp)>) {
         let counts = self.history.counts();
         let by = |setting: &Setting| setting.start + self.uptime + time;
-        // However long ago a setting ended, after suspend there may be a lease that nobody has ended yet.
+        // After a suspend, a lease of any earlier setting may still be open.
         let earlier = self.history.earlier.iter().filter(|earlier| earlier.counted);
         let others =
             earlier.map(|earlier| &earlier.setting).filter(|setting| setting.start != counts.start);
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_step_is_followed_and_a_large_one_a_minute_later() {
+    fn small_step_counts_at_once_and_large_one_later() {
         let hands = Arc::new(Hands::default());
         let clock = clock(&hands);
         let shows = |uptime, ahead| {

@@ -71,7 +71,7 @@ impl DatabaseLock {
         let failed = |source| DataDirError::Lock { path: path.clone(), source };
         let mut file = open(&path).map_err(failed)?;
         match file.try_lock() {
-            // Removed or replaced in the meantime: a lock on it would hold nobody back.
+            // The file was removed or replaced meanwhile, so a lock on it would stop no other process.
             Ok(()) if !is_at(&file, &path).map_err(failed)? => {
                 return Err(failed(io::Error::other("the lock file was replaced meanwhile")));
             }

@@ -1,8 +1,8 @@
 //! The database: SQLite in the data directory, or PostgreSQL.
 //!
-//! SQLite allows one writer at a time. Here that is a pool of one connection, so that writers queue
-//! in the program, fairly and without `SQLITE_BUSY`, beside a pool of readers that the write-ahead
-//! log keeps out of their way. On PostgreSQL both names mean the same pool.
+//! SQLite allows one writer at a time. Here that is a pool of one connection. Writers queue in the program,
+//! fairly and without `SQLITE_BUSY`. Readers have their own pool, and the write-ahead log keeps them
+//! independent of the writer. On PostgreSQL both names mean the same pool.
 //!
 //! Whatever fails between BEGIN and COMMIT, nothing counts as written that is not: see
 //! `connection.rs`. Whether writes work at all is known without asking: see `writes.rs`.
@@ -39,11 +39,11 @@ pub use sea_orm::DbErr as DatabaseError;
 use connection::Connections;
 use writes::Writes;
 
-/// How long a caller waits for a connection before it is told that the database is out of reach.
+/// Time that a caller waits for a connection before the database counts as unreachable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a probe may take. Shorter than a statement waits for a lock that another process holds,
-/// so that readiness tells of the lock in time.
+/// Timeout of a probe. Shorter than a statement waits for a lock that another process holds, so that readiness
+/// tells of the lock in time.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// The same for a probe of full size.
@@ -108,7 +108,7 @@ impl Database {
             .create_if_missing(true)
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
-            // What has been acknowledged survives a power cut, not only a crash of the program.
+            // Acknowledged writes survive a power cut, not only a crash of the program.
             .synchronous(SqliteSynchronous::Full)
             // Only another process (`migrate`, `user add`) can hold the lock against us.
             .busy_timeout(ACQUIRE_TIMEOUT);
@@ -319,7 +319,7 @@ fn is_plain(file: &Path) -> bool {
     !name.starts_with(':') && !name.starts_with("file:")
 }
 
-/// Makes the file for its owner only; SQLite gives the same mode to the files beside it.
+/// Creates the file for its owner only. SQLite gives the same mode to its other files.
 fn create_private(file: &Path) -> Result<(), DbErr> {
     if !is_plain(file) {
         return Ok(());

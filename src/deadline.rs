@@ -1,9 +1,9 @@
 //! Waiting for the first of many things that fall due.
 //!
-//! What is due, and when, stands in the database, where it survives this process. Asking for it
-//! every second would be most of what an idle gateway does.
+//! The database has the deadlines, so they survive this process. Asking for it every second would be most of
+//! what an idle gateway does.
 //!
-//! The alarm stands still while the machine is suspended. The heartbeat after wake-up finds what fell due.
+//! The timer stops while the machine is suspended. The heartbeat after wake-up finds what fell due.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// When to look next.
+/// The next deadline.
 #[derive(Debug, Default)]
 pub struct NextDeadline {
     at: Mutex<Option<Instant>>,

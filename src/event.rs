@@ -31,7 +31,7 @@ macro_rules! families {
 families! {
     /// Topologies and their mutations.
     Topology = "topology",
-    /// What a user is told.
+    /// Notifications of a user.
     Notification = "notification",
     /// Sessions of the Model Context Protocol.
     McpSession = "mcp_session",
@@ -41,7 +41,7 @@ families! {
     Prompt = "prompt",
 }
 
-/// What a stream is about: `<family>.<id>`, with dots as in NATS subjects.
+/// The topic of a stream: `<family>.<id>`, with dots as in NATS subjects.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Topic {
     family: Family,
@@ -56,13 +56,13 @@ impl Topic {
         Self { family, id, name: format!("{}.{id}", family.name()).into() }
     }
 
-    /// What stands behind the first dot.
+    /// The id: the part after the first dot.
     #[must_use]
     pub fn id(&self) -> Uuid {
         self.id
     }
 
-    /// What stands before the first dot.
+    /// The family: the part before the first dot.
     #[must_use]
     pub fn family(&self) -> Family {
         self.family
@@ -89,8 +89,8 @@ pub struct TopicError;
 impl FromStr for Topic {
     type Err = TopicError;
 
-    /// Only the one way to write it that [`Topic::as_str`] gives: two names of one topic would be two
-    /// topics to whoever compares them.
+    /// Accepts only the form that [`Topic::as_str`] returns. Two names of one topic would be two topics to code
+    /// that compares names.
     fn from_str(text: &str) -> Result<Self, TopicError> {
         let (family, id) = text.split_once('.').ok_or(TopicError)?;
         let family = Family::ALL.into_iter().find(|known| known.name() == family);
@@ -101,10 +101,10 @@ impl FromStr for Topic {
 
 /// A place in one topic's log: all events up to and including this one have been seen.
 ///
-/// On the wire `<epoch>-<seq>-<nonce>`, the numbers in hexadecimal, decimal and hexadecimal; clients
-/// must treat it as opaque. The epoch is the topic's own random number, so a cursor fits no other
-/// topic. The nonce is the event's own random number: after the database was restored from a backup,
-/// or has failed over to a copy that lacked the newest events, other events get the same `seq`.
+/// On the wire `<epoch>-<seq>-<nonce>`, the numbers in hexadecimal, decimal and hexadecimal; clients must treat
+/// it as opaque. The epoch is the topic's own random number, so a cursor fits no other topic. The nonce is the
+/// event's random number. After the database was restored from a backup, or has failed over to a copy without
+/// the newest events, other events get the same `seq`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// The topic's random number.
@@ -145,8 +145,8 @@ impl FromStr for Cursor {
     }
 }
 
-/// Places in the logs of several topics. A topic finds its own by its epoch, so they stand in any
-/// order, and topics may come and go while a client keeps what it has.
+/// Places in the logs of several topics. A topic finds its cursor by the epoch. So the order does not matter,
+/// and a client can add and remove topics.
 ///
 /// On the wire cursors joined by dots; one cursor alone is one of these too.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -212,19 +212,19 @@ impl NewEvent {
 /// An event of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Where it happened.
+    /// The topic of the event.
     pub topic: Topic,
     /// Its place in the topic's log.
     pub cursor: Cursor,
     /// The nonce of the event before it; 0 for the first one.
     pub prior_nonce: i32,
-    /// What happened.
+    /// The kind of the event.
     pub kind: String,
     /// With what: JSON text on one line.
     pub data: String,
     /// Whether nothing can follow.
     pub terminal: bool,
-    /// When it was written.
+    /// Time at which the event was written.
     pub at: Timestamp,
 }
 
@@ -246,9 +246,8 @@ pub fn block(cursor: Option<Cursor>, kind: &str, data: &str) -> Bytes {
 
 /// JSON text that is safe behind `data:` for every client.
 ///
-/// JSON escapes CR and LF by itself. Several clients also end a line at U+0085, U+2028 and U+2029,
-/// which JSON leaves as they are; outside of a string they cannot occur, so escaping them
-/// everywhere keeps the value.
+/// JSON escapes CR and LF by itself. Several clients also end a line at U+0085, U+2028 and U+2029, which JSON
+/// does not escape. They occur only inside strings, so escaping them everywhere keeps the value.
 ///
 /// # Panics
 /// When a map's keys are not strings or its own `Serialize` fails, neither of which our types do.
@@ -266,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn separators_that_end_a_line_for_some_clients_are_escaped_and_keep_their_value() {
+    fn line_separators_are_escaped_and_keep_their_value() {
         let text = "a\u{85}b\u{2028}c\u{2029}d\r\ne";
         let encoded = json(&text);
         assert_eq!(encoded, r#""a\u0085b\u2028c\u2029d\r\ne""#);

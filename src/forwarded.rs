@@ -1,12 +1,11 @@
 //! Which client a request is from when proxies pass it on: `Forwarded` (RFC 7239), `X-Forwarded-For`
 //! and `X-Forwarded-Proto`.
 //!
-//! Anybody can send these fields, so they are believed only as far as trusted proxies wrote them.
-//! Each proxy appends the address that it was called from. The list is read from right to left: the
-//! last entry was written by the peer, the one before by the proxy that the last entry names, and so
-//! on. The first address that is not a trusted proxy is the client; what stands left of it may be
-//! invented. An entry that is not an address (`unknown`, `_hidden`, garbage) ends the reading at the
-//! proxy that wrote it.
+//! Anybody can send these fields, so they are believed only as far as trusted proxies wrote them. Each proxy
+//! appends the address that it was called from. The list is read from right to left. The peer wrote the last
+//! entry, the proxy in the last entry wrote the one before, and so on. The first address that is not a trusted
+//! proxy is the client; what stands left of it may be invented. An entry that is not an address (`unknown`,
+//! `_hidden`, garbage) ends the reading at the proxy that wrote it.
 //!
 //! A proxy that sets one of `Forwarded` and `X-Forwarded-For` often passes the other one on as the
 //! client sent it. So neither takes precedence: if both are there, they must name the same client.
@@ -18,7 +17,7 @@ use std::{
 
 use ipnet::IpNet;
 
-/// How the client reached the first trusted proxy, or this service.
+/// Scheme by which the client reached the first trusted proxy, or this gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// In plain text.
@@ -36,7 +35,7 @@ impl fmt::Display for Scheme {
     }
 }
 
-/// Where a request came from.
+/// The client of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
     /// Its address; an IPv4 address that is mapped into IPv6 is an IPv4 address here.
@@ -104,7 +103,7 @@ pub fn client(
     Ok(Client { address, scheme: proto.or(custom_proto).unwrap_or(scheme) })
 }
 
-/// What one proxy wrote.
+/// The entry of one proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Hop {
     /// The address that it was called from, unless that is hidden or is no address.
@@ -113,8 +112,8 @@ struct Hop {
     proto: Option<Scheme>,
 }
 
-/// The entries of all lines; none without a line. Each line is read by itself, so that a quote that
-/// a client left open swallows nothing of what a proxy wrote in a line of its own.
+/// The entries of all lines; none without a line. Each line is parsed alone, so that an open quote of the
+/// client hides nothing that a proxy wrote on another line.
 fn list(lines: &[&str], entries: impl Fn(&str) -> Vec<Hop>) -> Option<Vec<Hop>> {
     (!lines.is_empty()).then(|| lines.iter().flat_map(|line| entries(line)).collect())
 }
@@ -134,7 +133,7 @@ fn pairs(element: &str) -> Option<Hop> {
         let (name, value) = pair.split_once('=')?;
         let value = unquoted(value.trim())?;
         if name.trim().eq_ignore_ascii_case("for") {
-            // Twice: nobody can say which one the proxy wrote.
+            // A duplicate: it is not known which one the proxy wrote.
             if std::mem::replace(&mut is_named, true) {
                 return None;
             }

@@ -1,4 +1,4 @@
-//! What operations and families take: every engine, and how the gateway stops.
+//! The state that operations and families share, and how the gateway stops.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     auth::{
-        login_session::{LoginSessions, Opened, RefreshError},
+        login_session::{LoginSessions, RefreshError, SessionGrant},
         token::Tokens,
         user::Users,
     },
@@ -121,7 +121,7 @@ impl Gateway {
     }
 
     /// Exchanges a refresh token for its successor. Tells the other gateways if that revoked the login session.
-    pub async fn refresh(&self, token: &str) -> Result<Opened, RefreshError> {
+    pub async fn refresh(&self, token: &str) -> Result<SessionGrant, RefreshError> {
         let opened = self.sessions.refresh(token).await;
         if let Err(RefreshError::Reused(session)) = opened {
             self.bus.publish(self.node, Message::SessionRevoked(session));

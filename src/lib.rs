@@ -160,8 +160,9 @@ fn lock(config: &Config) -> Result<Option<DatabaseLock>, StartError> {
 
 /// Serves a gateway until `control` shuts it down.
 ///
-/// The shutdown takes at most `server.drain_seconds`, in this order: no new connections; `stream.closed` on every stream;
-/// the end of running requests; the end of their writes and those of background jobs; the close of the database.
+/// The shutdown takes at most `server.drain_seconds`. It stops new connections, sends `stream.closed` on every
+/// stream, waits for running requests, then for their writes and those of background jobs, and closes the
+/// database.
 pub async fn serve(
     gateway: Arc<Gateway>,
     listener: TcpListener,

@@ -1,4 +1,4 @@
-//! How the gateway is built: every engine in the order in which one needs the other.
+//! Builds the gateway: every engine, in the order in which one needs the other.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,8 +1,8 @@
-//! Which resources exist, who may see them.
+//! The resources that exist, and who may see each.
 //!
-//! Memory only ever lets in. That there is nothing, or nothing for this caller, is what the
-//! database says each time: absence cannot be filled with made-up ids, a resource made a moment ago
-//! is found, and what is not there cannot be told by the time from what belongs to somebody else.
+//! Memory only ever lets in. The database is asked every time whether a resource is absent or hidden. So
+//! made-up ids do not fill the cache, a new resource is found at once, and the time of the response does not
+//! tell an absent resource from a hidden one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,17 +16,17 @@ use crate::{
     event::Topic,
 };
 
-/// How many resources are remembered.
+/// Resources in the cache, at most.
 const CAPACITY: usize = 100_000;
 
 /// Something that has a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resource {
-    /// Who may see it, beside administrators; everybody if nobody owns it.
+    /// The user that may see it, besides administrators. Every user may see it without an owner.
     pub owner: Option<Uuid>,
     /// The agent that serves it and may see it, as long as it is one.
     pub agent: Option<Uuid>,
-    /// What it is part of, if its path leads through that.
+    /// The resource that its path leads through.
     pub parent: Option<Uuid>,
 }
 
@@ -36,13 +36,13 @@ impl Resource {
 
     /// One that belongs to a user.
     #[must_use]
-    pub const fn of(owner: Uuid) -> Self {
+    pub const fn owned_by(owner: Uuid) -> Self {
         Self { owner: Some(owner), agent: None, parent: None }
     }
 
     /// Whether this user may see it in this role.
     #[must_use]
-    pub fn is_seen_by(&self, user: Uuid, role: Role) -> bool {
+    pub fn is_visible_to(&self, user: Uuid, role: Role) -> bool {
         role == Role::Admin
             || self.owner.is_none_or(|owner| owner == user)
             || role >= Role::Agent && self.agent == Some(user)
@@ -54,7 +54,7 @@ impl Resource {
 pub struct Visibility(Cache<Topic, Resource>);
 
 impl Visibility {
-    /// Remembers for as long as `life`: what another process changed without its news getting
+    /// Remembers for as long as `life`: what another process changed without its message getting
     /// through counts at the latest then. Counts hits and misses.
     #[must_use]
     pub fn new(life: Duration, counters: [Counter; 2], clock: &Arc<Clock>) -> Self {
@@ -69,7 +69,7 @@ impl Visibility {
         (user, role): (Uuid, Role),
         look_up: impl Future<Output = Result<Option<Resource>, E>>,
     ) -> Result<Option<Resource>, E> {
-        let is_enough = |known: &Resource| known.is_seen_by(user, role);
+        let is_enough = |known: &Resource| known.is_visible_to(user, role);
         let began = match self.0.get(topic, is_enough) {
             Ok(known) => return Ok(Some(known)),
             Err(began) => began,
@@ -78,7 +78,7 @@ impl Visibility {
         if let Some(resource) = found {
             self.0.insert(topic.clone(), resource, began);
         }
-        Ok(found.filter(|resource| resource.is_seen_by(user, role)))
+        Ok(found.filter(|resource| resource.is_visible_to(user, role)))
     }
 
     /// To be called before the transaction that makes a resource, for [`Visibility::insert`].
@@ -127,7 +127,7 @@ mod tests {
             }
         }
 
-        /// What `user` finds, and in how many looks.
+        /// The result for `user`, and the number of look-ups.
         async fn find(&self, user: Uuid) -> (Option<Resource>, usize) {
             self.looks.set(0);
             let look_up = async {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_exists_is_looked_up_once_and_what_does_not_each_time() {
+    async fn existing_resource_is_cached_and_missing_one_is_not() {
         let user = Uuid::new_v4();
         let counted = Counted::new(None);
         assert_eq!(counted.find(user).await, (None, 1));
@@ -155,9 +155,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_belongs_to_somebody_else_looks_like_nothing_and_takes_as_long() {
+    async fn foreign_resource_is_looked_up_like_a_missing_one() {
         let (owner, other) = (Uuid::new_v4(), Uuid::new_v4());
-        let truth = Some(Resource::of(owner));
+        let truth = Some(Resource::owned_by(owner));
         let counted = Counted::new(truth);
         assert_eq!(counted.find(owner).await, (truth, 1));
         assert_eq!(counted.find(owner).await, (truth, 0));
@@ -166,19 +166,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_owned_is_seen_by_its_owner_its_agent_and_administrators() {
+    fn owner_agent_and_administrators_see_an_owned_resource() {
         let [owner, agent, other] = [(); 3].map(|()| Uuid::new_v4());
-        let resource = Resource { agent: Some(agent), ..Resource::of(owner) };
+        let resource = Resource { agent: Some(agent), ..Resource::owned_by(owner) };
         for role in [Role::Viewer, Role::Agent, Role::Operator] {
-            assert!(resource.is_seen_by(owner, role));
-            assert_eq!(resource.is_seen_by(agent, role), role >= Role::Agent);
-            assert!(!resource.is_seen_by(other, role) && Resource::PUBLIC.is_seen_by(other, role));
+            assert!(resource.is_visible_to(owner, role));
+            assert_eq!(resource.is_visible_to(agent, role), role >= Role::Agent);
+            assert!(
+                !resource.is_visible_to(other, role) && Resource::PUBLIC.is_visible_to(other, role)
+            );
         }
-        assert!(resource.is_seen_by(other, Role::Admin));
+        assert!(resource.is_visible_to(other, Role::Admin));
     }
 
     #[tokio::test]
-    async fn what_was_made_is_known_unless_it_has_changed_already() {
+    async fn new_resource_is_cached_unless_it_changed_already() {
         let user = Uuid::new_v4();
         let truth = Resource::PUBLIC;
         let counted = Counted::new(Some(truth));

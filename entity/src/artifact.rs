@@ -1,11 +1,11 @@
-//! What workers make of a task, chunk by chunk.
+//! Artifacts of tasks, in chunks.
 
 use sea_orm::entity::prelude::*;
 
 use crate::JsonText;
 
-/// A part of an artifact: one large chunk, or some small ones. What is appended is another row, so that
-/// what is there need not be written again.
+/// A part of an artifact: one large chunk, or some small ones. An appended chunk is another row, so that
+/// earlier rows are not written again.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "artifact")]
@@ -13,10 +13,10 @@ pub struct Model {
     /// The task that it is of.
     #[sea_orm(primary_key, auto_increment = false)]
     pub task_id: Uuid,
-    /// Which of the task's artifacts, counted from 0 in the order of their first appearance.
+    /// Position of the artifact in its task, from 0, in the order of first chunks.
     #[sea_orm(primary_key, auto_increment = false)]
     pub place: i32,
-    /// Which part of the artifact, counted from 0.
+    /// Position of the chunk in its artifact, from 0.
     #[sea_orm(primary_key, auto_increment = false)]
     pub chunk: i32,
     /// The worker's name for the artifact, the same in all its parts.

@@ -1,11 +1,11 @@
-//! Conversations: what prompts are asked in.
+//! Conversations, which contain prompts.
 
 use sea_orm::entity::prelude::*;
 
 use crate::Timestamp;
 
-/// A conversation. On the wire it is a session (`/v1/sessions`), as the contract has it; here that
-/// word, its table and its module belong to logins, which were there first.
+/// A conversation. On the wire a conversation is a session (`/v1/sessions`). In the code, "session" alone means
+/// a login session.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "conversation")]
@@ -17,7 +17,7 @@ pub struct Model {
     pub owner: Uuid,
     /// A name for people; empty if it was given none.
     pub name: String,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
 }
 

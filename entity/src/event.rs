@@ -15,14 +15,14 @@ pub struct Model {
     /// 1, 2, 3 and so on within the topic.
     #[sea_orm(primary_key, auto_increment = false)]
     pub seq: i64,
-    /// What happened, a dotted name.
+    /// Kind of the event, a dotted name.
     pub kind: String,
     /// JSON text, on one line, safe to put behind `data:` as it is.
     #[sea_orm(column_type = "Text")]
     pub data: String,
     /// Whether nothing can follow on this topic.
     pub terminal: bool,
-    /// When it was written.
+    /// Time at which the event was written.
     pub at: Timestamp,
     /// A random number from 1 that the events of one transaction share. With `seq` it names the
     /// event: where a backup was restored, another event can have the same `seq`. 0 for events

@@ -16,7 +16,7 @@ impl JsonObject {
         &self.0
     }
 
-    /// Its members; none if somebody else has written what is not an object.
+    /// The members of the object. Empty if the column does not contain an object.
     #[must_use]
     pub fn members(&self) -> Map<String, Value> {
         serde_json::from_str(&self.0).unwrap_or_default()

@@ -14,7 +14,7 @@ impl JsonText {
         &self.0
     }
 
-    /// The value; null if somebody else has written what is not JSON.
+    /// The value. Null if the column does not contain JSON.
     #[must_use]
     pub fn value(&self) -> Value {
         serde_json::from_str(&self.0).unwrap_or_default()

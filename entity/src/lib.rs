@@ -1,7 +1,7 @@
 //! The rows of streamgate's database, one table to a file. Floor 0: knows nothing of the rest.
 //!
-//! Every point in time is a [`Timestamp`], an integer, because SQLite compares times stored as text
-//! by their characters and RFC 3339 with and without a fraction of a second sorts wrongly.
+//! Every point in time is a [`Timestamp`], an integer. SQLite compares times stored as text by their
+//! characters, and would sort RFC 3339 times with and without a fraction wrongly.
 
 pub mod artifact;
 pub mod conversation;

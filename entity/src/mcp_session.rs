@@ -14,13 +14,13 @@ pub struct Model {
     pub id: Uuid,
     /// Whose it is.
     pub owner_id: Uuid,
-    /// The one agent that serves it; any agent if nobody is named.
+    /// Id of the one agent that serves the session. Absent if every agent may publish.
     pub agent_id: Option<Uuid>,
     /// A name for people.
     pub name: Option<String>,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When it was closed, for good.
+    /// Time at which the session was closed.
     pub closed_at: Option<Timestamp>,
 }
 

@@ -4,7 +4,7 @@ use sea_orm::entity::prelude::*;
 
 use crate::{JsonObject, Timestamp};
 
-/// What is to be done.
+/// Operation of a mutation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))", rename_all = "snake_case")]
 pub enum Op {
@@ -26,13 +26,13 @@ pub enum Op {
     UpdateLan,
 }
 
-/// How far a mutation has come.
+/// State of a mutation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))", rename_all = "snake_case")]
 pub enum State {
-    /// Waits for a mutator.
+    /// Waits for a worker.
     Pending,
-    /// A mutator holds it under a lease.
+    /// A worker holds it under a lease.
     Applying,
     /// Done.
     Applied,
@@ -50,25 +50,25 @@ pub struct Model {
     pub id: Uuid,
     /// The topology to change.
     pub topology_id: Uuid,
-    /// What is to be done.
+    /// Operation to apply.
     pub op: Op,
-    /// With what, a JSON object.
+    /// Parameters of the operation.
     #[sea_orm(column_type = "Text")]
     pub payload: JsonObject,
-    /// How far it has come.
+    /// State of the mutation.
     pub state: State,
-    /// When it was enqueued.
+    /// Time at which the mutation was enqueued.
     pub requested_at: Timestamp,
-    /// When it was reported as applied.
+    /// Time at which a worker reported the mutation as applied.
     pub applied_at: Option<Timestamp>,
     /// Why it failed.
     pub reason: Option<String>,
-    /// How often it was claimed.
+    /// Number of claims so far.
     pub attempt: i32,
     /// The fencing token of the newest claim: kept after the end, so that a report that is sent
     /// twice is recognised.
     pub lease_token: Option<Uuid>,
-    /// Until when that claim holds.
+    /// End of that claim's lease.
     pub lease_expires_at: Option<Timestamp>,
     /// Id of the clock setting that `lease_expires_at` is measured by. See `streamgate::clock`.
     pub lease_clock: Option<Uuid>,

@@ -12,7 +12,7 @@ pub struct Model {
     /// UUID version 7: their order is the order in which they were made.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// Who is told.
+    /// Id of the user that the notification is for.
     pub user_id: Uuid,
     /// About what, a dotted name.
     pub kind: String,
@@ -25,9 +25,9 @@ pub struct Model {
     /// Whatever else there is to know, a JSON object.
     #[sea_orm(column_type = "Text")]
     pub data: JsonObject,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When the user had read it.
+    /// Time at which the user marked the notification as read.
     pub read_at: Option<Timestamp>,
 }
 

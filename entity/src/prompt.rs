@@ -1,10 +1,10 @@
-//! Prompts: what is asked in a conversation, answered by an agent.
+//! Prompts: users create them in a conversation, and agents answer them.
 
 use sea_orm::entity::prelude::*;
 
 use crate::Timestamp;
 
-/// How far a prompt has come.
+/// Status of a prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))", rename_all = "snake_case")]
 pub enum Status {
@@ -28,33 +28,33 @@ pub struct Model {
     /// UUID version 7: their order is the order of requests.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// Where it is asked.
+    /// Id of the conversation that contains the prompt.
     pub conversation_id: Uuid,
-    /// Whose conversation that is.
+    /// Id of the user that the conversation belongs to.
     pub owner: Uuid,
-    /// What is asked.
+    /// Text of the prompt.
     #[sea_orm(column_type = "Text")]
     pub text: String,
-    /// How far it has come.
+    /// Status of the prompt.
     pub status: Status,
-    /// How often it was claimed.
+    /// Number of claims so far.
     pub attempt: i32,
-    /// When it was asked.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When its status changed.
+    /// Time of the last change of the status.
     pub updated_at: Timestamp,
-    /// When it ended.
+    /// Time at which the prompt reached a terminal status.
     pub completed_at: Option<Timestamp>,
-    /// The fencing token of the newest claim, while that holds.
+    /// Fencing token of the newest claim. Absent without a lease.
     pub lease_token: Option<Uuid>,
-    /// Until when it holds.
+    /// End of the lease.
     pub lease_expires_at: Option<Timestamp>,
     /// Id of the clock setting that `lease_expires_at` is measured by. See `streamgate::clock`.
     pub lease_clock: Option<Uuid>,
-    /// How long it was to hold, and by how much it is extended.
+    /// Length of the lease after each renewal, in seconds.
     pub lease_seconds: i32,
-    /// The number of the event that told of the newest claim: whatever stands behind it was
-    /// published under that claim.
+    /// Sequence number of the event that reported the newest claim. Later events were published under that
+    /// claim.
     pub claim_seq: i64,
 }
 

@@ -14,9 +14,9 @@ pub struct Model {
     pub hash: String,
     /// The session that it prolongs.
     pub session_id: Uuid,
-    /// When it was handed out.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When it was exchanged for its successor, the first time.
+    /// Time of the first exchange for its successor.
     pub used_at: Option<Timestamp>,
     /// The setting of the wall clock that `used_at` was stamped under.
     pub used_clock: Option<Uuid>,

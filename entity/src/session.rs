@@ -14,11 +14,11 @@ pub struct Model {
     pub id: Uuid,
     /// Whose it is.
     pub user_id: Uuid,
-    /// When the user logged in.
+    /// Time of the login.
     pub created_at: Timestamp,
-    /// When it ends if nobody refreshes it.
+    /// Time at which the session ends without a refresh.
     pub expires_at: Timestamp,
-    /// When it was ended before its time.
+    /// Time at which the session was revoked.
     pub revoked_at: Option<Timestamp>,
     /// Whose it is, as a row.
     #[sea_orm(belongs_to, from = "user_id", to = "id")]

@@ -1,10 +1,10 @@
-//! Tasks: work that users hand in and workers do.
+//! Tasks: work that users create and workers execute.
 
 use sea_orm::entity::prelude::*;
 
 use crate::{JsonText, Timestamp};
 
-/// How far a task has come.
+/// Status of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))", rename_all = "snake_case")]
 pub enum Status {
@@ -12,11 +12,11 @@ pub enum Status {
     Pending,
     /// A worker holds it under a lease.
     Running,
-    /// Done.
+    /// Completed by a worker.
     Completed,
-    /// Given up.
+    /// Failed.
     Failed,
-    /// Ended because somebody asked for it.
+    /// Cancelled on request.
     Cancelled,
 }
 
@@ -28,46 +28,45 @@ pub struct Model {
     /// UUID version 7: their order is the order of requests.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// Who made it.
+    /// Id of the user that the task belongs to.
     pub owner: Uuid,
-    /// What a worker must be able to do.
+    /// Type of the task: the skill that a worker needs.
     pub task_type: String,
-    /// With what.
+    /// Input of the task.
     #[sea_orm(column_type = "Text", nullable)]
     pub input: Option<JsonText>,
-    /// What came of it.
+    /// Output of the task.
     #[sea_orm(column_type = "Text", nullable)]
     pub output: Option<JsonText>,
-    /// Why it failed.
+    /// Reason why the task failed.
     #[sea_orm(column_type = "Text", nullable)]
     pub error: Option<String>,
-    /// How far it has come.
+    /// Status of the task.
     pub status: Status,
-    /// How often it was claimed.
+    /// Number of claims so far.
     pub attempt: i32,
-    /// How many leases may run out.
+    /// Number of leases that may expire before the task fails.
     pub max_attempts: i32,
-    /// How many leases have run out: a task that a worker gave back has another attempt, and has
-    /// lost none.
+    /// Number of leases that have expired. A released task has another attempt, and has lost no lease.
     pub lapses: i32,
-    /// When it ends at the latest, if somebody has asked for its end.
+    /// Time by which the task ends, after a request to cancel.
     pub cancel_by: Option<Timestamp>,
     /// The fencing token of the newest claim: kept after the end, so that a report that is sent
     /// twice is recognised.
     pub lease_token: Option<Uuid>,
-    /// For how long that claim holds each time that it is extended.
+    /// Length of that claim's lease after each renewal, in seconds.
     pub lease_seconds: i64,
-    /// Until when it holds, while it does.
+    /// End of the lease. Absent without a lease.
     pub lease_expires_at: Option<Timestamp>,
     /// Id of the clock setting that `lease_expires_at` and `cancel_by` are measured by. See `streamgate::clock`.
     pub lease_clock: Option<Uuid>,
     /// The number of the newest report of that claim.
     pub report_seq: i64,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When anything of it was changed that is shown.
+    /// Time of the last change that clients see.
     pub updated_at: Timestamp,
-    /// When it ended.
+    /// Time at which the task reached a terminal status.
     pub completed_at: Option<Timestamp>,
 }
 

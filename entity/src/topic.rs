@@ -13,18 +13,18 @@ pub struct Model {
     /// `<family>.<id>`.
     #[sea_orm(unique)]
     pub name: String,
-    /// A random number given when the topic is made, so that a cursor of another topic, or
-    /// from before the database was made anew, is recognised.
+    /// A random number from the creation of the topic. It tells apart cursors of other topics and of earlier
+    /// databases.
     pub epoch: i64,
     /// The sequence number of the newest event; 0 when there was none.
     pub last_seq: i64,
     /// The newest event is the last one there will ever be.
     pub closed: bool,
-    /// The token of the lease under which somebody writes to the topic, for as long as it holds.
+    /// Token of the lease that may write to the topic, while it holds.
     pub fence: Option<Uuid>,
     /// The nonce of the newest event; 0 when there was none.
     pub nonce: i32,
-    /// What `nonce` was before the last write: an upsert cannot return what it replaces.
+    /// `nonce` before the last write. An upsert cannot return the value that it replaces.
     pub prior_nonce: i32,
 }
 

@@ -4,7 +4,7 @@ use sea_orm::entity::prelude::*;
 
 use crate::{JsonObject, Timestamp};
 
-/// Where a topology stands in its life.
+/// Status of a topology.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))", rename_all = "snake_case")]
 pub enum Status {
@@ -35,19 +35,19 @@ pub struct Model {
     /// A name for people, unlike any other's.
     #[sea_orm(unique)]
     pub name: String,
-    /// How it is run; a word of the operator's.
+    /// Mode of operation, a word that the operator chooses.
     pub mode: String,
     /// Whatever describes it, a JSON object.
     #[sea_orm(column_type = "Text")]
     pub config: JsonObject,
-    /// Where it stands.
+    /// Status of the topology.
     pub status: Status,
     /// Since when.
     pub status_changed_at: Timestamp,
     /// Counts the accepted changes: 1 when made, one more for every change of status and every
     /// mutation enqueued.
     pub version: i64,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
 }
 

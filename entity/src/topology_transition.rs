@@ -14,15 +14,15 @@ pub struct Model {
     pub id: Uuid,
     /// The topology.
     pub topology_id: Uuid,
-    /// What it was.
+    /// Status before.
     pub from_status: Status,
-    /// What it became.
+    /// Status after.
     pub to_status: Status,
-    /// When.
+    /// Time of the change.
     pub at: Timestamp,
     /// Why, in the caller's words.
     pub reason: Option<String>,
-    /// Who changed it. Not a foreign key: the trail outlives the user.
+    /// Id of the user that changed the status. Not a foreign key: the trail outlives the user.
     pub user_id: Uuid,
 }
 

@@ -1,10 +1,10 @@
-//! Who may call.
+//! Users.
 
 use sea_orm::entity::prelude::*;
 
 use crate::Timestamp;
 
-/// What a user may do. Each role may do all that the ones before it may.
+/// Role of a user. Each role may do all that the ones before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))", rename_all = "snake_case")]
 pub enum Role {
@@ -31,11 +31,11 @@ pub struct Model {
     pub username: String,
     /// Argon2id, as a PHC string.
     pub password_hash: String,
-    /// What the user may do.
+    /// Role of the user.
     pub role: Role,
     /// A disabled user can neither log in nor go on with what is open.
     pub disabled: bool,
-    /// When the user was made.
+    /// Time of creation.
     pub created_at: Timestamp,
 }
 

@@ -15,7 +15,7 @@ enum Topic {
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // One column in a statement: SQLite takes no more.
+        // SQLite allows one column for each statement.
         let closed = schema::boolean(Topic::Closed).default(false).to_owned();
         for column in [closed, schema::uuid_null(Topic::Fence)] {
             let table = Table::alter().table(Topic::Table).add_column(column).to_owned();

@@ -1,4 +1,4 @@
-//! Prompts, and the conversations that they are asked in.
+//! Prompts, and the conversations that contain them.
 
 use sea_orm_migration::{prelude::*, schema};
 
@@ -97,7 +97,7 @@ impl MigrationTrait for Migration {
             index("prompt_status", [Prompt::Status, Prompt::Id]),
             // Leases that have run out.
             index("prompt_status_lease_expires_at", [Prompt::Status, Prompt::LeaseExpiresAt]),
-            // How many of one owner are unfinished.
+            // Counts the unfinished prompts of one owner.
             index("prompt_owner_status", [Prompt::Owner, Prompt::Status]),
         ] {
             manager.create_index(index).await?;

@@ -1,4 +1,4 @@
-//! Which setting of which gateway's clock the end of a lease is measured by.
+//! The clock setting of a gateway that measures the end of a lease.
 
 use sea_orm_migration::{prelude::*, schema};
 

@@ -22,7 +22,7 @@ enum Event {
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // One column in a statement: SQLite takes no more.
+        // SQLite allows one column for each statement.
         for column in [Topic::Nonce, Topic::PriorNonce] {
             let column = schema::integer(column).default(0).to_owned();
             let table = Table::alter().table(Topic::Table).add_column(column).to_owned();

@@ -1,5 +1,5 @@
-//! The sealed successor of a refresh token, kept for the few seconds in which it can be asked for, and
-//! the setting of the wall clock that the first use was stamped under.
+//! The sealed successor of a refresh token, kept for the seconds of the grace time, and the clock setting of
+//! the first use.
 
 use sea_orm_migration::{prelude::*, schema};
 

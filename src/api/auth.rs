@@ -15,7 +15,7 @@ use super::{
     users::UserRole,
 };
 use crate::{
-    auth::login_session::{Opened, RefreshError, SessionError},
+    auth::login_session::{RefreshError, SessionError, SessionGrant},
     auth::password::{self, PasswordError},
     family::wire::{Text, example_id, example_time},
     gateway::Gateway,
@@ -288,8 +288,8 @@ fn count(gateway: &Gateway, quota: Quota, key: &Key) -> Result<()> {
     counted.map_err(|refused| Problem::refused(&refused, &gateway.telemetry))
 }
 
-fn pair(gateway: &Gateway, opened: Opened) -> TokenPair {
-    let Opened { principal, refresh_token } = opened;
+fn pair(gateway: &Gateway, opened: SessionGrant) -> TokenPair {
+    let SessionGrant { principal, refresh_token } = opened;
     let (access_token, life) = gateway.tokens.access(principal.user_id, principal.session_id);
     TokenPair {
         access_token,

@@ -1,4 +1,4 @@
-//! Who calls: users and their passwords, login sessions, and the tokens that stand for them.
+//! Callers: users and their passwords, login sessions, and tokens.
 
 pub mod login_session;
 pub mod password;

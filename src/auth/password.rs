@@ -8,20 +8,20 @@ use argon2::{
 };
 use tokio::sync::Semaphore;
 
-/// A hash takes 19 MiB and a core for some 20 ms: more at once than there are cores only makes each
-/// slower, and a flood of logins must not take the memory of the streams.
+/// A hash takes 19 MiB and one core for about 20 ms. More hashes at once than cores make each slower, and a
+/// flood of logins must not take the memory of the streams.
 static ROOM: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     Arc::new(Semaphore::new(cores))
 });
 
-/// What an unknown user's password is compared with, so that the answer takes as long as for a
-/// known one.
-static NOBODY: LazyLock<String> = LazyLock::new(|| hash_now(&random()));
+/// The hash that an unknown user's password is compared with, so that the response takes as long as for a known
+/// user.
+static UNKNOWN_USER: LazyLock<String> = LazyLock::new(|| hash_now(&random()));
 
-/// glibc maps a block of this size by itself and gives it back as soon as it is dropped, whereas
-/// each thread would keep a smaller one for ever (mallopt(3), `M_MMAP_THRESHOLD`). What is reserved
-/// beyond the blocks in use is never touched and so costs nothing.
+/// glibc maps a block of this size separately, and returns it when it is dropped. Each thread would keep a
+/// smaller block for ever (mallopt(3), `M_MMAP_THRESHOLD`). Reserved memory that is never touched costs
+/// nothing.
 const MAPPED: usize = 32 << 20;
 
 /// Characters of a password, at least: a shorter one is too easy to guess (NIST SP 800-63B, section
@@ -62,15 +62,15 @@ pub async fn hash(password: String) -> String {
 /// Whether the password belongs to the hash. Without a hash the work is the same and the answer no.
 pub async fn verify(password: String, hash: Option<String>) -> bool {
     blocking(move || {
-        // Made at the first call whoever it is for, or the first unknown user would show.
-        let nobody = NOBODY.as_str();
-        let matches = matches(&password, hash.as_deref().unwrap_or(nobody)).unwrap_or(false);
+        // Created at the first call for any user, or the first unknown user would take longer.
+        let unknown = UNKNOWN_USER.as_str();
+        let matches = matches(&password, hash.as_deref().unwrap_or(unknown)).unwrap_or(false);
         matches && hash.is_some()
     })
     .await
 }
 
-/// A password nobody has to think of: 24 characters, 120 bits.
+/// A random password: 24 characters, 120 bits.
 #[must_use]
 pub fn random() -> String {
     const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyzACDEFGHJK";
@@ -93,8 +93,7 @@ fn hash_now(password: &str) -> String {
     .to_string()
 }
 
-/// Whether the password gives the hash, in a time that does not depend on where they differ; none
-/// if the hash is not one of Argon2's.
+/// Whether the password matches the hash, in constant time. `None` if the hash is not a hash of Argon2.
 fn matches(password: &str, hash: &str) -> Option<bool> {
     let hash = PasswordHash::new(hash).ok()?;
     let algorithm = Algorithm::try_from(hash.algorithm.as_str()).ok()?;
@@ -123,7 +122,7 @@ fn output(
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let room = Arc::clone(&ROOM).acquire_owned().await.expect("the semaphore is never closed");
-    // The room goes along: the work cannot be stopped, whoever stops waiting for it.
+    // The permit moves into the work, which continues when the caller is dropped.
     let work = move || {
         let _room = room;
         work()

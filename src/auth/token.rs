@@ -1,9 +1,9 @@
 //! Signed tokens: access tokens for every operation, stream tokens for one stream each.
 //!
-//! The two can never stand for each other: own key, own algorithm, own `typ`, own audience. The
-//! access token is an RFC 9068 JWT under an Ed25519 key whose public half is published, so that
-//! others can verify it. The stream token travels in a URL, lives for minutes, opens one stream of
-//! one session, and only this service reads it: an HMAC under a secret of its own.
+//! The two can never stand for each other: own key, own algorithm, own `typ`, own audience. The access token is
+//! an RFC 9068 JWT under an Ed25519 key whose public half is published, so that others can verify it. The
+//! stream token is sent in a URL, lives for minutes, and opens one stream of one login session. Only this
+//! gateway reads it, so it is an HMAC under its own secret.
 
 use std::{
     fs::{self, OpenOptions},
@@ -35,7 +35,7 @@ const ACCESS_TYPE: &str = "at+jwt";
 /// `typ` of a stream token.
 const STREAM_TYPE: &str = "stream+jwt";
 
-/// How many access tokens are remembered.
+/// Access tokens in the cache, at most.
 const CAPACITY: usize = 100_000;
 
 /// Why the keys could not be made ready.
@@ -44,7 +44,7 @@ pub enum KeyError {
     /// The file could not be read or written.
     #[error("cannot read or write the signing key {}", path.display())]
     File {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
         /// Why not.
         source: io::Error,
@@ -52,7 +52,7 @@ pub enum KeyError {
     /// The file holds something else.
     #[error("signing key {} is not a key of the expected kind", path.display())]
     Content {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
     },
     /// The allow-list has no use for our own tokens.
@@ -74,7 +74,7 @@ pub enum TokenError {
     Invalid,
 }
 
-/// Who a genuine access token stands for.
+/// The user and the login session of a genuine access token.
 #[derive(Clone, Copy, Debug)]
 pub struct Bearer {
     /// The user.
@@ -84,7 +84,7 @@ pub struct Bearer {
     exp: i64,
 }
 
-/// What an access token says (RFC 9068, section 2.2).
+/// The claims of an access token (RFC 9068, section 2.2).
 #[derive(Serialize, Deserialize)]
 struct AccessClaims {
     sub: Uuid,
@@ -97,7 +97,7 @@ struct AccessClaims {
     jti: Uuid,
 }
 
-/// What a stream token opens.
+/// The streams that a stream token opens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Opens {
     /// The stream of this topic.
@@ -108,14 +108,14 @@ pub enum Opens {
     Many(Vec<String>),
 }
 
-/// What a stream token says.
+/// The claims of a stream token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StreamClaims {
     /// The user.
     pub sub: Uuid,
     /// The session.
     pub sid: Uuid,
-    /// What it opens.
+    /// The streams that the token opens.
     #[serde(flatten)]
     pub opens: Opens,
     iss: String,
@@ -250,12 +250,11 @@ impl Tokens {
         (sign(&header, &claims, &self.stream_key), expires_at)
     }
 
-    /// Who a genuine access token stands for. Keys named by the token itself (`jku`, `jwk`, `x5u`)
+    /// The user and the login session of an access token. Keys named by the token itself (`jku`, `jwk`, `x5u`)
     /// are not looked at (RFC 8725, section 3.10).
     ///
-    /// A genuine one is remembered, because its signature takes a hundred times as long to verify as
-    /// its hash takes to find (37 µs and 0.4 µs); its end is looked at each time. Every refusal is
-    /// worked out anew.
+    /// A genuine token is cached: verifying its signature takes about a hundred times as long as finding its
+    /// hash (37 µs and 0.4 µs). Its expiry is checked every time. A refusal is not cached.
     pub fn verify_access(&self, token: &str) -> Result<Bearer, TokenError> {
         let mut key = [0; 32];
         key.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
@@ -271,7 +270,7 @@ impl Tokens {
         Ok(bearer)
     }
 
-    /// What a genuine stream token says. An HMAC is cheap (3 µs in all): nothing to remember.
+    /// The claims of a genuine stream token. An HMAC is cheap (3 µs in all): nothing to remember.
     pub fn verify_stream(&self, token: &str) -> Result<StreamClaims, TokenError> {
         verify(token, STREAM_TYPE, &self.stream_verifier, &self.stream_rules)
     }

@@ -33,7 +33,7 @@ pub enum UserError {
     /// There is no such user.
     #[error("there is no such user")]
     NotFound,
-    /// Nobody would be left to look after users.
+    /// No enabled administrator would remain.
     #[error("the last administrator cannot be removed, disabled or given another role")]
     LastAdmin,
     /// The database refused.
@@ -41,7 +41,7 @@ pub enum UserError {
     Database(#[from] DbErr),
 }
 
-/// What to change; what is absent stays.
+/// Changes of a user. An absent field keeps its value.
 #[derive(Clone, Debug, Default)]
 pub struct Change {
     /// Another role.
@@ -79,8 +79,8 @@ impl Users {
         let password = given.unwrap_or_else(password::random);
         match self.create(FIRST_ADMIN, password.clone(), Role::Admin).await {
             Ok(_) => Ok(made_up.then_some(password)),
-            // Another process that started at the same time was faster, or somebody else has the
-            // name; then nobody could look after users.
+            // Another process that started at the same time created it first, or another user has the name. In
+            // the second case there is no administrator.
             Err(UserError::NameTaken) if admins().count(self.database.reader()).await? > 0 => {
                 Ok(None)
             }

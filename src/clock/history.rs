@@ -30,7 +30,7 @@ impl Setting {
         Self { id: Uuid::new_v4(), start: wall - uptime, noticed: uptime }
     }
 
-    /// Whether the two differ by no more than a small step.
+    /// Whether the two differ by at most a small step.
     fn is_like(&self, other: &Self) -> bool {
         self.start.0.abs_diff(other.start.0) <= STEP
     }
@@ -60,14 +60,14 @@ pub(super) struct History {
     pub(super) kept: Option<Setting>,
     /// The earlier ones, oldest first.
     pub(super) earlier: VecDeque<Earlier>,
-    /// What is left of those that there is no room for: the least start and the latest end.
+    /// A summary of the settings that were dropped: the earliest start and the latest end.
     pub(super) forgotten: Option<(Timestamp, Duration)>,
     /// Whether a setting has been stable for [`SETTLING`] since this process began.
     proven: bool,
 }
 
 /// The result of a reading.
-pub(super) enum News {
+pub(super) enum Change {
     /// The wall clock was set, by so many seconds from the setting that counts, which counts on.
     Jumped(f64),
     /// The same, but the new setting counts at once, because none before was stable.
@@ -88,7 +88,7 @@ impl History {
         self.kept.as_ref().unwrap_or(&self.seen)
     }
 
-    pub(super) fn note(&mut self, uptime: Duration, wall: Timestamp) -> Option<News> {
+    pub(super) fn note(&mut self, uptime: Duration, wall: Timestamp) -> Option<Change> {
         let new = Setting::new(uptime, wall);
         self.proven |= uptime.saturating_sub(self.seen.noticed) >= SETTLING;
         let jumped = !new.is_like(&self.seen);
@@ -99,7 +99,7 @@ impl History {
             if self.proven {
                 self.kept.get_or_insert(before);
             } else {
-                return Some(News::Replaced(self.seen.ahead_of(&before)));
+                return Some(Change::Replaced(self.seen.ahead_of(&before)));
             }
         } else {
             self.seen.start = new.start;
@@ -112,9 +112,9 @@ impl History {
             // It has counted until now.
             self.earlier.retain(|earlier| earlier.setting.id != kept.id);
             self.leave(Earlier { setting: kept, ended: uptime, counted: true });
-            return Some(if returned { News::Returned } else { News::Adopted(jump) });
+            return Some(if returned { Change::Returned } else { Change::Adopted(jump) });
         }
-        jumped.then_some(News::Jumped(jump))
+        jumped.then_some(Change::Jumped(jump))
     }
 
     fn leave(&mut self, earlier: Earlier) {

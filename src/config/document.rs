@@ -1,4 +1,4 @@
-//! What the keys are, told from the doc comments: the commented file and the table.
+//! Documentation of the keys, generated from the doc comments: the commented file and the table.
 
 use confique::{
     Config as _,
@@ -9,8 +9,8 @@ use toml::Value;
 
 use super::tree::Config;
 
-/// The one `STREAMGATE_` variable that is not a key: it is needed once, at the first start, and a
-/// password has no place in a file of settings.
+/// The `STREAMGATE_` variable that is not a key. It is needed once, at the first start, and a password must not
+/// be in a file of settings.
 pub(super) const ADMIN_PASSWORD: &str = "STREAMGATE_ADMIN_PASSWORD";
 
 /// One key, as [`Config::META`] has it.
@@ -78,7 +78,7 @@ pub fn environment_table() -> String {
         )
     });
     let admin = format!(
-        "| not a key | `{ADMIN_PASSWORD}` | made up and printed once | \
+        "| not a key | `{ADMIN_PASSWORD}` | generated and printed once | \
          Password of the administrator `admin`, read once at the first start: at least 8 characters, \
          at most 1024 bytes. |\n"
     );

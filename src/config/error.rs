@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::PathBuf};
 
-/// Where a value was written.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The TOML file at this path.
@@ -31,7 +31,7 @@ pub enum ConfigError {
     Unreadable {
         /// The file asked for.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The file is not TOML.
@@ -41,7 +41,7 @@ pub enum ConfigError {
         path: PathBuf,
         /// Line of the mistake, from 1.
         line: usize,
-        /// What the parser said. The line itself is left out: it may hold a password.
+        /// The error of the parser. The line itself is left out: it may hold a password.
         message: String,
     },
     /// A key that does not exist.
@@ -49,7 +49,7 @@ pub enum ConfigError {
     UnknownKey {
         /// Dotted path as written.
         key: String,
-        /// Where it was written.
+        /// The source of the value.
         origin: Origin,
         /// The keys of the same section.
         known: String,
@@ -68,9 +68,9 @@ pub enum ConfigError {
     Invalid {
         /// Dotted path.
         key: String,
-        /// Where it was written.
+        /// The source of the value.
         origin: Origin,
-        /// What is wrong and what is allowed.
+        /// The rule that the value breaks.
         reason: String,
         /// The default, as an example of a value that is right.
         default: String,

@@ -1,4 +1,4 @@
-//! What each family of streams is configured with. A family has a key in each of these sections.
+//! Settings of each family. A family has a key in each of these sections.
 
 use serde::{Deserialize, Serialize};
 
@@ -106,9 +106,9 @@ pub struct Retention {
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct Prompts {
-    /// Seconds after which a prompt has failed that somebody answers who has not claimed it, and about
-    /// which nothing is published any more, from 1 to 31536000 (a year). Looked for every
-    /// `retention.sweep_seconds`.
+    /// Idle timeout in seconds for prompts that are answered without a claim, from 1 to 31536000 (a year).
+    /// Without an event for this long, the prompt becomes `failed`. Checked
+    /// every `retention.sweep_seconds`.
     #[config(
         default = 600,
         env = "STREAMGATE_PROMPTS__IDLE_SECONDS",
@@ -121,10 +121,10 @@ pub struct Prompts {
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct McpSessions {
-    /// Seconds after which a session is closed in which nobody says anything and that nobody watches,
-    /// from 1 to 31536000 (a year). Looked for every `retention.sweep_seconds`, by each gateway, which
-    /// sees only who watches there: with several, let clients who only listen say something (a
-    /// `ping`) now and then.
+    /// Idle timeout in seconds for MCP sessions, from 1 to 31536000 (a year). A session is closed when no
+    /// message was published for this long and no client watches it. Each gateway checks every
+    /// `retention.sweep_seconds`, and sees only clients that watch on this gateway. With several gateways, let
+    /// clients that only watch publish a message (a `ping`) now and then.
     #[config(
         default = 600,
         env = "STREAMGATE_MCP_SESSIONS__IDLE_SECONDS",
@@ -137,9 +137,9 @@ pub struct McpSessions {
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct OverflowByFamily {
-    /// Topologies, unless the subscriber asks for something else: `catch_up` from the event log,
-    /// which loses nothing; `drop_oldest`, so that it has the newest; `drop_new`, so that it first
-    /// gets what waited for it; or `close_connection`. What is dropped is announced in
+    /// Overflow strategy of topology streams that name none. `catch_up` reads missed events from the event log
+    /// and loses nothing. `drop_oldest` continues with the newest events. `drop_new` sends the events that were
+    /// waiting first. `close_connection` ends the stream. A stream announces dropped events in
     /// `stream.dropped`.
     #[config(default = "catch_up", env = "STREAMGATE_OVERFLOW__TOPOLOGY")]
     pub topology: Overflow,
@@ -161,16 +161,16 @@ pub struct OverflowByFamily {
     pub mcp_session: Overflow,
 }
 
-/// What is to happen when a subscriber is too slow.
+/// Strategy for a client that is slower than the events kept in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overflow {
-    /// It reads from the event log what it missed.
+    /// The client gets the missed events from the event log.
     CatchUp,
-    /// It misses the oldest that it has not been given.
+    /// The client loses the oldest missed events.
     DropOldest,
-    /// It misses what came while there was no more room for it.
+    /// The client loses the events that came while its buffer was full.
     DropNew,
-    /// Its stream is ended.
+    /// The stream ends.
     CloseConnection,
 }

@@ -1,9 +1,8 @@
 //! From flags, environment and file to one [`Config`].
 //!
-//! confique merges the layers and checks each value, but its errors do not say which key of a file
-//! was wrong, it ignores keys that it does not know, and it reads the environment of the process
-//! only. So each source is turned into single settings here, and each setting goes through
-//! confique on its own: whatever fails, its key and its origin are at hand.
+//! confique merges the layers and checks each value. But its errors do not name the wrong key of a file, it
+//! ignores unknown keys, and it reads only the environment of the process. So this file turns each source into
+//! single settings, and passes each through confique alone. Every error then has its key and its source.
 
 use std::{collections::BTreeMap, ffi::OsString, ops::Range, path::Path};
 

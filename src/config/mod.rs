@@ -5,9 +5,8 @@
 //! the manual: [`documentation`] and [`environment_table`] print them, so a key cannot exist
 //! without a meaning, a unit and a default.
 //!
-//! Promise: a `Config` that exists is usable. A key that does not exist, a value that does not
-//! parse and a value that makes no sense all stop the start with a [`ConfigError`] that names the
-//! key and the place it was written.
+//! Promise: a `Config` that exists is usable. An unknown key, a value that cannot be parsed and a value that is
+//! not allowed stop the start. The [`ConfigError`] names the key and the source.
 
 mod document;
 mod error;

@@ -11,18 +11,16 @@ use super::validate;
 #[derive(confique::Config, Clone, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct Database {
-    /// Database to use: `postgres://user:password@host/name`, or
-    /// `sqlite:path?mode=rwc`. When absent, the SQLite file `streamgate.db` in `data_dir`.
+    /// Database to use: `postgres://user:password@host/name`, or `sqlite:path?mode=rwc`. The default is the
+    /// SQLite file `streamgate.db` in `data_dir`.
     #[config(env = "STREAMGATE_DATABASE__URL", validate = validate::database_url)]
     pub url: Option<String>,
 
-    /// Whether to bring the schema up to date at start. Turn off where `streamgate migrate` runs
-    /// as its own step.
+    /// Whether to migrate the schema at the start. Turn it off if `streamgate migrate` runs as a separate step.
     #[config(default = true, env = "STREAMGATE_DATABASE__MIGRATE")]
     pub migrate: bool,
 
-    /// Connections to keep: the readers on SQLite, which has one writer besides; all of them on
-    /// PostgreSQL. From 1 to 1000.
+    /// Connections in the pool, from 1 to 1000. On SQLite these are the readers, besides one writer.
     #[config(
         default = 8,
         env = "STREAMGATE_DATABASE__POOL_SIZE",
@@ -118,8 +116,8 @@ pub struct Tokens {
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct Tasks {
-    /// Seconds that a worker has to end a task that is to be cancelled, from 1 to 3600. Then it is
-    /// cancelled whatever the worker does, and what the worker reports of it is refused.
+    /// Grace time in seconds in which a worker can end a task after a request to cancel, from 1 to 3600. Then
+    /// the gateway cancels the task, and refuses later reports of the worker.
     #[config(
         default = 30,
         env = "STREAMGATE_TASKS__CANCEL_GRACE_SECONDS",
@@ -135,10 +133,10 @@ pub struct Tasks {
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct Streams {
-    /// Seconds between heartbeats of an idle stream, from 1 to 60. A heartbeat keeps proxies from
-    /// closing the stream, and re-checks the session and the event log. What is remembered of
-    /// sessions and resources is looked up again after as long. With several gateways on one
-    /// PostgreSQL, events and waiting work of another gateway are found with the next heartbeat.
+    /// Seconds between heartbeats of an idle stream, from 1 to 60. A heartbeat keeps proxies from closing the
+    /// stream, and re-checks the session and the event log. Cached login sessions and resources are looked up
+    /// again after this time too. With several gateways on one PostgreSQL, events and waiting work of another
+    /// gateway are found with the next heartbeat.
     #[config(
         default = 15,
         env = "STREAMGATE_STREAMS__HEARTBEAT_SECONDS",
@@ -155,8 +153,8 @@ pub struct Streams {
     )]
     pub buffer_events: usize,
 
-    /// Seconds that clients are told to wait before they reconnect, from 1 to 300. Each is told up
-    /// to half as much again and a second more, so that they do not all come back at once.
+    /// Seconds that clients wait before they reconnect, from 1 to 300. The gateway adds up to half of it plus
+    /// one second at random, so that clients do not all reconnect at once.
     #[config(
         default = 3,
         env = "STREAMGATE_STREAMS__RETRY_SECONDS",
@@ -164,7 +162,7 @@ pub struct Streams {
     )]
     pub retry_seconds: u64,
 
-    /// Threads that write to the sockets of open streams, up to 1024. With 0, one for each core.
+    /// Threads that write to the sockets of open streams, up to 1024. 0 starts one for each core.
     #[config(
         default = 0,
         env = "STREAMGATE_STREAMS__REACTOR_THREADS",
@@ -172,8 +170,8 @@ pub struct Streams {
     )]
     pub reactor_threads: usize,
 
-    /// Whether they send by io_uring (Linux 5.6 or newer, where it is allowed): cheaper from about
-    /// ten subscribers of a topic on. Where it cannot be had, it is done without, with a warning.
+    /// Use io_uring to write to stream sockets (Linux 5.6 or newer, where it is allowed). Saves CPU from about
+    /// ten subscribers per topic. Falls back to `send` with a warning.
     #[config(default = false, env = "STREAMGATE_STREAMS__IO_URING")]
     pub io_uring: bool,
 }
@@ -182,17 +180,17 @@ pub struct Streams {
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct Log {
-    /// Shape of a log line: `text` to read, `json` (one object per line) to collect.
+    /// Format of a log line: `text` for people, `json` (one object per line) for collectors.
     #[config(default = "text", env = "STREAMGATE_LOG__FORMAT")]
     pub format: LogFormat,
 
-    /// What to log: a level (`error`, `warn`, `info`, `debug`, `trace`), or directives separated by
-    /// commas such as `info,streamgate::hub=debug`. Read again on SIGHUP.
+    /// Log level (`error`, `warn`, `info`, `debug`, `trace`), or directives separated by commas such as
+    /// `info,streamgate::hub=debug`. Read again on SIGHUP.
     #[config(default = "info", env = "STREAMGATE_LOG__FILTER", validate = validate::log_filter)]
     pub filter: String,
 }
 
-/// Shape of a log line.
+/// Format of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {

@@ -62,8 +62,8 @@ pub struct Server {
     )]
     pub body_timeout_seconds: u64,
 
-    /// Largest request body in bytes, from 1024 to 1073741824 (1 GiB). A larger one is refused with
-    /// 413 before it is read. Who has not logged in may send 8192 at most.
+    /// Largest request body in bytes, from 1024 to 1073741824 (1 GiB). A larger one is refused with 413 before
+    /// it is read. Requests without a valid token may send at most 8192.
     #[config(
         default = 1_048_576,
         env = "STREAMGATE_SERVER__BODY_LIMIT_BYTES",

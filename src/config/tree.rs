@@ -23,9 +23,8 @@ pub type ConfigLayer = <Config as confique::Config>::Layer;
 /// variable, which wins over the file; a command line flag wins over both. In an environment
 /// variable a list is separated by commas. An unknown key or variable stops the start.
 ///
-/// STREAMGATE_ADMIN_PASSWORD is not a key: it is read once, at the first start, as the password
-/// of the administrator `admin`: at least 8 characters and at most 1024 bytes. Without it that
-/// password is made up and printed once.
+/// STREAMGATE_ADMIN_PASSWORD is not a key. The first start reads it once, as the password of the administrator
+/// `admin`, with 8 characters to 1024 bytes. Without it that password is generated and printed once.
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct Config {
@@ -44,7 +43,7 @@ pub struct Config {
     )]
     pub data_dir: PathBuf,
 
-    /// Where rows and events live.
+    /// The database.
     #[config(nested)]
     pub database: Database,
 
@@ -60,7 +59,7 @@ pub struct Config {
     #[config(nested)]
     pub streams: Streams,
 
-    /// What is to happen when a subscriber is so slow that the events kept in memory have passed it.
+    /// Overflow strategies, for clients that are slower than the events kept in memory.
     #[config(nested)]
     pub overflow: OverflowByFamily,
 
@@ -68,17 +67,17 @@ pub struct Config {
     #[config(nested)]
     pub tasks: Tasks,
 
-    /// How much one caller may use. Beyond a limit the answer is 429 with Retry-After. Each gateway
-    /// counts for itself: two of them on one database allow twice as much.
+    /// Limits of each caller. Beyond a limit the answer is 429 with Retry-After. Each gateway counts for
+    /// itself: two of them on one database allow twice as much.
     #[config(nested)]
     pub limits: Limits,
 
-    /// How long events stay in the log. A client that comes back with an older cursor gets a
-    /// snapshot and starts afresh.
+    /// Retention of events in the event log. A client that resumes after an older cursor gets a snapshot and
+    /// starts over.
     #[config(nested)]
     pub retention: Retention,
 
-    /// Prompts that nobody has claimed.
+    /// Prompts that are answered without a claim.
     #[config(nested)]
     pub prompts: Prompts,
 

@@ -1,12 +1,12 @@
 //! The ways to the database: a transaction, or single statements. Both see every error and remember
 //! its meaning for the connection.
 //!
-//! A database may end a transaction by itself: SQLite does after `SQLITE_FULL` and `SQLITE_IOERR`,
-//! PostgreSQL refuses all that follows a failed statement and answers `COMMIT` with a rollback. So a
-//! [`Transaction`] in which a statement has failed takes no other statement and cannot be
-//! committed. The driver counts transactions by itself and does not hear of such an end; a
-//! connection whose count is off would take every later transaction for a nested one that nobody
-//! commits. So no such connection leaves the pool again, and one that has seen a fault is closed.
+//! A database may end a transaction itself. SQLite does so after `SQLITE_FULL` and `SQLITE_IOERR`. PostgreSQL
+//! refuses every statement after a failed one, and answers `COMMIT` with a rollback. So a [`Transaction`] in
+//! which a statement has failed takes no other statement and cannot be committed. The driver counts
+//! transactions, and does not learn of such an end. With a wrong count, a connection would take every later
+//! transaction for a nested one that is never committed. So no such connection leaves the pool again, and one
+//! that has seen a fault is closed.
 
 use std::{
     sync::{
@@ -74,8 +74,8 @@ impl Connections {
             }
             _ => return,
         };
-        // A lock that somebody else holds says nothing about the connection, and after a full disk
-        // PostgreSQL has only aborted the transaction.
+        // A lock of another process says nothing about the connection. After a full disk, PostgreSQL has only
+        // aborted the transaction.
         let is_sound =
             fault == Fault::Locked || fault == Fault::Full && backend == DatabaseBackend::Postgres;
         if !is_sound {
@@ -248,9 +248,9 @@ impl Pool {
             }
             _ => {}
         }
-        // In a task: a caller that goes away while BEGIN is on its way would leave a connection in
-        // the pool that is in a transaction and does not know it. The task sees BEGIN through and
-        // then drops the transaction, which rolls it back.
+        // In a task. A caller that is dropped during BEGIN would otherwise leave a connection in the pool that
+        // is in a transaction without knowing it. The task sees BEGIN through and then drops the transaction,
+        // which rolls it back.
         let pool = self.inner.clone();
         let begun = tokio::spawn(async move { pool.begin_with_options(options).await });
         let begun = begun
@@ -264,9 +264,9 @@ impl Pool {
         self.connections.note(error, self.inner.get_database_backend(), self.is_write);
     }
 
-    /// A transaction for a statement that writes and returns rows, where it needs one. SQLite
-    /// commits such a statement when it is reset, and the driver resets it as soon as it has the
-    /// row, without a look at the outcome: a commit that fails would look like a success.
+    /// A transaction for a statement that writes and returns rows, where it needs one. SQLite commits such a
+    /// statement when it is reset. The driver resets it as soon as it has the row, and ignores the outcome, so
+    /// a failed commit would look like a success.
     async fn wrap(&self) -> Result<Option<Transaction>, DbErr> {
         match self.inner.get_database_backend() {
             DatabaseBackend::Sqlite if self.is_write => self.begin().await.map(Some),

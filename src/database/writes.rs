@@ -44,7 +44,7 @@ struct Failing {
 pub(super) struct Writes {
     began: Instant,
     failing: Mutex<Option<Failing>>,
-    /// When the newest write succeeded, in microseconds after `began`; 0 before the first.
+    /// Time of the newest successful write, in microseconds after `began`. 0 before the first.
     succeeded: AtomicU64,
     /// Told when there is a reason for a probe.
     trouble: Notify,
@@ -98,7 +98,7 @@ impl Writes {
                 }
                 Some(failing) => {
                     failing.faults += 1;
-                    // Damage does not go away, whatever else comes.
+                    // Damage stays, whatever error follows.
                     if failing.fault != Fault::Corrupt {
                         failing.fault = fault;
                     }

@@ -1,4 +1,4 @@
-//! How events get into the log: the events of many callers in few statements.
+//! Appends the events of many callers in few statements.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -22,10 +22,10 @@ use crate::{
 /// parameters.
 const ROWS_PER_INSERT: usize = 512;
 
-/// What somebody adds to a topic's log.
+/// Events to append to a topic.
 #[derive(Debug)]
 pub struct Addition {
-    /// Where to.
+    /// The topic.
     pub topic: Topic,
     /// The token of the lease under which this is written, if it is.
     pub fence: Option<Uuid>,
@@ -39,7 +39,7 @@ pub enum Refused {
     /// The last event of the topic has been written.
     #[error("the topic has ended")]
     Closed,
-    /// Somebody else holds the lease by now, or nobody does.
+    /// Another lease is newer, or the lease was taken back.
     #[error("the lease under which this is written is not the newest")]
     Fenced,
 }
@@ -55,7 +55,7 @@ pub enum AppendError {
     Database(#[from] DbErr),
 }
 
-/// What numbers an [`Addition`] has got, and when.
+/// The numbers and the time that an [`Addition`] got.
 #[derive(Clone, Copy, Debug)]
 pub struct Number {
     first: Cursor,
@@ -84,8 +84,8 @@ impl EventLog {
     /// Writes the events of many and returns what numbers they got, in the same order. The topics'
     /// rows stay locked until the transaction ends.
     ///
-    /// Nothing gets behind the last event of a topic, and nothing that is written under a lease gets
-    /// in when another one has been given: both are looked at under the lock.
+    /// No event is appended after the last event of a topic, or under a lease that is not the newest. Both are
+    /// checked under the lock.
     ///
     /// The additions must be in the order of their topics' names, so that two gateways that write
     /// to the same topics cannot block each other.
@@ -181,8 +181,8 @@ impl EventLog {
     }
 }
 
-/// Moves the heads of topics on by so many events each, all with this nonce, making the rows that
-/// are not there, and returns them, by name, as they were before. Locks the rows in the given order.
+/// Advances the heads of topics by these numbers of events, with this nonce. Creates missing rows. Returns the
+/// rows by name, as they were before. Locks the rows in the given order.
 pub(super) async fn advance(
     tx: &Transaction,
     topics: &[(&str, usize)],

@@ -19,11 +19,11 @@ pub enum Stale {
     /// It is not of this topic, or of a database that is not this one.
     #[error("the cursor is not one of this stream's")]
     UnknownCursor,
-    /// The log has another event in the place of the one it names, or none: the database was
-    /// restored from a backup, or has failed over to a copy that lacked the newest events.
+    /// The log has another event at this number, or none. The database was restored from a backup, or has
+    /// failed over to a copy without the newest events.
     #[error("the events up to the cursor were replaced by others")]
     Replaced,
-    /// What followed it has been pruned.
+    /// The events after it were pruned.
     #[error("the events after the cursor are no longer kept")]
     Pruned,
 }

@@ -15,7 +15,7 @@ use crate::event::{Cursor, Topic};
 const NAMES_PER_QUERY: usize = 500;
 
 impl EventLog {
-    /// Where the topic's log stands, within the transaction.
+    /// The position of the topic, as of the transaction.
     pub async fn position(
         &self,
         connection: &impl ConnectionTrait,
@@ -25,13 +25,13 @@ impl EventLog {
         row.map(|row| head_of(&row)).ok_or_else(|| absent(topic))
     }
 
-    /// Where the topic's log stands, and whether its last event has been written; if there is one.
+    /// The position of the topic, and whether its last event is written. `None` if there is no log.
     pub async fn head(&self, topic: &Topic) -> Result<Option<(Cursor, bool)>, DbErr> {
         let row = topic_row(self.database.reader(), topic).await?;
         Ok(row.map(|row| (head_of(&row), row.closed)))
     }
 
-    /// Where the logs of these topics stand, by name.
+    /// The positions of these topics, by name.
     pub async fn positions(&self, topics: &[Topic]) -> Result<HashMap<String, Cursor>, DbErr> {
         let mut positions = HashMap::with_capacity(topics.len());
         for batch in topics.chunks(NAMES_PER_QUERY) {

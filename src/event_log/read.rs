@@ -29,9 +29,9 @@ pub struct Page {
     pub has_more: bool,
 }
 
-/// Where a log stands, and what it has of what was asked for.
+/// The position of a log, and whether it still has the requested events.
 #[derive(Debug)]
-pub struct Standing {
+pub struct LogState {
     /// The newest event.
     pub head: Cursor,
     /// Whether that is the last one there will ever be.
@@ -42,9 +42,9 @@ pub struct Standing {
     pub known: Option<Stale>,
 }
 
-/// How much is read at once.
+/// Bounds of one read.
 #[derive(Clone, Copy, Debug)]
-pub struct Most {
+pub struct ReadLimit {
     /// Events.
     pub events: u64,
     /// Bytes of their data, though one event is always read, however large it is.
@@ -52,18 +52,23 @@ pub struct Most {
 }
 
 impl EventLog {
-    /// What follows `cursor`.
-    pub async fn after(&self, topic: &Topic, cursor: Cursor, most: Most) -> Result<Page, LogError> {
+    /// The events after `cursor`.
+    pub async fn after(
+        &self,
+        topic: &Topic,
+        cursor: Cursor,
+        most: ReadLimit,
+    ) -> Result<Page, LogError> {
         self.since(topic, cursor.seq, cursor, most).await
     }
 
-    /// What follows the event with the number `seq` that comes before `known`, or is the same.
+    /// The events after the number `seq`, which is at or before `known`.
     pub async fn since(
         &self,
         topic: &Topic,
         seq: i64,
         known: Cursor,
-        most: Most,
+        most: ReadLimit,
     ) -> Result<Page, LogError> {
         let tx = self.database.begin_read().await?;
         let head = topic_row(&tx, topic).await?.ok_or(Stale::UnknownCursor)?;
@@ -85,10 +90,10 @@ impl EventLog {
         topic: &Topic,
         cursor: Cursor,
         known: Cursor,
-    ) -> Result<Standing, DbErr> {
+    ) -> Result<LogState, DbErr> {
         let tx = self.database.begin_read().await?;
         let head = topic_row(&tx, topic).await?.ok_or_else(|| absent(topic))?;
-        let standing = Standing {
+        let standing = LogState {
             head: head_of(&head),
             closed: head.closed,
             cursor: staleness(&tx, &head, cursor).await?,
@@ -99,7 +104,7 @@ impl EventLog {
     }
 
     /// The oldest events still kept, and where they begin.
-    pub async fn oldest(&self, topic: &Topic, most: Most) -> Result<(Cursor, Page), LogError> {
+    pub async fn oldest(&self, topic: &Topic, most: ReadLimit) -> Result<(Cursor, Page), LogError> {
         let tx = self.database.begin_read().await?;
         let head = topic_row(&tx, topic).await?.ok_or(Stale::UnknownCursor)?;
         let rows = read(&tx, &head, Order::Asc, 0, most).await?;
@@ -115,7 +120,7 @@ impl EventLog {
     pub async fn newest(
         tx: &Transaction,
         topic: &Topic,
-        most: Most,
+        most: ReadLimit,
     ) -> Result<(Vec<Event>, bool), DbErr> {
         let head = topic_row(tx, topic).await?.ok_or_else(|| absent(topic))?;
         let mut rows = read(tx, &head, Order::Desc, head.last_seq + 1, most).await?;
@@ -159,7 +164,7 @@ async fn read(
     head: &topic::Model,
     order: Order,
     mut seq: i64,
-    most: Most,
+    most: ReadLimit,
 ) -> Result<Vec<event::Model>, DbErr> {
     let mut rows: Vec<event::Model> = Vec::new();
     let (mut bytes, mut step) = (0, FIRST_STEP);

@@ -1,4 +1,4 @@
-//! What of the log need not be kept.
+//! Retention: the events and topics that are no longer kept.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::{
 /// Topics in one look-up.
 const TOPICS_PER_LOOK: u64 = 200;
 
-/// Rows that one `DELETE` of the pruning takes, so that publishers wait for no more than that.
+/// Rows that one `DELETE` prunes, at most, so that publishers do not wait longer.
 const ROWS_PER_PRUNE: i64 = 5_000;
 
-/// How long events are kept.
+/// Retention of events.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
     /// The newest so many of each topic.
@@ -67,7 +67,8 @@ impl EventLog {
         }
     }
 
-    /// Some of the topics of a family that have ended and of which pruning has left nothing.
+    /// A page of the topics of a family that have not ended and had no event since `cutoff`, in the order of
+    /// their names, after `after`.
     pub async fn ended(&self, family: Family) -> Result<Vec<Topic>, DbErr> {
         let rows = topics_of(family)
             .filter(topic::Column::Closed.eq(true))

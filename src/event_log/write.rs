@@ -39,7 +39,8 @@ impl EventLog {
         Ok(events)
     }
 
-    /// Lets only who shows this token add events under a fence from now on, or nobody.
+    /// Fences a topic: from now on, only additions with this token are accepted. `None` accepts no fenced
+    /// addition.
     pub async fn fence(
         &self,
         tx: &Transaction,

@@ -6,7 +6,7 @@ use sea_orm::DbErr;
 use crate::{
     database::Transaction,
     event::{Family, Topic},
-    event_log::{EventLog, Most},
+    event_log::{EventLog, ReadLimit},
     gateway::Gateway,
 };
 
@@ -44,6 +44,6 @@ pub async fn is_silent(
     cutoff: Timestamp,
 ) -> Result<bool, DbErr> {
     gateway.hub.log().create(tx, topic).await?;
-    let (newest, _) = EventLog::newest(tx, topic, Most { events: 1, bytes: 0 }).await?;
+    let (newest, _) = EventLog::newest(tx, topic, ReadLimit { events: 1, bytes: 0 }).await?;
     Ok(newest.last().is_none_or(|event| event.at < cutoff))
 }

@@ -59,7 +59,7 @@ fn nodes_are_addresses_with_or_without_a_port() {
 }
 
 #[test]
-fn the_first_address_from_the_right_that_is_no_proxy_is_the_client() {
+fn client_is_the_rightmost_address_that_is_no_proxy() {
     for (lines, address) in [
         (&["192.0.2.1"][..], "192.0.2.1"),
         (&["6.6.6.6, 192.0.2.1"], "192.0.2.1"),
@@ -74,7 +74,7 @@ fn the_first_address_from_the_right_that_is_no_proxy_is_the_client() {
         (&["[2001:db8::9]:443"], "2001:db8::9"),
         // All are proxies: the first of them asks for itself.
         (&["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
-        // What is no address ends the walk at the proxy that wrote it.
+        // An entry that is not an address ends the search at the proxy that wrote it.
         (&["unknown"], "10.0.0.1"),
         (&["192.0.2.1, unknown"], "10.0.0.1"),
         (&["192.0.2.1, unknown, 10.0.0.2"], "10.0.0.2"),
@@ -87,7 +87,7 @@ fn the_first_address_from_the_right_that_is_no_proxy_is_the_client() {
         let fields = Fields { forwarded_for: lines.into(), ..Fields::default() };
         assert_eq!(found("10.0.0.1", &fields), Ok((address.to_owned(), Scheme::Http)), "{lines:?}");
         assert_eq!(found("::ffff:10.0.0.1", &fields).map(|found| found.0), Ok(address.to_owned()));
-        // Somebody else is believed nothing.
+        // Headers of an untrusted peer are ignored.
         let stranger = Ok(("192.0.2.99".to_owned(), Scheme::Http));
         assert_eq!(found("192.0.2.99", &fields), stranger, "{lines:?}");
     }
@@ -116,7 +116,7 @@ fn forwarded_is_read_as_rfc_7239_writes_it() {
         (&["for=192.0.2.1;for=192.0.2.2"], "10.0.0.1", Http),
         (&["for=192.0.2.1;broken"], "10.0.0.1", Http),
         (&["for=192.0.2.1;proto=gopher"], "192.0.2.1", Http),
-        // A quote that a client left open swallows what a proxy appended: nobody is believed.
+        // An open quote of the client hides what a proxy appended, so no entry is trusted.
         (&["for=6.6.6.6;by=\", for=192.0.2.1"], "10.0.0.1", Http),
         (&["for=6.6.6.6, for=\", for=\"[2001:db8::9]:1\""], "10.0.0.1", Http),
         (&["for=6.6.6.6;by=\"", "for=192.0.2.1"], "192.0.2.1", Http),

@@ -1,5 +1,4 @@
-//! How many connections may be open: in all, and from one address as long as nobody on them has
-//! logged in.
+//! Limits of open connections: in total, and from one address while they are not authenticated.
 //!
 //! A connection counts from the moment it is accepted until it is closed, also while it carries a
 //! stream. A request that authenticates takes its connection out of the count of its address, so that
@@ -23,13 +22,13 @@ use super::customer::customer;
 pub struct ConnectionLimits {
     /// Connections in all.
     pub total: u32,
-    /// Connections from one address on which nobody has logged in. One IPv6 /64 is one address.
+    /// Connections from one address that are not authenticated. One IPv6 /64 is one address.
     pub per_address: u32,
     /// Networks for which `per_address` does not hold.
     pub exempt: Vec<IpNet>,
 }
 
-/// Which limit refused a connection.
+/// The limit that refused a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
     /// [`ConnectionLimits::total`].
@@ -68,7 +67,7 @@ pub struct Connections {
 #[derive(Debug, Default)]
 struct Open {
     total: u32,
-    /// Those on which nobody has logged in.
+    /// Connections that are not authenticated, by address.
     unknown: HashMap<IpAddr, u32>,
 }
 
@@ -99,7 +98,7 @@ impl Connections {
         Ok(Admission { connections: Arc::clone(self), address: Mutex::new(address) })
     }
 
-    /// How many are open.
+    /// Number of open connections.
     #[must_use]
     pub fn total(&self) -> u32 {
         self.open.lock().total
@@ -115,7 +114,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Somebody has logged in on it: it does not count for its address any longer.
+    /// A request on it has authenticated, so it no longer counts for its address.
     pub fn identify(&self) {
         if let Some(address) = self.address.lock().take() {
             self.connections.open.lock().forget(address);
@@ -144,18 +143,18 @@ impl Open {
     }
 }
 
-/// What a request and the server tell one another about the connection between them.
+/// State that a request and the server share about their connection.
 #[derive(Debug)]
 pub struct Origin {
     /// The connection in the counts.
     pub admission: Arc<Admission>,
-    /// Cancelled when the client sends no more, which is how a client that leaves looks at first.
+    /// Cancelled when the client closes its sending side. A client that leaves looks like that at first.
     pub half_closed: CancellationToken,
     user: OnceLock<Uuid>,
 }
 
 impl Origin {
-    /// Of a request from somebody not yet known.
+    /// For a request that is not authenticated yet.
     #[must_use]
     pub fn new(admission: Arc<Admission>, half_closed: CancellationToken) -> Self {
         Self { admission, half_closed, user: OnceLock::new() }
@@ -168,7 +167,7 @@ impl Origin {
         let _ = self.user.set(user);
     }
 
-    /// Who has authenticated.
+    /// The authenticated user.
     #[must_use]
     pub fn user(&self) -> Option<Uuid> {
         self.user.get().copied()

@@ -1,4 +1,4 @@
-//! Which addresses count as one.
+//! Addresses that count as one.
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -23,7 +23,7 @@ pub enum Quota {
     Requests,
     /// Streams that one user opens.
     StreamOpens,
-    /// Logins to one name from one address: slows a guesser down and nobody else.
+    /// Logins to one name from one address. Slows an attacker down, and no other client.
     LoginsPerUser,
     /// Logins to one name from all addresses: slows many guessers down together.
     LoginsPerName,
@@ -89,8 +89,7 @@ impl Quota {
         self.parts().1
     }
 
-    /// How many in a minute, unless configured otherwise. The configuration documents the same
-    /// number; a test compares them.
+    /// Default number in a minute. The configuration documents the same number; a test compares them.
     #[must_use]
     pub const fn default(self) -> u32 {
         self.parts().2
@@ -133,7 +132,7 @@ pub enum Key {
     Name(String),
     /// The same from one address.
     NameAt(String, IpAddr),
-    /// Where the request came from.
+    /// The address of the request.
     Address(IpAddr),
 }
 
@@ -157,15 +156,15 @@ impl Key {
 pub struct Refused {
     /// The limit's name on the wire.
     pub limit: &'static str,
-    /// What to tell the caller.
+    /// Message for the caller.
     pub message: &'static str,
-    /// When to come back, jittered so that those refused together do not return together.
+    /// Time to wait, jittered so that refused callers do not return together.
     pub retry_after: Duration,
     /// `RateLimit-Policy` and `RateLimit` for the response.
     pub headers: Headers,
 }
 
-/// What the rate limit headers say (draft-ietf-httpapi-ratelimit-headers-10).
+/// Values of the rate limit headers (draft-ietf-httpapi-ratelimit-headers-10).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Headers {
     /// `RateLimit-Policy`.
@@ -233,7 +232,7 @@ impl Limits {
         Ok((Slot { user, slots: Arc::clone(&self.slots) }, self.slot_headers(cap - *open)))
     }
 
-    /// How many slots are taken, by all users.
+    /// Number of slots that all users hold.
     #[must_use]
     pub fn open_slots(&self) -> u32 {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).values().sum()

@@ -219,7 +219,7 @@ impl Connection {
                     }
                     Some(Timeout::Idle) => return Ok(()),
                     Some(Timeout::Write) => {
-                        shared.telemetry.answer_cut("write_timeout");
+                        shared.telemetry.response_aborted("write_timeout");
                         return Err(Box::new(io::Error::from(ErrorKind::TimedOut)));
                     }
                     Some(Timeout::Header) | None => {

@@ -35,7 +35,7 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Http2Executor {
                 _ = progress.scope(stream) => {}
                 () = progress.wait_for_abort() => return,
                 () = progress.wait_for_stall(write_timeout) => {
-                    return telemetry.answer_cut("write_timeout");
+                    return telemetry.response_aborted("write_timeout");
                 }
             }
             if progress.last().is_none() {
@@ -58,7 +58,7 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Http2Executor {
                 () = progress.wait_for_finish() => {}
                 () = progress.wait_for_abort() => connection.progress.abort(),
                 () = stalled_without_streams => {
-                    telemetry.answer_cut("write_timeout");
+                    telemetry.response_aborted("write_timeout");
                     connection.progress.abort();
                 }
             }

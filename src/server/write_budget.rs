@@ -62,7 +62,7 @@ impl WriteBudget {
         let mut state = self.state.lock();
         while state.used + size > self.limit {
             let Some(evicted) = state.evict() else { break };
-            self.telemetry.answer_cut("unread_bytes");
+            self.telemetry.response_aborted("unread_bytes");
             evicted.progress.abort();
         }
         state.used += size;

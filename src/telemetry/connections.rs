@@ -1,4 +1,4 @@
-//! Metrics of connections: which were refused, and which answers were given up.
+//! Metrics of refused connections and aborted responses.
 
 use prometheus_client::{
     metrics::{counter::Counter, family::Family},
@@ -7,24 +7,24 @@ use prometheus_client::{
 
 use super::labels::ByLimit;
 
-/// See above.
+/// The metrics of connections.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
     pub(super) refused: Family<ByLimit, Counter>,
-    pub(super) cut: Family<ByLimit, Counter>,
+    pub(super) aborted: Family<ByLimit, Counter>,
 }
 
 impl Metrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "connections_refused",
-            "Connections closed at once because as many were open as allowed, by limit",
+            "Connections refused because a limit was reached, by limit",
             self.refused.clone(),
         );
         registry.register(
-            "answers_cut",
-            "Answers given up because their clients did not read them, by limit",
-            self.cut.clone(),
+            "responses_aborted",
+            "Responses aborted because their clients did not read them, by limit",
+            self.aborted.clone(),
         );
     }
 }

@@ -126,22 +126,22 @@ impl Telemetry {
         );
         r.register(
             "events_dropped",
-            "Events a subscriber was not given, as its overflow strategy asked",
+            "Events dropped for a subscriber by its overflow strategy",
             self.events_dropped.clone(),
         );
         r.register(
             "catch_ups",
-            "Times a subscriber or a topic went back to the event log",
+            "Reads of the event log for a subscriber or a topic that missed events",
             self.catch_ups.clone(),
         );
         r.register(
             "resets",
-            "Streams that started over because their cursor could not be resumed from, by reason",
+            "Streams that started over with a snapshot because of their cursor, by reason",
             self.resets.clone(),
         );
         r.register(
             "cache_lookups",
-            "Times an answer was sought in memory, by cache and by whether it was there",
+            "Look-ups in a cache, by cache and outcome",
             self.cache_lookups.clone(),
         );
         r.register(
@@ -156,13 +156,13 @@ impl Telemetry {
         );
         r.register_with_unit(
             "authentication",
-            "Time to find out who calls, from the credential to the session",
+            "Time to authenticate a request, from the credential to the login session",
             Unit::Seconds,
             self.authentication.clone(),
         );
         r.register_with_unit(
             "session_validation",
-            "Time to check that the session behind a token still stands",
+            "Time to validate the login session of a token",
             Unit::Seconds,
             self.session_validation.clone(),
         );
@@ -187,7 +187,7 @@ impl Telemetry {
         r.register("clock_jumps", "Jumps of the wall clock noticed", self.clock_jumps.clone());
         r.register_with_unit(
             "clock_offset",
-            "Time by which the wall clock is ahead of the clock that leases and sweeps go by",
+            "Time by which the wall clock is ahead of the clock of leases and sweeps",
             Unit::Seconds,
             self.clock_offset.clone(),
         );
@@ -312,7 +312,7 @@ impl Telemetry {
         self.session_validation.observe(took.as_secs_f64());
     }
 
-    /// Time of one existence look-up: `lookup_seconds`.
+    /// Time of one look-up of a resource: `lookup_seconds`.
     pub fn looked_up(&self, resource: &'static str, took: Duration) {
         self.lookup.get_or_create(&ByResource { resource }).observe(took.as_secs_f64());
     }
@@ -341,8 +341,8 @@ impl Telemetry {
         self.connections.refused.get_or_create(&ByLimit { limit }).inc();
     }
 
-    /// An answer was given up because its client did not read it: `answers_cut_total`.
-    pub fn answer_cut(&self, limit: &'static str) {
-        self.connections.cut.get_or_create(&ByLimit { limit }).inc();
+    /// A response was aborted because its client did not read it: `responses_aborted_total`.
+    pub fn response_aborted(&self, limit: &'static str) {
+        self.connections.aborted.get_or_create(&ByLimit { limit }).inc();
     }
 }

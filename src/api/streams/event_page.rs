@@ -18,7 +18,7 @@ use crate::api::problem::{self, Kind, Problem, Result};
 use crate::{
     auth::login_session::Principal,
     event::{Cursor, Event, Topic},
-    event_log::{LogError, Most, Stale},
+    event_log::{LogError, ReadLimit, Stale},
     family::{
         self,
         wire::{PAGE_BYTES, example_time, page_limit},
@@ -136,7 +136,7 @@ async fn read(
     limit: u64,
 ) -> Result<Events> {
     let log = gateway.hub.log();
-    let most = Most { events: limit, bytes: PAGE_BYTES };
+    let most = ReadLimit { events: limit, bytes: PAGE_BYTES };
     let read = match after.filter(|after| !after.is_empty()) {
         None => log.oldest(topic, most).await,
         Some(after) => {

@@ -62,9 +62,9 @@ impl WorkersApi {
     /// changes nothing, even after the end. A report that leaves a number out is refused with 409, and
     /// `expected_seq` has the expected number.
     ///
-    /// Requires the role agent. 409 also in these cases: the lease is not the newest of the task or has expired;
-    /// `cancelled` is reported without a request to cancel; a chunk cannot be appended. A task has at most 1,000
-    /// artifacts with 1 MiB together, and 409 refuses more.
+    /// Requires the role agent. 409 also if the lease is not the newest of the task or has expired. 409 also if
+    /// `cancelled` is reported without a request to cancel, or if a chunk cannot be appended. A task has at
+    /// most 1,000 artifacts with 1 MiB together, and 409 refuses more.
     #[oai(path = "/:id/report", method = "post", operation_id = "task_report")]
     async fn report(
         &self,

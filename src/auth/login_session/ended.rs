@@ -35,7 +35,7 @@ impl Ended {
 /// Why a session could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// It is over, or never was (then it counts as revoked: nobody learns which).
+    /// The login session has ended, or never existed. Both count as revoked, so a caller does not learn which.
     #[error(transparent)]
     Ended(#[from] Ended),
     /// The database did not say.

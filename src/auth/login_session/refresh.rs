@@ -1,9 +1,8 @@
 //! Refreshing: one chain of tokens for each session (RFC 9700, section 4.14.2).
 //!
-//! A refresh token is exchanged for its successor at its first use. Tabs that refresh at once, and
-//! a client whose answer was lost, show the same token again: for a grace of ten seconds every use
-//! gets the same successor. So a token has one successor, whoever uses it, and a thief gets no chain
-//! beside the rightful one.
+//! A refresh token is exchanged for its successor at its first use. Tabs that refresh at the same time, and a
+//! client whose response was lost, send the same token again. For a grace of ten seconds every use gets the
+//! same successor. So a token has one successor for all users of it, and a thief gets no second chain.
 //!
 //! | the token was | answer |
 //! |---|---|
@@ -12,10 +11,9 @@
 //! | first used within the grace, its successor used | [`RefreshError::Superseded`]; nothing is revoked: the request of a second tab may have been on its way |
 //! | first used before the grace | [`RefreshError::Reused`]: two hold the token, so the session is revoked |
 //!
-//! Tokens are stored as hashes only. The successor that may be asked for again is sealed with
-//! AES-256-GCM under a key derived from the token that asks for it (HKDF, RFC 5869), which the
-//! database does not have. It is erased when it is used itself, and by [`LoginSessions::prune`] after the
-//! grace.
+//! Tokens are stored as hashes only. The successor is sealed with AES-256-GCM until the grace ends. Its key is
+//! derived from the token that asks for it (HKDF, RFC 5869), which the database does not have. It is erased
+//! when it is used itself, and by [`LoginSessions::prune`] after the grace.
 
 use std::time::Duration;
 
@@ -34,23 +32,23 @@ use uuid::Uuid;
 
 use super::{
     ended::{Ended, SessionError},
-    principal::Opened,
+    principal::SessionGrant,
     refresh_token::{fingerprint, issue},
     rows::{find, principal, valid},
     sessions::LoginSessions,
-    watch::Standing,
+    watch::SessionState,
 };
 use crate::{
     clock::{Deadline, Reading, SETTLING},
     database::Transaction,
 };
 
-/// How long after its first use a refresh token gets the same successor again. Measured by uptime in
-/// the process that saw the first use, so that no jump of the wall clock cuts or prolongs it; by the
-/// wall clock in another one.
+/// Time after its first use in which a refresh token gets the same successor. The process that saw the first
+/// use measures it by uptime, so that no jump of the wall clock changes it. Other processes measure it by the
+/// wall clock.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What the sealing key is for, as HKDF wants to know.
+/// The purpose of the sealing key, for HKDF.
 const PURPOSE: &[u8] = b"streamgate refresh token successor";
 
 /// Why a refresh token was not exchanged.
@@ -82,14 +80,14 @@ impl From<DbErr> for RefreshError {
 impl LoginSessions {
     /// Exchanges a refresh token for its successor and prolongs the session. The caller tells other
     /// gateways of a session that was revoked because its token was [`RefreshError::Reused`].
-    pub async fn refresh(&self, token: &str) -> Result<Opened, RefreshError> {
+    pub async fn refresh(&self, token: &str) -> Result<SessionGrant, RefreshError> {
         let (now, as_of) = (Timestamp::now(), self.watched.announced());
         let reading = self.clock.read();
         let tx = self.database.begin_write().await?;
         let by_hash = || refresh_token::Entity::find_by_id(fingerprint(token));
         let row = by_hash().one(&tx).await?.ok_or(Ended::Revoked)?;
-        // The session's lock first, as deleting a user takes them, then what it protects: all
-        // refreshes of a session come one after the other, in whatever process.
+        // The session is locked first, in the same order as when a user is deleted. So all refreshes of a
+        // session run one after the other, in every process.
         let lock = session::Entity::find_by_id(row.session_id).lock_exclusive();
         lock.one(&tx).await?.ok_or(Ended::Revoked)?;
         let row = by_hash().one(&tx).await?.ok_or(Ended::Revoked)?;
@@ -97,7 +95,7 @@ impl LoginSessions {
         valid(&session, &user)?;
         let successor = match (row.used_at, &row.successor) {
             (None, _) => {
-                // What this token itself was the successor to is superseded from now on.
+                // The token before this one is superseded from now on.
                 erase(&tx, refresh_token::Column::SessionId.eq(session.id)).await?;
                 let successor = issue(&tx, session.id, now).await?;
                 let sealed = seal(token, session.id, &successor);
@@ -120,13 +118,13 @@ impl LoginSessions {
         prolonged.expires_at = Set(now + self.life);
         let session = prolonged.update(&tx).await?;
         tx.commit().await?;
-        let standing = Standing::Valid { role: user.role, expires_at: session.expires_at };
-        self.announce(session.id, standing);
-        Ok(Opened { principal: principal(user, &session, as_of), refresh_token: successor })
+        let state = SessionState::Valid { role: user.role, expires_at: session.expires_at };
+        self.announce(session.id, state);
+        Ok(SessionGrant { principal: principal(user, &session, as_of), refresh_token: successor })
     }
 
-    /// Ends a session whose token was used again after the grace: two hold it, one of them is not
-    /// the user, and nobody can tell which.
+    /// Ends a session whose token was used again after the grace. Two parties hold the token, and one of them
+    /// is not the user.
     async fn revoke_reused(
         &self,
         tx: Transaction,
@@ -148,7 +146,7 @@ impl LoginSessions {
         Ok(RefreshError::Reused(id))
     }
 
-    /// Erases the successors that cannot be asked for any more.
+    /// Erases the successors whose grace has ended.
     pub(super) async fn erase_successors(&self) -> Result<(), DbErr> {
         // After a jump, first uses are stamped by the earlier setting for this much longer.
         let before = self.clock.read().cutoff(GRACE + SETTLING);
@@ -156,7 +154,7 @@ impl LoginSessions {
     }
 }
 
-/// How long a token still gets the same successor, by the time of its first use.
+/// Time in which a token still gets the same successor, from its first use.
 fn grace_left(first_use: Timestamp, clock: Option<Uuid>, now: &Reading) -> Duration {
     now.left(Deadline { at: first_use + GRACE, clock })
 }
@@ -207,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sealed_successor_opens_with_its_token_and_its_session_only() {
+    fn sealed_successor_opens_only_with_its_token_and_session() {
         let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let sealed = seal("a token", one, "its successor");
         assert_eq!(open("a token", one, &sealed).as_deref(), Some("its successor"));

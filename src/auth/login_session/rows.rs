@@ -4,12 +4,12 @@ use entity::{Timestamp, session, user};
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
 use uuid::Uuid;
 
-use super::{ended::Ended, principal::Principal, watch::Standing};
+use super::{ended::Ended, principal::Principal, watch::SessionState};
 
-pub(super) fn standing(session: &session::Model, user: &user::Model) -> Standing {
+pub(super) fn state(session: &session::Model, user: &user::Model) -> SessionState {
     match valid(session, user) {
-        Ok(()) => Standing::Valid { role: user.role, expires_at: session.expires_at },
-        Err(ended) => Standing::Ended(ended),
+        Ok(()) => SessionState::Valid { role: user.role, expires_at: session.expires_at },
+        Err(ended) => SessionState::Ended(ended),
     }
 }
 

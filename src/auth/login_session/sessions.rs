@@ -11,12 +11,12 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
+    cached_sessions::CachedSessions,
     ended::{Ended, SessionError},
-    known::Known,
-    principal::{Opened, Principal},
+    principal::{Principal, SessionGrant},
     refresh_token::issue,
-    rows::{find, principal, standing, valid},
-    watch::{Registry, Standing, Watch},
+    rows::{find, principal, state, valid},
+    watch::{Registry, SessionState, Watch},
 };
 use crate::{clock::Clock, database::Database};
 
@@ -28,7 +28,7 @@ pub struct LoginSessions {
     pub(super) database: Database,
     pub(super) clock: Arc<Clock>,
     pub(super) life: Duration,
-    pub(super) known: Known,
+    pub(super) known: CachedSessions,
     pub(super) watched: Registry,
 }
 
@@ -43,19 +43,19 @@ impl LoginSessions {
         counters: [Counter; 2],
         clock: &Arc<Clock>,
     ) -> Self {
-        let known = Known::new(heartbeat, counters, clock);
+        let known = CachedSessions::new(heartbeat, counters, clock);
         Self { database, clock: Arc::clone(clock), life, known, watched: Registry::default() }
     }
 
-    /// How long a session lasts without a refresh.
+    /// Lifetime of a login session without a refresh.
     #[must_use]
     pub fn life(&self) -> Duration {
         self.life
     }
 
-    /// Opens a session for a user whose password has been checked, unless the user has another
-    /// password by now, is disabled or gone: checking takes long enough for that.
-    pub async fn open(&self, checked: user::Model) -> Result<Opened, SessionError> {
+    /// Opens a login session for a user whose password was checked. Refuses if the password was changed, or the
+    /// user was disabled or deleted, during the check.
+    pub async fn open(&self, checked: user::Model) -> Result<SessionGrant, SessionError> {
         let (now, as_of) = (Timestamp::now(), self.watched.announced());
         let tx = self.database.begin_write().await?;
         let user = user::Entity::find_by_id(checked.id).lock_shared().one(&tx).await?;
@@ -72,10 +72,10 @@ impl LoginSessions {
         session.clone().into_active_model().insert(&tx).await?;
         let refresh_token = issue(&tx, session.id, now).await?;
         tx.commit().await?;
-        Ok(Opened { principal: principal(user, &session, as_of), refresh_token })
+        Ok(SessionGrant { principal: principal(user, &session, as_of), refresh_token })
     }
 
-    /// Who stands behind the claims of a genuine token: from memory, or looked up.
+    /// The principal of a genuine token: from the cache, or looked up.
     pub async fn validate(&self, session: Uuid, user: Uuid) -> Result<Principal, SessionError> {
         let as_of = self.watched.announced();
         let began = match self.known.get(session, user, as_of) {
@@ -119,17 +119,17 @@ impl LoginSessions {
 
     /// Tells the streams of a session that it is over.
     pub fn session_ended(&self, session: Uuid) {
-        self.announce(session, Standing::Ended(Ended::Revoked));
+        self.announce(session, SessionState::Ended(Ended::Revoked));
     }
 
     /// Tells the streams of a user that the user may not go on.
     fn user_ended(&self, user: Uuid) {
         self.known.forget_user(user);
-        self.watched.announce_to_user(user, Standing::Ended(Ended::Revoked));
+        self.watched.announce_to_user(user, SessionState::Ended(Ended::Revoked));
     }
 
-    /// Watches a session for a stream. If anything was revoked between the request's check and
-    /// here, the session is looked up once more, or that could go unnoticed.
+    /// Watches a session for a stream. If a session was revoked since the request was checked, the session is
+    /// looked up again.
     pub async fn watch(&self, principal: &Principal) -> Result<Watch, SessionError> {
         let watch = self.watched.add(principal);
         if self.watched.announced() != principal.as_of {
@@ -142,8 +142,8 @@ impl LoginSessions {
     }
 
     /// Waits until a session that is watched stands in another way. For one who waits.
-    pub async fn news(&self) {
-        self.watched.news().await;
+    pub async fn changed(&self) {
+        self.watched.changed().await;
     }
 
     /// Looks up every watched session and tells its streams what has changed.
@@ -166,22 +166,22 @@ impl LoginSessions {
                 .find_also_related(user::Entity)
                 .all(self.database.reader())
                 .await?;
-            let mut found: HashMap<Uuid, Standing> = rows
+            let mut found: HashMap<Uuid, SessionState> = rows
                 .into_iter()
-                .filter_map(|(session, user)| Some((session.id, standing(&session, &user?))))
+                .filter_map(|(session, user)| Some((session.id, state(&session, &user?))))
                 .collect();
             for id in batch {
-                let standing = found.remove(id).unwrap_or(Standing::Ended(Ended::Revoked));
-                self.announce(*id, standing);
+                let state = found.remove(id).unwrap_or(SessionState::Ended(Ended::Revoked));
+                self.announce(*id, state);
             }
         }
         Ok(())
     }
 
-    /// What has changed is forgotten first, then told: see [`Known::stands`].
-    pub(super) fn announce(&self, session: Uuid, standing: Standing) {
-        self.known.stands(session, standing);
-        self.watched.announce(session, standing);
+    /// Invalidates the cache first, and notifies the streams then: see [`CachedSessions::set_state`].
+    pub(super) fn announce(&self, session: Uuid, state: SessionState) {
+        self.known.set_state(session, state);
+        self.watched.announce(session, state);
     }
 
     /// Forgets sessions that expired or were revoked before `cutoff`, and the successors of refresh

@@ -1,7 +1,6 @@
 //! LoginSessions that have open streams, and how those streams learn that it is over.
 //!
-//! All streams of a session share one entry, and look at it whenever they are looked at. Whoever
-//! looks at them waits for [`Registry::news`].
+//! All streams of a session share one entry, and check it often. The hub waits for [`Registry::changed`].
 
 use std::{
     collections::HashMap,
@@ -17,35 +16,35 @@ use uuid::Uuid;
 
 use super::{ended::Ended, principal::Principal};
 
-/// How a watched session stands.
+/// State of a watched login session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum SessionState {
     Valid { role: Role, expires_at: Timestamp },
     Ended(Ended),
 }
 
-/// What the streams of one session share.
+/// State that the streams of one login session share.
 struct Watched {
     session: Uuid,
     user: Uuid,
-    standing: Mutex<Standing>,
+    state: Mutex<SessionState>,
     registry: Registry,
 }
 
 impl Watched {
-    fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, SessionState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether that was news.
-    fn tell(&self, standing: Standing) -> bool {
-        let mut now = self.standing();
-        // What has ended stays so, whatever an older look at the database says.
-        let news = *now != standing && !matches!(*now, Standing::Ended(_));
-        if news {
-            *now = standing;
+    /// Whether the state changed.
+    fn tell(&self, state: SessionState) -> bool {
+        let mut now = self.state();
+        // An ended session stays ended, even if an older look-up says otherwise.
+        let changed = *now != state && !matches!(*now, SessionState::Ended(_));
+        if changed {
+            *now = state;
         }
-        news
+        changed
     }
 }
 
@@ -58,33 +57,33 @@ pub(super) struct Registry {
     watched: Arc<Mutex<HashMap<Uuid, Entry>>>,
     /// Counts what was announced.
     announced: Arc<AtomicU64>,
-    news: Arc<Notify>,
+    changed: Arc<Notify>,
 }
 
 impl Registry {
     pub(super) fn add(&self, principal: &Principal) -> Watch {
-        // The principal was looked up just now; what the entry says may be as old as its first
-        // stream, and a role that was raised since would look like one that was lowered.
+        // The principal was looked up just now. The entry may be as old as its first stream, and a role that
+        // was raised since would look like a lowered one.
         let fresh =
-            Standing::Valid { role: principal.role, expires_at: principal.session_expires_at };
+            SessionState::Valid { role: principal.role, expires_at: principal.session_expires_at };
         let make = || {
             Arc::new(Watched {
                 session: principal.session_id,
                 user: principal.user_id,
-                standing: Mutex::new(fresh),
+                state: Mutex::new(fresh),
                 registry: self.clone(),
             })
         };
         let mut watched = self.lock();
         let (entry, holders) = watched.entry(principal.session_id).or_insert_with(|| (make(), 0));
-        let over = matches!(*entry.standing(), Standing::Ended(_));
+        let over = matches!(*entry.state(), SessionState::Ended(_));
         if over {
             // The streams that were told have not all gone yet, and this is a new beginning.
             (*entry, *holders) = (make(), 0);
         }
         *holders += 1;
         if entry.tell(fresh) {
-            self.news.notify_one();
+            self.changed.notify_one();
         }
         Watch { watched: Arc::clone(entry), role: principal.role }
     }
@@ -94,14 +93,14 @@ impl Registry {
         self.announced.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// How often anything was announced.
+    /// Number of announcements so far.
     pub(super) fn announced(&self) -> u64 {
         self.announced.load(Ordering::Acquire)
     }
 
     /// Waits until a watched session stands in another way. For one who waits.
-    pub(super) async fn news(&self) {
-        self.news.notified().await;
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// The sessions of the users in question.
@@ -111,19 +110,19 @@ impl Registry {
     }
 
     /// Tells the streams of a session how it stands.
-    pub(super) fn announce(&self, session: Uuid, standing: Standing) {
+    pub(super) fn announce(&self, session: Uuid, state: SessionState) {
         self.count_announcement();
-        if self.lock().get(&session).is_some_and(|(entry, _)| entry.tell(standing)) {
-            self.news.notify_one();
+        if self.lock().get(&session).is_some_and(|(entry, _)| entry.tell(state)) {
+            self.changed.notify_one();
         }
     }
 
     /// Tells the streams of all sessions of a user.
-    pub(super) fn announce_to_user(&self, user: Uuid, standing: Standing) {
+    pub(super) fn announce_to_user(&self, user: Uuid, state: SessionState) {
         self.count_announcement();
         for (entry, _) in self.lock().values().filter(|(entry, _)| entry.user == user) {
-            if entry.tell(standing) {
-                self.news.notify_one();
+            if entry.tell(state) {
+                self.changed.notify_one();
             }
         }
     }
@@ -143,13 +142,13 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Until when the stream may go on, as far as is known, or why it may not.
-    pub fn standing(&self, now: Timestamp) -> Result<Timestamp, Ended> {
-        match *self.watched.standing() {
-            Standing::Ended(ended) => Err(ended),
-            Standing::Valid { role, .. } if role < self.role => Err(Ended::RoleLowered),
-            Standing::Valid { expires_at, .. } if expires_at <= now => Err(Ended::Expired),
-            Standing::Valid { expires_at, .. } => Ok(expires_at),
+    /// The time until which the stream may continue, or the reason why it must end.
+    pub fn check(&self, now: Timestamp) -> Result<Timestamp, Ended> {
+        match *self.watched.state() {
+            SessionState::Ended(ended) => Err(ended),
+            SessionState::Valid { role, .. } if role < self.role => Err(Ended::RoleLowered),
+            SessionState::Valid { expires_at, .. } if expires_at <= now => Err(Ended::Expired),
+            SessionState::Valid { expires_at, .. } => Ok(expires_at),
         }
     }
 }

@@ -15,11 +15,11 @@ use hyper_util::{
 };
 use serde_json::{Value, json};
 
-/// Somebody who calls the service over HTTP.
+/// A client of the gateway.
 pub(super) struct Caller {
     client: Client<HttpConnector, Full<Bytes>>,
     address: SocketAddr,
-    /// Name and password; none for somebody who has not logged in.
+    /// User name and password. Absent for a caller that has not logged in.
     login: Option<Value>,
     token: Mutex<Option<String>>,
 }
@@ -50,7 +50,7 @@ impl Caller {
         self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What somebody who posts this is answered.
+    /// The response to a POST request.
     pub(super) async fn post(&self, path: &str, body: Value) -> anyhow::Result<Value> {
         self.call(Method::POST, path, Some(body)).await
     }
@@ -61,7 +61,7 @@ impl Caller {
         Ok(format!("{path}/{}", made["id"].as_str().context("no id")?))
     }
 
-    /// What an agent that publishes under a lease is answered.
+    /// The response to an agent that publishes under a lease.
     pub(super) async fn post_under(
         &self,
         lease_token: &str,

@@ -1,5 +1,5 @@
-//! What goes on in the demo: an operator and a mutator on a topology, a worker on tasks, an agent that
-//! answers a prompt and one behind an MCP session.
+//! The activity of the demo. An operator and a worker change a topology, a worker executes tasks, and agents
+//! answer a prompt and serve an MCP session.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::caller::Caller;
 /// The pace of the operator: slow enough to read.
 const PACE: Duration = Duration::from_secs(2);
 
-/// What is said and written, over and over.
+/// The text that the agent answers with, repeated.
 const TEXT: &str = "A stream is a promise that is kept one event at a time: what has happened is \
                     told in order, what was missed is told again, and nothing is told twice.";
 
@@ -77,7 +77,7 @@ impl Stage {
         })
     }
 
-    /// Until somebody stops it.
+    /// Runs until the demo ends.
     pub(super) async fn play(&self) -> anyhow::Result<()> {
         tokio::try_join!(
             self.operate(),

@@ -1,5 +1,4 @@
-//! A service that shows what it does: throw-away data, users of every role, and something of every
-//! family on which they work, all as ordinary clients over HTTP.
+//! Runs the demo.
 
 use std::{io, net::SocketAddr};
 
@@ -24,7 +23,7 @@ pub(crate) async fn run(
     let listener = bind(listen).await?;
     let data = tempfile::tempdir().context("cannot make a throw-away directory")?;
     let mut config = Config::for_data_dir(data.path());
-    // What is printed below is to work as long as somebody may leave the terminal open.
+    // The printed commands must work as long as the terminal stays open.
     config.tokens.access_seconds = 86_400;
     let (ready, started) = oneshot::channel();
     let announce = |address: SocketAddr, password: Option<&str>| {
@@ -37,14 +36,14 @@ pub(crate) async fn run(
     let play = async {
         let (address, password) = started.await.context("the service did not start")?;
         let played = shutdown.run_until_cancelled(Box::pin(play(address, &password))).await;
-        // What fails because the service ends is no fault.
+        // Requests that fail during the shutdown are no error.
         if shutdown.is_cancelled() { Ok(()) } else { played.unwrap_or(Ok(())) }
     };
     tokio::pin!(service);
     tokio::select! {
         ended = &mut service => ended?,
         played = play => {
-            // What the play could not do is worth more than what follows from it.
+            // The error of the activity matters more than errors that follow from it.
             shutdown.cancel();
             let ended = service.await;
             played?;
@@ -88,11 +87,11 @@ fn explain(address: SocketAddr, people: &[(&str, String)], stage: &Stage) -> io:
         "streamgate demo, on throw-away data, until Ctrl-C\n\n\
          Try it out:  http://{address}/docs\n\n\
          Log in as    password\n{}\n\n\
-         Watch what goes on, all on one connection: a topology that somebody works on, a task whose\n\
-         worker writes a book, a prompt that is answered word by word, an MCP session, and the\n\
+         Watch all resources on one connection: a topology with mutations, a task whose worker\n\
+         writes a book, a prompt that an agent answers word by word, an MCP session, and the\n\
          viewer's notifications (paste into another terminal):\n\n\
          curl -N -H 'Authorization: Bearer {token}' 'http://{address}/v1/streams?{}'\n\n\
-         Or each on its own, such as\n\n\
+         Or watch one resource:\n\n\
          curl -N -H 'Authorization: Bearer {token}' http://{address}{}/stream\n",
         people.join("\n"),
         stage.topics.iter().map(|topic| format!("topic={topic}")).collect::<Vec<_>>().join("&"),

@@ -21,7 +21,7 @@ use crate::{
 pub async fn close(gateway: &Gateway, principal: &Principal, id: Uuid) -> Result<()> {
     let resource = find_visible(gateway, principal, &topic(id)).await?;
     let Principal { user_id, role, .. } = *principal;
-    if !(Resource { agent: None, ..resource }).is_seen_by(user_id, role) {
+    if !(Resource { agent: None, ..resource }).is_visible_to(user_id, role) {
         return Err(FamilyError::NotFound);
     }
     let tx = gateway.database.begin_write().await?;

@@ -16,5 +16,5 @@ pub fn topic(id: Uuid) -> Topic {
 
 /// A session is visible to its owner and to the agent that serves it.
 pub(super) fn resource(row: &mcp_session::Model) -> Resource {
-    Resource { agent: row.agent_id, ..Resource::of(row.owner_id) }
+    Resource { agent: row.agent_id, ..Resource::owned_by(row.owner_id) }
 }

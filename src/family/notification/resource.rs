@@ -57,7 +57,7 @@ impl ResourceFamily for NotificationFamily {
             log.create(&tx, &topic(id)).await?;
             tx.commit().await?;
         }
-        Ok(Some(Resource::of(id)))
+        Ok(Some(Resource::owned_by(id)))
     }
 
     async fn state(

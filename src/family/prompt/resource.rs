@@ -16,14 +16,14 @@ use super::{
 };
 use crate::{
     database::Transaction,
-    event_log::{EventLog, Most, Retention},
+    event_log::{EventLog, ReadLimit, Retention},
     family::{EventKind, ResourceFamily, ResourceState, Result, wire::ResetReason},
     gateway::Gateway,
     visibility::Resource,
 };
 
 /// Events in a snapshot, at most. A client that connects late gets the whole text of most answers.
-const SNAPSHOT: Most = Most { events: 1_000, bytes: 1 << 20 };
+const SNAPSHOT: ReadLimit = ReadLimit { events: 1_000, bytes: 1 << 20 };
 
 /// The family `prompt`.
 pub struct PromptFamily;

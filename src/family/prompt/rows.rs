@@ -24,7 +24,7 @@ pub fn topic(id: Uuid) -> Topic {
 
 /// A prompt is visible to its owner. Its path leads through its conversation.
 pub(super) fn resource(owner: Uuid, conversation: Uuid) -> Resource {
-    Resource { parent: Some(conversation), ..Resource::of(owner) }
+    Resource { parent: Some(conversation), ..Resource::owned_by(owner) }
 }
 
 /// The prompt, locked until the transaction ends. Everything that changes its status locks the row first and then

@@ -67,7 +67,7 @@ pub async fn create(gateway: &Gateway, principal: &Principal, new: NewTask) -> R
     let row = row.into_active_model().insert(&tx).await?;
     gateway.hub.log().create(&tx, &topic(row.id)).await?;
     gateway.hub.commit(tx, Vec::new()).await?;
-    gateway.visibility.insert(topic(row.id), Resource::of(owner), lookup);
+    gateway.visibility.insert(topic(row.id), Resource::owned_by(owner), lookup);
     gateway.notify_workers(Family::Task);
     Ok(Task { artifacts: Some(Vec::new()), ..row.into() })
 }

@@ -78,7 +78,7 @@ impl Connection {
     /// Time until which the login session allows it, as far as is known, or the reason why it does
     /// not any longer.
     pub fn allowed_until(&self, now: Timestamp) -> Result<Timestamp, Ended> {
-        self.watch.lock().standing(now)
+        self.watch.lock().check(now)
     }
 
     /// Replaces the watch of the login session.

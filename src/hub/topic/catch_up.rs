@@ -11,7 +11,7 @@ use super::{
     ring::Position,
     snapshot::SnapshotFrame,
 };
-use crate::event_log::{LogError, Most, Stale};
+use crate::event_log::{LogError, ReadLimit, Stale};
 
 /// The events that a subscription has missed.
 pub enum Missed {
@@ -36,7 +36,7 @@ impl LiveTopic {
         // take all connections to the database, or fail because there was none.
         let permit = self.context().readers.acquire().await;
         self.context().telemetry.caught_up(self.family());
-        let most = Most { events: PAGE.events.min(most), ..PAGE };
+        let most = ReadLimit { events: PAGE.events.min(most), ..PAGE };
         match self.context().log.since(self.name(), position.seq, known.furthest, most).await {
             Ok(page) => {
                 let frames: Vec<Frame> = page.events.iter().map(Frame::from).collect();

@@ -13,11 +13,11 @@ use super::{
 };
 use crate::{
     event::Cursor,
-    event_log::{LogError, Most, Stale},
+    event_log::{LogError, ReadLimit, Stale},
 };
 
 /// One read of the log. A subscription that catches up holds as much in memory.
-pub const PAGE: Most = Most { events: 50, bytes: 64 << 10 };
+pub const PAGE: ReadLimit = ReadLimit { events: 50, bytes: 64 << 10 };
 
 impl LiveTopic {
     /// Reads from the log what the ring lacks. One task per topic does this, however many callers

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn every_written_byte_belongs_to_a_frame_with_a_known_end() {
+    fn every_written_byte_belongs_to_a_frame_with_known_end() {
         let run = run(&["one", "another one", "x"]);
         let ends = [0, 8, 8 + 16, 8 + 16 + 6];
         assert_eq!(run.bytes.len(), ends[3]);

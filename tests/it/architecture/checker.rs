@@ -131,7 +131,7 @@ fn parent_and_child_that_import_each_other_are_a_circle() {
 }
 
 #[test]
-fn re_export_is_no_import_of_the_module_that_has_it() {
+fn re_export_is_no_import_of_its_module() {
     let files = [
         ("src/lib.rs", "mod hub;"),
         ("src/hub/mod.rs", "mod a; mod b; pub use a::A; pub use b::B;"),

@@ -129,7 +129,7 @@ fn the_document_of_the_configuration_has_every_key() {
 /// The files that may read the wall clock, and what for. Leases, caches, sweeps and the times that sweeps compare use
 /// `clock`.
 const WALL_CLOCK: &[(&str, &str)] = &[
-    ("src/auth/login_session/known.rs", "expiry of login sessions"),
+    ("src/auth/login_session/cached_sessions.rs", "expiry of login sessions"),
     ("src/auth/login_session/refresh.rs", "grace of refresh tokens, between processes"),
     ("src/auth/login_session/rows.rs", "expiry of login sessions"),
     ("src/auth/login_session/sessions.rs", "created_at, revoked_at"),

@@ -4,7 +4,7 @@ use entity::user::Role;
 use serde_json::json;
 use streamgate::{
     event::{Cursor, Family, NewEvent, Topic},
-    event_log::Most,
+    event_log::ReadLimit,
 };
 use uuid::Uuid;
 
@@ -21,7 +21,7 @@ async fn log_page_is_bounded_in_bytes_but_never_empty() {
         let events = vec![event; count];
         app.gateway.hub.publish(topic.clone(), events).await.expect("a commit");
     }
-    let most = Most { events: 100, bytes: 250_000 };
+    let most = ReadLimit { events: 100, bytes: 250_000 };
     let (_, page) = log.oldest(&topic, most).await.expect("a page");
     let (mut pages, mut seen) = (vec![page], Vec::new());
     loop {
@@ -39,7 +39,7 @@ async fn log_page_is_bounded_in_bytes_but_never_empty() {
     assert_eq!(seen, (1..=120).collect::<Vec<i64>>());
     assert!(pages.len() < 30, "{} pages", pages.len());
     // A single event that is larger than the bound is read all the same.
-    let little = Most { bytes: 1_000, ..most };
+    let little = ReadLimit { bytes: 1_000, ..most };
     let mut events = pages.iter().flat_map(|page| &page.events);
     let fortieth = events.find(|event| event.cursor.seq == 40).expect("an event").cursor;
     let page = log.after(&topic, fortieth, little).await.expect("a page");

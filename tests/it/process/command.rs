@@ -29,7 +29,7 @@ async fn help_describes_every_command() {
                 "migrate",
                 "schema",
                 "user",
-                "Look after users",
+                "Manage users",
                 "openapi",
                 "config",
             ],
@@ -47,7 +47,7 @@ async fn help_describes_every_command() {
         ),
         (vec!["demo", "--help"], vec!["--listen <ADDRESS>", "8080", "SIGHUP"]),
         (vec!["migrate", "--help"], vec!["--down <STEPS>", "--data-dir <DIR>"]),
-        (vec!["user", "--help"], vec!["add", "Make a user"]),
+        (vec!["user", "--help"], vec!["add", "Create a user"]),
         (
             vec!["user", "add", "--help"],
             vec!["<NAME>", "--role <ROLE>", "viewer", "agent", "operator", "admin"],

@@ -19,7 +19,7 @@ use crate::{
 /// Reads the counter of answers that this limit has cut.
 fn given_up(settings: &Settings, limit: &str) -> u64 {
     let text = settings.telemetry.render();
-    let sample = format!("streamgate_answers_cut_total{{limit=\"{limit}\"}} ");
+    let sample = format!("streamgate_responses_aborted_total{{limit=\"{limit}\"}} ");
     let value = text.lines().find_map(|line| line.strip_prefix(&sample));
     value.map_or(0, |value| value.parse().unwrap())
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use streamgate::{
     database::Transaction,
     event::{Event, Family, NewEvent, Topic},
-    event_log::{Most, Refused},
+    event_log::{ReadLimit, Refused},
     hub::PublishError,
 };
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::support::App;
 
 /// More than these tests write.
-pub const ALL: Most = Most { events: 1_000_000, bytes: usize::MAX };
+pub const ALL: ReadLimit = ReadLimit { events: 1_000_000, bytes: usize::MAX };
 
 /// The answer to one publisher.
 type Published = Pin<Box<dyn Future<Output = Result<Vec<Event>, PublishError>> + Send>>;

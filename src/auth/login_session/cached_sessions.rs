@@ -1,8 +1,8 @@
 //! The sessions that were looked up not long ago.
 //!
-//! Memory only ever lets in: what is unknown, stale, of somebody else or past its end is looked up,
-//! and what the database says is the answer. So a session that another process prolonged is good,
-//! and one that never was costs a look-up each time instead of room.
+//! The cache only admits. A session that is unknown, stale, of another user or expired is looked up in the
+//! database. So a session that another process prolonged is good, and one that never was costs a look-up each
+//! time instead of room.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,24 +10,24 @@ use entity::Timestamp;
 use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
-use super::{principal::Principal, watch::Standing};
+use super::{principal::Principal, watch::SessionState};
 use crate::{
     cache::{Cache, LookupStart},
     clock::Clock,
 };
 
-/// How many sessions are remembered.
+/// Login sessions in the cache, at most.
 const CAPACITY: usize = 100_000;
 
-/// Who stands behind a session, by its id.
-pub(super) struct Known(Cache<Uuid, Principal>);
+/// The principals of login sessions, by session id.
+pub(super) struct CachedSessions(Cache<Uuid, Principal>);
 
-impl Known {
+impl CachedSessions {
     pub(super) fn new(life: Duration, counters: [Counter; 2], clock: &Arc<Clock>) -> Self {
         Self(Cache::new(life, CAPACITY, counters, clock))
     }
 
-    /// Who stands behind a session of this user, if that is known; else the beginning of a look-up.
+    /// The principal of a session of this user, if it is cached, else the start of a look-up.
     ///
     /// `as_of` must have been read before: what is in memory now has not changed until now, so who
     /// is found here was found as of then.
@@ -49,10 +49,11 @@ impl Known {
 
     /// A session stands like this now. To be told before the streams are: who opens one later must
     /// not be let in by what was true before.
-    pub(super) fn stands(&self, session: Uuid, standing: Standing) {
+    pub(super) fn set_state(&self, session: Uuid, state: SessionState) {
         self.0.invalidate_unless(&session, |known| {
-            let known = Standing::Valid { role: known.role, expires_at: known.session_expires_at };
-            known == standing
+            let known =
+                SessionState::Valid { role: known.role, expires_at: known.session_expires_at };
+            known == state
         });
     }
 
