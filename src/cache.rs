@@ -4,10 +4,10 @@
 //! A caller that finds nothing gets a [`LookupStart`], and returns it with the answer of its look-up. If an
 //! entry was invalidated in between, the answer may be from before the change, and is not kept. Changes are
 //! counted under the lock of the entries, which closes a race that common cache libraries leave open. One count
-//! for all keys is enough, because it only ever costs a look-up.
+//! for all keys is enough, because a needless invalidation only costs a look-up.
 //!
-//! There is no clock to sweep with and no order of use. Entries go into one half. When it is full, or after the
-//! lifetime, it becomes the other half, and the old other half is dropped as a whole.
+//! There is no sweep and no order of use. Entries go into one half. When it is full, or after the lifetime, it
+//! becomes the other half, and the old other half is dropped as a whole.
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,7 @@ use prometheus_client::metrics::counter::Counter;
 
 use crate::clock::Clock;
 
-/// Answers by key.
+/// Answers of look-ups, by key.
 #[derive(Debug)]
 pub struct Cache<K, V> {
     life: Duration,
@@ -34,7 +34,7 @@ pub struct Cache<K, V> {
 
 #[derive(Debug)]
 struct Kept<K, V> {
-    /// With the uptime at which the look-up began.
+    /// Each with the uptime at which its look-up began.
     young: HashMap<K, (Duration, V)>,
     old: HashMap<K, (Duration, V)>,
     /// The uptime at which the halves last changed places.
@@ -43,7 +43,7 @@ struct Kept<K, V> {
     changes: u64,
 }
 
-/// The beginning of a look-up.
+/// The start of a look-up.
 #[derive(Clone, Copy, Debug)]
 pub struct LookupStart {
     /// The uptime.
@@ -52,8 +52,8 @@ pub struct LookupStart {
 }
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
-    /// Keeps up to `capacity` answers, none for longer than `life`. Counts hits and misses. Measures by uptime, so a
-    /// machine that was suspended does not believe what it knew before.
+    /// Keeps up to `capacity` answers, none for longer than `life`. Counts hits and misses. Measures by uptime,
+    /// so that no entry survives a suspend of the machine for too long.
     #[must_use]
     pub fn new(
         life: Duration,
@@ -67,7 +67,7 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         Self { life, half: capacity.div_ceil(2), hits, misses, clock, kept }
     }
 
-    /// The answer, if it is known, fresh and good enough; else the beginning of a look-up.
+    /// The cached answer, if it is fresh and `is_enough` accepts it, else the start of a look-up.
     pub fn get(&self, key: &K, is_enough: impl FnOnce(&V) -> bool) -> Result<V, LookupStart> {
         let kept = self.lock();
         let at = self.clock.uptime();
@@ -85,12 +85,12 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         }
     }
 
-    /// The beginning of what needs no looking up, because the caller is about to make it so.
+    /// The start of a change that the caller makes itself, without a look-up.
     pub fn start_lookup(&self) -> LookupStart {
         LookupStart { at: self.clock.uptime(), changes: self.lock().changes }
     }
 
-    /// Keeps the answer of a look-up, unless something was forgotten since it began.
+    /// Caches the answer of a look-up, unless an entry was invalidated since it began.
     pub fn insert(&self, key: K, value: V, began: LookupStart) {
         let mut kept = self.lock();
         if kept.changes != began.changes {
@@ -105,16 +105,16 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         });
         kept.young.insert(key, (began.at, value));
         drop(kept);
-        // Not under the lock: there may be many.
+        // Dropped without the lock, because there may be many.
         drop(dropped);
     }
 
-    /// Forgets an answer, and lets no look-up that is under way bring it back.
+    /// Invalidates an answer, and keeps running look-ups from caching an older one.
     pub fn invalidate(&self, key: &K) {
         self.invalidate_unless(key, |_| false);
     }
 
-    /// The same, unless the answer is known to still hold.
+    /// Does the same, unless the cached answer still holds.
     pub fn invalidate_unless(&self, key: &K, holds: impl FnOnce(&V) -> bool) {
         let mut kept = self.lock();
         let known = kept.young.get(key).or_else(|| kept.old.get(key));
@@ -126,7 +126,7 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         kept.old.remove(key);
     }
 
-    /// Forgets all answers of a kind. Looks at every one: for what happens seldom.
+    /// Invalidates all answers that `concerned` accepts. Checks every entry, so it is for rare changes.
     pub fn invalidate_where(&self, concerned: impl Fn(&V) -> bool) {
         let mut kept = self.lock();
         kept.changes += 1;

@@ -1,9 +1,9 @@
-//! Waiting for the first of many things that fall due.
+//! Waits for the first of many deadlines.
 //!
-//! The database has the deadlines, so they survive this process. Asking for it every second would be most of
-//! what an idle gateway does.
+//! The database has the deadlines, so they survive this process. Reading them every second would be most of the
+//! work of an idle gateway.
 //!
-//! The timer stops while the machine is suspended. The heartbeat after wake-up finds what fell due.
+//! The timer stops while the machine is suspended. The heartbeat after the wake-up finds deadlines that passed.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -20,8 +20,8 @@ pub struct NextDeadline {
 }
 
 impl NextDeadline {
-    /// Something falls due at this time. To be told after it is committed: a later one than is known
-    /// is forgotten, and found again by who looks when the first one rings.
+    /// Adds a deadline, after its commit. A deadline later than the known one is dropped, and found again when
+    /// the known one has passed.
     pub fn set(&self, at: Instant) {
         let mut first = self.first();
         if first.is_none_or(|first| at < first) {
@@ -30,7 +30,7 @@ impl NextDeadline {
         }
     }
 
-    /// Waits until something is due, until `latest` at most. For one who waits.
+    /// Waits until a deadline has passed, or until `latest`. For one waiting task.
     pub async fn wait(&self, latest: Instant) {
         loop {
             let at = self.first().map_or(latest, |first| first.min(latest));
@@ -39,7 +39,7 @@ impl NextDeadline {
                 () = self.sooner.notified() => {}
             }
         }
-        // Before looking, so that what is set while that goes on is not lost.
+        // Before the check, so that a deadline that is set meanwhile is not missed.
         *self.first() = None;
     }
 

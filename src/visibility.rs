@@ -1,8 +1,8 @@
 //! The resources that exist, and who may see each.
 //!
-//! Memory only ever lets in. The database is asked every time whether a resource is absent or hidden. So
-//! made-up ids do not fill the cache, a new resource is found at once, and the time of the response does not
-//! tell an absent resource from a hidden one.
+//! The cache only admits. The database is asked every time whether a resource is absent or hidden. So made-up
+//! ids do not fill the cache, a new resource is found at once, and the time of the response does not tell an
+//! absent resource from a hidden one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,22 +19,22 @@ use crate::{
 /// Resources in the cache, at most.
 const CAPACITY: usize = 100_000;
 
-/// Something that has a stream.
+/// A resource that can be watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resource {
-    /// The user that may see it, besides administrators. Every user may see it without an owner.
+    /// Id of the owner, who may see it besides administrators. Every user may see a resource without an owner.
     pub owner: Option<Uuid>,
-    /// The agent that serves it and may see it, as long as it is one.
+    /// Id of the agent that serves it, and may see it while it has the role agent.
     pub agent: Option<Uuid>,
     /// The resource that its path leads through.
     pub parent: Option<Uuid>,
 }
 
 impl Resource {
-    /// One that everybody may see who is logged in.
+    /// A resource that every user may see.
     pub const PUBLIC: Self = Self { owner: None, agent: None, parent: None };
 
-    /// One that belongs to a user.
+    /// A resource of this user.
     #[must_use]
     pub const fn owned_by(owner: Uuid) -> Self {
         Self { owner: Some(owner), agent: None, parent: None }
@@ -49,20 +49,19 @@ impl Resource {
     }
 }
 
-/// The resources that were looked up or made not long ago.
+/// The cache of resources.
 #[derive(Debug)]
 pub struct Visibility(Cache<Topic, Resource>);
 
 impl Visibility {
-    /// Remembers for as long as `life`: what another process changed without its message getting
-    /// through counts at the latest then. Counts hits and misses.
+    /// Caches for `life`, after which a change by another gateway counts at the latest. Counts hits and misses.
     #[must_use]
     pub fn new(life: Duration, counters: [Counter; 2], clock: &Arc<Clock>) -> Self {
         Self(Cache::new(life, CAPACITY, counters, clock))
     }
 
-    /// The resource of a topic, if it is there and this user may see it in this role: from memory,
-    /// else by `look_up`.
+    /// The resource of a topic, if it exists and this user may see it in this role: from the cache, else by
+    /// `look_up`.
     pub async fn find<E>(
         &self,
         topic: &Topic,
@@ -81,18 +80,18 @@ impl Visibility {
         Ok(found.filter(|resource| resource.is_visible_to(user, role)))
     }
 
-    /// To be called before the transaction that makes a resource, for [`Visibility::insert`].
+    /// Call this before the transaction that creates a resource, for [`Visibility::insert`].
     #[must_use]
     pub fn start_lookup(&self) -> LookupStart {
         self.0.start_lookup()
     }
 
-    /// A resource was made and committed.
+    /// Caches a resource that was created and committed.
     pub fn insert(&self, topic: Topic, resource: Resource, began: LookupStart) {
         self.0.insert(topic, resource, began);
     }
 
-    /// A resource was changed or deleted, and that was committed: it will be looked up again.
+    /// Invalidates a resource after a change or deletion was committed.
     pub fn invalidate(&self, topic: &Topic) {
         self.0.invalidate(topic);
     }
@@ -105,7 +104,7 @@ mod tests {
     use super::*;
     use crate::event::Family;
 
-    /// An visibility that counts how often it has to look.
+    /// A [`Visibility`] that counts its look-ups.
     struct Counted {
         visibility: Visibility,
         topic: Topic,

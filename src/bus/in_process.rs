@@ -11,7 +11,7 @@ use super::{Bus, BusError, Message};
 /// Messages that wait for one gateway. A gateway that is further behind loses some, as on any bus.
 const QUEUE: usize = 1_024;
 
-/// Hands messages from gateway to gateway.
+/// Carries messages between gateways of one process.
 #[derive(Debug, Default)]
 pub struct InProcessBus {
     members: Mutex<Vec<(Uuid, mpsc::Sender<Message>)>>,

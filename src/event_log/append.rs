@@ -27,13 +27,13 @@ const ROWS_PER_INSERT: usize = 512;
 pub struct Addition {
     /// The topic.
     pub topic: Topic,
-    /// The token of the lease under which this is written, if it is.
+    /// The token of the lease of the writer. Absent without a lease.
     pub fence: Option<Uuid>,
-    /// In order.
+    /// The events, in order.
     pub events: Vec<NewEvent>,
 }
 
-/// Why the log does not take an addition.
+/// Why the event log refuses an addition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// The last event of the topic has been written.
@@ -44,13 +44,13 @@ pub enum Refused {
     Fenced,
 }
 
-/// Why events were not added.
+/// Why events were not appended.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// The log does not take them.
+    /// The event log refused them.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// The database did not.
+    /// The database failed.
     #[error(transparent)]
     Database(#[from] DbErr),
 }
@@ -64,7 +64,7 @@ pub struct Number {
 }
 
 impl Number {
-    /// The events as they stand in the log.
+    /// The events as they are in the log.
     pub fn of(self, addition: Addition) -> impl Iterator<Item = Event> {
         let Addition { topic, events, fence: _ } = addition;
         let mut prior_nonce = self.prior_nonce;
@@ -81,8 +81,8 @@ impl Number {
 }
 
 impl EventLog {
-    /// Writes the events of many and returns what numbers they got, in the same order. The topics'
-    /// rows stay locked until the transaction ends.
+    /// Appends the events of many callers, and returns the numbers that each got, in the same order. The
+    /// topics' rows stay locked until the transaction ends.
     ///
     /// No event is appended after the last event of a topic, or under a lease that is not the newest. Both are
     /// checked under the lock.
@@ -104,7 +104,7 @@ impl EventLog {
         let at = self.clock.now();
         let mut rows = Vec::with_capacity(topics.iter().map(|(_, count)| count).sum());
         let mut numbers = Vec::with_capacity(additions.len());
-        // Both are rare: heads are moved on before it is known who is refused.
+        // Both are rare, so the heads are advanced before the refusals are known.
         let (mut corrected, mut closed) = (BTreeSet::new(), Vec::new());
         for addition in additions {
             let head = heads.get_mut(addition.topic.as_str()).ok_or_else(|| no_log(addition))?;
@@ -199,7 +199,8 @@ pub(super) async fn advance(
             topic::Column::PriorNonce,
         ]);
         for (name, count) in topics {
-            // 48 bits: short on the wire, and two lives of a topic still never share one.
+            // 48 bits: short on the wire, and long enough that a topic that is created again gets another
+            // epoch.
             let epoch = rand::random_range(1..1_i64 << 48);
             let nonce = if *count == 0 { 0 } else { nonce };
             upsert.values_panic([
@@ -212,7 +213,7 @@ pub(super) async fn advance(
         }
         let old = |column| Expr::col((topic::Entity, column));
         let new = |column| Expr::col((Alias::new("excluded"), column));
-        // One that is only locked keeps its newest event.
+        // A topic that is only locked keeps its newest event.
         let nonce = Expr::case(new(topic::Column::LastSeq).eq(0), old(topic::Column::Nonce))
             .finally(new(topic::Column::Nonce));
         let conflict = OnConflict::column(topic::Column::Name)
@@ -238,13 +239,13 @@ pub(super) async fn advance(
     Ok(heads)
 }
 
-/// As the database counts.
+/// A count in the type of the column.
 fn count_of(events: usize) -> i64 {
     i64::try_from(events).unwrap_or(i64::MAX)
 }
 
-/// Cuts rows into powers of two. So the statements that write them come in few shapes, and the
-/// database finds nearly every one of them prepared.
+/// Splits rows into powers of two. So there are few different statements, and the database has nearly all of
+/// them prepared.
 fn shapes<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     iter::from_fn(move || {
         let size = 1 << rows.len().min(ROWS_PER_INSERT).checked_ilog2()?;

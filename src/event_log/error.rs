@@ -5,10 +5,10 @@ use sea_orm::DbErr;
 /// Why the log could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The place is not, or no longer, in the log; a reader must start from the present state.
+    /// The position is not, or no longer, in the log.
     #[error(transparent)]
     Stale(#[from] Stale),
-    /// The database did not say.
+    /// The database failed.
     #[error(transparent)]
     Database(#[from] DbErr),
 }
@@ -16,7 +16,7 @@ pub enum LogError {
 /// Why a cursor cannot be resumed from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stale {
-    /// It is not of this topic, or of a database that is not this one.
+    /// The cursor is not of this topic, or not of this database.
     #[error("the cursor is not one of this stream's")]
     UnknownCursor,
     /// The log has another event at this number, or none. The database was restored from a backup, or has
@@ -29,7 +29,7 @@ pub enum Stale {
 }
 
 impl Stale {
-    /// The word for it in a snapshot's `reset` and in metrics.
+    /// The reason in a snapshot's `reset` and in metrics.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {

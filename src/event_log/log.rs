@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{clock::Clock, database::Database};
 
-/// All topics' logs.
+/// The event log of all topics.
 #[derive(Clone, Debug)]
 pub struct EventLog {
     pub(super) database: Database,
@@ -12,13 +12,13 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    /// The log in this database. Events are stamped by the time of `clock` that counts.
+    /// The event log in this database. Events are stamped with the time of `clock` ([`Clock::now`]).
     #[must_use]
     pub fn new(database: Database, clock: Arc<Clock>) -> Self {
         Self { database, clock }
     }
 
-    /// The database that it shares with the state that events tell of.
+    /// The database, which also has the rows of the families.
     #[must_use]
     pub fn database(&self) -> &Database {
         &self.database

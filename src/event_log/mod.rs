@@ -1,10 +1,9 @@
-//! The event log: durable, per topic, the truth.
+//! The event log: durable, per topic, and the source of truth.
 //!
 //! An event's sequence number is taken under the lock of its topic's row and written in the same transaction as
 //! the change it tells of. So the order of commits is the order of numbers. Numbers have no gaps, because a
 //! rollback returns its number. The content of a snapshot and its cursor are of the same moment. Because there
-//! are no gaps, a missing number can only mean that pruning has taken it, and a reader can never skip without
-//! noticing.
+//! are no gaps, a missing number can only mean that the event was pruned. So a reader notices every gap.
 //!
 //! A number alone does not name an event for ever. After a restore from a backup, or a failover to a copy
 //! without the newest events, other events get their numbers. So every event also has a nonce, a random number

@@ -1,4 +1,4 @@
-//! Reading a topic's log, in pieces that are bounded both in events and in bytes.
+//! Reads the events of a topic, in pages that are bounded in events and in bytes.
 
 use std::cmp::Ordering;
 
@@ -17,37 +17,37 @@ use crate::{
     event::{Cursor, Event, Topic},
 };
 
-/// Rows in the first step of reading a piece: before it is known how large they are.
+/// Rows in the first query for a page, before their sizes are known.
 const FIRST_STEP: u64 = 16;
 
-/// Part of a topic's log.
+/// A page of the events of a topic.
 #[derive(Debug)]
 pub struct Page {
-    /// In order, without gaps, from the one after the place asked for.
+    /// The events, in order and without gaps, after the requested position.
     pub events: Vec<Event>,
-    /// Whether the log goes on behind them.
+    /// Whether the log has later events.
     pub has_more: bool,
 }
 
 /// The position of a log, and whether it still has the requested events.
 #[derive(Debug)]
 pub struct LogState {
-    /// The newest event.
+    /// The cursor of the newest event.
     pub head: Cursor,
-    /// Whether that is the last one there will ever be.
+    /// Whether the newest event is the last one of the topic.
     pub closed: bool,
-    /// Why the log cannot be read from the cursor on, if it cannot.
+    /// Why the log cannot be read from the cursor. `None` if it can.
     pub cursor: Option<Stale>,
-    /// Why the other one cannot be found, if it cannot.
+    /// Why the other cursor cannot be found. `None` if it can.
     pub known: Option<Stale>,
 }
 
 /// Bounds of one read.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadLimit {
-    /// Events.
+    /// Number of events, at most.
     pub events: u64,
-    /// Bytes of their data, though one event is always read, however large it is.
+    /// Bytes of their data, at most. One event is always read, however large it is.
     pub bytes: usize,
 }
 
@@ -103,7 +103,7 @@ impl EventLog {
         Ok(standing)
     }
 
-    /// The oldest events still kept, and where they begin.
+    /// The oldest events that are kept, and the position before them.
     pub async fn oldest(&self, topic: &Topic, most: ReadLimit) -> Result<(Cursor, Page), LogError> {
         let tx = self.database.begin_read().await?;
         let head = topic_row(&tx, topic).await?.ok_or(Stale::UnknownCursor)?;
@@ -115,8 +115,7 @@ impl EventLog {
         Ok((before, page(topic, &head, rows, seq)))
     }
 
-    /// The newest events as of this transaction, in order, for those who come late; and whether there
-    /// ever were others before them.
+    /// The newest events as of this transaction, oldest first. Also whether there were earlier events.
     pub async fn newest(
         tx: &Transaction,
         topic: &Topic,
@@ -130,7 +129,7 @@ impl EventLog {
     }
 }
 
-/// Why the log of this topic cannot be read from `cursor` on, if it cannot.
+/// Why the log of this topic cannot be read from `cursor`. `None` if it can.
 async fn staleness(
     connection: &impl ConnectionTrait,
     head: &topic::Model,
@@ -143,7 +142,7 @@ async fn staleness(
         Ordering::Greater => None,
         Ordering::Equal => Some(head.nonce),
         Ordering::Less => {
-            // The next event tells it even when the one that the cursor names has been pruned.
+            // The next event has the nonce even if the event of the cursor was pruned.
             let next = event::Entity::find_by_id((head.id, cursor.seq + 1))
                 .select_only()
                 .column(event::Column::PriorNonce)
@@ -157,8 +156,8 @@ async fn staleness(
     Ok((nonce != Some(cursor.nonce)).then_some(Stale::Replaced))
 }
 
-/// Events behind `seq`, or before it, in that order. Read in steps, the first of them small: a
-/// thousand events may be as many bytes, or a quarter of a gigabyte.
+/// Events after `seq`, or before it, in that order. Read in steps, the first of them small: a thousand events
+/// may be as many bytes, or a quarter of a gigabyte.
 async fn read(
     connection: &impl ConnectionTrait,
     head: &topic::Model,
@@ -194,7 +193,7 @@ async fn read(
         if is_last || count >= most.events || bytes >= most.bytes {
             return Ok(rows);
         }
-        // As many as probably fit.
+        // The number that probably fits.
         let average = (bytes as u64 / count).max(1);
         step = ((most.bytes - bytes) as u64 / average).max(1);
     }

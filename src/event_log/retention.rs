@@ -14,7 +14,7 @@ use crate::{
     event::{Family, Topic},
 };
 
-/// Topics in one look-up.
+/// Topics in one query.
 const TOPICS_PER_LOOK: u64 = 200;
 
 /// Rows that one `DELETE` prunes, at most, so that publishers do not wait longer.
@@ -23,14 +23,14 @@ const ROWS_PER_PRUNE: i64 = 5_000;
 /// Retention of events.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
-    /// The newest so many of each topic.
+    /// Number of the newest events to keep of each topic.
     pub events: u64,
-    /// Those not older than this, in seconds.
+    /// Age up to which events are kept, in seconds.
     pub seconds: u64,
 }
 
 impl Retention {
-    /// Events that were stamped before this need not be kept.
+    /// The time before which events are not kept.
     #[must_use]
     pub fn cutoff(self, now: &Reading) -> Timestamp {
         now.cutoff(Duration::from_secs(self.seconds))
@@ -38,8 +38,8 @@ impl Retention {
 }
 
 impl EventLog {
-    /// Deletes what a family need not keep and returns how many events that were. Only ever takes
-    /// from the old end of a topic, and leaves the newest event of one that goes on.
+    /// Deletes the events of a family beyond the retention, and returns their number. Deletes only the oldest
+    /// events of a topic, and keeps the newest event of a topic that has not ended.
     pub async fn prune(
         &self,
         family: Family,
@@ -79,8 +79,8 @@ impl EventLog {
         Ok(rows.iter().filter_map(|row| row.name.parse().ok()).collect())
     }
 
-    /// Some of the topics of a family that have not ended and in which nothing was written since
-    /// `cutoff`, in the order of their names, behind `after`.
+    /// A page of the topics of a family that have not ended and had no event since `cutoff`, by name, after
+    /// `after`.
     pub async fn silent(
         &self,
         family: Family,
@@ -120,10 +120,10 @@ impl EventLog {
         let Some(oldest) = edge(false).await? else {
             return Ok(0);
         };
-        // Most topics have nothing to prune; then the first row has told so.
+        // Most topics have nothing to prune, and the first row shows that.
         let outdated =
             if oldest.at < cutoff { edge(true).await?.map_or(0, |row| row.seq) } else { 0 };
-        // The newest event of a topic that goes on stays: it tells since when nothing was written.
+        // The newest event of a topic that has not ended stays. Its time tells since when the topic is silent.
         let end = head.last_seq - i64::from(!head.closed);
         let last = Ord::min(Ord::max(surplus, outdated), end);
         let mut pruned = 0;

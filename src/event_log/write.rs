@@ -14,13 +14,13 @@ use crate::{
 };
 
 impl EventLog {
-    /// Makes the log of a new resource, in the transaction that makes the resource.
+    /// Creates the log of a new resource, in the transaction that creates the resource.
     pub async fn create(&self, tx: &Transaction, topic: &Topic) -> Result<(), DbErr> {
         advance(tx, &[(topic.as_str(), 0)], 0).await.map(drop)
     }
 
-    /// Writes events in the transaction that makes the change they tell of. The topic's row stays
-    /// locked until the transaction ends.
+    /// Appends events in the transaction of the change that they report. The topic's row stays locked until the
+    /// transaction ends.
     pub async fn append(
         &self,
         tx: &Transaction,
@@ -55,7 +55,7 @@ impl EventLog {
             .map(drop)
     }
 
-    /// Deletes the logs of these topics, in the transaction that deletes what they were about.
+    /// Deletes the logs of these topics, in the transaction that deletes their resources.
     pub async fn remove(&self, tx: &Transaction, topics: &[Topic]) -> Result<(), DbErr> {
         topic::Entity::delete_many()
             .filter(topic::Column::Name.is_in(topics.iter().map(Topic::as_str)))

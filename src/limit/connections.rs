@@ -1,8 +1,8 @@
 //! Limits of open connections: in total, and from one address while they are not authenticated.
 //!
-//! A connection counts from the moment it is accepted until it is closed, also while it carries a
-//! stream. A request that authenticates takes its connection out of the count of its address, so that
-//! any number of users can share one.
+//! A connection counts from the moment it is accepted until it is closed, also while it carries a stream. After
+//! a request has authenticated, its connection no longer counts for its address. So any number of users can
+//! share an address.
 
 use std::{
     collections::HashMap,
@@ -17,14 +17,14 @@ use uuid::Uuid;
 
 use super::customer::customer;
 
-/// The numbers, as configured.
+/// The configured limits.
 #[derive(Clone, Debug)]
 pub struct ConnectionLimits {
-    /// Connections in all.
+    /// Connections in total.
     pub total: u32,
     /// Connections from one address that are not authenticated. One IPv6 /64 is one address.
     pub per_address: u32,
-    /// Networks for which `per_address` does not hold.
+    /// Networks without the limit `per_address`.
     pub exempt: Vec<IpNet>,
 }
 
@@ -72,7 +72,7 @@ struct Open {
 }
 
 impl Connections {
-    /// None is open yet.
+    /// Starts with no open connection.
     #[must_use]
     pub fn new(limits: ConnectionLimits) -> Arc<Self> {
         Arc::new(Self { limits, open: Mutex::default() })
@@ -105,11 +105,11 @@ impl Connections {
     }
 }
 
-/// An open connection in the counts, for as long as the value lives.
+/// An open connection, counted as long as the value lives.
 #[derive(Debug)]
 pub struct Admission {
     connections: Arc<Connections>,
-    /// The address that it counts for.
+    /// The address that the connection counts for.
     address: Mutex<Option<IpAddr>>,
 }
 
@@ -146,7 +146,7 @@ impl Open {
 /// State that a request and the server share about their connection.
 #[derive(Debug)]
 pub struct Origin {
-    /// The connection in the counts.
+    /// The counted connection.
     pub admission: Arc<Admission>,
     /// Cancelled when the client closes its sending side. A client that leaves looks like that at first.
     pub half_closed: CancellationToken,
@@ -160,10 +160,10 @@ impl Origin {
         Self { admission, half_closed, user: OnceLock::new() }
     }
 
-    /// This user has authenticated.
+    /// Records the authenticated user.
     pub fn identify(&self, user: Uuid) {
         self.admission.identify();
-        // A request has one user.
+        // A request has only one user, so later calls change nothing.
         let _ = self.user.set(user);
     }
 

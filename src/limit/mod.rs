@@ -1,9 +1,8 @@
-//! Limits: how often (quotas, by `governor`) and how many at once (slots).
+//! Limits: quotas are rates (by `governor`), slots are numbers at the same time.
 //!
-//! Each quota is one variant of [`Quota`], which carries its name on the wire, its key in the
-//! configuration, its default and its message. A slot is one open stream of one user: taken before the response
-//! starts, freed when the value is dropped, on whatever way that happens. Connections are counted in
-//! `connections.rs`.
+//! Each quota is one variant of [`Quota`], which carries its name on the wire, its key in the configuration,
+//! its default and its message. A slot is one open stream of one user. It is taken before the response starts,
+//! and freed when the value is dropped. Connections are counted in `connections.rs`.
 
 mod connections;
 mod customer;

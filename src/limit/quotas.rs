@@ -16,7 +16,7 @@ use super::customer::customer;
 /// The name of the cap on open streams in `RateLimit` headers.
 pub const SLOTS: &str = "streams";
 
-/// A rate: so many in any one minute, all at once if the caller likes.
+/// A rate: a number in a minute, all of them at once if the caller likes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quota {
     /// Operations of one user.
@@ -25,14 +25,14 @@ pub enum Quota {
     StreamOpens,
     /// Logins to one name from one address. Slows an attacker down, and no other client.
     LoginsPerUser,
-    /// Logins to one name from all addresses: slows many guessers down together.
+    /// Logins to one name from all addresses. Slows many attackers down together.
     LoginsPerName,
     /// Logins and refreshes from one address.
     LoginsPerAddress,
 }
 
 impl Quota {
-    /// All of them, in the order of their declaration.
+    /// All quotas, in the order of their declaration.
     pub const ALL: [Self; 5] = [
         Self::Requests,
         Self::StreamOpens,
@@ -106,7 +106,7 @@ impl Quota {
     }
 }
 
-/// The numbers, as configured.
+/// The configured limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// Open streams of one user.
@@ -123,14 +123,14 @@ pub struct Settings {
     pub logins_per_minute_per_address: u32,
 }
 
-/// Whose turn is counted.
+/// The key that a quota counts by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
     /// A user.
     User(Uuid),
-    /// The name given at login, whether or not there is such a user.
+    /// The user name of a login, whether or not the user exists.
     Name(String),
-    /// The same from one address.
+    /// The user name of a login and the address.
     NameAt(String, IpAddr),
     /// The address of the request.
     Address(IpAddr),
@@ -143,14 +143,14 @@ impl Key {
         Self::Address(customer(address))
     }
 
-    /// The key of a name that is given from an address.
+    /// The key of a user name and an address.
     #[must_use]
     pub fn name_at(name: String, address: IpAddr) -> Self {
         Self::NameAt(name, customer(address))
     }
 }
 
-/// A caller has to wait.
+/// A limit refused the caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refused {
@@ -181,7 +181,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Nothing counted yet.
+    /// Starts with every counter at zero.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let rates = Quota::ALL.map(|quota| {
@@ -192,7 +192,7 @@ impl Limits {
         Self { settings, rates, slots: Arc::default() }
     }
 
-    /// Counts one.
+    /// Counts one call.
     pub fn check(&self, quota: Quota, key: &Key) -> Result<(), Refused> {
         let limiter = &self.rates[quota as usize];
         limiter.check_key(key).map_err(|early| {
@@ -214,7 +214,7 @@ impl Limits {
         })
     }
 
-    /// Takes a slot for a stream of `user`, and tells what is left for the response.
+    /// Takes a slot for a stream of `user`, and returns the headers for the response.
     pub fn admit(&self, user: Uuid) -> Result<(Slot, Headers), Refused> {
         let cap = self.settings.streams_per_user;
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -223,7 +223,8 @@ impl Limits {
             return Err(Refused {
                 limit: SLOTS,
                 message: "this user has as many streams open as are allowed",
-                // A slot is freed by the user, not by time: 5 s keeps an eager client from spinning.
+                // The user frees a slot, not time, so the wait is fixed. 5 s keeps a client from retrying in a
+                // tight loop.
                 retry_after: jittered(Duration::from_secs(5)),
                 headers: self.slot_headers(0),
             });
@@ -238,7 +239,7 @@ impl Limits {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
     }
 
-    /// Forgets keys that have not been seen for a while.
+    /// Drops keys that were not used for a while.
     pub fn prune(&self) {
         for limiter in &self.rates {
             limiter.retain_recent();
@@ -265,7 +266,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Whose it is.
+    /// The user that holds the slot.
     #[must_use]
     pub fn user(&self) -> Uuid {
         self.user
