@@ -4,29 +4,29 @@ use sea_orm::entity::prelude::*;
 
 use crate::JsonText;
 
-/// A part of an artifact: one large chunk, or some small ones. An appended chunk is another row, so that
-/// earlier rows are not written again.
+/// Some chunks of an artifact, joined: one large chunk, or several small ones. Later chunks are appended as
+/// further rows, so that full rows are not written again.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "artifact")]
 pub struct Model {
-    /// The task that it is of.
+    /// Id of the task.
     #[sea_orm(primary_key, auto_increment = false)]
     pub task_id: Uuid,
-    /// Position of the artifact in its task, from 0, in the order of first chunks.
+    /// Position of the artifact in its task, from 0, in the order of the artifacts' first chunks.
     #[sea_orm(primary_key, auto_increment = false)]
-    pub place: i32,
-    /// Position of the chunk in its artifact, from 0.
+    pub position: i32,
+    /// Position of this row in its artifact, from 0.
     #[sea_orm(primary_key, auto_increment = false)]
     pub chunk: i32,
-    /// The worker's name for the artifact, the same in all its parts.
+    /// The worker's id for the artifact, the same in all its rows.
     pub artifact_id: String,
-    /// A name for people, if this part brought one.
+    /// Display name. Absent if these chunks brought none.
     pub name: Option<String>,
-    /// A part of a text or of an array, or the whole of something else.
+    /// A part of a string or array, or the whole of any other value.
     #[sea_orm(column_type = "Text")]
     pub data: JsonText,
-    /// Whether the worker said that nothing follows.
+    /// Whether the worker marked the newest of these chunks as the last one.
     pub last_chunk: bool,
 }
 

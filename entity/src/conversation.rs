@@ -13,9 +13,9 @@ pub struct Model {
     /// UUID version 7.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// Whose it is.
-    pub owner: Uuid,
-    /// A name for people; empty if it was given none.
+    /// Id of the user that the conversation belongs to.
+    pub owner_id: Uuid,
+    /// Display name. Empty if the user gave none.
     pub name: String,
     /// Time of creation.
     pub created_at: Timestamp,

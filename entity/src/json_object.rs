@@ -3,14 +3,13 @@
 use sea_orm::DeriveValueType;
 use serde_json::{Map, Value};
 
-/// A JSON object, kept as text. As text in the database, because PostgreSQL's own JSON types refuse
-/// a NUL in a string, which JSON allows (RFC 8259, section 7). As text in memory too, because a
-/// parsed value can take thirty times the room.
+/// A JSON object, stored as text. PostgreSQL's JSON types refuse a NUL in a string, which JSON allows (RFC 8259,
+/// section 7). In memory it is text too, because a parsed value can take thirty times as much memory.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveValueType)]
 pub struct JsonObject(String);
 
 impl JsonObject {
-    /// Its text.
+    /// The JSON text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

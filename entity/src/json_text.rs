@@ -3,12 +3,12 @@
 use sea_orm::DeriveValueType;
 use serde_json::Value;
 
-/// A JSON value of any type, kept as text for the reasons of [`JsonObject`](crate::JsonObject).
+/// A JSON value of any type, stored as text for the reasons of [`JsonObject`](crate::JsonObject).
 #[derive(Clone, Debug, PartialEq, Eq, DeriveValueType)]
 pub struct JsonText(String);
 
 impl JsonText {
-    /// Its text.
+    /// The JSON text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,19 +1,19 @@
-//! The rows of streamgate's database, one table to a file. Floor 0: knows nothing of the rest.
+//! The rows of streamgate's database, one table per file. Layer 0: this crate imports no other layer.
 //!
-//! Every point in time is a [`Timestamp`], an integer. SQLite compares times stored as text by their
-//! characters, and would sort RFC 3339 times with and without a fraction wrongly.
+//! Every point in time is a [`Timestamp`], an integer. SQLite compares times stored as text character by
+//! character, so it would sort RFC 3339 times with and without a fraction wrongly.
 
 pub mod artifact;
 pub mod conversation;
 pub mod event;
 mod json_object;
 mod json_text;
+pub mod login_session;
 pub mod mcp_session;
 pub mod mutation;
 pub mod notification;
 pub mod prompt;
 pub mod refresh_token;
-pub mod session;
 pub mod task;
 mod timestamp;
 pub mod topic;

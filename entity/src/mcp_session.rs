@@ -12,11 +12,11 @@ pub struct Model {
     /// UUID version 7.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// Whose it is.
+    /// Id of the user that the session belongs to.
     pub owner_id: Uuid,
     /// Id of the one agent that serves the session. Absent if every agent may publish.
     pub agent_id: Option<Uuid>,
-    /// A name for people.
+    /// Display name. Absent if the user gave none.
     pub name: Option<String>,
     /// Time of creation.
     pub created_at: Timestamp,

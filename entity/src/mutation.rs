@@ -1,4 +1,4 @@
-//! Mutations: changes of a topology, queued for a mutator.
+//! Mutations: changes of a topology, queued for workers.
 
 use sea_orm::entity::prelude::*;
 
@@ -34,18 +34,18 @@ pub enum State {
     Pending,
     /// A worker holds it under a lease.
     Applying,
-    /// Done.
+    /// A worker applied it.
     Applied,
-    /// Given up.
+    /// It will not be applied.
     Failed,
 }
 
-/// A mutation.
+/// A change of a topology that a worker applies.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "mutation")]
 pub struct Model {
-    /// UUID version 7: their order is the order of requests.
+    /// UUID version 7. The order of the ids is the order of the requests.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
     /// The topology to change.
@@ -61,14 +61,14 @@ pub struct Model {
     pub requested_at: Timestamp,
     /// Time at which a worker reported the mutation as applied.
     pub applied_at: Option<Timestamp>,
-    /// Why it failed.
+    /// Reason of the failure. Absent unless the state is `failed`.
     pub reason: Option<String>,
     /// Number of claims so far.
     pub attempt: i32,
-    /// The fencing token of the newest claim: kept after the end, so that a report that is sent
-    /// twice is recognised.
+    /// Fencing token of the newest claim. It stays after the mutation has ended, so that a repeated report is
+    /// recognised.
     pub lease_token: Option<Uuid>,
-    /// End of that claim's lease.
+    /// End of the lease of the newest claim.
     pub lease_expires_at: Option<Timestamp>,
     /// Id of the clock setting that `lease_expires_at` is measured by. See `streamgate::clock`.
     pub lease_clock: Option<Uuid>,

@@ -4,30 +4,30 @@ use sea_orm::entity::prelude::*;
 
 use crate::{JsonObject, Timestamp};
 
-/// Something that a user is told.
+/// A message to a user.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "notification")]
 pub struct Model {
-    /// UUID version 7: their order is the order in which they were made.
+    /// UUID version 7. The order of the ids is the order of creation.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
     /// Id of the user that the notification is for.
     pub user_id: Uuid,
-    /// About what, a dotted name.
+    /// Kind of the notification, a dotted name such as `oauth.linked`.
     pub kind: String,
-    /// In words.
+    /// Text for the user.
     pub message: String,
-    /// Whose doing it was, such as the name of an OAuth provider.
+    /// The system that the notification is about, such as the name of an OAuth provider. Absent if there is none.
     pub provider: Option<String>,
-    /// Whether it went well, if it could have gone otherwise.
+    /// Whether the reported action succeeded. Absent if the notification reports no action.
     pub success: Option<bool>,
-    /// Whatever else there is to know, a JSON object.
+    /// Further data for programs.
     #[sea_orm(column_type = "Text")]
     pub data: JsonObject,
     /// Time of creation.
     pub created_at: Timestamp,
-    /// Time at which the user marked the notification as read.
+    /// Time at which the user marked the notification as read. Absent before.
     pub read_at: Option<Timestamp>,
 }
 

@@ -10,28 +10,28 @@ use crate::Timestamp;
 pub enum Status {
     /// Waits for an agent.
     Queued,
-    /// An agent is at it.
+    /// An agent works on the answer.
     Processing,
-    /// Answered.
+    /// The answer is complete.
     Completed,
-    /// Given up.
+    /// It will not be answered.
     Failed,
-    /// No longer wanted.
+    /// Cancelled on request.
     Cancelled,
 }
 
-/// A prompt.
+/// A request of a user that agents answer.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "prompt")]
 pub struct Model {
-    /// UUID version 7: their order is the order of requests.
+    /// UUID version 7. The order of the ids is the order of the requests.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
     /// Id of the conversation that contains the prompt.
     pub conversation_id: Uuid,
     /// Id of the user that the conversation belongs to.
-    pub owner: Uuid,
+    pub owner_id: Uuid,
     /// Text of the prompt.
     #[sea_orm(column_type = "Text")]
     pub text: String,
@@ -43,7 +43,7 @@ pub struct Model {
     pub created_at: Timestamp,
     /// Time of the last change of the status.
     pub updated_at: Timestamp,
-    /// Time at which the prompt reached a terminal status.
+    /// Time at which the prompt reached a terminal status. Absent before.
     pub completed_at: Option<Timestamp>,
     /// Fencing token of the newest claim. Absent without a lease.
     pub lease_token: Option<Uuid>,
@@ -51,7 +51,7 @@ pub struct Model {
     pub lease_expires_at: Option<Timestamp>,
     /// Id of the clock setting that `lease_expires_at` is measured by. See `streamgate::clock`.
     pub lease_clock: Option<Uuid>,
-    /// Length of the lease after each renewal, in seconds.
+    /// Duration of the lease after each renewal, in seconds.
     pub lease_seconds: i32,
     /// Sequence number of the event that reported the newest claim. Later events were published under that
     /// claim.

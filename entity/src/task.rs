@@ -25,11 +25,11 @@ pub enum Status {
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "task")]
 pub struct Model {
-    /// UUID version 7: their order is the order of requests.
+    /// UUID version 7. The order of the ids is the order of the requests.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
     /// Id of the user that the task belongs to.
-    pub owner: Uuid,
+    pub owner_id: Uuid,
     /// Type of the task: the skill that a worker needs.
     pub task_type: String,
     /// Input of the task.
@@ -47,20 +47,20 @@ pub struct Model {
     pub attempt: i32,
     /// Number of leases that may expire before the task fails.
     pub max_attempts: i32,
-    /// Number of leases that have expired. A released task has another attempt, and has lost no lease.
-    pub lapses: i32,
-    /// Time by which the task ends, after a request to cancel.
+    /// Number of leases that have expired. A released task has another attempt, but no expired lease.
+    pub expired_leases: i32,
+    /// Time by which the task ends after a cancellation was requested. Absent before.
     pub cancel_by: Option<Timestamp>,
-    /// The fencing token of the newest claim: kept after the end, so that a report that is sent
-    /// twice is recognised.
+    /// Fencing token of the newest claim. It stays after the task has ended, so that a repeated report is
+    /// recognised.
     pub lease_token: Option<Uuid>,
-    /// Length of that claim's lease after each renewal, in seconds.
+    /// Duration of the lease after each renewal, in seconds.
     pub lease_seconds: i64,
     /// End of the lease. Absent without a lease.
     pub lease_expires_at: Option<Timestamp>,
     /// Id of the clock setting that `lease_expires_at` and `cancel_by` are measured by. See `streamgate::clock`.
     pub lease_clock: Option<Uuid>,
-    /// The number of the newest report of that claim.
+    /// Sequence number of the newest report under the newest claim.
     pub report_seq: i64,
     /// Time of creation.
     pub created_at: Timestamp,

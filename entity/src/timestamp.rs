@@ -1,4 +1,4 @@
-//! The wall clock and the one form of a point in time.
+//! The wall clock, and points in time.
 
 use std::{
     ops::{Add, Sub},
@@ -13,15 +13,15 @@ use time::OffsetDateTime;
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// The present, by the machine's wall clock, which may jump. For stamps, and for the expiry of tokens and sessions.
-    /// Leases, caches and sweeps ask `streamgate::clock`.
+    /// The time of the machine's wall clock, which may jump. It is for timestamps, and for the expiry of tokens and
+    /// sessions. Leases, caches and sweeps use `streamgate::clock`.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
     pub fn now() -> Self {
         Self::from_datetime(OffsetDateTime::now_utc())
     }
 
-    /// From a calendar date and time; what is finer than a microsecond is cut off.
+    /// From a calendar date and time. Fractions of a microsecond are cut off.
     #[must_use]
     pub fn from_datetime(at: OffsetDateTime) -> Self {
         Self(i64::try_from(at.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX))
@@ -39,7 +39,7 @@ impl Timestamp {
         self.0.div_euclid(1_000_000)
     }
 
-    /// The calendar date and time, in UTC; the epoch itself for a value out of the calendar's range.
+    /// The calendar date and time in UTC. The epoch for a value outside the calendar's range.
     #[must_use]
     pub fn datetime(self) -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000)

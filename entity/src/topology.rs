@@ -8,23 +8,23 @@ use crate::{JsonObject, Timestamp};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))", rename_all = "snake_case")]
 pub enum Status {
-    /// Made, not yet deployed.
+    /// Created, not yet deployed.
     Pending,
-    /// On its way up.
+    /// Deployment is in progress.
     Deploying,
-    /// Works.
+    /// Deployed, all parts work.
     Active,
-    /// Works in part.
+    /// Deployed, some parts do not work.
     Degraded,
-    /// Could not be deployed.
+    /// The deployment failed.
     Failed,
-    /// On its way down.
+    /// Removal is in progress.
     TearingDown,
-    /// Gone, for good.
+    /// Removed. The status is terminal.
     TornDown,
 }
 
-/// A topology.
+/// A network of nodes that operators deploy and change.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "topology")]
@@ -32,20 +32,20 @@ pub struct Model {
     /// UUID version 7.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// A name for people, unlike any other's.
+    /// Display name, unique among topologies.
     #[sea_orm(unique)]
     pub name: String,
     /// Mode of operation, a word that the operator chooses.
     pub mode: String,
-    /// Whatever describes it, a JSON object.
+    /// Description of the topology for the workers.
     #[sea_orm(column_type = "Text")]
     pub config: JsonObject,
     /// Status of the topology.
     pub status: Status,
-    /// Since when.
+    /// Time of the last change of the status.
     pub status_changed_at: Timestamp,
-    /// Counts the accepted changes: 1 when made, one more for every change of status and every
-    /// mutation enqueued.
+    /// Number of accepted changes: 1 at creation, plus 1 for each change of the status and each enqueued
+    /// mutation.
     pub version: i64,
     /// Time of creation.
     pub created_at: Timestamp,

@@ -4,7 +4,7 @@ use sea_orm::entity::prelude::*;
 
 use crate::{Timestamp, topology::Status};
 
-/// One change of a topology's status. Rows are only ever added.
+/// One change of a topology's status. Rows are never changed.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "topology_transition")]
@@ -12,7 +12,7 @@ pub struct Model {
     /// UUID version 7.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// The topology.
+    /// Id of the topology.
     pub topology_id: Uuid,
     /// Status before.
     pub from_status: Status,
@@ -20,7 +20,7 @@ pub struct Model {
     pub to_status: Status,
     /// Time of the change.
     pub at: Timestamp,
-    /// Why, in the caller's words.
+    /// Reason that the caller gave.
     pub reason: Option<String>,
     /// Id of the user that changed the status. Not a foreign key: the trail outlives the user.
     pub user_id: Uuid,

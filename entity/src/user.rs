@@ -4,17 +4,17 @@ use sea_orm::entity::prelude::*;
 
 use crate::Timestamp;
 
-/// Role of a user. Each role may do all that the ones before it may.
+/// Role of a user. Each role may do everything that the previous roles may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))", rename_all = "snake_case")]
 pub enum Role {
-    /// Watches.
+    /// Watches streams.
     Viewer,
-    /// Also does the work: claims and reports.
+    /// Also claims work and reports results.
     Agent,
-    /// Also changes what is to be done.
+    /// Also creates and changes topologies, and requests mutations.
     Operator,
-    /// Also looks after users.
+    /// Also manages users.
     Admin,
 }
 
@@ -26,14 +26,14 @@ pub struct Model {
     /// UUID version 7.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// The name to log in with.
+    /// Name for the login.
     #[sea_orm(unique)]
     pub username: String,
-    /// Argon2id, as a PHC string.
+    /// Argon2id hash as a PHC string.
     pub password_hash: String,
     /// Role of the user.
     pub role: Role,
-    /// A disabled user can neither log in nor go on with what is open.
+    /// A disabled user cannot log in, and has no valid session.
     pub disabled: bool,
     /// Time of creation.
     pub created_at: Timestamp,

@@ -1,5 +1,5 @@
-//! The history of the database schema. Floor 0. Append-only: a step that has been released is
-//! never edited, and every step knows its way back.
+//! The history of the database schema. Layer 0. A released step is never edited, and every step can be
+//! reverted.
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -16,6 +16,7 @@ mod m20261125_000009_write_probe;
 mod m20261125_000010_lease_clock;
 mod m20261125_000011_event_nonce;
 mod m20261125_000012_refresh_successor;
+mod m20261126_000013_column_names;
 
 /// Runs the steps in order.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000010_lease_clock::Migration),
             Box::new(m20261125_000011_event_nonce::Migration),
             Box::new(m20261125_000012_refresh_successor::Migration),
+            Box::new(m20261126_000013_column_names::Migration),
         ]
     }
 }

@@ -130,7 +130,7 @@ impl MigrationTrait for Migration {
                     .to_owned(),
             )
             .await?;
-        // Leases that have run out, over all topologies.
+        // Leases that have expired, in all topologies.
         manager
             .create_index(
                 Index::create()

@@ -1,4 +1,4 @@
-//! Topics that have ended, and who alone may write to a topic.
+//! The end of topics, and the lease that may write to a topic.
 
 use sea_orm_migration::{prelude::*, schema};
 

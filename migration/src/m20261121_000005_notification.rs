@@ -50,7 +50,7 @@ impl MigrationTrait for Migration {
                     .to_owned(),
             )
             .await?;
-        // One user's, newest first.
+        // The notifications of one user, newest first.
         manager
             .create_index(
                 Index::create()
@@ -61,14 +61,14 @@ impl MigrationTrait for Migration {
                     .to_owned(),
             )
             .await?;
-        // The unread ones among them, of which every snapshot tells.
+        // The unread notifications of one user, for snapshots.
         manager
             .get_connection()
             .execute_unprepared(
                 "CREATE INDEX notification_unread ON notification (user_id, id) WHERE read_at IS NULL",
             )
             .await?;
-        // Those that need not be kept any longer.
+        // Notifications beyond their retention.
         manager
             .create_index(
                 Index::create()
@@ -81,7 +81,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // And with them their events, which an older program would never prune.
+        // Also deletes their events, because an older program would never prune them.
         let connection = manager.get_connection();
         connection.execute_unprepared("DELETE FROM topic WHERE name LIKE 'notification.%'").await?;
         manager.drop_table(Table::drop().table(Notification::Table).to_owned()).await

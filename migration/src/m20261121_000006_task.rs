@@ -73,10 +73,10 @@ impl MigrationTrait for Migration {
         for (name, columns) in [
             // The queue of one kind of work, oldest first.
             ("task_status_task_type", vec![Task::Status, Task::TaskType, Task::Id]),
-            // The list of one owner, and how many of them are not done.
+            // The tasks of one owner, and the number of unfinished ones.
             ("task_owner_id", vec![Task::Owner, Task::Id]),
             ("task_owner_status", vec![Task::Owner, Task::Status]),
-            // Leases that run out.
+            // Leases that have expired.
             ("task_lease_expires_at", vec![Task::LeaseExpiresAt]),
         ] {
             let mut index = Index::create().name(name).table(Task::Table).to_owned();
@@ -114,7 +114,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // And with them their events, which an older program would never prune.
+        // Also deletes their events, because an older program would never prune them.
         let connection = manager.get_connection();
         connection.execute_unprepared("DELETE FROM topic WHERE name LIKE 'task.%'").await?;
         manager.drop_table(Table::drop().table(Artifact::Table).to_owned()).await?;

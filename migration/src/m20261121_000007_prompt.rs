@@ -91,11 +91,11 @@ impl MigrationTrait for Migration {
             index
         };
         for index in [
-            // Those of one conversation, oldest first.
+            // The prompts of one conversation, oldest first.
             index("prompt_conversation_id", [Prompt::ConversationId, Prompt::Id]),
             // The queue of all agents, oldest first.
             index("prompt_status", [Prompt::Status, Prompt::Id]),
-            // Leases that have run out.
+            // Leases that have expired.
             index("prompt_status_lease_expires_at", [Prompt::Status, Prompt::LeaseExpiresAt]),
             // Counts the unfinished prompts of one owner.
             index("prompt_owner_status", [Prompt::Owner, Prompt::Status]),
@@ -106,7 +106,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // And with them their events, which an older program would never prune.
+        // Also deletes their events, because an older program would never prune them.
         let connection = manager.get_connection();
         connection.execute_unprepared("DELETE FROM topic WHERE name LIKE 'prompt.%'").await?;
         manager.drop_table(Table::drop().table(Prompt::Table).to_owned()).await?;

@@ -1,4 +1,4 @@
-//! Nonces: a cursor names its event, not only the event's number.
+//! Nonces: a cursor identifies its event, not only a sequence number.
 
 use sea_orm_migration::{prelude::*, schema};
 

@@ -1,5 +1,4 @@
-//! The sealed successor of a refresh token, kept for the seconds of the grace time, and the clock setting of
-//! the first use.
+//! The encrypted successor of a refresh token during the grace time, and the clock setting of the first use.
 
 use sea_orm_migration::{prelude::*, schema};
 
@@ -22,7 +21,7 @@ impl MigrationTrait for Migration {
             let table = Table::alter().table(RefreshToken::Table).add_column(column).to_owned();
             manager.alter_table(table).await?;
         }
-        // Small: it has only the rows that a sweep looks for.
+        // This index is small: it has only the rows that a sweep looks for.
         let index = "CREATE INDEX refresh_token_successor ON refresh_token (used_at) \
                      WHERE successor IS NOT NULL";
         manager.get_connection().execute_unprepared(index).await.map(drop)

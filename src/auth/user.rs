@@ -1,7 +1,7 @@
 //! Users: who they are and what they may do.
 
 use entity::{
-    Timestamp, session,
+    Timestamp, login_session,
     user::{self, Role},
 };
 use sea_orm::{
@@ -181,10 +181,10 @@ impl Users {
         if ends_sessions {
             // In the same transaction: nothing that was opened with the old password, or before the
             // user was disabled, is good again later.
-            session::Entity::update_many()
-                .col_expr(session::Column::RevokedAt, Expr::value(Timestamp::now()))
-                .filter(session::Column::UserId.eq(id))
-                .filter(session::Column::RevokedAt.is_null())
+            login_session::Entity::update_many()
+                .col_expr(login_session::Column::RevokedAt, Expr::value(Timestamp::now()))
+                .filter(login_session::Column::UserId.eq(id))
+                .filter(login_session::Column::RevokedAt.is_null())
                 .exec(&tx)
                 .await?;
         }

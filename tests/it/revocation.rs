@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use entity::{
-    Timestamp, session,
+    Timestamp, login_session,
     user::{self, Role},
 };
 use reqwest::Method;
@@ -142,15 +142,15 @@ async fn change_by_another_process_ends_streams_at_the_next_heartbeat() {
         let me = victim.me().await;
         let mut readers = watch_both_ways(&victim, topology).await;
         let now = Expr::value(Timestamp::now());
-        let of_session = session::Column::UserId.eq(id_of(&me));
-        let sessions = session::Entity::update_many().filter(of_session);
+        let of_session = login_session::Column::UserId.eq(id_of(&me));
+        let sessions = login_session::Entity::update_many().filter(of_session);
         let users = user::Entity::update_many().filter(user::Column::Id.eq(id_of(&me)));
         match reason {
             "session_expired" => {
-                sessions.col_expr(session::Column::ExpiresAt, now).exec(writer).await
+                sessions.col_expr(login_session::Column::ExpiresAt, now).exec(writer).await
             }
             "session_revoked" => {
-                sessions.col_expr(session::Column::RevokedAt, now).exec(writer).await
+                sessions.col_expr(login_session::Column::RevokedAt, now).exec(writer).await
             }
             "user_disabled" => {
                 users.col_expr(user::Column::Disabled, Expr::value(true)).exec(writer).await

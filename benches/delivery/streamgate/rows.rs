@@ -1,6 +1,6 @@
 //! The rows that the benchmark needs: topologies, users with login sessions, and prompts.
 
-use entity::{Timestamp, conversation, prompt, session, topology, user};
+use entity::{Timestamp, conversation, login_session, prompt, topology, user};
 use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel};
 use streamgate::{
     event::{Cursor, Family, Topic},
@@ -81,7 +81,7 @@ pub(super) async fn insert_logins(gateway: &Gateway) -> anyhow::Result<Vec<Login
         });
         let users = users.map(IntoActiveModel::into_active_model);
         user::Entity::insert_many(users).exec_without_returning(&tx).await?;
-        let sessions = logins.iter().map(|login| session::Model {
+        let sessions = logins.iter().map(|login| login_session::Model {
             id: login.session,
             user_id: login.user,
             created_at: now,
@@ -89,7 +89,7 @@ pub(super) async fn insert_logins(gateway: &Gateway) -> anyhow::Result<Vec<Login
             revoked_at: None,
         });
         let sessions = sessions.map(IntoActiveModel::into_active_model);
-        session::Entity::insert_many(sessions).exec_without_returning(&tx).await?;
+        login_session::Entity::insert_many(sessions).exec_without_returning(&tx).await?;
     }
     tx.commit().await?;
     Ok(logins)
@@ -97,18 +97,21 @@ pub(super) async fn insert_logins(gateway: &Gateway) -> anyhow::Result<Vec<Login
 
 /// Inserts prompts of one conversation, with status `processing` and without a claim. Returns the path
 /// to publish on for each.
-pub(super) async fn insert_prompts(gateway: &Gateway, owner: Uuid) -> anyhow::Result<Vec<String>> {
+pub(super) async fn insert_prompts(
+    gateway: &Gateway,
+    owner_id: Uuid,
+) -> anyhow::Result<Vec<String>> {
     let now = Timestamp::now();
     let tx = gateway.database.begin_write().await?;
     let id = Uuid::now_v7();
-    let conversation = conversation::Model { id, owner, name: String::new(), created_at: now };
+    let conversation = conversation::Model { id, owner_id, name: String::new(), created_at: now };
     conversation.into_active_model().insert(&tx).await?;
     let mut paths = Vec::with_capacity(PROMPTS);
     for _ in 0..PROMPTS {
         let row = prompt::Model {
             id: Uuid::now_v7(),
             conversation_id: id,
-            owner,
+            owner_id,
             text: String::new(),
             status: prompt::Status::Processing,
             attempt: 0,

@@ -23,7 +23,7 @@ use aws_lc_rs::{
     hkdf::{HKDF_SHA256, Salt},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use entity::{Timestamp, refresh_token, session};
+use entity::{Timestamp, login_session, refresh_token};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait,
     IntoActiveModel, QueryFilter, QuerySelect, prelude::Expr,
@@ -88,15 +88,15 @@ impl LoginSessions {
         let row = by_hash().one(&tx).await?.ok_or(Ended::Revoked)?;
         // The session is locked first, in the same order as when a user is deleted. So all refreshes of a
         // session run one after the other, in every process.
-        let lock = session::Entity::find_by_id(row.session_id).lock_exclusive();
+        let lock = login_session::Entity::find_by_id(row.login_session_id).lock_exclusive();
         lock.one(&tx).await?.ok_or(Ended::Revoked)?;
         let row = by_hash().one(&tx).await?.ok_or(Ended::Revoked)?;
-        let (session, user) = find(&tx, row.session_id).await?.ok_or(Ended::Revoked)?;
+        let (session, user) = find(&tx, row.login_session_id).await?.ok_or(Ended::Revoked)?;
         valid(&session, &user)?;
         let successor = match (row.used_at, &row.successor) {
             (None, _) => {
                 // The token before this one is superseded from now on.
-                erase(&tx, refresh_token::Column::SessionId.eq(session.id)).await?;
+                erase(&tx, refresh_token::Column::LoginSessionId.eq(session.id)).await?;
                 let successor = issue(&tx, session.id, now).await?;
                 let sealed = seal(token, session.id, &successor);
                 let mut row = row.into_active_model();
@@ -128,10 +128,10 @@ impl LoginSessions {
     async fn revoke_reused(
         &self,
         tx: Transaction,
-        session: session::Model,
+        session: login_session::Model,
     ) -> Result<RefreshError, DbErr> {
         let (id, user) = (session.id, session.user_id);
-        erase(&tx, refresh_token::Column::SessionId.eq(id)).await?;
+        erase(&tx, refresh_token::Column::LoginSessionId.eq(id)).await?;
         let mut revoked = session.into_active_model();
         revoked.revoked_at = Set(Some(Timestamp::now()));
         revoked.update(&tx).await?;

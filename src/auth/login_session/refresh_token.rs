@@ -16,7 +16,7 @@ pub(super) async fn issue(
     let token = BASE64_URL_SAFE_NO_PAD.encode(secret);
     let row = refresh_token::Model {
         hash: fingerprint(&token),
-        session_id: session,
+        login_session_id: session,
         created_at: now,
         used_at: None,
         used_clock: None,

@@ -1,19 +1,19 @@
 //! The rows of login sessions.
 
-use entity::{Timestamp, session, user};
+use entity::{Timestamp, login_session, user};
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
 use uuid::Uuid;
 
 use super::{ended::Ended, principal::Principal, watch::SessionState};
 
-pub(super) fn state(session: &session::Model, user: &user::Model) -> SessionState {
+pub(super) fn state(session: &login_session::Model, user: &user::Model) -> SessionState {
     match valid(session, user) {
         Ok(()) => SessionState::Valid { role: user.role, expires_at: session.expires_at },
         Err(ended) => SessionState::Ended(ended),
     }
 }
 
-pub(super) fn valid(session: &session::Model, user: &user::Model) -> Result<(), Ended> {
+pub(super) fn valid(session: &login_session::Model, user: &user::Model) -> Result<(), Ended> {
     if user.disabled {
         Err(Ended::UserDisabled)
     } else if session.revoked_at.is_some() {
@@ -25,7 +25,11 @@ pub(super) fn valid(session: &session::Model, user: &user::Model) -> Result<(), 
     }
 }
 
-pub(super) fn principal(user: user::Model, session: &session::Model, as_of: u64) -> Principal {
+pub(super) fn principal(
+    user: user::Model,
+    session: &login_session::Model,
+    as_of: u64,
+) -> Principal {
     Principal {
         user_id: user.id,
         username: user.username,
@@ -39,8 +43,8 @@ pub(super) fn principal(user: user::Model, session: &session::Model, as_of: u64)
 pub(super) async fn find(
     connection: &impl ConnectionTrait,
     session: Uuid,
-) -> Result<Option<(session::Model, user::Model)>, DbErr> {
-    let row = session::Entity::find_by_id(session)
+) -> Result<Option<(login_session::Model, user::Model)>, DbErr> {
+    let row = login_session::Entity::find_by_id(session)
         .find_also_related(user::Entity)
         .one(connection)
         .await?;

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use entity::{Timestamp, session, user};
+use entity::{Timestamp, login_session, user};
 use prometheus_client::metrics::counter::Counter;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter,
@@ -62,7 +62,7 @@ impl LoginSessions {
         let user = user
             .filter(|user| user.password_hash == checked.password_hash && !user.disabled)
             .ok_or(Ended::Revoked)?;
-        let session = session::Model {
+        let session = login_session::Model {
             id: Uuid::now_v7(),
             user_id: user.id,
             created_at: now,
@@ -95,23 +95,23 @@ impl LoginSessions {
 
     /// Ends one session and, in this process, its streams.
     pub async fn revoke(&self, session: Uuid) -> Result<(), DbErr> {
-        self.mark_revoked(session::Column::Id.eq(session)).await?;
+        self.mark_revoked(login_session::Column::Id.eq(session)).await?;
         self.session_ended(session);
         Ok(())
     }
 
     /// Ends all sessions of a user and, in this process, their streams.
     pub async fn revoke_user(&self, user: Uuid) -> Result<(), DbErr> {
-        self.mark_revoked(session::Column::UserId.eq(user)).await?;
+        self.mark_revoked(login_session::Column::UserId.eq(user)).await?;
         self.user_ended(user);
         Ok(())
     }
 
     async fn mark_revoked(&self, which: sea_orm::sea_query::SimpleExpr) -> Result<(), DbErr> {
-        session::Entity::update_many()
-            .col_expr(session::Column::RevokedAt, Expr::value(Timestamp::now()))
+        login_session::Entity::update_many()
+            .col_expr(login_session::Column::RevokedAt, Expr::value(Timestamp::now()))
             .filter(which)
-            .filter(session::Column::RevokedAt.is_null())
+            .filter(login_session::Column::RevokedAt.is_null())
             .exec(self.database.writer())
             .await
             .map(drop)
@@ -161,8 +161,8 @@ impl LoginSessions {
 
     async fn recheck_these(&self, ids: Vec<Uuid>) -> Result<(), DbErr> {
         for batch in ids.chunks(BATCH) {
-            let rows = session::Entity::find()
-                .filter(session::Column::Id.is_in(batch.iter().copied()))
+            let rows = login_session::Entity::find()
+                .filter(login_session::Column::Id.is_in(batch.iter().copied()))
                 .find_also_related(user::Entity)
                 .all(self.database.reader())
                 .await?;
@@ -188,8 +188,12 @@ impl LoginSessions {
     /// tokens that cannot be asked for any more.
     pub async fn prune(&self, cutoff: Timestamp) -> Result<u64, DbErr> {
         self.erase_successors().await?;
-        let gone = session::Entity::delete_many()
-            .filter(session::Column::ExpiresAt.lt(cutoff).or(session::Column::RevokedAt.lt(cutoff)))
+        let gone = login_session::Entity::delete_many()
+            .filter(
+                login_session::Column::ExpiresAt
+                    .lt(cutoff)
+                    .or(login_session::Column::RevokedAt.lt(cutoff)),
+            )
             .exec(self.database.writer())
             .await?;
         Ok(gone.rows_affected)

@@ -11,7 +11,7 @@ use crate::{auth::login_session::Principal, family::Result, gateway::Gateway};
 pub async fn create(gateway: &Gateway, principal: &Principal, new: NewSession) -> Result<Session> {
     let row = conversation::Model {
         id: Uuid::now_v7(),
-        owner: principal.user_id,
+        owner_id: principal.user_id,
         name: new.name.map(|name| name.0).unwrap_or_default(),
         created_at: Timestamp::now(),
     };

@@ -26,7 +26,7 @@ pub async fn list(
         .order_by_asc(conversation::Column::Id)
         .limit(limit + 1);
     if principal.role != Role::Admin {
-        query = query.filter(conversation::Column::Owner.eq(principal.user_id));
+        query = query.filter(conversation::Column::OwnerId.eq(principal.user_id));
     }
     let rows = query.all(gateway.database.reader()).await?;
     Ok(Page::new(rows, limit, |row| (row.id, 0)))
@@ -44,6 +44,6 @@ pub async fn find(
     id: Uuid,
 ) -> Result<conversation::Model> {
     let row = conversation::Entity::find_by_id(id).one(gateway.database.reader()).await?;
-    row.filter(|row| principal.role == Role::Admin || row.owner == principal.user_id)
+    row.filter(|row| principal.role == Role::Admin || row.owner_id == principal.user_id)
         .ok_or(FamilyError::NotFound)
 }

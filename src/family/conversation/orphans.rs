@@ -15,7 +15,7 @@ pub async fn delete_orphans(gateway: &Gateway) -> Result<()> {
         conversation::Column::Id.not_in_subquery(prompts.into_query())
     };
     let orphans = conversation::Entity::find()
-        .filter(conversation::Column::Owner.not_in_subquery(existing_users()))
+        .filter(conversation::Column::OwnerId.not_in_subquery(existing_users()))
         .filter(is_empty())
         .order_by_asc(conversation::Column::Id)
         .limit(ORPHANS_PER_TRANSACTION);

@@ -38,7 +38,12 @@ pub struct Session {
 
 impl From<conversation::Model> for Session {
     fn from(row: conversation::Model) -> Self {
-        Self { id: row.id, owner: row.owner, name: row.name, created_at: row.created_at.datetime() }
+        Self {
+            id: row.id,
+            owner: row.owner_id,
+            name: row.name,
+            created_at: row.created_at.datetime(),
+        }
     }
 }
 

@@ -44,10 +44,10 @@ pub async fn create(
     let lookup = gateway.visibility.start_lookup();
     let tx = gateway.database.begin_write().await?;
     // Locked, so that two prompts that are created at the same time do not both take the last place.
-    let owner = user::Entity::find_by_id(session.owner).select_only().column(user::Column::Id);
+    let owner = user::Entity::find_by_id(session.owner_id).select_only().column(user::Column::Id);
     owner.lock_exclusive().into_tuple::<Uuid>().one(&tx).await?;
     let unfinished = prompt::Entity::find()
-        .filter(prompt::Column::Owner.eq(session.owner))
+        .filter(prompt::Column::OwnerId.eq(session.owner_id))
         .filter(prompt::Column::Status.is_in(UNFINISHED));
     if unfinished.count(&tx).await? >= MAX_UNFINISHED {
         return Err(FamilyError::TooMany("this owner has 1,000 unfinished prompts already"));
@@ -56,7 +56,7 @@ pub async fn create(
     let row = prompt::Model {
         id: Uuid::now_v7(),
         conversation_id: session.id,
-        owner: session.owner,
+        owner_id: session.owner_id,
         text,
         status: prompt::Status::Queued,
         attempt: 0,
@@ -72,7 +72,7 @@ pub async fn create(
     let row = row.into_active_model().insert(&tx).await?;
     gateway.hub.log().create(&tx, &topic(row.id)).await?;
     gateway.hub.commit(tx, Vec::new()).await?;
-    gateway.visibility.insert(topic(row.id), resource(row.owner, session.id), lookup);
+    gateway.visibility.insert(topic(row.id), resource(row.owner_id, session.id), lookup);
     gateway.notify_workers(Family::Prompt);
     Ok(row.into())
 }

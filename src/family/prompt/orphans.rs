@@ -17,7 +17,7 @@ use crate::{
 pub(super) async fn cancel(gateway: &Gateway) -> Result<()> {
     let orphans = prompt::Entity::find()
         .filter(prompt::Column::Status.is_in(UNFINISHED))
-        .filter(prompt::Column::Owner.not_in_subquery(existing_users()))
+        .filter(prompt::Column::OwnerId.not_in_subquery(existing_users()))
         .order_by_asc(prompt::Column::Id)
         .limit(ORPHANS_PER_TRANSACTION);
     while orphans.clone().one(gateway.database.reader()).await?.is_some() {

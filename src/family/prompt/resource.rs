@@ -41,7 +41,7 @@ impl ResourceFamily for PromptFamily {
     ) -> std::result::Result<Option<Resource>, DbErr> {
         let found: Option<(Uuid, Uuid)> = prompt::Entity::find_by_id(id)
             .select_only()
-            .columns([prompt::Column::Owner, prompt::Column::ConversationId])
+            .columns([prompt::Column::OwnerId, prompt::Column::ConversationId])
             .into_tuple()
             .one(gateway.database.reader())
             .await?;

@@ -71,7 +71,7 @@ impl From<prompt::Model> for Prompt {
         Self {
             id: row.id,
             session_id: row.conversation_id,
-            owner: row.owner,
+            owner: row.owner_id,
             prompt: row.text,
             status: row.status.into(),
             attempt: row.attempt,

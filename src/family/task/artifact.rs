@@ -40,7 +40,7 @@ impl Artifacts {
     ) -> std::result::Result<Self, DbErr> {
         let rows = artifact::Entity::find()
             .filter(artifact::Column::TaskId.eq(task))
-            .order_by_asc(artifact::Column::Place)
+            .order_by_asc(artifact::Column::Position)
             .order_by_asc(artifact::Column::Chunk)
             .all(connection)
             .await?;
@@ -54,7 +54,7 @@ impl Artifacts {
 
     /// The artifacts, each with its chunks joined.
     pub(super) fn joined(&self) -> Vec<Artifact> {
-        self.rows.chunk_by(|a, b| a.place == b.place).map(joined).collect()
+        self.rows.chunk_by(|a, b| a.position == b.position).map(joined).collect()
     }
 
     /// Adds a chunk, in the transaction that holds the lock of the task.
@@ -64,7 +64,7 @@ impl Artifacts {
         let last = self.rows.iter().rposition(own);
         let mut row = artifact::Model {
             task_id: self.task,
-            place: self.rows.last().map_or(0, |row| row.place + 1),
+            position: self.rows.last().map_or(0, |row| row.position + 1),
             chunk: 0,
             artifact_id: new.artifact_id.0.clone(),
             name: new.name.as_ref().map(|name| name.0.clone()),
@@ -77,10 +77,10 @@ impl Artifacts {
             (false, None) => {}
             (false, Some((first, last))) => {
                 // An artifact that starts over keeps its place.
-                row.place = self.rows[first].place;
+                row.position = self.rows[first].position;
                 artifact::Entity::delete_many()
                     .filter(artifact::Column::TaskId.eq(self.task))
-                    .filter(artifact::Column::Place.eq(row.place))
+                    .filter(artifact::Column::Position.eq(row.position))
                     .exec(tx)
                     .await?;
                 self.rows.drain(first..=last);
@@ -99,7 +99,7 @@ impl Artifacts {
                     ));
                 }
                 joins = bytes(before) + bytes(&row) <= JOINED_BYTES;
-                row.place = before.place;
+                row.position = before.position;
                 row.chunk = before.chunk + i32::from(!joins);
                 at = last + usize::from(!joins);
                 if joins {
@@ -126,7 +126,7 @@ impl Artifacts {
                 "the artifacts of a task have at most {MAX_BYTES} bytes together, as JSON"
             )));
         }
-        if self.rows.chunk_by(|a, b| a.place == b.place).count() > MAX_ARTIFACTS {
+        if self.rows.chunk_by(|a, b| a.position == b.position).count() > MAX_ARTIFACTS {
             return Err(FamilyError::conflict(format!(
                 "a task has at most {MAX_ARTIFACTS} artifacts"
             )));

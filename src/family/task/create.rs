@@ -38,14 +38,14 @@ const DEFAULT_MAX_ATTEMPTS: i32 = 3;
 pub async fn create(gateway: &Gateway, principal: &Principal, new: NewTask) -> Result<Task> {
     let NewTask { task_type, input, max_attempts } = new;
     let input = input.map(|input| json_value("input", &input.0, MAX_INPUT)).transpose()?;
-    let owner = principal.user_id;
+    let owner_id = principal.user_id;
     let lookup = gateway.visibility.start_lookup();
     let tx = gateway.database.begin_write().await?;
-    check_unfinished(&tx, owner).await?;
+    check_unfinished(&tx, owner_id).await?;
     let now = Timestamp::now();
     let row = task::Model {
         id: Uuid::now_v7(),
-        owner,
+        owner_id,
         task_type: task_type.0,
         input,
         output: None,
@@ -53,7 +53,7 @@ pub async fn create(gateway: &Gateway, principal: &Principal, new: NewTask) -> R
         status: task::Status::Pending,
         attempt: 0,
         max_attempts: max_attempts.unwrap_or(DEFAULT_MAX_ATTEMPTS),
-        lapses: 0,
+        expired_leases: 0,
         cancel_by: None,
         lease_token: None,
         lease_seconds: 0,
@@ -67,7 +67,7 @@ pub async fn create(gateway: &Gateway, principal: &Principal, new: NewTask) -> R
     let row = row.into_active_model().insert(&tx).await?;
     gateway.hub.log().create(&tx, &topic(row.id)).await?;
     gateway.hub.commit(tx, Vec::new()).await?;
-    gateway.visibility.insert(topic(row.id), Resource::owned_by(owner), lookup);
+    gateway.visibility.insert(topic(row.id), Resource::owned_by(owner_id), lookup);
     gateway.notify_workers(Family::Task);
     Ok(Task { artifacts: Some(Vec::new()), ..row.into() })
 }
@@ -77,7 +77,7 @@ pub async fn create(gateway: &Gateway, principal: &Principal, new: NewTask) -> R
 async fn check_unfinished(tx: &Transaction, owner: Uuid) -> Result<()> {
     user::Entity::find_by_id(owner).lock(LockType::NoKeyUpdate).one(tx).await?;
     let unfinished = task::Entity::find()
-        .filter(task::Column::Owner.eq(owner))
+        .filter(task::Column::OwnerId.eq(owner))
         .filter(task::Column::Status.is_in(UNFINISHED));
     if unfinished.count(tx).await? >= MAX_UNFINISHED {
         return Err(FamilyError::TooMany("this owner has 1,000 unfinished tasks already"));

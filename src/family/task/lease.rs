@@ -87,15 +87,16 @@ async fn end_lease(gateway: &Gateway, id: Uuid) -> Result<()> {
         return Ok(tx.rollback().await?);
     }
     let now = Timestamp::now();
-    let (lapses, max) = (row.lapses + 1, row.max_attempts);
+    let (expired_leases, max) = (row.expired_leases + 1, row.max_attempts);
     let to = match status_after_release(&row) {
-        task::Status::Pending if lapses >= max => task::Status::Failed,
+        task::Status::Pending if expired_leases >= max => task::Status::Failed,
         other => other,
     };
     let mut change = transition(row, to, now)?;
-    change.lapses = Set(lapses);
+    change.expired_leases = Set(expired_leases);
     if to == task::Status::Failed {
-        change.error = Set(Some(format!("no worker finished the task: {lapses} leases expired")));
+        change.error =
+            Set(Some(format!("no worker finished the task: {expired_leases} leases expired")));
     }
     let row = change.update(&tx).await?;
     commit(gateway, tx, &topic(id), vec![state_event(&row)?]).await

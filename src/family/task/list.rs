@@ -39,7 +39,7 @@ pub async fn list(
         .order_by_asc(task::Column::Id)
         .limit(limit + 1);
     if principal.role < Role::Admin {
-        query = query.filter(task::Column::Owner.eq(principal.user_id));
+        query = query.filter(task::Column::OwnerId.eq(principal.user_id));
     }
     if let Some(status) = filter.status {
         query = query.filter(task::Column::Status.eq(task::Status::from(status)));

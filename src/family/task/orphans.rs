@@ -21,7 +21,7 @@ use crate::{
 pub(super) async fn cancel(gateway: &Gateway) -> Result<()> {
     let orphans = task::Entity::find()
         .filter(task::Column::Status.is_in(UNFINISHED))
-        .filter(task::Column::Owner.not_in_subquery(existing_users()))
+        .filter(task::Column::OwnerId.not_in_subquery(existing_users()))
         .order_by_asc(task::Column::Id)
         .limit(ORPHANS_PER_TRANSACTION);
     while orphans.clone().one(gateway.database.reader()).await?.is_some() {

@@ -166,7 +166,7 @@ impl From<task::Model> for TaskState {
     fn from(row: task::Model) -> Self {
         Self {
             id: row.id,
-            owner: row.owner,
+            owner: row.owner_id,
             task_type: row.task_type,
             output: any(row.output.as_ref()),
             error: row.error,

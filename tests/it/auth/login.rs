@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use entity::{Timestamp, refresh_token, session, user::Role};
+use entity::{Timestamp, login_session, refresh_token, user::Role};
 use reqwest::Method;
 use sea_orm::{EntityTrait, prelude::Expr};
 use serde_json::{Value, json};
@@ -60,8 +60,8 @@ async fn token_lifetimes_come_from_the_configuration() {
 async fn expired_session_refuses_both_of_its_tokens() {
     let app = App::start().await;
     let pair = app.tokens("admin").await;
-    session::Entity::update_many()
-        .col_expr(session::Column::ExpiresAt, Expr::value(Timestamp(Timestamp::now().0 - 1)))
+    login_session::Entity::update_many()
+        .col_expr(login_session::Column::ExpiresAt, Expr::value(Timestamp(Timestamp::now().0 - 1)))
         .exec(app.gateway.database.writer())
         .await
         .expect("an update");

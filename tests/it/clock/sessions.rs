@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use entity::{Timestamp, session, user::Role};
+use entity::{Timestamp, login_session, user::Role};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, prelude::Expr};
 use uuid::Uuid;
 
@@ -24,9 +24,9 @@ async fn suspended_machine_ends_leases_and_discards_its_cache() {
     let work = Work::claimed(&app, 300).await;
     let user = app.caller(Role::Viewer).await;
     user.me().await;
-    session::Entity::update_many()
-        .col_expr(session::Column::RevokedAt, Expr::value(Timestamp::now()))
-        .filter(session::Column::UserId.eq(user.id().await))
+    login_session::Entity::update_many()
+        .col_expr(login_session::Column::RevokedAt, Expr::value(Timestamp::now()))
+        .filter(login_session::Column::UserId.eq(user.id().await))
         .exec(app.gateway.database.writer())
         .await
         .expect("an update");
@@ -52,9 +52,9 @@ async fn sessions_and_tokens_do_not_wait_for_a_stable_clock() {
     for round in 0..2 {
         let user = app.caller(Role::Viewer).await;
         let end = Timestamp::now() + Duration::from_secs(2);
-        session::Entity::update_many()
-            .col_expr(session::Column::ExpiresAt, Expr::value(end))
-            .filter(session::Column::Id.is_in([session_of(&app, &user)]))
+        login_session::Entity::update_many()
+            .col_expr(login_session::Column::ExpiresAt, Expr::value(end))
+            .filter(login_session::Column::Id.is_in([session_of(&app, &user)]))
             .exec(app.gateway.database.writer())
             .await
             .expect("an update");

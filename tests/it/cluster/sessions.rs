@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use entity::{Timestamp, session, user::Role};
+use entity::{Timestamp, login_session, user::Role};
 use reqwest::Method;
 use sea_orm::{EntityTrait, prelude::Expr};
 use serde_json::json;
@@ -53,8 +53,8 @@ async fn cached_session_expires_unless_another_gateway_extended_it() {
     }
     let [(ending, _), (prolonged, pair)] = &callers[..] else { panic!("two callers") };
     let end = Timestamp::now() + Duration::from_secs(1);
-    session::Entity::update_many()
-        .col_expr(session::Column::ExpiresAt, Expr::value(end))
+    login_session::Entity::update_many()
+        .col_expr(login_session::Column::ExpiresAt, Expr::value(end))
         .exec(one.gateway.database.writer())
         .await
         .expect("an update");

@@ -131,8 +131,8 @@ async fn task_holds_at_most_1_000_artifacts() {
     let row = Entity::find_by_id((id, 0, 0)).one(app.gateway.database.reader()).await;
     let row = row.expect("a row").expect("the chunk");
     // Rows as if all but one of the other artifacts had been reported.
-    let rows = (1..999).map(|place| {
-        let row = Model { place, artifact_id: place.to_string(), ..row.clone() };
+    let rows = (1..999).map(|position| {
+        let row = Model { position, artifact_id: position.to_string(), ..row.clone() };
         row.into_active_model()
     });
     let insert = Entity::insert_many(rows);
@@ -165,9 +165,9 @@ async fn small_chunks_share_rows_and_large_ones_are_written_once() {
     }
     let artifacts = read(&owner, id).await["artifacts"].take();
     assert_eq!((&artifacts[0]["data"], &artifacts[1]["data"]), (&json!(text), &json!(items)));
-    let rows = Entity::find().order_by_asc(Column::Place).order_by_asc(Column::Chunk);
+    let rows = Entity::find().order_by_asc(Column::Position).order_by_asc(Column::Chunk);
     let rows = rows.all(app.gateway.database.reader()).await.expect("rows");
-    let parts = |place: i32| rows.iter().filter(move |row| row.place == place);
+    let parts = |position: i32| rows.iter().filter(move |row| row.position == position);
     let sizes: Vec<_> = parts(0).map(|row| row.data.value().as_str().map(str::len)).collect();
     assert_eq!(parts(1).count(), 1);
     assert!(sizes.len() == 4 && sizes[2..] == [Some(5_000); 2], "{sizes:?}");

@@ -1,26 +1,26 @@
-//! A login and what became of it.
+//! Login sessions.
 
 use sea_orm::entity::prelude::*;
 
 use crate::Timestamp;
 
-/// One login of one user. Access tokens and stream tokens name it and are worth nothing without it.
+/// One login of one user. Access tokens and stream tokens contain its id, and are valid while it lasts.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-#[sea_orm(table_name = "session")]
+#[sea_orm(table_name = "login_session")]
 pub struct Model {
-    /// UUID version 7; the `sid` claim of its tokens.
+    /// UUID version 7. The `sid` claim of the session's tokens.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// Whose it is.
+    /// Id of the user.
     pub user_id: Uuid,
     /// Time of the login.
     pub created_at: Timestamp,
     /// Time at which the session ends without a refresh.
     pub expires_at: Timestamp,
-    /// Time at which the session was revoked.
+    /// Time at which the session was revoked. Absent before.
     pub revoked_at: Option<Timestamp>,
-    /// Whose it is, as a row.
+    /// The user's row.
     #[sea_orm(belongs_to, from = "user_id", to = "id")]
     pub user: BelongsTo<super::user::Entity>,
 }
