@@ -184,7 +184,7 @@ impl AuthApi {
         body: Json<Login>,
     ) -> Result<Json<TokenPair>> {
         let Login { username: Text(username), password: Text(password) } = body.0;
-        if password.len() > password::MOST_BYTES {
+        if password.len() > password::MAX_BYTES {
             // No user has such a password, so the response does not tell whether the user exists.
             return Err(PasswordError::TooLong.into());
         }
@@ -197,7 +197,7 @@ impl AuthApi {
             return Err(Problem::invalid_token("the user name or the password is wrong"));
         };
         gateway.telemetry.authenticated("login");
-        Ok(Json(pair(&gateway, gateway.sessions.open(user).await?)))
+        Ok(Json(pair(&gateway, gateway.sessions.create(user).await?)))
     }
 
     /// Refresh a session

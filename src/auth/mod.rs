@@ -1,4 +1,4 @@
-//! Callers: users and their passwords, login sessions, and tokens.
+//! Authentication: users and their passwords, login sessions, and tokens.
 
 pub mod login_session;
 pub mod password;

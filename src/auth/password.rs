@@ -1,4 +1,4 @@
-//! Passwords: Argon2id with the parameters that the crate keeps current (OWASP's, 19 MiB, 2 rounds).
+//! Passwords, hashed by Argon2id with the default parameters of its crate: those of OWASP, 19 MiB and 2 passes.
 
 use std::sync::{Arc, LazyLock};
 
@@ -8,61 +8,59 @@ use argon2::{
 };
 use tokio::sync::Semaphore;
 
-/// A hash takes 19 MiB and one core for about 20 ms. More hashes at once than cores make each slower, and a
-/// flood of logins must not take the memory of the streams.
-static ROOM: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+/// Limits the hashes at the same time to the number of cores. A hash takes 19 MiB, and one core for about 20 ms.
+/// More at a time would make each slower, and many logins could use up the memory.
+static PERMITS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     Arc::new(Semaphore::new(cores))
 });
 
-/// The hash that an unknown user's password is compared with, so that the response takes as long as for a known
+/// The password of an unknown user is compared with this hash, so that the response takes as long as for a known
 /// user.
 static UNKNOWN_USER: LazyLock<String> = LazyLock::new(|| hash_now(&random()));
 
-/// glibc maps a block of this size separately, and returns it when it is dropped. Each thread would keep a
-/// smaller block for ever (mallopt(3), `M_MMAP_THRESHOLD`). Reserved memory that is never touched costs
-/// nothing.
+/// Capacity of the memory of a hash, in bytes. glibc maps a block of this size separately and returns it to the
+/// system afterwards (mallopt(3), `M_MMAP_THRESHOLD`). Each thread would keep a smaller block. Capacity that is
+/// never written to takes no memory.
 const MAPPED: usize = 32 << 20;
 
-/// Characters of a password, at least: a shorter one is too easy to guess (NIST SP 800-63B, section
-/// 5.1.1.2).
-pub const LEAST_CHARACTERS: usize = 8;
+/// Minimum length of a password, in characters (NIST SP 800-63B, section 5.1.1.2).
+pub const MIN_CHARACTERS: usize = 8;
 
-/// Bytes of a password in UTF-8, at most. The same wherever a password is set or sent, so that what
-/// can be set can be used.
-pub const MOST_BYTES: usize = 1024;
+/// Maximum length of a password, in bytes of UTF-8. The limit is the same for a new password and at login.
+pub const MAX_BYTES: usize = 1024;
 
-/// Why a password cannot be used.
+/// The password cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
-    /// It has fewer than [`LEAST_CHARACTERS`].
+    /// The password has fewer characters than [`MIN_CHARACTERS`].
     #[error("a password has at least 8 characters")]
     TooShort,
-    /// It has more than [`MOST_BYTES`].
+    /// The password has more bytes than [`MAX_BYTES`].
     #[error("a password has at most 1024 bytes in UTF-8")]
     TooLong,
 }
 
-/// Whether a user may have this password.
+/// Checks the length of a new password.
 pub fn check(password: &str) -> Result<(), PasswordError> {
-    if password.chars().count() < LEAST_CHARACTERS {
+    if password.chars().count() < MIN_CHARACTERS {
         Err(PasswordError::TooShort)
-    } else if password.len() > MOST_BYTES {
+    } else if password.len() > MAX_BYTES {
         Err(PasswordError::TooLong)
     } else {
         Ok(())
     }
 }
 
-/// The PHC string of a password.
+/// Hashes a password. Returns a PHC string.
 pub async fn hash(password: String) -> String {
     blocking(move || hash_now(&password)).await
 }
 
-/// Whether the password belongs to the hash. Without a hash the work is the same and the answer no.
+/// Whether the password matches the hash. Without a hash, the same work is done and the result is false.
 pub async fn verify(password: String, hash: Option<String>) -> bool {
     blocking(move || {
-        // Created at the first call for any user, or the first unknown user would take longer.
+        // Created at the first call for any user. Otherwise the first unknown user would take longer.
         let unknown = UNKNOWN_USER.as_str();
         let matches = matches(&password, hash.as_deref().unwrap_or(unknown)).unwrap_or(false);
         matches && hash.is_some()
@@ -121,10 +119,10 @@ fn output(
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let room = Arc::clone(&ROOM).acquire_owned().await.expect("the semaphore is never closed");
+    let permit = Arc::clone(&PERMITS).acquire_owned().await.expect("the semaphore is never closed");
     // The permit moves into the work, which continues when the caller is dropped.
     let work = move || {
-        let _room = room;
+        let _permit = permit;
         work()
     };
     tokio::task::spawn_blocking(work).await.expect("hashing does not panic")

@@ -1,9 +1,10 @@
 //! Signed tokens: access tokens for every operation, stream tokens for one stream each.
 //!
-//! The two can never stand for each other: own key, own algorithm, own `typ`, own audience. The access token is
-//! an RFC 9068 JWT under an Ed25519 key whose public half is published, so that others can verify it. The
-//! stream token is sent in a URL, lives for minutes, and opens one stream of one login session. Only this
-//! gateway reads it, so it is an HMAC under its own secret.
+//! An access token is never accepted as a stream token, nor a stream token as an access token. The two have
+//! different keys, algorithms, `typ` headers and audiences. The access token is a JWT (RFC 9068), signed with an
+//! Ed25519 key. The gateway publishes the public key, so other services can verify the token. The stream token
+//! is sent in a URL, is valid for minutes, and opens one stream of one login session. Only this gateway reads
+//! it, so an HMAC with a secret of the gateway is enough.
 
 use std::{
     fs::{self, OpenOptions},
@@ -35,51 +36,51 @@ const ACCESS_TYPE: &str = "at+jwt";
 /// `typ` of a stream token.
 const STREAM_TYPE: &str = "stream+jwt";
 
-/// Access tokens in the cache, at most.
+/// Maximum number of access tokens in the cache.
 const CAPACITY: usize = 100_000;
 
-/// Why the keys could not be made ready.
+/// The keys cannot be loaded or created.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The file could not be read or written.
+    /// The file cannot be read or written.
     #[error("cannot read or write the signing key {}", path.display())]
     File {
         /// Path of the file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The file holds something else.
+    /// The file contains no key of the expected kind.
     #[error("signing key {} is not a key of the expected kind", path.display())]
     Content {
         /// Path of the file.
         path: PathBuf,
     },
-    /// The allow-list has no use for our own tokens.
+    /// The configured algorithms do not include the gateway's own.
     #[error("tokens.algorithms: must contain EdDSA, the algorithm of this server's own key")]
     OwnAlgorithm,
 }
 
-/// Why a token is refused.
+/// The token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// It was good once.
+    /// The time of `exp` has passed (RFC 7519, section 4.1.4).
     #[error("the token has expired")]
     Expired,
-    /// It will be good (`nbf`, RFC 7519, section 4.1.5).
+    /// The time of `nbf` has not come (RFC 7519, section 4.1.5).
     #[error("the token is not valid yet")]
     Early,
-    /// It is not one of ours, or not of this kind.
+    /// This gateway did not issue the token, or it is a token of the other type.
     #[error("the token is not valid")]
     Invalid,
 }
 
-/// The user and the login session of a genuine access token.
+/// The claims of a verified access token.
 #[derive(Clone, Copy, Debug)]
-pub struct Bearer {
-    /// The user.
+pub struct VerifiedClaims {
+    /// Id of the user.
     pub sub: Uuid,
-    /// The session.
+    /// Id of the login session.
     pub sid: Uuid,
     exp: i64,
 }
@@ -103,7 +104,7 @@ pub enum Opens {
     /// The stream of this topic.
     #[serde(rename = "topic")]
     One(String),
-    /// The stream of these topics together, or of some of them.
+    /// One stream of these topics, or of some of them.
     #[serde(rename = "topics")]
     Many(Vec<String>),
 }
@@ -111,9 +112,9 @@ pub enum Opens {
 /// The claims of a stream token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StreamClaims {
-    /// The user.
+    /// Id of the user.
     pub sub: Uuid,
-    /// The session.
+    /// Id of the login session.
     pub sid: Uuid,
     /// The streams that the token opens.
     #[serde(flatten)]
@@ -125,27 +126,27 @@ pub struct StreamClaims {
     jti: Uuid,
 }
 
-/// Signs and verifies.
+/// Signs and verifies tokens.
 pub struct Tokens {
     issuer: String,
     audience: String,
     access_life: Duration,
     access_key: EncodingKey,
     access_verifier: DecodingKey,
-    access_rules: Validation,
-    /// The genuine ones by their SHA-256, so that nothing is kept that could be used.
-    verified: Cache<[u8; 32], Bearer>,
+    access_validation: Validation,
+    /// Verified tokens by their SHA-256. The tokens themselves are not kept in memory.
+    verified: Cache<[u8; 32], VerifiedClaims>,
     key_id: String,
     published: JwkSet,
     stream_key: EncodingKey,
     stream_verifier: DecodingKey,
-    stream_rules: Validation,
+    stream_validation: Validation,
 }
 
 impl Tokens {
-    /// Loads the keys from `data_dir/keys`, making them first if they are not there, readable by
-    /// their owner only. `algorithms` is the allow-list for access tokens. The counters count how
-    /// often one of those was remembered or had to be verified.
+    /// Loads the keys from `data_dir/keys`. Creates missing ones, readable only by the user of the process.
+    /// `algorithms` is the allow-list for access tokens. The counters count the hits and misses of the cache of
+    /// verified access tokens.
     pub fn load(
         data_dir: &Path,
         issuer: &str,
@@ -190,19 +191,19 @@ impl Tokens {
             access_life,
             access_key,
             access_verifier,
-            // An allow-list of one for one key (RFC 8725, section 3.1); other algorithms of the
-            // configuration are for other issuers' keys.
-            access_rules: rules(Algorithm::EdDSA, issuer, audience),
+            // One key allows one algorithm (RFC 8725, section 3.1). Other configured algorithms are for the keys
+            // of other issuers.
+            access_validation: validation(Algorithm::EdDSA, issuer, audience),
             verified: Cache::new(access_life, CAPACITY, counters, clock),
             key_id,
             published: JwkSet { keys: vec![jwk] },
             stream_key: EncodingKey::from_secret(&secret),
             stream_verifier: DecodingKey::from_secret(&secret),
-            stream_rules: rules(Algorithm::HS256, issuer, &stream_audience(audience)),
+            stream_validation: validation(Algorithm::HS256, issuer, &stream_audience(audience)),
         })
     }
 
-    /// An access token, with its lifetime.
+    /// Signs an access token. Returns the token and its lifetime.
     #[must_use]
     pub fn access(&self, user: Uuid, session: Uuid) -> (String, Duration) {
         let now = Timestamp::now();
@@ -225,7 +226,7 @@ impl Tokens {
         (sign(&header, &claims, &self.access_key), self.access_life)
     }
 
-    /// A token that opens a stream in one session, with its end.
+    /// Signs a stream token for one login session. Returns the token and its time of expiry.
     #[must_use]
     pub fn stream(
         &self,
@@ -250,44 +251,48 @@ impl Tokens {
         (sign(&header, &claims, &self.stream_key), expires_at)
     }
 
-    /// The user and the login session of an access token. Keys named by the token itself (`jku`, `jwk`, `x5u`)
-    /// are not looked at (RFC 8725, section 3.10).
+    /// Verifies an access token. Ignores keys that the token itself names (`jku`, `jwk`, `x5u`; RFC 8725,
+    /// section 3.10).
     ///
-    /// A genuine token is cached: verifying its signature takes about a hundred times as long as finding its
-    /// hash (37 µs and 0.4 µs). Its expiry is checked every time. A refusal is not cached.
-    pub fn verify_access(&self, token: &str) -> Result<Bearer, TokenError> {
+    /// A verified token is cached, because verifying the signature takes 37 µs and finding the hash 0.4 µs. The
+    /// expiry is checked every time. A refusal is not cached.
+    pub fn verify_access(&self, token: &str) -> Result<VerifiedClaims, TokenError> {
         let mut key = [0; 32];
         key.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
         let now = Timestamp::now().seconds();
-        let began = match self.verified.get(&key, |bearer| bearer.exp > now) {
-            Ok(bearer) => return Ok(bearer),
-            Err(began) => began,
+        let lookup = match self.verified.get(&key, |claims| claims.exp > now) {
+            Ok(claims) => return Ok(claims),
+            Err(lookup) => lookup,
         };
         let AccessClaims { sub, sid, exp, .. } =
-            verify(token, ACCESS_TYPE, &self.access_verifier, &self.access_rules)?;
-        let bearer = Bearer { sub, sid, exp };
-        self.verified.insert(key, bearer, began);
-        Ok(bearer)
+            verify(token, ACCESS_TYPE, &self.access_verifier, &self.access_validation)?;
+        let claims = VerifiedClaims { sub, sid, exp };
+        self.verified.insert(key, claims, lookup);
+        Ok(claims)
     }
 
-    /// The claims of a genuine stream token. An HMAC is cheap (3 µs in all): nothing to remember.
+    /// Verifies a stream token. This takes 3 µs, so there is no cache.
     pub fn verify_stream(&self, token: &str) -> Result<StreamClaims, TokenError> {
-        verify(token, STREAM_TYPE, &self.stream_verifier, &self.stream_rules)
+        verify(token, STREAM_TYPE, &self.stream_verifier, &self.stream_validation)
     }
 
-    /// Whether the text is a good access token of ours, whatever has become of its session.
+    /// Whether the text is a valid access token of this gateway. Does not check the login session.
     #[must_use]
     pub fn is_good(&self, token: &str) -> bool {
         self.verify_access(token).is_ok()
     }
 
-    /// Whether the text is an access token of ours, good, early or expired: for saying so when it turns up
-    /// where none may be. A stream token costs next to nothing here: a header that names another
-    /// algorithm is refused before any signature is verified.
+    /// Whether the text is an access token of this gateway: valid, expired or not valid yet. It finds access
+    /// tokens in places where none is allowed. It is cheap for a stream token, whose header names another
+    /// algorithm, so that no signature is verified.
     #[must_use]
     pub fn is_access(&self, token: &str) -> bool {
-        let verified =
-            verify::<AccessClaims>(token, ACCESS_TYPE, &self.access_verifier, &self.access_rules);
+        let verified = verify::<AccessClaims>(
+            token,
+            ACCESS_TYPE,
+            &self.access_verifier,
+            &self.access_validation,
+        );
         !matches!(verified, Err(TokenError::Invalid))
     }
 
@@ -302,15 +307,15 @@ fn stream_audience(audience: &str) -> String {
     format!("{audience}/streams")
 }
 
-fn rules(algorithm: Algorithm, issuer: &str, audience: &str) -> Validation {
-    let mut rules = Validation::new(algorithm);
-    rules.leeway = 0;
-    // Ours have no `nbf`, but a token that says when it begins means it.
-    rules.validate_nbf = true;
-    rules.set_issuer(&[issuer]);
-    rules.set_audience(&[audience]);
-    rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-    rules
+fn validation(algorithm: Algorithm, issuer: &str, audience: &str) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.leeway = 0;
+    // This gateway sets no `nbf`, but a token that has one must not be accepted earlier.
+    validation.validate_nbf = true;
+    validation.set_issuer(&[issuer]);
+    validation.set_audience(&[audience]);
+    validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    validation
 }
 
 fn sign(header: &Header, claims: &impl Serialize, key: &EncodingKey) -> String {
@@ -321,19 +326,19 @@ fn verify<C: DeserializeOwned>(
     token: &str,
     kind: &str,
     key: &DecodingKey,
-    rules: &Validation,
+    validation: &Validation,
 ) -> Result<C, TokenError> {
     let TokenData { header, claims } =
-        jsonwebtoken::decode(token, key, rules).map_err(|error| match error.kind() {
+        jsonwebtoken::decode(token, key, validation).map_err(|error| match error.kind() {
             jsonwebtoken::errors::ErrorKind::ExpiredSignature => TokenError::Expired,
             jsonwebtoken::errors::ErrorKind::ImmatureSignature => TokenError::Early,
             _ => TokenError::Invalid,
         })?;
-    // RFC 7515, section 4.1.11: a header that must be understood, and we understand none.
+    // RFC 7515, section 4.1.11: a token with a critical header that the receiver does not know is invalid.
     if header.crit.is_some() {
         return Err(TokenError::Invalid);
     }
-    // RFC 7515, section 4.1.9: the type may carry the prefix of its media type.
+    // RFC 7515, section 4.1.9: the type may have the prefix of its media type.
     let typ = header.typ.unwrap_or_default().to_ascii_lowercase();
     if typ.strip_prefix("application/").unwrap_or(&typ) == kind {
         Ok(claims)
@@ -342,8 +347,8 @@ fn verify<C: DeserializeOwned>(
     }
 }
 
-/// The file's bytes. A missing file is made in one step, so that two processes that start at once
-/// end up with the same key.
+/// Reads the file. Creates a missing one in one step, so that two processes that start at the same time use the
+/// same key.
 fn load_or_create(
     path: &Path,
     make: impl FnOnce() -> io::Result<Vec<u8>>,
@@ -353,7 +358,7 @@ fn load_or_create(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         read => return read.map_err(file),
     }
-    let directory = path.parent().expect("a key lies in the key directory");
+    let directory = path.parent().expect("the path of a key has a directory");
     fs::create_dir_all(directory).map_err(file)?;
     let draft = directory.join(format!("{}.draft", Uuid::new_v4()));
     let written = OpenOptions::new()
@@ -364,7 +369,7 @@ fn load_or_create(
         .and_then(|mut out| out.write_all(&make()?).and_then(|()| out.sync_all()))
         // Unlike a rename, a link does not replace the key of a process that was faster.
         .and_then(|()| fs::hard_link(&draft, path));
-    // It may not even be there; what matters is whether the key is.
+    // The draft may be absent already. Only the key matters.
     let _ = fs::remove_file(&draft);
     match written {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(file(error)),

@@ -1,4 +1,4 @@
-//! Users: who they are and what they may do.
+//! Users and their roles.
 
 use entity::{
     Timestamp, login_session,
@@ -15,28 +15,28 @@ use crate::{
     database::{Database, Transaction},
 };
 
-/// The name of the administrator that the first start makes.
+/// Name of the administrator that the first start creates.
 pub const FIRST_ADMIN: &str = "admin";
 
-/// Why a user could not be made or changed.
+/// The user cannot be created or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
-    /// Two users cannot share a name.
-    #[error("there is a user of this name already")]
+    /// Another user has this name.
+    #[error("another user has this name")]
     NameTaken,
-    /// The name has other characters or another length.
+    /// The name has a wrong length, or characters that are not allowed.
     #[error("a user name is 1 to 64 characters of a-z, 0-9, '.', '_' and '-'")]
     NameInvalid,
-    /// The password cannot be used.
+    /// The password is too short or too long.
     #[error(transparent)]
     Password(#[from] PasswordError),
-    /// There is no such user.
-    #[error("there is no such user")]
+    /// No user has this id.
+    #[error("the user does not exist")]
     NotFound,
-    /// No enabled administrator would remain.
+    /// The change would leave no enabled administrator.
     #[error("the last administrator cannot be removed, disabled or given another role")]
     LastAdmin,
-    /// The database refused.
+    /// The database failed.
     #[error(transparent)]
     Database(#[from] DbErr),
 }
@@ -44,29 +44,29 @@ pub enum UserError {
 /// Changes of a user. An absent field keeps its value.
 #[derive(Clone, Debug, Default)]
 pub struct Change {
-    /// Another role.
+    /// New role.
     pub role: Option<Role>,
-    /// Whether the user may go on.
+    /// Whether the user is disabled.
     pub disabled: Option<bool>,
-    /// Another password.
+    /// New password.
     pub password: Option<String>,
 }
 
-/// All users.
+/// The users in the database.
 #[derive(Clone, Debug)]
 pub struct Users {
     database: Database,
 }
 
 impl Users {
-    /// The users in this database.
+    /// Manages the users in this database.
     #[must_use]
     pub fn new(database: Database) -> Self {
         Self { database }
     }
 
-    /// Makes the first administrator while there is none, and returns the password that was made up
-    /// for it; none if there was one to take.
+    /// Creates the first administrator, unless there is one already. Returns the password if this function
+    /// generated it, that is, if `given` is absent.
     pub async fn bootstrap(&self, given: Option<String>) -> Result<Option<String>, UserError> {
         let admins = || user::Entity::find().filter(user::Column::Role.eq(Role::Admin));
         if admins().count(self.database.reader()).await? > 0 {
@@ -75,10 +75,10 @@ impl Users {
         if let Some(password) = &given {
             password::check(password)?;
         }
-        let made_up = given.is_none();
+        let is_generated = given.is_none();
         let password = given.unwrap_or_else(password::random);
         match self.create(FIRST_ADMIN, password.clone(), Role::Admin).await {
-            Ok(_) => Ok(made_up.then_some(password)),
+            Ok(_) => Ok(is_generated.then_some(password)),
             // Another process that started at the same time created it first, or another user has the name. In
             // the second case there is no administrator.
             Err(UserError::NameTaken) if admins().count(self.database.reader()).await? > 0 => {
@@ -88,7 +88,7 @@ impl Users {
         }
     }
 
-    /// Makes a user.
+    /// Creates a user.
     pub async fn create(
         &self,
         username: &str,
@@ -116,8 +116,8 @@ impl Users {
         }
     }
 
-    /// The user of this name and password, unless disabled. Takes as long for an unknown name as
-    /// for a known one.
+    /// The user of this name and password, unless disabled. Takes as long for an unknown name as for a known
+    /// one, so that the time does not tell which names exist.
     pub async fn authenticate(
         &self,
         username: &str,
@@ -136,12 +136,12 @@ impl Users {
         Ok(user.filter(|user| matches && !user.disabled))
     }
 
-    /// The user.
+    /// The user with this id.
     pub async fn find(&self, id: Uuid) -> Result<user::Model, UserError> {
         user::Entity::find_by_id(id).one(self.database.reader()).await?.ok_or(UserError::NotFound)
     }
 
-    /// Up to `limit` users made after the one with the id `after`, oldest first.
+    /// Up to `limit` users that were created after the user `after`, oldest first.
     pub async fn list(&self, after: Option<Uuid>, limit: u64) -> Result<Vec<user::Model>, DbErr> {
         user::Entity::find()
             .filter(user::Column::Id.gt(after.unwrap_or(Uuid::nil())))
@@ -151,9 +151,9 @@ impl Users {
             .await
     }
 
-    /// Changes a user. Another password, and disabling, end the user's sessions.
+    /// Changes a user. A new password and disabling revoke all login sessions of the user.
     pub async fn change(&self, id: Uuid, change: Change) -> Result<user::Model, UserError> {
-        // Before the transaction: a hash takes far longer than others should wait for the lock.
+        // Before the transaction, because others wait for its lock, and a hash takes long.
         let password_hash = match change.password {
             Some(password) => {
                 password::check(&password)?;
@@ -162,7 +162,7 @@ impl Users {
             None => None,
         };
         let tx = self.database.begin_write().await?;
-        let user = lock_for_removal(&tx, id, |user| {
+        let user = lock_for_change(&tx, id, |user| {
             change.disabled.unwrap_or(user.disabled)
                 || change.role.is_some_and(|role| role < Role::Admin)
         })
@@ -174,13 +174,12 @@ impl Users {
         if let Some(disabled) = change.disabled {
             row.disabled = Set(disabled);
         }
-        let ends_sessions = password_hash.is_some() || change.disabled == Some(true);
+        let revokes_sessions = password_hash.is_some() || change.disabled == Some(true);
         if let Some(hash) = password_hash {
             row.password_hash = Set(hash);
         }
-        if ends_sessions {
-            // In the same transaction: nothing that was opened with the old password, or before the
-            // user was disabled, is good again later.
+        if revokes_sessions {
+            // In the same transaction, so that no session from before the change can become valid again.
             login_session::Entity::update_many()
                 .col_expr(login_session::Column::RevokedAt, Expr::value(Timestamp::now()))
                 .filter(login_session::Column::UserId.eq(id))
@@ -193,22 +192,22 @@ impl Users {
         Ok(user)
     }
 
-    /// Deletes a user and all sessions of it.
+    /// Deletes a user and all login sessions of the user.
     pub async fn delete(&self, id: Uuid) -> Result<(), UserError> {
         let tx = self.database.begin_write().await?;
-        let user = lock_for_removal(&tx, id, |_| true).await?;
+        let user = lock_for_change(&tx, id, |_| true).await?;
         user::Entity::delete_by_id(user.id).exec(&tx).await?;
         tx.commit().await?;
         Ok(())
     }
 }
 
-/// The user's row, locked, unless the change takes away the last enabled administrator. Locks all
-/// administrators' rows first, so that two of them cannot remove each other at the same time.
-async fn lock_for_removal(
+/// Locks the row of a user for a change. Refuses if the change removes the last enabled administrator. Locks
+/// the rows of all administrators first, so that two of them cannot remove each other at the same time.
+async fn lock_for_change(
     tx: &Transaction,
     id: Uuid,
-    takes_away: impl FnOnce(&user::Model) -> bool,
+    removes_admin: impl FnOnce(&user::Model) -> bool,
 ) -> Result<user::Model, UserError> {
     let admins = user::Entity::find()
         .filter(user::Column::Role.eq(Role::Admin))
@@ -220,7 +219,7 @@ async fn lock_for_removal(
     let user = user::Entity::find_by_id(id).lock_exclusive().one(tx).await?;
     let user = user.ok_or(UserError::NotFound)?;
     let is_last = admins.iter().all(|admin| admin.id == id) && !admins.is_empty();
-    if is_last && takes_away(&user) { Err(UserError::LastAdmin) } else { Ok(user) }
+    if is_last && removes_admin(&user) { Err(UserError::LastAdmin) } else { Ok(user) }
 }
 
 fn is_name(text: &str) -> bool {

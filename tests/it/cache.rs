@@ -126,7 +126,7 @@ async fn session_read_before_a_revocation_is_not_cached_after_it() {
     let ada = app.create_user("ada", Role::Viewer).await;
     let mut raced = false;
     for _ in 0..100 {
-        let principal = sessions.open(ada.clone()).await.expect("a session").principal;
+        let principal = sessions.create(ada.clone()).await.expect("a session").principal;
         let (session, user) = (principal.session_id, principal.user_id);
         let mut look_up = pin!(sessions.validate(session, user));
         // The query is sent. Its answer is read only after the session has ended.

@@ -1,8 +1,7 @@
-//! The sessions that were looked up not long ago.
+//! A cache of login sessions.
 //!
 //! The cache only admits. A session that is unknown, stale, of another user or expired is looked up in the
-//! database. So a session that another process prolonged is good, and one that never was costs a look-up each
-//! time instead of room.
+//! database. So an extension by another process takes effect, and ids that do not exist do not fill the cache.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +15,7 @@ use crate::{
     clock::Clock,
 };
 
-/// Login sessions in the cache, at most.
+/// Maximum number of login sessions in the cache.
 const CAPACITY: usize = 100_000;
 
 /// The principals of login sessions, by session id.
@@ -29,8 +28,8 @@ impl CachedSessions {
 
     /// The principal of a session of this user, if it is cached, else the start of a look-up.
     ///
-    /// `as_of` must have been read before: what is in memory now has not changed until now, so who
-    /// is found here was found as of then.
+    /// `as_of` must be read before this call. A session that is in the cache now has not changed until now, so the
+    /// principal is valid as of then.
     pub(super) fn get(
         &self,
         session: Uuid,
@@ -42,14 +41,14 @@ impl CachedSessions {
         self.0.get(&session, is_enough).map(|known| Principal { as_of, ..known })
     }
 
-    /// Remembers the answer of a look-up, unless a session was ended or changed since it began.
-    pub(super) fn put(&self, principal: Principal, began: LookupStart) {
-        self.0.insert(principal.session_id, principal, began);
+    /// Caches the result of a look-up, unless a session was invalidated since the look-up began.
+    pub(super) fn insert(&self, principal: Principal, lookup: LookupStart) {
+        self.0.insert(principal.session_id, principal, lookup);
     }
 
-    /// A session stands like this now. To be told before the streams are: who opens one later must
-    /// not be let in by what was true before.
-    pub(super) fn set_state(&self, session: Uuid, state: SessionState) {
+    /// Invalidates a session, unless the cache agrees with its new state. Call this before the streams are
+    /// notified. Otherwise a stream could be opened with the old state and not be notified.
+    pub(super) fn invalidate_unless(&self, session: Uuid, state: SessionState) {
         self.0.invalidate_unless(&session, |known| {
             let known =
                 SessionState::Valid { role: known.role, expires_at: known.session_expires_at };
@@ -57,8 +56,8 @@ impl CachedSessions {
         });
     }
 
-    /// A user was changed, or all sessions of it ended.
-    pub(super) fn forget_user(&self, user: Uuid) {
+    /// Invalidates all sessions of a user.
+    pub(super) fn invalidate_user(&self, user: Uuid) {
         self.0.invalidate_where(|known| known.user_id == user);
     }
 }

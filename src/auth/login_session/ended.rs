@@ -2,25 +2,25 @@
 
 use sea_orm::DbErr;
 
-/// Why a session, or a stream under it, may not go on.
+/// Reason why a session, or a stream of it, has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ended {
-    /// Its time is over.
+    /// The session was not refreshed in time.
     #[error("the login session has expired")]
     Expired,
-    /// It was ended: a logout, an administrator, a refresh token that was used twice.
-    #[error("the session was revoked")]
+    /// The session was revoked: by a logout, by an administrator, or because a refresh token was used twice.
+    #[error("the login session was revoked")]
     Revoked,
-    /// The user may not use the service any more.
+    /// An administrator has disabled the user.
     #[error("the user is disabled")]
     UserDisabled,
-    /// The user has a lower role than when the stream was opened.
+    /// The user has a lower role now than when the stream was opened.
     #[error("the user's role was lowered")]
     RoleLowered,
 }
 
 impl Ended {
-    /// The word for it in `stream.closed` and in metrics.
+    /// The reason in `stream.closed` and in metrics.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
@@ -32,13 +32,14 @@ impl Ended {
     }
 }
 
-/// Why a session could not be had.
+/// The login session cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// The login session has ended, or never existed. Both count as revoked, so a caller does not learn which.
+    /// The session has ended or never existed. Both are reported as revoked, so that a caller does not learn
+    /// which.
     #[error(transparent)]
     Ended(#[from] Ended),
-    /// The database did not say.
+    /// The database failed.
     #[error(transparent)]
     Database(#[from] DbErr),
 }

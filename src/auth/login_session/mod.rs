@@ -1,10 +1,13 @@
-//! LoginSessions: who is logged in, and telling open streams when that ends.
+//! Login sessions, and their end for open streams.
 //!
-//! A token is only as good as its login session, which every request checks. A revoked session, a disabled user
-//! and a lower role count from the next request on. Login sessions are cached. Everything that ends or changes
-//! one invalidates it at once, in this process and through the bus. A change made elsewhere whose message was lost
-//! counts one heartbeat later at the latest. Streams outlive requests, so each holds a [`Watch`]: a revocation
-//! made in this process reaches it at once, one made elsewhere with the next [`LoginSessions::recheck`].
+//! Every request checks the login session of its token. A revoked session, a disabled user and a lower role take
+//! effect with the next request. Login sessions are cached. A change invalidates the cached session at once, in
+//! this process directly, and in other processes through the bus. If the message is lost, the change takes effect
+//! there within a heartbeat.
+//!
+//! A stream lives longer than its request, so it holds a [`Watch`]. A revocation in this process reaches it at
+//! once. A revocation in another process reaches it through the bus, or with the next
+//! [`LoginSessions::recheck`].
 
 mod cached_sessions;
 mod ended;

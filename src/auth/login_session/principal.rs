@@ -6,17 +6,17 @@ use uuid::Uuid;
 /// An authenticated caller.
 #[derive(Clone, Debug)]
 pub struct Principal {
-    /// The user.
+    /// Id of the user.
     pub user_id: Uuid,
-    /// The user's name.
+    /// Name of the user.
     pub username: String,
-    /// Role of the user now, whatever it was at login.
+    /// Current role of the user. May differ from the role at login.
     pub role: Role,
-    /// The login that the call belongs to.
+    /// Id of the login session.
     pub session_id: Uuid,
     /// Time at which the login session ends without a refresh.
     pub session_expires_at: Timestamp,
-    /// Number of session changes that this process had announced at the look-up.
+    /// Number of session changes that this process had announced before the look-up.
     pub(super) as_of: u64,
 }
 
@@ -25,6 +25,6 @@ pub struct Principal {
 pub struct SessionGrant {
     /// The user and the login session.
     pub principal: Principal,
-    /// The next refresh token: shown once, stored only as a hash.
+    /// The next refresh token. The database stores its hash only.
     pub refresh_token: String,
 }

@@ -1,19 +1,19 @@
-//! Refreshing: one chain of tokens for each session (RFC 9700, section 4.14.2).
+//! Refresh with rotation: each session has one chain of refresh tokens (RFC 9700, section 4.14.2).
 //!
-//! A refresh token is exchanged for its successor at its first use. Tabs that refresh at the same time, and a
-//! client whose response was lost, send the same token again. For a grace of ten seconds every use gets the
-//! same successor. So a token has one successor for all users of it, and a thief gets no second chain.
+//! The first use of a refresh token returns its successor. Two tabs can refresh with the same token at the same
+//! time, and a client whose response was lost sends the token again. So every use within ten seconds, the grace,
+//! returns the same successor. A stolen token never starts a second chain.
 //!
-//! | the token was | answer |
+//! | token | result |
 //! |---|---|
 //! | not used before | a new successor |
-//! | first used within the grace, its successor not used | the same successor again |
-//! | first used within the grace, its successor used | [`RefreshError::Superseded`]; nothing is revoked: the request of a second tab may have been on its way |
-//! | first used before the grace | [`RefreshError::Reused`]: two hold the token, so the session is revoked |
+//! | first used within the grace, successor not used | the same successor again |
+//! | first used within the grace, successor used | [`RefreshError::Superseded`]. Nothing is revoked, because the request may be of a slow second tab |
+//! | first used before the grace | [`RefreshError::Reused`]. Two parties have the token, so the session is revoked |
 //!
-//! Tokens are stored as hashes only. The successor is sealed with AES-256-GCM until the grace ends. Its key is
-//! derived from the token that asks for it (HKDF, RFC 5869), which the database does not have. It is erased
-//! when it is used itself, and by [`LoginSessions::prune`] after the grace.
+//! Tokens are stored as hashes only. During the grace, the successor is stored too, encrypted with AES-256-GCM.
+//! The key is derived from the presented token (HKDF, RFC 5869), which the database does not have. The encrypted
+//! successor is erased at its own first use, and by [`LoginSessions::prune`] after the grace.
 
 use std::time::Duration;
 
@@ -43,24 +43,24 @@ use crate::{
     database::Transaction,
 };
 
-/// Time after its first use in which a refresh token gets the same successor. The process that saw the first
-/// use measures it by uptime, so that no jump of the wall clock changes it. Other processes measure it by the
-/// wall clock.
+/// Time after the first use of a refresh token in which it returns the same successor. The process of the first
+/// use measures the time by uptime, so a jump of the wall clock does not change it. Other processes use the wall
+/// clock.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// The purpose of the sealing key, for HKDF.
+/// The `info` of HKDF, which binds the key to this purpose.
 const PURPOSE: &[u8] = b"streamgate refresh token successor";
 
-/// Why a refresh token was not exchanged.
+/// The refresh failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RefreshError {
-    /// Its session could not be had.
+    /// The login session cannot be used.
     #[error(transparent)]
     Session(#[from] SessionError),
-    /// It was used again within its grace, and its successor has been used by now.
+    /// The token was used again within the grace, after its successor was used.
     #[error("the successor of this refresh token is in use")]
     Superseded,
-    /// It was used again after its grace: two hold it. The session of this id was revoked.
+    /// The token was used again after the grace. The session with this id was revoked.
     #[error("a refresh token was used again after its grace")]
     Reused(Uuid),
 }
@@ -78,8 +78,8 @@ impl From<DbErr> for RefreshError {
 }
 
 impl LoginSessions {
-    /// Exchanges a refresh token for its successor and prolongs the session. The caller tells other
-    /// gateways of a session that was revoked because its token was [`RefreshError::Reused`].
+    /// Exchanges a refresh token for its successor, and extends the session. After [`RefreshError::Reused`], the
+    /// caller announces the revoked session on the bus.
     pub async fn refresh(&self, token: &str) -> Result<SessionGrant, RefreshError> {
         let (now, as_of) = (Timestamp::now(), self.watched.announced());
         let reading = self.clock.read();
@@ -95,14 +95,14 @@ impl LoginSessions {
         valid(&session, &user)?;
         let successor = match (row.used_at, &row.successor) {
             (None, _) => {
-                // The token before this one is superseded from now on.
+                // The previous token is superseded now.
                 erase(&tx, refresh_token::Column::LoginSessionId.eq(session.id)).await?;
                 let successor = issue(&tx, session.id, now).await?;
-                let sealed = seal(token, session.id, &successor);
+                let encrypted = encrypt(token, session.id, &successor);
                 let mut row = row.into_active_model();
                 let Deadline { at, clock } = reading.after(Duration::ZERO);
                 (row.used_at, row.used_clock) = (Set(Some(at)), Set(clock));
-                row.successor = Set(Some(sealed));
+                row.successor = Set(Some(encrypted));
                 row.update(&tx).await?;
                 successor
             }
@@ -110,21 +110,25 @@ impl LoginSessions {
                 return Err(self.revoke_reused(tx, session).await?);
             }
             (Some(_), None) => return Err(RefreshError::Superseded),
-            (Some(_), Some(sealed)) => open(token, session.id, sealed).ok_or_else(|| {
-                DbErr::Custom("the sealed successor of a refresh token does not open".to_owned())
-            })?,
+            (Some(_), Some(encrypted)) => {
+                decrypt(token, session.id, encrypted).ok_or_else(|| {
+                    DbErr::Custom(
+                        "the encrypted successor of a refresh token cannot be decrypted".to_owned(),
+                    )
+                })?
+            }
         };
-        let mut prolonged = session.into_active_model();
-        prolonged.expires_at = Set(now + self.life);
-        let session = prolonged.update(&tx).await?;
+        let mut extended = session.into_active_model();
+        extended.expires_at = Set(now + self.life);
+        let session = extended.update(&tx).await?;
         tx.commit().await?;
         let state = SessionState::Valid { role: user.role, expires_at: session.expires_at };
         self.announce(session.id, state);
         Ok(SessionGrant { principal: principal(user, &session, as_of), refresh_token: successor })
     }
 
-    /// Ends a session whose token was used again after the grace. Two parties hold the token, and one of them
-    /// is not the user.
+    /// Revokes a session whose token was used again after the grace. Two parties have the token, and one of them is
+    /// not the user.
     async fn revoke_reused(
         &self,
         tx: Transaction,
@@ -148,18 +152,18 @@ impl LoginSessions {
 
     /// Erases the successors whose grace has ended.
     pub(super) async fn erase_successors(&self) -> Result<(), DbErr> {
-        // After a jump, first uses are stamped by the earlier setting for this much longer.
+        // After a jump, timestamps of first uses are by the earlier setting for this much longer.
         let before = self.clock.read().cutoff(GRACE + SETTLING);
         erase(self.database.writer(), refresh_token::Column::UsedAt.lt(before)).await
     }
 }
 
-/// Time in which a token still gets the same successor, from its first use.
+/// Remaining time in which a token returns the same successor.
 fn grace_left(first_use: Timestamp, clock: Option<Uuid>, now: &Reading) -> Duration {
     now.left(Deadline { at: first_use + GRACE, clock })
 }
 
-/// Erases the sealed successors among these rows.
+/// Erases the encrypted successors in these rows.
 async fn erase(
     connection: &impl ConnectionTrait,
     which: sea_orm::sea_query::SimpleExpr,
@@ -173,29 +177,29 @@ async fn erase(
         .map(drop)
 }
 
-/// The key that this token alone gives.
-fn sealing_key(token: &str) -> Result<RandomizedNonceKey, Unspecified> {
+/// Derives the key of the successor from its token.
+fn encryption_key(token: &str) -> Result<RandomizedNonceKey, Unspecified> {
     let mut key = [0; 32];
     let secret = Salt::new(HKDF_SHA256, &[]).extract(token.as_bytes());
     secret.expand(&[PURPOSE], &AES_256_GCM)?.fill(&mut key)?;
     RandomizedNonceKey::new(&AES_256_GCM, &key)
 }
 
-/// The successor as it is stored: nonce, ciphertext and tag, base64url.
-fn seal(token: &str, session: Uuid, successor: &str) -> String {
+/// Encrypts a successor. Returns nonce, ciphertext and tag in base64url.
+fn encrypt(token: &str, session: Uuid, successor: &str) -> String {
     let mut text = successor.as_bytes().to_vec();
-    let nonce = sealing_key(token)
+    let nonce = encryption_key(token)
         .and_then(|key| key.seal_in_place_append_tag(Aad::from(session.as_bytes()), &mut text))
-        .expect("a short text under a key of the right length can be sealed");
+        .expect("a short text can be encrypted with a key of the right length");
     BASE64_URL_SAFE_NO_PAD.encode([nonce.as_ref().as_slice(), &text].concat())
 }
 
-/// The successor in what was stored, if it was sealed under this token for this session.
-fn open(token: &str, session: Uuid, sealed: &str) -> Option<String> {
-    let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(sealed).ok()?;
+/// Decrypts a stored successor. `None` if it was encrypted for another token or session, or is damaged.
+fn decrypt(token: &str, session: Uuid, encrypted: &str) -> Option<String> {
+    let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(encrypted).ok()?;
     let (nonce, text) = bytes.split_at_mut_checked(NONCE_LEN)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-    let key = sealing_key(token).ok()?;
+    let key = encryption_key(token).ok()?;
     let text = key.open_in_place(nonce, Aad::from(session.as_bytes()), text).ok()?;
     String::from_utf8(text.to_vec()).ok()
 }
@@ -205,22 +209,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sealed_successor_opens_only_with_its_token_and_session() {
+    fn encrypted_successor_needs_its_token_and_session() {
         let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let sealed = seal("a token", one, "its successor");
-        assert_eq!(open("a token", one, &sealed).as_deref(), Some("its successor"));
-        assert_ne!(sealed, seal("a token", one, "its successor"), "the nonce is random");
-        let damaged = sealed.replacen(|letter| letter != 'A', "A", 1);
-        for (token, session, sealed) in [
-            ("another token", one, sealed.as_str()),
-            ("a token", other, &sealed),
+        let encrypted = encrypt("a token", one, "its successor");
+        assert_eq!(decrypt("a token", one, &encrypted).as_deref(), Some("its successor"));
+        assert_ne!(encrypted, encrypt("a token", one, "its successor"), "the nonce is random");
+        let damaged = encrypted.replacen(|letter| letter != 'A', "A", 1);
+        for (token, session, encrypted) in [
+            ("another token", one, encrypted.as_str()),
+            ("a token", other, &encrypted),
             ("a token", one, &damaged),
-            ("a token", one, &sealed[..20]),
+            ("a token", one, &encrypted[..20]),
             ("a token", one, "AAAA"),
             ("a token", one, ""),
             ("a token", one, "not base64url!"),
         ] {
-            assert_eq!(open(token, session, sealed), None, "{token} {session} {sealed}");
+            assert_eq!(decrypt(token, session, encrypted), None, "{token} {session} {encrypted}");
         }
     }
 }

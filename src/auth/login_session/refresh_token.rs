@@ -1,11 +1,11 @@
-//! Refresh tokens: random, and stored as hashes only.
+//! Refresh tokens: random values of 256 bits, stored as hashes.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use entity::{Timestamp, refresh_token};
 use sea_orm::{ActiveModelTrait, ConnectionTrait, DbErr, IntoActiveModel};
 use uuid::Uuid;
 
-/// Hands out a new token of the session.
+/// Creates a token of the session, and stores its hash.
 pub(super) async fn issue(
     connection: &impl ConnectionTrait,
     session: Uuid,
@@ -26,7 +26,7 @@ pub(super) async fn issue(
     Ok(token)
 }
 
-/// A random token needs no salt and no slow hash: there is nothing to guess.
+/// The hash of a token. A random token cannot be guessed, so a fast hash without a salt is enough.
 pub(super) fn fingerprint(token: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
     BASE64_URL_SAFE_NO_PAD.encode(digest)

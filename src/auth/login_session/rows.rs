@@ -1,4 +1,4 @@
-//! The rows of login sessions.
+//! Reads the rows of login sessions.
 
 use entity::{Timestamp, login_session, user};
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait};

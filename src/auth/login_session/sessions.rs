@@ -1,4 +1,4 @@
-//! All login sessions.
+//! Creates, validates and revokes login sessions.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -20,21 +20,21 @@ use super::{
 };
 use crate::{clock::Clock, database::Database};
 
-/// Login sessions in one query.
+/// Maximum number of login sessions in one query.
 const BATCH: usize = 500;
 
-/// All sessions.
+/// The login sessions in the database, a cache of them, and those with open streams.
 pub struct LoginSessions {
     pub(super) database: Database,
     pub(super) clock: Arc<Clock>,
     pub(super) life: Duration,
-    pub(super) known: CachedSessions,
+    pub(super) cache: CachedSessions,
     pub(super) watched: Registry,
 }
 
 impl LoginSessions {
-    /// `life` is how long a session lasts without a refresh; `heartbeat` how long one that was
-    /// looked up is remembered, which the counters count (hits, misses).
+    /// `life` is the lifetime of a session without a refresh. `heartbeat` is the time for which a looked-up session
+    /// stays in the cache. The counters count hits and misses of the cache.
     #[must_use]
     pub fn new(
         database: Database,
@@ -43,8 +43,8 @@ impl LoginSessions {
         counters: [Counter; 2],
         clock: &Arc<Clock>,
     ) -> Self {
-        let known = CachedSessions::new(heartbeat, counters, clock);
-        Self { database, clock: Arc::clone(clock), life, known, watched: Registry::default() }
+        let cache = CachedSessions::new(heartbeat, counters, clock);
+        Self { database, clock: Arc::clone(clock), life, cache, watched: Registry::default() }
     }
 
     /// Lifetime of a login session without a refresh.
@@ -53,9 +53,9 @@ impl LoginSessions {
         self.life
     }
 
-    /// Opens a login session for a user whose password was checked. Refuses if the password was changed, or the
+    /// Creates a login session for a user whose password was checked. Refuses if the password was changed, or the
     /// user was disabled or deleted, during the check.
-    pub async fn open(&self, checked: user::Model) -> Result<SessionGrant, SessionError> {
+    pub async fn create(&self, checked: user::Model) -> Result<SessionGrant, SessionError> {
         let (now, as_of) = (Timestamp::now(), self.watched.announced());
         let tx = self.database.begin_write().await?;
         let user = user::Entity::find_by_id(checked.id).lock_shared().one(&tx).await?;
@@ -75,12 +75,12 @@ impl LoginSessions {
         Ok(SessionGrant { principal: principal(user, &session, as_of), refresh_token })
     }
 
-    /// The principal of a genuine token: from the cache, or looked up.
+    /// The principal of a verified token, from the cache or from the database.
     pub async fn validate(&self, session: Uuid, user: Uuid) -> Result<Principal, SessionError> {
         let as_of = self.watched.announced();
-        let began = match self.known.get(session, user, as_of) {
+        let lookup = match self.cache.get(session, user, as_of) {
             Ok(principal) => return Ok(principal),
-            Err(began) => began,
+            Err(lookup) => lookup,
         };
         let (session, owner) =
             find(self.database.reader(), session).await?.ok_or(Ended::Revoked)?;
@@ -89,18 +89,18 @@ impl LoginSessions {
         }
         valid(&session, &owner)?;
         let principal = principal(owner, &session, as_of);
-        self.known.put(principal.clone(), began);
+        self.cache.insert(principal.clone(), lookup);
         Ok(principal)
     }
 
-    /// Ends one session and, in this process, its streams.
+    /// Revokes one session. Ends its streams in this process.
     pub async fn revoke(&self, session: Uuid) -> Result<(), DbErr> {
         self.mark_revoked(login_session::Column::Id.eq(session)).await?;
         self.session_ended(session);
         Ok(())
     }
 
-    /// Ends all sessions of a user and, in this process, their streams.
+    /// Revokes all sessions of a user. Ends their streams in this process.
     pub async fn revoke_user(&self, user: Uuid) -> Result<(), DbErr> {
         self.mark_revoked(login_session::Column::UserId.eq(user)).await?;
         self.user_ended(user);
@@ -117,19 +117,19 @@ impl LoginSessions {
             .map(drop)
     }
 
-    /// Tells the streams of a session that it is over.
+    /// Ends the streams of a session, which another process revoked.
     pub fn session_ended(&self, session: Uuid) {
         self.announce(session, SessionState::Ended(Ended::Revoked));
     }
 
-    /// Tells the streams of a user that the user may not go on.
+    /// Ends the streams of a user.
     fn user_ended(&self, user: Uuid) {
-        self.known.forget_user(user);
+        self.cache.invalidate_user(user);
         self.watched.announce_to_user(user, SessionState::Ended(Ended::Revoked));
     }
 
-    /// Watches a session for a stream. If a session was revoked since the request was checked, the session is
-    /// looked up again.
+    /// Watches a session for a stream. If any session has changed since the request was authenticated, the session
+    /// is looked up again.
     pub async fn watch(&self, principal: &Principal) -> Result<Watch, SessionError> {
         let watch = self.watched.add(principal);
         if self.watched.announced() != principal.as_of {
@@ -141,25 +141,25 @@ impl LoginSessions {
         Ok(watch)
     }
 
-    /// Waits until a session that is watched stands in another way. For one who waits.
+    /// Waits until the state of a watched session changes. Only one task may wait.
     pub async fn changed(&self) {
         self.watched.changed().await;
     }
 
-    /// Looks up every watched session and tells its streams what has changed.
+    /// Looks up every watched session, and updates its streams.
     pub async fn recheck(&self) -> Result<(), DbErr> {
-        self.recheck_these(self.watched.sessions(|_| true)).await
+        self.recheck_sessions(self.watched.sessions(|_| true)).await
     }
 
     /// Looks up the watched sessions of one user, after a change made elsewhere.
     pub async fn recheck_user(&self, user: Uuid) -> Result<(), DbErr> {
-        self.known.forget_user(user);
-        // Also for a stream that is about to be opened and not watched yet.
+        self.cache.invalidate_user(user);
+        // For streams that are being opened and hold no watch yet.
         self.watched.count_announcement();
-        self.recheck_these(self.watched.sessions(|owner| owner == user)).await
+        self.recheck_sessions(self.watched.sessions(|owner| owner == user)).await
     }
 
-    async fn recheck_these(&self, ids: Vec<Uuid>) -> Result<(), DbErr> {
+    async fn recheck_sessions(&self, ids: Vec<Uuid>) -> Result<(), DbErr> {
         for batch in ids.chunks(BATCH) {
             let rows = login_session::Entity::find()
                 .filter(login_session::Column::Id.is_in(batch.iter().copied()))
@@ -178,17 +178,17 @@ impl LoginSessions {
         Ok(())
     }
 
-    /// Invalidates the cache first, and notifies the streams then: see [`CachedSessions::set_state`].
+    /// Invalidates the cache first, then updates the streams. See [`CachedSessions::invalidate_unless`].
     pub(super) fn announce(&self, session: Uuid, state: SessionState) {
-        self.known.set_state(session, state);
+        self.cache.invalidate_unless(session, state);
         self.watched.announce(session, state);
     }
 
-    /// Forgets sessions that expired or were revoked before `cutoff`, and the successors of refresh
-    /// tokens that cannot be asked for any more.
+    /// Deletes sessions that expired or were revoked before `cutoff`, and the successors of refresh tokens whose
+    /// grace has ended. Returns the number of deleted sessions.
     pub async fn prune(&self, cutoff: Timestamp) -> Result<u64, DbErr> {
         self.erase_successors().await?;
-        let gone = login_session::Entity::delete_many()
+        let deleted = login_session::Entity::delete_many()
             .filter(
                 login_session::Column::ExpiresAt
                     .lt(cutoff)
@@ -196,6 +196,6 @@ impl LoginSessions {
             )
             .exec(self.database.writer())
             .await?;
-        Ok(gone.rows_affected)
+        Ok(deleted.rows_affected)
     }
 }

@@ -1,6 +1,7 @@
-//! LoginSessions that have open streams, and how those streams learn that it is over.
+//! Login sessions with open streams, and how these streams learn of a change.
 //!
-//! All streams of a session share one entry, and check it often. The hub waits for [`Registry::changed`].
+//! All streams of a session share one entry. A background job waits for [`Registry::changed`], and has the hub
+//! check all streams then.
 
 use std::{
     collections::HashMap,
@@ -23,7 +24,7 @@ pub(super) enum SessionState {
     Ended(Ended),
 }
 
-/// State that the streams of one login session share.
+/// A login session with open streams. The streams share it.
 struct Watched {
     session: Uuid,
     user: Uuid,
@@ -36,10 +37,10 @@ impl Watched {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the state changed.
-    fn tell(&self, state: SessionState) -> bool {
+    /// Sets the state. Returns whether it changed.
+    fn set_state(&self, state: SessionState) -> bool {
         let mut now = self.state();
-        // An ended session stays ended, even if an older look-up says otherwise.
+        // An ended session stays ended. An older look-up may still return a valid one.
         let changed = *now != state && !matches!(*now, SessionState::Ended(_));
         if changed {
             *now = state;
@@ -48,22 +49,22 @@ impl Watched {
     }
 }
 
-/// A session and how many streams watch it.
+/// A session, and the number of streams that watch it.
 type Entry = (Arc<Watched>, usize);
 
 /// All watched sessions.
 #[derive(Clone, Default)]
 pub(super) struct Registry {
     watched: Arc<Mutex<HashMap<Uuid, Entry>>>,
-    /// Counts what was announced.
+    /// Number of announcements so far.
     announced: Arc<AtomicU64>,
     changed: Arc<Notify>,
 }
 
 impl Registry {
     pub(super) fn add(&self, principal: &Principal) -> Watch {
-        // The principal was looked up just now. The entry may be as old as its first stream, and a role that
-        // was raised since would look like a lowered one.
+        // The principal was looked up just now. The entry may be older. If the role was raised since, this stream
+        // would seem to have lost its role.
         let fresh =
             SessionState::Valid { role: principal.role, expires_at: principal.session_expires_at };
         let make = || {
@@ -76,19 +77,19 @@ impl Registry {
         };
         let mut watched = self.lock();
         let (entry, holders) = watched.entry(principal.session_id).or_insert_with(|| (make(), 0));
-        let over = matches!(*entry.state(), SessionState::Ended(_));
-        if over {
-            // The streams that were told have not all gone yet, and this is a new beginning.
+        let is_ended = matches!(*entry.state(), SessionState::Ended(_));
+        if is_ended {
+            // Not all streams of the ended session are closed yet. The new stream gets a new entry.
             (*entry, *holders) = (make(), 0);
         }
         *holders += 1;
-        if entry.tell(fresh) {
+        if entry.set_state(fresh) {
             self.changed.notify_one();
         }
         Watch { watched: Arc::clone(entry), role: principal.role }
     }
 
-    /// Makes every principal that was looked up before look stale.
+    /// Counts an announcement. Principals that were looked up before it are checked again.
     pub(super) fn count_announcement(&self) {
         self.announced.fetch_add(1, Ordering::AcqRel);
     }
@@ -98,30 +99,30 @@ impl Registry {
         self.announced.load(Ordering::Acquire)
     }
 
-    /// Waits until a watched session stands in another way. For one who waits.
+    /// Waits until the state of a watched session changes. Only one task may wait.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    /// The sessions of the users in question.
+    /// The watched sessions of the users that `concerns` accepts.
     pub(super) fn sessions(&self, concerns: impl Fn(Uuid) -> bool) -> Vec<Uuid> {
         let watched = self.lock();
         watched.iter().filter(|(_, (entry, _))| concerns(entry.user)).map(|(id, _)| *id).collect()
     }
 
-    /// Tells the streams of a session how it stands.
+    /// Sets the state of a session for its streams.
     pub(super) fn announce(&self, session: Uuid, state: SessionState) {
         self.count_announcement();
-        if self.lock().get(&session).is_some_and(|(entry, _)| entry.tell(state)) {
+        if self.lock().get(&session).is_some_and(|(entry, _)| entry.set_state(state)) {
             self.changed.notify_one();
         }
     }
 
-    /// Tells the streams of all sessions of a user.
+    /// Sets the state of all sessions of a user for their streams.
     pub(super) fn announce_to_user(&self, user: Uuid, state: SessionState) {
         self.count_announcement();
         for (entry, _) in self.lock().values().filter(|(entry, _)| entry.user == user) {
-            if entry.tell(state) {
+            if entry.set_state(state) {
                 self.changed.notify_one();
             }
         }
@@ -134,7 +135,7 @@ impl Registry {
     }
 }
 
-/// Holds a session under watch for as long as a stream is open.
+/// Watches a login session for one open stream.
 pub struct Watch {
     watched: Arc<Watched>,
     /// The role that the stream was opened with.
@@ -142,7 +143,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The time until which the stream may continue, or the reason why it must end.
+    /// The time at which the session expires, or the reason why the stream must end.
     pub fn check(&self, now: Timestamp) -> Result<Timestamp, Ended> {
         match *self.watched.state() {
             SessionState::Ended(ended) => Err(ended),
@@ -157,7 +158,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         let mut watched = self.watched.registry.lock();
         let session = self.watched.session;
-        // Unless a new beginning has taken the place.
+        // A new entry may have replaced this one.
         if let Some((entry, holders)) = watched.get_mut(&session)
             && Arc::ptr_eq(entry, &self.watched)
         {

@@ -95,7 +95,7 @@ async fn added_user_can_log_in_with_the_printed_password() {
     let shown = ok(&store, &["user", "add", "ada", "--role", "operator"]).await;
     let made_up = password(shown.trim_end(), "ada");
     for (arguments, part) in [
-        (["user", "add", "ada", "--role", "viewer"], "there is a user of this name"),
+        (["user", "add", "ada", "--role", "viewer"], "another user has this name"),
         (["user", "add", "Ada!", "--role", "viewer"], "a user name is"),
         (["user", "add", "bob", "--role", "king"], "possible values: viewer, agent, operator"),
     ] {

@@ -64,7 +64,7 @@ async fn username_is_unique_and_of_the_documented_characters() {
         admin.post("/v1/users", new).await
     };
     make("ada", PASSWORD).await.ok();
-    assert_eq!(make("ada", PASSWORD).await.problem(409), "there is a user of this name already");
+    assert_eq!(make("ada", PASSWORD).await.problem(409), "another user has this name");
     assert_eq!(make("admin", PASSWORD).await.status, 409);
     let long = "a".repeat(65);
     for name in ["", "Ada", "a da", "a\0", "a\n", "ä", "a/b", "ada\u{200b}", &long] {
