@@ -238,7 +238,7 @@ async fn prune_limits(gateway: Arc<Gateway>) -> JobResult {
 }
 
 async fn prune_events(gateway: Arc<Gateway>) -> JobResult {
-    let Some(now) = gateway.settled().await else { return Ok(()) };
+    let Some(now) = gateway.stable_clock().await else { return Ok(()) };
     for family in Family::ALL {
         let (retention, _) = gateway.settings(family);
         let events = gateway.hub.log().prune(family, retention, &now).await?;
@@ -250,7 +250,7 @@ async fn prune_events(gateway: Arc<Gateway>) -> JobResult {
 }
 
 async fn prune_sessions(gateway: Arc<Gateway>) -> JobResult {
-    let Some(now) = gateway.settled().await else { return Ok(()) };
+    let Some(now) = gateway.stable_clock().await else { return Ok(()) };
     gateway.sessions.prune(now.cutoff(SESSION_RETENTION)).await?;
     Ok(())
 }
@@ -260,7 +260,7 @@ async fn cancel_orphans(gateway: Arc<Gateway>) -> JobResult {
 }
 
 async fn sweep_families(gateway: Arc<Gateway>) -> JobResult {
-    if gateway.settled().await.is_some() {
+    if gateway.stable_clock().await.is_some() {
         family::sweep(&gateway).await?;
     }
     Ok(())

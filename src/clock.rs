@@ -1,25 +1,26 @@
 //! Elapsed time, and a wall clock that does not jump.
 //!
-//! A machine has two clocks. The *uptime* (`CLOCK_BOOTTIME`) only goes forward and counts the time in suspend,
+//! A machine has two clocks. The *uptime* (`CLOCK_BOOTTIME`) only goes forward, and counts the time in suspend,
 //! but it means nothing to another process. The *wall clock* can be compared everywhere, but it can be set to
-//! any time at any moment. The difference between the two is constant until the wall clock is set, so a jump
-//! shows in it.
+//! any time at any moment. The difference between the two is constant until the wall clock is set. A change of
+//! the difference is a *jump*, and the state between two jumps is a *setting* of the wall clock.
 //!
-//! [`Clock`] keeps the settings of the wall clock that this process has noticed:
+//! [`Clock`] keeps the settings that this process has noticed:
 //!
-//! - A lease carries the id of the setting that it was granted under. While the process lives, it measures its own
-//!   leases by uptime, so that no jump cuts or prolongs them. Leases of other processes go by the wall clock.
-//! - The first use of a refresh token is kept in the same way: its grace is measured like a lease.
-//! - After a jump the earlier setting counts on, until the new one has been stable for [`SETTLING`]. A setting from the
-//!   start of the process that was not stable for so long does not count on.
-//! - Rows that are deleted by age are stamped by the setting that counts ([`Clock::now`]). So a clock that is
-//!   wrong for a moment makes no row look old.
-//! - Nothing is deleted for its age until the clock has been stable for [`SETTLING`], also after a start. Later, the
-//!   age of a row is the least that any setting allows which the row may be stamped under ([`Reading::cutoff`]).
-//! - Tokens and sessions do not wait. They expire by `Timestamp::now()`. Stamps that are only shown have that time too.
+//! - After a jump, the previous setting stays *in effect* until the new one has been stable for
+//!   [`STABLE_AFTER`]. If no setting has been stable for so long since the start, the new one is in effect at
+//!   once.
+//! - A lease stores the id of the setting under which it was granted. This process measures its own leases by
+//!   uptime, so a jump neither shortens nor extends them. Leases of other processes are measured by the wall
+//!   clock. The grace time of a refresh token is measured in the same way.
+//! - Rows that are deleted by age get their timestamp from the setting in effect ([`Clock::now`]). So a clock that
+//!   is wrong for a short time makes no row look old.
+//! - No row is deleted by age until the clock has been stable for [`STABLE_AFTER`], also after a start. Then the
+//!   age of a row is the smallest that any possible setting of its timestamp gives ([`Reading::cutoff`]).
+//! - Tokens and sessions expire by `Timestamp::now()`, without delay. Timestamps that are only shown use it too.
 //!
-//! There is no timer. Each reading looks for a jump, and the background work reads with each heartbeat. Timers of
-//! tokio stand still in suspend: after wake-up, what fell due is found one heartbeat later at the latest.
+//! There is no timer. Each reading looks for a jump, and a background job reads the clock with each heartbeat.
+//! The timers of tokio stop in suspend. After the machine wakes up, overdue work starts within one heartbeat.
 
 mod history;
 
@@ -36,13 +37,14 @@ use uuid::Uuid;
 
 use history::{Change, History, Setting};
 
-pub use history::SETTLING;
+pub use history::STABLE_AFTER;
 
-/// The two clocks must be read within this time of each other, or a thread that was put aside in between sees a jump.
-const AT_ONCE: Duration = Duration::from_millis(10);
+/// The two clocks must be read within this time of each other. If the thread is suspended in between, the difference
+/// looks like a jump.
+const MAX_READ_TIME: Duration = Duration::from_millis(10);
 
 /// The clocks of a machine.
-pub trait Source: Debug + Send + Sync {
+pub trait TimeSource: Debug + Send + Sync {
     /// Time since the machine was started, time in suspend included. Never goes back.
     fn uptime(&self) -> Duration;
 
@@ -50,11 +52,11 @@ pub trait Source: Debug + Send + Sync {
     fn wall(&self) -> Timestamp;
 }
 
-/// This machine.
+/// The clocks of this machine.
 #[derive(Clone, Copy, Debug)]
-pub struct Machine;
+pub struct SystemClocks;
 
-impl Source for Machine {
+impl TimeSource for SystemClocks {
     fn uptime(&self) -> Duration {
         let time = clock_gettime(ClockId::Boottime);
         Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
@@ -65,36 +67,36 @@ impl Source for Machine {
     }
 }
 
-/// A deadline as rows keep it.
+/// A deadline as it is stored in rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
-    /// The time, by the wall clock of the setting.
+    /// The time by the wall clock, under the setting `clock`.
     pub at: Timestamp,
-    /// The setting; absent in rows older than this column.
+    /// Id of the setting. Absent in rows that are older than the column.
     pub clock: Option<Uuid>,
 }
 
 /// The clock of a gateway.
 #[derive(Debug)]
 pub struct Clock {
-    source: Arc<dyn Source>,
+    source: Arc<dyn TimeSource>,
     jumps: Counter,
     offset: Gauge<f64, AtomicU64>,
     history: Mutex<History>,
 }
 
 impl Clock {
-    /// Takes the wall clock as it is. Counts the jumps, and shows by how many seconds the wall clock is ahead of what
-    /// counts.
+    /// Starts with the present setting. `jumps` counts the jumps. `offset` is the number of seconds by which the wall
+    /// clock is ahead of the setting in effect.
     #[must_use]
-    pub fn new(source: Arc<dyn Source>, jumps: Counter, offset: Gauge<f64, AtomicU64>) -> Self {
+    pub fn new(source: Arc<dyn TimeSource>, jumps: Counter, offset: Gauge<f64, AtomicU64>) -> Self {
         let (uptime, wall) = sample(&*source);
         let seen = Setting::new(uptime, wall);
         let history = Mutex::new(History::new(seen));
         Self { source, jumps, offset, history }
     }
 
-    /// Time since the machine was started, time in suspend included. For what is held in memory.
+    /// Time since the machine was started, time in suspend included. For values that live in memory only.
     #[must_use]
     pub fn uptime(&self) -> Duration {
         self.source.uptime()
@@ -102,36 +104,36 @@ impl Clock {
 
     /// Reads the clocks and looks for a jump.
     pub fn read(&self) -> Reading {
-        let (uptime, history) = self.look();
+        let (uptime, history) = self.observe();
         Reading { uptime, history: history.clone() }
     }
 
-    /// The time by the setting that counts: for stamps that sweeps judge by [`Reading::cutoff`].
+    /// The time by the setting in effect. For timestamps that sweeps compare with [`Reading::cutoff`].
     pub fn now(&self) -> Timestamp {
-        let (uptime, history) = self.look();
-        history.counts().start + uptime
+        let (uptime, history) = self.observe();
+        history.in_effect().start + uptime
     }
 
-    fn look(&self) -> (Duration, MutexGuard<'_, History>) {
+    fn observe(&self) -> (Duration, MutexGuard<'_, History>) {
         let mut history = self.lock();
-        // Under the lock, so that readings are noted in the order in which they were taken.
+        // Under the lock, so that readings are recorded in their order.
         let (uptime, wall) = sample(&*self.source);
-        let change = history.note(uptime, wall);
-        self.offset.set(history.seen.ahead_of(history.counts()));
-        let settling = SETTLING.as_secs();
+        let change = history.record(uptime, wall);
+        self.offset.set(history.current.ahead_of(history.in_effect()));
+        let seconds_stable = STABLE_AFTER.as_secs();
         match change {
             Some(Change::Jumped(seconds)) => {
                 self.jumps.inc();
                 tracing::warn!(
                     seconds,
-                    "the wall clock jumped; it counts again when it has been stable for {settling} s"
+                    "the wall clock jumped; it takes effect when it has been stable for {seconds_stable} s"
                 );
             }
             Some(Change::Replaced(seconds)) => {
                 self.jumps.inc();
                 tracing::warn!(
                     seconds,
-                    "the wall clock jumped; it counts at once, because it was not stable for {settling} s before"
+                    "the wall clock jumped; it takes effect at once, because it was not stable for {seconds_stable} s before"
                 );
             }
             Some(Change::Returned) => {
@@ -141,7 +143,7 @@ impl Clock {
             Some(Change::Adopted(seconds)) => {
                 tracing::info!(
                     seconds,
-                    "the wall clock has been stable for {settling} s and counts"
+                    "the wall clock has been stable for {seconds_stable} s and takes effect"
                 );
             }
             None => {}
@@ -150,33 +152,33 @@ impl Clock {
     }
 
     fn lock(&self) -> MutexGuard<'_, History> {
-        // Nothing that holds the lock can leave the history half changed.
+        // No code that holds the lock can leave the history half changed.
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The clock of this machine, with metrics that are not shown.
+/// The clock of this machine, with metrics that are not registered.
 impl Default for Clock {
     fn default() -> Self {
-        Self::new(Arc::new(Machine), Counter::default(), Gauge::default())
+        Self::new(Arc::new(SystemClocks), Counter::default(), Gauge::default())
     }
 }
 
-/// The uptime and the wall clock of one moment.
-fn sample(source: &dyn Source) -> (Duration, Timestamp) {
+/// Reads the uptime and the wall clock at the same moment.
+fn sample(source: &dyn TimeSource) -> (Duration, Timestamp) {
     let mut before = source.uptime();
     let mut tries = 0;
     loop {
         let (wall, after) = (source.wall(), source.uptime());
         tries += 1;
-        if after.saturating_sub(before) < AT_ONCE || tries == 10 {
+        if after.saturating_sub(before) < MAX_READ_TIME || tries == 10 {
             return (after, wall);
         }
         before = after;
     }
 }
 
-/// A moment.
+/// The time of one moment, by all settings.
 #[derive(Clone, Debug)]
 pub struct Reading {
     uptime: Duration,
@@ -184,68 +186,72 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Whether the wall clock has been stable for long enough to delete by it.
+    /// Whether the wall clock has been stable for [`STABLE_AFTER`], so that rows may be deleted by age.
     #[must_use]
-    pub fn is_settled(&self) -> bool {
-        self.uptime.saturating_sub(self.history.seen.noticed) >= SETTLING
+    pub fn is_stable(&self) -> bool {
+        self.uptime.saturating_sub(self.history.current.noticed_at) >= STABLE_AFTER
     }
 
-    /// The deadline that comes after this time.
+    /// The deadline that is this time from now.
     #[must_use]
-    pub fn after(&self, time: Duration) -> Deadline {
-        let Setting { id, start, .. } = *self.history.counts();
+    pub fn deadline_in(&self, time: Duration) -> Deadline {
+        let Setting { id, start, .. } = *self.history.in_effect();
         Deadline { at: start + self.uptime + time, clock: Some(id) }
     }
 
-    /// Time until the deadline. Zero when it has passed.
+    /// Time until the deadline. Zero if it has passed.
     #[must_use]
-    pub fn left(&self, deadline: Deadline) -> Duration {
+    pub fn time_until(&self, deadline: Deadline) -> Duration {
         deadline.at.since(self.start_of(deadline) + self.uptime)
     }
 
-    /// The same deadline by the setting that counts.
+    /// The same deadline under the setting in effect.
     #[must_use]
-    pub fn restated(&self, deadline: Deadline) -> Deadline {
-        let Setting { id, start, .. } = *self.history.counts();
+    pub fn converted(&self, deadline: Deadline) -> Deadline {
+        let Setting { id, start, .. } = *self.history.in_effect();
         let moved = start.0.saturating_sub(self.start_of(deadline).0);
         Deadline { at: Timestamp(deadline.at.0.saturating_add(moved)), clock: Some(id) }
     }
 
-    /// A row that was stamped before this is at least so old, whichever setting since then it was stamped under. After
-    /// a lasting jump it may be older.
+    /// A row with an earlier timestamp than this is at least `age` old, whichever setting gave the timestamp. After a
+    /// jump that lasts, the row may be older.
     #[must_use]
     pub fn cutoff(&self, age: Duration) -> Timestamp {
-        let History { seen, kept, earlier, forgotten, .. } = &self.history;
-        let earlier = earlier.iter().map(|earlier| (earlier.setting.start, earlier.ended));
+        let History { current, in_effect, earlier, dropped, .. } = &self.history;
+        let earlier = earlier.iter().map(|earlier| (earlier.setting.start, earlier.ended_at));
         let starts = earlier
-            .chain(*forgotten)
-            .filter(|(_, ended)| ended.saturating_add(age) > self.uptime)
+            .chain(*dropped)
+            .filter(|(_, ended_at)| ended_at.saturating_add(age) > self.uptime)
             .map(|(start, _)| start);
-        let start = starts.chain(kept.iter().map(|kept| kept.start)).fold(seen.start, Ord::min);
+        let start = starts
+            .chain(in_effect.iter().map(|setting| setting.start))
+            .fold(current.start, Ord::min);
         start + self.uptime - age
     }
 
-    /// The bounds of a query for deadlines that are over when `time` has passed. The first bound is for the setting
-    /// that counts and for those of other processes. Each earlier setting of this process has a bound for its id.
+    /// The bounds of a query for deadlines within `time` from now. The first bound is for the setting in effect and for
+    /// settings of other processes. Then follows a bound for each earlier setting of this process, by its id.
     #[must_use]
-    pub fn over_after(&self, time: Duration) -> (Timestamp, Vec<(Uuid, Timestamp)>) {
-        let counts = self.history.counts();
+    pub fn expiry_bounds(&self, time: Duration) -> (Timestamp, Vec<(Uuid, Timestamp)>) {
+        let in_effect = self.history.in_effect();
         let by = |setting: &Setting| setting.start + self.uptime + time;
-        // After a suspend, a lease of any earlier setting may still be open.
-        let earlier = self.history.earlier.iter().filter(|earlier| earlier.counted);
-        let others =
-            earlier.map(|earlier| &earlier.setting).filter(|setting| setting.start != counts.start);
-        (by(counts), others.map(|setting| (setting.id, by(setting))).collect())
+        // After a suspend, leases of all earlier settings can still be valid.
+        let earlier = self.history.earlier.iter().filter(|earlier| earlier.was_in_effect);
+        let others = earlier
+            .map(|earlier| &earlier.setting)
+            .filter(|setting| setting.start != in_effect.start);
+        (by(in_effect), others.map(|setting| (setting.id, by(setting))).collect())
     }
 
-    /// The wall time at which the uptime was zero, by the setting of this deadline. Of another process: as it counts.
+    /// The wall time at which the uptime was zero, by the setting of this deadline. If another process granted it, by the
+    /// setting in effect.
     fn start_of(&self, deadline: Deadline) -> Timestamp {
-        let History { seen, earlier, .. } = &self.history;
-        let counts = self.history.counts();
-        let mut known = earlier.iter().map(|earlier| &earlier.setting).chain([seen, counts]);
+        let History { current, earlier, .. } = &self.history;
+        let in_effect = self.history.in_effect();
+        let mut known = earlier.iter().map(|earlier| &earlier.setting).chain([current, in_effect]);
         known
             .find(|setting| Some(setting.id) == deadline.clock)
-            .map_or(counts.start, |setting| setting.start)
+            .map_or(in_effect.start, |setting| setting.start)
     }
 }
 
@@ -255,11 +261,11 @@ mod tests {
 
     use super::*;
 
-    /// Clocks that are moved by hand: seconds of uptime, and seconds by which the wall clock is ahead of it.
+    /// Clocks that the test sets: seconds of uptime, and seconds by which the wall clock is ahead of it.
     #[derive(Debug, Default)]
-    struct Hands(Mutex<(u64, i64)>);
+    struct ManualClocks(Mutex<(u64, i64)>);
 
-    impl Source for Hands {
+    impl TimeSource for ManualClocks {
         fn uptime(&self) -> Duration {
             Duration::from_secs(self.0.lock().expect("no panic").0)
         }
@@ -270,83 +276,83 @@ mod tests {
         }
     }
 
-    fn clock(hands: &Arc<Hands>) -> Clock {
-        Clock::new(hands.clone(), Counter::default(), Gauge::default())
+    fn clock(clocks: &Arc<ManualClocks>) -> Clock {
+        Clock::new(clocks.clone(), Counter::default(), Gauge::default())
     }
 
     #[test]
-    fn small_step_counts_at_once_and_large_one_later() {
-        let hands = Arc::new(Hands::default());
-        let clock = clock(&hands);
-        let shows = |uptime, ahead| {
-            *hands.0.lock().expect("no panic") = (uptime, ahead);
-            clock.read().after(Duration::ZERO).at.seconds()
+    fn small_step_takes_effect_at_once_and_large_one_later() {
+        let clocks = Arc::new(ManualClocks::default());
+        let clock = clock(&clocks);
+        let time = |uptime, ahead| {
+            *clocks.0.lock().expect("no panic") = (uptime, ahead);
+            clock.read().deadline_in(Duration::ZERO).at.seconds()
         };
-        assert_eq!([shows(110, 0), shows(111, 1), shows(112, 0)], [110, 112, 112]);
-        assert_eq!([shows(120, 2), shows(179, 2), shows(180, 2)], [120, 179, 182]);
-        // Another jump begins the minute again; a return counts at once.
-        assert_eq!([shows(190, 99), shows(240, 999), shows(250, 999)], [192, 242, 252]);
-        assert_eq!([shows(299, 999), shows(300, 2), shows(301, 2)], [301, 302, 303]);
-        assert!(!clock.read().is_settled());
-        assert_eq!(shows(360, 2), 362);
-        assert!(clock.read().is_settled());
+        assert_eq!([time(110, 0), time(111, 1), time(112, 0)], [110, 112, 112]);
+        assert_eq!([time(120, 2), time(179, 2), time(180, 2)], [120, 179, 182]);
+        // Another jump starts the minute again. A return to the previous setting takes effect at once.
+        assert_eq!([time(190, 99), time(240, 999), time(250, 999)], [192, 242, 252]);
+        assert_eq!([time(299, 999), time(300, 2), time(301, 2)], [301, 302, 303]);
+        assert!(!clock.read().is_stable());
+        assert_eq!(time(360, 2), 362);
+        assert!(clock.read().is_stable());
     }
 
     #[test]
-    fn a_wrong_time_at_the_start_does_not_count_on() {
-        let hands = Arc::new(Hands::default());
-        *hands.0.lock().expect("no panic") = (0, 3_600);
-        let clock = clock(&hands);
-        let lease = clock.read().after(Duration::from_secs(100));
-        *hands.0.lock().expect("no panic") = (10, 0);
+    fn wrong_time_at_the_start_does_not_stay_in_effect() {
+        let clocks = Arc::new(ManualClocks::default());
+        *clocks.0.lock().expect("no panic") = (0, 3_600);
+        let clock = clock(&clocks);
+        let lease = clock.read().deadline_in(Duration::from_secs(100));
+        *clocks.0.lock().expect("no panic") = (10, 0);
         assert_eq!(clock.now().seconds(), 10);
-        assert_eq!(clock.read().left(lease), Duration::from_secs(90));
-        // The minute of proof is behind it: this one counts on.
-        *hands.0.lock().expect("no panic") = (70, 0);
+        assert_eq!(clock.read().time_until(lease), Duration::from_secs(90));
+        // This setting has been stable for a minute, so it stays in effect.
+        *clocks.0.lock().expect("no panic") = (70, 0);
         clock.read();
-        *hands.0.lock().expect("no panic") = (71, 3_600);
+        *clocks.0.lock().expect("no panic") = (71, 3_600);
         assert_eq!(clock.now().seconds(), 71);
     }
 
     #[test]
-    fn many_jumps_do_not_forget_the_time_of_the_first() {
-        let hands = Arc::new(Hands::default());
-        let clock = clock(&hands);
+    fn many_jumps_keep_the_time_of_the_first() {
+        let clocks = Arc::new(ManualClocks::default());
+        let clock = clock(&clocks);
         let stamp = clock.now();
         for jump in 1..=100 {
-            *hands.0.lock().expect("no panic") = (jump, 1_000 * jump.cast_signed());
+            *clocks.0.lock().expect("no panic") = (jump, 1_000 * jump.cast_signed());
             clock.read();
         }
         assert!(stamp >= clock.read().cutoff(Duration::from_secs(101)));
     }
 
     proptest! {
-        /// However the wall clock is set, a lease lasts for its length, and nothing is taken for older than it is.
+        /// However the wall clock is set, a lease lasts for its duration, and no row looks older than it is.
         #[test]
         fn no_setting_of_the_clock_makes_anything_older(
             moves in proptest::collection::vec((1..100_u64, -100_000..100_000_i64), 1..40),
             age in 1..1_000_u64,
         ) {
-            let hands = Arc::new(Hands::default());
-            let clock = clock(&hands);
-            let mut made = Vec::new();
-            for (pass, ahead) in moves {
+            let clocks = Arc::new(ManualClocks::default());
+            let clock = clock(&clocks);
+            let mut stamped = Vec::new();
+            for (seconds, ahead) in moves {
                 let now = {
-                    let mut hands = hands.0.lock().expect("no panic");
-                    *hands = (hands.0 + pass, if ahead % 3 == 0 { ahead } else { hands.1 });
-                    hands.0
+                    let mut clocks = clocks.0.lock().expect("no panic");
+                    *clocks = (clocks.0 + seconds, if ahead % 3 == 0 { ahead } else { clocks.1 });
+                    clocks.0
                 };
                 let reading = clock.read();
-                let stamps = [hands.wall(), clock.now()];
-                made.push((now, stamps, reading.after(Duration::from_secs(age))));
+                let stamps = [clocks.wall(), clock.now()];
+                stamped.push((now, stamps, reading.deadline_in(Duration::from_secs(age))));
                 let cutoff = reading.cutoff(Duration::from_secs(age));
-                for (at, stamps, deadline) in &made {
+                for (at, stamps, deadline) in &stamped {
                     for stamp in stamps {
                         prop_assert!(*stamp >= cutoff || now - at >= age);
                     }
-                    let left = (at + age).saturating_sub(now);
-                    prop_assert_eq!(reading.left(*deadline), Duration::from_secs(left));
-                    prop_assert_eq!(reading.left(reading.restated(*deadline)), Duration::from_secs(left));
+                    let remaining = (at + age).saturating_sub(now);
+                    prop_assert_eq!(reading.time_until(*deadline), Duration::from_secs(remaining));
+                    prop_assert_eq!(reading.time_until(reading.converted(*deadline)), Duration::from_secs(remaining));
                 }
             }
         }

@@ -155,11 +155,11 @@ impl Gateway {
 
     /// Waits until the wall clock has been stable for long enough to delete by age. `None` if the gateway
     /// shuts down first.
-    pub async fn settled(&self) -> Option<Reading> {
+    pub async fn stable_clock(&self) -> Option<Reading> {
         let settled = async {
             loop {
                 let now = self.clock.read();
-                if now.is_settled() {
+                if now.is_stable() {
                     break now;
                 }
                 sleep(READING_INTERVAL).await;

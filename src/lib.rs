@@ -141,7 +141,7 @@ pub async fn run(
     let _lock = lock(&config)?;
     let password = std::env::var("STREAMGATE_ADMIN_PASSWORD").ok();
     let bus = Arc::new(InProcessBus::default());
-    let gateway = start::build(config, bus, Arc::new(clock::Machine), password).await?;
+    let gateway = start::build(config, bus, Arc::new(clock::SystemClocks), password).await?;
     announce(listener.local_addr()?, gateway.first_password.as_deref());
     serve(gateway, listener, control).await
 }

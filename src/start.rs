@@ -13,7 +13,7 @@ use crate::{
         user::{UserError, Users},
     },
     bus::{Bus, BusError},
-    clock::{Clock, Source},
+    clock::{Clock, TimeSource},
     config::Config,
     data_dir::{self, DataDirError},
     database::{Database, DatabaseError},
@@ -75,7 +75,7 @@ pub async fn open_database(config: &Config) -> Result<Database, StartError> {
 pub async fn build(
     config: Config,
     bus: Arc<dyn Bus>,
-    time: Arc<dyn Source>,
+    time: Arc<dyn TimeSource>,
     admin_password: Option<String>,
 ) -> Result<Arc<Gateway>, StartError> {
     let database = open_database(&config).await?;

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::problem::{Kind, Problem, Result};
 use crate::{
     auth::login_session::{Principal, SessionError},
-    auth::token::{Opens, TokenError},
+    auth::token::{StreamScope, TokenError},
     event::Topic,
     gateway::Gateway,
     limit::{Key, Origin, Quota},
@@ -72,7 +72,7 @@ pub(super) struct Caller<M> {
 pub(super) struct StreamCaller<M> {
     pub(super) principal: Principal,
     /// The streams that the stream token opens. Absent with an access token.
-    bound: Option<Opens>,
+    bound: Option<StreamScope>,
     minimum: PhantomData<M>,
 }
 
@@ -81,7 +81,7 @@ impl<M> StreamCaller<M> {
     pub(super) fn may_open(&self, topic: &Topic) -> Result<()> {
         match &self.bound {
             None => Ok(()),
-            Some(Opens::One(bound)) if bound == topic.as_str() => Ok(()),
+            Some(StreamScope::Topic(bound)) if bound == topic.as_str() => Ok(()),
             Some(_) => Err(another_stream()),
         }
     }
@@ -90,8 +90,8 @@ impl<M> StreamCaller<M> {
     pub(super) fn may_open_all(&self, topics: &[Topic]) -> Result<()> {
         let bound = match &self.bound {
             None => return Ok(()),
-            Some(Opens::One(bound)) => std::slice::from_ref(bound),
-            Some(Opens::Many(bound)) => bound,
+            Some(StreamScope::Topic(bound)) => std::slice::from_ref(bound),
+            Some(StreamScope::Topics(bound)) => bound,
         };
         let opens = |topic: &Topic| bound.iter().any(|bound| bound == topic.as_str());
         if topics.iter().all(opens) { Ok(()) } else { Err(another_stream()) }
@@ -222,7 +222,8 @@ impl Credential {
     fn from_request(gateway: &Gateway, request: &Request, streams: bool) -> Result<Self> {
         let query: Vec<(String, String)> = request.params().unwrap_or_default();
         let in_query = |(name, value): &(String, String)| {
-            name == "access_token" || (value.starts_with("eyJ") && gateway.tokens.is_access(value))
+            name == "access_token"
+                || (value.starts_with("eyJ") && gateway.tokens.is_own_access_token(value))
         };
         if query.iter().any(in_query) {
             gateway.telemetry.authenticated("in_query");
@@ -256,14 +257,14 @@ impl Credential {
     }
 
     /// The principal and, with a stream token, the streams that it opens.
-    async fn authenticate(self, gateway: &Gateway) -> Result<(Principal, Option<Opens>)> {
+    async fn authenticate(self, gateway: &Gateway) -> Result<(Principal, Option<StreamScope>)> {
         let began = Instant::now();
         let caller = self.identify(gateway).await;
         gateway.telemetry.identified(began.elapsed());
         caller
     }
 
-    async fn identify(self, gateway: &Gateway) -> Result<(Principal, Option<Opens>)> {
+    async fn identify(self, gateway: &Gateway) -> Result<(Principal, Option<StreamScope>)> {
         let claims = match self {
             Self::Access(token) => {
                 gateway.tokens.verify_access(&token).map(|claims| (claims.sid, claims.sub, None))
@@ -271,14 +272,14 @@ impl Credential {
             Self::Stream(token) => gateway
                 .tokens
                 .verify_stream(&token)
-                .map(|claims| (claims.sid, claims.sub, Some(claims.opens))),
+                .map(|claims| (claims.sid, claims.sub, Some(claims.scope))),
         };
         let (session, user, topic) = claims.map_err(|error| match error {
             TokenError::Expired => {
                 gateway.telemetry.authenticated("expired");
                 Problem::invalid_token("the token has expired")
             }
-            TokenError::Early => {
+            TokenError::NotYetValid => {
                 gateway.telemetry.authenticated("early");
                 Problem::invalid_token("the token is not valid yet")
             }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     auth::login_session::Principal,
-    auth::token::Opens,
+    auth::token::StreamScope,
     event::{Family, Topic},
     family::{
         self,
@@ -146,8 +146,8 @@ pub(super) async fn mint(
 ) -> Result<Minted> {
     let resource = family::find_visible(gateway, principal, topic).await?;
     let path = stream_path(topic, resource);
-    let opens = Opens::One(topic.to_string());
-    Ok(minted(gateway, principal, opens, &format!("{path}?"), ttl_seconds))
+    let scope = StreamScope::Topic(topic.to_string());
+    Ok(minted(gateway, principal, scope, &format!("{path}?"), ttl_seconds))
 }
 
 /// Mints a token for the stream of several resources, all of which the caller may see.
@@ -165,7 +165,7 @@ async fn mint_many(
     Ok(minted(
         gateway,
         principal,
-        Opens::Many(topics.iter().map(Topic::to_string).collect()),
+        StreamScope::Topics(topics.iter().map(Topic::to_string).collect()),
         &url,
         ttl_seconds,
     ))
@@ -175,14 +175,14 @@ async fn mint_many(
 fn minted(
     gateway: &Gateway,
     principal: &Principal,
-    opens: Opens,
+    scope: StreamScope,
     url: &str,
     ttl_seconds: Option<u64>,
 ) -> Minted {
     let seconds = ttl_seconds.unwrap_or(gateway.config.tokens.stream_seconds);
     let life = Duration::from_secs(seconds);
     let (token, expires_at) =
-        gateway.tokens.stream(principal.user_id, principal.session_id, opens, life);
+        gateway.tokens.stream(principal.user_id, principal.session_id, scope, life);
     Minted::Minted(Json(StreamToken {
         url: format!("{url}{STREAM_TOKEN}={token}"),
         token,

@@ -69,7 +69,7 @@ pub enum TokenError {
     Expired,
     /// The time of `nbf` has not come (RFC 7519, section 4.1.5).
     #[error("the token is not valid yet")]
-    Early,
+    NotYetValid,
     /// This gateway did not issue the token, or it is a token of the other type.
     #[error("the token is not valid")]
     Invalid,
@@ -100,13 +100,13 @@ struct AccessClaims {
 
 /// The streams that a stream token opens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Opens {
+pub enum StreamScope {
     /// The stream of this topic.
     #[serde(rename = "topic")]
-    One(String),
+    Topic(String),
     /// One stream of these topics, or of some of them.
     #[serde(rename = "topics")]
-    Many(Vec<String>),
+    Topics(Vec<String>),
 }
 
 /// The claims of a stream token.
@@ -118,7 +118,7 @@ pub struct StreamClaims {
     pub sid: Uuid,
     /// The streams that the token opens.
     #[serde(flatten)]
-    pub opens: Opens,
+    pub scope: StreamScope,
     iss: String,
     aud: String,
     iat: i64,
@@ -232,7 +232,7 @@ impl Tokens {
         &self,
         user: Uuid,
         session: Uuid,
-        opens: Opens,
+        scope: StreamScope,
         life: Duration,
     ) -> (String, Timestamp) {
         let now = Timestamp::now();
@@ -240,7 +240,7 @@ impl Tokens {
         let claims = StreamClaims {
             sub: user,
             sid: session,
-            opens,
+            scope,
             iss: self.issuer.clone(),
             aud: stream_audience(&self.audience),
             iat: now.seconds(),
@@ -278,7 +278,7 @@ impl Tokens {
 
     /// Whether the text is a valid access token of this gateway. Does not check the login session.
     #[must_use]
-    pub fn is_good(&self, token: &str) -> bool {
+    pub fn is_valid_access_token(&self, token: &str) -> bool {
         self.verify_access(token).is_ok()
     }
 
@@ -286,7 +286,7 @@ impl Tokens {
     /// tokens in places where none is allowed. It is cheap for a stream token, whose header names another
     /// algorithm, so that no signature is verified.
     #[must_use]
-    pub fn is_access(&self, token: &str) -> bool {
+    pub fn is_own_access_token(&self, token: &str) -> bool {
         let verified = verify::<AccessClaims>(
             token,
             ACCESS_TYPE,
@@ -331,7 +331,7 @@ fn verify<C: DeserializeOwned>(
     let TokenData { header, claims } =
         jsonwebtoken::decode(token, key, validation).map_err(|error| match error.kind() {
             jsonwebtoken::errors::ErrorKind::ExpiredSignature => TokenError::Expired,
-            jsonwebtoken::errors::ErrorKind::ImmatureSignature => TokenError::Early,
+            jsonwebtoken::errors::ErrorKind::ImmatureSignature => TokenError::NotYetValid,
             _ => TokenError::Invalid,
         })?;
     // RFC 7515, section 4.1.11: a token with a critical header that the receiver does not know is invalid.

@@ -5,14 +5,14 @@ use std::{collections::VecDeque, time::Duration};
 use entity::Timestamp;
 use uuid::Uuid;
 
-/// A wall clock that was set counts again once it has been stable for this long.
-pub const SETTLING: Duration = Duration::from_mins(1);
+/// A wall clock that was set takes effect when it has been stable for this long.
+pub const STABLE_AFTER: Duration = Duration::from_mins(1);
 
-/// Microseconds by which the wall clock may be set without it being a jump. Time services make steps of up to a second
-/// (a leap second, for example), and the measurement is not exact. Small steps are followed at once.
-const STEP: u64 = 1_500_000;
+/// A change of the wall clock by more than this is a jump, in microseconds. Time services make steps of up to a second, for
+/// example a leap second, and the measurement is not exact. Smaller steps take effect at once.
+const MAX_STEP: u64 = 1_500_000;
 
-/// Settings that are remembered one by one. A clock that is set more often than this is a broken one.
+/// Maximum number of earlier settings that are kept one by one. A clock with more jumps than this is broken.
 const MAX_SETTINGS: usize = 64;
 
 /// One setting of the wall clock.
@@ -21,109 +21,116 @@ pub(super) struct Setting {
     pub(super) id: Uuid,
     /// The wall time at which the uptime was zero.
     pub(super) start: Timestamp,
-    /// The uptime at which it was noticed.
-    pub(super) noticed: Duration,
+    /// The uptime at which the setting was noticed.
+    pub(super) noticed_at: Duration,
 }
 
 impl Setting {
     pub(super) fn new(uptime: Duration, wall: Timestamp) -> Self {
-        Self { id: Uuid::new_v4(), start: wall - uptime, noticed: uptime }
+        Self { id: Uuid::new_v4(), start: wall - uptime, noticed_at: uptime }
     }
 
-    /// Whether the two differ by at most a small step.
+    /// Whether the settings differ by at most [`MAX_STEP`].
     fn is_like(&self, other: &Self) -> bool {
-        self.start.0.abs_diff(other.start.0) <= STEP
+        self.start.0.abs_diff(other.start.0) <= MAX_STEP
     }
 
-    /// Seconds by which this one is ahead.
+    /// Number of seconds by which this setting is ahead of the other one.
     pub(super) fn ahead_of(&self, other: &Self) -> f64 {
         let ahead = self.start.since(other.start).as_secs_f64();
         ahead - other.start.since(self.start).as_secs_f64()
     }
 }
 
-/// A setting that the wall clock has left.
+/// An earlier setting of the wall clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Earlier {
     pub(super) setting: Setting,
-    /// The uptime until which something may have been stamped under it.
-    pub(super) ended: Duration,
-    /// Whether leases may have been granted under it.
-    pub(super) counted: bool,
+    /// The uptime at which the setting ended. Later timestamps are from later settings.
+    pub(super) ended_at: Duration,
+    /// Whether the setting was in effect, so that leases may have been granted under it.
+    pub(super) was_in_effect: bool,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct History {
-    /// The present setting.
-    pub(super) seen: Setting,
-    /// The one that counts instead, while the present one is too new.
-    pub(super) kept: Option<Setting>,
-    /// The earlier ones, oldest first.
+    /// The setting of the newest reading.
+    pub(super) current: Setting,
+    /// The previous setting, which is in effect while the current one is not yet stable.
+    pub(super) in_effect: Option<Setting>,
+    /// Earlier settings, oldest first.
     pub(super) earlier: VecDeque<Earlier>,
-    /// A summary of the settings that were dropped: the earliest start and the latest end.
-    pub(super) forgotten: Option<(Timestamp, Duration)>,
-    /// Whether a setting has been stable for [`SETTLING`] since this process began.
-    proven: bool,
+    /// Summary of the settings that were dropped from `earlier`: the earliest start and the latest end.
+    pub(super) dropped: Option<(Timestamp, Duration)>,
+    /// Whether a setting has been stable for [`STABLE_AFTER`] since the start of the process.
+    was_stable: bool,
 }
 
 /// The result of a reading.
 pub(super) enum Change {
-    /// The wall clock was set, by so many seconds from the setting that counts, which counts on.
+    /// The wall clock jumped, by so many seconds from the setting in effect, which stays in effect.
     Jumped(f64),
-    /// The same, but the new setting counts at once, because none before was stable.
+    /// The wall clock jumped by so many seconds. The new setting takes effect at once, because none before was stable.
     Replaced(f64),
-    /// It is back where it was.
+    /// The wall clock returned to the setting in effect.
     Returned,
-    /// It has been stable for long enough and counts from here on.
+    /// The current setting was stable for long enough and takes effect. It is so many seconds ahead of the previous one.
     Adopted(f64),
 }
 
 impl History {
-    pub(super) fn new(seen: Setting) -> Self {
-        Self { seen, kept: None, earlier: VecDeque::new(), forgotten: None, proven: false }
+    pub(super) fn new(current: Setting) -> Self {
+        Self {
+            current,
+            in_effect: None,
+            earlier: VecDeque::new(),
+            dropped: None,
+            was_stable: false,
+        }
     }
 
-    /// The setting that counts.
-    pub(super) fn counts(&self) -> &Setting {
-        self.kept.as_ref().unwrap_or(&self.seen)
+    /// The setting in effect.
+    pub(super) fn in_effect(&self) -> &Setting {
+        self.in_effect.as_ref().unwrap_or(&self.current)
     }
 
-    pub(super) fn note(&mut self, uptime: Duration, wall: Timestamp) -> Option<Change> {
+    /// Records a reading of the clocks.
+    pub(super) fn record(&mut self, uptime: Duration, wall: Timestamp) -> Option<Change> {
         let new = Setting::new(uptime, wall);
-        self.proven |= uptime.saturating_sub(self.seen.noticed) >= SETTLING;
-        let jumped = !new.is_like(&self.seen);
+        self.was_stable |= uptime.saturating_sub(self.current.noticed_at) >= STABLE_AFTER;
+        let jumped = !new.is_like(&self.current);
         if jumped {
-            let counted = self.kept.is_none();
-            self.leave(Earlier { setting: self.seen, ended: uptime, counted });
-            let before = std::mem::replace(&mut self.seen, new);
-            if self.proven {
-                self.kept.get_or_insert(before);
+            let was_in_effect = self.in_effect.is_none();
+            self.end(Earlier { setting: self.current, ended_at: uptime, was_in_effect });
+            let before = std::mem::replace(&mut self.current, new);
+            if self.was_stable {
+                self.in_effect.get_or_insert(before);
             } else {
-                return Some(Change::Replaced(self.seen.ahead_of(&before)));
+                return Some(Change::Replaced(self.current.ahead_of(&before)));
             }
         } else {
-            self.seen.start = new.start;
+            self.current.start = new.start;
         }
-        let kept = self.kept?;
-        let jump = self.seen.ahead_of(&kept);
-        let returned = self.seen.is_like(&kept);
-        if returned || uptime.saturating_sub(self.seen.noticed) >= SETTLING {
-            self.kept = None;
-            // It has counted until now.
-            self.earlier.retain(|earlier| earlier.setting.id != kept.id);
-            self.leave(Earlier { setting: kept, ended: uptime, counted: true });
+        let previous = self.in_effect?;
+        let jump = self.current.ahead_of(&previous);
+        let returned = self.current.is_like(&previous);
+        if returned || uptime.saturating_sub(self.current.noticed_at) >= STABLE_AFTER {
+            self.in_effect = None;
+            // This setting was in effect until now.
+            self.earlier.retain(|earlier| earlier.setting.id != previous.id);
+            self.end(Earlier { setting: previous, ended_at: uptime, was_in_effect: true });
             return Some(if returned { Change::Returned } else { Change::Adopted(jump) });
         }
         jumped.then_some(Change::Jumped(jump))
     }
 
-    fn leave(&mut self, earlier: Earlier) {
+    fn end(&mut self, earlier: Earlier) {
         self.earlier.push_back(earlier);
         if self.earlier.len() > MAX_SETTINGS
-            && let Some(Earlier { setting, ended, .. }) = self.earlier.pop_front()
+            && let Some(Earlier { setting, ended_at, .. }) = self.earlier.pop_front()
         {
-            let (start, last) = self.forgotten.unwrap_or((setting.start, ended));
-            self.forgotten = Some((start.min(setting.start), last.max(ended)));
+            let (start, last) = self.dropped.unwrap_or((setting.start, ended_at));
+            self.dropped = Some((start.min(setting.start), last.max(ended_at)));
         }
     }
 }
@@ -143,8 +150,8 @@ mod tests {
         let mut history = History::new(Setting::new(uptime, wall));
         for noise in [1, 400] {
             let (uptime, wall) = at(200_000_000);
-            assert!(history.note(uptime, Timestamp(wall.0 - 1_000_000 - noise)).is_none());
-            assert!(history.note(uptime, Timestamp(wall.0 + noise)).is_none());
+            assert!(history.record(uptime, Timestamp(wall.0 - 1_000_000 - noise)).is_none());
+            assert!(history.record(uptime, Timestamp(wall.0 + noise)).is_none());
         }
     }
 }

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use streamgate::{
-    auth::token::Opens,
+    auth::token::StreamScope,
     event::{Event, NewEvent},
     gateway::Gateway,
 };
@@ -129,9 +129,9 @@ impl Control {
                 return format!("{number}\t{path}\tBearer {token}\n");
             }
             let Login { user, session } = self.logins[i % self.logins.len()];
-            let opens = Opens::One(topic.to_string());
+            let scope = StreamScope::Topic(topic.to_string());
             let (token, _) =
-                self.gateway.tokens.stream(user, session, opens, STREAM_TOKEN_LIFETIME);
+                self.gateway.tokens.stream(user, session, scope, STREAM_TOKEN_LIFETIME);
             format!("{number}\t{path}?stream_token={token}\t\n")
         };
         (0..count).map(line).collect()

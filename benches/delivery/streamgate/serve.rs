@@ -3,7 +3,7 @@
 use std::{io::Write, path::Path, sync::Arc};
 
 use anyhow::Context;
-use streamgate::{bus::InProcessBus, clock::Machine, config::Config};
+use streamgate::{bus::InProcessBus, clock::SystemClocks, config::Config};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +36,7 @@ fn configuration(directory: &Path, variant: usize) -> anyhow::Result<Config> {
 pub(crate) async fn serve(directory: &Path, variant: usize) -> anyhow::Result<()> {
     let config = configuration(directory, variant)?;
     let bus = Arc::new(InProcessBus::default());
-    let gateway = streamgate::start::build(config, bus, Arc::new(Machine), None).await?;
+    let gateway = streamgate::start::build(config, bus, Arc::new(SystemClocks), None).await?;
     let (topics, logins) = (insert_topics(&gateway).await?, insert_logins(&gateway).await?);
     let prompts = insert_prompts(&gateway, logins[0].user).await?;
     let streams = TcpListener::bind("127.0.0.1:0").await?;

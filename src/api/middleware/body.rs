@@ -54,7 +54,9 @@ pub(in crate::api) async fn receive(
     let limit = match routes.access(request.uri().path(), request.method().as_str()) {
         Access::Public => PUBLIC_BODY.min(bounds.body),
         // The signature is enough to read the body. The operation also checks the login session.
-        Access::Secured if bearer(request).is_some_and(|token| gateway.tokens.is_good(token)) => {
+        Access::Secured
+            if bearer(request).is_some_and(|token| gateway.tokens.is_valid_access_token(token)) =>
+        {
             bounds.body
         }
         Access::Secured | Access::None => {

@@ -39,7 +39,7 @@ use super::{
     watch::SessionState,
 };
 use crate::{
-    clock::{Deadline, Reading, SETTLING},
+    clock::{Deadline, Reading, STABLE_AFTER},
     database::Transaction,
 };
 
@@ -100,7 +100,7 @@ impl LoginSessions {
                 let successor = issue(&tx, session.id, now).await?;
                 let encrypted = encrypt(token, session.id, &successor);
                 let mut row = row.into_active_model();
-                let Deadline { at, clock } = reading.after(Duration::ZERO);
+                let Deadline { at, clock } = reading.deadline_in(Duration::ZERO);
                 (row.used_at, row.used_clock) = (Set(Some(at)), Set(clock));
                 row.successor = Set(Some(encrypted));
                 row.update(&tx).await?;
@@ -153,14 +153,14 @@ impl LoginSessions {
     /// Erases the successors whose grace has ended.
     pub(super) async fn erase_successors(&self) -> Result<(), DbErr> {
         // After a jump, timestamps of first uses are by the earlier setting for this much longer.
-        let before = self.clock.read().cutoff(GRACE + SETTLING);
+        let before = self.clock.read().cutoff(GRACE + STABLE_AFTER);
         erase(self.database.writer(), refresh_token::Column::UsedAt.lt(before)).await
     }
 }
 
 /// Remaining time in which a token returns the same successor.
 fn grace_left(first_use: Timestamp, clock: Option<Uuid>, now: &Reading) -> Duration {
-    now.left(Deadline { at: first_use + GRACE, clock })
+    now.time_until(Deadline { at: first_use + GRACE, clock })
 }
 
 /// Erases the encrypted successors in these rows.

@@ -53,7 +53,7 @@ async fn claim_queued(gateway: &Gateway, request: &ClaimPrompts) -> Result<Vec<C
         .await?;
     let seconds = request.lease_seconds.unwrap_or(DEFAULT_LEASE_SECONDS);
     let lease = Duration::from_secs(seconds.into());
-    let (until, lease_end) = (gateway.clock.read().after(lease), Instant::now() + lease);
+    let (until, lease_end) = (gateway.clock.read().deadline_in(lease), Instant::now() + lease);
     let log = gateway.hub.log();
     let mut events = Vec::with_capacity(rows.len());
     let mut claimed = Vec::with_capacity(rows.len());

@@ -56,7 +56,7 @@ impl PromptLease {
 
     /// Renews the lease for its full length, unless it was lost meanwhile. Returns the new end.
     pub(super) async fn renew(&self, gateway: &Gateway, id: Uuid) -> Result<Timestamp> {
-        let Deadline { at: until, clock } = gateway.clock.read().after(self.length());
+        let Deadline { at: until, clock } = gateway.clock.read().deadline_in(self.length());
         let changed = prompt::Entity::update_many()
             .col_expr(prompt::Column::LeaseExpiresAt, Expr::value(until))
             .col_expr(prompt::Column::LeaseClock, Expr::value(clock))

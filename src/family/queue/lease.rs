@@ -27,7 +27,7 @@ pub fn expired_within<C: ColumnTrait>(
     time: Duration,
     (expires_at, clock): (C, C),
 ) -> Condition {
-    let (at, others) = now.over_after(time);
+    let (at, others) = now.expiry_bounds(time);
     let over = Condition::all().add(expires_at.lte(at));
     if others.is_empty() {
         return over;
@@ -79,7 +79,7 @@ where
         };
         let mut some_ended = false;
         for (id, at, clock) in ends {
-            let left = gateway.clock.read().left(Deadline { at, clock });
+            let left = gateway.clock.read().time_until(Deadline { at, clock });
             if !left.is_zero() {
                 gateway.work_queue(family).next_lease_end.set(Instant::now() + left);
                 continue;

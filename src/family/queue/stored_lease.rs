@@ -40,7 +40,7 @@ impl StoredLease {
     /// Time until the lease expires. Zero if it has expired. `None` if the row is under no lease.
     #[must_use]
     pub fn time_left(&self, now: &Reading) -> Option<Duration> {
-        self.end.map(|end| now.left(end))
+        self.end.map(|end| now.time_until(end))
     }
 
     /// Whether the row is under a lease that has expired.

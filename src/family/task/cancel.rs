@@ -39,14 +39,14 @@ pub async fn cancel(gateway: &Gateway, principal: &Principal, id: Uuid) -> Resul
     let (now, clock) = (Timestamp::now(), gateway.clock.read());
     let grace = Duration::from_secs(gateway.config.tasks.cancel_grace_seconds);
     let left = lease_of(&row).time_left(&clock).map(|left| left.min(grace));
-    let cancel_by = clock.after(grace);
+    let cancel_by = clock.deadline_in(grace);
     let mut change = match left {
         None => transition(row, task::Status::Cancelled, now)?,
         Some(left) => {
             let mut change = row.into_active_model();
             change.updated_at = Set(now);
             // The end of the lease is the end of the grace time: see `lease.rs`.
-            change.lease_expires_at = Set(Some(clock.after(left).at));
+            change.lease_expires_at = Set(Some(clock.deadline_in(left).at));
             change
         }
     };

@@ -60,7 +60,7 @@ async fn claim_pending(gateway: &Gateway, request: &ClaimTasks) -> Result<Vec<Cl
     let seconds = request.lease_seconds.unwrap_or(DEFAULT_LEASE_SECONDS);
     let lease = Duration::from_secs(seconds.into());
     let (now, lease_end) = (Timestamp::now(), Instant::now() + lease);
-    let until = gateway.clock.read().after(lease);
+    let until = gateway.clock.read().deadline_in(lease);
     let (mut claimed, mut events, mut bytes) = (Vec::new(), Vec::new(), 0);
     let mut some_left = false;
     for row in rows {

@@ -49,9 +49,9 @@ pub(super) fn extend(
     now: &Reading,
 ) -> Timestamp {
     let length = Duration::from_secs(u64::try_from(row.lease_seconds).unwrap_or(0));
-    let Deadline { at, clock } = now.after(length);
+    let Deadline { at, clock } = now.deadline_in(length);
     let cancel_by =
-        row.cancel_by.map(|at| now.restated(Deadline { at, clock: row.lease_clock }).at);
+        row.cancel_by.map(|at| now.converted(Deadline { at, clock: row.lease_clock }).at);
     let until = cancel_by.map_or(at, |by| at.min(by));
     change.lease_expires_at = Set(Some(until));
     change.lease_clock = Set(clock);
@@ -115,13 +115,13 @@ mod tests {
     use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 
     use super::*;
-    use crate::clock::{Clock, Source};
+    use crate::clock::{Clock, TimeSource};
 
     /// A clock source whose wall clock is set by the test, in seconds.
     #[derive(Debug, Default)]
     struct ManualClock(AtomicI64);
 
-    impl Source for ManualClock {
+    impl TimeSource for ManualClock {
         fn uptime(&self) -> Duration {
             Duration::from_secs(1)
         }

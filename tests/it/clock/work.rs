@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use entity::{Timestamp, user::Role};
 use serde_json::{Value, json};
-use streamgate::{clock::SETTLING, config::Config};
+use streamgate::{clock::STABLE_AFTER, config::Config};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use crate::support::{App, Caller, id_of, mutation, prompt, task, until};
 pub const HOUR: i64 = 3_600;
 
 /// A little longer than the time for which a clock must be stable.
-pub const SETTLED: Duration = SETTLING.saturating_add(Duration::from_secs(1));
+pub const SETTLED: Duration = STABLE_AFTER.saturating_add(Duration::from_secs(1));
 
 pub const HELD: [&str; 3] = ["running", "applying", "processing"];
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::json;
 use streamgate::{
-    auth::token::Opens,
+    auth::token::StreamScope,
     event::{Family, Topic},
 };
 use uuid::Uuid;
@@ -46,8 +46,8 @@ async fn stream_token_of_a_prompt_opens_its_stream_only() {
     agent.call(Method::POST, &mint, None).await.problem(404);
     let topic = Topic::new(Family::Prompt, asked.id);
     let tokens = &app.gateway.tokens;
-    let opens = Opens::One(topic.to_string());
-    let (short, _) = tokens.stream(owner.id().await, Uuid::now_v7(), opens, Duration::ZERO);
+    let scope = StreamScope::Topic(topic.to_string());
+    let (short, _) = tokens.stream(owner.id().await, Uuid::now_v7(), scope, Duration::ZERO);
     let stream = format!("{}/stream?max_events=1&stream_token={short}", asked.path);
     until("expiry", async || {
         let answer = anyone.get(&stream).await;

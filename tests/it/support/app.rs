@@ -6,7 +6,7 @@ use entity::user::Role;
 use serde_json::{Value, json};
 use streamgate::{
     bus::{Bus, InProcessBus},
-    clock::SETTLING,
+    clock::STABLE_AFTER,
     config::Config,
     gateway::Gateway,
 };
@@ -51,9 +51,9 @@ impl App {
 
     /// Starts on this database and this bus. The clock has been stable for long enough.
     pub async fn on(store: Store, bus: Arc<dyn Bus>, change: impl FnOnce(&mut Config)) -> Self {
-        let time = Arc::new(Time::ago(SETTLING));
+        let time = Arc::new(Time::ago(STABLE_AFTER));
         let app = Self::at(store, bus, &time, change).await;
-        time.pass(SETTLING);
+        time.pass(STABLE_AFTER);
         app
     }
 

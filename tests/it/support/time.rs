@@ -6,7 +6,7 @@ use std::{
 };
 
 use entity::Timestamp;
-use streamgate::clock::{Machine, Source};
+use streamgate::clock::{SystemClocks, TimeSource};
 
 /// This machine's clocks, moved ahead, and with another wall clock.
 #[derive(Debug, Default)]
@@ -34,14 +34,14 @@ impl Time {
     }
 }
 
-impl Source for Time {
+impl TimeSource for Time {
     fn uptime(&self) -> Duration {
-        Machine.uptime() + Duration::from_secs(self.passed_seconds.load(SeqCst))
+        SystemClocks.uptime() + Duration::from_secs(self.passed_seconds.load(SeqCst))
     }
 
     fn wall(&self) -> Timestamp {
         let passed = Duration::from_secs(self.passed_seconds.load(SeqCst));
         let ahead = self.ahead_seconds.load(SeqCst) * 1_000_000;
-        Timestamp((Machine.wall() + passed - self.begins_ago).0 + ahead)
+        Timestamp((SystemClocks.wall() + passed - self.begins_ago).0 + ahead)
     }
 }

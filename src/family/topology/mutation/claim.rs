@@ -71,7 +71,7 @@ async fn claim_pending(
         Vec::new()
     };
     let lease = Duration::from_secs(request.lease_seconds.unwrap_or(DEFAULT_LEASE_SECONDS));
-    let (lease_token, until) = (Uuid::new_v4(), gateway.clock.read().after(lease));
+    let (lease_token, until) = (Uuid::new_v4(), gateway.clock.read().deadline_in(lease));
     let lease_end = Instant::now() + lease;
     let mut claimed = Vec::with_capacity(rows.len());
     for row in rows {

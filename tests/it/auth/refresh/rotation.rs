@@ -9,7 +9,7 @@ use entity::refresh_token;
 use futures_util::future::join_all;
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
-use streamgate::clock::SETTLING;
+use streamgate::clock::STABLE_AFTER;
 
 use crate::{
     auth::refresh::chain::{expect_one_chain, superseded, used_earlier},
@@ -144,7 +144,7 @@ async fn clock_jump_neither_shortens_nor_extends_the_grace_period() {
         let app = App::start().await;
         app.time.set_ahead(ahead);
         app.gateway.clock.read();
-        app.time.pass(SETTLING.saturating_sub(Duration::from_secs(5)));
+        app.time.pass(STABLE_AFTER.saturating_sub(Duration::from_secs(5)));
         let first = app.tokens("admin").await;
         let second = refresh(&app, &first).await.ok();
         app.time.pass(Duration::from_secs(6));
