@@ -156,7 +156,7 @@ impl Gateway {
     /// Waits until the wall clock has been stable for long enough to delete by age. `None` if the gateway
     /// shuts down first.
     pub async fn stable_clock(&self) -> Option<Reading> {
-        let settled = async {
+        let stable = async {
             loop {
                 let now = self.clock.read();
                 if now.is_stable() {
@@ -165,7 +165,7 @@ impl Gateway {
                 sleep(READING_INTERVAL).await;
             }
         };
-        self.stopping.run_until_cancelled(settled).await
+        self.stopping.run_until_cancelled(stable).await
     }
 
     /// Completes when the gateway starts to shut down.
