@@ -18,7 +18,7 @@ pub enum Message {
     UserChanged(Uuid),
 }
 
-/// The bus does not respond.
+/// The bus does not answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the bus does not answer: {0}")]
 pub struct BusError(pub String);
@@ -32,6 +32,6 @@ pub trait Bus: Send + Sync + 'static {
     /// Sends a message to all other gateways, if possible. Never waits, and does not report a failure.
     fn publish(&self, node: Uuid, message: Message);
 
-    /// Checks that the bus responds.
+    /// Checks that the bus answers.
     async fn ping(&self) -> Result<(), BusError>;
 }

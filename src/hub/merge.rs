@@ -302,7 +302,11 @@ impl MergedStream {
 
     fn end_if_failed(&mut self, opened: Result<(), DbErr>) {
         if let Err(error) = opened {
-            tracing::error!(id = %self.request, %error, "a stream has failed");
+            tracing::error!(
+                id = %self.request,
+                %error,
+                "stream ended: cannot read one of its topics"
+            );
             self.end(End::Failed);
         }
     }

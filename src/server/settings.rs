@@ -9,7 +9,7 @@ use super::error_body::ErrorBody;
 use crate::limit::ConnectionLimits;
 use crate::telemetry::Telemetry;
 
-/// Limits on the time and memory that one client can use, and what all connections need.
+/// Limits on the time and memory that one client can use, and values that all connections share.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Longest time to wait for a client that has to send something:
@@ -30,9 +30,9 @@ pub struct Settings {
     pub head_limit: usize,
     /// Longest time that responses can continue after `stop`.
     pub drain: Duration,
-    /// With a value, every connection uses TLS, see [`super::tls()`].
+    /// Configuration of TLS for every connection, see [`super::tls()`]. None means no TLS.
     pub tls: Option<Arc<ServerConfig>>,
-    /// Makes the problem document for requests that are not valid HTTP.
+    /// Returns the problem document for requests that hyper itself rejects.
     pub error_body: ErrorBody,
     /// Counts refused connections and aborted responses.
     pub telemetry: Arc<Telemetry>,

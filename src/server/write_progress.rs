@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task_local;
 use tokio::time::{Instant, sleep_until};
 
-/// See the module's documentation.
+/// The progress of a response, see the module's documentation.
 #[derive(Default)]
 pub(super) struct WriteProgress {
     /// Time of the last progress. None if no response with a known length is being sent.
@@ -20,7 +20,7 @@ pub(super) struct WriteProgress {
 }
 
 impl WriteProgress {
-    /// Records that the client has read some of the response.
+    /// Records that more of the response was sent.
     pub(super) fn record(&self) {
         *self.last.lock() = Some(Instant::now());
     }

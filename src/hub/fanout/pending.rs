@@ -42,7 +42,10 @@ impl PendingSubscription {
         match subscriber.register() {
             Ok(()) => subscribers.start(&subscriber),
             Err(error) => {
-                tracing::warn!(%error, "cannot register a socket with its reactor");
+                tracing::warn!(
+                    %error,
+                    "cannot register the socket of a stream, closing the stream"
+                );
                 subscriber.close();
             }
         }

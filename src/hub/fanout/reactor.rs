@@ -189,7 +189,7 @@ impl Worker {
         match Sender::new() {
             Ok(sender) => self.sender = Some(sender),
             Err(error) => {
-                tracing::warn!(%error, "streams.io_uring: not available; using send instead");
+                tracing::warn!(%error, "streams.io_uring: not available, using send instead");
             }
         }
     }
@@ -207,7 +207,7 @@ impl Worker {
         if let Err(error) = self.poll.poll(events, Some(wait))
             && error.kind() != io::ErrorKind::Interrupted
         {
-            tracing::error!(%error, "a reactor cannot wait for its sockets");
+            tracing::error!(%error, "a reactor cannot poll its sockets");
         }
         for event in events.iter().filter(|event| event.token() != WAKER) {
             // The key of a removed stream is used again only after this loop. So the event belongs to the stream that

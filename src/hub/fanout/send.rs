@@ -103,7 +103,7 @@ impl Sender {
             if let Err(error) = handed_over
                 && error.kind() != io::ErrorKind::Interrupted
             {
-                tracing::error!(%error, "io_uring has failed; using send instead");
+                tracing::error!(%error, "io_uring failed, using send instead");
                 return results;
             }
         }

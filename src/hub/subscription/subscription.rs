@@ -153,7 +153,7 @@ impl Subscription {
             Ok(Missed::StartOver(snapshot)) => self.start_over(&snapshot),
             Err(error) => {
                 let (topic, id) = (self.topic.name(), self.request());
-                tracing::error!(%topic, %id, %error, "a stream has failed");
+                tracing::error!(%topic, %id, %error, "stream ended: cannot read the missed events");
                 self.end_with(End::Failed);
             }
         }

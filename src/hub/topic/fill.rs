@@ -32,7 +32,11 @@ impl LiveTopic {
             while topic.fill_again() {
                 if let Err(error) = topic.fill_once().await {
                     // The next heartbeat tries again.
-                    tracing::warn!(topic = %topic.name(), %error, "cannot read the event log");
+                    tracing::warn!(
+                        topic = %topic.name(),
+                        %error,
+                        "cannot read the event log, retrying at the next heartbeat"
+                    );
                     topic.give_up_fill();
                     return;
                 }
@@ -80,7 +84,11 @@ impl LiveTopic {
     /// Subscriptions notice this at their next pull, and start over.
     fn start_over(self: &Arc<Self>, old: u32, head: (Cursor, bool), stale: Stale) {
         let (topic, reason) = (self.name(), stale.reason());
-        tracing::warn!(%topic, reason, "the event log lacks delivered events: streams start over");
+        tracing::warn!(
+            %topic,
+            reason,
+            "the event log no longer has delivered events, streams start over"
+        );
         self.start_at(old, head, stale);
     }
 
