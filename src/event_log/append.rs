@@ -27,7 +27,7 @@ const ROWS_PER_INSERT: usize = 512;
 pub struct Addition {
     /// Topic to append to.
     pub topic: Topic,
-    /// Token of the writer's lease. None if the writer has no lease. Then the topic's fence is not checked.
+    /// Token of the writer's lease. `None` if the writer has no lease. Then the topic's fence is not checked.
     pub fence: Option<Uuid>,
     /// The events, in order.
     pub events: Vec<NewEvent>,

@@ -25,7 +25,7 @@ impl EventLog {
         row.map(|row| head_of(&row)).ok_or_else(|| absent(topic))
     }
 
-    /// The cursor of the topic's newest event, and whether it is the last event. None if the topic has no log.
+    /// The cursor of the topic's newest event, and whether it is the last event. `None` if the topic has no log.
     pub async fn head(&self, topic: &Topic) -> Result<Option<(Cursor, bool)>, DbErr> {
         let row = topic_row(self.database.reader(), topic).await?;
         Ok(row.map(|row| (head_of(&row), row.closed)))

@@ -36,9 +36,9 @@ pub struct LogState {
     pub head: Cursor,
     /// Whether the newest event is the last one of the topic.
     pub closed: bool,
-    /// The reason why the log cannot be read from the cursor. None if it can.
+    /// The reason why the log cannot be read from the cursor. `None` if it can.
     pub cursor: Option<Stale>,
-    /// The reason why the log does not have the other cursor. None if it has.
+    /// The reason why the log does not have the other cursor. `None` if it has.
     pub known: Option<Stale>,
 }
 
@@ -129,7 +129,7 @@ impl EventLog {
     }
 }
 
-/// The reason why the log of this topic cannot be read from `cursor`. None if it can.
+/// The reason why the log of this topic cannot be read from `cursor`. `None` if it can.
 async fn staleness(
     connection: &impl ConnectionTrait,
     head: &topic::Model,
@@ -157,7 +157,7 @@ async fn staleness(
 }
 
 /// The events after `seq` in ascending order, or before it in descending order. The first query reads few rows, because
-/// their size is not known: a thousand events can have a thousand bytes, or a quarter of a gigabyte.
+/// their size is not known. A thousand events can have a thousand bytes, or a quarter of a gigabyte.
 async fn read(
     connection: &impl ConnectionTrait,
     head: &topic::Model,

@@ -67,7 +67,7 @@ impl EventLog {
         }
     }
 
-    /// A page of the topics of a family that have ended and have no events left in the log, in no particular order.
+    /// A page of the topics of a family that have ended and have no events left in the log. The order is not defined.
     pub async fn ended(&self, family: Family) -> Result<Vec<Topic>, DbErr> {
         let rows = topics_of(family)
             .filter(topic::Column::Closed.eq(true))

@@ -1,4 +1,4 @@
-//! The state that all parts of the hub share. This file depends on none of them.
+//! The state that all parts of the hub share. This file depends on none of these parts.
 
 use std::{
     sync::{

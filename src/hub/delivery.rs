@@ -58,8 +58,8 @@ impl Delivery {
         }
     }
 
-    /// Waits while the reactors are too slow for the events of a topic. So a publisher waits before the ring drops
-    /// events that a reactor has not written. Otherwise, even subscribers that read fast would need the log.
+    /// Waits while the reactors write the events of a topic more slowly than they are published. Without this wait, the
+    /// ring would drop events that a reactor has not written. Then even subscribers that read fast would need the log.
     pub async fn wait_for_capacity(&self, topic: &Topic) {
         if let Some(subscribers) = self.topics.get(topic) {
             subscribers.wait_for_capacity().await;

@@ -41,7 +41,7 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Creates the hub of the gateway `node`, and starts its threads. `tasks` contains its background work and open
+    /// Creates the hub of the gateway `node`, and starts the hub's threads. `tasks` tracks background work and open
     /// streams, so that a shutdown can wait for them.
     pub fn new(
         log: EventLog,
@@ -123,8 +123,8 @@ impl Hub {
         self.delivery.deliver(events);
     }
 
-    /// Waits while the reactors are too slow for the events of a topic. So a publisher waits before the ring drops
-    /// events that a reactor has not written. Otherwise, even subscribers that read fast would need the log.
+    /// Waits while the reactors write the events of a topic more slowly than they are published. Without this wait, the
+    /// ring would drop events that a reactor has not written. Then even subscribers that read fast would need the log.
     pub async fn wait_for_capacity(&self, topic: &Topic) {
         self.delivery.wait_for_capacity(topic).await;
     }

@@ -5,8 +5,8 @@
 //! slot. This module parses their events and writes them again. Each new event names its topic, and its cursor contains
 //! the cursors of all topics. So a client that reconnects resumes in every topic.
 //!
-//! A topic can end while the others continue: after its last event, or when the caller may no longer see it. Every
-//! other reason that ends the stream of one topic ends all of them.
+//! A topic can end while the others continue. This happens after its last event, or when the caller may no longer see
+//! it. Every other reason that ends the stream of one topic ends all of them.
 
 use std::{
     future::poll_fn,
@@ -39,9 +39,9 @@ use crate::{
 /// A topic and its stream.
 struct Branch {
     requested: RequestedTopic,
-    /// The topic's stream. None before it is opened, and after it has ended.
+    /// The topic's stream. `None` before it is opened, and after it has ended.
     body: Option<Body>,
-    /// Cursor of the newest event that the client has of this topic, as text. None before the first event.
+    /// Cursor of the newest event that the client has of this topic, as text. `None` before the first event.
     cursor: Option<String>,
     /// Whether the client was told that no further events of the topic follow.
     is_closed: bool,
@@ -68,7 +68,7 @@ pub struct MergedStream {
     is_over: bool,
 }
 
-/// The output of a topic's stream: text, or None at its end.
+/// The output of a topic's stream: text, or `None` at its end.
 struct Output {
     branch: usize,
     text: Option<Bytes>,
@@ -154,7 +154,7 @@ impl MergedStream {
         Ok(())
     }
 
-    /// Waits for the next text. None after the end of the stream.
+    /// Waits for the next text. `None` after the end of the stream.
     async fn next(&mut self) -> Option<Bytes> {
         while self.ready.is_empty() {
             if self.is_over {

@@ -9,13 +9,13 @@
 //!    reactors write to them (`fanout/reactor.rs`).
 //! 4. `fanout/shard.rs`: each subscriber gets the frames that follow its position.
 //!
-//! `fanout/subscriber.rs` drives a stream if its topic has few subscribers, if the stream needs more than a write, or
-//! if the stream has not kept up. The stream's state machine is in `subscription/subscription.rs`, and returns the next
-//! step.
+//! `fanout/subscriber.rs` drives the streams of a topic with few subscribers. It also drives a stream that needs more
+//! than a write, or that has not kept up. The state machine of the stream (`subscription/subscription.rs`) returns the
+//! next step.
 //!
 //! No events are queued for a single subscriber. A subscriber that is behind the ring reads the log
-//! (`topic/catch_up.rs`), and so does a ring that is behind the log (`topic/fill.rs`). So clients get every event, even
-//! if the bus loses messages. A client can choose to drop events instead (`subscription/overflow.rs`).
+//! (`topic/catch_up.rs`). A ring that is behind the log also reads the log (`topic/fill.rs`). So clients get every
+//! event, even if the bus loses messages. A client can choose to drop events instead (`subscription/overflow.rs`).
 //!
 //! `open.rs` opens a stream. `merge.rs` merges several streams into a stream of many topics.
 

@@ -36,9 +36,9 @@ pub enum Resume<C = Cursor> {
 /// Limits that the client sets for a stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bounds {
-    /// Number of events after which the stream ends, including the snapshot. None without a limit.
+    /// Number of events after which the stream ends, including the snapshot. `None` without a limit.
     pub max_events: Option<NonZeroU64>,
-    /// Time after which the stream ends. None without a limit.
+    /// Time after which the stream ends. `None` without a limit.
     pub max_time: Option<Duration>,
 }
 

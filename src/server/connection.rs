@@ -119,7 +119,7 @@ impl Connection {
         self.tcp.set_nodelay(true)?;
         let socket = SockRef::from(&*self.tcp);
         // A client can disappear without closing, or stop reading. The client then keeps its slot as long as bytes for
-        // it are unacknowledged. By default, the kernel waits a quarter of an hour (RFC 5482).
+        // it are unacknowledged. By default, the kernel waits for a quarter of an hour (RFC 5482).
         socket.set_tcp_user_timeout(Some(USER_TIMEOUT.max(shared.timeouts.write)))?;
         socket.set_tcp_notsent_lowat(UNSENT_RESPONSE)?;
         let mut socket = Socket::new(&self.tcp, &self.handler.state);
@@ -176,8 +176,8 @@ impl Connection {
         let RequestHandler { shared, state, half_closed, .. } = &*self.handler;
         // tokio adds "the peer has closed" to every interest. PRIORITY is out-of-band data, for which tokio does not
         // register the socket. So only a close or an error makes this interest ready. This detects FIN and RST while
-        // received bytes are unread. hyper detects them only when it reads. hyper does not read while a pipelined
-        // request waits, or while the endpoint does not read a request body.
+        // received bytes are unread. Without this, hyper detects them only when it reads. It does not read while a
+        // pipelined request waits, or while the endpoint does not read a request body.
         let mut hung_up = pin!(self.tcp.ready(Interest::PRIORITY | Interest::ERROR));
         let mut failed = pin!(self.tcp.ready(Interest::ERROR));
         // Each connection has its own token, so that the waits of all connections do not share one lock.

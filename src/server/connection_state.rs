@@ -58,7 +58,7 @@ struct State {
     deadline: Instant,
     /// Whether the deadline is that of a request head, and not the idle timeout.
     awaits_head: bool,
-    /// Time since which the socket accepts no bytes. None while it accepts them.
+    /// Time since which the socket accepts no bytes. `None` while it accepts them.
     blocked_since: Option<Instant>,
 }
 

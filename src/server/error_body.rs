@@ -1,8 +1,8 @@
 //! Adds a problem document to the error responses that hyper itself creates.
 //!
-//! hyper rejects bytes that are not HTTP, and a request head that is too large, before the endpoint sees a request.
-//! hyper sends a status with an empty body, and has no hook to change that. So this module replaces the bytes that
-//! hyper writes. A response of the endpoint always has a request id, and a response of hyper never has one.
+//! hyper rejects bytes that are not HTTP, and a request head that is too large, before the endpoint sees a request. Its
+//! response has a status and an empty body, and hyper has no hook to change that. So this module replaces the bytes
+//! that hyper writes. A response of the endpoint always has a request id, and a response of hyper never has one.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -88,7 +88,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for WithErrorBody<I> {
     }
 }
 
-/// The error response with a body. None if these bytes are not one of hyper's error responses without a body.
+/// The error response with a body. `None` if these bytes are not one of hyper's error responses without a body.
 fn with_body(bytes: &[u8], error_body: ErrorBody) -> Option<Bytes> {
     // Nearly all writes return here, after a look at their first bytes.
     let head = bytes.strip_prefix(b"HTTP/1.1 4")?;

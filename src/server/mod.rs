@@ -1,14 +1,14 @@
 //! The HTTP server: one task per connection, HTTP/1.1 and HTTP/2, with or without TLS.
 //!
 //! poem's own `Server` keeps a stream open after its client has disconnected. It loops without a pause when the process
-//! has no descriptors left, and it waits for a request head without a timeout. This server promises:
+//! has no descriptors left. It waits for a request head without a timeout. This server promises:
 //!
 //! - The server notices at once that a client has closed its connection, in every state of the connection. A client
 //!   that has only finished sending still gets its response, unless it requested a stream.
 //! - A client that keeps the server waiting longer than [`Settings::header_timeout`] is disconnected.
 //! - A response with a known length is never copied. The server aborts it if its client does not read it.
-//! - The number of open connections is limited. The number of connections from one address is also limited, until a
-//!   user authenticates on them.
+//! - The number of open connections is limited, in total and per address. A connection no longer counts for its address
+//!   after a user has authenticated on it.
 //! - No error of accept(2) ends the accept loop or makes it loop without a pause.
 //! - After `stop` is cancelled, responses in progress have [`Settings::drain`] to finish. Then all connections end.
 //!

@@ -1,8 +1,8 @@
 //! The body of a request, and the part of it that the endpoint has not read.
 //!
 //! A client can get its response before it has sent the whole body. The client continues to send the body, and then
-//! sends its next request on the same connection. So the server either discards the rest of the body, or tells the
-//! client in the response that the connection closes.
+//! sends its next request on the same connection. So the server discards the rest of the body, or tells the client in
+//! the response that the connection closes.
 
 use std::io;
 use std::pin::Pin;
@@ -40,7 +40,7 @@ pub(super) fn track(body: Inner) -> (Inner, UnreadBody) {
 }
 
 impl UnreadBody {
-    /// The rest of the body, after the endpoint has dropped the body. None if all of it was read.
+    /// The rest of the body, after the endpoint has dropped the body. `None` if all of it was read.
     pub(super) fn into_rest(self) -> Option<Inner> {
         self.0.lock().take()
     }

@@ -16,7 +16,7 @@ pub struct Settings {
     ///
     /// - the first complete request head, from the time of connecting, TLS included;
     /// - each later HTTP/1.1 head, from its first byte;
-    /// - the answer to an HTTP/2 PING, which is sent when nothing was received for this long.
+    /// - the acknowledgement of an HTTP/2 PING, which is sent when nothing was received for this long.
     pub header_timeout: Duration,
     /// Longest time that a connection stays open between requests.
     pub idle_timeout: Duration,
@@ -30,9 +30,9 @@ pub struct Settings {
     pub head_limit: usize,
     /// Longest time that responses can continue after `stop`.
     pub drain: Duration,
-    /// Configuration of TLS for every connection, see [`super::tls()`]. None means no TLS.
+    /// Configuration of TLS for every connection, see [`super::tls()`]. `None` means no TLS.
     pub tls: Option<Arc<ServerConfig>>,
-    /// Returns the problem document for requests that hyper itself rejects.
+    /// Returns the request id and the problem document for a request that hyper itself rejects.
     pub error_body: ErrorBody,
     /// Counts refused connections and aborted responses.
     pub telemetry: Arc<Telemetry>,

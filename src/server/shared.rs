@@ -24,8 +24,8 @@ use crate::telemetry::Telemetry;
 const MAX_CONCURRENT_STREAMS: u32 = 100;
 /// Bytes of a response that wait in one HTTP/2 stream with a slow reader (hyper's default: 400 KiB).
 const SEND_BUFFER: usize = 16 * 1024;
-/// Bytes of a request body that are received before the endpoint reads them, per HTTP/2 stream and per connection
-/// (hyper's default: 1 MiB each).
+/// Bytes of a request body that are received before the endpoint reads them, per HTTP/2 stream and per connection. The
+/// default of hyper is 1 MiB each.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
 /// Read buffer of an idle HTTP/1.1 connection: the smallest size that hyper accepts.

@@ -28,7 +28,7 @@ pub(super) async fn read_preface(socket: &mut Socket) -> io::Result<bool> {
 /// Closes a socket after its client has stopped sending (a lingering close).
 ///
 /// The kernel sends RST when a socket with unread bytes is closed. RST can destroy the last response before the client
-/// has read it (RFC 9112 section 9.6): a 431, 413 or 401 to a client that still sends.
+/// has read it (RFC 9112 section 9.6). Examples are a 431, 413 or 401 to a client that is still sending.
 pub(super) async fn close_lingering(mut tcp: TcpStream) -> io::Result<()> {
     // An error or 0 means that no bytes are unread. Then an ordinary close is enough.
     if tcp.try_read(&mut [0])? > 0 {

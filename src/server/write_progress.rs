@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 /// The progress of a response, see the module's documentation.
 #[derive(Default)]
 pub(super) struct WriteProgress {
-    /// Time of the last progress. None if no response with a known length is being sent.
+    /// Time of the last progress. `None` if no response with a known length is being sent.
     last: Mutex<Option<Instant>>,
     aborted: Notify,
     finished: Notify,
@@ -67,7 +67,7 @@ impl WriteProgress {
         CURRENT.scope(Arc::clone(self), task)
     }
 
-    /// The progress of the HTTP/2 response that the current task sends. None on HTTP/1.1.
+    /// The progress of the HTTP/2 response that the current task sends. `None` on HTTP/1.1.
     pub(super) fn of_current_task() -> Option<Arc<Self>> {
         CURRENT.try_with(Arc::clone).ok()
     }

@@ -18,7 +18,7 @@ use crate::hub::{
     topic::payload,
 };
 
-/// A stream as the body of a response. Dropping it closes the stream.
+/// A stream as the body of a response. Dropping the body closes the stream.
 pub struct Body(Arc<Subscriber>);
 
 impl Body {
@@ -27,8 +27,8 @@ impl Body {
         Self(subscriber)
     }
 
-    /// The reason for the end of the stream, and whether the client took everything before the end. None if the stream
-    /// was closed without a reason.
+    /// The reason for the end of the stream, and whether the client took everything before the end. `None` if the
+    /// stream was closed without a reason.
     pub fn end(&self) -> Option<(End, bool)> {
         self.0.state().subscription.end()
     }

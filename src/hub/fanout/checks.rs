@@ -1,7 +1,7 @@
-//! The periodic work of a reactor. The reactor checks its streams, ends those that have to end, and sends a heartbeat
-//! on those that were silent for too long.
+//! The periodic work of a reactor. The reactor checks its streams, and ends those that have to end. It sends a
+//! heartbeat on those that were silent for too long.
 //!
-//! All streams of a reactor share one timer, because a timer for each stream would cost more than the stream itself.
+//! All streams of a reactor share one timer. A timer for each stream would cost more than the stream itself.
 
 use std::time::{Duration, Instant};
 
@@ -32,9 +32,9 @@ pub struct Checks {
 struct Pass {
     /// Whether the check is of all streams, or only of those that may have been silent for too long.
     is_full: bool,
-    /// Key at the reactor of the topic to check next.
+    /// The reactor's key of the topic to check next.
     topic: usize,
-    /// Number of indexes of that topic that are left to check. None before the first of them.
+    /// Number of indexes of that topic that are left to check. `None` before the first of them.
     left: Option<usize>,
 }
 

@@ -25,7 +25,7 @@ pub const WAKER: Token = Token(usize::MAX);
 
 /// The work of a reactor for its shard of a topic's subscribers. A range contains their indexes, without its end.
 pub trait FanOut: Send + Sync {
-    /// The position of a subscriber that has all events. None before the log was read.
+    /// The position of a subscriber that has all events. `None` before the log was read.
     fn head(&self) -> Option<Position>;
 
     /// Number of subscribers in the shard.
@@ -39,7 +39,7 @@ pub trait FanOut: Send + Sync {
     fn finish(&self, reactor: usize, from: Option<Position>) -> bool;
 
     /// Checks a range of the shard. A full check includes all subscribers. Any other check includes those that may have
-    /// been silent for too long. Returns the latest time of the next check. None if the periodic checks are enough.
+    /// been silent for too long. Returns the latest time of the next check. `None` if the periodic checks are enough.
     fn check(
         &self,
         range: (usize, usize),
@@ -69,7 +69,7 @@ pub struct Inbox {
     pub moved: Vec<Arc<dyn FanOut>>,
     /// Tokens of the streams to remove.
     pub closed: Vec<Token>,
-    /// Latest time of the next check of all streams. None if the periodic checks are enough.
+    /// Latest time of the next check of all streams. `None` if the periodic checks are enough.
     pub check_by: Option<Instant>,
     /// Whether the thread has to end.
     pub stop: bool,
@@ -115,7 +115,7 @@ impl ReactorHandle {
         self.interval
     }
 
-    /// The current tick. It increases [`TICKS`] times per heartbeat.
+    /// The current tick. Increases [`TICKS`] times per heartbeat.
     pub fn tick(&self) -> u32 {
         self.tick.load(Ordering::Relaxed)
     }

@@ -76,7 +76,7 @@ impl Handover {
         Self(Arc::new(Mutex::new(Some(subscription))))
     }
 
-    /// Takes the subscription. None after the first call.
+    /// Takes the subscription. `None` after the first call.
     #[must_use]
     pub fn take(&self) -> Option<PendingSubscription> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()

@@ -1,7 +1,7 @@
 //! The threads that hold the sockets of open streams.
 //!
-//! Each thread waits for events of its sockets, writes to its shard of a topic that has moved, and checks its streams
-//! periodically (`checks.rs`). A thread never waits for a client or for the database.
+//! Each thread waits for events of its sockets. It writes to its shard of a topic that has moved, and checks its
+//! streams periodically (`checks.rs`). A thread never waits for a client or for the database.
 
 use std::{
     collections::VecDeque,

@@ -1,7 +1,7 @@
 //! Sends to sockets by their file descriptors: one by one, or many in one system call with io_uring.
 //!
 //! The kernel's send is most of the cost of a delivery. Loading the stream that owns the socket from memory adds a
-//! fifth to that cost, and a system call for each socket adds more (`benches/README.md`).
+//! fifth to that cost. A system call for each socket adds more (`benches/README.md`).
 //!
 //! So this is the only file with `unsafe`. The kernel gets pointers, and the compiler cannot check that the memory
 //! behind them stays valid. The memory does stay valid: both functions borrow the bytes, and return only when the
@@ -35,7 +35,7 @@ pub fn send(socket: RawFd, bytes: &[u8]) -> io::Result<usize> {
 
 /// An io_uring queue.
 pub struct Sender {
-    /// None after the kernel has reported a failure.
+    /// `None` after the kernel has reported a failure.
     ring: Option<IoUring>,
 }
 
@@ -60,9 +60,9 @@ impl Sender {
         self.ring.is_some()
     }
 
-    /// Sends the same bytes to each of at most [`BATCH`] sockets. Returns the results in the same order: the number of
-    /// bytes that the socket accepted, an error, or None if the send was not tried. Returns no results if the queue no
-    /// longer works.
+    /// Sends the same bytes to each of at most [`BATCH`] sockets. Returns the results in the same order. A result is
+    /// the number of bytes that the socket accepted, an error, or `None` if the send was not tried. If the queue no
+    /// longer works, there are no results.
     pub fn send(
         &mut self,
         sockets: impl Iterator<Item = RawFd>,
@@ -78,7 +78,7 @@ impl Sender {
                 .user_data(index as u64);
             // SAFETY: `bytes` outlive this call. It returns after every entry has completed, or when the kernel reports
             // a failure. After a failure, entries that the kernel has not taken are dropped with the queue. An entry
-            // that the kernel has taken no longer uses the bytes: with `MSG_DONTWAIT`, the kernel copies them or fails
+            // that the kernel has taken no longer uses the bytes. With `MSG_DONTWAIT`, the kernel copies them or fails
             // at once.
             if unsafe { ring.submission().push(&entry) }.is_err() {
                 break;

@@ -69,7 +69,7 @@ pub struct Shard {
 pub struct Writer<'a> {
     /// The topic whose events are written.
     pub topic: &'a LiveTopic,
-    /// The queue of io_uring. None without io_uring.
+    /// The queue of io_uring. `None` without io_uring.
     pub sender: &'a mut Option<Sender>,
     /// The current tick of the reactor.
     pub tick: u32,
@@ -168,8 +168,8 @@ impl Shard {
     }
 }
 
-/// Writes to many entries in one system call: those in direct mode that are at the same position as the first one.
-/// Nearly all entries are at that position. The caller writes to the others one by one.
+/// Writes to many entries in one system call: to those in direct mode at the position of the first of them. Nearly all
+/// entries are at that position. The caller writes to the others one by one.
 fn write_together(entries: &mut [Entry], head: Position, writer: &mut Writer<'_>) {
     for entries in entries.chunks_mut(BATCH) {
         let Some(sender) = writer.sender.as_mut().filter(|sender| sender.works()) else { break };
@@ -195,8 +195,8 @@ fn write_together(entries: &mut [Entry], head: Position, writer: &mut Writer<'_>
     }
 }
 
-/// The frames after a position, and the number of that position. None if the stream needs more than a write: the frames
-/// end the stream, or the ring does not have them.
+/// The frames after a position, and the number of that position. `None` if the stream needs more than a write, because
+/// the frames end it or are not in the ring.
 fn pull(topic: &LiveTopic, position: Position) -> Option<(i64, Run)> {
     match topic.pull(position, u64::MAX) {
         Pulled::Run(run) if !run.terminal => Some((position.seq, run)),

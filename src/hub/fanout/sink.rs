@@ -19,7 +19,7 @@ const READS: usize = 16;
 pub enum Sink {
     /// A socket, to which frames are written unchanged.
     Socket(TcpStream),
-    /// A response body, which another layer frames. The waker is that of the task that waits for the next bytes. None
+    /// A response body, which another layer frames. The waker is that of the task that waits for the next bytes. `None`
     /// while no task waits.
     Body(Option<Waker>),
     /// A socket after the last byte. It stays open until the client closes its side, at most until this time.
@@ -36,7 +36,7 @@ impl Sink {
         }
     }
 
-    /// Closes the sending side of a socket. Returns the time by which the client has to close its side. None for a
+    /// Closes the sending side of a socket. Returns the time by which the client has to close its side. `None` for a
     /// body.
     pub fn finish(&mut self) -> Option<Instant> {
         match std::mem::replace(self, Self::Body(None)) {

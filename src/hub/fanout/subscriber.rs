@@ -111,8 +111,8 @@ impl Subscriber {
         }
     }
 
-    /// The next piece to write to the socket. None if there is nothing to write, or the socket is full. For a response
-    /// body, wakes the task that reads it.
+    /// The next piece to write to the socket. `None` if there is nothing to write, or the socket is full. For a
+    /// response body, wakes the task that reads it.
     fn next(self: &Arc<Self>, state: &mut State) -> Option<Piece> {
         match &mut state.sink {
             // In direct mode, the fan-out has written to the stream in the meantime.
@@ -153,7 +153,7 @@ impl Subscriber {
     }
 
     /// Writes to the stream after its topic has moved. Then the stream enters direct mode, if it wants every frame of
-    /// this history of the ring. Returns its socket, and the number of the newest event that was written. None if the
+    /// this history of the ring. Returns its socket, and the number of the newest event that was written. `None` if the
     /// stream does not enter direct mode. Direct mode has to end before any code but the fan-out uses the stream.
     pub fn enter_direct_mode(self: &Arc<Self>, history: u32) -> Option<(RawFd, i64)> {
         let mut state = self.state();
@@ -287,7 +287,7 @@ impl Subscriber {
         }
     }
 
-    /// Latest time of the next check. None if the periodic checks are enough.
+    /// Latest time of the next check. `None` if the periodic checks are enough.
     pub fn check_by(&self, now: &Now) -> Option<Instant> {
         let state = self.state();
         match &state.sink {

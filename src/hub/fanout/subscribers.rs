@@ -93,8 +93,9 @@ impl Subscribers {
         &self.topic
     }
 
-    /// Whether the next publisher has to wait, because a reactor has not yet written events that the ring will soon
-    /// drop. Otherwise all subscribers of that reactor would need the log, even those whose clients read fast.
+    /// Whether the next publisher has to wait. This is so if a reactor has not yet written events that the ring will
+    /// soon drop. Without the wait, all subscribers of that reactor would need the log, even those whose clients read
+    /// fast.
     fn is_at_capacity(&self) -> bool {
         let slowest = self
             .progress
@@ -132,7 +133,7 @@ impl Subscribers {
     }
 
     /// Removes a subscriber. Only its reactor may call this. The reactor writes to its shard from the last index to the
-    /// first, so the subscriber that moves to the free index was already written to.
+    /// first. So the subscriber that moves to the free index was already written to.
     pub fn remove(&self, subscriber: &Subscriber) {
         subscriber.removed();
         let reactor = subscriber.reactor();
@@ -245,7 +246,7 @@ impl FanOut for Subscribers {
         let mut writer = Writer { topic: &self.topic, sender, tick: reactor.tick() };
         let mut shards = self.shards();
         while from < to {
-            // Subscribers that were added in the meantime are at the end, and have all events. None was removed.
+            // Subscribers that were added in the meantime are at the end, and have all events. `None` was removed.
             let next = to.min(from + group);
             shards[reactor.index()].write(from, next, &mut writer);
             from = next;
@@ -257,7 +258,7 @@ impl FanOut for Subscribers {
     fn finish(&self, reactor: usize, from: Option<Position>) -> bool {
         let progress = &self.progress[reactor];
         progress.reached.store(from.map_or(0, |position| position.seq), Ordering::Release);
-        // `swap` and not `store`: a publisher that found the flag set has moved the ring before, and `swap` makes that
+        // `swap` and not `store`. A publisher that found the flag set has moved the ring before, and `swap` makes that
         // visible below.
         progress.is_due.swap(false, Ordering::AcqRel);
         let again = self.head() != from && !progress.is_due.swap(true, Ordering::AcqRel);

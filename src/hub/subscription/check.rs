@@ -37,7 +37,7 @@ impl Subscription {
         self.end.is_none() || self.until.is_none_or(|until| until > now.instant)
     }
 
-    /// Latest time of the next check. None if the periodic checks are enough.
+    /// Latest time of the next check. `None` if the periodic checks are enough.
     pub fn check_by(&self, now: &Now) -> Option<Instant> {
         let expiry = || {
             let expiry = self.connection.as_ref()?.allowed_until(now.timestamp).ok()?;

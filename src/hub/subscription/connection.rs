@@ -32,12 +32,12 @@ pub struct Client {
     pub watch: Watch,
     /// The slot that the connection takes.
     pub slot: Slot,
-    /// Admission of the TCP connection, held until the stream closes. None if the request came without a TCP
+    /// Admission of the TCP connection, held until the stream closes. `None` if the request came without a TCP
     /// connection, as in tests.
     pub admission: Option<Arc<Admission>>,
 }
 
-/// An open connection. It is released with its last stream.
+/// An open connection. Its slot is freed with its last stream.
 pub struct Connection {
     id: Uuid,
     address: IpAddr,

@@ -27,7 +27,7 @@ pub enum End {
     Overflow,
     /// A caller has requested that the connection ends.
     Disconnected,
-    /// The event log, the state or the access could not be read.
+    /// A read of the event log, of the state or of the caller's access failed.
     Failed,
     /// The client has closed the connection.
     ClientGone,

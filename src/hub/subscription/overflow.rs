@@ -28,7 +28,7 @@ impl Lag {
     /// The subscriber was given events, and may not have taken all of them.
     pub const SOME: Self = Self(u32::MAX - 1);
 
-    /// Number of events that the subscriber still gets. None if they are not counted.
+    /// Number of events that the subscriber still gets. `None` if they are not counted.
     pub fn left(self) -> Option<u32> {
         (self.0 < Self::SOME.0).then_some(self.0)
     }

@@ -40,13 +40,13 @@ enum Log {
 /// One open stream, without its socket. Dropping this value releases what the stream holds.
 pub struct Subscription {
     pub(super) topic: Arc<LiveTopic>,
-    /// None after the stream has released its connection.
+    /// `None` after the stream has released its connection.
     pub(super) connection: Option<Arc<Connection>>,
     /// All events up to this position were written, or are in `ready`.
     pub(super) position: Position,
     /// Number of events that were sent, including snapshots.
     pub(super) delivered: u64,
-    /// Maximum number of events to send. None without a limit.
+    /// Maximum number of events to send. `None` without a limit.
     most: Option<NonZeroU64>,
     /// Bytes to send before anything else: chunks, or the rest of one chunk.
     pub(super) ready: Bytes,
@@ -270,7 +270,7 @@ impl Subscription {
         }
     }
 
-    /// The reason for the end, and whether everything before the end was taken. None while the stream continues.
+    /// The reason for the end, and whether everything before the end was taken. `None` while the stream continues.
     pub fn end(&self) -> Option<(End, bool)> {
         self.end.map(|end| (end, self.has_said_end))
     }

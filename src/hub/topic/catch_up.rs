@@ -1,4 +1,4 @@
-//! Reads events that a subscription has missed and the ring has dropped, from the event log.
+//! Reads from the event log the events that a subscription has missed and the ring has dropped.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::event_log::{LogError, ReadLimit, Stale};
 
 /// The events that a subscription has missed.
 pub enum Missed {
-    /// The next events. None if the log has no later events.
+    /// The next events. `None` if the log has no later events.
     Events(Option<Run>),
     /// The log no longer has the next event. The subscription starts over with this snapshot.
     StartOver(SnapshotFrame),
@@ -32,8 +32,8 @@ impl LiveTopic {
             Some(known) if known.history == position.history => known,
             _ => return self.start_over_from(self.lost()).await,
         };
-        // Many subscriptions can be behind at once. Each waits for a permit, so that their reads do not take all
-        // connections to the database, and do not fail because none is free.
+        // Many subscriptions can be behind at once. Each waits for a permit. So their reads do not take all connections
+        // to the database, and do not fail because no connection is free.
         let permit = self.context().readers.acquire().await;
         self.context().telemetry.caught_up(self.family());
         let most = ReadLimit { events: PAGE.events.min(most), ..PAGE };

@@ -100,8 +100,8 @@ impl LiveTopic {
     }
 
     /// Returns the position of a cursor in the ring's history, or the reason why a stream cannot resume after it. If
-    /// the ring does not know the cursor, this looks in the log for the cursor and for the newest event that the ring
-    /// knows. If the log has both, they are in the same history.
+    /// the ring does not know the cursor, this looks in the log. If the log has both the cursor and the newest event
+    /// that the ring knows, they are in the same history.
     pub async fn position_of(
         self: &Arc<Self>,
         cursor: Cursor,

@@ -52,7 +52,7 @@ pub struct Run {
 
 impl Run {
     /// Joins frames. A single frame keeps the bytes that all subscribers share. Several frames are copied into one
-    /// piece, because each write that this saves costs more than the copy. None without frames.
+    /// piece, because each write that this saves costs more than the copy. `None` without frames.
     pub fn from_frames(frames: &[&Frame]) -> Option<Self> {
         let terminal = frames.last()?.terminal;
         let bytes = if let [frame] = frames {
@@ -68,8 +68,7 @@ impl Run {
         Some(Self { bytes, count: frames.len() as u64, terminal })
     }
 
-    /// The number of frames that start within the first `written` bytes, and the offset at which the last of these
-    /// frames ends.
+    /// The number of frames that start within the first `written` bytes, and the end offset of the last of them.
     pub fn begun(&self, written: usize) -> (u64, usize) {
         if written == self.bytes.len() {
             return (self.count, written);
@@ -113,7 +112,7 @@ pub fn payload(bytes: &Bytes) -> Bytes {
     all.freeze()
 }
 
-/// For each chunk, the length of its size line and the length of its text. [`chunk`] has written the bytes, so the size
+/// For each chunk, the length of its size line and the length of its text. The bytes come from [`chunk`], so the size
 /// is hexadecimal and there are no extensions.
 fn chunks(mut bytes: &[u8]) -> impl Iterator<Item = (usize, usize)> {
     std::iter::from_fn(move || {

@@ -93,7 +93,7 @@ impl LiveTopic {
         self.subject.get_or_init(|| subject.clone());
     }
 
-    /// The properties that the topic's streams share. None before the first stream sets them.
+    /// The properties that the topic's streams share. `None` before the first stream sets them.
     pub fn subject(&self) -> Option<&Subject> {
         self.subject.get()
     }

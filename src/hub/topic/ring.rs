@@ -1,8 +1,8 @@
 //! The newest frames of a topic, in order and without gaps.
 //!
 //! All frames belong to one history: each frame contains the nonce of the event before it. The log can differ from the
-//! ring after the database was restored from a backup, or has failed over to a copy without the newest events. Then the
-//! ring begins a new history, and every subscription in the old history has to start over.
+//! ring after a restore from a backup, or after a failover to a copy without the newest events. Then the ring begins a
+//! new history, and every subscription in the old history has to start over.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -56,7 +56,7 @@ pub enum Pulled {
 /// The newest frames of a topic.
 #[derive(Default)]
 pub struct Ring {
-    /// None before the log was read.
+    /// `None` before the log was read.
     known: Option<Known>,
     /// The reason why the history before this one ended.
     lost: Option<Stale>,
@@ -86,12 +86,12 @@ impl Ring {
         Self { capacity, ..Self::default() }
     }
 
-    /// The events that are known to be in the ring's history. None before the log was read.
+    /// The events that are known to be in the ring's history. `None` before the log was read.
     pub fn known(&self) -> Option<Known> {
         self.known
     }
 
-    /// The position of a subscription that has all events. None before the log was read.
+    /// The position of a subscription that has all events. `None` before the log was read.
     pub fn head(&self) -> Option<Position> {
         self.known.map(|Known { history, head, .. }| Position { history, seq: head.seq })
     }
@@ -113,7 +113,7 @@ impl Ring {
         (is_ours || cursor == furthest).then_some(Position { history, seq: cursor.seq })
     }
 
-    /// The position of a cursor that was found in the log together with the known events of this history. None if the
+    /// The position of a cursor that was found in the log together with the known events of this history. `None` if the
     /// history has changed since then.
     pub fn admit(&mut self, history: u32, cursor: Cursor) -> Option<Position> {
         let nonce = self.nonce(cursor.seq);
@@ -150,11 +150,11 @@ impl Ring {
         }
     }
 
-    /// Two events after which a subscription can resume, if the ring has dropped events that follow the position. None
-    /// if the ring still has them, or never had them.
+    /// Two events after which a subscription can resume, if the ring has dropped events that follow the position.
+    /// `None` if the ring still has them, or never had them.
     ///
-    /// The first is the newest event that the ring has dropped. The second is the newest event of the ring. If no event
-    /// can follow that one, the second is the event before it, because every subscription must get the last event.
+    /// The first is the newest event that the ring has dropped. The second is the newest event of the ring, or the
+    /// event before it if no event can follow. Every subscription must get the last event.
     pub fn passed(&self, position: Position) -> Option<(Cursor, Cursor)> {
         let Known { head, .. } = self.known.filter(|known| known.history == position.history)?;
         let kept = i64::try_from(self.frames.len()).unwrap_or(i64::MAX);

@@ -36,7 +36,7 @@ impl<T> TopicTable<T> {
         }
     }
 
-    /// The `T` of a topic. None if the topic has no open stream.
+    /// The `T` of a topic. `None` if the topic has no open stream.
     pub fn get(&self, topic: &Topic) -> Option<Arc<T>> {
         self.topics().get(topic).map(|(joined, _)| Arc::clone(joined))
     }
