@@ -1,4 +1,4 @@
-//! The bus between gateways in one process: the default, where there is only one gateway.
+//! The bus between gateways in one process. This is the default, for a single gateway.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use super::{Bus, BusError, Message};
 
-/// Messages that wait for one gateway. A gateway that is further behind loses some, as on any bus.
+/// Maximum number of messages that wait for one gateway. A gateway that is further behind loses messages, as on any
+/// bus.
 const QUEUE: usize = 1_024;
 
 /// Carries messages between gateways of one process.

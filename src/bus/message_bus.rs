@@ -13,7 +13,8 @@ pub enum Message {
     Events(Vec<Event>),
     /// The login session with this id was revoked.
     SessionRevoked(Uuid),
-    /// All login sessions of a user were revoked, or the user was changed. Other gateways look them up again.
+    /// All login sessions of the user with this id were revoked, or the user was changed. Other gateways look them up
+    /// again.
     UserChanged(Uuid),
 }
 
@@ -28,7 +29,7 @@ pub trait Bus: Send + Sync + 'static {
     /// Joins as the gateway `node`. Returns the messages that other gateways publish from now on.
     async fn join(&self, node: Uuid) -> Result<mpsc::Receiver<Message>, BusError>;
 
-    /// Sends a message to all other gateways, if it can. Never waits.
+    /// Sends a message to all other gateways, if possible. Never waits, and does not report a failure.
     fn publish(&self, node: Uuid, message: Message);
 
     /// Checks that the bus answers.

@@ -18,33 +18,33 @@ use crate::{
     event::{Cursor, Event, NewEvent, Topic},
 };
 
-/// Rows in one `INSERT`, a power of two: 8 values each, below SQLite's and PostgreSQL's limits for
-/// parameters.
+/// Maximum number of rows in one `INSERT`, a power of two. A row has 8 parameters, so the total is below the limits of
+/// SQLite and PostgreSQL.
 const ROWS_PER_INSERT: usize = 512;
 
 /// Events to append to a topic.
 #[derive(Debug)]
 pub struct Addition {
-    /// The topic.
+    /// Topic to append to.
     pub topic: Topic,
-    /// The token of the lease of the writer. Absent without a lease.
+    /// Token of the writer's lease. `None` if the writer has no lease. Then the topic's fence is not checked.
     pub fence: Option<Uuid>,
     /// The events, in order.
     pub events: Vec<NewEvent>,
 }
 
-/// Why the event log refuses an addition.
+/// The reason why the event log refuses an addition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// The last event of the topic has been written.
     #[error("the topic has ended")]
     Closed,
-    /// Another lease is newer, or the lease was taken back.
-    #[error("the lease under which this is written is not the newest")]
+    /// Another lease is newer, or the lease has ended.
+    #[error("the lease token is not the newest of this topic")]
     Fenced,
 }
 
-/// Why events were not appended.
+/// The reason why events were not appended.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     /// The event log refused them.
@@ -55,7 +55,7 @@ pub enum AppendError {
     Database(#[from] DbErr),
 }
 
-/// The numbers and the time that an [`Addition`] got.
+/// The numbers, the nonces and the time that an [`Addition`] got.
 #[derive(Clone, Copy, Debug)]
 pub struct Number {
     first: Cursor,
@@ -64,7 +64,7 @@ pub struct Number {
 }
 
 impl Number {
-    /// The events as they are in the log.
+    /// The events of the addition, as they are in the log.
     pub fn of(self, addition: Addition) -> impl Iterator<Item = Event> {
         let Addition { topic, events, fence: _ } = addition;
         let mut prior_nonce = self.prior_nonce;
@@ -81,14 +81,14 @@ impl Number {
 }
 
 impl EventLog {
-    /// Appends the events of many callers, and returns the numbers that each got, in the same order. The
-    /// topics' rows stay locked until the transaction ends.
+    /// Appends the events of many callers. Returns the numbers of each addition, or the reason why it was refused, in
+    /// the same order. The topics' rows stay locked until the transaction ends.
     ///
-    /// No event is appended after the last event of a topic, or under a lease that is not the newest. Both are
-    /// checked under the lock.
+    /// No event is appended after the last event of a topic, or under a lease that is not the newest. Both are checked
+    /// under the lock.
     ///
-    /// The additions must be in the order of their topics' names, so that two gateways that write
-    /// to the same topics cannot block each other.
+    /// The additions must be in the order of their topics' names. Otherwise two gateways that write to the same topics
+    /// could block each other.
     pub async fn append_all(
         &self,
         tx: &Transaction,
@@ -104,7 +104,7 @@ impl EventLog {
         let at = self.clock.now();
         let mut rows = Vec::with_capacity(topics.iter().map(|(_, count)| count).sum());
         let mut numbers = Vec::with_capacity(additions.len());
-        // Both are rare, so the heads are advanced before the refusals are known.
+        // Refusals and last events are rare. So the heads are advanced first, and corrected after a refusal.
         let (mut corrected, mut closed) = (BTreeSet::new(), Vec::new());
         for addition in additions {
             let head = heads.get_mut(addition.topic.as_str()).ok_or_else(|| no_log(addition))?;
@@ -181,8 +181,8 @@ impl EventLog {
     }
 }
 
-/// Advances the heads of topics by these numbers of events, with this nonce. Creates missing rows. Returns the
-/// rows by name, as they were before. Locks the rows in the given order.
+/// Advances the heads of topics by these numbers of events, with this nonce. Creates missing rows. Returns the rows by
+/// name, as they were before the change. Locks the rows in the given order.
 pub(super) async fn advance(
     tx: &Transaction,
     topics: &[(&str, usize)],
@@ -199,8 +199,7 @@ pub(super) async fn advance(
             topic::Column::PriorNonce,
         ]);
         for (name, count) in topics {
-            // 48 bits: short on the wire, and long enough that a topic that is created again gets another
-            // epoch.
+            // 48 bits: short on the wire, and long enough that a topic that is created again gets another epoch.
             let epoch = rand::random_range(1..1_i64 << 48);
             let nonce = if *count == 0 { 0 } else { nonce };
             upsert.values_panic([
@@ -213,7 +212,7 @@ pub(super) async fn advance(
         }
         let old = |column| Expr::col((topic::Entity, column));
         let new = |column| Expr::col((Alias::new("excluded"), column));
-        // A topic that is only locked keeps its newest event.
+        // A topic that is locked without new events keeps the nonce of its newest event.
         let nonce = Expr::case(new(topic::Column::LastSeq).eq(0), old(topic::Column::Nonce))
             .finally(new(topic::Column::Nonce));
         let conflict = OnConflict::column(topic::Column::Name)
@@ -244,8 +243,8 @@ fn count_of(events: usize) -> i64 {
     i64::try_from(events).unwrap_or(i64::MAX)
 }
 
-/// Splits rows into powers of two. So there are few different statements, and the database has nearly all of
-/// them prepared.
+/// Splits rows into groups whose sizes are powers of two. So there are few different statements, and the database has
+/// nearly all of them prepared.
 fn shapes<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     iter::from_fn(move || {
         let size = 1 << rows.len().min(ROWS_PER_INSERT).checked_ilog2()?;

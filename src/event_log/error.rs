@@ -1,11 +1,11 @@
-//! Why the event log cannot be read.
+//! The reasons why the event log cannot be read.
 
 use sea_orm::DbErr;
 
-/// Why the log could not be read.
+/// The reason why a read of the event log failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The position is not, or no longer, in the log.
+    /// The log does not have the position, or no longer has it.
     #[error(transparent)]
     Stale(#[from] Stale),
     /// The database failed.
@@ -13,17 +13,17 @@ pub enum LogError {
     Database(#[from] DbErr),
 }
 
-/// Why a cursor cannot be resumed from.
+/// The reason why a stream cannot resume after a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stale {
-    /// The cursor is not of this topic, or not of this database.
-    #[error("the cursor is not one of this stream's")]
+    /// The cursor belongs to another topic, or to another database.
+    #[error("the cursor does not belong to this stream")]
     UnknownCursor,
-    /// The log has another event at this number, or none. The database was restored from a backup, or has
-    /// failed over to a copy without the newest events.
+    /// The log has another event at this number, or none. The database was restored from a backup, or has failed over
+    /// to a copy without the newest events.
     #[error("the events up to the cursor were replaced by others")]
     Replaced,
-    /// The events after it were pruned.
+    /// The events after the cursor were pruned.
     #[error("the events after the cursor are no longer kept")]
     Pruned,
 }

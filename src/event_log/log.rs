@@ -12,13 +12,13 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    /// The event log in this database. Events are stamped with the time of `clock` ([`Clock::now`]).
+    /// Creates the event log in this database. Events get the time of `clock` ([`Clock::now`]).
     #[must_use]
     pub fn new(database: Database, clock: Arc<Clock>) -> Self {
         Self { database, clock }
     }
 
-    /// The database, which also has the rows of the families.
+    /// The database, which also contains the rows of the families.
     #[must_use]
     pub fn database(&self) -> &Database {
         &self.database

@@ -11,11 +11,11 @@ use super::{
 };
 use crate::event::{Cursor, Topic};
 
-/// Names in one query.
+/// Maximum number of names in one query.
 const NAMES_PER_QUERY: usize = 500;
 
 impl EventLog {
-    /// The position of the topic, as of the transaction.
+    /// The cursor of the topic's newest event, as of the caller's transaction.
     pub async fn position(
         &self,
         connection: &impl ConnectionTrait,
@@ -25,13 +25,13 @@ impl EventLog {
         row.map(|row| head_of(&row)).ok_or_else(|| absent(topic))
     }
 
-    /// The position of the topic, and whether its last event is written. `None` if there is no log.
+    /// The cursor of the topic's newest event, and whether it is the last event. `None` if the topic has no log.
     pub async fn head(&self, topic: &Topic) -> Result<Option<(Cursor, bool)>, DbErr> {
         let row = topic_row(self.database.reader(), topic).await?;
         Ok(row.map(|row| (head_of(&row), row.closed)))
     }
 
-    /// The positions of these topics, by name.
+    /// The cursors of the newest events of these topics, by name. Without the topics that have no log.
     pub async fn positions(&self, topics: &[Topic]) -> Result<HashMap<String, Cursor>, DbErr> {
         let mut positions = HashMap::with_capacity(topics.len());
         for batch in topics.chunks(NAMES_PER_QUERY) {

@@ -17,7 +17,7 @@ use crate::{
     event::{Cursor, Event, Topic},
 };
 
-/// Rows in the first query for a page, before their sizes are known.
+/// Number of rows in the first query for a page, before their sizes are known.
 const FIRST_STEP: u64 = 16;
 
 /// A page of the events of a topic.
@@ -36,18 +36,18 @@ pub struct LogState {
     pub head: Cursor,
     /// Whether the newest event is the last one of the topic.
     pub closed: bool,
-    /// Why the log cannot be read from the cursor. `None` if it can.
+    /// The reason why the log cannot be read from the cursor. `None` if it can.
     pub cursor: Option<Stale>,
-    /// Why the other cursor cannot be found. `None` if it can.
+    /// The reason why the log does not have the other cursor. `None` if it has.
     pub known: Option<Stale>,
 }
 
-/// Bounds of one read.
+/// Limits of one read.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadLimit {
-    /// Number of events, at most.
+    /// Maximum number of events.
     pub events: u64,
-    /// Bytes of their data, at most. One event is always read, however large it is.
+    /// Maximum number of bytes of their data. One event is always read, even if it is larger.
     pub bytes: usize,
 }
 
@@ -62,7 +62,7 @@ impl EventLog {
         self.since(topic, cursor.seq, cursor, most).await
     }
 
-    /// The events after the number `seq`, which is at or before `known`.
+    /// The events after the number `seq`. Fails if the log does not have `known`, which must not be older than `seq`.
     pub async fn since(
         &self,
         topic: &Topic,
@@ -103,7 +103,7 @@ impl EventLog {
         Ok(standing)
     }
 
-    /// The oldest events that are kept, and the position before them.
+    /// The oldest events that are still in the log, and the cursor before them.
     pub async fn oldest(&self, topic: &Topic, most: ReadLimit) -> Result<(Cursor, Page), LogError> {
         let tx = self.database.begin_read().await?;
         let head = topic_row(&tx, topic).await?.ok_or(Stale::UnknownCursor)?;
@@ -115,7 +115,7 @@ impl EventLog {
         Ok((before, page(topic, &head, rows, seq)))
     }
 
-    /// The newest events as of this transaction, oldest first. Also whether there were earlier events.
+    /// The newest events as of this transaction, oldest first, and whether there were earlier events.
     pub async fn newest(
         tx: &Transaction,
         topic: &Topic,
@@ -129,7 +129,7 @@ impl EventLog {
     }
 }
 
-/// Why the log of this topic cannot be read from `cursor`. `None` if it can.
+/// The reason why the log of this topic cannot be read from `cursor`. `None` if it can.
 async fn staleness(
     connection: &impl ConnectionTrait,
     head: &topic::Model,
@@ -142,7 +142,7 @@ async fn staleness(
         Ordering::Greater => None,
         Ordering::Equal => Some(head.nonce),
         Ordering::Less => {
-            // The next event has the nonce even if the event of the cursor was pruned.
+            // The next event stores this nonce too, so the event of the cursor itself may be pruned.
             let next = event::Entity::find_by_id((head.id, cursor.seq + 1))
                 .select_only()
                 .column(event::Column::PriorNonce)
@@ -156,8 +156,8 @@ async fn staleness(
     Ok((nonce != Some(cursor.nonce)).then_some(Stale::Replaced))
 }
 
-/// Events after `seq`, or before it, in that order. Read in steps, the first of them small: a thousand events
-/// may be as many bytes, or a quarter of a gigabyte.
+/// The events after `seq` in ascending order, or before it in descending order. The first query reads few rows, because
+/// their size is not known. A thousand events can have a thousand bytes, or a quarter of a gigabyte.
 async fn read(
     connection: &impl ConnectionTrait,
     head: &topic::Model,
@@ -193,7 +193,7 @@ async fn read(
         if is_last || count >= most.events || bytes >= most.bytes {
             return Ok(rows);
         }
-        // The number that probably fits.
+        // The number of rows that probably fits.
         let average = (bytes as u64 / count).max(1);
         step = ((most.bytes - bytes) as u64 / average).max(1);
     }

@@ -1,4 +1,4 @@
-//! Retention: the events and topics that are no longer kept.
+//! Retention: prunes old events, and finds topics that have ended or are silent.
 
 use std::time::Duration;
 
@@ -14,23 +14,23 @@ use crate::{
     event::{Family, Topic},
 };
 
-/// Topics in one query.
+/// Maximum number of topics in one page.
 const TOPICS_PER_LOOK: u64 = 200;
 
-/// Rows that one `DELETE` prunes, at most, so that publishers do not wait longer.
+/// Maximum number of rows that one `DELETE` prunes, so that publishers do not wait for long.
 const ROWS_PER_PRUNE: i64 = 5_000;
 
-/// Retention of events.
+/// Retention of events. An event that exceeds one of the two limits is pruned.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
-    /// Number of the newest events to keep of each topic.
+    /// Maximum number of events of each topic. The newest events are kept.
     pub events: u64,
-    /// Age up to which events are kept, in seconds.
+    /// Maximum age of events, in seconds.
     pub seconds: u64,
 }
 
 impl Retention {
-    /// The time before which events are not kept.
+    /// Time before which events are pruned.
     #[must_use]
     pub fn cutoff(self, now: &Reading) -> Timestamp {
         now.cutoff(Duration::from_secs(self.seconds))
@@ -38,7 +38,7 @@ impl Retention {
 }
 
 impl EventLog {
-    /// Deletes the events of a family beyond the retention, and returns their number. Deletes only the oldest
+    /// Deletes the events of a family that exceed the retention, and returns their number. Deletes only the oldest
     /// events of a topic, and keeps the newest event of a topic that has not ended.
     pub async fn prune(
         &self,
@@ -67,8 +67,7 @@ impl EventLog {
         }
     }
 
-    /// A page of the topics of a family that have not ended and had no event since `cutoff`, in the order of
-    /// their names, after `after`.
+    /// A page of the topics of a family that have ended and have no events left in the log. The order is not defined.
     pub async fn ended(&self, family: Family) -> Result<Vec<Topic>, DbErr> {
         let rows = topics_of(family)
             .filter(topic::Column::Closed.eq(true))
@@ -79,8 +78,8 @@ impl EventLog {
         Ok(rows.iter().filter_map(|row| row.name.parse().ok()).collect())
     }
 
-    /// A page of the topics of a family that have not ended and had no event since `cutoff`, by name, after
-    /// `after`.
+    /// A page of the topics of a family that have not ended and had no event since `cutoff`. The page is in the order
+    /// of names, and starts after `after`.
     pub async fn silent(
         &self,
         family: Family,
@@ -123,7 +122,7 @@ impl EventLog {
         // Most topics have nothing to prune, and the first row shows that.
         let outdated =
             if oldest.at < cutoff { edge(true).await?.map_or(0, |row| row.seq) } else { 0 };
-        // The newest event of a topic that has not ended stays. Its time tells since when the topic is silent.
+        // The newest event of a topic that has not ended stays. Its time shows how long the topic has been silent.
         let end = head.last_seq - i64::from(!head.closed);
         let last = Ord::min(Ord::max(surplus, outdated), end);
         let mut pruned = 0;
@@ -146,7 +145,7 @@ fn topics_of(family: Family) -> Select<topic::Entity> {
     topic::Entity::find().filter(topic::Column::Name.starts_with(format!("{}.", family.name())))
 }
 
-/// The events of the topic of the query around this one.
+/// A subquery for the events of the topic in the outer query.
 fn events() -> SelectStatement {
     let of_topic = Expr::col((event::Entity, event::Column::TopicId))
         .equals((topic::Entity, topic::Column::Id));

@@ -5,7 +5,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 
 use crate::event::{Cursor, Topic};
 
-/// The newest event of a topic.
+/// The cursor of the newest event of a topic.
 pub(super) fn head_of(row: &topic::Model) -> Cursor {
     Cursor { epoch: row.epoch, seq: row.last_seq, nonce: row.nonce }
 }

@@ -39,8 +39,8 @@ impl EventLog {
         Ok(events)
     }
 
-    /// Fences a topic: from now on, only additions with this token are accepted. `None` accepts no fenced
-    /// addition.
+    /// Fences a topic: from now on, an addition with another token is refused. `None` refuses every addition with a
+    /// token. Additions without a token are not checked.
     pub async fn fence(
         &self,
         tx: &Transaction,

@@ -1,4 +1,4 @@
-//! The state that all parts of the hub share. It knows none of them.
+//! The state that all parts of the hub share. This file depends on none of these parts.
 
 use std::{
     sync::{
@@ -13,44 +13,44 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use crate::{event_log::EventLog, telemetry::Telemetry};
 
-/// Subscriptions that read the event log at the same time.
+/// Maximum number of subscriptions that read the event log at the same time.
 const READERS: usize = 4;
 
 /// The configuration of streams.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Longest silence on a stream. The hub compares topics with the event log as often.
+    /// Longest time without bytes on a stream. The hub compares live topics with the event log at the same interval.
     pub heartbeat: Duration,
-    /// Events kept in memory for each live topic.
+    /// Maximum number of events in the ring of each live topic.
     pub buffer_events: usize,
-    /// Time that clients are told to wait before they reconnect. Each client adds jitter.
+    /// Time that clients are told to wait before they reconnect. The gateway adds jitter for each client.
     pub retry: Duration,
-    /// Threads that write to sockets.
+    /// Number of reactors: the threads that write to sockets.
     pub reactors: usize,
-    /// Whether these threads use io_uring where the kernel has it.
+    /// Whether the reactors send with io_uring. If the kernel does not support it, they use `send`.
     pub io_uring: bool,
 }
 
 /// The state that all parts of the hub share.
 pub struct Context {
-    /// The event log.
+    /// The event log, which the hub reads and appends to.
     pub log: EventLog,
     /// The configuration of streams.
     pub settings: Settings,
-    /// The metrics.
+    /// Counts events, streams, commits and reads of the log.
     pub telemetry: Arc<Telemetry>,
-    /// Held while a subscription reads the event log. Many can be behind at once, and their reads
-    /// must not take every connection to the database.
+    /// One permit for each subscription that may read the event log at the same time. Many subscriptions can be behind
+    /// at once, and their reads must not take every connection to the database.
     pub readers: Semaphore,
     tasks: TaskTracker,
-    /// Runs the tasks that a reactor starts: a reactor is a thread outside the runtime.
+    /// Runs the tasks that reactors start, because a reactor is a thread outside the runtime.
     runtime: Handle,
-    /// Every stream is to end.
+    /// Whether every stream has to end.
     is_closing: AtomicBool,
 }
 
 impl Context {
-    /// A context for the current runtime. A shutdown waits for `tasks`.
+    /// Creates the context. The current Tokio runtime runs its tasks. A shutdown waits for `tasks`.
     pub fn new(
         log: EventLog,
         settings: Settings,
@@ -73,17 +73,17 @@ impl Context {
         self.tasks.spawn_on(task, &self.runtime);
     }
 
-    /// A shutdown waits until this token is dropped.
+    /// Returns a token. A shutdown waits until the token is dropped.
     pub fn token(&self) -> TaskTrackerToken {
         self.tasks.token()
     }
 
-    /// Every stream is to end from now on.
+    /// Marks every stream to end. A stream ends at its next check.
     pub fn close(&self) {
         self.is_closing.store(true, Ordering::Release);
     }
 
-    /// Whether every stream is to end.
+    /// Whether every stream has to end.
     pub fn is_closing(&self) -> bool {
         self.is_closing.load(Ordering::Acquire)
     }

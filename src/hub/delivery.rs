@@ -1,4 +1,4 @@
-//! From a commit to the rings of the topics, here and in the other gateways.
+//! Delivery of committed events to the rings of their topics, in this gateway and in the others.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Delivery to these topics, and over the bus as the gateway `node`.
+    /// Creates the delivery to these topics. On the bus, this gateway is `node`.
     pub fn new(
         context: &Arc<Context>,
         topics: &Arc<TopicTable<Subscribers>>,
@@ -34,7 +34,7 @@ impl Delivery {
         Self { context: Arc::clone(context), topics: Arc::clone(topics), bus, node }
     }
 
-    /// Delivers events that were committed here, in every gateway.
+    /// Delivers events that this gateway has committed, to the subscribers in every gateway.
     pub fn committed(&self, events: Vec<Event>) {
         if events.is_empty() {
             return;
@@ -58,28 +58,28 @@ impl Delivery {
         }
     }
 
-    /// Waits while the reactors cannot write as fast as a topic moves, although its clients read.
-    /// So publishers are held back before events have to be queued, or read from the log.
+    /// Waits while the reactors write the events of a topic more slowly than they are published. Without this wait, the
+    /// ring would drop events that a reactor has not written. Then even subscribers that read fast would need the log.
     pub async fn wait_for_capacity(&self, topic: &Topic) {
         if let Some(subscribers) = self.topics.get(topic) {
             subscribers.wait_for_capacity().await;
         }
     }
 
-    /// Compares every live topic with its log. Reads what the bus has lost. If a log was replaced
-    /// by another one, its streams start over.
+    /// Compares every live topic with its log, and reads the events that the bus has lost. If a log was replaced, the
+    /// streams of its topic start over.
     pub async fn recheck(&self) -> Result<(), DbErr> {
         let topics = self.topics.all();
         let topics: Vec<&Arc<LiveTopic>> =
             topics.iter().map(|subscribers| subscribers.topic()).collect();
-        // Before the log is read: what a ring holds is committed, so a log that is read afterwards
-        // and lacks it was replaced. `fill` makes sure of that before any stream starts over.
+        // Read before the log, because all events in a ring are committed. If a later read of the log does not find
+        // such an event, the log was replaced. `fill` verifies this before any stream starts over.
         let known: Vec<Option<Known>> = topics.iter().map(|topic| topic.known()).collect();
         let names: Vec<Topic> = topics.iter().map(|topic| topic.name().clone()).collect();
         let positions = self.context.log.positions(&names).await?;
         for (topic, known) in topics.into_iter().zip(known) {
             let head = positions.get(topic.name().as_str());
-            // Logs are deleted some time after their last event.
+            // A topic that is over can have no log, because logs are deleted some time after their last event.
             if head.map_or(!topic.is_over(), |head| !topic.agrees(known, *head)) {
                 topic.fill();
             }

@@ -1,4 +1,4 @@
-//! The hub, as the layers above see it.
+//! The type [`Hub`], which the layers above use.
 
 use std::{
     collections::BTreeMap,
@@ -41,8 +41,8 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// A hub for the gateway `node`. Its background work runs on `tasks`, which also wait for open
-    /// streams.
+    /// Creates the hub of the gateway `node`, and starts the hub's threads. `tasks` tracks background work and open
+    /// streams, so that a shutdown can wait for them.
     pub fn new(
         log: EventLog,
         bus: Arc<dyn Bus>,
@@ -65,7 +65,7 @@ impl Hub {
         }))
     }
 
-    /// The event log.
+    /// The event log that the hub appends to and reads.
     #[must_use]
     pub fn log(&self) -> &EventLog {
         &self.context.log
@@ -77,11 +77,11 @@ impl Hub {
         self.context.settings.retry
     }
 
-    /// Commits a transaction and delivers the events that were appended in it.
+    /// Commits a transaction, and delivers the events that were appended in it.
     ///
-    /// The caller must not drop this future early: dropped after the commit, it leaves its events
-    /// to the next heartbeat. The middleware of the API runs operations that change something to
-    /// their end, even if the client goes away.
+    /// The caller must not drop this future before it completes. If the future is dropped after the commit, its events
+    /// are delivered only at the next heartbeat. The middleware of the API runs each operation that changes something
+    /// to its end, even if the client disconnects.
     pub async fn commit(&self, tx: Transaction, events: Vec<Event>) -> Result<(), DbErr> {
         let began = Instant::now();
         tx.commit().await?;
@@ -95,8 +95,8 @@ impl Hub {
         Ok(())
     }
 
-    /// Writes events that change no row, those of many callers in one transaction, and delivers
-    /// them. Returns after the commit. The events are written even if the caller goes away.
+    /// Writes events that change no row, and delivers them. Returns after the commit. One transaction contains the
+    /// events of many callers. Once the events are in the queue, they are written even if the caller drops this future.
     pub async fn publish(
         &self,
         topic: Topic,
@@ -106,7 +106,8 @@ impl Hub {
         self.publisher.publish(Addition { topic, fence: None, events }).await
     }
 
-    /// The same under a lease: refused if its token is not the newest at the time of writing.
+    /// Publishes events like [`Self::publish`], under a lease. Refuses them if `lease_token` is not the newest token at
+    /// the time of the write.
     pub async fn publish_under(
         &self,
         lease_token: Uuid,
@@ -117,19 +118,19 @@ impl Hub {
         self.publisher.publish(Addition { topic, fence: Some(lease_token), events }).await
     }
 
-    /// Delivers events that another gateway has committed.
+    /// Delivers events that another gateway has committed, to the subscribers in this process.
     pub fn deliver(&self, events: &[Event]) {
         self.delivery.deliver(events);
     }
 
-    /// Waits while the reactors cannot write as fast as a topic moves, although its clients read.
-    /// So publishers are held back before events have to be queued, or read from the log.
+    /// Waits while the reactors write the events of a topic more slowly than they are published. Without this wait, the
+    /// ring would drop events that a reactor has not written. Then even subscribers that read fast would need the log.
     pub async fn wait_for_capacity(&self, topic: &Topic) {
         self.delivery.wait_for_capacity(topic).await;
     }
 
-    /// Compares every live topic with its log. Reads what the bus has lost. If a log was replaced
-    /// by another one, its streams start over.
+    /// Compares every live topic with its log, and reads the events that the bus has lost. If a log was replaced, the
+    /// streams of its topic start over.
     pub async fn recheck(&self) -> Result<(), DbErr> {
         self.delivery.recheck().await
     }
@@ -139,18 +140,18 @@ impl Hub {
         self.opener.open(open).await
     }
 
-    /// Opens a stream of many topics.
+    /// Opens a stream of many topics on one connection.
     pub async fn open_many(&self, open: OpenMany) -> Result<Opened<MergedStream>, DbErr> {
         merge::open_many(&self.opener, open).await
     }
 
-    /// Whether the topic has an open stream here.
+    /// Whether this gateway has an open stream of the topic.
     #[must_use]
     pub fn is_watched(&self, topic: &Topic) -> bool {
         self.topics.get(topic).is_some()
     }
 
-    /// The open connections of this gateway, one user's or all, oldest first.
+    /// The open connections of this gateway, oldest first. If `user` is set, only those of that user.
     #[must_use]
     pub fn connections(&self, user: Option<Uuid>) -> Vec<OpenConnection> {
         let mut list = BTreeMap::new();
@@ -160,8 +161,8 @@ impl Hub {
         list.into_values().collect()
     }
 
-    /// Ends a connection of this gateway, if it is open and belongs to this user, or to any.
-    /// Whether it did.
+    /// Ends an open connection of this gateway. If `user` is set, the connection must belong to that user. Returns
+    /// whether a connection was ended.
     #[must_use]
     pub fn disconnect(&self, id: Uuid, user: Option<Uuid>) -> bool {
         let streams = self.reactors.streams();
@@ -171,7 +172,7 @@ impl Hub {
         ended.count() > 0
     }
 
-    /// Checks for streams that have to end, because their login session has.
+    /// Requests a check of all streams now. The check ends streams whose login session has ended.
     pub fn check_streams(&self) {
         self.reactors.check_now();
     }
@@ -182,7 +183,7 @@ impl Hub {
         self.check_streams();
     }
 
-    /// Drops every stream that is still open.
+    /// Stops the reactors, and drops every stream that is still open.
     pub fn abort(&self) {
         self.reactors.stop();
     }

@@ -1,13 +1,12 @@
 //! Many topics on one connection.
 //!
-//! Each topic is a stream like any other. It starts with a snapshot or after a cursor, catches up
-//! or starts over, and follows its overflow strategy. The streams share a connection, and so a
-//! slot. Their events are taken apart and written again: every event names its topic, and its
-//! cursor becomes one that holds the cursors of all topics. So a client that reconnects resumes in
-//! each topic where it was.
+//! Each topic has its own stream, which works like any other stream. The stream starts with a snapshot or after a
+//! cursor, catches up or starts over, and follows its overflow strategy. All streams share one connection, and so one
+//! slot. This module parses their events and writes them again. Each new event names its topic, and its cursor contains
+//! the cursors of all topics. So a client that reconnects resumes in every topic.
 //!
-//! A topic can end while the others go on: it has had its last event, or its caller may not see it
-//! any longer. Every other reason that ends a topic's stream ends all of them.
+//! A topic can end while the others continue. This happens after its last event, or when the caller may no longer see
+//! it. Every other reason that ends the stream of one topic ends all of them.
 
 use std::{
     future::poll_fn,
@@ -37,44 +36,44 @@ use crate::{
     event::{self, Cursors, Topic},
 };
 
-/// One of the topics.
+/// A topic and its stream.
 struct Branch {
     requested: RequestedTopic,
-    /// Its stream, while it has one.
+    /// The topic's stream. `None` before it is opened, and after it has ended.
     body: Option<Body>,
-    /// The cursor of the newest event that the client was sent, as text.
+    /// Cursor of the newest event that the client has of this topic, as text. `None` before the first event.
     cursor: Option<String>,
-    /// The client was told that no event of it follows.
+    /// Whether the client was told that no further events of the topic follow.
     is_closed: bool,
 }
 
-/// An open stream of many topics. Dropping it closes it.
+/// An open stream of many topics. Dropping this value closes the stream.
 pub struct MergedStream {
     opener: Arc<StreamOpener>,
     request: Uuid,
     branches: Vec<Branch>,
-    /// The topics' streams hold it. The last of them gives back what it holds.
+    /// The topics' streams own the connection, so it closes with the last of them.
     connection: Weak<Connection>,
     access: Arc<dyn TopicAccess>,
-    /// Time until which the client wanted it.
+    /// Time at which the stream ends, if the client set a maximum duration.
     until: Option<Instant>,
-    /// Events that may still be sent.
+    /// Number of events that may still be sent. `u64::MAX` without a limit.
     left: u64,
-    /// The topic that is polled first.
+    /// Index of the topic that is polled first.
     first: usize,
-    /// Text to send next.
+    /// Text that is not sent yet.
     ready: BytesMut,
-    /// Time of the last text.
+    /// Time at which the last text was sent.
     written: time::Instant,
     is_over: bool,
 }
 
-/// The output of a topic's stream: text, or None at its end.
+/// The output of a topic's stream: text, or `None` at its end.
 struct Output {
     branch: usize,
     text: Option<Bytes>,
-    /// Held meanwhile, so that the last stream to end does not give back the slot before it is
-    /// known whether the topic goes on.
+    /// Keeps the connection open while the output is handled. Otherwise the end of the last stream would free the slot,
+    /// although the topic may be opened again.
     connection: Option<Arc<Connection>>,
 }
 
@@ -109,7 +108,7 @@ pub async fn open_many(
 }
 
 impl MergedStream {
-    /// Sends it as the body of a response that another layer frames.
+    /// Turns the stream into the body of a response, which another layer frames.
     pub fn into_body(self) -> impl Stream<Item = Bytes> + Send + 'static {
         stream::unfold(self, async |mut merge| {
             let text = merge.next().await?;
@@ -117,7 +116,7 @@ impl MergedStream {
         })
     }
 
-    /// The point at which each topic resumes. Its epoch tells its cursor from the others.
+    /// The point at which each topic resumes. The epoch of a cursor shows to which topic it belongs.
     async fn resumes(&self, resume: Resume<Cursors>) -> Result<Vec<Resume>, DbErr> {
         let cursors = match resume {
             Resume::Start => return Ok(vec![Resume::Start; self.branches.len()]),
@@ -146,7 +145,7 @@ impl MergedStream {
             branch.cursor = Some(cursor.to_string());
         }
         let max_time = self.until.map(|until| until.saturating_duration_since(Instant::now()));
-        // This counts the events of all topics itself.
+        // `write_event` counts the events of all topics.
         let bounds = Bounds { max_events: None, max_time };
         match self.opener.open_on(connection, &branch.requested, resume, bounds).await? {
             Opened::Stream(pending) => branch.body = Some(pending.attach()),
@@ -155,7 +154,7 @@ impl MergedStream {
         Ok(())
     }
 
-    /// The next text.
+    /// Waits for the next text. `None` after the end of the stream.
     async fn next(&mut self) -> Option<Bytes> {
         while self.ready.is_empty() {
             if self.is_over {
@@ -173,7 +172,8 @@ impl MergedStream {
         Some(self.ready.split().freeze())
     }
 
-    /// Polls the topics' streams, each as often as the others.
+    /// Polls the topics' streams. Starts after the topic that was last ready, so that a busy topic cannot delay the
+    /// others.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Output> {
         let connection = self.connection.upgrade();
         let count = self.branches.len();
@@ -197,7 +197,7 @@ impl MergedStream {
         let Some(body) = self.branches[branch].body.take() else { return };
         match (body.end(), connection) {
             (Some((End::Completed, true)), _) => self.close_topic(branch, End::Completed.reason()),
-            // It has ended before the client had all of it: the rest is read.
+            // The topic ended before the client had all of its events. A new stream of the topic sends the rest.
             (Some((End::Completed, false)), Some(connection)) => {
                 let resume = self.branches[branch].resume();
                 let opened = self.open(branch, resume, &connection).await;
@@ -206,7 +206,7 @@ impl MergedStream {
             (Some((End::Session(Ended::RoleLowered), _)), Some(connection)) => {
                 self.recheck_access(&connection).await;
             }
-            // The connection is gone: the client reconnects for the rest.
+            // The connection is released, so the topic cannot be opened again. The client reconnects for the rest.
             (Some((End::Completed, false)), None) | (None, _) => self.is_over = true,
             (Some((end, _)), _) => self.end(end),
         }
@@ -215,10 +215,10 @@ impl MergedStream {
         }
     }
 
-    /// The caller's role was lowered: goes on with the topics that the caller may still see.
+    /// Continues with the topics that the caller may still see, after the caller's role was lowered.
     async fn recheck_access(&mut self, connection: &Arc<Connection>) {
         let lowered = End::Session(Ended::RoleLowered);
-        // No event of any topic before that is known.
+        // No event of any topic is sent before the caller's access is known.
         self.cut(lowered);
         let is_open = |branch: &&Branch| !branch.is_closed;
         let topics = self.branches.iter().filter(is_open);
@@ -255,7 +255,7 @@ impl MergedStream {
             } else if let Some(text) = line.strip_prefix(b"event: ") {
                 kind = text;
             } else if let Some(data) = line.strip_prefix(b"data: ")
-                // A block without a cursor is about the stream's end, which this announces itself.
+                // A block without a cursor announces the end of the topic's stream. This stream announces its own end.
                 && let Some(id) = id.take()
             {
                 let branch = &mut self.branches[index];
@@ -267,7 +267,7 @@ impl MergedStream {
         }
     }
 
-    /// Tells the client that no event of a topic follows.
+    /// Tells the client that no further events of a topic follow.
     fn close_topic(&mut self, index: usize, reason: &str) {
         let branch = &mut self.branches[index];
         branch.is_closed = true;
@@ -276,7 +276,7 @@ impl MergedStream {
         self.write_event(b"topic.closed", &[data.as_bytes()]);
     }
 
-    /// Writes an event, unless the client has as many as it wanted.
+    /// Writes an event, unless the stream is over. Ends the stream after the maximum number of events.
     fn write_event(&mut self, kind: &[u8], data: &[&[u8]]) {
         if self.is_over {
             return;
@@ -288,7 +288,7 @@ impl MergedStream {
             self.ready.put_slice(cursor.as_bytes());
             before = b".";
         }
-        // An empty id would make the client lose its cursor.
+        // An empty id would clear the client's cursor.
         let end_of_id: &[u8] = if before == b"." { b"\n" } else { b"" };
         for part in [end_of_id, b"event: ", kind, b"\ndata: "].iter().chain(data) {
             self.ready.put_slice(part);
@@ -302,12 +302,16 @@ impl MergedStream {
 
     fn end_if_failed(&mut self, opened: Result<(), DbErr>) {
         if let Err(error) = opened {
-            tracing::error!(id = %self.request, %error, "a stream has failed");
+            tracing::error!(
+                id = %self.request,
+                %error,
+                "stream ended: cannot read one of its topics"
+            );
             self.end(End::Failed);
         }
     }
 
-    /// Ends it and tells the client why, unless the client has counted its events.
+    /// Ends the stream and tells the client the reason. If the maximum number of events is reached, sends no reason.
     fn end(&mut self, end: End) {
         if self.is_over {
             return;
@@ -319,7 +323,7 @@ impl MergedStream {
         self.ready.put_slice(&end.text(self.opener.context().settings.retry, failure));
     }
 
-    /// Ends the topics' streams. The client is not told why by them.
+    /// Ends the topics' streams. They send no reason to the client.
     fn cut(&mut self, end: End) {
         for body in self.branches.iter_mut().filter_map(|branch| branch.body.take()) {
             body.cut(end);
@@ -328,7 +332,7 @@ impl MergedStream {
 }
 
 impl Branch {
-    /// The point at which it resumes.
+    /// The point at which the topic resumes.
     fn resume(&self) -> Resume {
         let cursor = self.cursor.as_ref().and_then(|cursor| cursor.parse().ok());
         cursor.map_or(Resume::Start, Resume::After)

@@ -1,24 +1,23 @@
 //! The hub: live delivery in one process.
 //!
-//! The way of an event from the publisher to the socket:
+//! A topic *moves* when its ring gets an event or begins another history. An event takes this path from the publisher
+//! to the socket:
 //!
 //! 1. `hub.rs`, `publish.rs`: a transaction commits.
-//! 2. `delivery.rs`: its events are encoded once and put into the rings of their topics
-//!    (`topic/live_topic.rs`).
-//! 3. `fanout/subscribers.rs`: a topic that has moved writes to a few subscribers itself, and has
-//!    the reactors write to many (`fanout/reactor.rs`).
-//! 4. `fanout/shard.rs`: each subscriber is sent the frames that follow its position.
+//! 2. `delivery.rs`: the events are encoded once, and put into the rings of their topics (`topic/live_topic.rs`).
+//! 3. `fanout/subscribers.rs`: if the topic has few subscribers, the publisher writes to them. If it has many, the
+//!    reactors write to them (`fanout/reactor.rs`).
+//! 4. `fanout/shard.rs`: each subscriber gets the frames that follow its position.
 //!
-//! `fanout/subscriber.rs` drives a stream that needs more than a write, that has not kept up, or
-//! that is one of a few. The stream's state machine, `subscription/subscription.rs`, says what
-//! comes next.
+//! `fanout/subscriber.rs` drives the streams of a topic with few subscribers. It also drives a stream that needs more
+//! than a write, or that has not kept up. The state machine of the stream (`subscription/subscription.rs`) returns the
+//! next step.
 //!
-//! Nothing is queued for a subscriber. If a subscriber is behind the ring, or a ring behind the
-//! log, the log is read (`topic/catch_up.rs`, `topic/fill.rs`). So the bus may lose anything
-//! without a client noticing. A client can choose to drop events instead
-//! (`subscription/overflow.rs`).
+//! No events are queued for a single subscriber. A subscriber that is behind the ring reads the log
+//! (`topic/catch_up.rs`). A ring that is behind the log also reads the log (`topic/fill.rs`). So clients get every
+//! event, even if the bus loses messages. A client can choose to drop events instead (`subscription/overflow.rs`).
 //!
-//! `open.rs` opens a stream. A stream of many topics merges such streams (`merge.rs`).
+//! `open.rs` opens a stream. `merge.rs` merges several streams into a stream of many topics.
 
 mod context;
 mod delivery;

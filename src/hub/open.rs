@@ -1,8 +1,8 @@
-//! Opening a stream.
+//! Opens streams.
 //!
-//! The order makes a stream complete. First it joins the topic, so that it cannot miss an event
-//! that is committed from now on. Then it reads the snapshot, whose cursor says which events the
-//! state includes. Then it sends everything after that cursor, from the ring or from the log.
+//! The order of the steps ensures that a stream misses no event. First, the stream joins the topic, so that every event
+//! that is committed from now on reaches it. Then it reads the snapshot, whose cursor is that of the newest event that
+//! the state includes. Then it sends all events after that cursor, from the ring or from the log.
 
 use std::{sync::Arc, time::Instant};
 
@@ -26,16 +26,16 @@ pub struct StreamOpener {
 
 /// The start of a stream.
 enum Start {
-    /// After an event.
+    /// The stream starts after an event that the client has.
     After(Position),
-    /// With a snapshot, and the reason if the client had a cursor.
+    /// The stream starts with a snapshot. If the client had a cursor, this contains the reason.
     Snapshot(Option<&'static str>),
-    /// Nowhere: the client has the last event that there will ever be.
+    /// No stream starts, because the client has the last event of the topic.
     Complete,
 }
 
 impl StreamOpener {
-    /// Opens streams of these topics, which these reactors write to.
+    /// Creates an opener for streams of `topics`, which `reactors` write to.
     pub fn new(
         context: &Arc<Context>,
         topics: &Arc<TopicTable<Subscribers>>,
@@ -50,7 +50,7 @@ impl StreamOpener {
         &self.context
     }
 
-    /// A connection for streams to be opened.
+    /// Creates a connection without streams.
     pub fn connect(&self, client: Client) -> Arc<Connection> {
         Connection::new(&self.context, client)
     }
@@ -75,13 +75,13 @@ impl StreamOpener {
     ) -> Result<Opened, DbErr> {
         let (name, context) = (&requested.name, &self.context);
         let new = || Subscribers::new(name, context, &self.topics, self.reactors.handles());
-        // Everything committed from now on reaches the topic's ring.
+        // Every event that is committed from now on reaches the topic's ring.
         let subscribers = self.topics.join(name, new);
         let topic = Arc::clone(subscribers.topic());
         topic.set_subject(&requested.subject);
         let until = bounds.max_time.map(|time| Instant::now() + time);
         let ends = (bounds.max_events, until);
-        // However this ends: from here on the subscription gives back what it holds.
+        // From here on, the subscription releases what it holds when it is dropped, even after an error.
         let mut subscription =
             Subscription::new(Arc::clone(&topic), Arc::clone(connection), ends, requested.overflow);
         match start(&topic, resume).await? {

@@ -1,8 +1,7 @@
 //! Group commit: the events of many publishers in one transaction.
 //!
-//! While one transaction commits, the next publishers queue, and the next transaction takes all of
-//! them. So all waiting publishers share the cost of a commit, which on SQLite is a sync of the
-//! disk, and no publisher waits for a timer.
+//! While one transaction commits, other publishers wait in a queue. The next transaction writes the events of all of
+//! them. So they share the cost of a commit, which on SQLite is a sync of the disk. No publisher waits for a timer.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -20,22 +19,22 @@ use crate::{
     event_log::{Addition, Number, Refused},
 };
 
-/// Most publishers in the queue. Others wait until there is a free place in it.
+/// Maximum number of publishers in the queue. Others wait until the queue has space.
 const QUEUE: usize = 1_024;
 
-/// Most events in one transaction, so that the first of them does not wait for long.
+/// Maximum number of events in one transaction, so that the first publisher does not wait for long.
 const BATCH_EVENTS: usize = 4_096;
 
-/// Most bytes in one transaction, for the same reason and to bound memory.
+/// Maximum number of bytes in one transaction, for the same reason and to limit memory.
 const BATCH_BYTES: usize = 4 << 20;
 
 /// The reason why events were not published.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PublishError {
-    /// The log does not take these events.
+    /// The event log refused these events.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// The database refused these events, or did not answer.
+    /// The database refused these events, or failed.
     #[error(transparent)]
     Database(Arc<DbErr>),
     /// The gateway is stopping.
@@ -71,11 +70,11 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Starts the task. It has the events delivered that it has committed.
+    /// Starts the task. The task writes events, and gives the committed events to `delivery`.
     pub fn start(context: &Arc<Context>, delivery: &Arc<Delivery>) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let writer = Writer { context: Arc::clone(context), delivery: Arc::clone(delivery) };
-        // Not a tracked task: it ends when the hub, and with it the sender, is dropped.
+        // The task is not tracked. It ends when the hub is dropped, because that drops the sender.
         tokio::spawn(writer.run(queue));
         Self { jobs }
     }
@@ -116,11 +115,11 @@ impl Writer {
         }
     }
 
-    /// Writes all jobs in one transaction. If the database refuses something in it, each half gets
-    /// its own transaction, and so on, so that only the job with the fault fails. If the database
-    /// cannot write at all, every job gets that error, and no other write is tried.
+    /// Writes all jobs in one transaction. If the database refuses it, each half gets its own transaction. This repeats
+    /// until only the refused job fails. If the database cannot write at all, all remaining jobs get that error, and no
+    /// other write is tried.
     async fn write(&self, mut jobs: Vec<Job>) {
-        // The order in which the log locks topics. Jobs of one topic stay in order.
+        // The log locks topics in this order. The sort is stable, so the jobs of one topic stay in order.
         jobs.sort_by(|a, b| a.addition.topic.as_str().cmp(b.addition.topic.as_str()));
         let (additions, waiting) = jobs.into_iter().map(|job| (job.addition, job.done)).unzip();
         let mut batches = vec![Batch { additions, waiting }];
@@ -158,16 +157,16 @@ impl Writer {
             .collect();
         let all = written.iter().flatten().flatten().cloned().collect();
         for (events, done) in written.into_iter().zip(batch.waiting) {
-            // A caller that no longer waits does not need the answer.
+            // The send fails if the caller no longer waits for the result.
             let _ = done.send(events.map_err(PublishError::Refused));
         }
-        // The next heartbeat repairs what a panic in delivery has left. Without this task, no event
-        // would be written again.
+        // A panic in delivery must not end this task, because then no event would be written again. The next heartbeat
+        // delivers the events that are missing after a panic.
         let _ = catch_unwind(AssertUnwindSafe(|| self.delivery.committed(all)));
     }
 }
 
-/// Whether the database refused these events, and would take others.
+/// Whether the database refused these events, but can write others.
 fn is_refused(error: &DbErr) -> bool {
     Failure::of(error) == Failure::Refused
 }
@@ -179,7 +178,7 @@ struct Batch {
 }
 
 impl Batch {
-    /// Takes the second half away and returns it.
+    /// Removes the second half, and returns it.
     fn halve(&mut self) -> Self {
         let half = self.waiting.len() / 2;
         Self { additions: self.additions.split_off(half), waiting: self.waiting.split_off(half) }

@@ -11,75 +11,74 @@ use crate::{
     event::{Cursor, Cursors, Topic},
 };
 
-/// A topic to be streamed.
+/// A topic to stream.
 #[derive(Clone)]
 pub struct RequestedTopic {
-    /// Its name.
+    /// Name of the topic.
     pub name: Topic,
-    /// The properties that all its streams share.
+    /// Properties that all streams of the topic share.
     pub subject: Subject,
-    /// The strategy for a client that is slower than the topic.
+    /// Strategy for a client that is slower than the topic.
     pub overflow: Overflow,
 }
 
 /// The point at which the client resumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resume<C = Cursor> {
-    /// It has no event yet.
+    /// The client has no event yet.
     Start,
-    /// After this event.
+    /// The client has this event, and those before it.
     After(C),
-    /// It sent text that is not a cursor.
+    /// The client sent text that is not a cursor.
     Unreadable,
 }
 
-/// Ends that the client wants.
+/// Limits that the client sets for a stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bounds {
-    /// After this many events, the snapshot included.
+    /// Number of events after which the stream ends, including the snapshot. `None` without a limit.
     pub max_events: Option<NonZeroU64>,
-    /// After this time.
+    /// Time after which the stream ends. `None` without a limit.
     pub max_time: Option<Duration>,
 }
 
-/// A stream to be opened. The caller was found to be allowed to see its topic.
+/// A request to open a stream. The caller's access to the topic is already checked.
 pub struct Open {
-    /// The topic.
+    /// Topic to stream.
     pub topic: RequestedTopic,
     /// The point at which the client resumes.
     pub resume: Resume,
-    /// Ends that the client wants.
+    /// Limits that the client sets.
     pub bounds: Bounds,
-    /// The client.
+    /// Client that opens the stream.
     pub client: Client,
 }
 
-/// Decides what a caller may still see, once its role was lowered.
+/// Decides which topics a caller may still see after its role was lowered.
 #[async_trait]
 pub trait TopicAccess: Send + Sync + 'static {
-    /// A new watch of the caller's login session, and those of the topics that the caller may still
-    /// see.
+    /// Returns a new watch of the caller's login session, and those of `topics` that the caller may still see.
     async fn recheck(&self, topics: Vec<Topic>) -> Result<(Watch, Vec<Topic>), SessionError>;
 }
 
-/// A stream of many topics to be opened. The caller was found to be allowed to see all of them.
+/// A request to open a stream of many topics. The caller's access to all of them is already checked.
 pub struct OpenMany {
-    /// The topics, all different.
+    /// Topics to stream, without duplicates.
     pub topics: Vec<RequestedTopic>,
     /// The point at which the client resumes.
     pub resume: Resume<Cursors>,
-    /// Ends that the client wants, for all topics together.
+    /// Limits that the client sets, for all topics together.
     pub bounds: Bounds,
-    /// The client.
+    /// Client that opens the stream.
     pub client: Client,
-    /// Decides what the caller may see later.
+    /// Checks the caller's access again after its role was lowered.
     pub access: Arc<dyn TopicAccess>,
 }
 
 /// The result of opening a stream.
 pub enum Opened<S = PendingSubscription> {
-    /// Events follow.
+    /// The stream is open, and events follow.
     Stream(S),
-    /// The client has the last event that there will ever be.
+    /// The client has all events, and no event can follow. No stream is open.
     Complete,
 }

@@ -22,8 +22,8 @@ const RETRY_DELAY: Duration = Duration::from_millis(100);
 /// Shortest time between two log lines about the same problem.
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Serves `endpoint` until `stop` is cancelled. Returns when the last connection has ended, at most
-/// [`Settings::drain`] later. An error means that the listener itself cannot be used.
+/// Serves `endpoint` until `stop` is cancelled. Returns when the last connection has ended, at most [`Settings::drain`]
+/// later. An error means that the listener itself cannot be used.
 pub async fn serve(
     listener: TcpListener,
     endpoint: BoxEndpoint<'static, Response>,
@@ -61,8 +61,8 @@ async fn accept(shared: &Arc<Shared>, listener: &TcpListener) -> io::Result<()> 
             }
             // EINVAL: the socket does not listen. A retry cannot succeed.
             Err(error) if error.kind() == ErrorKind::InvalidInput => return Err(error),
-            // EMFILE, ENFILE, ENOBUFS, ENOMEM: the connection stays in the backlog and the listener
-            // stays readable. So readiness says nothing, and the loop retries after a delay.
+            // EMFILE, ENFILE, ENOBUFS, ENOMEM: the connection stays in the backlog and the listener stays readable. So
+            // waiting for readiness does not help, and the loop retries after a delay.
             Err(error) => {
                 if last_warning.is_none_or(|last| last.elapsed() > LOG_INTERVAL) {
                     tracing::warn!(%error, "cannot accept connections, retrying");
@@ -75,8 +75,8 @@ async fn accept(shared: &Arc<Shared>, listener: &TcpListener) -> io::Result<()> 
     Ok(())
 }
 
-/// Closes a connection that exceeds a limit, without a response. A response needs time, and with TLS
-/// a handshake first.
+/// Closes a connection that exceeds a limit, without a response. A response takes time, and with TLS it also needs a
+/// handshake.
 fn refuse(shared: &Shared, tcp: TcpStream, remote: SocketAddr, full: Full, refused: &mut Refused) {
     drop(tcp);
     shared.telemetry.connection_refused(full.name());
@@ -115,8 +115,7 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Raises the soft limit of file descriptors to the hard limit, and returns it. Every subscriber needs
-/// a descriptor.
+/// Raises the soft limit of file descriptors to the hard limit, and returns it. Every subscriber needs a descriptor.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     rlimit::increase_nofile_limit(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! One connection, from its first byte to its last.
+//! Serves one connection, from its first byte to its last.
 
 use std::error::Error;
 use std::future::poll_fn;
@@ -31,22 +31,21 @@ use super::shared::Shared;
 use super::socket::{Socket, close_lingering, read_preface};
 use crate::limit::Admission;
 
-/// Longest time that bytes of a stream can stay unacknowledged or unread before the connection is
-/// closed. A client that was suspended for longer reconnects and resumes.
+/// Longest time that bytes of a stream can stay unacknowledged or unread before the connection is closed. A client that
+/// was suspended for longer reconnects and resumes.
 const USER_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Bytes of a stream that the kernel buffers beyond those already sent. Without this limit it buffers
-/// megabytes for each client that does not read. Most of these bytes would be outdated when the
-/// client reads them.
+/// Bytes of a stream that the kernel buffers beyond those already sent. Without this limit, the kernel buffers
+/// megabytes for each client that does not read. Most of these bytes would be outdated when the client reads them.
 const UNSENT_STREAM: u32 = 64 << 10;
 
 /// The same limit for a response with a known length.
 const UNSENT_RESPONSE: u32 = 16 << 10;
 
-/// Bytes that TLS encrypts before the socket accepts them.
+/// Maximum number of bytes that TLS encrypts before the socket accepts them.
 const TLS_BUFFER: usize = 16 << 10;
 
-/// Time that a client which still sends has to read the last response.
+/// Time that a client which is still sending has to read the last response.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// An accepted connection.
@@ -82,9 +81,9 @@ pub(super) async fn serve(
     let ended = connection.run().await;
     drop(connection);
     let direct_stream = handler.direct_stream.lock().take();
-    // For a direct stream the error is expected: it is what makes hyper release the socket.
+    // A direct stream always ends with an error, because the error makes hyper release the socket.
     if let (Err(error), None) = (ended, &direct_stream) {
-        // Only the outer error, because its source can quote what the client sent.
+        // Only the outer error, because its source can quote bytes from the client.
         tracing::debug!(%remote, %error, "connection ended early");
     }
     // After an upgrade another task owns the socket, and closes it.
@@ -92,7 +91,7 @@ pub(super) async fn serve(
     match direct_stream {
         Some(stream) => {
             if let Err(error) = start_direct_stream(tcp, stream) {
-                tracing::warn!(%error, "cannot write a stream to its socket");
+                tracing::warn!(%error, "cannot prepare the socket of a stream, closing the connection");
             }
         }
         None => {
@@ -112,16 +111,15 @@ fn start_direct_stream(tcp: TcpStream, stream: DirectStream) -> io::Result<()> {
 }
 
 impl Connection {
-    /// Detects the protocol, and serves it. The futures of the protocols are boxed. Otherwise every
+    /// Detects the protocol, and serves the connection. The futures of the protocols are boxed. Otherwise every
     /// connection would use the memory of all of them.
     async fn run(&self) -> Ended {
         let shared = &self.handler.shared;
-        // With Nagle's algorithm an event would wait for the acknowledgement of the one before.
+        // With Nagle's algorithm, an event would wait for the acknowledgement of the previous event.
         self.tcp.set_nodelay(true)?;
         let socket = SockRef::from(&*self.tcp);
-        // A client can disappear without closing, or stop reading. It then keeps its slot as long as
-        // bytes for it are unacknowledged. By default the kernel waits a quarter of an hour
-        // (RFC 5482).
+        // A client can disappear without closing, or stop reading. The client then keeps its slot as long as bytes for
+        // it are unacknowledged. By default, the kernel waits for a quarter of an hour (RFC 5482).
         socket.set_tcp_user_timeout(Some(USER_TIMEOUT.max(shared.timeouts.write)))?;
         socket.set_tcp_notsent_lowat(UNSENT_RESPONSE)?;
         let mut socket = Socket::new(&self.tcp, &self.handler.state);
@@ -129,7 +127,7 @@ impl Connection {
             let is_http2 = self.before_http(read_preface(&mut socket)).await?;
             return Box::pin(self.serve_http(socket, is_http2)).await;
         };
-        // Over TLS, ALPN and not the preface selects HTTP/2 (RFC 9113 section 3.2).
+        // Over TLS, ALPN selects HTTP/2, and not the preface (RFC 9113 section 3.2).
         let secured = async {
             let limit = |session: &mut ServerConnection| session.set_buffer_limit(Some(TLS_BUFFER));
             let stream = self.before_http(tls.accept_with(socket, limit)).await?;
@@ -139,7 +137,7 @@ impl Connection {
         Box::pin(secured).await
     }
 
-    /// Does a step before the first request. No request is lost when `stop` or the timeout ends it.
+    /// Runs a step before the first request. If `stop` or the timeout ends the step, no request is lost.
     async fn before_http<T>(&self, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         let step = timeout_at(self.handler.state.first_deadline(), step);
         let done = self.handler.shared.stop.run_until_cancelled(step).await;
@@ -154,7 +152,7 @@ impl Connection {
         let (handler, shared) = (Arc::clone(&self.handler), &self.handler.shared);
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let guard = handler.state.begin_request();
-            // Boxed, because hyper reserves memory for this future, 12 KiB, in every connection.
+            // Boxed, because hyper reserves memory for this future in every connection: 12 KiB.
             Box::pin(Arc::clone(&handler).handle(request, guard))
         });
         if is_http2 {
@@ -169,21 +167,20 @@ impl Connection {
         }
     }
 
-    /// Polls a connection of hyper to its end. Otherwise drops it, and with it every body that it
-    /// streams.
+    /// Polls a connection of hyper until it ends, or until the client, a timeout or `stop` ends it. Then drops it, and
+    /// with it every body that it streams.
     async fn drive<C>(&self, mut connection: Pin<Box<C>>, shut_down: fn(Pin<&mut C>)) -> Ended
     where
         C: Future<Output = hyper::Result<()>>,
     {
         let RequestHandler { shared, state, half_closed, .. } = &*self.handler;
-        // tokio adds "the peer has closed" to every interest. PRIORITY (out-of-band data, which the
-        // server never registers for) is the interest that nothing else makes ready. So this detects
-        // FIN and RST while received bytes are unread. While hyper does not read, it detects
-        // neither. It does not read while a pipelined request waits, or while the endpoint does not
-        // read a request body.
+        // tokio adds "the peer has closed" to every interest. PRIORITY is out-of-band data, for which tokio does not
+        // register the socket. So only a close or an error makes this interest ready. This detects FIN and RST while
+        // received bytes are unread. Without this, hyper detects them only when it reads. It does not read while a
+        // pipelined request waits, or while the endpoint does not read a request body.
         let mut hung_up = pin!(self.tcp.ready(Interest::PRIORITY | Interest::ERROR));
         let mut failed = pin!(self.tcp.ready(Interest::ERROR));
-        // With a token for each connection, the events of all connections do not share one lock.
+        // Each connection has its own token, so that the waits of all connections do not share one lock.
         let stop = shared.stop.child_token();
         let mut stopped = pin!(stop.cancelled());
         let mut timer = pin!(sleep_until(state.first_deadline()));
@@ -194,8 +191,8 @@ impl Connection {
                 biased;
                 ended = &mut connection => return Ok(ended?),
                 ready = &mut hung_up, if !half_closed.is_cancelled() => {
-                    // The client has closed at least one direction. A stream ends then, because most
-                    // likely the client has disconnected. HTTP/2 needs both directions.
+                    // The client has closed at least one direction. A stream ends then, because most likely the client
+                    // has disconnected. HTTP/2 needs both directions.
                     let has_failed = ready.map_or(true, Ready::is_error);
                     if has_failed || state.is_http2() || state.has_stream() {
                         return Ok(());
@@ -233,8 +230,7 @@ impl Connection {
 
 /// Waits for a timeout of the connection. Returns `None` when the drain deadline passes first.
 ///
-/// The timer is reset only when it elapses or when the deadline becomes earlier, not with every
-/// request.
+/// The timer is reset only when it elapses or when the deadline becomes earlier, not with every request.
 async fn wait_for_timeout(
     state: &ConnectionState,
     mut timer: Pin<&mut Sleep>,

@@ -1,14 +1,14 @@
 //! The state of one connection, and the timeout that applies to it.
 //!
-//! The socket reports bytes received and sent. The request handler reports the start of each request
-//! and the end of its response. From these follows the timeout that applies at a given moment:
+//! The socket reports bytes received and sent. The request handler reports the start of each request and the end of its
+//! response. These reports determine the timeout that applies at a given moment:
 //!
 //! - for the first request, from the time of connecting, TLS included: [`Timeouts::header`];
 //! - for the head of a later HTTP/1.1 request, from its first byte: [`Timeouts::header`];
 //! - between requests: [`Timeouts::idle`];
 //! - while the socket accepts no bytes of a response with a known length: [`Timeouts::write`].
 //!
-//! A stream has no timeout here. The hub has rules for it.
+//! A stream has no timeout here, because the hub checks its streams.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,39 +30,40 @@ pub(super) struct Timeouts {
 /// The timeout that has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timeout {
-    /// No complete request head was received.
+    /// No complete request head was received in time.
     Header,
-    /// No request was received.
+    /// No request was received in time.
     Idle,
     /// The client does not read its response.
     Write,
 }
 
-/// See the module's documentation.
+/// The state of one connection, see the module's documentation.
 pub(super) struct ConnectionState {
     timeouts: Timeouts,
-    /// On HTTP/2, bytes received between requests do not start a request head: they can be any frame.
+    /// Whether the connection uses HTTP/2. On HTTP/2, bytes received between requests do not start a request head: they
+    /// can be any frame.
     is_http2: AtomicBool,
-    /// Progress of the response on HTTP/1.1, which sends one at a time.
+    /// Progress of the response on HTTP/1.1, which sends one response at a time.
     pub(super) progress: Arc<WriteProgress>,
     state: Mutex<State>,
 }
 
 struct State {
-    /// Requests whose responses are not completely sent.
+    /// Number of requests whose responses are not completely sent.
     open_requests: u32,
-    /// Responses that are streams.
+    /// Number of responses that are streams.
     streams: u32,
     /// Deadline while no request is open.
     deadline: Instant,
     /// Whether the deadline is that of a request head, and not the idle timeout.
     awaits_head: bool,
-    /// Time since which the socket accepts no bytes.
+    /// Time since which the socket accepts no bytes. `None` while it accepts them.
     blocked_since: Option<Instant>,
 }
 
 impl ConnectionState {
-    /// State of a connection that was just accepted.
+    /// Creates the state of a connection that was just accepted.
     pub(super) fn new(timeouts: Timeouts) -> Arc<Self> {
         let state = State {
             open_requests: 0,
@@ -136,8 +137,8 @@ impl ConnectionState {
         self.state.lock().blocked_since.get_or_insert_with(Instant::now);
     }
 
-    /// The next deadline, and the timeout that passes then. If no timeout applies, the time at which
-    /// to call this again.
+    /// The next deadline, and the timeout that passes then. If no timeout applies, the time at which to call this
+    /// again.
     pub(super) fn next_timeout(&self) -> (Instant, Option<Timeout>) {
         let state = self.state.lock();
         let read = (state.open_requests == 0).then(|| {

@@ -1,9 +1,8 @@
-//! Adds a problem document to the error responses that hyper makes by itself.
+//! Adds a problem document to the error responses that hyper itself creates.
 //!
-//! hyper rejects bytes that are not HTTP, and a request head that is too large, before the endpoint
-//! sees a request. It sends a status with an empty body, and has no hook to change that. So this
-//! replaces the bytes that hyper writes. A response of the endpoint always has a request id, and one of
-//! hyper's never has.
+//! hyper rejects bytes that are not HTTP, and a request head that is too large, before the endpoint sees a request. Its
+//! response has a status and an empty body, and hyper has no hook to change that. So this module replaces the bytes
+//! that hyper writes. A response of the endpoint always has a request id, and a response of hyper never has one.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,7 +12,7 @@ use bytes::{Buf, Bytes};
 use poem::http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Makes the request id and the body of an error response with this status.
+/// Returns the request id and the body of an error response with this status.
 pub type ErrorBody = fn(StatusCode) -> (String, String);
 
 /// Passes all bytes through, except hyper's own error responses on HTTP/1.1.
@@ -69,7 +68,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for WithErrorBody<I> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // An error response of hyper is a head without a body, so it is one part.
+        // An error response of hyper is a head without a body, so it is in one part.
         match parts {
             [head] => self.poll_write(cx, head),
             _ => Pin::new(&mut self.io).poll_write_vectored(cx, parts),
@@ -89,9 +88,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for WithErrorBody<I> {
     }
 }
 
-/// The error response with a body, if these bytes are one of hyper's without a body.
+/// The error response with a body. `None` if these bytes are not one of hyper's error responses without a body.
 fn with_body(bytes: &[u8], error_body: ErrorBody) -> Option<Bytes> {
-    // Nearly all writes return here, after a look at the first bytes.
+    // Nearly all writes return here, after a look at their first bytes.
     let head = bytes.strip_prefix(b"HTTP/1.1 4")?;
     let head = std::str::from_utf8(head).ok()?.strip_suffix("\r\n\r\n")?;
     let mut lines = head.split("\r\n");

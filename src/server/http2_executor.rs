@@ -14,8 +14,7 @@ use crate::telemetry::Telemetry;
 
 /// Runs the HTTP/2 streams of one connection as tasks that a shutdown waits for.
 ///
-/// A task ends when its connection ends. It also ends when its client does not read a response with a
-/// known length.
+/// A task ends when its connection ends. It also ends when its client does not read a response with a known length.
 #[derive(Clone)]
 pub(super) struct Http2Executor {
     pub(super) tasks: TaskTracker,
@@ -41,9 +40,8 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Http2Executor {
             if progress.last().is_none() {
                 return;
             }
-            // The connection now holds the last bytes of the response. It cannot drop them alone: the
-            // whole connection has to end. Other streams on it need the connection, so this waits
-            // until it has none.
+            // The connection now holds the last bytes of the response. The connection cannot drop only these bytes: it
+            // has to end. Other streams on it need the connection, so this waits until it has none.
             let stalled_without_streams = async {
                 loop {
                     progress.wait_for_stall(write_timeout).await;

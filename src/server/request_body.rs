@@ -1,8 +1,8 @@
-//! The body of a request, and what the endpoint has not read of it.
+//! The body of a request, and the part of it that the endpoint has not read.
 //!
-//! A client can get its response before it has sent the whole body. It goes on sending, and then sends
-//! its next request on the same connection. So the server either discards the rest of the body, or
-//! tells the client in the response that the connection closes.
+//! A client can get its response before it has sent the whole body. The client continues to send the body, and then
+//! sends its next request on the same connection. So the server discards the rest of the body, or tells the client in
+//! the response that the connection closes.
 
 use std::io;
 use std::pin::Pin;
@@ -19,28 +19,28 @@ use tokio::time::timeout;
 
 type Inner = BoxBody<Bytes, io::Error>;
 
-/// Largest rest of a body that is discarded, in bytes, and the longest time for it. Beyond these, a new
+/// Maximum size of the rest of a body that is discarded, in bytes, and maximum time for that. Beyond these, a new
 /// connection costs the client less than the wait.
 const DISCARD_LIMIT: u64 = 64 * 1024;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The body that the endpoint reads. On drop it gives back the rest that was not read.
+/// The body that the endpoint reads. A dropped body stores its unread part in `rest`.
 struct RequestBody {
     body: Option<Inner>,
     rest: Arc<Mutex<Option<Inner>>>,
 }
 
-/// Access to what the endpoint has not read of a body.
+/// Access to the part of a body that the endpoint has not read.
 pub(super) struct UnreadBody(Arc<Mutex<Option<Inner>>>);
 
-/// Wraps a body for the endpoint, and returns access to what the endpoint will not have read of it.
+/// Wraps a body for the endpoint. Also returns access to the part that the endpoint leaves unread.
 pub(super) fn track(body: Inner) -> (Inner, UnreadBody) {
     let rest = Arc::<Mutex<Option<Inner>>>::default();
     (BoxBody::new(RequestBody { body: Some(body), rest: Arc::clone(&rest) }), UnreadBody(rest))
 }
 
 impl UnreadBody {
-    /// The rest of the body, after the endpoint has dropped it. None if all of it was read.
+    /// The rest of the body, after the endpoint has dropped the body. `None` if all of it was read.
     pub(super) fn into_rest(self) -> Option<Inner> {
         self.0.lock().take()
     }
@@ -53,7 +53,7 @@ pub(super) fn is_discardable(rest: &Inner) -> bool {
 
 /// Reads the rest of a body and drops it.
 pub(super) async fn discard(mut rest: Inner) {
-    // An error ends the connection, and hyper detects it by itself.
+    // An error ends the connection, and hyper also detects it.
     let read = async { while let Some(Ok(_)) = rest.frame().await {} };
     let _ = timeout(DISCARD_TIMEOUT, read).await;
 }

@@ -22,8 +22,8 @@ use super::write_budget::Client;
 use crate::hub::{Handover, PendingSubscription};
 use crate::limit::{Admission, Origin, customer};
 
-/// Handles the requests of one connection, and holds what they share. It does not contain the socket,
-/// because tasks that hold this value can outlive the connection for a moment.
+/// Handles the requests of one connection, and holds the state that they share. The socket is not part of it, because
+/// tasks that hold this value can outlive the connection for a moment.
 pub(super) struct RequestHandler {
     pub(super) shared: Arc<Shared>,
     pub(super) state: Arc<ConnectionState>,
@@ -53,11 +53,11 @@ pub(super) enum NoResponse {
 }
 
 impl RequestHandler {
-    /// Calls the endpoint, and makes its response.
+    /// Calls the endpoint, and prepares its response.
     ///
-    /// A stream is written to the socket itself if the socket carries only this response. That is so
-    /// on HTTP/1.1 without TLS: hyper reads no further request before a response is sent. Otherwise
-    /// the stream is the body of the response.
+    /// A stream is written to the socket itself if the socket carries only this response. This is the case on HTTP/1.1
+    /// without TLS, because hyper reads no further request before a response is sent. Otherwise the stream is the body
+    /// of the response.
     pub(super) async fn handle(
         self: Arc<Self>,
         request: hyper::Request<Incoming>,

@@ -1,8 +1,8 @@
 //! The body of a response while it is sent.
 //!
-//! A body with a known length is never copied: the client gets the bytes that the endpoint has made.
-//! Bytes that several responses share stay shared. HTTP/2 gets the body in slices, so that the server
-//! sees which of them the client has read.
+//! A body with a known length is never copied: the client gets the bytes that the endpoint has created. Bytes that
+//! several responses share stay shared. HTTP/2 gets the body in slices, so that the server sees which of them the
+//! client has read.
 
 use std::io;
 use std::pin::Pin;
@@ -17,19 +17,19 @@ use super::connection_state::{ConnectionState, RequestGuard, StreamGuard};
 use super::write_budget::{Client, Reservation, WriteBudget};
 use super::write_progress::WriteProgress;
 
-/// Bytes that HTTP/2 gets at a time. The write budget does not count bodies up to this size.
+/// Maximum number of bytes that HTTP/2 gets at a time. The write budget does not count bodies up to this size.
 const SLICE: usize = 16 * 1024;
 
-/// See the module's documentation.
+/// The body of a response, see the module's documentation.
 pub(super) struct ResponseBody {
     body: BoxBody<Bytes, io::Error>,
     kind: Kind,
-    /// Dropped last, because the response is not completely sent before.
+    /// Dropped last, because the response is completely sent only after its body is dropped.
     _request: RequestGuard,
 }
 
 enum Kind {
-    /// A stream. The hub has rules for it.
+    /// A stream. The hub checks its progress.
     Stream { _stream: StreamGuard },
     /// A body with a known length.
     Sized {
@@ -114,8 +114,7 @@ impl Body for ResponseBody {
     }
 }
 
-/// Returns the same bytes. They hold their reservation in the budget and, on HTTP/2, record when they
-/// are sent.
+/// Returns the same bytes. They hold their reservation in the budget and, on HTTP/2, record when they are sent.
 fn track(
     bytes: Bytes,
     budget: &Arc<WriteBudget>,

@@ -11,11 +11,11 @@ const DATE: StaticFormatDescription = format_description!(
     "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
 );
 
-/// Fields that this adds itself, or that are wrong for a body in chunks.
+/// Fields that [`encode`] adds itself, or that are wrong for a body in chunks.
 const REPLACED: [HeaderName; 4] =
     [header::CONNECTION, header::CONTENT_LENGTH, header::DATE, header::TRANSFER_ENCODING];
 
-/// Encodes a status line and fields (RFC 9112) for a body in chunks. The connection closes after it.
+/// Encodes a status line and fields (RFC 9112) for a body in chunks. The connection closes after the body.
 pub(super) fn encode(response: &Response) -> Vec<u8> {
     let mut head = Vec::with_capacity(512);
     head.extend_from_slice(format!("HTTP/1.1 {}\r\n", response.status()).as_bytes());

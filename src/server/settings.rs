@@ -9,14 +9,14 @@ use super::error_body::ErrorBody;
 use crate::limit::ConnectionLimits;
 use crate::telemetry::Telemetry;
 
-/// Limits on the time and memory that one client can use, and what all connections need.
+/// Limits on the time and memory that one client can use, and values that all connections share.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Longest time to wait for a client that has to send something:
     ///
     /// - the first complete request head, from the time of connecting, TLS included;
     /// - each later HTTP/1.1 head, from its first byte;
-    /// - the answer to an HTTP/2 PING, which is sent when nothing was received for this long.
+    /// - the acknowledgement of an HTTP/2 PING, which is sent when nothing was received for this long.
     pub header_timeout: Duration,
     /// Longest time that a connection stays open between requests.
     pub idle_timeout: Duration,
@@ -30,9 +30,9 @@ pub struct Settings {
     pub head_limit: usize,
     /// Longest time that responses can continue after `stop`.
     pub drain: Duration,
-    /// With a value, every connection uses TLS, see [`super::tls()`].
+    /// Configuration of TLS for every connection, see [`super::tls()`]. `None` means no TLS.
     pub tls: Option<Arc<ServerConfig>>,
-    /// Makes the problem document for requests that are not valid HTTP.
+    /// Returns the request id and the problem document for a request that hyper itself rejects.
     pub error_body: ErrorBody,
     /// Counts refused connections and aborted responses.
     pub telemetry: Arc<Telemetry>,

@@ -19,19 +19,19 @@ use super::write_budget::WriteBudget;
 use crate::limit::Connections;
 use crate::telemetry::Telemetry;
 
-/// Concurrent HTTP/2 streams per connection. RFC 9113 section 6.5.2 advises at least 100. Each one is
-/// a task with a send buffer, so this also limits the memory that one connection can use.
+/// Concurrent HTTP/2 streams per connection. RFC 9113 section 6.5.2 advises at least 100. Each one is a task with a
+/// send buffer, so this also limits the memory that one connection can use.
 const MAX_CONCURRENT_STREAMS: u32 = 100;
 /// Bytes of a response that wait in one HTTP/2 stream with a slow reader (hyper's default: 400 KiB).
 const SEND_BUFFER: usize = 16 * 1024;
-/// Bytes of a request body that are received before the endpoint reads them, per HTTP/2 stream and
-/// per connection (hyper's default: 1 MiB each).
+/// Bytes of a request body that are received before the endpoint reads them, per HTTP/2 stream and per connection. The
+/// default of hyper is 1 MiB each.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
 /// Read buffer of an idle HTTP/1.1 connection: the smallest size that hyper accepts.
 const MIN_READ_BUFFER: usize = 8 * 1024;
 
-/// See the module's documentation.
+/// State and settings that all connections of a server share.
 pub(super) struct Shared {
     pub(super) endpoint: BoxEndpoint<'static, Response>,
     pub(super) http1: http1::Builder,
@@ -57,12 +57,12 @@ impl Shared {
         let Settings { header_timeout, idle_timeout, write_timeout, head_limit, .. } = settings;
         let Settings { unread_limit, connections, drain, tls, error_body, telemetry, .. } =
             settings;
-        // With half_close, a client that has finished sending still gets its response. The timeout is
-        // off, because `connection_state.rs` has it.
+        // With half_close, a client that has finished sending still gets its response. hyper's timeout is off, because
+        // `connection_state.rs` applies its own.
         //
-        // hyper itself rejects a head over the limit, and `error_body.rs` adds the body. On HTTP/2
-        // nothing can add a body to hyper's response. So hyper's limit is higher there, and the
-        // endpoint rejects heads between the two limits.
+        // hyper itself rejects a head over the limit, and `error_body.rs` adds the body. On HTTP/2, nothing can add a
+        // body to hyper's response. So hyper's limit is higher there, and the endpoint rejects heads between the two
+        // limits.
         let mut http1 = http1::Builder::new();
         http1
             .half_close(true)

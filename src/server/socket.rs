@@ -27,9 +27,8 @@ pub(super) async fn read_preface(socket: &mut Socket) -> io::Result<bool> {
 
 /// Closes a socket after its client has stopped sending (a lingering close).
 ///
-/// The kernel sends RST when a socket with unread bytes is closed. RST can destroy the last response
-/// before the client has read it (RFC 9112 section 9.6): a 431, 413 or 401 to a client that still
-/// sends.
+/// The kernel sends RST when a socket with unread bytes is closed. RST can destroy the last response before the client
+/// has read it (RFC 9112 section 9.6). Examples are a 431, 413 or 401 to a client that is still sending.
 pub(super) async fn close_lingering(mut tcp: TcpStream) -> io::Result<()> {
     // An error or 0 means that no bytes are unread. Then an ordinary close is enough.
     if tcp.try_read(&mut [0])? > 0 {
@@ -43,7 +42,7 @@ pub(super) async fn close_lingering(mut tcp: TcpStream) -> io::Result<()> {
 pub(super) struct Socket {
     tcp: Arc<TcpStream>,
     state: Arc<ConnectionState>,
-    /// Bytes read to detect the protocol, which hyper has not read yet.
+    /// Bytes that were read to detect the protocol, and that hyper has not read yet.
     ahead: Bytes,
 }
 
@@ -109,8 +108,8 @@ impl AsyncWrite for Socket {
         self.poll_send(cx, |tcp| tcp.try_write(bytes))
     }
 
-    /// With vectored writes hyper passes the bytes of a body as they are. Without, it copies them all
-    /// into one buffer behind the head.
+    /// With vectored writes, hyper passes the bytes of a body unchanged. Without them, hyper copies all bytes into one
+    /// buffer after the head.
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -52,8 +52,8 @@ pub struct Certificate {
     in_use: Mutex<Digest>,
 }
 
-/// Digest of the content of both files, or of the error. The modification time does not show a change,
-/// because certbot and Kubernetes replace symbolic links.
+/// Digest of the content of both files, or of the error. The modification time does not show a change, because certbot
+/// and Kubernetes replace symbolic links.
 type Digest = Vec<u8>;
 
 type Pem = Result<(Vec<u8>, Vec<u8>), TlsError>;
@@ -68,7 +68,7 @@ impl Certificate {
         Ok(Arc::new(Self { chain: chain.into(), key: key.into(), pair, last_read, in_use }))
     }
 
-    /// Returns a configuration of TLS 1.2 and 1.3. Each handshake uses the pair that is newest then.
+    /// Returns a configuration of TLS 1.2 and 1.3. Each handshake uses the newest pair at that time.
     pub fn tls(self: &Arc<Self>) -> Result<Arc<ServerConfig>, TlsError> {
         // The provider is explicit, because the process-wide default depends on the linked crates.
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
@@ -80,9 +80,9 @@ impl Certificate {
         Ok(Arc::new(config))
     }
 
-    /// Reads the files at every `interval` and at every notification of `now`, and uses a new pair from
-    /// then on. If the files cannot be used, the old pair stays in use. The log has a warning once per
-    /// change and at every `now`.
+    /// Reads the files at every `interval` and at every notification of `now`, and uses a new pair from then on. If the
+    /// files cannot be used, the old pair stays in use. A warning is logged once per change, and at every notification
+    /// of `now`.
     pub async fn watch(self: Arc<Self>, interval: Duration, now: &Notify) {
         let mut ticks = interval_at(Instant::now() + interval, interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,10 +1,8 @@
-//! The write budget: bytes of responses that wait for their clients to read them, over all
-//! connections.
+//! The write budget: bytes of responses that wait for their clients to read them, over all connections.
 //!
-//! Above the limit, the budget aborts responses. It takes the client with the most unread bytes, and
-//! of that client's responses the one without progress for longest. So a client that reads
-//! is always served. The unread responses of one client never displace those of a client that has
-//! fewer.
+//! Above the limit, the budget aborts responses. It chooses the client with the most unread bytes. Of that client's
+//! responses, it chooses the one without progress for the longest time. So a client that reads is always served. The
+//! unread responses of one client never displace those of a client that has fewer unread bytes.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -24,7 +22,7 @@ pub(super) enum Client {
     Address(IpAddr),
 }
 
-/// See the module's documentation.
+/// The write budget, see the module's documentation.
 pub(super) struct WriteBudget {
     limit: usize,
     telemetry: Arc<Telemetry>,
@@ -102,7 +100,7 @@ pub(super) struct Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        // An evicted response is already removed.
+        // An aborted response is already removed.
         self.budget.state.lock().remove(self.number);
     }
 }

@@ -10,17 +10,17 @@ use tokio::sync::Notify;
 use tokio::task_local;
 use tokio::time::{Instant, sleep_until};
 
-/// See the module's documentation.
+/// The progress of a response, see the module's documentation.
 #[derive(Default)]
 pub(super) struct WriteProgress {
-    /// Time of the last progress. None if no response with a known length is being sent.
+    /// Time of the last progress. `None` if no response with a known length is being sent.
     last: Mutex<Option<Instant>>,
     aborted: Notify,
     finished: Notify,
 }
 
 impl WriteProgress {
-    /// Records that the client has read some of the response.
+    /// Records that more of the response was sent.
     pub(super) fn record(&self) {
         *self.last.lock() = Some(Instant::now());
     }
@@ -67,7 +67,7 @@ impl WriteProgress {
         CURRENT.scope(Arc::clone(self), task)
     }
 
-    /// The progress of the HTTP/2 response that the current task sends. None on HTTP/1.1.
+    /// The progress of the HTTP/2 response that the current task sends. `None` on HTTP/1.1.
     pub(super) fn of_current_task() -> Option<Arc<Self>> {
         CURRENT.try_with(Arc::clone).ok()
     }

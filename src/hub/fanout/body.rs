@@ -18,22 +18,22 @@ use crate::hub::{
     topic::payload,
 };
 
-/// A stream as the body of a response. Dropping it closes the stream.
+/// A stream as the body of a response. Dropping the body closes the stream.
 pub struct Body(Arc<Subscriber>);
 
 impl Body {
-    /// The body of a subscriber whose sink is a body.
+    /// Creates the body of a subscriber whose sink is `Sink::Body`.
     pub fn new(subscriber: Arc<Subscriber>) -> Self {
         Self(subscriber)
     }
 
-    /// After its last text: the reason for its end, if it was not cut off, and whether everything
-    /// before the end was taken.
+    /// The reason for the end of the stream, and whether the client took everything before the end. `None` if the
+    /// stream was closed without a reason.
     pub fn end(&self) -> Option<(End, bool)> {
         self.0.state().subscription.end()
     }
 
-    /// Ends it for a reason of which the client is not told.
+    /// Ends the stream for this reason, and does not tell the client.
     pub fn cut(self, end: End) {
         self.0.state().subscription.end_with(end);
     }

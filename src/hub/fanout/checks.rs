@@ -1,19 +1,19 @@
-//! A reactor's work by the clock. It checks its streams, ends those that have to end, and sends a
+//! The periodic work of a reactor. The reactor checks its streams, and ends those that have to end. It sends a
 //! heartbeat on those that were silent for too long.
 //!
-//! One clock for all streams, because a timer for each would cost more than the stream itself.
+//! All streams of a reactor share one timer. A timer for each stream would cost more than the stream itself.
 
 use std::time::{Duration, Instant};
 
 use super::handle::ReactorHandle;
 use crate::hub::subscription::{Now, TICKS};
 
-/// Shortest time between two checks of all streams. Without it, streams that give a reason all the
-/// time would keep the reactor busy.
+/// Shortest time between two checks of all streams. Without this limit, frequent reasons for a check would keep the
+/// reactor busy.
 const GRAIN: Duration = Duration::from_millis(10);
 
-/// Streams that are checked between two looks at the sockets: streams that were silent together get
-/// their heartbeats together.
+/// Maximum number of streams that are checked before the reactor polls its sockets again. Many streams can need a
+/// heartbeat at the same time.
 const SLICE: usize = 256;
 
 /// The checks of one reactor's streams.
@@ -22,31 +22,31 @@ pub struct Checks {
     interval: Duration,
     next_tick: Instant,
     last_full: Instant,
-    /// Time of the next check of all streams. There is one in each heartbeat at least.
+    /// Time of the next check of all streams, at most one heartbeat after the last one.
     next_full: Instant,
-    /// A check that has not come to its end.
+    /// The check that is in progress, if any.
     pass: Option<Pass>,
 }
 
-/// A check of streams, topic by topic.
+/// A check of the streams, topic by topic.
 struct Pass {
-    /// Of all streams, or only of those that may have been silent for too long.
+    /// Whether the check is of all streams, or only of those that may have been silent for too long.
     is_full: bool,
-    /// The topic that it has come to, by the reactor's key.
+    /// The reactor's key of the topic to check next.
     topic: usize,
-    /// Indexes of that topic that are left, once it has begun with the topic.
+    /// Number of indexes of that topic that are left to check. `None` before the first of them.
     left: Option<usize>,
 }
 
 impl Checks {
-    /// Checks that begin now.
+    /// Starts the timers. `interval` is the time from one tick to the next.
     pub fn new(interval: Duration) -> Self {
         let now = Instant::now();
         let next_full = now + interval * TICKS;
         Self { interval, next_tick: now + interval, last_full: now, next_full, pass: None }
     }
 
-    /// Time for which nothing has to be done.
+    /// Time until the next check.
     pub fn wait(&self) -> Duration {
         match self.pass {
             Some(_) => Duration::ZERO,
@@ -54,7 +54,7 @@ impl Checks {
         }
     }
 
-    /// A stream may have to end by then.
+    /// Requests a check of all streams at `by` at the latest, because a stream may have to end then.
     pub fn check_by(&mut self, by: Instant) {
         self.next_full = self.next_full.min(by.max(self.last_full + GRAIN));
     }
@@ -71,7 +71,7 @@ impl Checks {
             if key != pass.topic {
                 (pass.topic, pass.left) = (key, None);
             }
-            // From the last index to the first, as the last stream replaces one that is removed.
+            // From the last index to the first, because the last stream takes the index of a removed one.
             let to = pass.left.unwrap_or_else(|| topic.shard_len(reactor.index()));
             let from = to.saturating_sub(budget);
             budget -= (to - from).clamp(1, budget);

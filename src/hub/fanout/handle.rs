@@ -1,5 +1,5 @@
-//! The handle of a reactor, by which other threads reach it. It knows no subscriber: a topic that
-//! has moved is a [`FanOut`] to it.
+//! The handle of a reactor, through which other threads send it requests. The handle does not depend on subscribers: a
+//! topic that has moved is a [`FanOut`] here.
 
 use std::{
     io,
@@ -20,26 +20,26 @@ use crate::hub::{
     topic::Position,
 };
 
-/// The token of the waker itself.
+/// The token of the waker. No stream has this token.
 pub const WAKER: Token = Token(usize::MAX);
 
-/// The work of a reactor for its shard of a topic's subscribers. A range is of their indexes.
+/// The work of a reactor for its shard of a topic's subscribers. A range contains their indexes, without its end.
 pub trait FanOut: Send + Sync {
-    /// The position of a subscriber that has everything.
+    /// The position of a subscriber that has all events. `None` before the log was read.
     fn head(&self) -> Option<Position>;
 
-    /// Subscribers in the shard.
+    /// Number of subscribers in the shard.
     fn shard_len(&self, reactor: usize) -> usize;
 
     /// Writes new events to a range of the shard.
     fn write(&self, range: (usize, usize), reactor: &ReactorHandle, sender: &mut Option<Sender>);
 
-    /// The whole shard was written to. The ring stood at `from` when that began. Whether it has to
-    /// be written to again.
+    /// Reports that the whole shard was written to. `from` is the ring's head at the start of that. Returns whether the
+    /// shard has to be written to again.
     fn finish(&self, reactor: usize, from: Option<Position>) -> bool;
 
-    /// Checks a range of the shard: all of it, or the subscribers that may have been silent for too
-    /// long. Returns the time of the next check at the latest, if there is a reason for one.
+    /// Checks a range of the shard. A full check includes all subscribers. Any other check includes those that may have
+    /// been silent for too long. Returns the latest time of the next check. `None` if the periodic checks are enough.
     fn check(
         &self,
         range: (usize, usize),
@@ -49,13 +49,13 @@ pub trait FanOut: Send + Sync {
     ) -> Option<Instant>;
 }
 
-/// The handle of a reactor.
+/// The handle of a reactor, which all threads share.
 pub struct ReactorHandle {
     index: usize,
     registry: Registry,
     waker: Waker,
     inbox: Mutex<Inbox>,
-    /// The topics that have subscribers here.
+    /// The topics that have subscribers at this reactor, by key.
     topics: Mutex<Slab<Arc<dyn FanOut>>>,
     tick: AtomicU32,
     /// Time from one tick to the next.
@@ -67,11 +67,11 @@ pub struct ReactorHandle {
 pub struct Inbox {
     /// Topics that have moved.
     pub moved: Vec<Arc<dyn FanOut>>,
-    /// Streams to remove.
+    /// Tokens of the streams to remove.
     pub closed: Vec<Token>,
-    /// Time at which all streams are checked at the latest.
+    /// Latest time of the next check of all streams. `None` if the periodic checks are enough.
     pub check_by: Option<Instant>,
-    /// The thread is to end.
+    /// Whether the thread has to end.
     pub stop: bool,
 }
 
@@ -87,7 +87,7 @@ impl Inbox {
 }
 
 impl ReactorHandle {
-    /// The handle of a reactor that waits with this registry's `Poll`.
+    /// Creates the handle of a reactor whose `Poll` has this registry.
     pub fn new(index: usize, registry: &Registry, heartbeat: Duration) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             index,
@@ -100,12 +100,12 @@ impl ReactorHandle {
         }))
     }
 
-    /// Its number among the reactors.
+    /// Index of the reactor, from 0.
     pub fn index(&self) -> usize {
         self.index
     }
 
-    /// The registry of its sockets.
+    /// The registry for the sockets of the reactor.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
@@ -115,7 +115,7 @@ impl ReactorHandle {
         self.interval
     }
 
-    /// Counts up, several times in a heartbeat.
+    /// The current tick. Increases [`TICKS`] times per heartbeat.
     pub fn tick(&self) -> u32 {
         self.tick.load(Ordering::Relaxed)
     }
@@ -125,36 +125,36 @@ impl ReactorHandle {
         self.tick.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
-    /// The present, for a check of a stream.
+    /// The current time and tick, for a check of a stream.
     pub fn now(&self) -> Now {
         let (instant, timestamp) = (Instant::now(), Timestamp::now());
         Now { instant, timestamp, tick: self.tick() }
     }
 
-    /// A topic has moved.
+    /// Requests a fan-out to the shard of a topic that has moved.
     pub fn fan_out(&self, topic: Arc<dyn FanOut>) {
         self.request(|inbox| inbox.moved.push(topic));
     }
 
-    /// A stream has ended and is to be removed.
+    /// Requests the removal of a stream that has ended.
     pub fn remove(&self, token: Token) {
         self.request(|inbox| inbox.closed.push(token));
     }
 
-    /// A stream has to be checked by then, perhaps sooner than the next check of all streams.
+    /// Requests a check of all streams at `by` at the latest. Does nothing if the next periodic check comes first.
     pub fn check_by(&self, by: Instant) {
         if by < Instant::now() + self.interval * TICKS {
             self.request(|inbox| inbox.check_by(by));
         }
     }
 
-    /// All streams have to be checked now.
+    /// Requests a check of all streams now.
     pub fn check_now(&self) {
         let now = Instant::now();
         self.request(|inbox| inbox.check_by(now));
     }
 
-    /// The thread is to end.
+    /// Requests the end of the thread.
     pub fn stop(&self) {
         self.request(|inbox| inbox.stop = true);
     }
@@ -164,19 +164,19 @@ impl ReactorHandle {
         std::mem::take(&mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Adds a topic that has subscribers here, and returns its key.
+    /// Adds a topic that has subscribers at this reactor, and returns its key.
     pub fn add_topic(&self, topic: Arc<dyn FanOut>) -> usize {
         self.topics().insert(topic)
     }
 
-    /// Removes a topic that has no subscribers here any longer.
+    /// Removes a topic that no longer has subscribers at this reactor.
     pub fn remove_topic(&self, key: usize) {
-        // Dropped after the lock is released.
+        // The topic is dropped after the lock is released.
         let removed = self.topics().try_remove(key);
         drop(removed);
     }
 
-    /// The topic that has this key, or the next one.
+    /// The topic with this key, or with the next higher key.
     pub fn topic_from(&self, key: usize) -> Option<(usize, Arc<dyn FanOut>)> {
         let topics = self.topics();
         (key..topics.capacity()).find_map(|key| Some((key, Arc::clone(topics.get(key)?))))
@@ -187,7 +187,7 @@ impl ReactorHandle {
         let was_empty = inbox.is_empty();
         write(&mut inbox);
         drop(inbox);
-        // Otherwise the reactor was woken already and has not emptied the inbox yet.
+        // If the inbox had requests, the reactor was already woken and has not emptied it yet.
         if was_empty && let Err(error) = self.waker.wake() {
             tracing::error!(%error, "cannot wake a reactor");
         }

@@ -1,8 +1,8 @@
 //! Fan-out: writing one event to all subscribers of its topic.
 //!
-//! Each reactor is a thread that holds the sockets of its share of the open streams
-//! (`reactor.rs`). Other threads reach it by its handle (`handle.rs`), which knows no subscriber. A
-//! topic's subscribers are kept in shards, one for each reactor (`subscribers.rs`, `shard.rs`).
+//! Each reactor is a thread that holds the sockets of its share of the open streams (`reactor.rs`). Other threads send
+//! it requests through its handle (`handle.rs`), which does not depend on subscribers. The subscribers of a topic are
+//! divided into shards, one for each reactor (`subscribers.rs`, `shard.rs`).
 
 mod body;
 mod checks;

@@ -11,7 +11,7 @@ use futures_util::Stream;
 use super::{body::Body, reactor::Reactors, sink::Sink, subscribers::Subscribers};
 use crate::hub::subscription::Subscription;
 
-/// An open stream that has yet to be given a socket or a response body. Dropping it closes it.
+/// An open stream that has no socket and no response body yet. Dropping this value closes the stream.
 pub struct PendingSubscription {
     subscription: Subscription,
     subscribers: Arc<Subscribers>,
@@ -27,13 +27,13 @@ impl PendingSubscription {
         Self { subscription, subscribers, reactors: Arc::clone(reactors) }
     }
 
-    /// Puts bytes before everything else.
+    /// Adds bytes that are sent before everything else.
     pub(in crate::hub) fn lead(&mut self, head: &[u8]) {
         self.subscription.lead(head);
     }
 
-    /// Sends it over a socket that no other code uses from now on. It gets `head`, then a body in
-    /// chunks (RFC 9112, section 7.1), then the end of the connection.
+    /// Sends the stream over a socket, which no other code may use from now on. The client gets `head`, then a body in
+    /// chunks (RFC 9112, section 7.1). Then the connection closes.
     pub fn onto_socket(mut self, socket: TcpStream, head: &[u8]) {
         self.lead(head);
         let Self { subscription, subscribers, reactors } = self;
@@ -42,13 +42,16 @@ impl PendingSubscription {
         match subscriber.register() {
             Ok(()) => subscribers.start(&subscriber),
             Err(error) => {
-                tracing::warn!(%error, "cannot register a socket with its reactor");
+                tracing::warn!(
+                    %error,
+                    "cannot register the socket of a stream, closing the stream"
+                );
                 subscriber.close();
             }
         }
     }
 
-    /// Sends it as the body of a response that another layer frames.
+    /// Turns the stream into the body of a response, which another layer frames.
     pub fn into_body(self) -> impl Stream<Item = Bytes> + Send + Sync + 'static {
         self.attach()
     }
@@ -61,19 +64,19 @@ impl PendingSubscription {
     }
 }
 
-/// Carries a pending subscription to the server, in the extensions of a response. The server
-/// chooses between a socket and a response body.
+/// Carries a pending subscription to the server, in the extensions of a response. The server chooses between a socket
+/// and a response body.
 #[derive(Clone)]
 pub struct Handover(Arc<Mutex<Option<PendingSubscription>>>);
 
 impl Handover {
-    /// A carrier of this subscription.
+    /// Wraps a subscription.
     #[must_use]
     pub fn new(subscription: PendingSubscription) -> Self {
         Self(Arc::new(Mutex::new(Some(subscription))))
     }
 
-    /// Takes the subscription, once.
+    /// Takes the subscription. `None` after the first call.
     #[must_use]
     pub fn take(&self) -> Option<PendingSubscription> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()

@@ -1,8 +1,7 @@
 //! The threads that hold the sockets of open streams.
 //!
-//! Each waits for events of its sockets, writes to its shard of a topic that has moved, and checks
-//! its streams by the clock (`checks.rs`). It never waits for anything else: not for a client, not
-//! for the database.
+//! Each thread waits for events of its sockets. It writes to its shard of a topic that has moved, and checks its
+//! streams periodically (`checks.rs`). A thread never waits for a client or for the database.
 
 use std::{
     collections::VecDeque,
@@ -29,10 +28,10 @@ use super::{
 };
 use crate::hub::{context::Settings, subscription::Subscription, topic::Position};
 
-/// Streams that are written to before the reactor looks at its sockets: some 2 ms.
+/// Maximum number of streams that one fan-out writes to before the reactor continues with other work: about 2 ms.
 const SLICE: usize = 256;
 
-/// Most events of sockets at a time.
+/// Maximum number of socket events that one poll returns.
 const EVENTS: usize = 1024;
 
 /// All reactors.
@@ -48,12 +47,12 @@ struct Reactor {
     streams: Mutex<Slab<Attached>>,
 }
 
-/// An open stream and the subscribers to which it belongs.
+/// An open stream, and all subscribers of its topic.
 #[derive(Clone)]
 pub struct Attached {
     /// The stream.
     pub subscriber: Arc<Subscriber>,
-    /// The subscribers of its topic.
+    /// All subscribers of the stream's topic.
     pub subscribers: Arc<Subscribers>,
 }
 
@@ -67,12 +66,12 @@ impl Reactors {
         Ok(Arc::new(Self { handles: handles.collect(), all, next: AtomicUsize::new(0) }))
     }
 
-    /// Their handles, in order.
+    /// The handles of all reactors, by index.
     pub fn handles(&self) -> &Arc<[Arc<ReactorHandle>]> {
         &self.handles
     }
 
-    /// Adds a stream to the reactor that is next.
+    /// Adds a stream to the next reactor, in rotation.
     pub fn attach(
         &self,
         sink: Sink,
@@ -83,7 +82,7 @@ impl Reactors {
         self.all[next].insert(sink, subscription, subscribers)
     }
 
-    /// Something has happened that may end streams.
+    /// Requests a check of all streams now, because some may have to end.
     pub fn check_now(&self) {
         self.handles.iter().for_each(|handle| handle.check_now());
     }
@@ -111,11 +110,11 @@ impl Reactor {
     ) -> Arc<Subscriber> {
         let mut streams = self.streams();
         let vacant = streams.vacant_entry();
-        // There are fewer file descriptors than that.
+        // A process has fewer file descriptors than `u32::MAX`.
         let key = u32::try_from(vacant.key()).unwrap_or(u32::MAX);
         let handle = Arc::clone(&self.handle);
         let subscriber = Arc::new(Subscriber::new(handle, key, sink, subscription));
-        // Before the reactor can see the stream, and remove it.
+        // Added before the reactor can see the stream and remove it.
         subscribers.add(&subscriber);
         let attached = Arc::clone(&subscriber);
         vacant.insert(Attached { subscriber: attached, subscribers: Arc::clone(subscribers) });
@@ -163,12 +162,12 @@ fn start(index: usize, settings: &Settings) -> io::Result<Arc<Reactor>> {
     Ok(reactor)
 }
 
-/// A fan-out to a topic's shard, from the last index to the first.
+/// A fan-out to one shard of a topic, from the last index to the first.
 struct Running {
     topic: Arc<dyn FanOut>,
-    /// The ring's head when it began.
+    /// The ring's head at the start of the fan-out.
     from: Option<Position>,
-    /// Indexes that are left.
+    /// Number of indexes that are left to write to.
     left: usize,
 }
 
@@ -184,34 +183,35 @@ struct Worker {
 }
 
 impl Worker {
-    /// Runs in the thread itself, which is the only one that may use the queue.
+    /// Creates the queue of io_uring. Must run in the reactor's thread, because only the thread that creates the queue
+    /// may use it.
     fn use_io_uring(&mut self) {
         match Sender::new() {
             Ok(sender) => self.sender = Some(sender),
             Err(error) => {
-                tracing::warn!(%error, "streams.io_uring: not available; using send instead");
+                tracing::warn!(%error, "streams.io_uring: not available, using send instead");
             }
         }
     }
 
     fn run(&mut self) {
         let mut events = Events::with_capacity(EVENTS);
-        // A panic in one iteration must not silence all streams of this thread. The work that is
-        // left is kept where it survives the iteration.
+        // A panic in one iteration must not end all streams of this thread. The rest of the work is in `self`, so it
+        // survives the panic.
         while catch_unwind(AssertUnwindSafe(|| self.iterate(&mut events))).unwrap_or(true) {}
     }
 
-    /// One iteration. Whether there is to be another.
+    /// Runs one iteration. Returns false if the thread has to end.
     fn iterate(&mut self, events: &mut Events) -> bool {
         let wait = if self.fan_outs.is_empty() { self.checks.wait() } else { Duration::ZERO };
         if let Err(error) = self.poll.poll(events, Some(wait))
             && error.kind() != io::ErrorKind::Interrupted
         {
-            tracing::error!(%error, "a reactor cannot wait for its sockets");
+            tracing::error!(%error, "a reactor cannot poll its sockets");
         }
         for event in events.iter().filter(|event| event.token() != WAKER) {
-            // Keys of removed streams are used again only after this loop, so the event is of the
-            // stream that has the key.
+            // The key of a removed stream is used again only after this loop. So the event belongs to the stream that
+            // has the key.
             if let Some(stream) = self.reactor.stream(event.token().0) {
                 handle_event(&stream, event);
             }
@@ -250,12 +250,12 @@ impl Worker {
         Running { topic, from, left }
     }
 
-    /// Advances every fan-out by a slice, so that none holds up another.
+    /// Advances every fan-out by a slice, so that no fan-out delays another.
     fn write_slices(&mut self) {
         let handle = Arc::clone(&self.reactor.handle);
         for _ in 0..self.fan_outs.len() {
             let Some(running) = self.fan_outs.front_mut() else { return };
-            // Before anything is written: if that panics, the fan-out continues behind it.
+            // Set before anything is written: if the write panics, the fan-out continues after this slice.
             let (topic, to) = (Arc::clone(&running.topic), running.left);
             running.left = to.saturating_sub(SLICE);
             let from = running.left;
@@ -271,7 +271,7 @@ impl Worker {
     }
 }
 
-/// Something has happened on a stream's socket.
+/// Handles an event of a stream's socket.
 fn handle_event(stream: &Attached, event: &Event) {
     let Attached { subscriber, subscribers } = stream;
     let closed = event.is_read_closed() || event.is_write_closed() || event.is_error();

@@ -1,12 +1,12 @@
-//! Sending to sockets by their numbers: one by one, or many in one system call with io_uring.
+//! Sends to sockets by their file descriptors: one by one, or many in one system call with io_uring.
 //!
-//! The kernel's send is most of the cost of a delivery. Fetching from memory the stream that owns
-//! the socket adds a fifth to that, and a system call for each socket adds some more
-//! (`benches/README.md`). So this is the one file with `unsafe`: the kernel gets pointers, and the
-//! compiler cannot check that the memory behind them stays valid. It does: both functions borrow
-//! the bytes and do not return before the kernel is done with them. A number that is no longer a
-//! socket of ours would be a fault, but not one of memory. `shard.rs` holds the owner of each
-//! socket.
+//! The kernel's send is most of the cost of a delivery. Loading the stream that owns the socket from memory adds a
+//! fifth to that cost. A system call for each socket adds more (`benches/README.md`).
+//!
+//! So this is the only file with `unsafe`. The kernel gets pointers, and the compiler cannot check that the memory
+//! behind them stays valid. The memory does stay valid: both functions borrow the bytes, and return only when the
+//! kernel no longer uses them. A descriptor that is not an open socket would cause an error, but no invalid access to
+//! memory. `shard.rs` holds the owner of each socket, which keeps the descriptor open.
 
 #![expect(unsafe_code, reason = "pointers handed to the kernel, see above")]
 
@@ -18,29 +18,29 @@ use std::{
 use io_uring::{IoUring, opcode::Send, types::Fd};
 use rustix::net::SendFlags;
 
-/// Most sends in one call.
+/// Maximum number of sends in one call.
 pub const BATCH: usize = 128;
 
 const ENTRIES: u32 = 128;
 
-/// Without waiting when the socket is full, and without a signal when it is closed.
+/// The call does not wait if the socket is full, and raises no signal if the socket is closed.
 const FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
-/// Sends what the socket takes, and returns how many bytes that was.
+/// Sends as many bytes as the socket accepts, and returns their number.
 pub fn send(socket: RawFd, bytes: &[u8]) -> io::Result<usize> {
-    // SAFETY: its owner keeps it open, see above.
+    // SAFETY: the owner of the socket keeps it open, see above.
     let socket = unsafe { BorrowedFd::borrow_raw(socket) };
     Ok(rustix::net::send(socket, bytes, FLAGS)?)
 }
 
 /// An io_uring queue.
 pub struct Sender {
-    /// None once the kernel has reported a failure.
+    /// `None` after the kernel has reported a failure.
     ring: Option<IoUring>,
 }
 
 impl Sender {
-    /// A queue. Fails where the kernel is too old or forbids it.
+    /// Creates a queue. Fails if the kernel is too old or forbids io_uring.
     pub fn new() -> io::Result<Self> {
         // Linux 6.0 is faster if it knows that only one thread uses the queue.
         let ring = IoUring::builder()
@@ -55,13 +55,14 @@ impl Sender {
         Ok(Self { ring: Some(ring) })
     }
 
-    /// Whether it has not failed.
+    /// Whether the queue still works.
     pub fn works(&self) -> bool {
         self.ring.is_some()
     }
 
-    /// Sends the same bytes to each of at most [`BATCH`] sockets. Returns the results in the same
-    /// order: how many bytes were taken, an error, or None if the send was not tried.
+    /// Sends the same bytes to each of at most [`BATCH`] sockets. Returns the results in the same order. A result is
+    /// the number of bytes that the socket accepted, an error, or `None` if the send was not tried. If the queue no
+    /// longer works, there are no results.
     pub fn send(
         &mut self,
         sockets: impl Iterator<Item = RawFd>,
@@ -75,10 +76,10 @@ impl Sender {
                 .flags(FLAGS.bits().cast_signed())
                 .build()
                 .user_data(index as u64);
-            // SAFETY: `bytes` outlive this call. It returns after every entry has completed, or
-            // when the kernel reports a failure. Entries that it has not taken then vanish with the
-            // queue. An entry that it has taken is done with the bytes, for `MSG_DONTWAIT` has it
-            // copy them or give up at once.
+            // SAFETY: `bytes` outlive this call. It returns after every entry has completed, or when the kernel reports
+            // a failure. After a failure, entries that the kernel has not taken are dropped with the queue. An entry
+            // that the kernel has taken no longer uses the bytes. With `MSG_DONTWAIT`, the kernel copies them or fails
+            // at once.
             if unsafe { ring.submission().push(&entry) }.is_err() {
                 break;
             }
@@ -87,7 +88,7 @@ impl Sender {
         let mut missing = results.len();
         while missing > 0 {
             let handed_over = ring.submit_and_wait(missing);
-            // Even after an error: what was sent must not be sent again.
+            // Completions are read even after an error, because bytes that were sent must not be sent again.
             for done in ring.completion() {
                 let result = match done.result() {
                     taken @ 0.. => Ok(usize::try_from(taken).unwrap_or_default()),
@@ -102,7 +103,7 @@ impl Sender {
             if let Err(error) = handed_over
                 && error.kind() != io::ErrorKind::Interrupted
             {
-                tracing::error!(%error, "io_uring has failed; using send instead");
+                tracing::error!(%error, "io_uring failed, using send instead");
                 return results;
             }
         }

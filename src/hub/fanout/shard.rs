@@ -1,10 +1,9 @@
-//! One reactor's share of a topic's subscribers, dense enough to write to thousands of them.
+//! One reactor's share of a topic's subscribers, in a dense array that is fast for thousands of them.
 //!
-//! Most streams want every frame as it comes and have sockets that take it. Such a stream is in
-//! direct mode: its entry holds everything that a write needs, and the entries are next to one
-//! another in memory. Fetching each stream from memory costs more than everything else that is done
-//! here; so a delivery costs little more than the kernel's send. Before anything else happens to a
-//! stream, `sync_back` ends direct mode and brings the stream's own state up to date.
+//! Most streams want every frame, and their sockets accept it at once. Such a stream is in direct mode: its entry
+//! contains everything that a write needs. The entries are contiguous, because loading each stream from memory would
+//! cost more than all other work here. So a delivery costs little more than the kernel's send. Before any other code
+//! uses a stream, `sync_back` ends direct mode and updates the stream's own state.
 
 use std::{io, os::fd::RawFd, sync::Arc};
 
@@ -17,18 +16,18 @@ use crate::hub::{
     topic::{LiveTopic, Position, Pulled, Run},
 };
 
-/// One subscriber. Only its reactor lets it enter direct mode.
+/// One subscriber. Only its reactor starts direct mode.
 struct Entry {
     subscriber: Arc<Subscriber>,
-    /// In direct mode: its socket, which the subscriber keeps open.
+    /// In direct mode, the socket of the subscriber, which keeps it open.
     socket: RawFd,
-    /// The reactor's tick of the last write.
+    /// In direct mode, the reactor's tick at the last write.
     tick: u32,
-    /// Number of the newest event that was written to it.
+    /// In direct mode, number of the newest event that was written. Otherwise `NOT_DIRECT`.
     seq: i64,
 }
 
-/// The stream is not in direct mode, and knows itself how far it was written to.
+/// Means that the stream is not in direct mode. Its subscription has the current position.
 const NOT_DIRECT: i64 = -1;
 
 impl Entry {
@@ -43,7 +42,7 @@ impl Entry {
         }
     }
 
-    /// Applies the result of a write. Whether the stream is still in direct mode.
+    /// Applies the result of a write. Returns whether the stream is still in direct mode.
     fn wrote(&mut self, run: &Run, result: io::Result<usize>, tick: u32) -> bool {
         if matches!(result, Ok(written) if written == run.bytes.len()) {
             self.seq = self.seq.saturating_add_unsigned(run.count);
@@ -60,19 +59,19 @@ impl Entry {
 #[derive(Default)]
 pub struct Shard {
     entries: Vec<Entry>,
-    /// The ring's history in which all entries in direct mode are.
+    /// The ring's history that all entries in direct mode follow.
     history: u32,
-    /// The topic's key at the reactor, while there are entries.
+    /// Key of the topic at the reactor. Valid while the shard has entries.
     pub key: usize,
 }
 
 /// The context of a write to a shard.
 pub struct Writer<'a> {
-    /// The topic.
+    /// The topic whose events are written.
     pub topic: &'a LiveTopic,
-    /// None without io_uring.
+    /// The queue of io_uring. `None` without io_uring.
     pub sender: &'a mut Option<Sender>,
-    /// The reactor's tick.
+    /// The current tick of the reactor.
     pub tick: u32,
 }
 
@@ -88,14 +87,14 @@ impl Shard {
         self.entries.len() - 1
     }
 
-    /// Removes the subscriber at an index, and returns the one that takes the index.
+    /// Removes the subscriber at an index. Returns the subscriber that moves to this index, if any.
     pub fn remove(&mut self, index: usize) -> Option<&Subscriber> {
         self.entries.swap_remove(index);
         self.entries.get(index).map(|entry| &*entry.subscriber)
     }
 
-    /// The subscribers from index `from` up to `to` that have to be checked on a tick. A full check
-    /// is of all of them, another one of those that may have been silent for [`QUIET`] ticks.
+    /// The subscribers from index `from` to `to` (exclusive) that have to be checked on this tick. A full check
+    /// includes all of them. Any other check includes those that may have been silent for [`QUIET`] ticks.
     pub fn to_check(
         &self,
         from: usize,
@@ -114,7 +113,7 @@ impl Shard {
             .collect()
     }
 
-    /// Ends direct mode for a subscriber, which may no longer be at this index.
+    /// Ends direct mode for a subscriber, if it is still at this index.
     pub fn sync_back(&mut self, index: usize, subscriber: &Subscriber) {
         if let Some(entry) = self.entries.get_mut(index)
             && std::ptr::eq(&raw const *entry.subscriber, subscriber)
@@ -131,7 +130,7 @@ impl Shard {
         })
     }
 
-    /// Writes new events to the subscribers from index `from` up to `to`.
+    /// Writes new events to the subscribers from index `from` to `to` (exclusive).
     pub fn write(&mut self, from: usize, to: usize, writer: &mut Writer<'_>) {
         let Some(head) = writer.topic.head() else { return };
         if self.history != head.history {
@@ -169,8 +168,8 @@ impl Shard {
     }
 }
 
-/// Writes to the entries in direct mode that are at the position of the first of them, in one
-/// system call. That is where nearly all of them are. The others are then written to one by one.
+/// Writes to many entries in one system call: to those in direct mode at the position of the first of them. Nearly all
+/// entries are at that position. The caller writes to the others one by one.
 fn write_together(entries: &mut [Entry], head: Position, writer: &mut Writer<'_>) {
     for entries in entries.chunks_mut(BATCH) {
         let Some(sender) = writer.sender.as_mut().filter(|sender| sender.works()) else { break };
@@ -196,8 +195,8 @@ fn write_together(entries: &mut [Entry], head: Position, writer: &mut Writer<'_>
     }
 }
 
-/// The frames that follow. None if they end the stream or are no longer in the ring: then the
-/// stream needs more than a write.
+/// The frames after a position, and the number of that position. `None` if the stream needs more than a write, because
+/// the frames end it or are not in the ring.
 fn pull(topic: &LiveTopic, position: Position) -> Option<(i64, Run)> {
     match topic.pull(position, u64::MAX) {
         Pulled::Run(run) if !run.terminal => Some((position.seq, run)),

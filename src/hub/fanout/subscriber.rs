@@ -1,13 +1,13 @@
-//! One open stream with its socket, or with the response body that it is written to.
+//! One open stream with its socket or its response body.
 //!
-//! Every thread that has a reason drives it:
-//! - the publisher, when its topic moves and has few subscribers;
-//! - its reactor, when its topic has many subscribers, when the socket takes more bytes, and when
-//!   the stream is checked by the clock;
-//! - the task that has read the log for it.
+//! Each of these drives a stream:
+//! - the publisher, when the topic moves and has few subscribers;
+//! - the reactor, when the topic has many subscribers, when the socket accepts more bytes, and when the stream is
+//!   checked periodically;
+//! - the task that has read the log for the stream;
+//! - the task that reads the response body.
 //!
-//! For a client that does not read, only a position and the rest of the frame that was begun stay
-//! in memory.
+//! For a client that does not read, only a position and the unsent part of one frame stay in memory.
 
 use std::{
     collections::BTreeMap,
@@ -30,9 +30,9 @@ use crate::hub::{
 /// One open stream with its socket or response body.
 pub struct Subscriber {
     reactor: Arc<ReactorHandle>,
-    /// Its key among the reactor's streams, and the token of its socket.
+    /// Key of the stream at its reactor, and token of its socket.
     key: u32,
-    /// Its index in the shard.
+    /// Index of the subscriber in its shard.
     pub index: AtomicU32,
     state: Mutex<State>,
 }
@@ -41,9 +41,9 @@ pub struct Subscriber {
 pub struct State {
     pub(super) sink: Sink,
     pub(super) subscription: Subscription,
-    /// The socket takes no bytes until the reactor is told that it does again.
+    /// Whether the socket was full at the last write. Cleared when the reactor is told that it accepts bytes again.
     is_full: bool,
-    /// The reactor is told when the socket takes more.
+    /// Whether the reactor is told when the socket accepts more bytes.
     is_write_watched: bool,
     pub(super) mode: Mode,
 }
@@ -51,15 +51,15 @@ pub struct State {
 /// The threads that may write to a stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Any thread that holds the state.
+    /// Any thread that has locked the state.
     Shared,
-    /// Only the fan-out, which alone knows how far it was written to.
+    /// Only the fan-out. Its entry in the shard has the current position.
     Direct,
-    /// None: the reactor removes it.
+    /// No thread: the reactor removes the stream.
     Closed,
 }
 
-// A gateway holds tens of thousands of these. With the two counters of its `Arc`, one fits the
+// A gateway holds tens of thousands of subscribers. With the two counters of its `Arc`, a subscriber fits the
 // allocator's size class of 192 bytes. In a debug build, `mio` adds 8 bytes to a socket.
 const _: () = assert!(
     size_of::<Subscriber>() + 2 * size_of::<usize>()
@@ -67,7 +67,7 @@ const _: () = assert!(
 );
 
 impl Subscriber {
-    /// A subscriber that the reactor knows by this key.
+    /// Creates a subscriber that has this key at the reactor.
     pub fn new(
         reactor: Arc<ReactorHandle>,
         key: u32,
@@ -79,30 +79,30 @@ impl Subscriber {
         Self { reactor, key, index: AtomicU32::new(0), state: Mutex::new(state) }
     }
 
-    /// The reactor that holds it.
+    /// The reactor that holds the stream.
     pub fn reactor(&self) -> &Arc<ReactorHandle> {
         &self.reactor
     }
 
-    /// Its state. In direct mode, the subscription's position and count are old.
+    /// Locks the state. In direct mode, the subscription's position and count are outdated.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The topic has moved.
+    /// Writes to the stream after its topic has moved.
     pub fn moved(self: &Arc<Self>) {
         let mut state = self.state();
         state.subscription.moved();
         self.drive(&mut state);
     }
 
-    /// The socket takes more bytes, as far as the reactor was told.
+    /// Writes to the stream after the reactor was told that the socket accepts bytes again.
     pub fn try_again(self: &Arc<Self>, state: &mut State) {
         state.is_full = false;
         self.drive(state);
     }
 
-    /// Writes until there is nothing to write or the socket is full.
+    /// Writes until the stream has nothing to write or the socket is full.
     fn drive(self: &Arc<Self>, state: &mut State) {
         while let Some(piece) = self.next(state) {
             let Sink::Socket(socket) = &mut state.sink else { return };
@@ -111,10 +111,11 @@ impl Subscriber {
         }
     }
 
-    /// The next piece for the socket, if there is one and the socket takes it.
+    /// The next piece to write to the socket. `None` if there is nothing to write, or the socket is full. For a
+    /// response body, wakes the task that reads it.
     fn next(self: &Arc<Self>, state: &mut State) -> Option<Piece> {
         match &mut state.sink {
-            // In direct mode, the fan-out has written to it since this call was made.
+            // In direct mode, the fan-out has written to the stream in the meantime.
             Sink::Socket(_) if state.is_full || state.mode != Mode::Shared => return None,
             Sink::Socket(_) => {}
             Sink::Body(_) => {
@@ -151,9 +152,9 @@ impl Subscriber {
         }
     }
 
-    /// The topic has moved. If the stream now wants every frame of this history of the ring, it
-    /// enters direct mode. Returns its socket and how far it was written to. Before anything but a
-    /// fan-out uses the stream, direct mode has to end.
+    /// Writes to the stream after its topic has moved. Then the stream enters direct mode, if it wants every frame of
+    /// this history of the ring. Returns its socket, and the number of the newest event that was written. `None` if the
+    /// stream does not enter direct mode. Direct mode has to end before any code but the fan-out uses the stream.
     pub fn enter_direct_mode(self: &Arc<Self>, history: u32) -> Option<(RawFd, i64)> {
         let mut state = self.state();
         state.subscription.moved();
@@ -167,7 +168,7 @@ impl Subscriber {
         Some((socket, state.subscription.position().seq))
     }
 
-    /// Ends direct mode, in which it was written to up to here.
+    /// Ends direct mode, in which all events up to `seq` were written.
     pub fn sync_back(&self, seq: i64, tick: u32) {
         let mut state = self.state();
         if state.mode == Mode::Direct {
@@ -176,14 +177,14 @@ impl Subscriber {
         state.subscription.sync_back(seq, tick);
     }
 
-    /// Applies the result of a write that the fan-out did, and writes on.
+    /// Applies the result of a write by the fan-out, and continues to write.
     pub fn wrote_directly(self: &Arc<Self>, run: Run, result: io::Result<usize>) {
         let mut state = self.state();
         self.wrote(&mut state, Piece::Frames(run), result);
         self.drive(&mut state);
     }
 
-    /// The socket is full: waits until it takes more bytes.
+    /// Marks the socket as full, and waits until it accepts more bytes.
     fn wait_until_writable(&self, state: &mut State) {
         state.is_full = true;
         if state.subscription.is_ending()
@@ -191,7 +192,7 @@ impl Subscriber {
         {
             self.reactor.check_by(by);
         }
-        // Not before it is needed: most sockets never are full.
+        // Requested only now, because most sockets are never full.
         if !state.is_write_watched
             && let Sink::Socket(socket) = &mut state.sink
         {
@@ -204,7 +205,7 @@ impl Subscriber {
         }
     }
 
-    /// Has a task read from the log what the subscription has missed.
+    /// Starts a task that reads the missed events of the subscription from the log.
     pub(super) fn catch_up(self: &Arc<Self>, subscription: &mut Subscription) {
         let (position, most) = subscription.begin_catch_up();
         let (topic, subscriber) = (Arc::clone(subscription.topic()), Arc::clone(self));
@@ -221,7 +222,8 @@ impl Subscriber {
         self.drive(&mut state);
     }
 
-    /// The last byte is written: the client is to see the end, and then close too.
+    /// Shows the client the end of the stream, after the last byte. A client with its own socket then has to close its
+    /// side.
     pub(super) fn finish(&self, state: &mut State) {
         state.subscription.release();
         match state.sink.finish() {
@@ -230,7 +232,7 @@ impl Subscriber {
         }
     }
 
-    /// Releases what it holds, and has the reactor remove it.
+    /// Releases what the stream holds, and asks the reactor to remove the stream.
     fn close_locked(&self, state: &mut State) {
         state.subscription.release();
         if state.mode != Mode::Closed {
@@ -240,12 +242,12 @@ impl Subscriber {
         }
     }
 
-    /// The client is gone.
+    /// Closes the stream at once.
     pub fn close(&self) {
         self.close_locked(&mut self.state());
     }
 
-    /// The reactor has removed it.
+    /// Closes the stream after the reactor has removed it.
     pub fn removed(&self) {
         let mut state = self.state();
         state.sink.deregister(self.reactor.registry());
@@ -254,22 +256,22 @@ impl Subscriber {
         state.sink.wake();
     }
 
-    /// Has the reactor told of what happens on the socket.
+    /// Registers the socket, so that the reactor gets its events.
     pub fn register(&self) -> io::Result<()> {
         let mut state = self.state();
         if state.mode == Mode::Closed {
-            // Another stream may have its token by now.
+            // The reactor may have given the token to another stream.
             return Ok(());
         }
         state.sink.register(self.reactor.registry(), self.token())
     }
 
-    /// Reads and drops what the client sends; see [`Sink::drain`].
+    /// Reads and drops the bytes that the client sends; see [`Sink::drain`].
     pub fn drain(&self) -> bool {
         self.state().sink.drain()
     }
 
-    /// Ends it if there is a reason, and sends a heartbeat if it was silent for too long.
+    /// Ends the stream if there is a reason, and sends a heartbeat if the stream was silent for too long.
     pub fn check(self: &Arc<Self>, state: &mut State, now: &Now) {
         let may_stay = match &state.sink {
             Sink::Ending(_, until) => *until > now.instant,
@@ -285,7 +287,7 @@ impl Subscriber {
         }
     }
 
-    /// Time of the next check at the latest, unless there is another reason for one.
+    /// Latest time of the next check. `None` if the periodic checks are enough.
     pub fn check_by(&self, now: &Now) -> Option<Instant> {
         let state = self.state();
         match &state.sink {
@@ -294,19 +296,19 @@ impl Subscriber {
         }
     }
 
-    /// Ends it for a reason from outside.
+    /// Ends the stream for an external reason.
     pub fn end_with(self: &Arc<Self>, state: &mut State, end: End) {
         state.subscription.end_with(end);
         self.drive(state);
     }
 
-    /// Whether it is open, on this connection, and belongs to this user.
+    /// Whether the stream is open, is on this connection, and belongs to `user`. Every open stream belongs to `None`.
     pub fn is_on(&self, id: Uuid, user: Option<Uuid>) -> bool {
         let state = self.state();
         state.subscription.is_on(id) && state.subscription.belongs_to(user)
     }
 
-    /// Whether it is open and belongs to this user.
+    /// Whether the stream is open and belongs to `user`. Every open stream belongs to `None`.
     pub fn belongs_to(&self, user: Option<Uuid>) -> bool {
         self.state().subscription.belongs_to(user)
     }
@@ -317,7 +319,7 @@ impl Subscriber {
 }
 
 impl State {
-    /// Whether only the fan-out knows how far the stream was written to.
+    /// Whether the stream is in direct mode, in which only the fan-out knows the current position.
     pub fn is_direct(&self) -> bool {
         self.mode == Mode::Direct
     }

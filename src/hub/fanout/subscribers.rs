@@ -1,8 +1,7 @@
 //! All subscribers of one live topic.
 //!
-//! The publisher itself writes to a few subscribers: handing over to another thread costs
-//! milliseconds where many topics are busy. If there are many, each reactor writes to those whose
-//! sockets it holds, while the publisher goes on.
+//! If they are few, the publisher itself writes to them. Waking another thread costs milliseconds when many topics are
+//! busy. If they are many, each reactor writes to those whose sockets it holds, and the publisher continues.
 
 use std::{
     collections::BTreeMap,
@@ -32,19 +31,19 @@ use crate::{
     },
 };
 
-/// The publisher writes to at most this many subscribers itself.
+/// Maximum number of subscribers that the publisher itself writes to.
 const FEW: usize = 8;
 
-/// Streams that are written to before another thread gets the shards: some 0.1 ms.
+/// Number of streams that are written to before another thread can lock the shards: about 0.1 ms.
 const GROUP: usize = 16;
 
 /// All subscribers of one live topic.
 pub struct Subscribers {
     topic: Arc<LiveTopic>,
-    /// The table that holds this.
+    /// The table that contains this value.
     table: Arc<TopicTable<Self>>,
     reactors: Arc<[Arc<ReactorHandle>]>,
-    /// Fair, because a fan-out takes it again and again.
+    /// The mutex is fair, because a fan-out locks it again and again.
     shards: FairMutex<Box<[Shard]>>,
     progress: Box<[Progress]>,
     /// Notified when a reactor has written to its whole shard.
@@ -53,11 +52,11 @@ pub struct Subscribers {
 
 /// One reactor's progress through its shard.
 struct Progress {
-    /// Subscribers in the shard.
+    /// Number of subscribers in the shard.
     len: AtomicUsize,
-    /// The reactor knows that there is something to write.
+    /// Whether the reactor has been told to write to the shard, and has not finished.
     is_due: AtomicBool,
-    /// Up to here, every subscriber whose socket takes bytes was written to.
+    /// Number of the event up to which the reactor has written to every subscriber whose socket accepts bytes.
     reached: AtomicI64,
 }
 
@@ -72,7 +71,7 @@ impl Progress {
 }
 
 impl Subscribers {
-    /// A live topic without subscribers.
+    /// Creates a live topic without subscribers.
     pub fn new(
         topic: &Topic,
         context: &Arc<Context>,
@@ -89,13 +88,14 @@ impl Subscribers {
         })
     }
 
-    /// Their topic.
+    /// The topic of these subscribers.
     pub fn topic(&self) -> &Arc<LiveTopic> {
         &self.topic
     }
 
-    /// Whether the next publisher has to wait: a reactor has not yet written what the ring will
-    /// soon drop. Its subscribers, though they read, would all need the log.
+    /// Whether the next publisher has to wait. This is so if a reactor has not yet written events that the ring will
+    /// soon drop. Without the wait, all subscribers of that reactor would need the log, even those whose clients read
+    /// fast.
     fn is_at_capacity(&self) -> bool {
         let slowest = self
             .progress
@@ -125,15 +125,15 @@ impl Subscribers {
             shard.key = reactor.add_topic(Arc::clone(self) as Arc<dyn FanOut>);
         }
         let index = shard.push(Arc::clone(subscriber));
-        // There are fewer file descriptors than that.
+        // A process has fewer file descriptors than `u32::MAX`.
         subscriber.index.store(u32::try_from(index).unwrap_or(u32::MAX), Ordering::Relaxed);
-        // Set before the stream looks for what it has missed: a publisher that still sees the old
-        // length has moved the ring before.
+        // Set before the stream reads the ring. A publisher that still sees the old length has already moved the ring,
+        // so the stream finds the event there.
         self.progress[reactor.index()].len.store(shard.len(), Ordering::Release);
     }
 
-    /// Removes one. Only its reactor may call this. The reactor writes to its shard from the last
-    /// index to the first, so the subscriber that takes the free index was written to already.
+    /// Removes a subscriber. Only its reactor may call this. The reactor writes to its shard from the last index to the
+    /// first. So the subscriber that moves to the free index was already written to.
     pub fn remove(&self, subscriber: &Subscriber) {
         subscriber.removed();
         let reactor = subscriber.reactor();
@@ -149,7 +149,7 @@ impl Subscribers {
         self.progress[reactor.index()].len.store(shard.len(), Ordering::Release);
     }
 
-    /// The state of a subscriber that is not in direct mode, or is not any longer.
+    /// Ends direct mode, and returns the state of a subscriber.
     fn synced<'a>(&self, subscriber: &'a Subscriber) -> MutexGuard<'a, State> {
         loop {
             let state = subscriber.state();
@@ -162,8 +162,8 @@ impl Subscribers {
         }
     }
 
-    /// Begins to write. Also applies what happened to the topic and to the login session since the
-    /// stream was opened.
+    /// Starts to write to a subscriber. Also applies changes of the topic and of the login session since the stream was
+    /// opened.
     pub fn start(&self, subscriber: &Arc<Subscriber>) {
         let now = subscriber.reactor().now();
         subscriber.check(&mut self.synced(subscriber), &now);
@@ -172,21 +172,21 @@ impl Subscribers {
         }
     }
 
-    /// The socket of a subscriber takes more, as far as the reactor was told.
+    /// Writes to a subscriber after the reactor was told that its socket accepts bytes again.
     pub fn try_again(&self, subscriber: &Arc<Subscriber>) {
         subscriber.try_again(&mut self.synced(subscriber));
     }
 
-    /// Ends a stream for a reason from outside.
+    /// Ends a stream for an external reason.
     pub fn end_with(&self, subscriber: &Arc<Subscriber>, end: End) {
         subscriber.end_with(&mut self.synced(subscriber), end);
-        // The stream has only so long to send its end.
+        // The time to send the end is limited.
         if let Some(by) = subscriber.check_by(&subscriber.reactor().now()) {
             subscriber.reactor().check_by(by);
         }
     }
 
-    /// Adds a stream to the list if it is open and belongs to this user.
+    /// Adds a stream to the list if it is open and belongs to `user`. Every open stream belongs to `None`.
     pub fn report(
         &self,
         subscriber: &Subscriber,
@@ -205,9 +205,9 @@ impl Subscribers {
 }
 
 impl Observer for Subscribers {
-    /// Writes to a few subscribers, has the reactors write to many.
+    /// Writes to the subscribers if they are few. Otherwise requests that the reactors write.
     fn moved(self: Arc<Self>) {
-        // Without the lock, which a fan-out may hold.
+        // Read without the lock, because a fan-out may hold it.
         let lens = || self.progress.iter().map(|progress| progress.len.load(Ordering::Acquire));
         if lens().sum::<usize>() <= FEW {
             let few: Vec<Arc<Subscriber>> =
@@ -246,11 +246,11 @@ impl FanOut for Subscribers {
         let mut writer = Writer { topic: &self.topic, sender, tick: reactor.tick() };
         let mut shards = self.shards();
         while from < to {
-            // Subscribers added meanwhile are at the end and have everything. None was removed.
+            // Subscribers that were added in the meantime are at the end, and have all events. `None` was removed.
             let next = to.min(from + group);
             shards[reactor.index()].write(from, next, &mut writer);
             from = next;
-            // A thread that waits for the shards comes first.
+            // Lets a thread that waits for the lock go first.
             FairMutexGuard::bump(&mut shards);
         }
     }
@@ -258,7 +258,8 @@ impl FanOut for Subscribers {
     fn finish(&self, reactor: usize, from: Option<Position>) -> bool {
         let progress = &self.progress[reactor];
         progress.reached.store(from.map_or(0, |position| position.seq), Ordering::Release);
-        // An exchange, so that a publisher that found it set has moved the ring before this looks.
+        // `swap` and not `store`. A publisher that found the flag set has moved the ring before, and `swap` makes that
+        // visible below.
         progress.is_due.swap(false, Ordering::AcqRel);
         let again = self.head() != from && !progress.is_due.swap(true, Ordering::AcqRel);
         self.finished.notify_waiters();

@@ -1,5 +1,5 @@
-//! The reasons that end a stream from outside: its login session, a shutdown, its time, a client
-//! that is stuck.
+//! The external reasons that end a stream: the login session, a shutdown, the maximum time, a client that does not
+//! read.
 
 use std::time::Instant;
 
@@ -12,13 +12,12 @@ use super::{
 };
 use crate::config::Overflow;
 
-/// A comment, as a chunk.
+/// A comment of `text/event-stream`, as one chunk.
 const HEARTBEAT: &[u8] = b"3\r\n:\n\n\r\n";
 
 impl Subscription {
-    /// Checks the reasons to end from outside, and whether the stream was silent for too long. It
-    /// is stuck when the client does not take its bytes. Returns false if the time to send the end
-    /// is over.
+    /// Ends the stream if there is an external reason. Otherwise queues a heartbeat if the stream was silent for too
+    /// long. `is_stuck` means that the client does not take bytes. Returns false if the time to send the end is over.
     pub fn check(&mut self, now: &Now, is_stuck: bool) -> bool {
         if self.end.is_none() {
             let connection = self.connection.as_ref();
@@ -38,7 +37,7 @@ impl Subscription {
         self.end.is_none() || self.until.is_none_or(|until| until > now.instant)
     }
 
-    /// Time of the next check at the latest, unless there is another reason for one.
+    /// Latest time of the next check. `None` if the periodic checks are enough.
     pub fn check_by(&self, now: &Now) -> Option<Instant> {
         let expiry = || {
             let expiry = self.connection.as_ref()?.allowed_until(now.timestamp).ok()?;
@@ -48,7 +47,7 @@ impl Subscription {
         [expiry, self.until].into_iter().flatten().min()
     }
 
-    /// Whether it has to end although it cannot be written to.
+    /// Whether a stream that cannot be written to has to end because of its overflow strategy.
     fn is_cut_off(&self) -> bool {
         self.overflow == Overflow::CloseConnection && self.passed().is_some()
     }

@@ -1,6 +1,6 @@
-//! A connection, which one stream or many share.
+//! A connection, which one or more streams share.
 //!
-//! A connection carries one topic or many. It takes one slot, and the streams on it share that.
+//! A connection has one stream for each of its topics. The connection takes one slot, which its streams share.
 
 use std::{
     net::IpAddr,
@@ -22,36 +22,37 @@ use crate::{
     limit::{Admission, Slot},
 };
 
-/// The client that opens a stream, and what it was given for that.
+/// The client that opens a stream, and the limits that count the stream.
 pub struct Client {
-    /// Id of the request that opens the stream. It becomes the connection's id.
+    /// Id of the request that opens the stream. This becomes the connection's id.
     pub request: Uuid,
     /// Address from which the request came.
     pub address: IpAddr,
-    /// Tells when the login session ends.
+    /// Reports the end of the login session.
     pub watch: Watch,
     /// The slot that the connection takes.
     pub slot: Slot,
-    /// The TCP connection's admission: kept as long as the stream is open.
+    /// Admission of the TCP connection, held until the stream closes. `None` if the request came without a TCP
+    /// connection, as in tests.
     pub admission: Option<Arc<Admission>>,
 }
 
-/// An open connection. The last of its streams gives back what it holds.
+/// An open connection. Its slot is freed with its last stream.
 pub struct Connection {
     id: Uuid,
     address: IpAddr,
     slot: Slot,
     _admission: Option<Arc<Admission>>,
-    /// The login session of its user.
+    /// Reports the end of the user's login session.
     watch: Mutex<Watch>,
-    /// Events sent by streams that are no longer on the connection.
+    /// Number of events that were sent by streams that are no longer on the connection.
     sent_before: AtomicU64,
-    /// A shutdown waits for it.
+    /// A shutdown waits until this token is dropped.
     _open: TaskTrackerToken,
 }
 
 impl Connection {
-    /// A connection without streams.
+    /// Creates a connection without streams.
     pub fn new(context: &Context, client: Client) -> Arc<Self> {
         let Client { request, address, watch, slot, admission } = client;
         Arc::new(Self {
@@ -65,33 +66,33 @@ impl Connection {
         })
     }
 
-    /// Its id.
+    /// Id of the connection: the id of the request that opened it.
     pub fn id(&self) -> Uuid {
         self.id
     }
 
-    /// Whether it belongs to this user. Every connection belongs to `None`.
+    /// Whether the connection belongs to `user`. Every connection belongs to `None`.
     pub fn belongs_to(&self, user: Option<Uuid>) -> bool {
         user.is_none_or(|user| user == self.slot.user())
     }
 
-    /// Time until which the login session allows it, as far as is known, or the reason why it does
-    /// not any longer.
+    /// Time until which the login session allows the connection, as far as is known. If the session no longer allows
+    /// it, the reason.
     pub fn allowed_until(&self, now: Timestamp) -> Result<Timestamp, Ended> {
         self.watch.lock().check(now)
     }
 
-    /// Replaces the watch of the login session.
+    /// Replaces the watch of the login session, for example after the caller's role was lowered.
     pub fn set_watch(&self, watch: Watch) {
         *self.watch.lock() = watch;
     }
 
-    /// Counts the events that a stream has sent which leaves the connection.
+    /// Adds the number of events that a stream has sent, when the stream leaves the connection.
     pub fn release(&self, delivered: u64) {
         self.sent_before.fetch_add(delivered, Ordering::Relaxed);
     }
 
-    /// Its description, without its streams.
+    /// A description of the connection, without its streams.
     pub fn describe(&self) -> OpenConnection {
         OpenConnection {
             id: self.id,
@@ -104,19 +105,19 @@ impl Connection {
     }
 }
 
-/// An open connection, as callers see it.
+/// A description of an open connection.
 #[derive(Clone, Debug)]
 pub struct OpenConnection {
-    /// Id of the request that opened it, a UUIDv7: ids are in the order of time.
+    /// Id of the request that opened the connection. The id is a UUIDv7, so ids are in the order of time.
     pub id: Uuid,
-    /// Id of its user.
+    /// Id of the user who has opened the connection.
     pub user: Uuid,
-    /// The topics that it carries.
+    /// Topics that the connection carries.
     pub topics: Vec<Topic>,
-    /// Address from which it was opened.
+    /// Address from which the connection was opened.
     pub address: IpAddr,
-    /// Events that it was sent, snapshots included.
+    /// Number of events that were sent, including snapshots.
     pub delivered: u64,
-    /// Events that it has yet to be sent.
+    /// Number of events that are not sent yet, as far as this gateway knows.
     pub lag: u64,
 }

@@ -1,4 +1,4 @@
-//! Why streams end.
+//! The reasons why streams end.
 
 use std::time::Duration;
 
@@ -10,31 +10,31 @@ use crate::{
     limit::jittered,
 };
 
-/// The reason why a stream ends, as `stream.closed` and the metrics name it.
+/// The reason why a stream ends. `stream.closed` and the metrics use these names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Its resource has had its last event.
+    /// The last event of the topic was sent.
     Completed,
-    /// The client wanted so many events.
+    /// The stream has sent the maximum number of events that the client set.
     MaxEvents,
-    /// The client wanted it for so long.
+    /// The stream was open for the maximum time that the client set.
     MaxSeconds,
-    /// The login session does not allow it any longer.
+    /// The login session no longer allows the stream.
     Session(Ended),
-    /// The gateway stops.
+    /// The gateway is stopping.
     Shutdown,
-    /// The client was too slow, and its overflow strategy closes the connection then.
+    /// The client was too slow, and its overflow strategy is to close the connection.
     Overflow,
-    /// A caller has ended the connection.
+    /// A caller has requested that the connection ends.
     Disconnected,
-    /// The event log cannot be read.
+    /// A read of the event log, of the state or of the caller's access failed.
     Failed,
     /// The client has closed the connection.
     ClientGone,
 }
 
 impl End {
-    /// Its name.
+    /// Name of the reason, in `stream.closed` and in metrics.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Completed => "completed",
@@ -49,12 +49,11 @@ impl End {
         }
     }
 
-    /// The last text of a stream. After a shutdown or a failure it tells the client when to
-    /// reconnect, spread out over time. `failure` is the data of the `error` of a failed stream.
+    /// The last text of a stream. After a shutdown or a failure, the text tells the client how long to wait before it
+    /// reconnects, with jitter. `failure` returns the data of the `error` event of a failed stream.
     pub fn text(self, retry: Duration, failure: impl FnOnce() -> String) -> Vec<u8> {
         let event = match self {
-            // The client has counted the events that it wanted: not even `stream.closed` may
-            // follow.
+            // The client gets exactly the number of events that it set, so not even `stream.closed` may follow.
             Self::MaxEvents => return Vec::new(),
             Self::Failed => block(None, "error", &failure()),
             end => block(None, "stream.closed", &event::json(&json!({ "reason": end.reason() }))),
@@ -66,7 +65,7 @@ impl End {
     }
 }
 
-/// The first text of a stream. It is sent at once, so that every proxy passes the head on.
+/// The first text of a stream. The gateway sends it at once, so that every proxy forwards the head of the response.
 pub fn prelude(retry: Duration) -> Vec<u8> {
     format!(":\n{}\n", retry_line(retry)).into()
 }

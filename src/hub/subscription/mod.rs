@@ -1,4 +1,4 @@
-//! One open stream, without its socket: what it sends next and why it ends.
+//! One open stream, without its socket: its next step, and the reason for its end.
 
 mod check;
 mod connection;

@@ -1,4 +1,4 @@
-//! The state machine of one open stream: what it sends next and why it ends.
+//! The state machine of one open stream: its next step, and the reason for its end.
 
 use std::{
     num::NonZeroU64,
@@ -29,46 +29,46 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 /// The state of a read of the log, for a subscription that is behind the ring.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Log {
-    /// Nothing was requested.
+    /// No read was requested.
     Idle,
-    /// A task reads it.
+    /// A task reads the log.
     Reading,
-    /// It has only what the ring has: wait until the ring moves.
+    /// The log has no later events. The subscription waits until the topic moves.
     Exhausted,
 }
 
-/// One open stream, without its socket. Dropping it releases what it holds.
+/// One open stream, without its socket. Dropping this value releases what the stream holds.
 pub struct Subscription {
     pub(super) topic: Arc<LiveTopic>,
-    /// None once it was released.
+    /// `None` after the stream has released its connection.
     pub(super) connection: Option<Arc<Connection>>,
-    /// Everything up to here was written, or is ready.
+    /// All events up to this position were written, or are in `ready`.
     pub(super) position: Position,
-    /// Events that were sent.
+    /// Number of events that were sent, including snapshots.
     pub(super) delivered: u64,
-    /// Events to send at most, if the client has set a number.
+    /// Maximum number of events to send. `None` without a limit.
     most: Option<NonZeroU64>,
-    /// Sent before anything else: chunks, or the rest of one.
+    /// Bytes to send before anything else: chunks, or the rest of one chunk.
     pub(super) ready: Bytes,
     /// Frames from the log that follow the position.
     fetched: Option<Box<Run>>,
     pub(super) end: Option<End>,
-    /// Time until which the client wanted the stream. Once there is an end: time until which it can
+    /// Time at which the stream ends, if the client set a maximum time. Once `end` is set, time until which the end can
     /// be sent.
     pub(super) until: Option<Instant>,
-    /// The reactor's tick of the last write.
+    /// The reactor's tick at the last write.
     pub(super) written: u32,
     log: Log,
     lag: Lag,
     pub(super) overflow: Overflow,
-    /// The metrics count it as open.
+    /// Whether the metrics count the stream as open.
     is_counted: bool,
-    /// The end is ready or sent.
+    /// Whether the end is in `ready`, or was sent.
     has_said_end: bool,
 }
 
 impl Subscription {
-    /// A subscription that has joined its topic. It ends after so many events, and at this time.
+    /// Creates a subscription that has joined its topic. The stream ends after `most` events, and at `until`.
     pub fn new(
         topic: Arc<LiveTopic>,
         connection: Arc<Connection>,
@@ -94,12 +94,12 @@ impl Subscription {
         }
     }
 
-    /// Its topic.
+    /// The topic of the stream.
     pub fn topic(&self) -> &Arc<LiveTopic> {
         &self.topic
     }
 
-    /// Everything up to here was written, or is ready.
+    /// All events up to this position were written, or are ready to be written.
     pub fn position(&self) -> Position {
         self.position
     }
@@ -109,18 +109,18 @@ impl Subscription {
         self.position = position;
     }
 
-    /// Counts it as open.
+    /// Counts the stream as open in the metrics.
     pub fn count(&mut self) {
         self.topic.context().telemetry.stream_opened(self.topic.family());
         self.is_counted = true;
     }
 
-    /// Puts bytes before everything else.
+    /// Adds bytes that are sent before everything else.
     pub fn lead(&mut self, head: &[u8]) {
         self.ready = [head, &self.ready].concat().into();
     }
 
-    /// Sends the present state and resumes after it.
+    /// Sends a snapshot, and resumes after it.
     pub fn start_over(&mut self, snapshot: &SnapshotFrame) {
         self.position = snapshot.position;
         self.log = Log::Idle;
@@ -133,14 +133,14 @@ impl Subscription {
         }
     }
 
-    /// The log is read from now on: where, and how many events at most.
+    /// Starts a read of the log. Returns the position to read from, and the maximum number of events.
     pub fn begin_catch_up(&mut self) -> (Position, u64) {
         self.log = Log::Reading;
         let left = self.left();
         (self.position, self.lag.left().map_or(left, |waiting| left.min(waiting.into())))
     }
 
-    /// The log was read.
+    /// Applies the result of a read of the log.
     pub fn end_catch_up(&mut self, missed: Result<Missed, DbErr>) {
         if self.is_ending() {
             return;
@@ -153,13 +153,13 @@ impl Subscription {
             Ok(Missed::StartOver(snapshot)) => self.start_over(&snapshot),
             Err(error) => {
                 let (topic, id) = (self.topic.name(), self.request());
-                tracing::error!(%topic, %id, %error, "a stream has failed");
+                tracing::error!(%topic, %id, %error, "stream ended: cannot read the missed events");
                 self.end_with(End::Failed);
             }
         }
     }
 
-    /// Whether it wants every frame of this history of the ring, and nothing else.
+    /// Whether the stream needs every frame of this history of the ring, and nothing else.
     pub fn wants_all(&self, history: u32) -> bool {
         self.position.history == history
             && self.ready.is_empty()
@@ -169,28 +169,27 @@ impl Subscription {
             && self.log == Log::Idle
     }
 
-    /// Direct mode has written up to here.
+    /// Applies the progress of direct mode, which has written all events up to `seq`.
     pub fn sync_back(&mut self, seq: i64, tick: u32) {
         self.delivered += u64::try_from(seq - self.position.seq).unwrap_or_default();
         self.position.seq = seq;
         self.written = tick;
     }
 
-    /// The topic has moved.
+    /// Reports that the topic has moved.
     pub fn moved(&mut self) {
         if self.log == Log::Exhausted {
             self.log = Log::Idle;
         }
     }
 
-    /// The next thing to do.
+    /// The next step.
     pub fn next(&mut self) -> Next {
         loop {
             if !self.ready.is_empty() {
                 return Next::Write(Piece::Ready(self.ready.clone()));
             }
-            // The reasons to end come before the next event, or a stream of a busy topic would
-            // outlive its login session.
+            // The end comes before the next event. Otherwise a stream of a busy topic would outlive its login session.
             match self.end {
                 Some(_) if self.has_said_end => return Next::Done,
                 Some(end) => {
@@ -230,8 +229,8 @@ impl Subscription {
         }
     }
 
-    /// The first `written` bytes of a piece are on their way. A frame that was begun has to be
-    /// finished. The others are dropped: the position is enough to find them again.
+    /// Reports that the first `written` bytes of a piece were written. The rest of a frame that was begun stays ready.
+    /// The frames after it are dropped, because the position is enough to find them again.
     pub fn wrote(&mut self, piece: Piece, written: usize, tick: u32) {
         self.written = tick;
         let run = match piece {
@@ -243,7 +242,7 @@ impl Subscription {
         }
         self.fetched = None;
         let (count, end) = run.begun(written);
-        // A copy, or a client that does not read would keep the whole piece in memory.
+        // Copied, because otherwise a client that does not read would keep the whole piece in memory.
         self.ready = Bytes::copy_from_slice(&run.bytes[written..end]);
         self.position.seq = self.position.seq.saturating_add_unsigned(count);
         self.delivered += count;
@@ -254,15 +253,16 @@ impl Subscription {
         }
     }
 
-    /// The socket did not take all of a piece.
+    /// Reports that the socket did not accept all bytes of a piece.
     pub fn blocked(&mut self) {
-        // Ready bytes and events from the log say nothing about the present.
+        // Only frames from the ring show that the client is slow now. Ready bytes and events from the log can be old.
         if self.ready.is_empty() && self.fetched.is_none() && self.lag == Lag::NONE {
             self.lag = Lag::SOME;
         }
     }
 
-    /// Ends it, once the ready bytes are written.
+    /// Ends the stream for this reason, after the ready bytes are written. If the stream is already ending, this has no
+    /// effect.
     pub fn end_with(&mut self, end: End) {
         if self.end.is_none() {
             self.end = Some(end);
@@ -270,17 +270,17 @@ impl Subscription {
         }
     }
 
-    /// The reason why it ends, and whether everything before the end was taken.
+    /// The reason for the end, and whether everything before the end was taken. `None` while the stream continues.
     pub fn end(&self) -> Option<(End, bool)> {
         self.end.map(|end| (end, self.has_said_end))
     }
 
-    /// Whether only its end is left to send.
+    /// Whether the stream sends no further events.
     pub fn is_ending(&self) -> bool {
         self.end.is_some()
     }
 
-    /// Gives back what it holds.
+    /// Releases the connection and the topic. Later calls have no effect.
     pub fn release(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         connection.release(self.delivered);
@@ -291,7 +291,7 @@ impl Subscription {
         }
     }
 
-    /// The ring has passed the position. Whether that needs no read of the log.
+    /// Applies the overflow strategy, if the ring has dropped the next event. Returns false if the log has to be read.
     fn handle_overflow(&mut self) -> bool {
         let Some(passed) = self.passed() else { return false };
         let capacity = self.topic.context().settings.buffer_events;
@@ -303,13 +303,13 @@ impl Subscription {
         true
     }
 
-    /// Two events after which it can resume, if it is too slow; see [`LiveTopic::passed`].
+    /// Two events after which the stream can resume, if its client is too slow; see [`LiveTopic::passed`].
     pub(super) fn passed(&self) -> Option<(Cursor, Cursor)> {
         if self.lag == Lag::NONE { None } else { self.topic.passed(self.position) }
     }
 
-    /// Resumes after this event. The announcement has its cursor, so dropped events stay dropped
-    /// for a client that reconnects.
+    /// Resumes after this event. `stream.dropped` has the cursor of this event, so a client that reconnects does not
+    /// get the dropped events.
     fn skip_to(&mut self, to: Cursor) {
         let count = to.seq - self.position.seq;
         let data = event::json(&json!({ "count": count }));
@@ -319,7 +319,7 @@ impl Subscription {
         self.lag = Lag::SOME;
     }
 
-    /// Makes the text of the end ready.
+    /// Queues the text of the end.
     fn say_end(&mut self, end: End) {
         self.has_said_end = true;
         let end = if self.left() == 0 { End::MaxEvents } else { end };
@@ -342,12 +342,12 @@ impl Subscription {
         };
     }
 
-    /// Events that it may still send.
+    /// Number of events that the stream may still send. `u64::MAX` without a limit.
     fn left(&self) -> u64 {
         self.most.map_or(u64::MAX, |most| most.get().saturating_sub(self.delivered))
     }
 
-    /// Id of the request that opened it, while it is open.
+    /// Id of the request that opened the stream. Nil after the stream was released.
     fn request(&self) -> Uuid {
         self.connection.as_ref().map(|connection| connection.id()).unwrap_or_default()
     }

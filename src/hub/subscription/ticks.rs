@@ -1,22 +1,22 @@
-//! The time of a reactor: ticks, several in a heartbeat.
+//! The ticks of a reactor, several in each heartbeat.
 
 use std::time::Instant;
 
 use entity::Timestamp;
 
-/// Ticks in a heartbeat.
+/// Number of ticks in a heartbeat.
 pub const TICKS: u32 = 8;
 
-/// After so many ticks without a write a stream gets a heartbeat. So it is silent for three
-/// quarters of the configured time at least, and never for longer than that time.
+/// Number of ticks without a write after which a stream gets a heartbeat. So a stream is silent for at least three
+/// quarters of the configured time, and never for longer than that time.
 pub const QUIET: u32 = TICKS - 1;
 
 /// The moment at which a stream is checked.
 pub struct Now {
-    /// The time that passes.
+    /// Monotonic time.
     pub instant: Instant,
-    /// The wall clock: sessions expire by it.
+    /// Wall clock time, by which login sessions expire.
     pub timestamp: Timestamp,
-    /// The reactor's tick.
+    /// The reactor's current tick.
     pub tick: u32,
 }

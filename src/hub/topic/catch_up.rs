@@ -1,4 +1,4 @@
-//! Reading from the event log what a subscription has missed and the ring has dropped.
+//! Reads from the event log the events that a subscription has missed and the ring has dropped.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use crate::event_log::{LogError, ReadLimit, Stale};
 
 /// The events that a subscription has missed.
 pub enum Missed {
-    /// These events. None if the log has only what the ring has.
+    /// The next events. `None` if the log has no later events.
     Events(Option<Run>),
-    /// More than the log still has: the subscription starts over.
+    /// The log no longer has the next event. The subscription starts over with this snapshot.
     StartOver(SnapshotFrame),
 }
 
 impl LiveTopic {
-    /// At most `most` events after a position.
+    /// Reads at most `most` events after a position.
     pub async fn read_missed(
         self: &Arc<Self>,
         position: Position,
@@ -32,8 +32,8 @@ impl LiveTopic {
             Some(known) if known.history == position.history => known,
             _ => return self.start_over_from(self.lost()).await,
         };
-        // Many subscriptions can be behind at once. None of them is in such a hurry that it may
-        // take all connections to the database, or fail because there was none.
+        // Many subscriptions can be behind at once. Each waits for a permit. So their reads do not take all connections
+        // to the database, and do not fail because no connection is free.
         let permit = self.context().readers.acquire().await;
         self.context().telemetry.caught_up(self.family());
         let most = ReadLimit { events: PAGE.events.min(most), ..PAGE };
@@ -43,7 +43,7 @@ impl LiveTopic {
                 let run = Run::from_frames(&frames.iter().collect::<Vec<_>>());
                 match page.events.last() {
                     Some(event) if self.admit(known.history, event.cursor).is_none() => {
-                        // The log was replaced after it was read, and the ring knows it already.
+                        // The log was replaced after this read, and the ring has already noticed that.
                         drop(permit);
                         return self.start_over_from(Stale::Replaced).await;
                     }

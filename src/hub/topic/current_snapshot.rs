@@ -1,4 +1,4 @@
-//! Reading the state of a topic's resource, once for all streams that begin at the same time.
+//! Reads the state of a topic's resource, once for all streams that start at the same time.
 
 use std::{sync::Arc, time::Instant};
 
@@ -12,8 +12,8 @@ use super::{
 use crate::{event::block, event_log::Stale};
 
 impl LiveTopic {
-    /// The present state, from memory if no event came since it was read. A gateway knows what
-    /// another gateway has written at the latest one heartbeat later, and so does this.
+    /// The current state, from memory if no event came since it was read. Includes changes by other gateways after one
+    /// heartbeat at the latest.
     pub async fn current_snapshot(
         self: &Arc<Self>,
         reset: Option<&'static str>,
@@ -24,7 +24,7 @@ impl LiveTopic {
             return self.read_snapshot(reset).await;
         }
         let requested_at = Instant::now();
-        // One caller reads. All callers that came before the read began share the result.
+        // One caller reads the state. All callers that came before that read began share the result.
         let mut newest = self.snapshot.lock().await;
         if let Some(snapshot) = &*newest
             && (self.head() == Some(snapshot.position) || snapshot.read_at >= requested_at)
@@ -49,7 +49,8 @@ impl LiveTopic {
             if self.head().is_none() {
                 self.start_at(0, (cursor, terminal), Stale::UnknownCursor);
             }
-            // Otherwise the log was replaced or pruned just now, and the state is an old one.
+            // If the cursor is stale, the log was replaced or pruned just now, and the state is outdated. The loop then
+            // reads the state again.
             if let Ok(position) = self.position_of(cursor).await? {
                 let bytes = chunk(&block(Some(cursor), "snapshot", &data));
                 return Ok(SnapshotFrame { position, bytes, terminal, read_at });

@@ -1,6 +1,6 @@
-//! Filling a ring from the event log, and finding cursors in both.
+//! Fills a ring from the event log, and finds cursors in both.
 //!
-//! The bus may lose anything: a topic that has missed an event reads it from the log.
+//! The bus may lose events. A topic that has missed an event reads it from the log.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use crate::{
     event_log::{LogError, ReadLimit, Stale},
 };
 
-/// One read of the log. A subscription that catches up holds as much in memory.
+/// Limits of one read of the log. A subscription that catches up holds up to this much in memory.
 pub const PAGE: ReadLimit = ReadLimit { events: 50, bytes: 64 << 10 };
 
 impl LiveTopic {
-    /// Reads from the log what the ring lacks. One task per topic does this, however many callers
-    /// notice the gap.
+    /// Reads events that the ring lacks from the log. Only one task per topic does this, even if many callers notice
+    /// the gap.
     pub fn fill(self: &Arc<Self>) {
         if !self.begin_fill() {
             return;
@@ -32,7 +32,11 @@ impl LiveTopic {
             while topic.fill_again() {
                 if let Err(error) = topic.fill_once().await {
                     // The next heartbeat tries again.
-                    tracing::warn!(topic = %topic.name(), %error, "cannot read the event log");
+                    tracing::warn!(
+                        topic = %topic.name(),
+                        %error,
+                        "cannot read the event log, retrying at the next heartbeat"
+                    );
                     topic.give_up_fill();
                     return;
                 }
@@ -56,7 +60,8 @@ impl LiveTopic {
                     }
                 }
                 Err(LogError::Stale(stale)) => {
-                    // Without a log, subscriptions find out that there is no state to start from.
+                    // Without a log, the ring begins at 0. Subscriptions then start over, and find that the resource
+                    // has no state.
                     let nothing = (Cursor { epoch: 0, seq: 0, nonce: 0 }, false);
                     let head = log.head(self.name()).await?.unwrap_or(nothing);
                     self.start_over(known.history, head, stale);
@@ -75,24 +80,28 @@ impl LiveTopic {
         Ok(())
     }
 
-    /// Begins another history at the head of the log, because the log was pruned past the ring, or
-    /// replaced. Subscriptions find this out by themselves and start over.
+    /// Begins another history at the head of the log, because the log was replaced, or pruned beyond the ring.
+    /// Subscriptions notice this at their next pull, and start over.
     fn start_over(self: &Arc<Self>, old: u32, head: (Cursor, bool), stale: Stale) {
         let (topic, reason) = (self.name(), stale.reason());
-        tracing::warn!(%topic, reason, "the event log lacks delivered events: streams start over");
+        tracing::warn!(
+            %topic,
+            reason,
+            "the event log no longer has delivered events, streams start over"
+        );
         self.start_at(old, head, stale);
     }
 
-    /// Begins a history, and fills the gap that frames left which came before this.
+    /// Begins a history. Reads the log if frames that arrived earlier leave a gap.
     pub(super) fn start_at(self: &Arc<Self>, old: u32, head: (Cursor, bool), stale: Stale) {
         if self.begin(old, head, stale) == Pushed::Gap {
             self.fill();
         }
     }
 
-    /// The position of a cursor in the ring's history, or the reason why a stream cannot resume
-    /// after it. If the ring does not know the cursor, the log is searched for it, together with
-    /// what the ring does know. This proves that both are in one history.
+    /// Returns the position of a cursor in the ring's history, or the reason why a stream cannot resume after it. If
+    /// the ring does not know the cursor, this looks in the log. If the log has both the cursor and the newest event
+    /// that the ring knows, they are in the same history.
     pub async fn position_of(
         self: &Arc<Self>,
         cursor: Cursor,
@@ -120,7 +129,7 @@ impl LiveTopic {
             if !self.agrees(Some(known), found.head) {
                 self.fill();
             }
-            // Without one, the ring has begun another history in the meantime.
+            // Without a position, the ring's history has changed in the meantime, and the loop tries again.
             if let Some(position) = position {
                 return Ok(Ok(position));
             }

@@ -1,8 +1,7 @@
-//! Events as they go over the wire, encoded once and shared by all their subscribers.
+//! Events in their wire format, encoded once and shared by all their subscribers.
 //!
-//! A frame is one block of `text/event-stream` within one chunk of HTTP/1.1 (RFC 9112, section
-//! 7.1), so a socket gets the bytes as they lie in memory. If another protocol does the
-//! framing, [`payload`] removes the chunks.
+//! A frame is one block of `text/event-stream` in one chunk of HTTP/1.1 (RFC 9112, section 7.1). So its bytes are
+//! written to a socket unchanged. If another protocol does the framing, [`payload`] removes the chunks.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -13,16 +12,16 @@ pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 const CRLF: usize = 2;
 
-/// An event as its subscribers get it.
+/// An event in its wire format.
 #[derive(Clone, Debug)]
 pub struct Frame {
     /// The event's number in the topic's log.
     pub seq: i64,
-    /// Names the event, together with its number.
+    /// Nonce of the event. Together with `seq`, it identifies the event.
     pub nonce: i32,
-    /// The nonce of the event before it.
+    /// Nonce of the event before this one.
     pub prior_nonce: i32,
-    /// A chunk with one block.
+    /// One chunk that contains one block.
     pub bytes: Bytes,
     /// Whether no event can follow.
     pub terminal: bool,
@@ -43,7 +42,7 @@ impl From<&Event> for Frame {
 /// Consecutive frames in one piece.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Their chunks.
+    /// The chunks of all the frames.
     pub bytes: Bytes,
     /// The number of frames.
     pub count: u64,
@@ -52,8 +51,8 @@ pub struct Run {
 }
 
 impl Run {
-    /// One frame is sent as the bytes that all subscribers share. Several frames are copied into
-    /// one piece, because each write that this saves costs more than the copy. None without frames.
+    /// Joins frames. A single frame keeps the bytes that all subscribers share. Several frames are copied into one
+    /// piece, because each write that this saves costs more than the copy. `None` without frames.
     pub fn from_frames(frames: &[&Frame]) -> Option<Self> {
         let terminal = frames.last()?.terminal;
         let bytes = if let [frame] = frames {
@@ -69,8 +68,7 @@ impl Run {
         Some(Self { bytes, count: frames.len() as u64, terminal })
     }
 
-    /// The number of frames that the first `written` bytes begin, and the offset at which the last
-    /// of these frames ends.
+    /// The number of frames that start within the first `written` bytes, and the end offset of the last of them.
     pub fn begun(&self, written: usize) -> (u64, usize) {
         if written == self.bytes.len() {
             return (self.count, written);
@@ -87,7 +85,7 @@ impl Run {
     }
 }
 
-/// Text as one chunk.
+/// Encodes text as one chunk.
 pub fn chunk(text: &[u8]) -> Bytes {
     let size = format!("{:x}\r\n", text.len());
     let mut chunk = BytesMut::with_capacity(size.len() + text.len() + CRLF);
@@ -97,7 +95,7 @@ pub fn chunk(text: &[u8]) -> Bytes {
     chunk.freeze()
 }
 
-/// The text in chunks, without a copy if there is one chunk.
+/// The text of all chunks. Not copied if there is only one chunk.
 pub fn payload(bytes: &Bytes) -> Bytes {
     let mut rest = bytes.clone();
     let mut texts = chunks(bytes).map(|(size, length)| {
@@ -114,8 +112,8 @@ pub fn payload(bytes: &Bytes) -> Bytes {
     all.freeze()
 }
 
-/// For each chunk, the length of its size line and the length of its text. The bytes are our own:
-/// the size is hexadecimal and there are no extensions.
+/// For each chunk, the length of its size line and the length of its text. The bytes come from [`chunk`], so the size
+/// is hexadecimal and there are no extensions.
 fn chunks(mut bytes: &[u8]) -> impl Iterator<Item = (usize, usize)> {
     std::iter::from_fn(move || {
         let digits = bytes.iter().position(|byte| *byte == b'\r')?;

@@ -1,4 +1,4 @@
-//! A topic that has open streams: the ring of its newest frames, and what its streams share.
+//! A topic that has open streams: the ring of its newest frames, and the state that its streams share.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
@@ -18,26 +18,27 @@ use crate::{
     hub::context::Context,
 };
 
-/// No task reads the log for this ring. Between this and [`REQUESTED`], at 1, one does.
+/// Value of `fill`: no task reads the log for this ring. The value 1 means that a task reads the log and has no further
+/// request.
 const IDLE: u8 = 0;
-/// The log has to be read, for the first time or again.
+/// Value of `fill`: the log has to be read, for the first time or again.
 const REQUESTED: u8 = 2;
 
-/// Is told what happens to a live topic.
+/// Receives the changes of a live topic.
 pub trait Observer: Send + Sync {
-    /// The ring has moved: it holds something new, or began another history.
+    /// The topic has moved: its ring got an event, or began another history.
     fn moved(self: Arc<Self>);
 
-    /// One of the topic's streams has released what it held.
+    /// A stream of the topic has released what it held.
     fn released(&self);
 }
 
-/// Whether a push left something missing.
+/// Whether the ring has a gap after a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
-    /// The ring has everything that it was told of.
+    /// No event is missing.
     Whole,
-    /// A number was skipped, or belonged to another event: the log has to be read.
+    /// A number was skipped, or belonged to another event. The log has to be read.
     Gap,
 }
 
@@ -45,20 +46,20 @@ pub enum Pushed {
 pub struct LiveTopic {
     name: Topic,
     context: Arc<Context>,
-    /// Owns this topic.
+    /// Owns this topic, and receives its changes.
     observer: Weak<dyn Observer>,
     ring: Mutex<Ring>,
     fill: AtomicU8,
     /// Set by the first stream of the topic.
     subject: OnceLock<Subject>,
-    /// The newest snapshot. The lock is also the right to read the next one.
+    /// The newest snapshot. Only the holder of the lock reads the next one.
     pub(super) snapshot: tokio::sync::Mutex<Option<SnapshotFrame>>,
-    /// Counts events that were given to subscribers.
+    /// Counts events that were written to subscribers.
     pub delivered: Counter,
 }
 
 impl LiveTopic {
-    /// A topic whose log was not read yet.
+    /// Creates a topic whose log was not read yet.
     pub fn new(name: Topic, context: &Arc<Context>, observer: Weak<dyn Observer>) -> Self {
         Self {
             ring: Mutex::new(Ring::new(context.settings.buffer_events)),
@@ -72,12 +73,12 @@ impl LiveTopic {
         }
     }
 
-    /// Its name.
+    /// Name of the topic.
     pub fn name(&self) -> &Topic {
         &self.name
     }
 
-    /// The family's name, as metrics have it.
+    /// Name of the topic's family, as in metrics.
     pub fn family(&self) -> &'static str {
         self.name.family().name()
     }
@@ -87,34 +88,34 @@ impl LiveTopic {
         &self.context
     }
 
-    /// Sets the properties that its streams share, unless an earlier stream did.
+    /// Sets the properties that the topic's streams share. Later calls have no effect.
     pub fn set_subject(&self, subject: &Subject) {
         self.subject.get_or_init(|| subject.clone());
     }
 
-    /// The properties that its streams share.
+    /// The properties that the topic's streams share. `None` before the first stream sets them.
     pub fn subject(&self) -> Option<&Subject> {
         self.subject.get()
     }
 
-    /// One of its streams has released what it held.
+    /// Reports that a stream of the topic has released what it held.
     pub fn release(&self) {
         if let Some(observer) = self.observer.upgrade() {
             observer.released();
         }
     }
 
-    /// The position of a subscription that has everything, once the log was read.
+    /// See [`Ring::head`].
     pub fn head(&self) -> Option<Position> {
         self.ring().head()
     }
 
-    /// See [`Known`].
+    /// See [`Ring::known`].
     pub fn known(&self) -> Option<Known> {
         self.ring().known()
     }
 
-    /// Whether the ring holds the last event that there will ever be.
+    /// See [`Ring::is_over`].
     pub fn is_over(&self) -> bool {
         self.ring().is_over()
     }
@@ -154,8 +155,7 @@ impl LiveTopic {
         self.ring().pull(position, most)
     }
 
-    /// Begins another history, see [`Ring::begin`]. Reports a gap if frames that came before this
-    /// left one.
+    /// Begins another history, see [`Ring::begin`]. Returns [`Pushed::Gap`] if frames that arrived earlier leave a gap.
     pub fn begin(&self, old: u32, (head, is_over): (Cursor, bool), lost: Stale) -> Pushed {
         let (moved, gap) = {
             let mut ring = self.ring();
@@ -164,7 +164,7 @@ impl LiveTopic {
         self.pushed(moved, gap)
     }
 
-    /// Takes frames with their epochs, in any order, known ones too, and tells the observer.
+    /// Takes frames with their epochs, in any order, including known frames. Tells the observer if the topic has moved.
     pub fn push(&self, frames: impl Iterator<Item = (i64, Frame)>) -> Pushed {
         let (moved, gap) = {
             let mut ring = self.ring();
@@ -182,27 +182,26 @@ impl LiveTopic {
         if gap { Pushed::Gap } else { Pushed::Whole }
     }
 
-    /// Requests that the log is read for the ring. Whether the caller has to read it: if not, the
-    /// task that reads it already looks again.
+    /// Requests a read of the log for the ring. Returns whether the caller has to start the read. If not, the task that
+    /// is already reading reads again.
     pub(super) fn begin_fill(&self) -> bool {
         self.fill.swap(REQUESTED, Ordering::AcqRel) == IDLE
     }
 
-    /// Whether a request came since the reading task last looked. Otherwise filling has ended.
+    /// Whether a request came since the reading task called this last. If not, the task has to end.
     pub(super) fn fill_again(&self) -> bool {
         self.fill
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| state.checked_sub(1))
             .is_ok_and(|state| state == REQUESTED)
     }
 
-    /// Ends filling early.
+    /// Ends the reading task early, after an error.
     pub(super) fn give_up_fill(&self) {
         self.fill.store(IDLE, Ordering::Release);
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
-        // A ring left half changed by a panic has at worst lost its newest frame, and the log
-        // gives that back.
+        // After a panic in the middle of a change, the ring may lack its newest frame. The log still has that event.
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,6 @@
-//! One live topic: its newest events in memory, its snapshot, and its way back to the event log.
+//! One live topic: its newest events in memory, its snapshot, and its reads of the event log.
 //!
-//! Nothing here knows a subscription. A topic that has moved tells its [`Observer`].
+//! This module does not depend on subscriptions. A topic that has moved tells its [`Observer`].
 
 mod catch_up;
 mod current_snapshot;

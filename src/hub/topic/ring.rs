@@ -1,54 +1,53 @@
 //! The newest frames of a topic, in order and without gaps.
 //!
-//! All of them belong to one history: each frame has the nonce of the event before it. The log can
-//! have other events than the ring after the database was restored from a backup. So it can after a
-//! failover to a copy that lacked the newest events. Then the ring begins a new history, and every
-//! subscription in the old one has to start over.
+//! All frames belong to one history: each frame contains the nonce of the event before it. The log can differ from the
+//! ring after a restore from a backup, or after a failover to a copy without the newest events. Then the ring begins a
+//! new history, and every subscription in the old history has to start over.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::frame::{Frame, Run};
 use crate::{event::Cursor, event_log::Stale};
 
-/// Most bytes of frames that one topic keeps. The configuration bounds the number of frames.
+/// Maximum size of the frames of one topic, in bytes. The configuration limits their number.
 const RING_BYTES: usize = 8 << 20;
 
-/// Most bytes in one write, so that a subscriber far behind does not copy the whole ring.
+/// Maximum size of one write, in bytes. Without this limit, a subscriber that is far behind would copy the whole ring.
 const WRITE_BYTES: usize = 64 << 10;
 
-/// The progress of a subscription. The event with this number is known to be in the history, so no
-/// subscription has to keep its nonce.
+/// The progress of a subscription. The event `seq` is known to be in the history, so the subscription does not store
+/// its nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// Number of the ring's history, from 1; 0 is none.
+    /// Number of the ring's history, from 1. 0 means no history.
     pub history: u32,
-    /// The newest event that the subscription has.
+    /// Number of the newest event that the subscription has.
     pub seq: i64,
 }
 
-/// The events that a ring knows to be in its history. All of them are in the log. If a read of the
-/// log that begins later does not find them, then the history was replaced.
+/// The events that are known to be in the ring's history. All of them were in the log. If a later read of the log does
+/// not find them, the history was replaced.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
     /// Number of the history.
     pub history: u32,
-    /// The newest frame.
+    /// Cursor of the newest frame, or of the event at which the history began.
     pub head: Cursor,
-    /// The newest known event of the history: the head or one after it.
+    /// Cursor of the newest known event of the history: the head or a later event.
     pub furthest: Cursor,
 }
 
-/// The answer to a request for what follows a position.
+/// The result of a request for the frames after a position.
 pub enum Pulled {
-    /// The frames that follow.
+    /// The frames after the position.
     Run(Run),
-    /// Nothing yet.
+    /// No event follows yet.
     Nothing,
-    /// Nothing ever: the position is that of the last event.
+    /// No event can follow: the position is that of the last event.
     Over,
     /// The position is newer than the ring's head.
     Ahead,
-    /// The position is older than the ring: only the log has what follows.
+    /// The position is older than the ring. Only the log has the next event.
     Behind,
     /// The history was replaced: the subscription has to start over.
     Lost,
@@ -57,47 +56,47 @@ pub enum Pulled {
 /// The newest frames of a topic.
 #[derive(Default)]
 pub struct Ring {
-    /// None until the log was read.
+    /// `None` before the log was read.
     known: Option<Known>,
     /// The reason why the history before this one ended.
     lost: Option<Stale>,
-    /// The head at the beginning: the ring never held what came before it.
+    /// Number of the head at the start of the history. The ring never held that event or earlier events.
     begun: i64,
     /// The nonce of the event before the first frame.
     prior_nonce: i32,
     /// The frames up to the head, without gaps.
     frames: VecDeque<Frame>,
     bytes: usize,
-    /// The head is the last event there will ever be.
+    /// Whether the head is the last event of the topic.
     is_over: bool,
-    /// A frame did not belong to this history: the log has to be read.
+    /// Whether a frame did not belong to this history, so that the log has to be read.
     is_torn: bool,
-    /// Frames that came before an earlier one, with their epochs: one commit can overtake another
-    /// on the way here.
+    /// Frames that arrived before an earlier frame, with their epochs. The events of two commits can arrive in either
+    /// order.
     early: BTreeMap<i64, (i64, Frame)>,
     early_bytes: usize,
     capacity: usize,
-    /// The frames after a position in one piece: most subscribers are at the same position.
+    /// The frames after a position, in one piece. Stored because most subscribers are at the same position.
     piece: Option<(i64, Run)>,
 }
 
 impl Ring {
-    /// A ring for so many frames, whose log was not read yet.
+    /// Creates a ring for `capacity` frames, before the log was read.
     pub fn new(capacity: usize) -> Self {
         Self { capacity, ..Self::default() }
     }
 
-    /// The events that it knows to be in its history.
+    /// The events that are known to be in the ring's history. `None` before the log was read.
     pub fn known(&self) -> Option<Known> {
         self.known
     }
 
-    /// The position of a subscription that has everything.
+    /// The position of a subscription that has all events. `None` before the log was read.
     pub fn head(&self) -> Option<Position> {
         self.known.map(|Known { history, head, .. }| Position { history, seq: head.seq })
     }
 
-    /// Whether the head is the last event there will ever be.
+    /// Whether the head is the last event of the topic.
     pub fn is_over(&self) -> bool {
         self.is_over
     }
@@ -107,14 +106,15 @@ impl Ring {
         self.lost.unwrap_or(Stale::UnknownCursor)
     }
 
-    /// The position of a cursor, if the ring alone can tell that it is in this history.
+    /// The position of a cursor, if the ring alone shows that the cursor is in this history.
     pub fn find(&self, cursor: Cursor) -> Option<Position> {
         let Known { history, head, furthest } = self.known?;
         let is_ours = cursor.epoch == head.epoch && self.nonce(cursor.seq) == Some(cursor.nonce);
         (is_ours || cursor == furthest).then_some(Position { history, seq: cursor.seq })
     }
 
-    /// The position of a cursor that the log has, together with what was known of this history.
+    /// The position of a cursor that was found in the log together with the known events of this history. `None` if the
+    /// history has changed since then.
     pub fn admit(&mut self, history: u32, cursor: Cursor) -> Option<Position> {
         let nonce = self.nonce(cursor.seq);
         let known = self.known.as_mut().filter(|known| known.history == history)?;
@@ -127,8 +127,8 @@ impl Ring {
         Some(Position { history, seq: cursor.seq })
     }
 
-    /// Whether a log whose newest event is `head` can have exactly the events that the ring has.
-    /// `known` is what the ring knew before the log was read.
+    /// Whether the ring can have all events of a log whose newest event is `head`, and no others. `known` is the state
+    /// of the ring before the log was read. Also true if the ring has begun another history since then.
     pub fn agrees(&self, known: Option<Known>, head: Cursor) -> bool {
         let (Some(before), Some(now)) = (known, self.known) else { return false };
         if before.history != now.history {
@@ -141,7 +141,7 @@ impl Ring {
             && nonce.is_none_or(|nonce| nonce == head.nonce)
     }
 
-    /// The nonce of an event that has a frame here, or that comes right before the first frame.
+    /// The nonce of an event in the ring, or of the event right before the first frame.
     fn nonce(&self, seq: i64) -> Option<i32> {
         let back = usize::try_from(self.known?.head.seq.checked_sub(seq)?).ok()?;
         match self.frames.len().checked_sub(back)? {
@@ -150,10 +150,11 @@ impl Ring {
         }
     }
 
-    /// If the ring held what follows the position and has dropped it: two events after which a
-    /// subscription can resume. The first is the newest event that the ring has dropped. The second
-    /// is the newest event, or the one before it if no event can follow: no subscription may miss
-    /// that one.
+    /// Two events after which a subscription can resume, if the ring has dropped events that follow the position.
+    /// `None` if the ring still has them, or never had them.
+    ///
+    /// The first is the newest event that the ring has dropped. The second is the newest event of the ring, or the
+    /// event before it if no event can follow. Every subscription must get the last event.
     pub fn passed(&self, position: Position) -> Option<(Cursor, Cursor)> {
         let Known { head, .. } = self.known.filter(|known| known.history == position.history)?;
         let kept = i64::try_from(self.frames.len()).unwrap_or(i64::MAX);
@@ -165,20 +166,20 @@ impl Ring {
         Some((cursor(oldest)?, cursor(newest)?))
     }
 
-    /// Whether a frame is missing, or belonged to another history.
+    /// Whether a frame is missing, or did not belong to this history. The call resets the second condition.
     pub fn has_gap(&mut self) -> bool {
         let is_torn = std::mem::take(&mut self.is_torn);
         self.known.is_some() && (is_torn || !self.early.is_empty())
     }
 
-    /// Whether the ring will soon drop what follows `seq`.
+    /// Whether the ring will soon drop events after `seq`.
     pub fn is_short_for(&self, seq: i64) -> bool {
         let full = self.frames.len() >= self.capacity || 2 * self.bytes > RING_BYTES;
         full && self.frames.get(self.frames.len() / 2).is_some_and(|middle| seq < middle.seq)
     }
 
-    /// Ends the history with this number, for this reason, and begins another one at `head`, unless
-    /// another caller has done so already. Whether it did.
+    /// Ends the history with the number `old`, for the reason `lost`, and begins another one at `head`. Returns false
+    /// if another caller has already done so.
     pub fn begin(&mut self, old: u32, head: Cursor, is_over: bool, lost: Stale) -> bool {
         if self.known.map_or(0, |known| known.history) != old {
             return false;
@@ -192,7 +193,7 @@ impl Ring {
         self.bytes = 0;
         self.piece = None;
         if old != 0 {
-            // These may belong to the history that has ended. The log has those that do not.
+            // Early frames may belong to the old history. The log has those that belong to the new history.
             self.is_torn |= !self.early.is_empty();
             self.early.clear();
             self.early_bytes = 0;
@@ -201,14 +202,14 @@ impl Ring {
         true
     }
 
-    /// Takes a frame, whether it is the next one, early or known.
+    /// Takes a frame, which can be the next one, an early one or a known one.
     pub fn push(&mut self, epoch: i64, frame: Frame) {
         match self.known {
             Some(Known { head, .. }) if head.epoch != epoch || frame.seq <= head.seq + 1 => {
                 self.take(epoch, frame);
                 self.take_early();
             }
-            // Not more than the ring itself would hold: the log has all of them.
+            // Early frames may use as much memory as the ring. Later ones are dropped, because the log has all of them.
             _ if self.early.len() < self.capacity && self.early_bytes < RING_BYTES => {
                 self.early_bytes += frame.bytes.len();
                 let twin = self.early.insert(frame.seq, (epoch, frame));
@@ -256,14 +257,14 @@ impl Ring {
         let Some(run) = Run::from_frames(&frames) else {
             return Pulled::Nothing;
         };
-        // A piece for a caller that wants less would make the others write less.
+        // A piece that `most` has limited is not stored, because it would make other subscribers write less.
         if run.count < most {
             self.piece = Some((position.seq, run.clone()));
         }
         Pulled::Run(run)
     }
 
-    /// Takes a frame that is known, or that follows the head in the same history.
+    /// Takes a frame that is already known, or that follows the head in the same history.
     fn take(&mut self, epoch: i64, frame: Frame) {
         match self.known {
             Some(Known { head, .. }) if head.epoch == epoch && frame.seq > head.seq => {

@@ -7,8 +7,8 @@ use std::{
 
 use crate::event::Topic;
 
-/// Holds a `T` for each topic that has an open stream, and counts these streams. It is generic,
-/// because what it holds leaves it, and so has to know it.
+/// Holds a `T` for each topic that has an open stream, and counts these streams. The table is generic, because a `T`
+/// contains the table that it calls [`Self::leave`] on.
 pub struct TopicTable<T>(Mutex<HashMap<Topic, (Arc<T>, usize)>>);
 
 impl<T> TopicTable<T> {
@@ -17,7 +17,7 @@ impl<T> TopicTable<T> {
         Arc::new(Self(Mutex::default()))
     }
 
-    /// Counts one more stream of a topic. The first one makes the `T`.
+    /// Counts one more stream of a topic, and returns the topic's `T`. The first stream creates it with `new`.
     pub fn join(&self, topic: &Topic, new: impl FnOnce() -> Arc<T>) -> Arc<T> {
         let mut topics = self.topics();
         let (joined, streams) = topics.entry(topic.clone()).or_insert_with(|| (new(), 0));
@@ -25,7 +25,7 @@ impl<T> TopicTable<T> {
         Arc::clone(joined)
     }
 
-    /// Counts one stream less. The last one removes the topic.
+    /// Counts one stream less. The last stream removes the topic.
     pub fn leave(&self, topic: &Topic) {
         let mut topics = self.topics();
         if let Some((_, streams)) = topics.get_mut(topic) {
@@ -36,12 +36,12 @@ impl<T> TopicTable<T> {
         }
     }
 
-    /// The `T` of a topic that has an open stream.
+    /// The `T` of a topic. `None` if the topic has no open stream.
     pub fn get(&self, topic: &Topic) -> Option<Arc<T>> {
         self.topics().get(topic).map(|(joined, _)| Arc::clone(joined))
     }
 
-    /// All of them.
+    /// The `T` of every topic that has an open stream.
     pub fn all(&self) -> Vec<Arc<T>> {
         self.topics().values().map(|(joined, _)| Arc::clone(joined)).collect()
     }

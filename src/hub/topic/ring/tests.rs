@@ -73,7 +73,7 @@ fn a_frame_of_another_history_is_not_taken() {
     ring.push(1, frame(9, 7, 6));
     assert!(ring.has_gap());
     assert_eq!(ring.head(), Some(position(1, 8)));
-    // One that came early and turns out not to fit.
+    // A frame that came early and does not belong to the history.
     ring.push(1, frame(10, 6, 6));
     assert!(ring.has_gap());
     ring.push(1, frame(9, 7, 7));
@@ -115,7 +115,7 @@ fn a_log_that_lacks_known_events_does_not_agree() {
     ] {
         assert!(!ring.agrees(before, log), "{what}");
     }
-    // An event that came since then may be missing in a log that was read before.
+    // A log that was read before may lack an event that came since then.
     ring.push(1, frame(9, 7, 5));
     assert!(ring.agrees(before, at(8)));
     assert!(!ring.agrees(ring.known(), at(8)));
