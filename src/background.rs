@@ -2,13 +2,21 @@
 //!
 //! Each job has a task to itself, so a slow job delays no other. A job that fails or panics is logged and
 //! counted, and runs again the next time.
+//!
+//! One task is not in the list, because it is a part of publishing: the writer of group commit in
+//! `src/hub/publish.rs`. It ends with the hub.
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    any::Any, future::pending, iter::successors, panic::AssertUnwindSafe, sync::Arc, time::Duration,
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::{
+    sync::Notify,
+    time::{Instant, MissedTickBehavior, interval},
+};
 
-use crate::{bus::Message, event::Family, family, gateway::Gateway};
+use crate::{bus::Message, event::Family, family, gateway::Gateway, server::Certificate};
 
 /// Why a job failed, for the log.
 type JobError = Box<dyn std::error::Error + Send + Sync>;
@@ -23,7 +31,7 @@ pub struct Job {
     pub when: When,
     /// Description of the job.
     pub does: &'static str,
-    run: fn(Arc<Gateway>) -> BoxFuture<'static, JobResult>,
+    run: fn(Context) -> BoxFuture<'static, JobResult>,
 }
 
 /// The time at which a job runs.
@@ -44,92 +52,101 @@ const fn job(
     name: &'static str,
     when: When,
     does: &'static str,
-    run: fn(Arc<Gateway>) -> BoxFuture<'static, JobResult>,
+    run: fn(Context) -> BoxFuture<'static, JobResult>,
 ) -> Job {
     Job { name, when, does, run }
 }
 
 /// Every background job of a gateway.
-pub const JOBS: [Job; 14] = [
+pub const JOBS: [Job; 15] = [
     job(
         "receive_bus_messages",
         When::Continuously,
         "Delivers events of other gateways; ends or rechecks the login sessions they name.",
-        |gateway| receive_bus_message(gateway).boxed(),
+        |context| receive_bus_message(context.gateway).boxed(),
     ),
     job(
         "end_streams",
         When::Continuously,
         "Ends streams whose login session has ended or changed.",
-        |gateway| end_streams(gateway).boxed(),
+        |context| end_streams(context.gateway).boxed(),
     ),
     job(
         "probe_writes",
         When::Continuously,
         "Finds out when a database that refused writes accepts them again.",
-        |gateway| probe_writes(gateway).boxed(),
+        |context| probe_writes(context.gateway).boxed(),
     ),
-    job("read_clock", When::Heartbeat, "Notices jumps of the wall clock.", |gateway| {
-        read_clock(gateway).boxed()
+    job("read_clock", When::Heartbeat, "Notices jumps of the wall clock.", |context| {
+        read_clock(context.gateway).boxed()
     }),
     job(
         "recheck_sessions",
         When::Heartbeat,
         "Looks up the login sessions of open streams, in case the bus lost a message.",
-        |gateway| recheck_sessions(gateway).boxed(),
+        |context| recheck_sessions(context.gateway).boxed(),
     ),
     job(
         "recheck_topics",
         When::Heartbeat,
         "Compares live topics with the event log, in case the bus lost a message.",
-        |gateway| recheck_topics(gateway).boxed(),
+        |context| recheck_topics(context.gateway).boxed(),
     ),
     job(
         "end_topology_leases",
         When::LeaseEnd(Family::Topology),
         "Makes mutations pending again when their lease expires.",
-        |gateway| end_leases(gateway, Family::Topology).boxed(),
+        |context| end_leases(context.gateway, Family::Topology).boxed(),
     ),
     job(
         "end_task_leases",
         When::LeaseEnd(Family::Task),
         "Makes tasks pending again, or ends them, when their lease expires.",
-        |gateway| end_leases(gateway, Family::Task).boxed(),
+        |context| end_leases(context.gateway, Family::Task).boxed(),
     ),
     job(
         "end_prompt_leases",
         When::LeaseEnd(Family::Prompt),
         "Queues prompts again, or ends them, when their lease expires.",
-        |gateway| end_leases(gateway, Family::Prompt).boxed(),
+        |context| end_leases(context.gateway, Family::Prompt).boxed(),
     ),
     job(
         "prune_limits",
         When::Sweep,
         "Drops the counters of callers that are far from their limits.",
-        |gateway| prune_limits(gateway).boxed(),
+        |context| prune_limits(context.gateway).boxed(),
     ),
     job(
         "prune_events",
         When::Sweep,
         "Deletes events beyond the retention of their family, once the wall clock is stable.",
-        |gateway| prune_events(gateway).boxed(),
+        |context| prune_events(context.gateway).boxed(),
     ),
     job(
         "prune_sessions",
         When::Sweep,
         "Deletes login sessions a day after their end, once the wall clock is stable.",
-        |gateway| prune_sessions(gateway).boxed(),
+        |context| prune_sessions(context.gateway).boxed(),
     ),
-    job("cancel_orphans", When::Sweep, "Ends the resources of deleted users.", |gateway| {
-        cancel_orphans(gateway).boxed()
+    job("cancel_orphans", When::Sweep, "Ends the resources of deleted users.", |context| {
+        cancel_orphans(context.gateway).boxed()
     }),
     job(
         "sweep_families",
         When::Sweep,
         "Deletes ended resources after their retention, once the wall clock is stable.",
-        |gateway| sweep_families(gateway).boxed(),
+        |context| sweep_families(context.gateway).boxed(),
+    ),
+    job(
+        "renew_certificate",
+        When::Continuously,
+        "Every 30 seconds and on SIGHUP: reads the TLS certificate again, for new connections.",
+        |context| renew_certificate(context).boxed(),
     ),
 ];
+
+/// Interval at which the files of the TLS certificate are read again.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Login sessions are kept for this long after their end.
 const SESSION_RETENTION: Duration = Duration::from_hours(24);
@@ -137,19 +154,30 @@ const SESSION_RETENTION: Duration = Duration::from_hours(24);
 /// Pause after a continuous job failed, so that an error that lasts does not fill the log.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
+/// What the jobs work with.
+#[derive(Clone)]
+pub struct Context {
+    /// The gateway.
+    pub gateway: Arc<Gateway>,
+    /// The certificate of the listener. Absent without TLS.
+    pub certificate: Option<Arc<Certificate>>,
+    /// Makes the gateway read the files of its certificate at once.
+    pub reload: Arc<Notify>,
+}
+
 /// Starts every background job. Each runs until the gateway shuts down.
-pub fn start(gateway: &Arc<Gateway>) {
+pub fn start(context: &Context) {
     for job in &JOBS {
-        let gateway = Arc::clone(gateway);
-        gateway.tasks.clone().spawn(async move {
-            let stopping = gateway.stopping.clone();
-            stopping.run_until_cancelled(repeat(job, &gateway)).await;
-        });
+        let context = context.clone();
+        let Gateway { tasks, stopping, .. } = &*context.gateway;
+        let (tasks, stopping) = (tasks.clone(), stopping.clone());
+        tasks.spawn(async move { stopping.run_until_cancelled(repeat(job, &context)).await });
     }
 }
 
 /// Runs a job again and again.
-async fn repeat(job: &Job, gateway: &Arc<Gateway>) {
+async fn repeat(job: &Job, context: &Context) {
+    let gateway = &context.gateway;
     let heartbeat = Duration::from_secs(gateway.config.streams.heartbeat_seconds);
     let mut ticks = interval(match job.when {
         When::Sweep => Duration::from_secs(gateway.config.retention.sweep_seconds),
@@ -160,7 +188,7 @@ async fn repeat(job: &Job, gateway: &Arc<Gateway>) {
         if matches!(job.when, When::Heartbeat | When::Sweep) {
             ticks.tick().await;
         }
-        let succeeded = run_once(job, gateway).await;
+        let succeeded = run_once(job, context).await;
         match job.when {
             When::LeaseEnd(family) => {
                 let queue = gateway.work_queue(family);
@@ -173,16 +201,18 @@ async fn repeat(job: &Job, gateway: &Arc<Gateway>) {
 }
 
 /// Runs a job once. Returns whether it succeeded.
-async fn run_once(job: &Job, gateway: &Arc<Gateway>) -> bool {
+async fn run_once(job: &Job, context: &Context) -> bool {
     let began = std::time::Instant::now();
-    let run = AssertUnwindSafe((job.run)(Arc::clone(gateway))).catch_unwind().await;
+    let run = AssertUnwindSafe((job.run)(context.clone())).catch_unwind().await;
     let result = run.unwrap_or_else(|panic| Err(panic_message(panic.as_ref()).into()));
     if let Err(error) = &result {
-        tracing::warn!(job = job.name, error = &**error, "a background job failed");
+        let cause = successors(error.source(), |error| error.source());
+        let cause = cause.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        tracing::warn!(job = job.name, %error, cause, "a background job failed");
     }
     // The time of a continuous job is mostly the time that it waits.
     let took = (job.when != When::Continuously).then(|| began.elapsed());
-    gateway.telemetry.job_finished(job.name, result.is_ok(), took);
+    context.gateway.telemetry.job_finished(job.name, result.is_ok(), took);
     result.is_ok()
 }
 
@@ -230,6 +260,14 @@ async fn recheck_topics(gateway: Arc<Gateway>) -> JobResult {
 
 async fn end_leases(gateway: Arc<Gateway>, family: Family) -> JobResult {
     Ok(family::end_expired_leases(&gateway, family).await?)
+}
+
+async fn renew_certificate(Context { certificate, reload, .. }: Context) -> JobResult {
+    match certificate {
+        Some(certificate) => Ok(certificate.renew(CERTIFICATE_INTERVAL, &reload).await?),
+        // Without TLS, there is nothing to do until the gateway shuts down.
+        None => pending().await,
+    }
 }
 
 async fn prune_limits(gateway: Arc<Gateway>) -> JobResult {

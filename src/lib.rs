@@ -94,9 +94,6 @@ use gateway::Gateway;
 use limit::ConnectionLimits;
 use start::StartError;
 
-/// Interval at which the files of the TLS certificate are read again.
-const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(30);
-
 /// Controls a running gateway. A [`CancellationToken`] converts into one without reloads.
 #[derive(Clone, Debug, Default)]
 pub struct Control {
@@ -195,7 +192,7 @@ pub async fn serve(
         error_body: api::refusal,
         telemetry: Arc::clone(&gateway.telemetry),
     };
-    background::start(&gateway);
+    background::start(&background::Context { gateway: Arc::clone(&gateway), certificate, reload });
     let draining = async {
         shutdown.cancelled().await;
         tracing::info!("shutting down");
@@ -203,19 +200,13 @@ pub async fn serve(
         Instant::now() + drain
     };
     let accepting = server::serve(listener, api::endpoint(&gateway), settings, shutdown.clone());
-    let renewing = async {
-        if let Some(certificate) = certificate {
-            let renewing = certificate.watch(CERTIFICATE_INTERVAL, &reload);
-            shutdown.run_until_cancelled(renewing).await;
-        }
-    };
     let accepting = async {
         let accepted = accepting.await;
         // A listener that fails shuts the gateway down too.
         shutdown.cancel();
         accepted
     };
-    let (deadline, accepted, ()) = tokio::join!(draining, accepting, renewing);
+    let (deadline, accepted) = tokio::join!(draining, accepting);
     gateway.finish_stop(deadline).await;
     Ok(accepted?)
 }

@@ -40,4 +40,4 @@ mod write_progress;
 pub use self::accept::{raise_descriptor_limit, serve};
 pub use self::error_body::ErrorBody;
 pub use self::settings::Settings;
-pub use self::tls::{Certificate, TlsError, tls};
+pub use self::tls::{Certificate, RenewalError, TlsError, tls};

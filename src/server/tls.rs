@@ -1,7 +1,7 @@
 //! TLS with a certificate from files that can be replaced while the gateway runs.
 
-use std::error::Error;
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,9 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tokio::select;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::timeout;
 
 /// The reason why TLS cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +31,11 @@ pub enum TlsError {
     #[error("cannot set up TLS")]
     Setup(#[source] rustls::Error),
 }
+
+/// The files of the certificate were replaced by files that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the new TLS certificate cannot be used, so the previous one stays in use")]
+pub struct RenewalError(#[from] TlsError);
 
 /// Loads a PEM chain and key and returns a TLS configuration with them, see [`Certificate`].
 pub fn tls(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
@@ -80,46 +84,43 @@ impl Certificate {
         Ok(Arc::new(config))
     }
 
-    /// Reads the files at every `interval` and at every notification of `now`, and uses a new pair from then on. If the
-    /// files cannot be used, the old pair stays in use. A warning is logged once per change, and at every notification
-    /// of `now`.
-    pub async fn watch(self: Arc<Self>, interval: Duration, now: &Notify) {
-        let mut ticks = interval_at(Instant::now() + interval, interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            let is_requested = select! {
-                _ = ticks.tick() => false,
-                () = now.notified() => true,
-            };
-            let certificate = Arc::clone(&self);
-            // A panic is already logged. The next tick tries again.
-            drop(spawn_blocking(move || certificate.reload(is_requested)).await);
-        }
+    /// Waits for `interval` or for a notification of `requested`. Then reads the files, and uses a new pair for new
+    /// connections.
+    ///
+    /// # Errors
+    /// If the files changed and cannot be used. The previous pair stays in use. Unchanged files are only reported again
+    /// after a notification.
+    pub async fn renew(
+        self: &Arc<Self>,
+        interval: Duration,
+        requested: &Notify,
+    ) -> Result<(), RenewalError> {
+        let is_requested = timeout(interval, requested.notified()).await.is_ok();
+        let certificate = Arc::clone(self);
+        let reload = spawn_blocking(move || certificate.reload(is_requested)).await;
+        reload.unwrap_or_else(|error| resume_unwind(error.into_panic()))
     }
 
-    fn reload(&self, is_requested: bool) {
+    fn reload(&self, is_requested: bool) -> Result<(), RenewalError> {
         let pem = read(&self.chain, &self.key);
         let found = digest(&pem);
         let mut last_read = self.last_read.lock();
         let is_new = *last_read != found;
         if !is_new && !is_requested {
-            return;
+            return Ok(());
         }
         last_read.clone_from(&found);
         let mut in_use = self.in_use.lock();
-        match pair(&self.chain, &self.key, pem) {
-            Ok(pair) if *in_use != found => {
-                *self.pair.write() = pair;
-                *in_use = found;
-                tracing::info!("TLS certificate: renewed for new connections");
-            }
-            Ok(_) => tracing::info!("TLS certificate: unchanged"),
-            // The other file may be replaced a moment later. The next tick tries again.
-            Err(error) => {
-                let cause = error.source().map(tracing::field::display);
-                tracing::warn!(%error, cause, "TLS certificate: cannot be used, keeping the previous one");
-            }
+        // An error can be due to one file that is replaced before the other. The next run tries again.
+        let pair = pair(&self.chain, &self.key, pem)?;
+        if *in_use == found {
+            tracing::info!("TLS certificate: unchanged");
+        } else {
+            *self.pair.write() = pair;
+            *in_use = found;
+            tracing::info!("TLS certificate: renewed for new connections");
         }
+        Ok(())
     }
 }
 
