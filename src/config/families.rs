@@ -1,4 +1,4 @@
-//! Settings of each family. A family has a key in each of these sections.
+//! Settings of the families: retention, idle timeouts and overflow strategies.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! `[limits]`: how much one caller may use.
+//! `[limits]`: limits of connections, of each user and of each address.
 
 use ipnet::IpNet;
 use serde::Serialize;

@@ -13,8 +13,8 @@ use super::{
     validate,
 };
 
-/// Some keys of [`Config`], the others absent: what the command line adds on top of environment
-/// and file. Start from `ConfigLayer::empty()` (trait `confique::Layer`).
+/// A [`Config`] in which each key may be absent. The command line passes its flags as a layer. Start from
+/// `ConfigLayer::empty()` (trait `confique::Layer`).
 pub type ConfigLayer = <Config as confique::Config>::Layer;
 
 /// The configuration of streamgate.
@@ -34,8 +34,8 @@ pub struct Config {
     pub listen: SocketAddr,
 
     /// Directory of the SQLite database and the signing keys, relative to the working directory.
-    /// It is created when missing. Keep it private: who reads it can sign tokens. One process at
-    /// a time serves from a SQLite database; a second one does not start.
+    /// It is created if it is missing. Keep it private: a user that can read it can sign tokens. Only
+    /// one process at a time serves from a SQLite database; a second one does not start.
     #[config(
         default = "data",
         env = "STREAMGATE_DATA_DIR",
@@ -91,8 +91,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// All defaults on a free loopback port, with `data_dir` as given and neither file nor
-    /// environment: for tests and the throw-away demo.
+    /// The defaults, with `data_dir` as given and a free loopback port. Reads no file and no environment. For tests
+    /// and the demo.
     #[must_use]
     pub fn for_data_dir(data_dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -103,7 +103,7 @@ impl Config {
     }
 }
 
-/// Turns a layer that holds at least the defaults into the configuration.
+/// Converts a layer into the configuration. The layer must contain the defaults.
 pub(super) fn complete(layer: ConfigLayer) -> Config {
     Config::from_layer(layer).expect("every key that is not optional has a default")
 }
