@@ -1,7 +1,7 @@
-//! The one scheduler: every background job, when it runs, and what it does.
+//! The scheduler of all background jobs.
 //!
-//! Each job has a task to itself, so a slow job delays no other. A job that fails or panics is logged and
-//! counted, and runs again the next time.
+//! Each job has its own task, so a slow job does not delay another job. If a job fails or panics, the failure is logged
+//! and counted. The job runs again at its next time.
 
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::{bus::Message, event::Family, family, gateway::Gateway};
 
-/// Why a job failed, for the log.
+/// The reason why a job failed, for the log.
 type JobError = Box<dyn std::error::Error + Send + Sync>;
 
 type JobResult = Result<(), JobError>;
@@ -19,24 +19,24 @@ type JobResult = Result<(), JobError>;
 pub struct Job {
     /// The name in logs and metrics.
     pub name: &'static str,
-    /// The time at which it runs.
+    /// The times at which the job runs.
     pub when: When,
     /// Description of the job.
     pub does: &'static str,
     run: fn(Arc<Gateway>) -> BoxFuture<'static, JobResult>,
 }
 
-/// The time at which a job runs.
+/// The times at which a job runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// At the start and with every heartbeat (`streams.heartbeat_seconds`).
     Heartbeat,
     /// At the start and with every sweep (`retention.sweep_seconds`).
     Sweep,
-    /// At the start, when a lease of the family may have expired, and with every heartbeat, for leases that
-    /// other gateways gave.
+    /// At the start, and when a lease of the family may have expired. Also with every heartbeat, for leases from other
+    /// gateways.
     LeaseEnd(Family),
-    /// Without a pause: it waits for its own trigger.
+    /// All the time. The job itself waits for its trigger.
     Continuously,
 }
 
@@ -54,7 +54,7 @@ pub const JOBS: [Job; 14] = [
     job(
         "receive_bus_messages",
         When::Continuously,
-        "Delivers events of other gateways; ends or rechecks the login sessions they name.",
+        "Delivers events of other gateways. Ends or rechecks the login sessions in their messages.",
         |gateway| receive_bus_message(gateway).boxed(),
     ),
     job(
@@ -66,10 +66,10 @@ pub const JOBS: [Job; 14] = [
     job(
         "probe_writes",
         When::Continuously,
-        "Finds out when a database that refused writes accepts them again.",
+        "Probes the database while writes fail, until it accepts writes again.",
         |gateway| probe_writes(gateway).boxed(),
     ),
-    job("read_clock", When::Heartbeat, "Notices jumps of the wall clock.", |gateway| {
+    job("read_clock", When::Heartbeat, "Detects jumps of the wall clock.", |gateway| {
         read_clock(gateway).boxed()
     }),
     job(
@@ -105,7 +105,7 @@ pub const JOBS: [Job; 14] = [
     job(
         "prune_limits",
         When::Sweep,
-        "Drops the counters of callers that are far from their limits.",
+        "Drops the counters of limits that are back at zero.",
         |gateway| prune_limits(gateway).boxed(),
     ),
     job(
@@ -131,13 +131,13 @@ pub const JOBS: [Job; 14] = [
     ),
 ];
 
-/// Login sessions are kept for this long after their end.
+/// Time from the end of a login session to its deletion.
 const SESSION_RETENTION: Duration = Duration::from_hours(24);
 
-/// Pause after a continuous job failed, so that an error that lasts does not fill the log.
+/// Pause after a failure of a continuous job, so that a permanent error does not fill the log.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Starts every background job. Each runs until the gateway shuts down.
+/// Starts every background job. The jobs run until the gateway shuts down.
 pub fn start(gateway: &Arc<Gateway>) {
     for job in &JOBS {
         let gateway = Arc::clone(gateway);
@@ -148,7 +148,7 @@ pub fn start(gateway: &Arc<Gateway>) {
     }
 }
 
-/// Runs a job again and again.
+/// Runs a job at each of its times.
 async fn repeat(job: &Job, gateway: &Arc<Gateway>) {
     let heartbeat = Duration::from_secs(gateway.config.streams.heartbeat_seconds);
     let mut ticks = interval(match job.when {
@@ -180,7 +180,7 @@ async fn run_once(job: &Job, gateway: &Arc<Gateway>) -> bool {
     if let Err(error) = &result {
         tracing::warn!(job = job.name, error = &**error, "a background job failed");
     }
-    // The time of a continuous job is mostly the time that it waits.
+    // A continuous job mostly waits for its trigger, so its time says nothing.
     let took = (job.when != When::Continuously).then(|| began.elapsed());
     gateway.telemetry.job_finished(job.name, result.is_ok(), took);
     result.is_ok()
@@ -198,7 +198,7 @@ async fn receive_bus_message(gateway: Arc<Gateway>) -> JobResult {
         Some(Message::Events(events)) => gateway.hub.deliver(&events),
         Some(Message::SessionRevoked(session)) => gateway.sessions.session_ended(session),
         Some(Message::UserChanged(user)) => gateway.sessions.recheck_user(user).await?,
-        // The bus is closed: no message will come.
+        // The bus is closed, so no other message can arrive.
         None => gateway.stopping().await,
     }
     Ok(())
