@@ -85,7 +85,7 @@ pub struct Tokens {
     )]
     pub algorithms: Vec<String>,
 
-    /// Life of an access token in seconds, from 60 to 86400.
+    /// Lifetime of an access token in seconds, from 60 to 86400.
     #[config(
         default = 900,
         env = "STREAMGATE_TOKENS__ACCESS_SECONDS",
@@ -93,8 +93,8 @@ pub struct Tokens {
     )]
     pub access_seconds: u64,
 
-    /// Life of a login session without a refresh in seconds, from 60 to 31536000 (a year). The default
-    /// is a week.
+    /// Lifetime of a login session without a refresh in seconds, from 60 to 31536000 (a year). The
+    /// default is a week.
     #[config(
         default = 604_800,
         env = "STREAMGATE_TOKENS__SESSION_SECONDS",
@@ -102,8 +102,8 @@ pub struct Tokens {
     )]
     pub session_seconds: u64,
 
-    /// Life of a stream token in seconds unless the request says otherwise, from 30 to 300. Short,
-    /// because it travels in a URL and URLs are logged.
+    /// Default lifetime of a stream token in seconds, from 30 to 300. A request can ask for another
+    /// lifetime. It is short, because the token is part of a URL and URLs are logged.
     #[config(
         default = 120,
         env = "STREAMGATE_TOKENS__STREAM_SECONDS",

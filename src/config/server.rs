@@ -62,8 +62,8 @@ pub struct Server {
     )]
     pub body_timeout_seconds: u64,
 
-    /// Largest request body in bytes, from 1024 to 1073741824 (1 GiB). A larger one is refused with 413 before
-    /// it is read. Requests without a valid token may send at most 8192.
+    /// Largest request body in bytes, from 1024 to 1073741824 (1 GiB). A larger body is refused with 413 before
+    /// it is read. Requests without a valid token may send at most 8192 bytes.
     #[config(
         default = 1_048_576,
         env = "STREAMGATE_SERVER__BODY_LIMIT_BYTES",
@@ -100,7 +100,7 @@ pub struct Server {
     )]
     pub trusted_proxies: Vec<IpNet>,
 
-    /// Seconds that open requests and streams get to end after a stop signal, from 0 (none) to
+    /// Seconds in which open requests and streams can end after a stop signal, from 0 (none) to
     /// 3600.
     #[config(
         default = 10,
@@ -109,10 +109,10 @@ pub struct Server {
     )]
     pub drain_seconds: u64,
 
-    /// PEM file of the TLS certificate chain, leaf first. Together with `tls_key` it turns HTTPS
-    /// on; without both the listener speaks plain HTTP. Both files are read again every 30 seconds
-    /// and on SIGHUP. New connections get a renewed certificate; files that cannot be used leave
-    /// the old one in use, with a warning.
+    /// PEM file of the TLS certificate chain, leaf first. Set it together with `tls_key` for HTTPS.
+    /// Without both keys, the gateway serves plain HTTP. Both files are read again every 30 seconds
+    /// and on SIGHUP. New connections use the renewed certificate. If the files cannot be used, the
+    /// old certificate stays in use, with a warning.
     #[config(
         env = "STREAMGATE_SERVER__TLS_CERTIFICATE",
         validate = validate::not_empty

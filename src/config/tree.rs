@@ -19,17 +19,17 @@ pub type ConfigLayer = <Config as confique::Config>::Layer;
 
 /// The configuration of streamgate.
 ///
-/// Every key can stand in a TOML file (`streamgate serve --config FILE`) or in an environment
-/// variable, which wins over the file; a command line flag wins over both. In an environment
-/// variable a list is separated by commas. An unknown key or variable stops the start.
+/// Every key can be set in a TOML file (`streamgate serve --config FILE`) or in an environment
+/// variable, which overrides the file. A command line flag overrides both. In an environment
+/// variable, commas separate the items of a list. An unknown key or variable stops the start.
 ///
 /// STREAMGATE_ADMIN_PASSWORD is not a key. The first start reads it once, as the password of the administrator
 /// `admin`, with 8 characters to 1024 bytes. Without it that password is generated and printed once.
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct Config {
-    /// Address and port to accept connections on. The loopback default keeps a first try private;
-    /// `0.0.0.0:8080` is every interface, and port 0 is any free port.
+    /// Address and port to accept connections on. The default accepts connections only from the same
+    /// machine. `0.0.0.0:8080` is every IPv4 interface, and port 0 is any free port.
     #[config(default = "127.0.0.1:8080", env = "STREAMGATE_LISTEN")]
     pub listen: SocketAddr,
 
@@ -67,8 +67,8 @@ pub struct Config {
     #[config(nested)]
     pub tasks: Tasks,
 
-    /// Limits of each caller. Beyond a limit the answer is 429 with Retry-After. Each gateway counts for
-    /// itself: two of them on one database allow twice as much.
+    /// Limits of connections, users and addresses. Above a limit of a user or of logins, the response is 429 with
+    /// Retry-After. Each gateway counts separately: two gateways on one database allow twice as much.
     #[config(nested)]
     pub limits: Limits,
 
