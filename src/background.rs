@@ -1,10 +1,10 @@
-//! The one scheduler: every background job, when it runs, and what it does.
+//! The scheduler of all background jobs.
 //!
-//! Each job has a task to itself, so a slow job delays no other. A job that fails or panics is logged and
-//! counted, and runs again the next time.
+//! Each job has its own task, so a slow job does not delay another job. If a job fails or panics, the failure is logged
+//! and counted. The job runs again at its next time.
 //!
-//! One task is not in the list, because it is a part of publishing: the writer of group commit in
-//! `src/hub/publish.rs`. It ends with the hub.
+//! The writer of group commit is not in the list, because it is a part of publishing, see `src/hub/publish.rs`. It ends
+//! with the hub.
 
 use std::{
     any::Any, future::pending, iter::successors, panic::AssertUnwindSafe, sync::Arc, time::Duration,
@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{bus::Message, event::Family, family, gateway::Gateway, server::Certificate};
 
-/// Why a job failed, for the log.
+/// The reason why a job failed, for the log.
 type JobError = Box<dyn std::error::Error + Send + Sync>;
 
 type JobResult = Result<(), JobError>;
@@ -27,24 +27,24 @@ type JobResult = Result<(), JobError>;
 pub struct Job {
     /// The name in logs and metrics.
     pub name: &'static str,
-    /// The time at which it runs.
+    /// The times at which the job runs.
     pub when: When,
     /// Description of the job.
     pub does: &'static str,
     run: fn(Context) -> BoxFuture<'static, JobResult>,
 }
 
-/// The time at which a job runs.
+/// The times at which a job runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// At the start and with every heartbeat (`streams.heartbeat_seconds`).
     Heartbeat,
     /// At the start and with every sweep (`retention.sweep_seconds`).
     Sweep,
-    /// At the start, when a lease of the family may have expired, and with every heartbeat, for leases that
-    /// other gateways gave.
+    /// At the start, and when a lease of the family may have expired. Also with every heartbeat, for leases from other
+    /// gateways.
     LeaseEnd(Family),
-    /// Without a pause: it waits for its own trigger.
+    /// All the time. The job itself waits for its trigger.
     Continuously,
 }
 
@@ -62,7 +62,7 @@ pub const JOBS: [Job; 15] = [
     job(
         "receive_bus_messages",
         When::Continuously,
-        "Delivers events of other gateways; ends or rechecks the login sessions they name.",
+        "Delivers events of other gateways. Ends or rechecks the login sessions in their messages.",
         |context| receive_bus_message(context.gateway).boxed(),
     ),
     job(
@@ -74,10 +74,10 @@ pub const JOBS: [Job; 15] = [
     job(
         "probe_writes",
         When::Continuously,
-        "Finds out when a database that refused writes accepts them again.",
+        "Probes the database while writes fail, until it accepts writes again.",
         |context| probe_writes(context.gateway).boxed(),
     ),
-    job("read_clock", When::Heartbeat, "Notices jumps of the wall clock.", |context| {
+    job("read_clock", When::Heartbeat, "Detects jumps of the wall clock.", |context| {
         read_clock(context.gateway).boxed()
     }),
     job(
@@ -113,7 +113,7 @@ pub const JOBS: [Job; 15] = [
     job(
         "prune_limits",
         When::Sweep,
-        "Drops the counters of callers that are far from their limits.",
+        "Drops the counters of limits that are back at zero.",
         |context| prune_limits(context.gateway).boxed(),
     ),
     job(
@@ -148,13 +148,13 @@ pub const JOBS: [Job; 15] = [
 /// Interval at which the files of the TLS certificate are read again.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Login sessions are kept for this long after their end.
+/// Time from the end of a login session to its deletion.
 const SESSION_RETENTION: Duration = Duration::from_hours(24);
 
-/// Pause after a continuous job failed, so that an error that lasts does not fill the log.
+/// Pause after a failure of a continuous job, so that a permanent error does not fill the log.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// What the jobs work with.
+/// The values that the jobs use.
 #[derive(Clone)]
 pub struct Context {
     /// The gateway.
@@ -165,7 +165,7 @@ pub struct Context {
     pub reload: Arc<Notify>,
 }
 
-/// Starts every background job. Each runs until the gateway shuts down.
+/// Starts every background job. The jobs run until the gateway shuts down.
 pub fn start(context: &Context) {
     for job in &JOBS {
         let context = context.clone();
@@ -175,7 +175,7 @@ pub fn start(context: &Context) {
     }
 }
 
-/// Runs a job again and again.
+/// Runs a job at each of its times.
 async fn repeat(job: &Job, context: &Context) {
     let gateway = &context.gateway;
     let heartbeat = Duration::from_secs(gateway.config.streams.heartbeat_seconds);
@@ -210,7 +210,7 @@ async fn run_once(job: &Job, context: &Context) -> bool {
         let cause = cause.map(ToString::to_string).collect::<Vec<_>>().join(": ");
         tracing::warn!(job = job.name, %error, cause, "a background job failed");
     }
-    // The time of a continuous job is mostly the time that it waits.
+    // A continuous job mostly waits for its trigger, so its time says nothing.
     let took = (job.when != When::Continuously).then(|| began.elapsed());
     context.gateway.telemetry.job_finished(job.name, result.is_ok(), took);
     result.is_ok()
@@ -228,7 +228,7 @@ async fn receive_bus_message(gateway: Arc<Gateway>) -> JobResult {
         Some(Message::Events(events)) => gateway.hub.deliver(&events),
         Some(Message::SessionRevoked(session)) => gateway.sessions.session_ended(session),
         Some(Message::UserChanged(user)) => gateway.sessions.recheck_user(user).await?,
-        // The bus is closed: no message will come.
+        // The bus is closed, so no other message can arrive.
         None => gateway.stopping().await,
     }
     Ok(())

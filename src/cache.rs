@@ -1,13 +1,13 @@
-//! A cache of look-ups. It is bounded, and no entry is older than promised, or older than a change in this
-//! process.
+//! A cache of look-ups, with a fixed capacity. An entry expires after the lifetime of the cache. After a change in this
+//! process, the cache does not return the old value.
 //!
-//! A caller that finds nothing gets a [`LookupStart`], and returns it with the answer of its look-up. If an
-//! entry was invalidated in between, the answer may be from before the change, and is not kept. Changes are
-//! counted under the lock of the entries, which closes a race that common cache libraries leave open. One count
-//! for all keys is enough, because a needless invalidation only costs a look-up.
+//! A caller that finds no entry gets a [`LookupStart`], and passes it with the result of its look-up to
+//! [`Cache::insert`]. If any entry was invalidated in between, the result may be outdated, and is not cached.
+//! Invalidations are counted under the lock of the entries. This prevents a race that common cache libraries allow. One
+//! count for all keys is enough, because a result that is not cached only costs another look-up.
 //!
-//! There is no sweep and no order of use. Entries go into one half. When it is full, or after the lifetime, it
-//! becomes the other half, and the old other half is dropped as a whole.
+//! The cache needs no sweep and no order of use, because it has two halves. New entries go into the young half. After
+//! the lifetime, or when the young half is full, it becomes the old half, and the previous old half is dropped.
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,7 @@ use prometheus_client::metrics::counter::Counter;
 
 use crate::clock::Clock;
 
-/// Answers of look-ups, by key.
+/// Results of look-ups, by key.
 #[derive(Debug)]
 pub struct Cache<K, V> {
     life: Duration,
@@ -34,26 +34,28 @@ pub struct Cache<K, V> {
 
 #[derive(Debug)]
 struct Kept<K, V> {
-    /// Each with the uptime at which its look-up began.
+    /// New entries, each with the uptime at which its look-up began.
     young: HashMap<K, (Duration, V)>,
+    /// The previous young half.
     old: HashMap<K, (Duration, V)>,
-    /// The uptime at which the halves last changed places.
+    /// The uptime at which the young half last became the old half.
     turned: Duration,
     /// Number of invalidations so far.
     changes: u64,
 }
 
-/// The start of a look-up.
+/// The start of a look-up, for [`Cache::insert`].
 #[derive(Clone, Copy, Debug)]
 pub struct LookupStart {
-    /// The uptime.
+    /// The uptime at the start.
     at: Duration,
+    /// The number of invalidations at the start.
     changes: u64,
 }
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
-    /// Keeps up to `capacity` answers, none for longer than `life`. Counts hits and misses. Measures by uptime,
-    /// so that no entry survives a suspend of the machine for too long.
+    /// Creates a cache of up to `capacity` entries. Each entry expires after `life`. The age is measured by uptime,
+    /// which includes a suspend of the machine.
     #[must_use]
     pub fn new(
         life: Duration,
@@ -67,7 +69,8 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         Self { life, half: capacity.div_ceil(2), hits, misses, clock, kept }
     }
 
-    /// The cached answer, if it is fresh and `is_enough` accepts it, else the start of a look-up.
+    /// Returns the cached result if it has not expired and `is_enough` accepts it. Otherwise returns the start of a
+    /// look-up.
     pub fn get(&self, key: &K, is_enough: impl FnOnce(&V) -> bool) -> Result<V, LookupStart> {
         let kept = self.lock();
         let at = self.clock.uptime();
@@ -85,12 +88,12 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         }
     }
 
-    /// The start of a change that the caller makes itself, without a look-up.
+    /// Starts a look-up without a search for the entry. For a caller that is about to create the value.
     pub fn start_lookup(&self) -> LookupStart {
         LookupStart { at: self.clock.uptime(), changes: self.lock().changes }
     }
 
-    /// Caches the answer of a look-up, unless an entry was invalidated since it began.
+    /// Caches the result of a look-up, unless any entry was invalidated since the look-up began.
     pub fn insert(&self, key: K, value: V, began: LookupStart) {
         let mut kept = self.lock();
         if kept.changes != began.changes {
@@ -105,16 +108,16 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         });
         kept.young.insert(key, (began.at, value));
         drop(kept);
-        // Dropped without the lock, because there may be many.
+        // The old half is dropped without the lock, because it may be large.
         drop(dropped);
     }
 
-    /// Invalidates an answer, and keeps running look-ups from caching an older one.
+    /// Removes an entry. Running look-ups then do not cache their results.
     pub fn invalidate(&self, key: &K) {
         self.invalidate_unless(key, |_| false);
     }
 
-    /// Does the same, unless the cached answer still holds.
+    /// Removes an entry like [`Cache::invalidate`], unless `holds` accepts the cached value.
     pub fn invalidate_unless(&self, key: &K, holds: impl FnOnce(&V) -> bool) {
         let mut kept = self.lock();
         let known = kept.young.get(key).or_else(|| kept.old.get(key));
@@ -126,7 +129,7 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         kept.old.remove(key);
     }
 
-    /// Invalidates all answers that `concerned` accepts. Checks every entry, so it is for rare changes.
+    /// Removes all entries that `concerned` accepts. Checks every entry, so use it only for rare changes.
     pub fn invalidate_where(&self, concerned: impl Fn(&V) -> bool) {
         let mut kept = self.lock();
         kept.changes += 1;
@@ -135,8 +138,7 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept<K, V>> {
-        // No code that holds the lock can leave the halves half changed, so a panic elsewhere is no
-        // reason to stop here.
+        // Code that holds the lock cannot leave the halves inconsistent, so the cache still works after a panic.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -208,12 +210,12 @@ mod tests {
             std::hint::spin_loop();
         }
         recent.insert(1, "answer", began);
-        // Asked again and again, which does not make it any younger.
+        // Reading the entry does not extend its life.
         while known(&recent, 1).is_some() {
             assert!(recent.clock.uptime() < until + Duration::from_secs(5), "still there");
         }
         assert!(recent.clock.uptime() >= until);
-        // A look-up that took longer than its answer is good for.
+        // The look-up took longer than the lifetime of its result.
         recent.insert(1, "answer", began);
         assert_eq!(known(&recent, 1), None);
     }

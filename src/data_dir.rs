@@ -1,6 +1,6 @@
 //! The data directory, and the lock on a SQLite database.
 //!
-//! Only one process may serve from a SQLite database: two would count slots and quotas separately, and
+//! Only one process may serve from a SQLite database. Two processes would count slots and quotas separately, and
 //! would not see each other's events at once. On PostgreSQL several processes are allowed.
 
 use std::{
@@ -12,56 +12,56 @@ use std::{
 
 use rustix::fs::OFlags;
 
-/// The data directory or the database cannot be used.
+/// The reason why the data directory or the database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
     /// The directory cannot be created.
-    #[error("data_dir: cannot make {}", .path.display())]
+    #[error("data_dir: cannot create {}", .path.display())]
     Make {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
         /// Error of the operating system.
         source: io::Error,
     },
     /// Another process serves from the same database.
-    #[error("{key}: another streamgate ({process}) serves from {}", .place.display())]
+    #[error("{key}: another streamgate ({process}) already uses {}; stop it first", .place.display())]
     Held {
-        /// The key that names the place.
+        /// The configuration key that leads to `place`.
         key: &'static str,
-        /// The directory, or the file that `database.url` names.
+        /// The data directory, or the file in `database.url`.
         place: PathBuf,
-        /// `process N`, or `process unknown`.
+        /// `process N`, or `process unknown` if the lock file contains no id.
         process: String,
     },
     /// The lock file cannot be created or locked.
     #[error("cannot lock {}", .path.display())]
     Lock {
-        /// The lock file.
+        /// Path of the lock file, or of the database if its path cannot be resolved.
         path: PathBuf,
         /// Error of the operating system.
         source: io::Error,
     },
 }
 
-/// Creates the directory if it is missing. Only its owner may enter it, because it holds the password
-/// hashes and the signing keys.
+/// Creates the directory if it is missing, with mode 0700. Only its owner may enter it, because it contains the
+/// password hashes and the signing keys.
 pub fn make(path: &Path) -> Result<(), DataDirError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|source| DataDirError::Make { path: path.to_owned(), source })
 }
 
-/// Lock on a SQLite database, held until it is dropped. The operating system releases it when the
-/// process ends, also by SIGKILL. The file stays; without the lock it has no meaning.
+/// Lock on a SQLite database, held until this value is dropped. The operating system releases the lock when the process
+/// ends, also after SIGKILL. The lock file stays, and does no harm.
 #[derive(Debug)]
 pub struct DatabaseLock {
     _file: File,
 }
 
 impl DatabaseLock {
-    /// Locks the file `<database>.lock` in the directory of the database file, which must exist. The
-    /// error names `place`, and `key` as the configuration key that it comes from.
+    /// Locks the file `<database>.lock` in the directory of the database file. The database file must exist. The
+    /// error names `place`, and the configuration `key` that leads to it.
     pub fn take(database: &Path, key: &'static str, place: &Path) -> Result<Self, DataDirError> {
-        // Symbolic links are followed, so that a database has one lock under all its names.
+        // Symbolic links are resolved, so that a database has only one lock file under all its names.
         let real = database.canonicalize();
         let mut path = real
             .map_err(|source| DataDirError::Lock { path: database.to_owned(), source })?
@@ -73,7 +73,9 @@ impl DatabaseLock {
         match file.try_lock() {
             // The file was removed or replaced meanwhile, so a lock on it would stop no other process.
             Ok(()) if !is_at(&file, &path).map_err(failed)? => {
-                return Err(failed(io::Error::other("the lock file was replaced meanwhile")));
+                return Err(failed(io::Error::other(
+                    "the lock file was replaced during the start; try again",
+                )));
             }
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -88,19 +90,19 @@ impl DatabaseLock {
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        // Only for the message above: the lock holds even if a full disk takes no id.
+        // The id is only for the message above. On a full disk it is missing, and the lock still works.
         let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(Self { _file: file })
     }
 }
 
-/// Whether this is the file that the path leads to.
+/// Whether the path leads to this file.
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let (file, there) = (file.metadata()?, fs::symlink_metadata(path)?);
     Ok((file.dev(), file.ino()) == (there.dev(), there.ino()))
 }
 
-/// Follows no symbolic link: the target would be overwritten.
+/// Opens the lock file. Does not follow a symbolic link, because its target would be overwritten.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);

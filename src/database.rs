@@ -1,11 +1,11 @@
 //! The database: SQLite in the data directory, or PostgreSQL.
 //!
-//! SQLite allows one writer at a time. Here that is a pool of one connection. Writers queue in the program,
-//! fairly and without `SQLITE_BUSY`. Readers have their own pool, and the write-ahead log keeps them
-//! independent of the writer. On PostgreSQL both names mean the same pool.
+//! SQLite allows one writer at a time, so the writer is a pool of one connection. Writers wait for it in a fair queue,
+//! and do not get `SQLITE_BUSY`. Readers have their own pool. With the write-ahead log, they do not wait for the
+//! writer. On PostgreSQL, readers and writers share one pool.
 //!
-//! Whatever fails between BEGIN and COMMIT, nothing counts as written that is not: see
-//! `connection.rs`. Whether writes work at all is known without asking: see `writes.rs`.
+//! Promise: a write that failed is never reported as committed, whatever fails between BEGIN and COMMIT: see
+//! `connection.rs`. The gateway knows whether writes work without a query: see `writes.rs`.
 
 mod connection;
 mod failure;
@@ -33,42 +33,42 @@ use tokio::{
 
 pub use connection::{Pool, Transaction};
 pub use failure::{Failure, Fault};
-/// An error of the database, for layers that do not use it themselves.
+/// An error of the database, for layers that do not use `sea_orm` themselves.
 pub use sea_orm::DbErr as DatabaseError;
 
 use connection::Connections;
 use writes::Writes;
 
-/// Time that a caller waits for a connection before the database counts as unreachable.
+/// Longest wait for a free connection, and on SQLite for the write lock of another process.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Timeout of a probe. Shorter than a statement waits for a lock that another process holds, so that readiness
-/// tells of the lock in time.
+/// Timeout of a probe. It is shorter than the wait for a lock that another process holds, so that readiness reports the
+/// lock in time.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// The same for a probe of full size.
+/// Timeout of a probe that decides whether writes work again.
 const HEALED_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// From one probe to the next while writes fail.
+/// Interval between probes while writes fail.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Bytes that a probe writes before writes count as healed: as many as one transaction of the event
-/// log.
+/// Size of the probe that must succeed before writes count as working again: 4 MiB, as much as one transaction of the
+/// event log.
 const HEALED_BYTES: usize = 4 << 20;
 
-/// Both ways into the database.
+/// Access to the database: the pool of readers and the pool of writers.
 #[derive(Clone, Debug)]
 pub struct Database {
     reader: Pool,
     writer: Pool,
     writes: Arc<Writes>,
-    /// One probe at a time.
+    /// Held during a probe, so that only one runs at a time.
     probing: Arc<Mutex<()>>,
 }
 
 impl Database {
-    /// Connects to `url`, or to the SQLite file `streamgate.db` in `data_dir` when there is none.
-    /// `pool_size` bounds the readers on SQLite and all connections on PostgreSQL.
+    /// Connects to `url`. Without a `url`, connects to the SQLite file `streamgate.db` in `data_dir`.
+    /// `pool_size` limits the readers on SQLite and all connections on PostgreSQL.
     pub async fn connect(
         url: Option<&str>,
         data_dir: &Path,
@@ -108,16 +108,16 @@ impl Database {
             .create_if_missing(true)
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
-            // Acknowledged writes survive a power cut, not only a crash of the program.
+            // Committed writes survive a power failure, not only a crash of the program.
             .synchronous(SqliteSynchronous::Full)
-            // Only another process (`migrate`, `user add`) can hold the lock against us.
+            // Only another process (`migrate`, `user add`) can hold the write lock while this one needs it.
             .busy_timeout(ACQUIRE_TIMEOUT);
         let pool = |size, connections: &Arc<Connections>| {
             let hook = Arc::clone(connections);
             SqlitePoolOptions::new()
                 .max_connections(size)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
-                // There is no network that could have cut a connection to a file.
+                // A connection to a file cannot be cut by a network, so no test is needed.
                 .test_before_acquire(false)
                 .before_acquire(move |connection, meta| {
                     let admitted = hook.admit(connection, meta.age);
@@ -128,7 +128,7 @@ impl Database {
         let health = Arc::new(Writes::new());
         let writing = Connections::new(Some(Arc::clone(&health)));
         let reading = Connections::new(None);
-        // The writer first: it creates the file and turns the log on, which readers cannot.
+        // The writer connects first, because it creates the file and turns on the write-ahead log. Readers cannot.
         let writer = pool(1, &writing).connect_with(file.clone()).await.map_err(connect_error)?;
         let reader = pool(pool_size, &reading).connect_with(file.read_only(true)).await;
         let reader = reader.map_err(connect_error)?;
@@ -141,20 +141,20 @@ impl Database {
         })
     }
 
-    /// Brings the schema up to date, all of it or nothing. Programs that start together wait for one
-    /// another.
+    /// Migrates the schema to the newest version, in one transaction. If several processes start at the same time, each
+    /// waits for the others.
     pub async fn migrate(&self) -> Result<(), DbErr> {
         let tx = self.begin_migration().await?;
         Migrator::up(tx.inner(), None).await?;
         tx.commit().await
     }
 
-    /// Whether the schema is the one that this program was made for.
+    /// Whether the schema has all migrations of this program.
     pub async fn is_current(&self) -> Result<bool, DbErr> {
         Ok(Migrator::get_pending_migrations(self.writer.pool()).await?.is_empty())
     }
 
-    /// Takes back the newest `steps` migrations.
+    /// Reverts the newest `steps` migrations, in one transaction.
     pub async fn migrate_down(&self, steps: u32) -> Result<(), DbErr> {
         let tx = self.begin_migration().await?;
         Migrator::down(tx.inner(), Some(steps)).await?;
@@ -164,25 +164,25 @@ impl Database {
     async fn begin_migration(&self) -> Result<Transaction, DbErr> {
         let tx = self.begin_write().await?;
         if tx.get_database_backend() == DatabaseBackend::Postgres {
-            // SQLite's transaction has the only write lock there is. The number is any, but ours.
+            // On SQLite the transaction holds the only write lock. The number is arbitrary, but always the same.
             tx.execute_unprepared("SELECT pg_advisory_xact_lock(7021948115)").await?;
         }
         Ok(tx)
     }
 
-    /// For single statements that only read.
+    /// The pool for single statements that only read.
     #[must_use]
     pub fn reader(&self) -> &Pool {
         &self.reader
     }
 
-    /// For single statements that write.
+    /// The pool for single statements that write.
     #[must_use]
     pub fn writer(&self) -> &Pool {
         &self.writer
     }
 
-    /// Begins a transaction that sees the database as of one moment, however many queries it makes.
+    /// Begins a transaction in which all queries see the same state of the database.
     pub async fn begin_read(&self) -> Result<Transaction, DbErr> {
         self.reader.begin().await
     }
@@ -192,8 +192,8 @@ impl Database {
         self.writer.begin().await
     }
 
-    /// Whether the database answers and takes writes. Cheap: writes only if nothing was written in
-    /// the last 5 seconds, and asks nothing while writes are known to fail.
+    /// Checks whether the database answers and accepts writes. Cheap: it writes only if no write succeeded in the last
+    /// 5 seconds. While writes are known to fail, it returns the fault without a query.
     pub async fn check(&self) -> Result<(), Fault> {
         if let Some(fault) = self.writes.fault() {
             return Err(fault);
@@ -216,19 +216,19 @@ impl Database {
         self.writes.fault().map_or(Ok(()), Err)
     }
 
-    /// Finds out, for as long as it runs, whether writes work when there is a reason for doubt, and
-    /// notices when they work again.
+    /// Probes the database when a failure gives a reason, and once a second while writes fail, until they work again.
+    /// Never returns.
     pub async fn watch_writes(&self) {
         loop {
             self.writes.trouble().await;
             match self.writes.outage() {
-                // Only a restart, after a look at the file, ends this.
+                // A damaged file needs an administrator and a restart, so no probe can end this outage.
                 Some((Fault::Corrupt, _)) => {}
                 Some((_, faults)) => {
                     let _one_at_a_time = self.probing.lock().await;
-                    // After a failover those that are open may lead to the old server.
+                    // After a failover the open connections may lead to the old server.
                     self.writer.retire();
-                    // The second probe takes the room back.
+                    // The second probe replaces the large row by a small one, which frees the space.
                     if self.probe(HEALED_BYTES, HEALED_TIMEOUT).await
                         && self.probe(1, HEALED_TIMEOUT).await
                     {
@@ -249,11 +249,10 @@ impl Database {
         self.writes.register(registry);
     }
 
-    /// Writes so many bytes, and returns whether that worked. A failure is the fault of writes from
-    /// then on.
+    /// Writes this number of bytes. Returns whether the write succeeded. A failure starts an outage of writes.
     async fn probe(&self, bytes: usize, patience: Duration) -> bool {
         let backend = self.writer.get_database_backend();
-        // Random and longer than PostgreSQL looks back when it compresses.
+        // A random block that is longer than the window of PostgreSQL's compression, so that the row keeps its size.
         let block: String =
             (0..bytes.min(16 << 10)).map(|_| rand::random_range('a'..='z')).collect();
         let data = block.repeat(bytes.div_ceil(block.len()));
@@ -269,7 +268,7 @@ impl Database {
                 Failure::Fault(fault) => fault,
                 Failure::Closed => return false,
                 _ => {
-                    tracing::error!(%error, "a probe of the database failed");
+                    tracing::error!(%error, "a test write to the database failed");
                     self.silence()
                 }
             },
@@ -279,7 +278,7 @@ impl Database {
         false
     }
 
-    /// The likely fault when a write gets no answer.
+    /// The likely fault when a write does not end before its timeout.
     fn silence(&self) -> Fault {
         match self.writer.get_database_backend() {
             DatabaseBackend::Sqlite => Fault::Locked,
@@ -287,15 +286,15 @@ impl Database {
         }
     }
 
-    /// Waits until every connection is back and closed, so that SQLite folds its log into the file.
+    /// Waits until every connection is returned and closed. SQLite then merges its write-ahead log into the file.
     pub async fn close(self) -> Result<(), DbErr> {
         self.reader.pool().clone().close().await?;
         self.writer.pool().clone().close().await
     }
 }
 
-/// The SQLite file that [`Database::connect`] opens; it is created if it is missing. There is none on
-/// PostgreSQL or in memory.
+/// The SQLite file that [`Database::connect`] opens. Creates it if it is missing. `None` for PostgreSQL and for a
+/// database in memory.
 pub fn sqlite_file(url: Option<&str>, data_dir: &Path) -> Result<Option<PathBuf>, DbErr> {
     if url.is_some_and(|url| !url.starts_with("sqlite:")) {
         return Ok(None);
@@ -313,13 +312,13 @@ fn sqlite_options(url: Option<&str>, data_dir: &Path) -> Result<SqliteConnectOpt
     }
 }
 
-/// Not in memory, and not a file of another kind that only SQLite can read the name of.
+/// Whether the name is a path: not a database in memory, and not a `file:` URI, which only SQLite can parse.
 fn is_plain(file: &Path) -> bool {
     let name = file.to_string_lossy();
     !name.starts_with(':') && !name.starts_with("file:")
 }
 
-/// Creates the file for its owner only. SQLite gives the same mode to its other files.
+/// Creates the file with mode 0600: only its owner can read it. SQLite creates its other files with the same mode.
 fn create_private(file: &Path) -> Result<(), DbErr> {
     if !is_plain(file) {
         return Ok(());
@@ -329,7 +328,7 @@ fn create_private(file: &Path) -> Result<(), DbErr> {
         .map_err(|error| DbErr::Conn(RuntimeErr::Internal(format!("{}: {error}", file.display()))))
 }
 
-/// An error of `sqlx` before there is a connection of `SeaORM`.
+/// Converts an error of `sqlx` that occurs before `SeaORM` has a connection.
 fn connect_error(error: sqlx::Error) -> DbErr {
     DbErr::Conn(RuntimeErr::SqlxError(error.into()))
 }

@@ -1,9 +1,9 @@
-//! Waits for the first of many deadlines.
+//! Waits for the earliest of many deadlines.
 //!
-//! The database has the deadlines, so they survive this process. Reading them every second would be most of the
-//! work of an idle gateway.
+//! The deadlines are in the database, so they survive a restart of the process. A query every second would be most of
+//! the work of an idle gateway. So this timer keeps the earliest known deadline in memory.
 //!
-//! The timer stops while the machine is suspended. The heartbeat after the wake-up finds deadlines that passed.
+//! The timer stops while the machine is suspended. The next heartbeat after that finds deadlines that have passed.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// The next deadline.
+/// The earliest known deadline.
 #[derive(Debug, Default)]
 pub struct NextDeadline {
     at: Mutex<Option<Instant>>,
@@ -20,8 +20,8 @@ pub struct NextDeadline {
 }
 
 impl NextDeadline {
-    /// Adds a deadline, after its commit. A deadline later than the known one is dropped, and found again when
-    /// the known one has passed.
+    /// Adds a deadline. Call this after its commit. A deadline that is later than the known deadline is ignored,
+    /// because the query after the known deadline finds it.
     pub fn set(&self, at: Instant) {
         let mut first = self.first();
         if first.is_none_or(|first| at < first) {
@@ -30,7 +30,7 @@ impl NextDeadline {
         }
     }
 
-    /// Waits until a deadline has passed, or until `latest`. For one waiting task.
+    /// Waits until a deadline has passed, or until `latest`. Only one task may wait.
     pub async fn wait(&self, latest: Instant) {
         loop {
             let at = self.first().map_or(latest, |first| first.min(latest));
@@ -39,7 +39,7 @@ impl NextDeadline {
                 () = self.sooner.notified() => {}
             }
         }
-        // Before the check, so that a deadline that is set meanwhile is not missed.
+        // Cleared before the caller runs its query, so that a deadline that is set during the query is not lost.
         *self.first() = None;
     }
 

@@ -1,4 +1,4 @@
-//! Topics, events and cursors: the words that every floor above shares.
+//! Topics, events and cursors: the types that every layer uses.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -7,11 +7,11 @@ use entity::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-/// The families, each with its word: table, topic prefix, OpenAPI tag.
+/// Declares the families, each with its name. The name is also the table, the topic prefix and the OpenAPI tag.
 macro_rules! families {
     ($($(#[$doc:meta])* $family:ident = $name:literal),+ $(,)?) => {
-        /// A kind of stream. A new family is one line below, one file in `src/api`, one entity, one
-        /// migration.
+        /// A type of resource that has streams. A new family needs a line below, a file in `src/api`, an entity and
+        /// a migration.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Family { $($(#[$doc])* $family),+ }
 
@@ -19,7 +19,7 @@ macro_rules! families {
             /// All families.
             pub const ALL: [Self; [$($name),+].len()] = [$(Self::$family),+];
 
-            /// The word for it.
+            /// The name of the family: its topic prefix, and its label in metrics.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$family => $name),+ }
@@ -35,9 +35,9 @@ families! {
     Notification = "notification",
     /// Sessions of the Model Context Protocol.
     McpSession = "mcp_session",
-    /// Tasks and what workers make of them.
+    /// Tasks that workers execute.
     Task = "task",
-    /// Prompts and what agents answer.
+    /// Prompts that agents answer.
     Prompt = "prompt",
 }
 
@@ -81,7 +81,7 @@ impl fmt::Display for Topic {
     }
 }
 
-/// The text is not a topic.
+/// The text is not a valid topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a topic")]
 pub struct TopicError;
@@ -89,8 +89,8 @@ pub struct TopicError;
 impl FromStr for Topic {
     type Err = TopicError;
 
-    /// Accepts only the form that [`Topic::as_str`] returns. Two names of one topic would be two topics to code
-    /// that compares names.
+    /// Accepts only the form that [`Topic::as_str`] returns. With two names, a topic would be two topics for code that
+    /// compares names.
     fn from_str(text: &str) -> Result<Self, TopicError> {
         let (family, id) = text.split_once('.').ok_or(TopicError)?;
         let family = Family::ALL.into_iter().find(|known| known.name() == family);
@@ -99,19 +99,19 @@ impl FromStr for Topic {
     }
 }
 
-/// A place in one topic's log: all events up to and including this one have been seen.
+/// A position in the log of a topic. The client has seen all events up to this position.
 ///
-/// On the wire `<epoch>-<seq>-<nonce>`, the numbers in hexadecimal, decimal and hexadecimal; clients must treat
-/// it as opaque. The epoch is the topic's own random number, so a cursor fits no other topic. The nonce is the
-/// event's random number. After the database was restored from a backup, or has failed over to a copy without
-/// the newest events, other events get the same `seq`.
+/// The text form is `<epoch>-<seq>-<nonce>`. `epoch` and `nonce` are hexadecimal, and `seq` is decimal. Clients must
+/// treat the text as opaque. The epoch is a random number of the topic, so a cursor belongs to one topic only. The
+/// nonce is a random number of the event. After the database was restored from a backup, or failed over to a copy
+/// without the newest events, other events get the same `seq`. The nonce tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// The topic's random number.
+    /// Random number of the topic.
     pub epoch: i64,
-    /// The number of the newest event seen; 0 before the first.
+    /// Number of the newest event that the client has seen. 0 before the first event.
     pub seq: i64,
-    /// The nonce of that event, not negative; 0 before the first.
+    /// Nonce of that event, 0 or more. 0 before the first event.
     pub nonce: i32,
 }
 
@@ -121,7 +121,7 @@ impl fmt::Display for Cursor {
     }
 }
 
-/// The text is not a cursor.
+/// The text is not a valid cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a cursor")]
 pub struct CursorError;
@@ -132,7 +132,7 @@ impl FromStr for Cursor {
     fn from_str(text: &str) -> Result<Self, CursorError> {
         let (epoch, rest) = text.split_once('-').ok_or(CursorError)?;
         let (seq, nonce) = rest.split_once('-').ok_or(CursorError)?;
-        // `from_str_radix` and `parse` take a sign, which no cursor of ours has.
+        // `from_str_radix` and `parse` accept a sign, but a cursor has none.
         let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if ![epoch, seq, nonce].into_iter().all(plain) {
             return Err(CursorError);
@@ -145,18 +145,18 @@ impl FromStr for Cursor {
     }
 }
 
-/// Places in the logs of several topics. A topic finds its cursor by the epoch. So the order does not matter,
-/// and a client can add and remove topics.
+/// Positions in the logs of several topics. A topic finds its cursor by the epoch. So the order has no meaning, and a
+/// client can add and remove topics.
 ///
-/// On the wire cursors joined by dots; one cursor alone is one of these too.
+/// The text form is one or more cursors, joined by dots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursors(Vec<Cursor>);
 
 impl Cursors {
-    /// The most that there can be.
+    /// Maximum number of cursors.
     pub const MOST: usize = 50;
 
-    /// The one of this epoch.
+    /// The cursor with this epoch.
     #[must_use]
     pub fn of(&self, epoch: i64) -> Option<Cursor> {
         self.0.iter().find(|cursor| cursor.epoch == epoch).copied()
@@ -173,27 +173,27 @@ impl FromStr for Cursors {
     }
 }
 
-/// An event on its way into the log.
+/// An event that is not in the log yet.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
-    /// A dotted name such as `mutation.applied`; no control characters.
+    /// Dotted name of 1 to 64 characters, such as `mutation.applied`.
     pub kind: String,
-    /// JSON text as [`json`] makes it.
+    /// JSON text on one line, from [`json`].
     pub data: String,
-    /// Whether nothing can follow on this topic.
+    /// Whether this is the last event of the topic.
     pub terminal: bool,
 }
 
-/// The name would break the frame that it stands in.
+/// The kind of an event is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an event kind is 1 to 64 characters of a-z, 0-9, '_' and '.'")]
 pub struct KindError;
 
 impl NewEvent {
-    /// An event after which others can follow.
+    /// Creates an event that is not the last event of its topic.
     ///
     /// # Errors
-    /// When the kind is not a dotted name: a line end in it could forge a frame.
+    /// If the kind is not valid. A line end in the kind could forge a frame.
     pub fn new(kind: &str, data: &impl Serialize) -> Result<Self, KindError> {
         let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.');
         if kind.is_empty() || kind.len() > 64 || !kind.bytes().all(fits) {
@@ -202,7 +202,7 @@ impl NewEvent {
         Ok(Self { kind: kind.to_owned(), data: json(data), terminal: false })
     }
 
-    /// The same as the last event of its topic.
+    /// Marks the event as the last event of its topic.
     #[must_use]
     pub fn terminal(self) -> Self {
         Self { terminal: true, ..self }
@@ -214,22 +214,22 @@ impl NewEvent {
 pub struct Event {
     /// The topic of the event.
     pub topic: Topic,
-    /// Its place in the topic's log.
+    /// Position of the event in the topic's log.
     pub cursor: Cursor,
-    /// The nonce of the event before it; 0 for the first one.
+    /// Nonce of the previous event. 0 for the first event.
     pub prior_nonce: i32,
-    /// The kind of the event.
+    /// Kind of the event, such as `mutation.applied`.
     pub kind: String,
-    /// With what: JSON text on one line.
+    /// Data of the event: JSON text on one line.
     pub data: String,
-    /// Whether nothing can follow.
+    /// Whether this is the last event of the topic.
     pub terminal: bool,
-    /// Time at which the event was written.
+    /// Time at which the event was written to the log.
     pub at: Timestamp,
 }
 
-/// One block of `text/event-stream` (WHATWG HTML, section 9.2.6). Without a cursor the client keeps
-/// the one it has. `data` must be one line, as [`json`] makes it.
+/// Encodes one block of `text/event-stream` (WHATWG HTML, section 9.2.6). Without a cursor the block has no `id`, and
+/// the client keeps its last cursor. `data` must be one line, as [`json`] returns it.
 #[must_use]
 pub fn block(cursor: Option<Cursor>, kind: &str, data: &str) -> Bytes {
     let mut block = BytesMut::with_capacity(kind.len() + data.len() + 64);
@@ -244,16 +244,16 @@ pub fn block(cursor: Option<Cursor>, kind: &str, data: &str) -> Bytes {
     block.freeze()
 }
 
-/// JSON text that is safe behind `data:` for every client.
+/// Encodes a value as JSON text that every client reads as one line of `data:`.
 ///
-/// JSON escapes CR and LF by itself. Several clients also end a line at U+0085, U+2028 and U+2029, which JSON
-/// does not escape. They occur only inside strings, so escaping them everywhere keeps the value.
+/// JSON always escapes CR and LF. Several clients also end a line at U+0085, U+2028 and U+2029, which JSON
+/// does not escape. These characters occur only inside strings, so escaping them keeps the value.
 ///
 /// # Panics
-/// When a map's keys are not strings or its own `Serialize` fails, neither of which our types do.
+/// If the keys of a map are not strings, or if the `Serialize` of the value fails. No type of streamgate does this.
 #[must_use]
 pub fn json(value: &impl Serialize) -> String {
-    let text = serde_json::to_string(value).expect("a value of ours always serialises");
+    let text = serde_json::to_string(value).expect("the types of streamgate always serialise");
     if !text.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
         return text;
     }

@@ -1,14 +1,14 @@
-//! Which client a request is from when proxies pass it on: `Forwarded` (RFC 7239), `X-Forwarded-For`
-//! and `X-Forwarded-Proto`.
+//! Finds the client of a request that came through proxies, from `Forwarded` (RFC 7239), `X-Forwarded-For` and
+//! `X-Forwarded-Proto`.
 //!
-//! Anybody can send these fields, so they are believed only as far as trusted proxies wrote them. Each proxy
-//! appends the address that it was called from. The list is read from right to left. The peer wrote the last
-//! entry, the proxy in the last entry wrote the one before, and so on. The first address that is not a trusted
-//! proxy is the client; what stands left of it may be invented. An entry that is not an address (`unknown`,
-//! `_hidden`, garbage) ends the reading at the proxy that wrote it.
+//! Any client can send these fields, so only entries that trusted proxies wrote are used. Each proxy appends the
+//! address of its own peer. The list is read from right to left. The peer of this gateway wrote the last entry. The
+//! proxy in the last entry wrote the entry before it, and so on. The first address that is not a trusted proxy is the
+//! client. Entries to the left of it may be forged. An entry that is not an address (`unknown`, `_hidden`, an invalid
+//! text) ends the search, and the proxy that wrote it counts as the client.
 //!
-//! A proxy that sets one of `Forwarded` and `X-Forwarded-For` often passes the other one on as the
-//! client sent it. So neither takes precedence: if both are there, they must name the same client.
+//! A proxy that sets one of `Forwarded` and `X-Forwarded-For` often forwards the other field unchanged from the client.
+//! So neither field takes precedence: if both are present, they must name the same client.
 
 use std::{
     fmt,
@@ -17,12 +17,12 @@ use std::{
 
 use ipnet::IpNet;
 
-/// Scheme by which the client reached the first trusted proxy, or this gateway.
+/// Scheme of the connection between the client and the first trusted proxy, or this gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// In plain text.
+    /// Without TLS.
     Http,
-    /// Over TLS.
+    /// With TLS.
     Https,
 }
 
@@ -38,30 +38,30 @@ impl fmt::Display for Scheme {
 /// The client of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
-    /// Its address; an IPv4 address that is mapped into IPv6 is an IPv4 address here.
+    /// IP address of the client. An IPv4 address that is mapped into IPv6 is converted to IPv4.
     pub address: IpAddr,
-    /// The scheme that it called.
+    /// Scheme of the URL that the client requested.
     pub scheme: Scheme,
 }
 
-/// The fields of a request, the lines of each in the order in which they came. A line that is no
-/// text must be there as one that is no address, or the line before would pass for the peer's.
+/// The fields of a request. The lines of each field are in the order of the request. If a line is not text, put an
+/// invalid entry in its place. Without it, the previous line would count as written by the peer.
 #[derive(Clone, Debug, Default)]
 pub struct Fields<'a> {
-    /// `Forwarded`.
+    /// Lines of `Forwarded`.
     pub forwarded: Vec<&'a str>,
-    /// `X-Forwarded-For`.
+    /// Lines of `X-Forwarded-For`.
     pub forwarded_for: Vec<&'a str>,
-    /// `X-Forwarded-Proto`.
+    /// Lines of `X-Forwarded-Proto`.
     pub forwarded_proto: Vec<&'a str>,
 }
 
-/// Two fields of one request contradict each other, so one of them was not written by a proxy.
+/// `Forwarded` and `X-Forwarded-For` name different clients, so a proxy did not write one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Forwarded and X-Forwarded-For name different clients")]
 pub struct Disagreement;
 
-/// The client of a request that came from `peer` by `scheme`.
+/// Finds the client of a request that came from `peer` with `scheme`. Without a trusted proxy, the client is the peer.
 pub fn client(
     peer: IpAddr,
     scheme: Scheme,
@@ -87,12 +87,12 @@ pub fn client(
     };
     let by_standard = list(&fields.forwarded, elements).map(walk);
     let by_custom = list(&fields.forwarded_for, |line| {
-        // Without quotes: they mean nothing here, and an open one must not swallow what follows.
+        // Quotes have no meaning in this field, so an open quote must not hide the entries after it.
         let entries = line.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         entries.map(|entry| Hop { node: node(entry), proto: None }).collect()
     })
     .map(walk);
-    // The last one was written by the peer.
+    // The peer wrote the last entry.
     let last = fields.forwarded_proto.last().and_then(|line| line.rsplit(',').next());
     let custom_proto = last.and_then(proto);
     let (address, proto) = match (by_standard, by_custom) {
@@ -103,29 +103,29 @@ pub fn client(
     Ok(Client { address, scheme: proto.or(custom_proto).unwrap_or(scheme) })
 }
 
-/// The entry of one proxy.
+/// The entry that one proxy wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Hop {
-    /// The address that it was called from, unless that is hidden or is no address.
+    /// Address of the proxy's peer. Absent if it is hidden or is not an address.
     node: Option<IpAddr>,
-    /// The scheme that it was called by.
+    /// Scheme of the request to the proxy. Absent if it is unknown.
     proto: Option<Scheme>,
 }
 
-/// The entries of all lines; none without a line. Each line is parsed alone, so that an open quote of the
-/// client hides nothing that a proxy wrote on another line.
+/// The entries of all lines. `None` if the field is absent. Each line is parsed alone, so that an open quote of the
+/// client cannot hide entries that a proxy wrote on another line.
 fn list(lines: &[&str], entries: impl Fn(&str) -> Vec<Hop>) -> Option<Vec<Hop>> {
     (!lines.is_empty()).then(|| lines.iter().flat_map(|line| entries(line)).collect())
 }
 
-/// The elements of a line of `Forwarded` (RFC 7239, section 4).
+/// Parses the elements of a line of `Forwarded` (RFC 7239, section 4).
 fn elements(line: &str) -> Vec<Hop> {
     split(line, ',')
         .map(|element| pairs(element).unwrap_or(Hop { node: None, proto: None }))
         .collect()
 }
 
-/// One element, if it is well formed.
+/// Parses the pairs of one element. `None` if the syntax is not valid.
 fn pairs(element: &str) -> Option<Hop> {
     let mut hop = Hop { node: None, proto: None };
     let mut is_named = false;
@@ -133,7 +133,7 @@ fn pairs(element: &str) -> Option<Hop> {
         let (name, value) = pair.split_once('=')?;
         let value = unquoted(value.trim())?;
         if name.trim().eq_ignore_ascii_case("for") {
-            // A duplicate: it is not known which one the proxy wrote.
+            // A second `for`: it is unknown which of them the proxy wrote.
             if std::mem::replace(&mut is_named, true) {
                 return None;
             }
@@ -145,8 +145,8 @@ fn pairs(element: &str) -> Option<Hop> {
     Some(hop)
 }
 
-/// The parts between separators that are not in quotes, without the empty ones (RFC 9110, section
-/// 5.6.1). A quote that is not closed reaches to the end.
+/// Splits at separators outside quotes, and removes empty parts (RFC 9110, section 5.6.1). A quote that is not closed
+/// extends to the end of the text.
 fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     let parts = text.split(move |letter| {
@@ -162,7 +162,7 @@ fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
     parts.map(str::trim).filter(|part| !part.is_empty())
 }
 
-/// The value of a token or of a quoted string (RFC 9110, sections 5.6.2 and 5.6.4).
+/// The value of a token or of a quoted string (RFC 9110, sections 5.6.2 and 5.6.4). `None` if the quotes are not valid.
 fn unquoted(value: &str) -> Option<String> {
     let Some(quoted) = value.strip_prefix('"') else {
         return (!value.contains('"')).then(|| value.to_owned());
@@ -179,8 +179,8 @@ fn unquoted(value: &str) -> Option<String> {
     letters.as_str().is_empty().then_some(text)
 }
 
-/// The address of a node, with or without a port: `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`,
-/// `[2001:db8::1]`, `[2001:db8::1]:4711`. None for `unknown`, `_hidden` and anything else.
+/// The address of a node, with or without a port: `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]`,
+/// `[2001:db8::1]:4711`. `None` for `unknown`, `_hidden` and any other text.
 fn node(text: &str) -> Option<IpAddr> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(address.to_canonical());
@@ -195,7 +195,7 @@ fn node(text: &str) -> Option<IpAddr> {
     address.parse::<Ipv4Addr>().ok().filter(|_| is_port(port)).map(IpAddr::V4)
 }
 
-/// A number, or an obfuscated name (RFC 7239, section 6).
+/// Whether the text is a port number or an obfuscated port (RFC 7239, section 6).
 fn is_port(text: &str) -> bool {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     match text.strip_prefix('_') {

@@ -1,4 +1,4 @@
-//! The state that operations and families share, and how the gateway stops.
+//! The state that operations, families and background jobs share, and the shutdown of a gateway.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,26 +29,26 @@ use crate::{
     visibility::Visibility,
 };
 
-/// Interval at which a clock that is not yet stable is read.
+/// Interval between reads of a clock that is not stable yet.
 const READING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The state of a gateway: what operations, families and background jobs need.
+/// The state of a gateway.
 pub struct Gateway {
     /// The configuration.
     pub config: Config,
-    /// Metrics.
+    /// The metrics of this gateway.
     pub telemetry: Arc<Telemetry>,
     /// The database, for the rows of the families.
     pub database: Database,
     /// Signs and verifies tokens.
     pub tokens: Tokens,
-    /// The users.
+    /// Creates, changes and finds users.
     pub users: Users,
-    /// The login sessions.
+    /// Opens, checks and revokes login sessions.
     pub sessions: LoginSessions,
-    /// Quotas and slots.
+    /// Checks quotas and gives slots.
     pub limits: Limits,
-    /// The resources, and who may see each.
+    /// Checks whether a resource exists and is visible to a user.
     pub visibility: Visibility,
     /// Live delivery and the event log.
     pub hub: Arc<Hub>,
@@ -56,11 +56,11 @@ pub struct Gateway {
     pub clock: Arc<Clock>,
     /// One work queue for each family.
     pub(crate) work_queues: [WorkQueue; Family::ALL.len()],
-    /// Messages to other gateways.
+    /// Sends messages to other gateways.
     pub bus: Arc<dyn Bus>,
-    /// The password of the first administrator, if this start generated it.
+    /// The password of the first administrator. Absent if this start did not generate it.
     pub first_password: Option<String>,
-    /// Messages from other gateways.
+    /// Receives messages from other gateways.
     pub(crate) bus_messages: Mutex<mpsc::Receiver<Message>>,
     /// The id of this gateway on the bus.
     pub(crate) node: Uuid,
@@ -70,20 +70,20 @@ pub struct Gateway {
     pub(crate) stopping: CancellationToken,
 }
 
-/// Signals between the workers that wait for work of a family and what adds work.
+/// Connects the workers that wait for work of a family with the code that adds work.
 #[derive(Debug, Default)]
 pub struct WorkQueue {
     /// Notified when there may be work to claim.
     pub available: Notify,
-    /// Held during a claim. Without it every waiting worker would start a write transaction for the same
-    /// piece of work.
+    /// Held during a claim. Without the lock, every waiting worker would start a write transaction for the same piece
+    /// of work.
     pub claiming: Mutex<()>,
-    /// The next moment at which a lease of the family may expire.
+    /// The next time at which a lease of the family may expire.
     pub next_lease_end: NextDeadline,
 }
 
 impl Gateway {
-    /// The settings of a family: the retention of its events, and the overflow strategy of streams that name none.
+    /// The settings of a family: the retention of its events, and the default overflow strategy of its streams.
     #[must_use]
     pub fn settings(&self, family: Family) -> (Retention, Overflow) {
         let Config { retention, overflow, .. } = &self.config;
@@ -105,7 +105,7 @@ impl Gateway {
         (Retention { events, seconds }, overflow)
     }
 
-    /// Runs `work` to its end even if the caller is dropped. A shutdown waits for it.
+    /// Runs `work` to its end, even if the caller is dropped. A shutdown waits for the end of `work`.
     pub async fn run_to_end<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -120,7 +120,8 @@ impl Gateway {
         Ok(())
     }
 
-    /// Exchanges a refresh token for its successor. Tells the other gateways if that revoked the login session.
+    /// Exchanges a refresh token for the next one. If the token was used before, the login session is revoked on all
+    /// gateways.
     pub async fn refresh(&self, token: &str) -> Result<SessionGrant, RefreshError> {
         let opened = self.sessions.refresh(token).await;
         if let Err(RefreshError::Reused(session)) = opened {
@@ -136,7 +137,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// Has the streams of a changed user checked on all gateways.
+    /// Checks the login sessions of a changed user again, on all gateways.
     pub async fn user_changed(&self, user: Uuid) -> Result<(), DatabaseError> {
         self.bus.publish(self.node, Message::UserChanged(user));
         self.sessions.recheck_user(user).await
@@ -179,17 +180,19 @@ impl Gateway {
         self.hub.close();
     }
 
-    /// Waits for running tasks and closes the database, until the deadline.
+    /// Waits for running tasks, then closes the database. Neither step waits longer than the deadline.
     pub async fn finish_stop(&self, deadline: Instant) {
         self.tasks.close();
         if timeout_at(deadline, self.tasks.wait()).await.is_err() {
-            tracing::warn!("background jobs and open streams were aborted at the deadline");
+            tracing::warn!(
+                "the shutdown took too long: running tasks and open streams were aborted"
+            );
         }
         self.hub.abort();
         match timeout_at(deadline, self.database.clone().close()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the database was not closed cleanly"),
-            Err(_) => tracing::warn!("the database did not close in time"),
+            Err(_) => tracing::warn!("the shutdown took too long: the database was not closed"),
         }
     }
 }

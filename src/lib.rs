@@ -1,46 +1,47 @@
 //! streamgate: an OpenAPI-first gateway for authenticated live streams.
 //!
-//! Long-running work happens behind the gateway: agent tasks, prompts, MCP sessions, changes of topologies,
-//! notifications. Browsers, generated clients and agents watch it through the gateway. Every stream is
-//! authenticated, limited per user, and resumable without loss.
+//! Workers and agents run long tasks, answer prompts, serve MCP sessions and change topologies. Browsers, generated
+//! clients and agents watch this work through the gateway. Every stream is authenticated and limited per user. A client
+//! can resume a stream without loss.
 //!
 //! # Layers
 //!
-//! A file imports lower layers, or its own layer, and files never import each other in a circle. A test checks both.
+//! A file imports only its own layer and lower layers. Files never import each other in a circle. A test checks both
+//! rules.
 //!
 //! | layer | modules | what it does |
 //! |---|---|---|
 //! | 7 | `main`, `cli` | parses the command line and runs one command |
 //! | 6 | this file, [`start`], [`background`] | starts and stops a gateway, schedules the background jobs |
 //! | 5 | [`api`] | operations, problems, OpenAPI documents: everything that is HTTP |
-//! | 5 | [`server`] | the accept loop, limits of connections, the way of a stream to its socket |
+//! | 5 | [`server`] | the accept loop, the limits of connections, the delivery of a stream to its socket |
 //! | 4 | [`family`] | the resources that can be watched: state machines, rows, events, snapshots, work queues |
 //! | 3 | [`gateway`] | the state that operations, families and background jobs share |
 //! | 2 | [`hub`] | live delivery in one process: live topics, subscriptions, fan-out |
-//! | 1 | [`event_log`], [`bus`], [`auth`], [`limit`], [`visibility`] | engines; none of them knows another |
-//! | 0 | [`clock`], [`config`], [`telemetry`], [`database`], [`event`], [`cache`], [`deadline`], [`data_dir`], [`forwarded`] | ground that every layer uses |
-//! | | `entity`, `migration` | crates: the rows of the tables, and the changes of the schema |
+//! | 1 | [`event_log`], [`bus`], [`auth`], [`limit`], [`visibility`] | engines; none of them imports another |
+//! | 0 | [`clock`], [`config`], [`telemetry`], [`database`], [`event`], [`cache`], [`deadline`], [`data_dir`], [`forwarded`] | the basis that every layer uses |
+//! | | `entity`, `migration` | crates: the rows of the tables, and the migrations of the schema |
 //!
-//! # Three ways through the program
+//! # Three paths through the program
 //!
-//! `docs/architecture.md` lists every file on each way.
+//! `docs/architecture.md` lists every file on each path.
 //!
 //! ## A publish
 //!
 //! A client publishes an event, and another client watches the topic.
 //!
 //! 1. [`api::endpoint`]: the operation authenticates the caller and calls the family.
-//! 2. [`family::mcp_session::publish()`]: checks that the caller may publish, and makes the event.
-//! 3. [`hub::Hub::publish`]: waits for capacity, and hands the event to the group commit.
-//! 4. [`event_log::EventLog::append_all`]: numbers the events of all waiting publishers, in one transaction.
+//! 2. [`family::mcp_session::publish()`]: checks that the caller may publish, and creates the event.
+//! 3. [`hub::Hub::publish`]: waits for capacity, and passes the event to the group commit.
+//! 4. [`event_log::EventLog::append_all`]: writes and numbers the events of all waiting publishers, in one transaction.
 //! 5. [`hub::Hub::deliver`]: after the commit, encodes the event once and adds it to the ring of its live topic.
-//! 6. [`hub`]: the publisher writes to a few subscribers itself, and reactors write to many.
+//! 6. [`hub`]: the publisher itself writes to a few subscribers, and reactors write to many.
 //!
 //! ## An open
 //!
 //! A client opens a stream.
 //!
-//! 1. [`api::endpoint`]: the operation authenticates the caller, also with a stream token.
+//! 1. [`api::endpoint`]: the operation authenticates the caller, by an access token, a cookie or a stream token.
 //! 2. [`family::find_visible`]: checks that the resource exists and is visible to the caller.
 //! 3. [`limit::Limits::admit`]: takes a slot of the user.
 //! 4. [`hub::Hub::open`]: joins the live topic first, then finds the cursor in the ring or in the event log.
@@ -50,12 +51,12 @@
 //!
 //! ## A claim
 //!
-//! A worker claims work, and loses it when its lease expires.
+//! A worker claims work. When the lease expires, another worker can claim the work.
 //!
 //! 1. [`api::endpoint`]: the operation authenticates the worker and calls the family.
-//! 2. [`family::queue::claim_or_wait`]: claims, or waits until there is work.
-//! 3. [`family::topology::mutation::claim()`]: gives the oldest pending mutations a lease.
-//! 4. [`family::commit`]: commits rows and events together, and delivers the events.
+//! 2. [`family::queue::claim_or_wait`]: claims work, or waits until there is some.
+//! 3. [`family::topology::mutation::claim()`]: leases the oldest pending mutations to the worker.
+//! 4. [`family::commit`]: commits rows and events in one transaction, then delivers the events.
 //! 5. [`deadline::NextDeadline`]: holds the time at which the next lease expires.
 //! 6. [`background::JOBS`]: the job that ends leases runs at that time.
 //! 7. [`family::queue::end_expired`]: finds expired leases, and makes their work pending again.
@@ -94,7 +95,7 @@ use gateway::Gateway;
 use limit::ConnectionLimits;
 use start::StartError;
 
-/// Controls a running gateway. A [`CancellationToken`] converts into one without reloads.
+/// Controls a running gateway. A [`CancellationToken`] converts into a control that never reloads.
 #[derive(Clone, Debug, Default)]
 pub struct Control {
     /// Shuts the gateway down when it is cancelled.
@@ -109,32 +110,32 @@ impl From<CancellationToken> for Control {
     }
 }
 
-/// Why the gateway did not start, or ended without a shutdown.
+/// The reason why the gateway did not start, or ended without a shutdown.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The gateway did not start.
     #[error(transparent)]
     Start(#[from] StartError),
     /// The TLS certificate or its key cannot be used.
-    #[error("server.tls_certificate, server.tls_key: cannot be used")]
+    #[error("server.tls_certificate, server.tls_key: the files cannot be used")]
     Tls(#[from] server::TlsError),
     /// The listener failed.
     #[error("cannot accept connections")]
     Accept(#[from] std::io::Error),
 }
 
-/// Serves until `control` shuts it down: one gateway, with a bus inside the process. It does not start if another process
-/// serves from the same SQLite database.
+/// Runs one gateway, with a bus inside the process, until `control` shuts it down. Fails if another process serves from
+/// the same SQLite database.
 ///
-/// If there is no user yet, the first administrator gets the password in `STREAMGATE_ADMIN_PASSWORD`. Without it, the
-/// gateway generates one. `announce` gets the address and the generated password, once.
+/// If there is no user yet, creates the first administrator with the password in `STREAMGATE_ADMIN_PASSWORD`. Without
+/// the variable, generates a password. Calls `announce` once, with the address and the generated password.
 pub async fn run(
     config: Config,
     listener: TcpListener,
     control: impl Into<Control>,
     announce: impl FnOnce(SocketAddr, Option<&str>),
 ) -> Result<(), RunError> {
-    // Before the schema is changed, and until the database is closed.
+    // Taken before the schema is migrated, and held until the database is closed.
     let _lock = lock(&config)?;
     let password = std::env::var("STREAMGATE_ADMIN_PASSWORD").ok();
     let bus = Arc::new(InProcessBus::default());
@@ -155,10 +156,10 @@ fn lock(config: &Config) -> Result<Option<DatabaseLock>, StartError> {
     Ok(Some(DatabaseLock::take(&file, key, place)?))
 }
 
-/// Serves a gateway until `control` shuts it down.
+/// Runs a gateway until `control` shuts it down.
 ///
-/// The shutdown takes at most `server.drain_seconds`. It stops new connections, sends `stream.closed` on every
-/// stream, waits for running requests, then for their writes and those of background jobs, and closes the
+/// The shutdown takes at most `server.drain_seconds`. It accepts no new connection, sends `stream.closed` on every
+/// stream, and waits for running requests. Then it waits for writes of requests and background jobs, and closes the
 /// database.
 pub async fn serve(
     gateway: Arc<Gateway>,

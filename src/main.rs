@@ -1,4 +1,4 @@
-//! The program `streamgate`.
+//! The program `streamgate`: runs one command of the command line.
 
 mod cli;
 
@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 
 use cli::{Cli, complain, execute};
 
-/// jemalloc returns free memory to the system. glibc keeps nearly all of it after thousands of connections have closed.
+/// When thousands of connections have closed, jemalloc returns free memory to the system. glibc keeps nearly all of it.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     let command = Cli::parse().command;
     let done = Runtime::new().context("cannot start the runtime").and_then(|runtime| {
         let done = runtime.block_on(execute(command));
-        // Does not wait for blocking tasks: one may read a file from a mount that hangs.
+        // Does not wait for blocking tasks, because a task may read a file from a mount that hangs.
         runtime.shutdown_background();
         done
     });

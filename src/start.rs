@@ -1,4 +1,4 @@
-//! Builds the gateway: every engine, in the order in which one needs the other.
+//! Builds the gateway: creates the engines in the order of their dependencies.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ use crate::{
     visibility::Visibility,
 };
 
-/// Why the gateway did not start.
+/// The reason why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The data directory cannot be created or used.
@@ -47,12 +47,12 @@ pub enum StartError {
     /// The reactor threads cannot be started.
     #[error("cannot start the reactor threads")]
     Reactor(#[source] std::io::Error),
-    /// The bus cannot be joined.
+    /// The gateway cannot join the bus.
     #[error(transparent)]
     Bus(#[from] BusError),
 }
 
-/// The number of reactor threads: as configured, or one for each core.
+/// The number of reactor threads: the configured number, or one for each core if it is 0.
 fn reactors(configured: usize) -> usize {
     match configured {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -60,15 +60,16 @@ fn reactors(configured: usize) -> usize {
     }
 }
 
-/// Opens the database of this configuration, without touching its schema.
+/// Opens the database of this configuration, without a migration. Creates the data directory and a SQLite file if they
+/// are missing.
 pub async fn open_database(config: &Config) -> Result<Database, StartError> {
     data_dir::make(&config.data_dir)?;
     let url = config.database.url.as_deref();
     Ok(Database::connect(url, &config.data_dir, config.database.pool_size).await?)
 }
 
-/// Builds the gateway from the ground up, and starts no background job yet. `time` is the source of the time.
-/// `admin_password` is for the first administrator, if there is no user yet.
+/// Builds the gateway without starting its background jobs. `time` is the source of the time. If there is no user yet,
+/// creates the first administrator with `admin_password`, or with a generated password.
 ///
 /// # Errors
 /// See [`StartError`].
@@ -130,7 +131,7 @@ pub async fn build(
         logins_per_minute_per_name: config.limits.logins_per_minute_per_name,
         logins_per_minute_per_address: config.limits.logins_per_minute_per_address,
     });
-    // Last, because a generated password must be shown: no step after this one can fail.
+    // This is the last step that can fail, because a generated password must be shown.
     let first_password = users.bootstrap(admin_password).await?;
     let gateway = Arc::new(Gateway {
         sessions: LoginSessions::new(

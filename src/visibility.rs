@@ -1,8 +1,8 @@
-//! The resources that exist, and who may see each.
+//! Checks that a resource exists and that a user may see it.
 //!
-//! The cache only admits. The database is asked every time whether a resource is absent or hidden. So made-up
-//! ids do not fill the cache, a new resource is found at once, and the time of the response does not tell an
-//! absent resource from a hidden one.
+//! The cache only answers "visible". If a resource is absent or hidden, every check queries the database. So random ids
+//! do not fill the cache, and a new resource is found at once. The time of the response also does not show whether a
+//! resource is absent or hidden.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,17 +16,17 @@ use crate::{
     event::Topic,
 };
 
-/// Resources in the cache, at most.
+/// Maximum number of resources in the cache.
 const CAPACITY: usize = 100_000;
 
 /// A resource that can be watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resource {
-    /// Id of the owner, who may see it besides administrators. Every user may see a resource without an owner.
+    /// Id of the owner. The owner and administrators may see the resource. If there is no owner, every user may see it.
     pub owner: Option<Uuid>,
-    /// Id of the agent that serves it, and may see it while it has the role agent.
+    /// Id of the agent that serves the resource. The agent may see it while its role is agent or higher.
     pub agent: Option<Uuid>,
-    /// The resource that its path leads through.
+    /// Id of the resource that is above it in the URL path. Absent if there is none.
     pub parent: Option<Uuid>,
 }
 
@@ -34,13 +34,13 @@ impl Resource {
     /// A resource that every user may see.
     pub const PUBLIC: Self = Self { owner: None, agent: None, parent: None };
 
-    /// A resource of this user.
+    /// Creates a resource that belongs to this user.
     #[must_use]
     pub const fn owned_by(owner: Uuid) -> Self {
         Self { owner: Some(owner), agent: None, parent: None }
     }
 
-    /// Whether this user may see it in this role.
+    /// Whether a user with this role may see the resource.
     #[must_use]
     pub fn is_visible_to(&self, user: Uuid, role: Role) -> bool {
         role == Role::Admin
@@ -54,14 +54,15 @@ impl Resource {
 pub struct Visibility(Cache<Topic, Resource>);
 
 impl Visibility {
-    /// Caches for `life`, after which a change by another gateway counts at the latest. Counts hits and misses.
+    /// Creates a cache whose entries expire after `life`. A change by another gateway takes effect after `life` at the
+    /// latest. `counters` are hits and misses.
     #[must_use]
     pub fn new(life: Duration, counters: [Counter; 2], clock: &Arc<Clock>) -> Self {
         Self(Cache::new(life, CAPACITY, counters, clock))
     }
 
-    /// The resource of a topic, if it exists and this user may see it in this role: from the cache, else by
-    /// `look_up`.
+    /// Finds the resource of a topic in the cache, or with `look_up`. Returns `None` if the resource does not exist, or
+    /// if a user with this role may not see it.
     pub async fn find<E>(
         &self,
         topic: &Topic,
@@ -80,18 +81,19 @@ impl Visibility {
         Ok(found.filter(|resource| resource.is_visible_to(user, role)))
     }
 
-    /// Call this before the transaction that creates a resource, for [`Visibility::insert`].
+    /// Starts the creation of a resource. Call this before the transaction, and pass the result to
+    /// [`Visibility::insert`].
     #[must_use]
     pub fn start_lookup(&self) -> LookupStart {
         self.0.start_lookup()
     }
 
-    /// Caches a resource that was created and committed.
+    /// Caches a resource after its creation was committed.
     pub fn insert(&self, topic: Topic, resource: Resource, began: LookupStart) {
         self.0.insert(topic, resource, began);
     }
 
-    /// Invalidates a resource after a change or deletion was committed.
+    /// Removes a resource from the cache after its change or deletion was committed.
     pub fn invalidate(&self, topic: &Topic) {
         self.0.invalidate(topic);
     }
@@ -126,7 +128,7 @@ mod tests {
             }
         }
 
-        /// The result for `user`, and the number of look-ups.
+        /// Returns the result for `user`, and the number of look-ups.
         async fn find(&self, user: Uuid) -> (Option<Resource>, usize) {
             self.looks.set(0);
             let look_up = async {

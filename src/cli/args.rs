@@ -1,4 +1,4 @@
-//! The command line.
+//! The commands and flags of the command line. The doc comments are the texts of `--help`.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -18,23 +18,23 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve until SIGTERM, SIGINT or SIGQUIT
     ///
-    /// The first of these signals ends streams and requests in order. The second one ends the process without
-    /// waiting. SIGHUP reads the TLS certificate and `log.filter` again, and logs the changes. SIGUSR1 and SIGUSR2 are
-    /// ignored.
+    /// The first of these signals stops the gateway, and open streams and requests get time to end. A second signal
+    /// ends the process without waiting. SIGHUP reads the TLS certificate and `log.filter` again, and logs the changes.
+    /// SIGUSR1 and SIGUSR2 are ignored.
     ///
     /// Only one process at a time can serve from a SQLite database.
     Serve {
         #[command(flatten)]
         settings: Settings,
-        /// Do not migrate the database schema, whatever `database.migrate` says
+        /// Do not migrate the database schema, even if `database.migrate` is true
         #[arg(long)]
         no_migrate: bool,
     },
     /// Run a demo: a gateway on throw-away data, with users, resources and workers
     ///
-    /// SIGTERM, SIGINT, SIGQUIT and SIGHUP end it.
+    /// SIGTERM, SIGINT, SIGQUIT and SIGHUP end the demo.
     Demo {
-        /// Address and port to listen on. The default is port 8080, or a free port if it is taken
+        /// Address and port to listen on. The default is 127.0.0.1:8080, or a free port if 8080 is in use
         #[arg(long, value_name = "ADDRESS")]
         listen: Option<SocketAddr>,
     },
@@ -42,7 +42,7 @@ pub(crate) enum Command {
     Migrate {
         #[command(flatten)]
         settings: Settings,
-        /// Revert this number of the newest migrations instead
+        /// Revert this number of the newest migrations, instead of migrating
         #[arg(long, value_name = "STEPS")]
         down: Option<u32>,
     },
@@ -51,7 +51,7 @@ pub(crate) enum Command {
     User(UserCommand),
     /// Print the OpenAPI document
     Openapi {
-        /// Version: 3.0 for client generators, 3.2 with the type of every event
+        /// OpenAPI version: 3.0 for client generators, 3.2 with the type of every event
         #[arg(long, value_enum, default_value = "3.0")]
         version: DocumentVersion,
     },
@@ -65,7 +65,7 @@ pub(crate) enum UserCommand {
     Add {
         /// Name to log in with: a-z, 0-9, '.', '_' and '-'
         name: String,
-        /// Role of the user. Each role includes the ones before it
+        /// Role of the user. Each role includes the roles before it
         #[arg(long, value_enum)]
         role: CliRole,
         #[command(flatten)]
@@ -97,13 +97,13 @@ pub(crate) enum DocumentVersion {
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum CliRole {
-    /// Watches streams
+    /// Watch streams
     Viewer,
-    /// Also claims and reports work
+    /// Also claim and report work
     Agent,
-    /// Also changes resources
+    /// Also change resources
     Operator,
-    /// Also manages users
+    /// Also manage users
     Admin,
 }
 

@@ -16,7 +16,7 @@ use super::{
     signals::{Hangup, Signals, until_signal},
 };
 
-/// Runs a command to its end.
+/// Runs a command until it ends.
 pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve { settings, no_migrate } => {
@@ -47,7 +47,7 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
             Users::new(database.clone()).create(&name, password.clone(), role).await?;
             database.close().await?;
             say(&format!("password of {name}, shown this once: {password}")).with_context(|| {
-                format!("the user {name} exists now, but its password could not be printed")
+                format!("the user {name} was created, but its password could not be printed")
             })
         }
         Command::Openapi { version } => {

@@ -7,17 +7,18 @@ use std::{
     time::Duration,
 };
 
-/// Longest wait for the reader of standard error at the end of the process.
+/// Longest wait for a reader of standard error at the end of the process.
 const LAST_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Writes a line to standard output, which people and starting programs read. The log goes to standard error.
+/// Writes a line to standard output, for the user or for the program that started this one. The log goes to standard
+/// error.
 pub(crate) fn say(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}")?;
     out.flush()
 }
 
-/// Writes like [`say`], for a reader that may stop early (`| head`).
+/// Writes a line like [`say`]. It is not an error if the reader stops early (`| head`).
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     match say(text) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -25,7 +26,7 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Writes a line to standard error. Ignores errors, and does not wait long for a reader that does not read.
+/// Writes a line to standard error. Ignores errors, and waits at most [`LAST_WRITE_TIMEOUT`] for the reader.
 pub(crate) fn complain(text: String) {
     let (done, said) = mpsc::channel();
     thread::spawn(move || {

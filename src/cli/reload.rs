@@ -1,28 +1,28 @@
-//! Reloads the configuration on SIGHUP. Only `log.filter` takes effect. The server reloads the TLS certificate itself.
-//! The log names the other changed keys, which need a restart.
+//! Reloads the configuration on SIGHUP. Only `log.filter` takes effect. The log names the other changed keys, which
+//! need a restart. The server itself reloads the TLS certificate.
 
 use streamgate::{config::Values, telemetry::LogFilter};
 
 use super::args::Settings;
 
-/// The key that takes effect without a restart.
+/// The only key that takes effect without a restart.
 const LOG_FILTER: &str = "log.filter";
 
 /// The configuration in use, and its sources.
 pub(crate) struct Reload {
     pub settings: Settings,
-    /// All values at the start.
+    /// All values that were read at the start.
     pub values: Values,
-    /// The filter in use.
+    /// The value of `log.filter` in use.
     pub log_filter: String,
     pub filter: LogFilter,
 }
 
 impl Reload {
-    /// Reads the configuration again. An invalid configuration changes nothing.
+    /// Reads the configuration again. If it is not valid, nothing changes.
     pub fn run(&mut self) {
         if let Err(error) = self.try_run() {
-            tracing::warn!("SIGHUP: the configuration stays as it is: {error}");
+            tracing::warn!("SIGHUP: the configuration was not reloaded: {error}");
         }
     }
 
@@ -32,7 +32,7 @@ impl Reload {
         if new == self.log_filter {
             tracing::info!("SIGHUP: log.filter: unchanged");
         } else {
-            // Logged twice, because either filter may hide this line.
+            // Logged before and after the change, because either filter may hide the line.
             tracing::info!(from = self.log_filter, to = new, "SIGHUP: log.filter: changing");
             self.filter.set(&new)?;
             tracing::info!(from = self.log_filter, to = new, "SIGHUP: log.filter: changed");
@@ -41,7 +41,7 @@ impl Reload {
         let mut changed = self.values.changed(&values);
         changed.retain(|key| key != LOG_FILTER);
         if !changed.is_empty() {
-            tracing::warn!("SIGHUP: changed, and in force after a restart: {}", changed.join(", "));
+            tracing::warn!("SIGHUP: changed keys that need a restart: {}", changed.join(", "));
         }
         Ok(())
     }

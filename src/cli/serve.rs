@@ -9,7 +9,7 @@ use tokio::{net::TcpListener, task::spawn_blocking};
 
 use super::{args::Settings, output::say, reload::Reload, signals::Signals};
 
-/// Serves until a signal ends it.
+/// Runs a gateway until a signal ends it.
 pub(crate) async fn serve(
     settings: Settings,
     no_migrate: bool,
@@ -29,7 +29,7 @@ pub(crate) async fn serve(
         .await
         .with_context(|| format!("listen: cannot bind {}", config.listen))?;
     let scheme = if config.server.tls_certificate.is_some() { "https" } else { "http" };
-    // The gateway continues without standard output.
+    // The gateway also runs if standard output is closed.
     let announce = |address, password: Option<&str>| {
         if let Some(password) = password
             && let Err(error) = say(&format!("password of admin, shown this once: {password}"))
@@ -41,7 +41,7 @@ pub(crate) async fn serve(
             );
         }
         if let Err(error) = say(&format!("listening on {scheme}://{address}")) {
-            tracing::warn!(%error, %address, "listening; the address could not be printed");
+            tracing::warn!(%error, %address, "the gateway is listening, but could not print its address");
         }
     };
     let control = Control { shutdown: signals.shutdown, ..Control::default() };
@@ -51,7 +51,8 @@ pub(crate) async fn serve(
             signals.reload.notified().await;
             certificate.notify_one();
             let reload = Arc::clone(&reload);
-            // On its own thread, because the file may be on a mount that hangs. A panic is logged already.
+            // The reload runs on its own thread, because the file may be on a mount that hangs. A panic there is
+            // already logged.
             let _ = spawn_blocking(move || reload.lock().run()).await;
         }
     };

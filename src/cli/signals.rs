@@ -1,11 +1,11 @@
-//! Signals of the commands that run until they are told to end.
+//! Signals of the commands that run until a signal ends them.
 //!
 //! | signal | effect |
 //! |---|---|
-//! | TERM, INT, QUIT | the command ends in order; after the second signal it ends without waiting |
+//! | TERM, INT, QUIT | the first signal starts a shutdown; the second ends the command without waiting |
 //! | HUP | see [`Hangup`] |
-//! | USR1, USR2 | a line in the log |
-//! | ALRM, VTALRM, PROF, IO, XFSZ | none; a file at its size limit is an error of that write only |
+//! | USR1, USR2 | ignored, with a line in the log |
+//! | ALRM, VTALRM, PROF, IO, XFSZ | ignored; a write to a file at its size limit fails, and the process continues |
 
 use std::sync::Arc;
 
@@ -16,24 +16,24 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// The meaning of SIGHUP. A terminal that closes sends it too.
+/// The effect of SIGHUP. A terminal that closes also sends this signal.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hangup {
-    /// Reload the configuration, by convention of services.
+    /// Reload the configuration, as is usual for services.
     Reloads,
-    /// End in order. A second SIGHUP changes nothing.
+    /// Start a shutdown. A second SIGHUP has no effect.
     Ends,
 }
 
-/// Tells a command which signals came.
+/// Passes signals to a command.
 pub(crate) struct Signals {
-    /// Cancelled when the command is to end.
+    /// Cancelled when the command must end.
     pub shutdown: CancellationToken,
-    /// Notified by SIGHUP, see [`Hangup::Reloads`].
+    /// Notified by SIGHUP with [`Hangup::Reloads`].
     pub reload: Arc<Notify>,
 }
 
-/// Runs `work` until it ends, or until the second signal that asks for the end.
+/// Runs `work` until it ends, or until the second TERM, INT or QUIT.
 pub(crate) async fn until_signal<W>(
     hangup: Hangup,
     work: impl FnOnce(Signals) -> W,
@@ -45,8 +45,8 @@ where
     let (mut quit, mut hup) = (signal(SignalKind::quit())?, signal(SignalKind::hangup())?);
     let mut usr1 = signal(SignalKind::user_defined1())?;
     let mut usr2 = signal(SignalKind::user_defined2())?;
-    // A signal that has a handler does not end the process. These are not logged: writing the line to
-    // a log file at its size limit would raise the next SIGXFSZ.
+    // A signal with a handler does not end the process. These signals are not logged, because a line in a log file at
+    // its size limit would raise the next SIGXFSZ.
     for silent in [Signal::ALARM, Signal::VTALARM, Signal::PROF, Signal::IO, Signal::XFSZ] {
         drop(signal(SignalKind::from_raw(silent.as_raw()))?);
     }
@@ -70,7 +70,7 @@ where
                 shutdown.cancel();
             }
         }
-        anyhow::bail!("told to end twice: ended without waiting")
+        anyhow::bail!("stopped without waiting, because of a second stop signal")
     };
     tokio::select! { done = work(signals) => done, ended = twice => ended }
 }

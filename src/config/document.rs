@@ -1,4 +1,4 @@
-//! Documentation of the keys, generated from the doc comments: the commented file and the table.
+//! Generates the documentation of the keys from their doc comments: the commented file and the table.
 
 use confique::{
     Config as _,
@@ -9,15 +9,15 @@ use toml::Value;
 
 use super::tree::Config;
 
-/// The `STREAMGATE_` variable that is not a key. It is needed once, at the first start, and a password must not
-/// be in a file of settings.
+/// The only `STREAMGATE_` variable that is not a key. The first start reads it once. A configuration file must not
+/// hold a password.
 pub(super) const ADMIN_PASSWORD: &str = "STREAMGATE_ADMIN_PASSWORD";
 
-/// One key, as [`Config::META`] has it.
+/// A key of the configuration, read from [`Config::META`].
 pub(super) struct Key {
-    /// Dotted path: `limits.streams_per_user`.
+    /// Dotted path, such as `limits.streams_per_user`.
     pub path: String,
-    /// Environment variable: `STREAMGATE_LIMITS__STREAMS_PER_USER`.
+    /// Environment variable, such as `STREAMGATE_LIMITS__STREAMS_PER_USER`.
     pub environment: &'static str,
     /// Optional, or required with a default.
     pub kind: LeafKind,
@@ -26,7 +26,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// The default in TOML, or "absent".
+    /// The default in TOML, or "absent" for a key without a default.
     pub fn default_value(&self) -> String {
         match self.kind {
             LeafKind::Required { default: Some(default) } => toml_text(default),
@@ -39,7 +39,7 @@ fn toml_text(default: Expr) -> String {
     Value::try_from(default).expect("a default is a plain value").to_string()
 }
 
-/// All keys, in the order of the structs.
+/// All keys, in the order in which the structs declare them.
 pub(super) fn keys() -> impl Iterator<Item = Key> {
     Config::META.fields.iter().flat_map(|field| match field.kind {
         FieldKind::Nested { meta } => {
@@ -56,7 +56,7 @@ fn key(section: &str, field: &Field) -> Key {
     Key { path: format!("{section}{}", field.name), environment, kind, doc: field.doc }
 }
 
-/// A TOML file of every key, commented out, with meaning, unit, environment variable and default.
+/// A TOML file that lists every key, commented out, with meaning, unit, environment variable and default.
 /// `src/config.default.toml` is this text.
 #[must_use]
 pub fn documentation() -> String {

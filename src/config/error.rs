@@ -1,13 +1,13 @@
-//! Why a configuration cannot be used.
+//! Errors of the configuration.
 
 use std::{fmt, io, path::PathBuf};
 
 /// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// The TOML file at this path.
+    /// A TOML file, at this path.
     File(PathBuf),
-    /// The environment variable of this name.
+    /// An environment variable, with this name.
     Environment(String),
     /// A command line flag.
     Flag,
@@ -23,56 +23,56 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Why the configuration cannot be used. No message repeats a value that may hold a password.
+/// The reason why a configuration cannot be used. A message never contains a value that may hold a password.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file is missing or unreadable.
     #[error("the file {} cannot be read: {source}", path.display())]
     Unreadable {
-        /// The file asked for.
+        /// Path of the file.
         path: PathBuf,
         /// The error of the operating system.
         source: io::Error,
     },
-    /// The file is not TOML.
-    #[error("the file {} is not TOML, line {line}: {message}", path.display())]
+    /// The file is not valid TOML.
+    #[error("the file {} is not valid TOML, line {line}: {message}", path.display())]
     Syntax {
-        /// The file asked for.
+        /// Path of the file.
         path: PathBuf,
-        /// Line of the mistake, from 1.
+        /// Line of the error, counted from 1.
         line: usize,
-        /// The error of the parser. The line itself is left out: it may hold a password.
+        /// The message of the parser. It does not contain the line, which may hold a password.
         message: String,
     },
-    /// A key that does not exist.
-    #[error("`{key}` in {origin} is not a key; known there: {known}")]
+    /// The key does not exist.
+    #[error("unknown key `{key}` in {origin}; use one of: {known}")]
     UnknownKey {
-        /// Dotted path as written.
+        /// Dotted path of the unknown key.
         key: String,
         /// The source of the value.
         origin: Origin,
-        /// The keys of the same section.
+        /// The valid keys of the same section, separated by commas.
         known: String,
     },
-    /// A `STREAMGATE_` environment variable that sets nothing.
-    #[error("the environment variable {name} sets no key; `streamgate config` lists them")]
+    /// A `STREAMGATE_` environment variable belongs to no key.
+    #[error("unknown environment variable {name}; `streamgate config` lists the valid names")]
     UnknownVariable {
-        /// The variable as found.
+        /// Name of the variable.
         name: String,
     },
-    /// A flag that TOML cannot hold, such as a path that is not Unicode.
-    #[error("a command line flag cannot be used: {0}")]
+    /// TOML cannot hold the value of a flag, such as a path that is not Unicode.
+    #[error("a command line flag is not valid: {0}")]
     Flags(toml::ser::Error),
-    /// A value that does not parse or makes no sense.
+    /// The value cannot be parsed, or is not allowed.
     #[error("`{key}` from {origin}: {reason} (default: {default})")]
     Invalid {
-        /// Dotted path.
+        /// Dotted path of the key.
         key: String,
         /// The source of the value.
         origin: Origin,
         /// The rule that the value breaks.
         reason: String,
-        /// The default, as an example of a value that is right.
+        /// The default, as an example of a valid value.
         default: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Settings of each family. A family has a key in each of these sections.
+//! Settings of the families: retention, idle timeouts and overflow strategies.
 
 use serde::{Deserialize, Serialize};
 
@@ -91,9 +91,9 @@ pub struct Retention {
     )]
     pub mcp_session_seconds: u64,
 
-    /// Seconds between two prunings, from 1 to 86400. More often means shorter write locks. Nothing is
-    /// pruned in the first minute after a start, nor until a wall clock that jumped has been stable for
-    /// a minute.
+    /// Seconds between two prunings, from 1 to 86400. A shorter interval means shorter write locks. Nothing is
+    /// pruned in the first minute after a start. After a jump of the wall clock, pruning waits until the clock
+    /// has been stable for a minute.
     #[config(
         default = 300,
         env = "STREAMGATE_RETENTION__SWEEP_SECONDS",
@@ -144,19 +144,19 @@ pub struct OverflowByFamily {
     #[config(default = "catch_up", env = "STREAMGATE_OVERFLOW__TOPOLOGY")]
     pub topology: Overflow,
 
-    /// The same for notifications.
+    /// Overflow strategy of notification streams that name none. The strategies are those of `overflow.topology`.
     #[config(default = "catch_up", env = "STREAMGATE_OVERFLOW__NOTIFICATION")]
     pub notification: Overflow,
 
-    /// The same for tasks.
+    /// Overflow strategy of task streams that name none. The strategies are those of `overflow.topology`.
     #[config(default = "catch_up", env = "STREAMGATE_OVERFLOW__TASK")]
     pub task: Overflow,
 
-    /// The same for prompts.
+    /// Overflow strategy of prompt streams that name none. The strategies are those of `overflow.topology`.
     #[config(default = "catch_up", env = "STREAMGATE_OVERFLOW__PROMPT")]
     pub prompt: Overflow,
 
-    /// The same for MCP sessions.
+    /// Overflow strategy of MCP session streams that name none. The strategies are those of `overflow.topology`.
     #[config(default = "catch_up", env = "STREAMGATE_OVERFLOW__MCP_SESSION")]
     pub mcp_session: Overflow,
 }

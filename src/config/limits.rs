@@ -1,4 +1,4 @@
-//! `[limits]`: how much one caller may use.
+//! `[limits]`: limits of connections, of each user and of each address.
 
 use ipnet::IpNet;
 use serde::Serialize;
@@ -7,8 +7,8 @@ use serde::Serialize;
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct Limits {
-    /// Connections that may be open at the same time, streams included. At least 1. A new one above it
-    /// is closed at once. Each takes a descriptor of the process and 1 to 20 KiB of its memory.
+    /// Connections that may be open at the same time, streams included. At least 1. Above the limit, a new
+    /// connection is closed at once. Each connection takes a file descriptor and 1 to 20 KiB of memory.
     #[config(
         default = 50_000,
         env = "STREAMGATE_LIMITS__CONNECTIONS",
@@ -17,8 +17,8 @@ pub struct Limits {
     pub connections: u32,
 
     /// Connections from one address that may be open at the same time without a logged-in user. At
-    /// least 1. A new one above it is closed at once. One IPv6 /64 network counts as one address. A
-    /// connection no longer counts once a request on it has authenticated.
+    /// least 1. Above the limit, a new connection is closed at once. One IPv6 /64 network counts as one
+    /// address. A connection no longer counts after a request on it has authenticated.
     #[config(
         default = 256,
         env = "STREAMGATE_LIMITS__CONNECTIONS_PER_ADDRESS",
@@ -26,7 +26,7 @@ pub struct Limits {
     )]
     pub connections_per_address: u32,
 
-    /// Networks for which `connections_per_address` does not hold, such as `10.0.0.0/8`. The default
+    /// Networks that `connections_per_address` does not apply to, such as `10.0.0.0/8`. The default
     /// is loopback.
     #[config(
         default = ["127.0.0.0/8", "::1/128"],
@@ -50,8 +50,8 @@ pub struct Limits {
     )]
     pub requests_per_minute: u32,
 
-    /// Streams per minute that one user may open, per gateway. At least 1. Opening costs more than
-    /// holding: this stops a client that reconnects in a loop.
+    /// Streams per minute that one user may open, per gateway. At least 1. It stops a client that
+    /// reconnects in a loop, because opening a stream costs more than keeping it open.
     #[config(
         default = 120,
         env = "STREAMGATE_LIMITS__STREAM_OPENS_PER_MINUTE",

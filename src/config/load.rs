@@ -1,8 +1,9 @@
-//! From flags, environment and file to one [`Config`].
+//! Reads flags, environment and file into one [`Config`].
 //!
-//! confique merges the layers and checks each value. But its errors do not name the wrong key of a file, it
-//! ignores unknown keys, and it reads only the environment of the process. So this file turns each source into
-//! single settings, and passes each through confique alone. Every error then has its key and its source.
+//! confique merges the layers and checks each value. Three things are missing. Its errors do not name the invalid key
+//! of a file, it ignores unknown keys, and it reads only the environment of the process. So this file splits each
+//! source into single settings, and passes each setting to confique alone. Then every error names its key and its
+//! source.
 
 use std::{collections::BTreeMap, ffi::OsString, ops::Range, path::Path};
 
@@ -22,7 +23,7 @@ use super::{
 
 const PREFIX: &str = "STREAMGATE_";
 
-/// One key set by one source.
+/// A key with its value from one source.
 struct Setting {
     key: Key,
     value: Value,
@@ -30,13 +31,13 @@ struct Setting {
 }
 
 impl Config {
-    /// Reads the configuration: `flags` over the environment of the process over `file` over the
-    /// defaults. A `file` that is asked for must exist.
+    /// Reads the configuration. `flags` override the environment of the process, which overrides `file`, which
+    /// overrides the defaults. If `file` is given, it must exist.
     pub fn load(file: Option<&Path>, flags: &ConfigLayer) -> Result<Self, ConfigError> {
         Self::load_from(file, std::env::vars_os(), flags)
     }
 
-    /// [`Config::load`] with the environment as an argument.
+    /// Does the same as [`Config::load`], with the environment as an argument.
     pub fn load_from(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
@@ -45,7 +46,7 @@ impl Config {
         Self::read(file, environment, flags).map(|(config, _)| config)
     }
 
-    /// [`Config::load`], together with the values read, to compare with those of a later read.
+    /// Does the same as [`Config::load`], and also returns the values, to compare them with those of a later read.
     pub fn load_values(
         file: Option<&Path>,
         flags: &ConfigLayer,
@@ -67,7 +68,7 @@ impl Config {
 
         let mut merged = ConfigLayer::default_values();
         let mut origins = BTreeMap::new();
-        // Weakest source first: each setting covers what is below it.
+        // The settings come from the weakest source first, so a later setting overrides an earlier one.
         for setting in settings {
             merged = checked(&setting)?.with_fallback(merged);
             origins.insert(setting.key.path, setting.origin);
@@ -93,7 +94,7 @@ fn read_file(path: &Path, settings: &mut Vec<Setting>) -> Result<(), ConfigError
     flatten("", table, &Origin::File(path.to_owned()), settings)
 }
 
-/// Walks a table down to the known keys.
+/// Splits a table into settings. Fails on an unknown key.
 fn flatten(
     section: &str,
     table: Table,
@@ -138,7 +139,7 @@ fn read_environment(
     settings: &mut Vec<Setting>,
 ) -> Result<(), ConfigError> {
     for (name, value) in environment {
-        // A name that is not Unicode is not ours either: all of ours are ASCII.
+        // All our variables have ASCII names, so a name that is not Unicode is not one of them.
         let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else {
             continue;
         };
@@ -158,8 +159,8 @@ fn read_environment(
     Ok(())
 }
 
-/// Gives the text of a variable the type that its key has in TOML, as the default shows it. All
-/// optional keys are strings.
+/// Converts the text of a variable to the TOML type of its key. The type is that of the default. A key without a
+/// default is a string.
 fn typed(kind: LeafKind, text: &str) -> Result<Value, &'static str> {
     let LeafKind::Required { default: Some(default) } = kind else {
         return Ok(Value::from(text));
@@ -168,7 +169,7 @@ fn typed(kind: LeafKind, text: &str) -> Result<Value, &'static str> {
         Expr::Bool(_) => text.parse().map(Value::Boolean).map_err(|_| "must be true or false"),
         Expr::Integer(_) => text.parse().map(Value::Integer).map_err(|_| "must be a whole number"),
         Expr::Array(_) => {
-            // Nothing, and a comma at the end, are no item.
+            // An empty text, or a comma at the end, adds no item.
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             Ok(Value::Array(items.map(Value::from).collect()))
         }
@@ -177,12 +178,12 @@ fn typed(kind: LeafKind, text: &str) -> Result<Value, &'static str> {
 }
 
 fn read_flags(flags: &ConfigLayer, settings: &mut Vec<Setting>) -> Result<(), ConfigError> {
-    // Back to TOML, so that a flag passes the same checks as the file.
+    // Converted back to TOML, so that a flag passes the same checks as a key of the file.
     let table = Table::try_from(flags).map_err(ConfigError::Flags)?;
     flatten("", table, &Origin::Flag, settings)
 }
 
-/// The layer with this one setting, checked by confique.
+/// Checks a setting with confique, and returns it as a layer.
 fn checked(setting: &Setting) -> Result<ConfigLayer, ConfigError> {
     let Setting { key, value, origin } = setting;
     let alone = key.path.rsplit('.').fold(value.clone(), |inner, name| {
@@ -204,18 +205,19 @@ fn invalid(key: &Key, origin: Origin, reason: impl Into<String>) -> ConfigError 
     }
 }
 
-/// One half of TLS would silently serve plain HTTP.
+/// Checks that certificate and key are either both set or both absent. With only one of them the gateway would
+/// silently serve plain HTTP.
 fn tls_is_complete(config: &Config, origins: &BTreeMap<String, Origin>) -> Result<(), ConfigError> {
     let (missing, given) = match (&config.server.tls_certificate, &config.server.tls_key) {
         (Some(_), None) => ("server.tls_key", "server.tls_certificate"),
         (None, Some(_)) => ("server.tls_certificate", "server.tls_key"),
         _ => return Ok(()),
     };
-    let origin = origins.get(given).expect("neither half has a default, so a source gave it");
+    let origin = origins.get(given).expect("neither key has a default, so a source gave it");
     Err(ConfigError::Invalid {
         key: given.to_owned(),
         origin: origin.clone(),
-        reason: format!("needs `{missing}` beside it; set both for HTTPS or neither"),
+        reason: format!("requires `{missing}`; set both keys for HTTPS, or neither for HTTP"),
         default: "absent".to_owned(),
     })
 }

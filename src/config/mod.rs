@@ -1,12 +1,11 @@
-//! Every setting of the gateway, in one tree.
+//! The configuration of the gateway: a tree of all keys.
 //!
-//! A value comes from the first of these that has it: a command line flag, a `STREAMGATE_*`
-//! environment variable, the TOML file, the default written here. The doc comments below are also
-//! the manual: [`documentation`] and [`environment_table`] print them, so a key cannot exist
-//! without a meaning, a unit and a default.
+//! A command line flag overrides a `STREAMGATE_*` environment variable. The variable overrides the TOML file, and the
+//! file overrides the default. The doc comments of the keys are also the manual: [`documentation`] and
+//! [`environment_table`] print them. So every key has a description there, with its unit and its default.
 //!
-//! Promise: a `Config` that exists is usable. An unknown key, a value that cannot be parsed and a value that is
-//! not allowed stop the start. The [`ConfigError`] names the key and the source.
+//! Promise: every `Config` is valid. An unknown key, a value that cannot be parsed and a value that is not allowed
+//! stop the start. The [`ConfigError`] names the key and the source.
 
 mod document;
 mod error;

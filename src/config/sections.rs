@@ -1,5 +1,5 @@
-//! The keys of each section of the file. The doc comments are printed for operators, so they are
-//! written for them: meaning first, then unit and range, then the reason.
+//! The keys of the smaller sections. The manual prints the doc comments of the keys, so each gives the meaning first,
+//! then the unit and the range, then the reason.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ pub struct Database {
     pub pool_size: u32,
 }
 
-/// The URL may hold a password, which must not get into a log by way of `{:?}`.
+/// Hides the password of the URL, because a log may contain the `{:?}` text.
 impl fmt::Debug for Database {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Database")
@@ -40,12 +40,12 @@ impl fmt::Debug for Database {
     }
 }
 
-/// Scheme, host and database name of a URL; user, password and parameters are left out.
+/// Scheme, host and database name of a URL, without user, password and parameters.
 fn without_password(url: &str) -> String {
     let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
     let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
     if parameters.contains('@') {
-        // A `?` inside a password, or an `@` inside a parameter: no telling which.
+        // Either the password contains a `?`, or a parameter contains an `@`. The text does not tell which.
         return format!("{scheme}:***");
     }
     match place.rsplit_once('@') {
@@ -58,8 +58,8 @@ fn without_password(url: &str) -> String {
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct Tokens {
-    /// Issuer (`iss`) written into tokens and required of them. Give each deployment its own, so
-    /// that a token of one is worth nothing at another.
+    /// Issuer (`iss`) written into tokens and required of them. Give each deployment its own issuer, so
+    /// that no other deployment accepts its tokens.
     #[config(
         default = "streamgate",
         env = "STREAMGATE_TOKENS__ISSUER",
@@ -76,8 +76,8 @@ pub struct Tokens {
     pub audience: String,
 
     /// Signature algorithms accepted on access tokens: EdDSA, ES256, ES384, RS256, RS384, RS512,
-    /// PS256, PS384, PS512. HMAC and `none` are refused: verifying must not be able to forge
-    /// (RFC 8725 section 3.1). The gateway itself signs with EdDSA.
+    /// PS256, PS384, PS512. HMAC and `none` are refused, because a key that only verifies tokens must not
+    /// be able to forge them (RFC 8725 section 3.1). The gateway itself signs with EdDSA.
     #[config(
         default = ["EdDSA"],
         env = "STREAMGATE_TOKENS__ALGORITHMS",
@@ -85,7 +85,7 @@ pub struct Tokens {
     )]
     pub algorithms: Vec<String>,
 
-    /// Life of an access token in seconds, from 60 to 86400.
+    /// Lifetime of an access token in seconds, from 60 to 86400.
     #[config(
         default = 900,
         env = "STREAMGATE_TOKENS__ACCESS_SECONDS",
@@ -93,8 +93,8 @@ pub struct Tokens {
     )]
     pub access_seconds: u64,
 
-    /// Life of a session without a refresh in seconds, from 60 to 31536000 (a year). The default
-    /// is a week.
+    /// Lifetime of a login session without a refresh in seconds, from 60 to 31536000 (a year). The
+    /// default is a week.
     #[config(
         default = 604_800,
         env = "STREAMGATE_TOKENS__SESSION_SECONDS",
@@ -102,8 +102,8 @@ pub struct Tokens {
     )]
     pub session_seconds: u64,
 
-    /// Life of a stream token in seconds unless the request says otherwise, from 30 to 300. Short,
-    /// because it travels in a URL and URLs are logged.
+    /// Default lifetime of a stream token in seconds, from 30 to 300. A request can ask for another
+    /// lifetime. It is short, because the token is part of a URL and URLs are logged.
     #[config(
         default = 120,
         env = "STREAMGATE_TOKENS__STREAM_SECONDS",

@@ -12,8 +12,8 @@ use super::validate;
 #[config(layer_attr(derive(Serialize)))]
 pub struct Server {
     /// Seconds a client may take to send the head of a request, counted from its first byte, from 1
-    /// to 3600. A new connection has as long for its first request, TLS handshake included: short,
-    /// because a connection that says nothing costs a descriptor.
+    /// to 3600. A new connection has the same time for its first request, TLS handshake included. Keep
+    /// it short, because a connection without a request takes a descriptor.
     #[config(
         default = 10,
         env = "STREAMGATE_SERVER__HEADER_TIMEOUT_SECONDS",
@@ -21,9 +21,9 @@ pub struct Server {
     )]
     pub header_timeout_seconds: u64,
 
-    /// Seconds that a connection stays open between two requests, from 1 to 3600. Longer than a load
-    /// balancer keeps an idle connection (often 60), or requests are lost now and then. An HTTP/2
-    /// connection with an open request or stream is not idle.
+    /// Seconds that a connection stays open between two requests, from 1 to 3600. Set it longer than a
+    /// load balancer keeps an idle connection (often 60). If it is shorter, some requests are lost. An
+    /// HTTP/2 connection with an open request or stream is not idle.
     #[config(
         default = 75,
         env = "STREAMGATE_SERVER__IDLE_TIMEOUT_SECONDS",
@@ -31,7 +31,7 @@ pub struct Server {
     )]
     pub idle_timeout_seconds: u64,
 
-    /// Seconds after which a response is given up if the client reads nothing of it, from 1 to 3600.
+    /// Seconds after which a response is aborted if the client reads nothing of it, from 1 to 3600.
     /// Streams are not affected: see `overflow`.
     #[config(
         default = 20,
@@ -41,9 +41,9 @@ pub struct Server {
     pub write_timeout_seconds: u64,
 
     /// Bytes of responses that may wait in memory until clients read them, over all connections, from
-    /// 16777216 (16 MiB) to 1099511627776 (1 TiB). Above it, responses are given up: those of the user
-    /// with the most bytes waiting, the one without progress for longest first. Responses up to 16
-    /// KiB, the OpenAPI documents and streams do not count.
+    /// 16777216 (16 MiB) to 1099511627776 (1 TiB). Above it, the gateway aborts responses of the user
+    /// with the most waiting bytes. The response with the longest time without progress is the first.
+    /// Responses up to 16 KiB, the OpenAPI documents and streams do not count.
     #[config(
         default = 67_108_864,
         env = "STREAMGATE_SERVER__UNREAD_LIMIT_BYTES",
@@ -62,8 +62,8 @@ pub struct Server {
     )]
     pub body_timeout_seconds: u64,
 
-    /// Largest request body in bytes, from 1024 to 1073741824 (1 GiB). A larger one is refused with 413 before
-    /// it is read. Requests without a valid token may send at most 8192.
+    /// Largest request body in bytes, from 1024 to 1073741824 (1 GiB). A larger body is refused with 413 before
+    /// it is read. Requests without a valid token may send at most 8192 bytes.
     #[config(
         default = 1_048_576,
         env = "STREAMGATE_SERVER__BODY_LIMIT_BYTES",
@@ -74,9 +74,9 @@ pub struct Server {
     )]
     pub body_limit_bytes: usize,
 
-    /// Largest request head (line and headers) in bytes, from 8192 to 1048576. It is also the
-    /// read buffer of a connection, so it bounds the memory of one. Over HTTP/1.1 a head has at most
-    /// 100 header fields, whatever this says. A larger head is refused with 431, a target of more
+    /// Largest request head (line and headers) in bytes, from 8192 to 1048576. It is also the size of
+    /// the read buffer of a connection, so it limits the memory of a connection. An HTTP/1.1 head also
+    /// has a fixed limit of 100 header fields. A larger head is refused with 431, a target of more
     /// than 65534 bytes with 414.
     #[config(
         default = 16_384,
@@ -89,10 +89,10 @@ pub struct Server {
     pub head_limit_bytes: usize,
 
     /// Proxies that requests come through: addresses or networks, such as `10.0.0.7` or
-    /// `10.0.0.0/8`. Only from these are `Forwarded`, `X-Forwarded-For` and `X-Forwarded-Proto`
-    /// believed, so that limits, logs and lists of connections have the client's address. Without it
-    /// all users behind a proxy share the proxy's address and its login limits. Never add a network
-    /// that clients connect from: they could then choose their address.
+    /// `10.0.0.0/8`. The gateway trusts `Forwarded`, `X-Forwarded-For` and `X-Forwarded-Proto` only from
+    /// these, so that limits, logs and lists of connections have the client's address. Without this key,
+    /// all users behind a proxy share the proxy's address and its login limits. Never add a network that
+    /// clients connect from: they could then choose their address.
     #[config(
         default = [],
         env = "STREAMGATE_SERVER__TRUSTED_PROXIES",
@@ -100,7 +100,7 @@ pub struct Server {
     )]
     pub trusted_proxies: Vec<IpNet>,
 
-    /// Seconds that open requests and streams get to end after a stop signal, from 0 (none) to
+    /// Seconds in which open requests and streams can end after a stop signal, from 0 (none) to
     /// 3600.
     #[config(
         default = 10,
@@ -109,10 +109,10 @@ pub struct Server {
     )]
     pub drain_seconds: u64,
 
-    /// PEM file of the TLS certificate chain, leaf first. Together with `tls_key` it turns HTTPS
-    /// on; without both the listener speaks plain HTTP. Both files are read again every 30 seconds
-    /// and on SIGHUP. New connections get a renewed certificate; files that cannot be used leave
-    /// the old one in use, with a warning.
+    /// PEM file of the TLS certificate chain, leaf first. Set it together with `tls_key` for HTTPS.
+    /// Without both keys, the gateway serves plain HTTP. Both files are read again every 30 seconds
+    /// and on SIGHUP. New connections use the renewed certificate. If the files cannot be used, the
+    /// old certificate stays in use, with a warning.
     #[config(
         env = "STREAMGATE_SERVER__TLS_CERTIFICATE",
         validate = validate::not_empty

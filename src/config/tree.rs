@@ -13,29 +13,29 @@ use super::{
     validate,
 };
 
-/// Some keys of [`Config`], the others absent: what the command line adds on top of environment
-/// and file. Start from `ConfigLayer::empty()` (trait `confique::Layer`).
+/// A [`Config`] in which each key may be absent. The command line passes its flags as a layer. Start from
+/// `ConfigLayer::empty()` (trait `confique::Layer`).
 pub type ConfigLayer = <Config as confique::Config>::Layer;
 
 /// The configuration of streamgate.
 ///
-/// Every key can stand in a TOML file (`streamgate serve --config FILE`) or in an environment
-/// variable, which wins over the file; a command line flag wins over both. In an environment
-/// variable a list is separated by commas. An unknown key or variable stops the start.
+/// Every key can be set in a TOML file (`streamgate serve --config FILE`) or in an environment
+/// variable, which overrides the file. A command line flag overrides both. In an environment
+/// variable, commas separate the items of a list. An unknown key or variable stops the start.
 ///
 /// STREAMGATE_ADMIN_PASSWORD is not a key. The first start reads it once, as the password of the administrator
 /// `admin`, with 8 characters to 1024 bytes. Without it that password is generated and printed once.
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct Config {
-    /// Address and port to accept connections on. The loopback default keeps a first try private;
-    /// `0.0.0.0:8080` is every interface, and port 0 is any free port.
+    /// Address and port to accept connections on. The default accepts connections only from the same
+    /// machine. `0.0.0.0:8080` is every IPv4 interface, and port 0 is any free port.
     #[config(default = "127.0.0.1:8080", env = "STREAMGATE_LISTEN")]
     pub listen: SocketAddr,
 
     /// Directory of the SQLite database and the signing keys, relative to the working directory.
-    /// It is created when missing. Keep it private: who reads it can sign tokens. One process at
-    /// a time serves from a SQLite database; a second one does not start.
+    /// It is created if it is missing. Keep it private: a user that can read it can sign tokens. Only
+    /// one process at a time serves from a SQLite database; a second one does not start.
     #[config(
         default = "data",
         env = "STREAMGATE_DATA_DIR",
@@ -67,8 +67,8 @@ pub struct Config {
     #[config(nested)]
     pub tasks: Tasks,
 
-    /// Limits of each caller. Beyond a limit the answer is 429 with Retry-After. Each gateway counts for
-    /// itself: two of them on one database allow twice as much.
+    /// Limits of connections, users and addresses. Above a limit of a user or of logins, the response is 429 with
+    /// Retry-After. Each gateway counts separately: two gateways on one database allow twice as much.
     #[config(nested)]
     pub limits: Limits,
 
@@ -91,8 +91,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// All defaults on a free loopback port, with `data_dir` as given and neither file nor
-    /// environment: for tests and the throw-away demo.
+    /// The defaults, with `data_dir` as given and a free loopback port. Reads no file and no environment. For tests
+    /// and the demo.
     #[must_use]
     pub fn for_data_dir(data_dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -103,7 +103,7 @@ impl Config {
     }
 }
 
-/// Turns a layer that holds at least the defaults into the configuration.
+/// Converts a layer into the configuration. The layer must contain the defaults.
 pub(super) fn complete(layer: ConfigLayer) -> Config {
     Config::from_layer(layer).expect("every key that is not optional has a default")
 }

@@ -1,4 +1,4 @@
-//! Checks of single values.
+//! Checks of single values. Each error states the rule that a value must follow.
 
 use std::{ffi::OsStr, net::IpAddr};
 
@@ -6,7 +6,7 @@ use ipnet::{IpNet, Ipv4Net};
 use sea_orm::sqlx::{postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-// The checks below are generic because confique hands over `&String` and `&PathBuf` as they are.
+// The checks are generic because confique passes `&String` and `&PathBuf`.
 
 pub(super) fn not_empty(value: &impl AsRef<OsStr>) -> Result<(), &'static str> {
     if value.as_ref().is_empty() {
@@ -20,7 +20,7 @@ pub(super) fn database_url(url: &impl AsRef<str>) -> Result<(), String> {
     if let Some(name) = url.strip_prefix("sqlite:") {
         let is_in_memory = name.trim_start_matches("//").split('?').next() == Some(":memory:");
         return match url.parse::<SqliteConnectOptions>() {
-            // SQLite would open the same file, but the lock and the file's mode go by the path.
+            // SQLite would open the file, but the lock and the mode of the file need its path.
             Ok(options)
                 if !is_in_memory
                     && options
@@ -38,7 +38,7 @@ pub(super) fn database_url(url: &impl AsRef<str>) -> Result<(), String> {
     if !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
         return Err("must start with `sqlite:`, `postgres:` or `postgresql:`".to_owned());
     }
-    // Connecting would panic on what is not a URL. The error does not repeat the text.
+    // A text that is not a URL would make the connection panic. The error does not contain the text.
     match url.parse::<PgConnectOptions>() {
         Ok(_) => Ok(()),
         Err(error) => Err(format!("must be like `postgres://user:password@host/name`: {error}")),
@@ -57,7 +57,7 @@ pub(super) fn algorithms(names: &impl AsRef<[String]>) -> Result<(), String> {
     }
 }
 
-/// Networks, and addresses as networks of one.
+/// Parses networks. An address becomes a network of one address.
 pub(super) fn networks<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<IpNet>, D::Error> {
     let network = |text: String| {
         let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
@@ -67,7 +67,7 @@ pub(super) fn networks<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<IpNet>
     Vec::<String>::deserialize(value)?.into_iter().map(network).collect()
 }
 
-/// IPv4 that is written as IPv6 (`::ffff:10.0.0.0/104`) as IPv4, which is how peers are compared.
+/// Converts an IPv4 network that is mapped into IPv6 (`::ffff:10.0.0.0/104`) to IPv4. Peers are compared as IPv4 too.
 fn unmapped(network: IpNet) -> IpNet {
     let IpNet::V6(mapped) = network else { return network };
     let address = mapped.addr().to_ipv4_mapped();

@@ -1,10 +1,10 @@
-//! The values read from file, environment and flags, to compare with those of a later read.
+//! The values of all keys after a read, to compare them with those of a later read.
 
 use toml::{Table, Value};
 
 use super::{document::keys, tree::ConfigLayer};
 
-/// The value of every key at one time.
+/// The values of all keys after a read.
 pub struct Values(Table);
 
 impl Values {
@@ -12,7 +12,7 @@ impl Values {
         Table::try_from(layer).map(Self)
     }
 
-    /// The keys that have another value in `newer`, in order. The values are left out because they may
+    /// The keys with another value in `newer`, in the order of their declaration. Returns no values, because they may
     /// be secret.
     #[must_use]
     pub fn changed(&self, newer: &Self) -> Vec<String> {

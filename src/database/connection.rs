@@ -1,12 +1,12 @@
-//! The ways to the database: a transaction, or single statements. Both see every error and remember
-//! its meaning for the connection.
+//! Runs transactions and single statements. Both check every error, to decide whether the connection can be used again.
 //!
-//! A database may end a transaction itself. SQLite does so after `SQLITE_FULL` and `SQLITE_IOERR`. PostgreSQL
-//! refuses every statement after a failed one, and answers `COMMIT` with a rollback. So a [`Transaction`] in
-//! which a statement has failed takes no other statement and cannot be committed. The driver counts
-//! transactions, and does not learn of such an end. With a wrong count, a connection would take every later
-//! transaction for a nested one that is never committed. So no such connection leaves the pool again, and one
-//! that has seen a fault is closed.
+//! A database may end a transaction itself. SQLite does so after `SQLITE_FULL` and `SQLITE_IOERR`. PostgreSQL refuses
+//! every statement after a failed one, and answers `COMMIT` with a rollback. So a [`Transaction`] with a failed
+//! statement accepts no other statement and cannot be committed.
+//!
+//! The driver counts transactions, and does not notice that the database has ended one. With a wrong count, the driver
+//! would treat every later transaction as nested, and never commit it. So the pool closes a connection that is still in
+//! a transaction. After most faults it also closes every connection that was open.
 
 use std::{
     sync::{
@@ -28,13 +28,13 @@ use super::{
     writes::Writes,
 };
 
-/// The connections of one pool.
+/// The state of the connections of one pool.
 #[derive(Debug)]
 pub(super) struct Connections {
     began: Instant,
-    /// Connections that were opened before this, in microseconds after `began`, are not used again.
+    /// Connections that were opened before this time are not used again. In microseconds after `began`.
     retired: AtomicU64,
-    /// None for a pool that only reads.
+    /// `None` for a pool that only reads.
     writes: Option<Arc<Writes>>,
 }
 
@@ -43,29 +43,29 @@ impl Connections {
         Arc::new(Self { began: Instant::now(), retired: AtomicU64::new(0), writes })
     }
 
-    /// The pool's hook before a connection is handed out: whether it may be.
+    /// Whether the pool may use this connection. The pool calls this before each use.
     pub(super) fn admit<C: sqlx::Connection>(&self, connection: &C, age: Duration) -> bool {
         let in_transaction = connection.is_in_transaction();
         if in_transaction {
-            tracing::warn!("closed a connection to the database whose transaction never ended");
+            tracing::warn!("closed a database connection because its transaction was never ended");
         }
         let opened = self.began.elapsed().saturating_sub(age);
         let retired = Duration::from_micros(self.retired.load(Ordering::Acquire));
         !in_transaction && opened >= retired
     }
 
-    /// Lets no connection be used again that is open now.
+    /// Prevents the use of all connections that are open now.
     fn retire(&self) {
-        // Rounded up, so that none of this very microsecond stays.
+        // Rounded up, to include connections that were opened in this microsecond.
         let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX - 1) + 1;
         self.retired.fetch_max(micros, Ordering::AcqRel);
     }
 
-    /// Takes note of an error of a statement or of BEGIN.
+    /// Handles an error of a statement or of BEGIN.
     pub(super) fn note(&self, error: &DbErr, backend: DatabaseBackend, is_write: bool) {
         let fault = match Failure::of(error) {
             Failure::Fault(fault) => fault,
-            // A server that is down looks like one that is busy: the pool goes on trying.
+            // A server that is down looks like a busy server, because the pool tries again until its timeout.
             Failure::Contended if matches!(error, DbErr::ConnectionAcquire(_)) => {
                 if let Some(writes) = &self.writes {
                     writes.suspect();
@@ -74,8 +74,8 @@ impl Connections {
             }
             _ => return,
         };
-        // A lock of another process says nothing about the connection. After a full disk, PostgreSQL has only
-        // aborted the transaction.
+        // A lock of another process does not affect the connection. After a full disk, PostgreSQL only aborts the
+        // transaction.
         let is_sound =
             fault == Fault::Locked || fault == Fault::Full && backend == DatabaseBackend::Postgres;
         if !is_sound {
@@ -90,8 +90,7 @@ impl Connections {
         }
     }
 
-    /// Takes note of a COMMIT or ROLLBACK that failed: whatever the error, the state of the
-    /// connection is unknown.
+    /// Handles an error of COMMIT or ROLLBACK. After any error there, the state of the connection is unknown.
     fn note_end(&self, error: &DbErr, backend: DatabaseBackend, is_write: bool) {
         self.retire();
         self.note(error, backend, is_write);
@@ -104,15 +103,15 @@ impl Connections {
     }
 }
 
-/// A transaction. Dropped, it is rolled back.
+/// A transaction. A drop without a commit rolls it back.
 #[derive(Debug)]
 pub struct Transaction {
     inner: DatabaseTransaction,
     connections: Arc<Connections>,
     is_write: bool,
-    /// A statement failed.
+    /// Whether a statement failed.
     is_failed: AtomicBool,
-    /// A statement wrote something.
+    /// Whether a statement changed a row.
     has_written: AtomicBool,
 }
 
@@ -122,13 +121,13 @@ impl Transaction {
         Self { inner, connections, is_write, is_failed, has_written }
     }
 
-    /// For the migrations, which take no other type.
+    /// The transaction of `SeaORM`. The migrations accept no other type.
     pub(super) fn inner(&self) -> &DatabaseTransaction {
         &self.inner
     }
 
-    /// Commits. An error means that nothing was written, unless the connection was lost while the
-    /// database answered: then the outcome is unknown.
+    /// Commits the transaction. An error means that nothing was written, with one exception: if the connection is lost
+    /// during the commit, the outcome is unknown.
     pub async fn commit(self) -> Result<(), DbErr> {
         self.check()?;
         let backend = self.inner.get_database_backend();
@@ -142,7 +141,7 @@ impl Transaction {
         ended
     }
 
-    /// Rolls back.
+    /// Rolls the transaction back.
     pub async fn rollback(self) -> Result<(), DbErr> {
         let backend = self.inner.get_database_backend();
         let ended = self.inner.rollback().await;
@@ -151,7 +150,9 @@ impl Transaction {
 
     fn check(&self) -> Result<(), DbErr> {
         if self.is_failed.load(Ordering::Acquire) {
-            return Err(DbErr::Custom("a statement of this transaction has failed".to_owned()));
+            return Err(DbErr::Custom(
+                "an earlier statement of this transaction has failed".to_owned(),
+            ));
         }
         Ok(())
     }
@@ -202,12 +203,12 @@ impl ConnectionTrait for Transaction {
     }
 }
 
-/// Whether a statement that returns rows writes them (`INSERT ... RETURNING`).
+/// Whether a statement that returns rows also writes them (`INSERT ... RETURNING`).
 fn is_write(statement: &Statement) -> bool {
     !statement.sql.starts_with("SELECT")
 }
 
-/// Takes single statements, each a transaction by itself.
+/// Runs single statements, each in its own transaction.
 #[derive(Clone, Debug)]
 pub struct Pool {
     inner: DatabaseConnection,
@@ -228,13 +229,13 @@ impl Pool {
         &self.inner
     }
 
-    /// Lets no connection be used again that is open now.
+    /// Prevents the use of all connections that are open now.
     pub(super) fn retire(&self) {
         self.connections.retire();
     }
 
-    /// Begins a transaction: one that sees the database as of one moment, or one that writes. On
-    /// SQLite the latter takes the write lock at once: taking it later, after a read, fails when
+    /// Begins a transaction: on a reader one that sees a single state of the database, on a writer one that writes. On
+    /// SQLite, a writing transaction takes the write lock at once. If it took the lock after a read, it would fail when
     /// another process wrote in between.
     pub(super) async fn begin(&self) -> Result<Transaction, DbErr> {
         let mut options = TransactionOptions::default();
@@ -248,14 +249,16 @@ impl Pool {
             }
             _ => {}
         }
-        // In a task. A caller that is dropped during BEGIN would otherwise leave a connection in the pool that
-        // is in a transaction without knowing it. The task sees BEGIN through and then drops the transaction,
-        // which rolls it back.
+        // BEGIN runs in a task, because the caller may be dropped meanwhile. Without the task, the connection would
+        // return to the pool in a transaction that the driver does not know of. The task waits for the end of BEGIN and
+        // then drops the transaction, which rolls it back.
         let pool = self.inner.clone();
         let begun = tokio::spawn(async move { pool.begin_with_options(options).await });
         let begun = begun
             .await
-            .map_err(|error| DbErr::Custom(format!("BEGIN was cut off: {error}")))?
+            .map_err(|error| {
+                DbErr::Custom(format!("the task that runs BEGIN did not finish: {error}"))
+            })?
             .inspect_err(|error| self.note_error(error))?;
         Ok(Transaction::new(begun, Arc::clone(&self.connections), self.is_write))
     }
@@ -264,9 +267,9 @@ impl Pool {
         self.connections.note(error, self.inner.get_database_backend(), self.is_write);
     }
 
-    /// A transaction for a statement that writes and returns rows, where it needs one. SQLite commits such a
-    /// statement when it is reset. The driver resets it as soon as it has the row, and ignores the outcome, so
-    /// a failed commit would look like a success.
+    /// Begins a transaction for a statement that writes and returns rows, if the database needs one. SQLite commits
+    /// such a statement when it is reset. The driver resets it as soon as it has the row, and ignores the outcome. So
+    /// without a transaction, a failed commit would look like a success.
     async fn wrap(&self) -> Result<Option<Transaction>, DbErr> {
         match self.inner.get_database_backend() {
             DatabaseBackend::Sqlite if self.is_write => self.begin().await.map(Some),

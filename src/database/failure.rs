@@ -1,31 +1,31 @@
-//! The meaning of a database error: one classification for retries, problems and readiness.
+//! Classifies database errors, for retries, problems and readiness.
 //!
-//! Codes: <https://sqlite.org/rescode.html> and PostgreSQL's appendix A, "PostgreSQL Error Codes".
+//! The codes are listed in <https://sqlite.org/rescode.html> and in PostgreSQL's appendix A, "PostgreSQL Error Codes".
 
 use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, sqlx, sqlx::sqlite::SqliteError};
 
-/// The meaning of an error for the caller.
+/// The class of a database error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The database refused these values (a constraint, a size). Nothing was written. The same
-    /// values fail again; others can succeed.
+    /// The database refused the values because of a constraint or their size. Nothing was written. The same values
+    /// would fail again.
     Refused,
-    /// Another transaction, or too many callers, were in the way. The same request can succeed.
+    /// Another transaction, or too many callers, prevented the statement. A retry can succeed.
     Contended,
-    /// The database cannot do its work.
+    /// The database does not work, for the reason in the [`Fault`].
     Fault(Fault),
-    /// The program is closing its connections.
+    /// The gateway closes its connections.
     Closed,
-    /// Anything else, such as a statement that does not parse: a mistake in this program.
+    /// Any other error, such as a syntax error in a statement. The cause is a bug in this program.
     Bug,
 }
 
-/// Why the database cannot do its work.
+/// The reason why the database does not work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The disk or the quota of the database is full.
     Full,
-    /// The database takes reads only, for example a PostgreSQL replica after a failover.
+    /// The database accepts only reads, for example a PostgreSQL replica after a failover.
     ReadOnly,
     /// Another process holds the write lock.
     Locked,
@@ -38,7 +38,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// All of them.
+    /// All faults.
     pub const ALL: [Self; 6] =
         [Self::Full, Self::ReadOnly, Self::Locked, Self::Io, Self::Corrupt, Self::Unreachable];
 
@@ -55,7 +55,7 @@ impl Fault {
         }
     }
 
-    /// SQLite's result code. The low byte of an extended code is the primary code.
+    /// The fault of a SQLite result code. The low byte of an extended code is the primary code.
     fn of_sqlite(code: u32) -> Option<Self> {
         match code & 0xff {
             // BUSY, LOCKED, PROTOCOL
@@ -70,14 +70,14 @@ impl Fault {
         }
     }
 
-    /// PostgreSQL's SQLSTATE.
+    /// The fault of a PostgreSQL SQLSTATE.
     fn of_postgres(code: &str) -> Option<Self> {
         match code {
             "53100" => Some(Self::Full),
             "25006" => Some(Self::ReadOnly),
             "58030" => Some(Self::Io),
             "XX001" | "XX002" => Some(Self::Corrupt),
-            // Connection exceptions, shutting down, and rules of pg_hba.conf that changed.
+            // Connection exceptions, a shutdown, and refused logins (pg_hba.conf may have changed).
             _ if ["08", "57P", "28"].iter().any(|class| code.starts_with(class)) => {
                 Some(Self::Unreachable)
             }
@@ -87,7 +87,7 @@ impl Fault {
 }
 
 impl Failure {
-    /// The meaning of an error.
+    /// The class of an error.
     #[must_use]
     pub fn of(error: &DbErr) -> Self {
         match error {
@@ -101,7 +101,7 @@ impl Failure {
         }
     }
 
-    /// The fault, if it is one.
+    /// The fault, if the failure is one.
     #[must_use]
     pub fn fault(self) -> Option<Fault> {
         if let Self::Fault(fault) = self { Some(fault) } else { None }

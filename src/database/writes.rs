@@ -1,9 +1,9 @@
-//! Whether the database takes writes.
+//! Tracks whether the database accepts writes.
 //!
-//! A fault is noticed where it happens: by the statement or the commit that fails. From then on the
-//! gateway is not ready, and a probe writes once a second until that works. The probe has a row for
-//! itself, large enough that room for a few bytes does not count as healed. A connection that was
-//! cut, or that could not be had, only gives a reason for a probe: others may work.
+//! A failed statement or commit reports its fault here. Then the gateway is not ready, and a probe writes once a second
+//! until it succeeds. The probe writes its own row. The row is large, so that a few free bytes on the disk do not count
+//! as a recovery. A lost connection, or a connection that cannot be opened, only starts a probe, because other
+//! connections may work.
 
 use std::{
     sync::{
@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 
 use super::failure::Fault;
 
-/// A write that succeeded this long ago still proves that the database takes writes.
+/// Time for which a successful write proves that the database accepts writes.
 const FRESH: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -30,23 +30,23 @@ struct ByCause {
     cause: &'static str,
 }
 
-/// An outage.
+/// An outage of writes.
 #[derive(Debug)]
 struct Failing {
     fault: Fault,
     since: Instant,
-    /// Faults since it began, to tell whether one came after a probe.
+    /// Number of faults since the outage began. Shows whether a fault came during a probe.
     faults: u64,
 }
 
-/// See above.
+/// The state of writes, shared by all pools that write.
 #[derive(Debug)]
 pub(super) struct Writes {
     began: Instant,
     failing: Mutex<Option<Failing>>,
     /// Time of the newest successful write, in microseconds after `began`. 0 before the first.
     succeeded: AtomicU64,
-    /// Told when there is a reason for a probe.
+    /// Notified when there is a reason for a probe.
     trouble: Notify,
     writable: Gauge,
     faults: Family<ByCause, Counter>,
@@ -72,33 +72,33 @@ impl Writes {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "database_writable",
-            "1 while the database takes writes, 0 while they fail",
+            "1 while the database accepts writes, 0 while writes fail",
             self.writable.clone(),
         );
         registry.register(
             "database_faults",
-            "Statements and commits that failed because the database cannot do its work, by cause",
+            "Statements and commits that failed because of a fault of the database, by cause",
             self.faults.clone(),
         );
     }
 
-    /// A statement or a commit failed because of this fault.
+    /// Counts a statement or a commit that failed because of this fault.
     pub(super) fn count(&self, fault: Fault) {
         self.faults.get_or_create(&ByCause { cause: fault.name() }).inc();
     }
 
-    /// Writes fail because of this fault.
+    /// Starts or continues an outage with this fault.
     pub(super) fn failed(&self, fault: Fault) {
         {
             let mut failing = self.failing();
             match &mut *failing {
                 None => {
                     *failing = Some(Failing { fault, since: Instant::now(), faults: 1 });
-                    tracing::error!(cause = fault.name(), "the database does not take writes");
+                    tracing::error!(cause = fault.name(), "the database does not accept writes");
                 }
                 Some(failing) => {
                     failing.faults += 1;
-                    // Damage stays, whatever error follows.
+                    // A damaged file stays damaged, so a later fault does not replace this one.
                     if failing.fault != Fault::Corrupt {
                         failing.fault = fault;
                     }
@@ -109,18 +109,19 @@ impl Writes {
         self.trouble.notify_one();
     }
 
-    /// Something failed that may mean that writes fail: a probe is to find out.
+    /// Asks for a probe after a failure that may mean that writes fail.
     pub(super) fn suspect(&self) {
         self.trouble.notify_one();
     }
 
-    /// A transaction that wrote, or a single statement, was committed.
+    /// Records that a transaction with a write, or a single statement, was committed.
     pub(super) fn succeeded(&self) {
         let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.succeeded.store(micros.max(1), Ordering::Relaxed);
     }
 
-    /// A probe of full size was committed. `faults` is the number of faults before it.
+    /// Ends the outage after a successful probe. `faults` is the number of faults before the probe. If another fault
+    /// came since then, the outage continues.
     pub(super) fn healed(&self, faults: u64) {
         self.succeeded();
         let mut failing = self.failing();
@@ -132,26 +133,26 @@ impl Writes {
         self.writable.set(1);
         drop(failing);
         let seconds = since.elapsed().as_secs();
-        tracing::info!(cause = fault.name(), seconds, "the database takes writes again");
+        tracing::info!(cause = fault.name(), seconds, "the database accepts writes again");
     }
 
-    /// Why writes fail, if they do, and the number of faults since they began to.
+    /// The fault of the current outage, and its number of faults. `None` while writes work.
     pub(super) fn outage(&self) -> Option<(Fault, u64)> {
         self.failing().as_ref().map(|failing| (failing.fault, failing.faults))
     }
 
-    /// Why writes fail, if they do.
+    /// The fault of the current outage. `None` while writes work.
     pub(super) fn fault(&self) -> Option<Fault> {
         self.outage().map(|(fault, _)| fault)
     }
 
-    /// Whether a write has succeeded a moment ago.
+    /// Whether a write has succeeded within [`FRESH`].
     pub(super) fn is_fresh(&self) -> bool {
         let micros = self.succeeded.load(Ordering::Relaxed);
         micros > 0 && self.began.elapsed() < Duration::from_micros(micros) + FRESH
     }
 
-    /// Waits until there is a reason for a probe.
+    /// Waits until there is a reason for a probe. Returns at once during an outage.
     pub(super) async fn trouble(&self) {
         if self.fault().is_none() {
             self.trouble.notified().await;

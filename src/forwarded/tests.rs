@@ -1,4 +1,4 @@
-//! Every row is a request from a trusted proxy (10.0.0.1) unless it says otherwise.
+//! The rows are requests from a trusted proxy (10.0.0.1), except where a test names another peer.
 
 use super::*;
 
@@ -72,7 +72,7 @@ fn client_is_the_rightmost_address_that_is_no_proxy() {
         (&["192.0.2.1, 2001:db8:aa::2"], "192.0.2.1"),
         (&["192.0.2.1, ::ffff:10.0.0.2"], "192.0.2.1"),
         (&["[2001:db8::9]:443"], "2001:db8::9"),
-        // All are proxies: the first of them asks for itself.
+        // All addresses are trusted proxies, so the first proxy is the client.
         (&["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
         // An entry that is not an address ends the search at the proxy that wrote it.
         (&["unknown"], "10.0.0.1"),
@@ -108,7 +108,7 @@ fn forwarded_is_read_as_rfc_7239_writes_it() {
             Https,
         ),
         (&["for=\"192\\.0.2.1\""], "192.0.2.1", Http),
-        // The scheme is the word of the last proxy that is believed.
+        // The scheme comes from the last entry that was read.
         (&["for=6.6.6.6;proto=https, for=192.0.2.1;proto=http"], "192.0.2.1", Http),
         (&["for=unknown;proto=https"], "10.0.0.1", Https),
         (&["for=_hidden, for=10.0.0.2"], "10.0.0.2", Http),

@@ -1,8 +1,7 @@
-//! Limits of open connections: in total, and from one address while they are not authenticated.
+//! Limits of open connections: in total, and for each address until a request has authenticated.
 //!
-//! A connection counts from the moment it is accepted until it is closed, also while it carries a stream. After
-//! a request has authenticated, its connection no longer counts for its address. So any number of users can
-//! share an address.
+//! A connection counts from its start until it is closed, also while it carries a stream. After a request has
+//! authenticated, its connection no longer counts for its address. So any number of users can share an address.
 
 use std::{
     collections::HashMap,
@@ -20,20 +19,21 @@ use super::customer::customer;
 /// The configured limits.
 #[derive(Clone, Debug)]
 pub struct ConnectionLimits {
-    /// Connections in total.
+    /// Maximum number of open connections.
     pub total: u32,
-    /// Connections from one address that are not authenticated. One IPv6 /64 is one address.
+    /// Maximum number of open connections from one address without an authenticated request. An IPv6 /64 network counts
+    /// as one address.
     pub per_address: u32,
-    /// Networks without the limit `per_address`.
+    /// Networks that `per_address` does not apply to.
     pub exempt: Vec<IpNet>,
 }
 
 /// The limit that refused a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
-    /// [`ConnectionLimits::total`].
+    /// [`ConnectionLimits::total`] was reached.
     Total,
-    /// [`ConnectionLimits::per_address`].
+    /// [`ConnectionLimits::per_address`] was reached.
     Address,
 }
 
@@ -67,7 +67,7 @@ pub struct Connections {
 #[derive(Debug, Default)]
 struct Open {
     total: u32,
-    /// Connections that are not authenticated, by address.
+    /// Number of connections without an authenticated request, by address.
     unknown: HashMap<IpAddr, u32>,
 }
 
@@ -78,7 +78,7 @@ impl Connections {
         Arc::new(Self { limits, open: Mutex::default() })
     }
 
-    /// Counts a connection from this address.
+    /// Counts a new connection from this address, or refuses it.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Admission, Full> {
         let canonical = address.to_canonical();
         let is_exempt = self.limits.exempt.iter().any(|network| network.contains(&canonical));
@@ -105,16 +105,16 @@ impl Connections {
     }
 }
 
-/// An open connection, counted as long as the value lives.
+/// An open connection. It counts until this value is dropped.
 #[derive(Debug)]
 pub struct Admission {
     connections: Arc<Connections>,
-    /// The address that the connection counts for.
+    /// Address that the connection counts for. Absent if the address is exempt, or after a request has authenticated.
     address: Mutex<Option<IpAddr>>,
 }
 
 impl Admission {
-    /// A request on it has authenticated, so it no longer counts for its address.
+    /// Call this after a request has authenticated. The connection then no longer counts for its address.
     pub fn identify(&self) {
         if let Some(address) = self.address.lock().take() {
             self.connections.open.lock().forget(address);
@@ -148,13 +148,13 @@ impl Open {
 pub struct Origin {
     /// The counted connection.
     pub admission: Arc<Admission>,
-    /// Cancelled when the client closes its sending side. A client that leaves looks like that at first.
+    /// Cancelled when the client closes its sending side. A client that disconnects looks the same at first.
     pub half_closed: CancellationToken,
     user: OnceLock<Uuid>,
 }
 
 impl Origin {
-    /// For a request that is not authenticated yet.
+    /// Creates the state for a request that is not authenticated yet.
     #[must_use]
     pub fn new(admission: Arc<Admission>, half_closed: CancellationToken) -> Self {
         Self { admission, half_closed, user: OnceLock::new() }
@@ -167,7 +167,7 @@ impl Origin {
         let _ = self.user.set(user);
     }
 
-    /// The authenticated user.
+    /// The authenticated user. `None` before the authentication.
     #[must_use]
     pub fn user(&self) -> Option<Uuid> {
         self.user.get().copied()

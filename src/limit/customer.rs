@@ -1,8 +1,9 @@
-//! Addresses that count as one.
+//! Groups addresses that count as one address.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// One customer holds a whole IPv6 /64 (RFC 6177), so it counts as one address.
+/// The address that limits count by. A customer of a network provider gets at least a whole IPv6 /64 (RFC 6177), so the
+/// last 64 bits are set to zero. IPv4 addresses stay as they are.
 #[must_use]
 pub fn customer(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

@@ -1,8 +1,8 @@
-//! Limits: quotas are rates (by `governor`), slots are numbers at the same time.
+//! Limits of users and addresses. A quota limits a rate (with `governor`), and slots limit open streams.
 //!
 //! Each quota is one variant of [`Quota`], which carries its name on the wire, its key in the configuration,
-//! its default and its message. A slot is one open stream of one user. It is taken before the response starts,
-//! and freed when the value is dropped. Connections are counted in `connections.rs`.
+//! its default and its message. A slot is one open stream of one user. The slot is taken before the response starts,
+//! and released when the [`Slot`] is dropped. `connections.rs` counts connections.
 
 mod connections;
 mod customer;

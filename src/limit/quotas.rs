@@ -1,4 +1,4 @@
-//! Quotas and slots.
+//! Quotas: requests, stream opens and logins per minute. Slots: open streams.
 
 use std::{
     collections::HashMap,
@@ -13,19 +13,19 @@ use uuid::Uuid;
 
 use super::customer::customer;
 
-/// The name of the cap on open streams in `RateLimit` headers.
+/// The name of the limit of open streams in `RateLimit` headers.
 pub const SLOTS: &str = "streams";
 
-/// A rate: a number in a minute, all of them at once if the caller likes.
+/// A limit of calls per minute. The caller may use all of them at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quota {
-    /// Operations of one user.
+    /// Requests of one user.
     Requests,
     /// Streams that one user opens.
     StreamOpens,
-    /// Logins to one name from one address. Slows an attacker down, and no other client.
+    /// Logins to one name from one address. Slows an attacker down, without an effect on other addresses.
     LoginsPerUser,
-    /// Logins to one name from all addresses. Slows many attackers down together.
+    /// Logins to one name from all addresses. Slows down an attacker with many addresses.
     LoginsPerName,
     /// Logins and refreshes from one address.
     LoginsPerAddress,
@@ -41,7 +41,7 @@ impl Quota {
         Self::LoginsPerAddress,
     ];
 
-    /// Name, key in the configuration, default for a minute, message.
+    /// Name, key in the configuration, default per minute, message.
     const fn parts(self) -> (&'static str, &'static str, u32, &'static str) {
         match self {
             Self::Requests => (
@@ -89,7 +89,7 @@ impl Quota {
         self.parts().1
     }
 
-    /// Default number in a minute. The configuration documents the same number; a test compares them.
+    /// Default number per minute. The configuration documents the same number; a test compares them.
     #[must_use]
     pub const fn default(self) -> u32 {
         self.parts().2
@@ -109,7 +109,7 @@ impl Quota {
 /// The configured limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Open streams of one user.
+    /// Maximum number of open streams of one user.
     pub streams_per_user: u32,
     /// See [`Quota::Requests`].
     pub requests_per_minute: u32,
@@ -126,24 +126,24 @@ pub struct Settings {
 /// The key that a quota counts by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
-    /// A user.
+    /// The id of a user.
     User(Uuid),
     /// The user name of a login, whether or not the user exists.
     Name(String),
-    /// The user name of a login and the address.
+    /// The user name of a login, and the address of the request.
     NameAt(String, IpAddr),
-    /// The address of the request.
+    /// The address of the request, see [`customer`].
     Address(IpAddr),
 }
 
 impl Key {
-    /// The key of an address.
+    /// Creates the key of an address.
     #[must_use]
     pub fn address(address: IpAddr) -> Self {
         Self::Address(customer(address))
     }
 
-    /// The key of a user name and an address.
+    /// Creates the key of a user name and an address.
     #[must_use]
     pub fn name_at(name: String, address: IpAddr) -> Self {
         Self::NameAt(name, customer(address))
@@ -154,26 +154,26 @@ impl Key {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refused {
-    /// The limit's name on the wire.
+    /// Name of the limit in headers and metrics.
     pub limit: &'static str,
-    /// Message for the caller.
+    /// Message for the client.
     pub message: &'static str,
-    /// Time to wait, jittered so that refused callers do not return together.
+    /// Time to wait before a retry. Jittered, so that refused clients do not all retry at once.
     pub retry_after: Duration,
-    /// `RateLimit-Policy` and `RateLimit` for the response.
+    /// Rate limit headers of the response.
     pub headers: Headers,
 }
 
 /// Values of the rate limit headers (draft-ietf-httpapi-ratelimit-headers-10).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Headers {
-    /// `RateLimit-Policy`.
+    /// Value of `RateLimit-Policy`.
     pub policy: String,
-    /// `RateLimit`.
+    /// Value of `RateLimit`.
     pub limit: String,
 }
 
-/// All counters.
+/// The counters of all quotas and slots.
 pub struct Limits {
     settings: Settings,
     rates: [DefaultKeyedRateLimiter<Key>; 5],
@@ -192,7 +192,7 @@ impl Limits {
         Self { settings, rates, slots: Arc::default() }
     }
 
-    /// Counts one call.
+    /// Counts one call, or refuses it if the quota is used up.
     pub fn check(&self, quota: Quota, key: &Key) -> Result<(), Refused> {
         let limiter = &self.rates[quota as usize];
         limiter.check_key(key).map_err(|early| {
@@ -223,8 +223,8 @@ impl Limits {
             return Err(Refused {
                 limit: SLOTS,
                 message: "this user has as many streams open as are allowed",
-                // The user frees a slot, not time, so the wait is fixed. 5 s keeps a client from retrying in a
-                // tight loop.
+                // A slot becomes free when a stream closes, so the wait cannot be computed. 5 s prevents retries in
+                // a tight loop.
                 retry_after: jittered(Duration::from_secs(5)),
                 headers: self.slot_headers(0),
             });
@@ -233,13 +233,13 @@ impl Limits {
         Ok((Slot { user, slots: Arc::clone(&self.slots) }, self.slot_headers(cap - *open)))
     }
 
-    /// Number of slots that all users hold.
+    /// Number of open streams of all users.
     #[must_use]
     pub fn open_slots(&self) -> u32 {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
     }
 
-    /// Drops keys that were not used for a while.
+    /// Drops the counters that are back at zero.
     pub fn prune(&self) {
         for limiter in &self.rates {
             limiter.retain_recent();
@@ -258,7 +258,7 @@ impl Limits {
     }
 }
 
-/// One open stream of one user, for as long as the value lives.
+/// One open stream of one user. The slot is released when this value is dropped.
 #[derive(Debug)]
 pub struct Slot {
     user: Uuid,
@@ -285,7 +285,8 @@ impl Drop for Slot {
     }
 }
 
-/// At least `wait`, at least a second, and up to half as much again plus a second.
+/// Adds a random time to `wait`, or to one second if `wait` is shorter. The added time is at most half of that plus one
+/// second.
 #[must_use]
 pub fn jittered(wait: Duration) -> Duration {
     let wait = wait.max(Duration::from_secs(1));

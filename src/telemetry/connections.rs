@@ -7,7 +7,7 @@ use prometheus_client::{
 
 use super::labels::ByLimit;
 
-/// The metrics of connections.
+/// The metrics of connections, each by limit.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
     pub(super) refused: Family<ByLimit, Counter>,

@@ -25,7 +25,7 @@ struct ByOutcome {
     outcome: &'static str,
 }
 
-/// From 1 ms to 37 min, each bucket twice as large as the one before.
+/// A histogram from 1 ms to 35 min. Each bucket is twice as large as the previous bucket.
 fn duration() -> Histogram {
     Histogram::new(exponential_buckets(1e-3, 2.0, 22))
 }
@@ -69,7 +69,7 @@ impl JobMetrics {
         );
     }
 
-    /// A run has finished. `took` is absent for a job that mostly waits for its trigger.
+    /// Counts a finished run. `took` is absent for a job that mostly waits for its trigger.
     pub(super) fn finished(&self, job: &'static str, succeeded: bool, took: Option<Duration>) {
         let outcome = if succeeded { "succeeded" } else { "failed" };
         self.runs.get_or_create(&ByOutcome { job, outcome }).inc();

@@ -1,4 +1,4 @@
-//! The labels of metrics. None has an id as its value, so the number of series is bounded.
+//! The labels of metrics. The values are never ids, so the number of series is bounded.
 
 use prometheus_client::encoding::EncodeLabelSet;
 

@@ -13,53 +13,53 @@ use tracing_subscriber::{
 
 use super::sink::Sink;
 
-/// Logging cannot start, or its filter cannot change.
+/// The reason why logging cannot start, or why its filter cannot change.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
-    /// The filter does not parse.
+    /// The filter cannot be parsed.
     #[error("the log filter is not valid: {0}")]
     Filter(#[from] ParseError),
-    /// The operating system gives no thread.
+    /// The operating system refuses to start a thread.
     #[error("cannot start the thread that writes the log")]
     Thread(#[from] std::io::Error),
-    /// A process logs to one place, chosen once.
+    /// The process has another log already. Each process has only one.
     #[error("logging has already been started: {0}")]
     Started(Box<dyn std::error::Error + Send + Sync>),
-    /// The filter cannot be replaced.
+    /// The filter cannot be replaced, for example because the log has ended.
     #[error("cannot change the log filter: {0}")]
     Change(#[from] reload::Error),
 }
 
-/// The running log. Dropping it, at the end of the process, waits until all lines are written, for at
-/// most a second.
+/// The running log. Drop it at the end of the process: the drop waits until all lines are written, for at most one
+/// second.
 #[derive(Debug)]
-#[must_use = "dropping it writes the last lines"]
+#[must_use = "a drop waits until the last lines are written"]
 pub struct Logging {
     sink: Sink,
     filter: reload::Handle<EnvFilter, Registry>,
 }
 
-/// Starts logging to standard error for the whole process: as text to read, or with `json` as one
-/// object per line. `filter` holds `EnvFilter` directives such as `info,streamgate::hub=debug`.
+/// Starts the log of the whole process on standard error. Writes text, or one JSON object per line with `json`.
+/// `filter` holds `EnvFilter` directives such as `info,streamgate::hub=debug`.
 ///
-/// Logging never waits and never fails. Lines that cannot be written are dropped and counted in
-/// `log_lines_dropped_total`; their number is logged when writing works again. Panics are logged too,
-/// not printed.
+/// Logging never waits and never fails. A line that cannot be written is dropped and counted in
+/// `log_lines_dropped_total`. When writing works again, the number of dropped lines is logged. Panics are logged, not
+/// printed.
 pub fn init_logging(json: bool, filter: &str) -> Result<Logging, LoggingError> {
     let (filter, handle) = reload::Layer::new(EnvFilter::try_new(filter)?);
     let sink = Sink::start(std::io::stderr())?;
     let lines = fmt::layer()
         .with_writer(sink.clone())
         .with_ansi(std::io::stderr().is_terminal())
-        // They are printed with `eprintln!`, which panics if standard error is closed.
+        // Internal errors are printed with `eprintln!`, which panics if standard error is closed.
         .log_internal_errors(false);
     let lines = if json { lines.json().flatten_event(true).boxed() } else { lines.boxed() };
     let started = tracing_subscriber::registry().with(filter).with(lines).try_init();
     started.map_err(|error| LoggingError::Started(Box::new(error)))?;
     panic::set_hook(Box::new(|panic| {
-        let message = panic.payload_as_str().unwrap_or("a value that is no text");
+        let message = panic.payload_as_str().unwrap_or("the panic has no message");
         let at = panic.location().map(tracing::field::display);
-        // Captured if RUST_BACKTRACE asks for it.
+        // Captures a backtrace only if RUST_BACKTRACE or RUST_LIB_BACKTRACE is set.
         let backtrace = Backtrace::capture();
         let is_captured = backtrace.status() == BacktraceStatus::Captured;
         let backtrace = is_captured.then(|| tracing::field::display(&backtrace));
@@ -69,19 +69,19 @@ pub fn init_logging(json: bool, filter: &str) -> Result<Logging, LoggingError> {
 }
 
 impl Logging {
-    /// The filter, to be replaced while the log goes on.
+    /// A handle that replaces the filter of the running log.
     #[must_use]
     pub fn filter(&self) -> LogFilter {
         LogFilter(self.filter.clone())
     }
 }
 
-/// The filter of the log. Does not keep the log alive.
+/// Replaces the filter of the log. This value does not keep the log alive.
 #[derive(Clone, Debug)]
 pub struct LogFilter(reload::Handle<EnvFilter, Registry>);
 
 impl LogFilter {
-    /// Replaces the filter; the directives are those of [`init_logging`].
+    /// Replaces the filter. For the directives, see [`init_logging`].
     pub fn set(&self, filter: &str) -> Result<(), LoggingError> {
         Ok(self.0.reload(EnvFilter::try_new(filter)?)?)
     }

@@ -22,8 +22,8 @@ use super::{
 /// Media type of [`Telemetry::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// From 10 µs to 14.6 s, each bucket half as large again as the one before: a percentile read from
-/// them is off by a fifth at worst.
+/// A histogram from 10 µs to 14.6 s. Each bucket is 1.5 times as large as the previous bucket, so a percentile has an
+/// error of a fifth at most.
 fn latency() -> Histogram {
     Histogram::new(exponential_buckets(10e-6, 1.5, 36))
 }
@@ -65,7 +65,7 @@ impl Default for Telemetry {
 }
 
 impl Telemetry {
-    /// All metrics at zero. A labelled one appears in [`Telemetry::render`] once it is used.
+    /// Starts with all metrics at zero. A metric with labels appears in [`Telemetry::render`] after its first use.
     #[must_use]
     pub fn new() -> Self {
         let mut telemetry = Self {
@@ -97,7 +97,7 @@ impl Telemetry {
         telemetry
     }
 
-    /// Names and help texts. The encoder adds `streamgate_`, the unit, `_total` and the full stop.
+    /// Registers names and help texts. The encoder adds `streamgate_`, the unit, `_total` and the full stop.
     fn register(&mut self) {
         let r = &mut self.registry;
         r.register("streams_open", "Streams open now", self.streams_open.clone());
@@ -105,7 +105,7 @@ impl Telemetry {
         r.register("streams_closed", "Streams closed, by reason", self.streams_closed.clone());
         r.register(
             "slots_refused",
-            "Streams refused because the user had as many open as allowed",
+            "Streams refused because the user had too many open",
             self.slots_refused.clone(),
         );
         r.register("claims_waiting", "Claims that wait for work now", self.claims_waiting.clone());
@@ -121,7 +121,7 @@ impl Telemetry {
         );
         r.register(
             "events_delivered",
-            "Events handed to subscribers, one per event and subscriber",
+            "Events delivered to subscribers, one per event and subscriber",
             self.events_delivered.clone(),
         );
         r.register(
@@ -184,7 +184,7 @@ impl Telemetry {
             Unit::Seconds,
             self.http_request.clone(),
         );
-        r.register("clock_jumps", "Jumps of the wall clock noticed", self.clock_jumps.clone());
+        r.register("clock_jumps", "Detected jumps of the wall clock", self.clock_jumps.clone());
         r.register_with_unit(
             "clock_offset",
             "Time by which the wall clock is ahead of the clock of leases and sweeps",
@@ -195,13 +195,13 @@ impl Telemetry {
         self.jobs.register(r);
     }
 
-    /// For engines that bring metrics of their own.
+    /// The registry, for engines that register their own metrics.
     pub fn registry(&mut self) -> &mut Registry {
         &mut self.registry
     }
 
-    /// Shows the metrics of a family from the start, at zero: what is absent cannot be told from
-    /// what is never counted.
+    /// Shows the metrics of a family from the start, at zero. Otherwise a reader cannot tell a metric without a count
+    /// from a metric that does not exist.
     pub fn expect_family(&self, family: &'static str) {
         let labels = ByFamily { family };
         drop(self.streams_open.get_or_create(&labels));
@@ -218,27 +218,27 @@ impl Telemetry {
 
     /// All metrics as OpenMetrics text, of type [`CONTENT_TYPE`].
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "it has no way to fail")]
+    #[expect(clippy::missing_panics_doc, reason = "writing to a String does not fail")]
     pub fn render(&self) -> String {
         let mut out = String::new();
         text::encode(&mut out, &self.registry).expect("writing to a String does not fail");
         out
     }
 
-    /// A stream has begun: `streams_open`, `streams_opened_total`.
+    /// Counts an opened stream: `streams_open`, `streams_opened_total`.
     pub fn stream_opened(&self, family: &'static str) {
         self.streams_open.get_or_create(&ByFamily { family }).inc();
         self.streams_opened.get_or_create(&ByFamily { family }).inc();
     }
 
-    /// A stream has ended: `streams_open`, `streams_closed_total`. Call it once per
-    /// [`Telemetry::stream_opened`], however the stream ends.
+    /// Counts a closed stream: `streams_open`, `streams_closed_total`. Call it once per
+    /// [`Telemetry::stream_opened`], whatever the reason for the end.
     pub fn stream_closed(&self, family: &'static str, reason: &'static str) {
         self.streams_open.get_or_create(&ByFamily { family }).dec();
         self.streams_closed.get_or_create(&ByReason { family, reason }).inc();
     }
 
-    /// A claim waits for work, or no longer.
+    /// A claim starts to wait for work, or stops waiting: `claims_waiting`.
     pub fn claim_waits(&self, waits: bool) {
         if waits {
             self.claims_waiting.inc();
@@ -247,101 +247,101 @@ impl Telemetry {
         }
     }
 
-    /// A user held as many streams as allowed: `slots_refused_total`.
+    /// Counts a stream that was refused because the user has too many open: `slots_refused_total`.
     pub fn slot_refused(&self) {
         self.slots_refused.inc();
     }
 
-    /// A rate was exceeded: `quota_refused_total`.
+    /// Counts a request that was refused because a rate was exceeded: `quota_refused_total`.
     pub fn quota_refused(&self, limit: &'static str) {
         self.quota_refused.get_or_create(&ByLimit { limit }).inc();
     }
 
-    /// Events were committed: `events_published_total`.
+    /// Counts committed events: `events_published_total`.
     pub fn published(&self, family: &'static str, events: u64) {
         self.events_published.get_or_create(&ByFamily { family }).inc_by(events);
     }
 
-    /// The counter `events_delivered_total` of a family, to hold as long as a subscriber lives:
-    /// counting a delivery is then one atomic addition and no look-up.
+    /// The counter `events_delivered_total` of a family. A subscriber keeps it, so that counting a delivery is one
+    /// atomic addition without a look-up.
     #[must_use]
     pub fn delivered(&self, family: &'static str) -> Counter {
         self.events_delivered.get_or_create_owned(&ByFamily { family })
     }
 
-    /// Events were dropped for a subscriber that was too slow: `events_dropped_total`.
+    /// Counts events that were dropped for a slow subscriber: `events_dropped_total`.
     pub fn dropped(&self, family: &'static str, events: u64) {
         self.events_dropped.get_or_create(&ByFamily { family }).inc_by(events);
     }
 
-    /// A subscriber or a topic went back to the event log: `catch_ups_total`.
+    /// Counts a read of the event log for a subscriber or a topic that missed events: `catch_ups_total`.
     pub fn caught_up(&self, family: &'static str) {
         self.catch_ups.get_or_create(&ByFamily { family }).inc();
     }
 
-    /// A stream started over because its cursor could not be resumed from: `resets_total`.
+    /// Counts a stream that started over because its cursor was unusable: `resets_total`.
     pub fn reset(&self, family: &'static str, reason: &'static str) {
         self.resets.get_or_create(&ByReason { family, reason }).inc();
     }
 
-    /// The counters `cache_lookups_total` of one cache, hits and misses, for it to hold.
+    /// The counters `cache_lookups_total` of a cache: hits, then misses. The cache keeps them.
     #[must_use]
     pub fn cache(&self, cache: &'static str) -> [Counter; 2] {
         ["hit", "miss"]
             .map(|outcome| self.cache_lookups.get_or_create_owned(&ByCache { cache, outcome }))
     }
 
-    /// The counter `clock_jumps_total` and the gauge `clock_offset_seconds`, for the clock to hold.
+    /// The counter `clock_jumps_total` and the gauge `clock_offset_seconds`. The clock keeps them.
     #[must_use]
     pub fn clock(&self) -> (Counter, Gauge<f64, AtomicU64>) {
         (self.clock_jumps.clone(), self.clock_offset.clone())
     }
 
-    /// A credential was checked: `authentications_total`.
+    /// Counts a checked credential: `authentications_total`.
     pub fn authenticated(&self, outcome: &'static str) {
         self.authentications.get_or_create(&ByOutcome { outcome }).inc();
     }
 
-    /// Time to find out who calls: `authentication_seconds`. The check of the session is part of it.
+    /// Records the time to authenticate a request: `authentication_seconds`. Includes the check of the session.
     pub fn identified(&self, took: Duration) {
         self.authentication.observe(took.as_secs_f64());
     }
 
-    /// Time of one check of a session: `session_validation_seconds`.
+    /// Records the time to check a login session: `session_validation_seconds`.
     pub fn session_validated(&self, took: Duration) {
         self.session_validation.observe(took.as_secs_f64());
     }
 
-    /// Time of one look-up of a resource: `lookup_seconds`.
+    /// Records the time to look up a resource: `lookup_seconds`.
     pub fn looked_up(&self, resource: &'static str, took: Duration) {
         self.lookup.get_or_create(&ByResource { resource }).observe(took.as_secs_f64());
     }
 
-    /// Time to commit a transaction that writes events: `commit_seconds`.
+    /// Records the time to commit a transaction that writes events: `commit_seconds`.
     pub fn committed(&self, took: Duration) {
         self.commit.observe(took.as_secs_f64());
     }
 
-    /// A background job has finished a run: `job_runs_total`, `job_seconds` and
+    /// Counts a finished run of a background job: `job_runs_total`, `job_seconds` and
     /// `job_last_success_timestamp_seconds`. `took` is absent for a job that mostly waits for its trigger.
     pub fn job_finished(&self, job: &'static str, succeeded: bool, took: Option<Duration>) {
         self.jobs.finished(job, succeeded, took);
     }
 
-    /// Time from the request to the head of its response: `http_request_seconds`. `operation` is
-    /// the `operationId` of the OpenAPI document; a stream counts when it starts, not when it ends.
+    /// Records the time from the request to the head of its response: `http_request_seconds`. So a stream counts when
+    /// it starts. `operation` is the `operationId` of the OpenAPI document.
     pub fn request_answered(&self, operation: &'static str, status: u16, took: Duration) {
         self.http_request
             .get_or_create(&ByOperation { operation, status })
             .observe(took.as_secs_f64());
     }
 
-    /// A connection was closed because a limit was reached: `connections_refused_total`.
+    /// Counts a connection that was closed because a limit was reached: `connections_refused_total`.
     pub fn connection_refused(&self, limit: &'static str) {
         self.connections.refused.get_or_create(&ByLimit { limit }).inc();
     }
 
-    /// A response was aborted because its client did not read it: `responses_aborted_total`.
+    /// Counts a response that was aborted because its client did not read it: `responses_aborted_total`.
     pub fn response_aborted(&self, limit: &'static str) {
         self.connections.aborted.get_or_create(&ByLimit { limit }).inc();
     }

@@ -1,9 +1,8 @@
 //! Logs and metrics.
 //!
-//! Metrics belong to a [`Telemetry`] value, not to the process: tests run many gateways in one
-//! process and each counts its own. The log, and the number of lines that it dropped, belong to the
-//! process. Labels are few and known beforehand (family, reason, limit, operation), never an id, so
-//! the number of series is bounded.
+//! Each gateway has its own [`Telemetry`] value, because tests run many gateways in one process. The process has one
+//! log, and one counter of dropped log lines. The values of labels are from fixed lists (families, reasons, limits,
+//! operations) and never ids, so the number of series is bounded.
 
 mod connections;
 mod jobs;

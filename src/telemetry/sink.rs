@@ -1,8 +1,8 @@
 //! Writes log lines to standard error without blocking the threads that log.
 //!
-//! A separate thread writes. A line that cannot be written is dropped and counted. So is a line that
-//! comes while too many wait. A reader that is gone, a reader that has stopped, or a full disk cost
-//! log lines and nothing else.
+//! A separate thread writes. It drops and counts a line that cannot be written. A line that comes while too many
+//! others wait is also dropped and counted. So if standard error is closed, or its reader stops, or the disk is full,
+//! the gateway only loses log lines.
 //!
 //! The crate `tracing-appender` is not used because it does not count failed writes, and because its
 //! guard calls `println!`, which panics if standard output is closed.
@@ -21,13 +21,13 @@ use std::{
 use prometheus_client::metrics::counter::Counter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Bytes of lines that may wait to be written. Enough for a burst of about 20,000 lines.
+/// Limit of the waiting lines in bytes. Enough for a burst of about 20,000 lines.
 const WAITING: usize = 4 << 20;
 
 /// Longest wait for the last lines at the end of the process.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// A process has one log, even if it runs several gateways.
+/// Number of dropped lines. Static because a process has one log, even if it runs several gateways.
 static DROPPED: LazyLock<Counter> = LazyLock::new(Counter::default);
 
 /// The counter of lines that this process has dropped, to register as a metric.
@@ -58,7 +58,7 @@ impl Sink {
         Ok(Self { messages, waiting })
     }
 
-    /// Waits until the lines logged so far are written, at most a second.
+    /// Waits until all lines logged before the call are written, for at most [`FLUSH`].
     pub(super) fn flush(&self) {
         let (done, written) = mpsc::sync_channel(1);
         if self.messages.send(Message::Flush(done)).is_ok() {
@@ -97,14 +97,14 @@ impl<'a> MakeWriter<'a> for Sink {
     }
 }
 
-/// State of the thread that writes.
+/// State of the thread that writes the lines.
 struct Writer<W> {
     out: W,
     inbox: Receiver<Message>,
     waiting: Arc<AtomicUsize>,
-    /// Whether the newest line was written.
+    /// Whether the last attempt to write a line succeeded.
     works: bool,
-    /// Whether the output ends within a line.
+    /// Whether the output ends with an incomplete line.
     is_torn: bool,
 }
 
@@ -113,13 +113,13 @@ impl<W: Write> Writer<W> {
         let mut told = DROPPED.get();
         loop {
             let message = self.inbox.try_recv().or_else(|_| {
-                // No line waits, so there is room for this one.
+                // No line waits, so this line is not dropped for lack of space.
                 let dropped = DROPPED.get();
                 if self.works && dropped > told {
                     let lines = dropped - told;
                     tracing::warn!(
                         lines,
-                        "log lines were dropped: standard error did not take them"
+                        "log lines were dropped: standard error was closed, full or too slow"
                     );
                     told = dropped;
                 }
@@ -133,7 +133,7 @@ impl<W: Write> Writer<W> {
                     }
                     self.waiting.fetch_sub(line.len(), Ordering::Relaxed);
                 }
-                // The caller may have stopped waiting.
+                // The caller may have stopped waiting, which is not an error.
                 Ok(Message::Flush(done)) => drop(done.send(())),
                 Err(_) => return,
             }
@@ -171,7 +171,7 @@ mod tests {
 
     use super::*;
 
-    /// A disk with room for so many bytes.
+    /// A disk with limited free space.
     #[derive(Clone, Default)]
     struct Disk(Arc<Mutex<(Vec<u8>, usize)>>);
 

@@ -1,4 +1,4 @@
-//! A client of the service, over HTTP.
+//! An HTTP client of the gateway.
 
 use std::{
     net::SocketAddr,
@@ -15,11 +15,11 @@ use hyper_util::{
 };
 use serde_json::{Value, json};
 
-/// A client of the gateway.
+/// An HTTP client that may be logged in.
 pub(super) struct Caller {
     client: Client<HttpConnector, Full<Bytes>>,
     address: SocketAddr,
-    /// User name and password. Absent for a caller that has not logged in.
+    /// User name and password. Absent before a login.
     login: Option<Value>,
     token: Mutex<Option<String>>,
 }
@@ -50,18 +50,18 @@ impl Caller {
         self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The response to a POST request.
+    /// Sends a POST request. Returns the body of the response.
     pub(super) async fn post(&self, path: &str, body: Value) -> anyhow::Result<Value> {
         self.call(Method::POST, path, Some(body)).await
     }
 
-    /// The path of what is made by posting this.
+    /// Creates a resource with a POST request. Returns the path of the resource.
     pub(super) async fn make(&self, path: &str, body: Value) -> anyhow::Result<String> {
         let made = self.post(path, body).await?;
         Ok(format!("{path}/{}", made["id"].as_str().context("no id")?))
     }
 
-    /// The response to an agent that publishes under a lease.
+    /// Sends a POST request with a lease token. Returns the body of the response.
     pub(super) async fn post_under(
         &self,
         lease_token: &str,
@@ -71,7 +71,7 @@ impl Caller {
         self.call_under(Some(lease_token), Method::POST, path, Some(body)).await
     }
 
-    /// The answer's body, nothing for an empty one; an answer above 399 is an error.
+    /// Sends a request. Returns the body of the response, or null if it is empty. A status of 400 or more is an error.
     pub(super) async fn call(
         &self,
         method: Method,
@@ -91,7 +91,7 @@ impl Caller {
         let send = || self.send(&method, path, body.as_ref(), lease_token);
         let (mut status, mut answer) = send().await?;
         if status == StatusCode::UNAUTHORIZED && self.login.is_some() {
-            // The demo may run for longer than a token is good for.
+            // The token may expire while the demo runs.
             self.renew().await?;
             (status, answer) = send().await?;
         }

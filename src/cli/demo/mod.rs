@@ -1,5 +1,5 @@
-//! The command `demo`: a gateway on throw-away data, with users of every role and resources of every family. Ordinary
-//! clients work on them over HTTP.
+//! The command `demo`: a gateway on throw-away data, with users of every role and resources of every family. Clients
+//! inside the process use the gateway over HTTP.
 
 mod caller;
 mod play;

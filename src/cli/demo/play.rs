@@ -10,18 +10,20 @@ use tokio::time::sleep;
 
 use super::caller::Caller;
 
-/// The pace of the operator: slow enough to read.
+/// Pause between two actions, long enough to read the events.
 const PACE: Duration = Duration::from_secs(2);
 
-/// The text that the agent answers with, repeated.
-const TEXT: &str = "A stream is a promise that is kept one event at a time: what has happened is \
-                    told in order, what was missed is told again, and nothing is told twice.";
+/// The text of the agent's answer. It is repeated until the answer is long enough.
+const TEXT: &str = "A stream sends the events of a resource in order. A client that reconnects gets \
+                    the events that it missed, and gets no event twice.";
 
-/// Words of an answer, and chapters of a book: enough for half an hour.
+/// Number of words in an answer. It takes about 40 minutes.
 const WORDS: usize = 6_000;
+
+/// Number of chapters in a book. It takes 30 minutes.
 const CHAPTERS: usize = 900;
 
-/// The people, and what they work on.
+/// The users of the demo, and the paths of the resources that they use.
 pub(super) struct Stage {
     operator: Caller,
     agent: Caller,
@@ -31,7 +33,7 @@ pub(super) struct Stage {
     prompts: String,
     mcp_session: String,
     notifications: String,
-    /// All that there is to watch.
+    /// Every topic of the demo.
     pub(super) topics: Vec<String>,
 }
 
@@ -90,7 +92,7 @@ impl Stage {
         Ok(())
     }
 
-    /// The operator: has something changed now and then, and sometimes the topology suffers.
+    /// The operator requests mutations. Sometimes the topology becomes degraded and then active again.
     async fn operate(&self) -> anyhow::Result<()> {
         let mutations = format!("{}/mutations", self.topology);
         for node in 1_u64.. {
@@ -107,7 +109,7 @@ impl Stage {
         Ok(())
     }
 
-    /// The mutator: claims, works for a moment, reports. Every seventh attempt fails.
+    /// The worker of the topology claims mutations and reports them. Every seventh mutation fails.
     async fn mutate(&self) -> anyhow::Result<()> {
         let mutations = format!("{}/mutations", self.topology);
         let mut done = 0_u64;
@@ -132,7 +134,7 @@ impl Stage {
         }
     }
 
-    /// The worker: writes a book as an artifact, chapter by chapter, and then another one.
+    /// The worker of tasks writes books. Each book is an artifact with one chunk for each chapter.
     async fn write_books(&self) -> anyhow::Result<()> {
         loop {
             self.work("book", CHAPTERS, PACE).await?;
@@ -140,7 +142,7 @@ impl Stage {
         }
     }
 
-    /// The same with short reports, each of which the viewer is told of.
+    /// The worker of tasks writes short reports. The viewer gets a notification of each report.
     async fn write_reports(&self) -> anyhow::Result<()> {
         for number in 1_u64.. {
             let new = json!({ "task_type": "report", "input": { "number": number } });
@@ -157,7 +159,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Claims one task of this type and streams its artifact in so many chunks; the task at its end.
+    /// Claims a task of this type and reports its artifact in chunks. Returns the completed task.
     async fn work(&self, skill: &str, chunks: usize, pace: Duration) -> anyhow::Result<Value> {
         let claim = json!({ "skills": [skill], "wait_seconds": 30, "lease_seconds": 60 });
         let claimed = loop {
@@ -190,7 +192,7 @@ impl Stage {
         self.agent.post(&path, report).await
     }
 
-    /// The agent: answers the prompt, word by word, and then is asked another one.
+    /// The agent answers a prompt, word by word. Then the viewer creates another prompt.
     async fn answer(&self) -> anyhow::Result<()> {
         loop {
             let claim = json!({ "wait_seconds": 30, "lease_seconds": 60 });
@@ -207,11 +209,13 @@ impl Stage {
             }
             let usage = json!({ "kind": "usage", "data": { "output_tokens": WORDS } });
             publish(json!([usage, { "kind": "complete", "data": {} }])).await?;
-            self.viewer.post(&self.prompts, json!({ "prompt": "Once more, please." })).await?;
+            self.viewer
+                .post(&self.prompts, json!({ "prompt": "Please explain it again." }))
+                .await?;
         }
     }
 
-    /// The viewer's MCP client asks, the agent behind it answers.
+    /// The viewer's MCP client sends requests, and the agent sends the responses.
     async fn talk(&self) -> anyhow::Result<()> {
         let messages = format!("{}/messages", self.mcp_session);
         for id in 1_u64.. {

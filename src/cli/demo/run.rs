@@ -12,16 +12,16 @@ use tokio_util::sync::CancellationToken;
 use super::{caller::Caller, play::Stage};
 use crate::cli::output::say;
 
-/// Serves the demo until `shutdown`.
+/// Runs the demo until `shutdown` is cancelled.
 pub(crate) async fn run(
     listen: Option<SocketAddr>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let _logging = telemetry::init_logging(false, "warn")?;
-    // Without it there is room for fewer streams, which a demo can live with.
+    // An error is ignored: a demo needs few streams, so the old limit is enough.
     let _ = server::raise_descriptor_limit();
     let listener = bind(listen).await?;
-    let data = tempfile::tempdir().context("cannot make a throw-away directory")?;
+    let data = tempfile::tempdir().context("cannot create a temporary directory")?;
     let mut config = Config::for_data_dir(data.path());
     // The printed commands must work as long as the terminal stays open.
     config.tokens.access_seconds = 86_400;
@@ -29,21 +29,21 @@ pub(crate) async fn run(
     let announce = |address: SocketAddr, password: Option<&str>| {
         let password = password.map(str::to_owned);
         let given = || std::env::var("STREAMGATE_ADMIN_PASSWORD").unwrap_or_default();
-        // The other end waits below for as long as the service runs.
+        // This does not fail, because the receiver below waits as long as the gateway runs.
         let _ = ready.send((address, password.unwrap_or_else(given)));
     };
     let service = streamgate::run(config, listener, shutdown.clone(), announce);
     let play = async {
-        let (address, password) = started.await.context("the service did not start")?;
+        let (address, password) = started.await.context("the gateway did not start")?;
         let played = shutdown.run_until_cancelled(Box::pin(play(address, &password))).await;
-        // Requests that fail during the shutdown are no error.
+        // Requests may fail during the shutdown. This is not an error.
         if shutdown.is_cancelled() { Ok(()) } else { played.unwrap_or(Ok(())) }
     };
     tokio::pin!(service);
     tokio::select! {
         ended = &mut service => ended?,
         played = play => {
-            // The error of the activity matters more than errors that follow from it.
+            // The error of the activity comes first, because it may cause the other error.
             shutdown.cancel();
             let ended = service.await;
             played?;
@@ -74,7 +74,7 @@ async fn play(address: SocketAddr, admin_password: &str) -> anyhow::Result<()> {
     let caller = |index: usize| anyone.log_in(people[index].0, &people[index].1);
     let stage = Stage::set(caller(1).await?, caller(2).await?, caller(3).await?).await?;
     if let Err(error) = explain(address, &people, &stage) {
-        tracing::warn!(%error, "cannot print what to open");
+        tracing::warn!(%error, "cannot print the instructions of the demo");
     }
     stage.play().await
 }

@@ -79,7 +79,10 @@ async fn unknown_key_or_impossible_value_stops_the_start() {
     let impossible = said(streamgate(&store, ["serve"]).env(variable, "0")).await;
     for (said, parts) in [
         (with_file, ["limits.stream_per_user", "streamgate.toml", "streams_per_user"]),
-        (unknown, ["STREAMGATE_LIMITS__STREAM_PER_USER", "sets no key", "streamgate: "]),
+        (
+            unknown,
+            ["STREAMGATE_LIMITS__STREAM_PER_USER", "unknown environment variable", "streamgate: "],
+        ),
         (impossible, ["streams.heartbeat_seconds", variable, "from 1 to 60"]),
     ] {
         assert!(!said.success);

@@ -128,7 +128,7 @@ async fn full_disk_is_507_until_space_is_free() {
     assert_eq!(stream.expect("status").await.data["to"], "deploying");
     drop(stream);
     let log = process.stop().await;
-    for line in ["the database does not take writes", "the database takes writes again"] {
+    for line in ["the database does not accept writes", "the database accepts writes again"] {
         let lines: Vec<&str> = log.lines().filter(|text| text.contains(line)).collect();
         assert!(lines.len() == 1 && lines[0].contains("disk_full"), "{line}: {lines:?}");
     }
