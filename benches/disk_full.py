@@ -77,7 +77,7 @@ def run(binary):
         for number in range(number, number + 150):
             publish(number)
         subprocess.run(["mount", "-o", "remount,size=200m", directory], check=True)
-        # A gateway that could not write checks again and again whether it can.
+        # After a failed write, the gateway checks repeatedly whether writes succeed again.
         until = time.monotonic() + 20
         while call(base, "GET", "/health/ready")[0] != 200 and time.monotonic() < until:
             time.sleep(0.1)

@@ -32,7 +32,7 @@ test('Swagger UI authorizes and executes without requests to other hosts', { tim
 
   const operation = page.locator('.opblock-get', { has: page.locator('[data-path="/v1/auth/me"]') });
   await operation.locator('.opblock-summary-control').click();
-  // Swagger UI can be configured to show the form at once.
+  // With some settings, Swagger UI shows the form without this click.
   const tryOut = operation.locator('.try-out__btn:not(.cancel)');
   const execute = operation.locator('.btn.execute');
   await tryOut.or(execute).first().waitFor();

@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { launch } from './chromium.js';
 import { Server } from './server.js';
 
-// Longer than a reconnection, which waits for the jittered `retry` of the server.
+// Longer than a reconnection takes. The browser waits for the jittered `retry` of the server first.
 const DEADLINE_MS = 90_000;
 const TEST = { timeout: 4 * DEADLINE_MS };
 const SHORT_RETRY = { STREAMGATE_STREAMS__RETRY_SECONDS: '1' };
@@ -28,7 +28,7 @@ async function watch(server, url) {
       .concat(['stream.dropped', 'stream.expiring', 'stream.closed', 'message', 'error']);
     for (const kind of kinds) {
       source.addEventListener(kind, ({ data, lastEventId }) => {
-        // An `error` without data is made by the browser when the connection is lost.
+        // The browser creates an `error` without data when the connection is lost.
         if (data === undefined) window.errors += 1;
         else window.seen.push({ kind, data, id: lastEventId });
       });
@@ -66,14 +66,14 @@ test('EventSource receives each event once across SIGKILL and SIGTERM', TEST, as
   await until(page, server, sawMutation, enqueued.at(-1));
 
   for (const [restart, signal] of ['SIGKILL', 'SIGTERM', 'SIGKILL'].entries()) {
-    // These are acknowledged, but the server can stop before it delivers them.
+    // These mutations are acknowledged, but the server can stop before it delivers their events.
     await enqueue(5);
     await server.stop(signal);
     await server.start();
-    // The browser has most likely not reconnected yet, so these come from the log.
+    // The browser has most likely not reconnected yet, so these events come from the log.
     await enqueue(5);
     await until(page, server, openedTimes, restart + 2);
-    // These are delivered as they are published.
+    // The browser is connected, so these events are delivered live.
     await enqueue(5);
     await until(page, server, sawMutation, enqueued.at(-1));
   }
@@ -148,7 +148,8 @@ test('refused EventSource closes, and reads the problem with on_refusal=event', 
   const own = await server.streamUrl(topology);
   const { id: absent } = await server.call('GET', '/v1/auth/me', undefined, 200);
 
-  // Uses the only slot, for the 429. Node holds it, because a browser has few connections per origin.
+  // Takes the only slot, so that the browser gets 429. Node opens this stream, because a browser has few connections
+  // per origin.
   const held = new AbortController();
   t.after(() => held.abort());
   const holder = await fetch(server.origin + own, { signal: held.signal });

@@ -11,7 +11,7 @@ const BINARY = process.env.STREAMGATE_BIN ?? path.resolve(import.meta.dirname, '
 const PASSWORD = 'password of the browser tests';
 const START_DEADLINE_MS = 30_000;
 
-// Returns a port that is free now. It must be known before the first start, because every restart uses the same port.
+// Returns a port that is free now. The port must be known before the first start, because every restart uses it.
 async function freePort() {
   const probe = createServer().listen(0, '127.0.0.1');
   await once(probe, 'listening');

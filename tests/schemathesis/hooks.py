@@ -118,7 +118,7 @@ def use_existing(case, call):
     if path.startswith("/v1/topologies/"):
         replace(case.path_parameters, {"id": topology, "mutation_id": VALUES["mutation"]}, is_id)
     replace(body, {"id": topology, "lease_token": VALUES["lease_token"]}, is_id)
-    # A made-up version is never the present one. Half of the calls keep it, and test the conflict.
+    # A made-up version is never the current version. Half of the calls keep it, and test the conflict.
     if call % 2 and isinstance(body, dict) and isinstance(body.get("expected_version"), int):
         del body["expected_version"]
     replace(case.query, {"topic": [f"topology.{topology}"]}, is_topics)

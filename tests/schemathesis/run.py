@@ -1,7 +1,7 @@
 """Runs Schemathesis against the server: on SQLite with a token of each role, then on each other database as admin.
 
 Usage: run.py SERVER_BINARY [DATABASE_URL...]. Each URL is that of an empty database. A text can cause an error on one kind
-of database only. That does not depend on the role, so one role is enough on the other databases. Ends with
+of database only. The error does not depend on the role, so one role is enough on the other databases. Ends with
 `N passed, N failed`. One test is one operation called by one role.
 """
 
@@ -40,7 +40,7 @@ def start(binary, directory, settings):
     """Starts the server. Returns the process and its origin when it accepts connections."""
     # Settings in the caller's environment must not affect the test.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("STREAMGATE_")}
-    # A file, because a pipe would need a reader.
+    # The log goes to a file, because a pipe would need a reader.
     log = directory / "server.log"
     process = subprocess.Popen(
         [binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", directory / "data"],

@@ -49,7 +49,7 @@ impl App {
         Self::on(Store::new().await, Arc::new(InProcessBus::default()), change).await
     }
 
-    /// Starts on this database and this bus. The clock has been stable for long enough.
+    /// Starts on this database and this bus. The clock counts as stable from the start.
     pub async fn on(store: Store, bus: Arc<dyn Bus>, change: impl FnOnce(&mut Config)) -> Self {
         let time = Arc::new(Time::ago(STABLE_AFTER));
         let app = Self::at(store, bus, &time, change).await;
@@ -57,7 +57,7 @@ impl App {
         app
     }
 
-    /// The same, but the clock is not stable yet.
+    /// Starts like [`App::on`], but with a clock that is not stable yet.
     pub async fn at(
         store: Store,
         bus: Arc<dyn Bus>,
@@ -83,17 +83,18 @@ impl App {
         format!("http://{}{path}", self.address)
     }
 
-    /// A client without a credential.
+    /// Returns a client without a credential.
     pub fn anyone(&self) -> Caller {
         Caller { http: self.http.clone(), address: self.address, token: None }
     }
 
-    /// The same user as a client of this gateway instead of another one on the same database.
+    /// Returns a client of this gateway with the access token of `caller`, a client of another gateway on the same
+    /// database.
     pub fn here(&self, caller: &Caller) -> Caller {
         Caller { token: caller.token.clone(), ..self.anyone() }
     }
 
-    /// A new user of this role, logged in.
+    /// Creates a user with this role. Returns a client that is logged in.
     pub async fn caller(&self, role: Role) -> Caller {
         let name = format!("{}-{}", format!("{role:?}").to_lowercase(), Uuid::new_v4().simple());
         self.create_user(&name, role).await;
@@ -106,13 +107,13 @@ impl App {
         Caller { token: Some(token), ..self.anyone() }
     }
 
-    /// The answer to a login.
+    /// Logs in. Returns the body of the response.
     pub async fn tokens(&self, username: &str) -> Value {
         let login = json!({ "username": username, "password": PASSWORD });
         self.anyone().post("/v1/auth/login", login).await.ok()
     }
 
-    /// A topology that takes mutations.
+    /// Creates a topology that accepts mutations.
     pub async fn active_topology(&self, operator: &Caller) -> Uuid {
         let new = json!({ "name": format!("t-{}", Uuid::new_v4()) });
         let topology = operator.post("/v1/topologies", new).await.ok();
@@ -123,7 +124,7 @@ impl App {
         id
     }
 
-    /// A new user of this name and role.
+    /// Creates a user with this name and role.
     pub async fn create_user(&self, name: &str, role: Role) -> entity::user::Model {
         self.gateway.users.create(name, PASSWORD.to_owned(), role).await.expect("a user")
     }
@@ -143,12 +144,12 @@ impl App {
         until("slot freed", async || self.gateway.limits.open_slots() == 0).await;
     }
 
-    /// Starts where heartbeats are too rare to end a stream or a cache entry during a test.
+    /// Starts with a heartbeat so rare that none ends a stream or a cache entry during a test.
     pub async fn without_heartbeat() -> Self {
         Self::with(|config| config.streams.heartbeat_seconds = 60).await
     }
 
-    /// One sample of the metrics, 0 if it is not there.
+    /// The value of one sample of the metrics, or 0 if the sample is absent.
     pub fn metric(&self, sample: &str) -> f64 {
         let text = self.gateway.telemetry.render();
         let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
@@ -167,8 +168,7 @@ impl App {
         }
     }
 
-    /// Ends the server, checks that no slot is left and removes the database. Every test ends with
-    /// this.
+    /// Ends the server, checks that no slot is taken, and removes the database. Every test ends with this call.
     pub async fn finish(mut self) {
         self.slots_freed().await;
         self.shutdown.cancel();

@@ -1,4 +1,4 @@
-//! Access tokens, refresh tokens and the refusal of either.
+//! Access tokens, refresh tokens, and the check of a refused token.
 
 use serde_json::{Value, json};
 
@@ -19,20 +19,20 @@ pub fn invalid_token(answer: Answer) -> String {
     detail
 }
 
-/// A client with this access token.
+/// Returns a client with this access token.
 pub fn bearer(app: &App, token: &str) -> Caller {
     let mut caller = app.anyone();
     caller.token = Some(token.to_owned());
     caller
 }
 
-/// Exchanges the refresh token of the pair.
+/// Exchanges the refresh token of the pair for a new pair.
 pub async fn refresh(app: &App, pair: &Value) -> Answer {
     let body = json!({ "refresh_token": pair["refresh_token"] });
     app.anyone().post("/v1/auth/refresh", body).await
 }
 
-/// `GET /v1/auth/me` with the access token of the pair.
+/// Sends `GET /v1/auth/me` with the access token of the pair.
 pub async fn me(app: &App, pair: &Value) -> Answer {
     let token = pair["access_token"].as_str().expect("an access token");
     bearer(app, token).get("/v1/auth/me").await

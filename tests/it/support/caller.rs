@@ -1,4 +1,4 @@
-//! A client of a test: it sends requests and opens streams as one user, or without a credential.
+//! A client for tests. It sends requests and opens streams as one user, or without a credential.
 
 use std::net::SocketAddr;
 
@@ -18,28 +18,28 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// A client of a server that is no [`App`].
+    /// Creates a client of a server that is not an [`App`].
     pub fn at(address: SocketAddr, token: Option<String>) -> Self {
         Self { http: reqwest::Client::new(), address, token }
     }
 
-    /// The answer of `GET /v1/auth/me`.
+    /// The body of `GET /v1/auth/me`.
     pub async fn me(&self) -> Value {
         self.get("/v1/auth/me").await.ok()
     }
 
-    /// A stream token of a topology: the whole answer.
+    /// Mints a stream token for a topology. Returns the body of the response.
     pub async fn mint(&self, topology: Uuid) -> Value {
         let wanted = json!({ "family": "topology", "id": topology });
         self.post("/v1/stream-tokens", wanted).await.ok()
     }
 
-    /// The URL of a topology's stream, with a stream token.
+    /// Returns the URL of a topology's stream, with a new stream token.
     pub async fn stream_url(&self, topology: Uuid) -> String {
         self.mint(topology).await["url"].as_str().expect("a URL").to_owned()
     }
 
-    /// The user's id.
+    /// Returns the user's id.
     pub async fn id(&self) -> Uuid {
         id_of(&self.me().await)
     }
@@ -61,7 +61,7 @@ impl Caller {
         .await
     }
 
-    /// A request to be completed, for [`Caller::answer`].
+    /// Begins a request. [`Caller::answer`] sends it.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("http://{}{path}", self.address));
         match &self.token {
@@ -83,7 +83,7 @@ impl Caller {
         self.post(&path, json!({ "status": status })).await
     }
 
-    /// Takes a topology to its terminal status.
+    /// Changes a topology step by step to its terminal status.
     pub async fn tear_down(&self, topology: Uuid) {
         for status in ["tearing_down", "torn_down"] {
             self.set_status(topology, status).await.ok();
@@ -101,7 +101,7 @@ impl Caller {
         self.stream(&format!("/v1/topologies/{topology}/stream?{query}"), "").await
     }
 
-    /// The same on an open connection.
+    /// Opens the stream of a topology on an open connection.
     pub async fn watch_on(&self, socket: TcpStream, topology: Uuid, query: &str) -> SseReader {
         let path = format!("/v1/topologies/{topology}/stream?{query}");
         SseReader::on(socket, &self.stream_request(&path, "")).await
@@ -121,7 +121,7 @@ impl Caller {
     }
 }
 
-/// An answer, with its body as JSON, or as a text if it is no JSON.
+/// A response. The body is JSON, or a string if it is not valid JSON.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -130,14 +130,14 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The body of a success.
+    /// Checks that the status is a success, and returns the body.
     #[track_caller]
     pub fn ok(self) -> Value {
         assert!(self.status.is_success(), "{self:?}");
         self.body
     }
 
-    /// Checks that it is a problem document of this status, and returns its detail.
+    /// Checks that the response is a problem document with this status, and returns the detail.
     #[track_caller]
     pub fn problem(self, status: u16) -> String {
         assert_eq!(self.status, status, "{self:?}");
@@ -162,7 +162,7 @@ pub fn http2() -> reqwest::Client {
     reqwest::Client::builder().http2_prior_knowledge().build().expect("a client")
 }
 
-/// A connection with a receive buffer so small that unread bytes soon stay with the server.
+/// Connects with a small receive buffer, so that unread bytes soon stay at the server.
 pub async fn connect_with_small_buffer(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("an option");

@@ -1,4 +1,4 @@
-//! Two gateways on one database, and a bus between them that does not work.
+//! Two gateways on one database, with a broken bus between them.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::support::{app::App, caller::Caller, store::Store};
 
-/// A bus that is down: it delivers no message and answers no ping.
+/// A bus that is down. It delivers no message and does not respond to a ping.
 #[derive(Default)]
 pub struct DeadBus(pub std::sync::Mutex<Vec<mpsc::Sender<Message>>>);
 
@@ -34,7 +34,7 @@ pub async fn pair(bus: Arc<dyn Bus>, heartbeat_seconds: u64) -> (App, App) {
     let store = Store::new().await;
     let change = |config: &mut streamgate::config::Config| {
         config.streams.heartbeat_seconds = heartbeat_seconds;
-        // Smaller than the published events, so that the log is needed, too.
+        // Fewer than the published events, so that the gateways also read the log.
         config.streams.buffer_events = 16;
         config.limits.streams_per_user = 1_000;
     };

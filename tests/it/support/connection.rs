@@ -8,7 +8,7 @@ use crate::support::{
     sse::SseReader,
 };
 
-/// The connections that the caller sees.
+/// Lists the connections that the caller may see.
 pub async fn list(caller: &Caller) -> Vec<Value> {
     let page = caller.get("/v1/connections?limit=200").await.ok();
     assert!(page["next"].is_null(), "more than a page");

@@ -1,4 +1,4 @@
-//! Events of topologies, published without an operation.
+//! Events of topologies, published directly through the hub.
 
 use serde_json::json;
 use streamgate::{
@@ -9,12 +9,12 @@ use uuid::Uuid;
 
 use crate::support::{app::App, sse::Block};
 
-/// An event with a number, and `size` bytes more.
+/// Creates an event with a number and `size` bytes of padding.
 pub fn note(number: u64, size: usize) -> NewEvent {
     NewEvent::new("note", &json!({ "number": number, "pad": "x".repeat(size) })).expect("a kind")
 }
 
-/// Publishes an event with each of these numbers, one after the other.
+/// Publishes one event for each of these numbers, in order.
 pub async fn publish(app: &App, topology: Uuid, numbers: std::ops::Range<u64>, size: usize) {
     let topic = topic_of(topology);
     for number in numbers {
@@ -33,7 +33,7 @@ pub fn cursor_of(block: &Block) -> Cursor {
     block.id.as_deref().expect("an id").parse().expect("a cursor")
 }
 
-/// Prunes the topics of topologies to their newest events. Returns how many events are gone.
+/// Prunes the topics of topologies to their newest events. Returns the number of deleted events.
 pub async fn prune(app: &App, events: u64) -> u64 {
     let kept = Retention { events, seconds: 1_000_000 };
     let now = app.gateway.clock.read();

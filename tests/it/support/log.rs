@@ -12,7 +12,7 @@ use serde_json::Value;
 pub struct Log(pub Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Captures the log of this thread, which runs the server as well.
+    /// Captures the log of this thread. The server also runs on this thread.
     pub fn start(&self) -> tracing::subscriber::DefaultGuard {
         let log = self.clone();
         let subscriber = tracing_subscriber::fmt().json().with_writer(move || log.clone());

@@ -1,4 +1,4 @@
-//! Mutations: enqueued, claimed and reported.
+//! Enqueues, claims and reports mutations.
 
 use entity::user::Role;
 use serde_json::{Value, json};

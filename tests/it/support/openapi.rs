@@ -24,7 +24,7 @@ pub fn operations(document: &Value) -> Vec<Operation<'_>> {
     operations.collect()
 }
 
-/// The target of a reference.
+/// Returns the target of a reference (`#/components/...`).
 pub fn resolve<'a>(document: &'a Value, reference: &str) -> &'a Value {
     let pointer = reference.strip_prefix('#').expect("a reference within the document");
     document.pointer(pointer).unwrap_or_else(|| panic!("{reference} points to nothing"))
@@ -38,7 +38,7 @@ pub fn both() -> [(&'static str, Value); 2] {
     })
 }
 
-/// Shows all faults at once, because each fix takes a build.
+/// Fails with all faults at once, because each fix needs a build.
 #[track_caller]
 pub fn assert_none(faults: &[String]) {
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));

@@ -22,7 +22,7 @@ use crate::support::{
 /// The administrator's password in these tests.
 pub const ADMIN: &str = "the password of the administrator";
 
-/// The program on this store, without the `STREAMGATE_` variables of the tests.
+/// Returns a command that runs the program on this store, without the `STREAMGATE_` variables of the tests.
 pub fn streamgate<S: AsRef<OsStr>>(
     store: &Store,
     arguments: impl IntoIterator<Item = S>,
@@ -63,7 +63,7 @@ pub async fn said(command: &mut Command) -> Said {
     }
 }
 
-/// `streamgate serve`, listening.
+/// A running `streamgate serve` that accepts connections.
 pub struct Process {
     pub child: Child,
     pub address: SocketAddr,
@@ -100,7 +100,7 @@ impl Process {
         }
     }
 
-    /// A client without a credential.
+    /// Returns a client without a credential.
     pub fn anyone(&self) -> Caller {
         Caller::at(self.address, None)
     }
@@ -117,12 +117,12 @@ impl Process {
         signal(&self.child, name).await;
     }
 
-    /// Waits until this is in the log.
+    /// Waits until this text is in the log.
     pub async fn logs(&self, part: &str) {
         until(part, async || self.err.so_far().contains(part)).await;
     }
 
-    /// Waits for the end, which must be a success, and returns standard error.
+    /// Waits for the end of the process, checks that its status is a success, and returns standard error.
     pub async fn ended(mut self) -> String {
         let status = soon("end of the process", self.child.wait()).await.expect("a status");
         assert!(status.success(), "{status}");
@@ -130,7 +130,7 @@ impl Process {
         self.err.end().await
     }
 
-    /// SIGTERM, and the end.
+    /// Sends SIGTERM and waits for the end of the process.
     pub async fn stop(self) -> String {
         self.signal("TERM").await;
         self.ended().await
@@ -144,7 +144,7 @@ pub async fn signal(child: &Child, name: &str) {
     assert!(status.success());
 }
 
-/// Standard error, read as it comes, so that the process never waits for us.
+/// Standard error of a process. It is read continuously, so that the process never waits for the test.
 pub struct ErrorOutput {
     text: Arc<Mutex<String>>,
     reading: JoinHandle<()>,
@@ -157,7 +157,7 @@ impl ErrorOutput {
         let reading = tokio::spawn(async move {
             let mut part = Vec::new();
             while pipe.read_buf(&mut part).await.expect("a pipe") > 0 {
-                // An incomplete character waits for its rest.
+                // Bytes of an incomplete character stay until the others arrive.
                 if let Ok(part_text) = str::from_utf8(&part) {
                     kept.lock().expect("no panic").push_str(part_text);
                     part.clear();
@@ -172,14 +172,14 @@ impl ErrorOutput {
         self.text.lock().expect("no panic").clone()
     }
 
-    /// All of it, once the process has ended.
+    /// Waits for the end of the process, and returns all of its standard error.
     pub async fn end(self) -> String {
         self.reading.await.expect("its error output");
         self.text.lock().expect("no panic").clone()
     }
 }
 
-/// A process, its standard output by lines, and its standard error.
+/// Starts a process. Returns it with its standard output as lines, and its standard error.
 pub type Spawned = (Child, Lines<BufReader<ChildStdout>>, ErrorOutput);
 
 pub fn spawn(command: &mut Command) -> Spawned {
@@ -189,7 +189,7 @@ pub fn spawn(command: &mut Command) -> Spawned {
     (child, out, err)
 }
 
-/// The password in the line that `name` is shown.
+/// Finds the password of `name` in the line that the program prints for it.
 pub fn password(line: &str, name: &str) -> String {
     let password = line.strip_prefix(&format!("password of {name}, shown this once: "));
     let password = password.unwrap_or_else(|| panic!("no password: {line}"));

@@ -1,4 +1,4 @@
-//! Prompts: asked, claimed, published to and watched.
+//! Creates, claims and watches prompts, and publishes their events.
 
 use entity::user::Role;
 use reqwest::Method;
@@ -19,7 +19,7 @@ pub struct Asked {
     pub path: String,
 }
 
-/// A user and an agent.
+/// Creates a user and an agent.
 pub async fn owner_and_agent(app: &App) -> (Caller, Caller) {
     (app.caller(Role::Viewer).await, app.caller(Role::Agent).await)
 }
@@ -65,7 +65,7 @@ pub async fn status(owner: &Caller, path: &str) -> Value {
     owner.get(path).await.ok()["status"].clone()
 }
 
-/// All events that the pages have.
+/// Reads all event pages of the prompt.
 pub async fn events(owner: &Caller, path: &str) -> Vec<Value> {
     let mut events = Vec::new();
     let mut after = String::new();

@@ -1,4 +1,4 @@
-//! Requests as bytes, and problem documents checked in full.
+//! Requests as bytes, and a full check of problem documents.
 
 use serde_json::Value;
 use tokio::{
@@ -8,8 +8,8 @@ use tokio::{
 
 use crate::support::{app::App, caller::Answer, waiting::soon};
 
-/// Checks that it is a problem document of this status and kind without internal details, and
-/// returns its detail.
+/// Checks that the response is a problem document with this status and kind, and without internal details. Returns its
+/// `detail`.
 #[track_caller]
 pub fn problem(answer: Answer, status: u16, kind: &str) -> String {
     let body = answer.body.clone();
@@ -27,7 +27,7 @@ pub fn problem(answer: Answer, status: u16, kind: &str) -> String {
     detail
 }
 
-/// Sends bytes and reads until the server closes.
+/// Sends bytes and reads until the server closes the connection.
 pub async fn raw(app: &App, request: &[u8]) -> Answer {
     let mut socket = TcpStream::connect(app.address).await.expect("a connection");
     socket.write_all(request).await.expect("a request");
@@ -45,7 +45,7 @@ pub async fn raw(app: &App, request: &[u8]) -> Answer {
     Answer { status: status.parse().expect("digits"), headers: headers.collect(), body }
 }
 
-/// A head that asks for the connection to be closed, with these lines in it.
+/// A request head with these lines and `Connection: close`.
 pub fn head(method: &str, path: &str, lines: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{lines}\r\n")
 }

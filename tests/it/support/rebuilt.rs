@@ -1,4 +1,4 @@
-//! A resource rebuilt from its stream: the snapshot, and what each event after it changes.
+//! Rebuilds a resource from its stream: from the snapshot and the events after it.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use crate::support::{
 /// The state that a subscriber has built from a stream.
 pub struct Rebuilt {
     pub reader: SseReader,
-    /// The `id` of the newest event.
+    /// The `id` of the newest event that was read.
     pub cursor: String,
     /// The state.
     pub state: Value,
@@ -28,8 +28,7 @@ impl Rebuilt {
         Self { reader, cursor, state, events: 0 }
     }
 
-    /// Reads up to the newest event of the event page at this path. `apply` changes the state by an
-    /// event.
+    /// Reads up to the newest event of the event page at this path. `apply` applies one event to the state.
     pub async fn catch_up(&mut self, caller: &Caller, path: &str, apply: fn(&mut Value, &Block)) {
         loop {
             let page = caller.get(&format!("{path}?limit=200&after={}", self.cursor)).await.ok();

@@ -1,4 +1,4 @@
-//! A client of one stream that sees every byte.
+//! A client of one stream that records every byte.
 
 use std::net::SocketAddr;
 
@@ -15,10 +15,10 @@ pub struct SseReader {
     pub socket: TcpStream,
     /// Status line and header lines.
     pub head: String,
-    /// Bytes that have arrived and are not read yet: with chunk framing, and without.
+    /// Received bytes that are not parsed yet: with chunk framing, and without it.
     pub raw: Vec<u8>,
     pub body: Vec<u8>,
-    /// All of the body so far, for comparisons.
+    /// All received bytes of the body, without chunk framing.
     pub seen: String,
     pub ended: bool,
 }
@@ -30,7 +30,7 @@ pub struct Block {
     pub event: String,
     pub data: Value,
     pub retry: Option<u64>,
-    /// The block as it came.
+    /// The text of the block as received.
     pub text: String,
 }
 
@@ -39,7 +39,7 @@ impl SseReader {
         Self::on(TcpStream::connect(address).await.expect("a connection"), request).await
     }
 
-    /// The same on an open connection.
+    /// Opens a stream on an open connection.
     pub async fn on(mut socket: TcpStream, request: &str) -> Self {
         socket.write_all(request.as_bytes()).await.expect("a request");
         let mut raw = Vec::new();
@@ -76,10 +76,10 @@ impl SseReader {
         None
     }
 
-    /// The next event, which must be of this kind.
+    /// Reads the next event. Fails if it has another kind.
     pub async fn expect(&mut self, event: &str) -> Block {
         assert_eq!(self.status(), 200, "{}", self.head);
-        // One bound for the whole wait, because heartbeats never end.
+        // One time limit for the whole wait, because heartbeats continue without end.
         let block =
             soon(event, self.next()).await.unwrap_or_else(|| panic!("the end instead of {event}"));
         assert_eq!(block.event, event, "{}", block.text);

@@ -1,4 +1,4 @@
-//! The database of one test. It is removed when its last server has ended.
+//! The database of one test. The database is removed when its last server has ended.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ impl Store {
         let mut config = Config::for_data_dir(self.directory.path());
         config.database.url = self.url();
         config.database.pool_size = 4;
-        // The limits must not disturb tests. A test of a limit sets it.
+        // The limits must not disturb the tests. A test of a limit sets that limit itself.
         config.limits.requests_per_minute = 100_000;
         config.limits.stream_opens_per_minute = 100_000;
         config.limits.logins_per_minute_per_user = 10_000;

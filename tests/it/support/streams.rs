@@ -38,7 +38,7 @@ pub fn about(block: &Block) -> Uuid {
     topic.id()
 }
 
-/// Reads a snapshot of each, in any order. Returns the last cursor.
+/// Reads one snapshot of each topology, in any order. Returns the last cursor.
 pub async fn snapshots(reader: &mut SseReader, topologies: &[Uuid]) -> String {
     let mut seen = Vec::new();
     let mut cursor = None;

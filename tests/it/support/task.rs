@@ -1,4 +1,4 @@
-//! Tasks: created, claimed, reported and cancelled.
+//! Creates, claims, reports and cancels tasks.
 
 use entity::{Timestamp, user::Role};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, prelude::Expr};
@@ -18,7 +18,7 @@ pub async fn make(owner: &Caller, task_type: &str) -> Uuid {
     id_of(&owner.post("/v1/tasks", new).await.ok())
 }
 
-/// Claims one task of this type. Null if there is none.
+/// Claims one task of this type. Returns null if none is pending.
 pub async fn claim(agent: &Caller, skill: &str) -> Value {
     let answer = agent.post("/v1/tasks/claim", json!({ "skills": [skill] })).await;
     answer.ok().get_mut(0).map_or(Value::Null, Value::take)
@@ -46,7 +46,7 @@ pub async fn watch(caller: &Caller, id: Uuid, query: &str) -> SseReader {
     caller.stream(&format!("/v1/tasks/{id}/stream?{query}"), "").await
 }
 
-/// Everything that REST shows of a task.
+/// Everything that REST returns for a task.
 pub async fn shown(caller: &Caller, id: Uuid) -> [Value; 2] {
     let events = caller.get(&format!("/v1/tasks/{id}/events?limit=200")).await.ok();
     [read(caller, id).await, events]
@@ -64,7 +64,7 @@ pub async fn run_out(app: &App, id: Uuid) {
         .expect("an update");
 }
 
-/// The same, and waits until the gateway has noticed. Returns the task.
+/// Makes the lease of a task expire, and waits until the gateway has noticed. Returns the task.
 pub async fn expire(app: &App, owner: &Caller, id: Uuid) -> Value {
     let before = read(owner, id).await;
     run_out(app, id).await;
@@ -73,7 +73,7 @@ pub async fn expire(app: &App, owner: &Caller, id: Uuid) -> Value {
     read(owner, id).await
 }
 
-/// An owner and an agent.
+/// Creates an owner and an agent.
 pub async fn owner_and_agent(app: &App) -> (Caller, Caller) {
     (app.caller(Role::Viewer).await, app.caller(Role::Agent).await)
 }

@@ -1,4 +1,4 @@
-//! A machine whose clocks tests can move.
+//! A clock source that tests can move.
 
 use std::{
     sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst},
@@ -8,22 +8,22 @@ use std::{
 use entity::Timestamp;
 use streamgate::clock::{SystemClocks, TimeSource};
 
-/// This machine's clocks, moved ahead, and with another wall clock.
+/// The clocks of this machine, which a test can move ahead together, and a wall clock that it can set.
 #[derive(Debug, Default)]
 pub struct Time {
-    /// The time starts this long before now, so that the clock can be stable when a test begins.
+    /// The wall clock starts this long before now. A test that lets this time pass begins with a stable clock.
     pub begins_ago: Duration,
     pub passed_seconds: AtomicU64,
     pub ahead_seconds: AtomicI64,
 }
 
 impl Time {
-    /// A machine whose time starts this long ago. The test lets it pass at first.
+    /// Creates a machine whose wall clock starts this long ago. [`Time::pass`] moves it to the present.
     pub fn ago(begins_ago: Duration) -> Self {
         Self { begins_ago, ..Self::default() }
     }
 
-    /// Lets time pass as in a suspend: both clocks continue, but no timer does.
+    /// Lets time pass like a suspend: both clocks advance, but no timer does.
     pub fn pass(&self, time: Duration) {
         self.passed_seconds.fetch_add(time.as_secs(), SeqCst);
     }

@@ -1,4 +1,4 @@
-//! Topologies in every status, and what REST shows of them.
+//! Topologies in every status, and their REST responses.
 
 use entity::user::Role;
 use serde_json::{Value, json};
@@ -10,8 +10,7 @@ use crate::support::{
     caller::{Caller, id_of},
 };
 
-/// Starts a gateway with many slots. Returns it with an operator and a topology that takes
-/// mutations.
+/// Starts a gateway with many slots. Returns the gateway, an operator, and a topology that accepts mutations.
 pub async fn app_with_topology(change: impl FnOnce(&mut Config)) -> (App, Caller, Uuid) {
     let app = App::with(|config| {
         config.limits.streams_per_user = 10_000;
@@ -23,7 +22,7 @@ pub async fn app_with_topology(change: impl FnOnce(&mut Config)) -> (App, Caller
     (app, operator, topology)
 }
 
-/// An operator and a topology that takes mutations.
+/// Creates an operator and a topology that accepts mutations.
 pub async fn operator_with_topology(app: &App) -> (Caller, Uuid) {
     let operator = app.caller(Role::Operator).await;
     let topology = app.active_topology(&operator).await;
@@ -41,7 +40,7 @@ pub const LIFE: [(&str, &[&str]); 7] = [
     ("torn_down", &[]),
 ];
 
-/// A new topology in this status.
+/// Creates a topology in this status.
 pub async fn topology_that_is(operator: &Caller, status: &str) -> Uuid {
     let way: &[&str] = match status {
         "pending" => &[],
@@ -61,7 +60,7 @@ pub async fn topology_that_is(operator: &Caller, status: &str) -> Uuid {
     id
 }
 
-/// Everything that REST shows of a topology.
+/// Everything that REST returns for a topology.
 pub async fn shown(caller: &Caller, id: Uuid) -> Vec<Value> {
     let mut shown = Vec::new();
     for part in ["", "/transitions", "/mutations?limit=200", "/events?limit=200"] {

@@ -1,16 +1,16 @@
-//! Waiting for something, with an upper bound.
+//! Waits with a time limit.
 
 use std::time::Duration;
 
-/// Longer than anything may take. Reaching it is a failure, not a measurement.
+/// Time limit of every wait. If a wait reaches it, the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits for something that must happen soon. Fails after [`PATIENCE`].
+/// Waits for a future. Fails after [`PATIENCE`].
 pub async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| panic!("no {what} in time"))
 }
 
-/// Waits for a condition that no event announces.
+/// Polls until a condition is true. Use it only if no event reports the condition.
 pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     soon(what, async {
         while !condition().await {
