@@ -220,14 +220,14 @@ impl Database {
     /// Never returns.
     pub async fn watch_writes(&self) {
         loop {
-            self.writes.trouble().await;
+            self.writes.probe_needed().await;
             match self.writes.outage() {
                 // A damaged file needs an administrator and a restart, so no probe can end this outage.
                 Some((Fault::Corrupt, _)) => {}
                 Some((_, faults)) => {
                     let _one_at_a_time = self.probing.lock().await;
                     // After a failover the open connections may lead to the old server.
-                    self.writer.retire();
+                    self.writer.discard_open();
                     // The second probe replaces the large row by a small one, which frees the space.
                     if self.probe(HEALED_BYTES, HEALED_TIMEOUT).await
                         && self.probe(1, HEALED_TIMEOUT).await
@@ -269,17 +269,17 @@ impl Database {
                 Failure::Closed => return false,
                 _ => {
                     tracing::error!(%error, "a test write to the database failed");
-                    self.silence()
+                    self.fault_after_timeout()
                 }
             },
-            Err(_) => self.silence(),
+            Err(_) => self.fault_after_timeout(),
         };
         self.writes.failed(fault);
         false
     }
 
     /// The likely fault when a write does not end before its timeout.
-    fn silence(&self) -> Fault {
+    fn fault_after_timeout(&self) -> Fault {
         match self.writer.get_database_backend() {
             DatabaseBackend::Sqlite => Fault::Locked,
             _ => Fault::Unreachable,

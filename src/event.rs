@@ -154,7 +154,7 @@ pub struct Cursors(Vec<Cursor>);
 
 impl Cursors {
     /// Maximum number of cursors.
-    pub const MOST: usize = 50;
+    pub const MAX: usize = 50;
 
     /// The cursor with this epoch.
     #[must_use]
@@ -168,8 +168,8 @@ impl FromStr for Cursors {
 
     fn from_str(text: &str) -> Result<Self, CursorError> {
         let cursors: Result<Vec<Cursor>, _> =
-            text.split('.').take(Self::MOST + 1).map(str::parse).collect();
-        cursors.ok().filter(|cursors| cursors.len() <= Self::MOST).map(Self).ok_or(CursorError)
+            text.split('.').take(Self::MAX + 1).map(str::parse).collect();
+        cursors.ok().filter(|cursors| cursors.len() <= Self::MAX).map(Self).ok_or(CursorError)
     }
 }
 
@@ -335,9 +335,9 @@ mod tests {
         assert_eq!(cursors.of(0xff), None);
         assert_eq!("2f-42-b".parse::<Cursors>().map(|one| one.of(0x2f).is_some()), Ok(true));
         let many = |count| vec!["1-1-1"; count].join(".");
-        assert!(many(Cursors::MOST).parse::<Cursors>().is_ok());
+        assert!(many(Cursors::MAX).parse::<Cursors>().is_ok());
         let two = ["1-1-1..2-2-2", "1-1-1,2-2-2", "1-1-1.2-2"];
-        for text in ["", ".", "1-1-1.", ".1-1-1", &many(Cursors::MOST + 1)].into_iter().chain(two) {
+        for text in ["", ".", "1-1-1.", ".1-1-1", &many(Cursors::MAX + 1)].into_iter().chain(two) {
             assert_eq!(text.parse::<Cursors>(), Err(CursorError), "{text}");
         }
     }

@@ -59,7 +59,7 @@ pub struct Fields<'a> {
 /// `Forwarded` and `X-Forwarded-For` name different clients, so a proxy did not write one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Forwarded and X-Forwarded-For name different clients")]
-pub struct Disagreement;
+pub struct ConflictingClients;
 
 /// Finds the client of a request that came from `peer` with `scheme`. Without a trusted proxy, the client is the peer.
 pub fn client(
@@ -67,7 +67,7 @@ pub fn client(
     scheme: Scheme,
     trusted: &[IpNet],
     fields: &Fields<'_>,
-) -> Result<Client, Disagreement> {
+) -> Result<Client, ConflictingClients> {
     let peer = peer.to_canonical();
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     if !is_trusted(peer) {
@@ -96,7 +96,7 @@ pub fn client(
     let last = fields.forwarded_proto.last().and_then(|line| line.rsplit(',').next());
     let custom_proto = last.and_then(proto);
     let (address, proto) = match (by_standard, by_custom) {
-        (Some((one, _)), Some((other, _))) if one != other => return Err(Disagreement),
+        (Some((one, _)), Some((other, _))) if one != other => return Err(ConflictingClients),
         (Some(found), _) | (None, Some(found)) => found,
         (None, None) => (peer, None),
     };

@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Parser;
 use tokio::runtime::Runtime;
 
-use cli::{Cli, complain, execute};
+use cli::{Cli, execute, print_error};
 
 /// When thousands of connections have closed, jemalloc returns free memory to the system. glibc keeps nearly all of it.
 #[global_allocator]
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(format!("streamgate: {error:#}"));
+            print_error(format!("streamgate: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -11,9 +11,9 @@ use streamgate::{
 use super::{
     args::{CliRole, Command, DocumentVersion, UserCommand},
     demo,
-    output::{print, say},
+    output::{print, print_line},
     serve::serve,
-    signals::{Hangup, Signals, until_signal},
+    signals::{OnHangup, Signals, until_signal},
 };
 
 /// Runs a command until it ends.
@@ -21,11 +21,11 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve { settings, no_migrate } => {
             let work = |signals| serve(settings, no_migrate, signals);
-            Box::pin(until_signal(Hangup::Reloads, work)).await
+            Box::pin(until_signal(OnHangup::Reloads, work)).await
         }
         Command::Demo { listen } => {
             let work = |signals: Signals| demo::run(listen, signals.shutdown);
-            Box::pin(until_signal(Hangup::Ends, work)).await
+            Box::pin(until_signal(OnHangup::Ends, work)).await
         }
         Command::Migrate { settings, down } => {
             let database = start::open_database(&settings.load()?).await?;
@@ -46,9 +46,9 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
             };
             Users::new(database.clone()).create(&name, password.clone(), role).await?;
             database.close().await?;
-            say(&format!("password of {name}, shown this once: {password}")).with_context(|| {
-                format!("the user {name} was created, but its password could not be printed")
-            })
+            print_line(&format!("password of {name}, shown this once: {password}")).with_context(
+                || format!("the user {name} was created, but its password could not be printed"),
+            )
         }
         Command::Openapi { version } => {
             let version = match version {

@@ -10,4 +10,4 @@ mod signals;
 
 pub(crate) use args::Cli;
 pub(crate) use execute::execute;
-pub(crate) use output::complain;
+pub(crate) use output::print_error;

@@ -12,7 +12,7 @@ const LAST_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Writes a line to standard output, for the user or for the program that started this one. The log goes to standard
 /// error.
-pub(crate) fn say(text: &str) -> std::io::Result<()> {
+pub(crate) fn print_line(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}")?;
     out.flush()
@@ -20,14 +20,14 @@ pub(crate) fn say(text: &str) -> std::io::Result<()> {
 
 /// Writes a line like [`say`]. It is not an error if the reader stops early (`| head`).
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    match say(text) {
+    match print_line(text) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         said => Ok(said?),
     }
 }
 
 /// Writes a line to standard error. Ignores errors, and waits at most [`LAST_WRITE_TIMEOUT`] for the reader.
-pub(crate) fn complain(text: String) {
+pub(crate) fn print_error(text: String) {
     let (done, said) = mpsc::channel();
     thread::spawn(move || {
         let _ = writeln!(std::io::stderr(), "{text}");

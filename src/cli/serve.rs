@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use streamgate::{Control, config::LogFormat, server, telemetry};
 use tokio::{net::TcpListener, task::spawn_blocking};
 
-use super::{args::Settings, output::say, reload::Reload, signals::Signals};
+use super::{args::Settings, output::print_line, reload::Reload, signals::Signals};
 
 /// Runs a gateway until a signal ends it.
 pub(crate) async fn serve(
@@ -32,7 +32,8 @@ pub(crate) async fn serve(
     // The gateway also runs if standard output is closed.
     let announce = |address, password: Option<&str>| {
         if let Some(password) = password
-            && let Err(error) = say(&format!("password of admin, shown this once: {password}"))
+            && let Err(error) =
+                print_line(&format!("password of admin, shown this once: {password}"))
         {
             tracing::warn!(
                 %error,
@@ -40,7 +41,7 @@ pub(crate) async fn serve(
                  `streamgate user add NAME --role admin`"
             );
         }
-        if let Err(error) = say(&format!("listening on {scheme}://{address}")) {
+        if let Err(error) = print_line(&format!("listening on {scheme}://{address}")) {
             tracing::warn!(%error, %address, "the gateway is listening, but could not print its address");
         }
     };

@@ -3,7 +3,7 @@
 //! | signal | effect |
 //! |---|---|
 //! | TERM, INT, QUIT | the first signal starts a shutdown; the second ends the command without waiting |
-//! | HUP | see [`Hangup`] |
+//! | HUP | see [`OnHangup`] |
 //! | USR1, USR2 | ignored, with a line in the log |
 //! | ALRM, VTALRM, PROF, IO, XFSZ | ignored; a write to a file at its size limit fails, and the process continues |
 
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The effect of SIGHUP. A terminal that closes also sends this signal.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Hangup {
+pub(crate) enum OnHangup {
     /// Reload the configuration, as is usual for services.
     Reloads,
     /// Start a shutdown. A second SIGHUP has no effect.
@@ -29,13 +29,13 @@ pub(crate) enum Hangup {
 pub(crate) struct Signals {
     /// Cancelled when the command must end.
     pub shutdown: CancellationToken,
-    /// Notified by SIGHUP with [`Hangup::Reloads`].
+    /// Notified by SIGHUP with [`OnHangup::Reloads`].
     pub reload: Arc<Notify>,
 }
 
 /// Runs `work` until it ends, or until the second TERM, INT or QUIT.
 pub(crate) async fn until_signal<W>(
-    hangup: Hangup,
+    hangup: OnHangup,
     work: impl FnOnce(Signals) -> W,
 ) -> anyhow::Result<()>
 where
@@ -60,8 +60,8 @@ where
                 _ = int.recv() => asked += 1,
                 _ = quit.recv() => asked += 1,
                 _ = hup.recv() => match hangup {
-                    Hangup::Reloads => reload.notify_one(),
-                    Hangup::Ends => shutdown.cancel(),
+                    OnHangup::Reloads => reload.notify_one(),
+                    OnHangup::Ends => shutdown.cancel(),
                 },
                 _ = usr1.recv() => tracing::info!("SIGUSR1 is ignored"),
                 _ = usr2.recv() => tracing::info!("SIGUSR2 is ignored"),

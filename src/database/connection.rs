@@ -33,14 +33,14 @@ use super::{
 pub(super) struct Connections {
     began: Instant,
     /// Connections that were opened before this time are not used again. In microseconds after `began`.
-    retired: AtomicU64,
+    discarded_before: AtomicU64,
     /// `None` for a pool that only reads.
     writes: Option<Arc<Writes>>,
 }
 
 impl Connections {
     pub(super) fn new(writes: Option<Arc<Writes>>) -> Arc<Self> {
-        Arc::new(Self { began: Instant::now(), retired: AtomicU64::new(0), writes })
+        Arc::new(Self { began: Instant::now(), discarded_before: AtomicU64::new(0), writes })
     }
 
     /// Whether the pool may use this connection. The pool calls this before each use.
@@ -50,15 +50,15 @@ impl Connections {
             tracing::warn!("closed a database connection because its transaction was never ended");
         }
         let opened = self.began.elapsed().saturating_sub(age);
-        let retired = Duration::from_micros(self.retired.load(Ordering::Acquire));
-        !in_transaction && opened >= retired
+        let discarded_before = Duration::from_micros(self.discarded_before.load(Ordering::Acquire));
+        !in_transaction && opened >= discarded_before
     }
 
     /// Prevents the use of all connections that are open now.
-    fn retire(&self) {
+    fn discard_open(&self) {
         // Rounded up, to include connections that were opened in this microsecond.
         let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX - 1) + 1;
-        self.retired.fetch_max(micros, Ordering::AcqRel);
+        self.discarded_before.fetch_max(micros, Ordering::AcqRel);
     }
 
     /// Handles an error of a statement or of BEGIN.
@@ -79,7 +79,7 @@ impl Connections {
         let is_sound =
             fault == Fault::Locked || fault == Fault::Full && backend == DatabaseBackend::Postgres;
         if !is_sound {
-            self.retire();
+            self.discard_open();
         }
         let Some(writes) = &self.writes else { return };
         writes.count(fault);
@@ -92,7 +92,7 @@ impl Connections {
 
     /// Handles an error of COMMIT or ROLLBACK. After any error there, the state of the connection is unknown.
     fn note_end(&self, error: &DbErr, backend: DatabaseBackend, is_write: bool) {
-        self.retire();
+        self.discard_open();
         self.note(error, backend, is_write);
     }
 
@@ -230,8 +230,8 @@ impl Pool {
     }
 
     /// Prevents the use of all connections that are open now.
-    pub(super) fn retire(&self) {
-        self.connections.retire();
+    pub(super) fn discard_open(&self) {
+        self.connections.discard_open();
     }
 
     /// Begins a transaction: on a reader one that sees a single state of the database, on a writer one that writes. On

@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 use super::failure::Fault;
 
 /// Time for which a successful write proves that the database accepts writes.
-const FRESH: Duration = Duration::from_secs(5);
+const PROOF_LIFETIME: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByCause {
@@ -32,7 +32,7 @@ struct ByCause {
 
 /// An outage of writes.
 #[derive(Debug)]
-struct Failing {
+struct Outage {
     fault: Fault,
     since: Instant,
     /// Number of faults since the outage began. Shows whether a fault came during a probe.
@@ -43,11 +43,11 @@ struct Failing {
 #[derive(Debug)]
 pub(super) struct Writes {
     began: Instant,
-    failing: Mutex<Option<Failing>>,
+    failing: Mutex<Option<Outage>>,
     /// Time of the newest successful write, in microseconds after `began`. 0 before the first.
     succeeded: AtomicU64,
     /// Notified when there is a reason for a probe.
-    trouble: Notify,
+    probe_needed: Notify,
     writable: Gauge,
     faults: Family<ByCause, Counter>,
 }
@@ -58,7 +58,7 @@ impl Writes {
             began: Instant::now(),
             failing: Mutex::default(),
             succeeded: AtomicU64::new(0),
-            trouble: Notify::new(),
+            probe_needed: Notify::new(),
             writable: Gauge::default(),
             faults: Family::default(),
         };
@@ -93,7 +93,7 @@ impl Writes {
             let mut failing = self.failing();
             match &mut *failing {
                 None => {
-                    *failing = Some(Failing { fault, since: Instant::now(), faults: 1 });
+                    *failing = Some(Outage { fault, since: Instant::now(), faults: 1 });
                     tracing::error!(cause = fault.name(), "the database does not accept writes");
                 }
                 Some(failing) => {
@@ -106,12 +106,12 @@ impl Writes {
             }
         }
         self.writable.set(0);
-        self.trouble.notify_one();
+        self.probe_needed.notify_one();
     }
 
     /// Asks for a probe after a failure that may mean that writes fail.
     pub(super) fn suspect(&self) {
-        self.trouble.notify_one();
+        self.probe_needed.notify_one();
     }
 
     /// Records that a transaction with a write, or a single statement, was committed.
@@ -125,7 +125,7 @@ impl Writes {
     pub(super) fn healed(&self, faults: u64) {
         self.succeeded();
         let mut failing = self.failing();
-        let Some(Failing { fault, since, .. }) =
+        let Some(Outage { fault, since, .. }) =
             failing.take_if(|failing| failing.faults == faults && failing.fault != Fault::Corrupt)
         else {
             return;
@@ -146,20 +146,20 @@ impl Writes {
         self.outage().map(|(fault, _)| fault)
     }
 
-    /// Whether a write has succeeded within [`FRESH`].
+    /// Whether a write has succeeded within [`PROOF_LIFETIME`].
     pub(super) fn is_fresh(&self) -> bool {
         let micros = self.succeeded.load(Ordering::Relaxed);
-        micros > 0 && self.began.elapsed() < Duration::from_micros(micros) + FRESH
+        micros > 0 && self.began.elapsed() < Duration::from_micros(micros) + PROOF_LIFETIME
     }
 
     /// Waits until there is a reason for a probe. Returns at once during an outage.
-    pub(super) async fn trouble(&self) {
+    pub(super) async fn probe_needed(&self) {
         if self.fault().is_none() {
-            self.trouble.notified().await;
+            self.probe_needed.notified().await;
         }
     }
 
-    fn failing(&self) -> MutexGuard<'_, Option<Failing>> {
+    fn failing(&self) -> MutexGuard<'_, Option<Outage>> {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -24,7 +24,7 @@ const ROWS_PER_INSERT: usize = 512;
 
 /// Events to append to a topic.
 #[derive(Debug)]
-pub struct Addition {
+pub struct NewEvents {
     /// Topic to append to.
     pub topic: Topic,
     /// Token of the writer's lease. `None` if the writer has no lease. Then the topic's fence is not checked.
@@ -35,7 +35,7 @@ pub struct Addition {
 
 /// The reason why the event log refuses an addition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum AppendRefused {
     /// The last event of the topic has been written.
     #[error("the topic has ended")]
     Closed,
@@ -49,24 +49,24 @@ pub enum Refused {
 pub enum AppendError {
     /// The event log refused them.
     #[error(transparent)]
-    Refused(#[from] Refused),
+    Refused(#[from] AppendRefused),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DbErr),
 }
 
-/// The numbers, the nonces and the time that an [`Addition`] got.
+/// The numbers, the nonces and the time that [`NewEvents`] got.
 #[derive(Clone, Copy, Debug)]
-pub struct Number {
+pub struct AppendedAt {
     first: Cursor,
     prior_nonce: i32,
     at: Timestamp,
 }
 
-impl Number {
+impl AppendedAt {
     /// The events of the addition, as they are in the log.
-    pub fn of(self, addition: Addition) -> impl Iterator<Item = Event> {
-        let Addition { topic, events, fence: _ } = addition;
+    pub fn into_events(self, addition: NewEvents) -> impl Iterator<Item = Event> {
+        let NewEvents { topic, events, fence: _ } = addition;
         let mut prior_nonce = self.prior_nonce;
         (self.first.seq..).zip(events).map(move |(seq, event)| Event {
             topic: topic.clone(),
@@ -92,8 +92,8 @@ impl EventLog {
     pub async fn append_all(
         &self,
         tx: &Transaction,
-        additions: &[Addition],
-    ) -> Result<Vec<Result<Number, Refused>>, DbErr> {
+        additions: &[NewEvents],
+    ) -> Result<Vec<Result<AppendedAt, AppendRefused>>, DbErr> {
         debug_assert!(additions.is_sorted_by_key(|addition| addition.topic.as_str()));
         let topics: Vec<(&str, usize)> = additions
             .chunk_by(|a, b| a.topic == b.topic)
@@ -107,11 +107,12 @@ impl EventLog {
         // Refusals and last events are rare. So the heads are advanced first, and corrected after a refusal.
         let (mut corrected, mut closed) = (BTreeSet::new(), Vec::new());
         for addition in additions {
-            let head = heads.get_mut(addition.topic.as_str()).ok_or_else(|| no_log(addition))?;
+            let head =
+                heads.get_mut(addition.topic.as_str()).ok_or_else(|| missing_topic(addition))?;
             let refused = if head.closed {
-                Some(Refused::Closed)
+                Some(AppendRefused::Closed)
             } else if addition.fence.is_some() && addition.fence != head.fence {
-                Some(Refused::Fenced)
+                Some(AppendRefused::Fenced)
             } else {
                 None
             };
@@ -121,7 +122,7 @@ impl EventLog {
                 continue;
             }
             let first = head.last_seq + 1;
-            numbers.push(Ok(Number {
+            numbers.push(Ok(AppendedAt {
                 first: Cursor { epoch: head.epoch, seq: first, nonce },
                 prior_nonce: head.nonce,
                 at,
@@ -151,7 +152,7 @@ impl EventLog {
                 .exec(tx)
                 .await?;
         }
-        for rows in shapes(&rows) {
+        for rows in power_of_two_batches(&rows) {
             let mut insert = Query::insert();
             insert.into_table(event::Entity).columns([
                 event::Column::TopicId,
@@ -189,7 +190,7 @@ pub(super) async fn advance(
     nonce: i32,
 ) -> Result<HashMap<String, topic::Model>, DbErr> {
     let mut heads = HashMap::with_capacity(topics.len());
-    for topics in shapes(topics) {
+    for topics in power_of_two_batches(topics) {
         let mut upsert = Query::insert();
         upsert.into_table(topic::Entity).columns([
             topic::Column::Name,
@@ -245,13 +246,13 @@ fn count_of(events: usize) -> i64 {
 
 /// Splits rows into groups whose sizes are powers of two. So there are few different statements, and the database has
 /// nearly all of them prepared.
-fn shapes<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+fn power_of_two_batches<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     iter::from_fn(move || {
         let size = 1 << rows.len().min(ROWS_PER_INSERT).checked_ilog2()?;
         rows.split_off(..size)
     })
 }
 
-fn no_log(addition: &Addition) -> DbErr {
+fn missing_topic(addition: &NewEvents) -> DbErr {
     DbErr::RecordNotFound(format!("the log of {}", addition.topic))
 }

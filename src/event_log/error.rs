@@ -7,7 +7,7 @@ use sea_orm::DbErr;
 pub enum LogError {
     /// The log does not have the position, or no longer has it.
     #[error(transparent)]
-    Stale(#[from] Stale),
+    Stale(#[from] StaleCursor),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DbErr),
@@ -15,7 +15,7 @@ pub enum LogError {
 
 /// The reason why a stream cannot resume after a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Stale {
+pub enum StaleCursor {
     /// The cursor belongs to another topic, or to another database.
     #[error("the cursor does not belong to this stream")]
     UnknownCursor,
@@ -28,7 +28,7 @@ pub enum Stale {
     Pruned,
 }
 
-impl Stale {
+impl StaleCursor {
     /// The reason in a snapshot's `reset` and in metrics.
     #[must_use]
     pub fn reason(self) -> &'static str {

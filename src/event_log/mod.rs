@@ -19,8 +19,8 @@ mod retention;
 mod topic_row;
 mod write;
 
-pub use append::{Addition, AppendError, Number, Refused};
-pub use error::{LogError, Stale};
+pub use append::{AppendError, AppendRefused, AppendedAt, NewEvents};
+pub use error::{LogError, StaleCursor};
 pub use log::EventLog;
 pub use read::{LogState, Page, ReadLimit};
 pub use retention::Retention;

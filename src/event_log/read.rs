@@ -8,7 +8,7 @@ use sea_orm::{
 };
 
 use super::{
-    error::{LogError, Stale},
+    error::{LogError, StaleCursor},
     log::EventLog,
     topic_row::{absent, head_of, topic_row},
 };
@@ -37,9 +37,9 @@ pub struct LogState {
     /// Whether the newest event is the last one of the topic.
     pub closed: bool,
     /// The reason why the log cannot be read from the cursor. `None` if it can.
-    pub cursor: Option<Stale>,
+    pub cursor: Option<StaleCursor>,
     /// The reason why the log does not have the other cursor. `None` if it has.
-    pub known: Option<Stale>,
+    pub known: Option<StaleCursor>,
 }
 
 /// Limits of one read.
@@ -71,7 +71,7 @@ impl EventLog {
         most: ReadLimit,
     ) -> Result<Page, LogError> {
         let tx = self.database.begin_read().await?;
-        let head = topic_row(&tx, topic).await?.ok_or(Stale::UnknownCursor)?;
+        let head = topic_row(&tx, topic).await?.ok_or(StaleCursor::UnknownCursor)?;
         if let Some(stale) = staleness(&tx, &head, known).await? {
             return Err(stale.into());
         }
@@ -79,7 +79,7 @@ impl EventLog {
         tx.rollback().await?;
         let first = rows.first().map_or(head.last_seq + 1, |row| row.seq);
         if first != seq + 1 {
-            return Err(Stale::Pruned.into());
+            return Err(StaleCursor::Pruned.into());
         }
         Ok(page(topic, &head, rows, seq))
     }
@@ -93,20 +93,20 @@ impl EventLog {
     ) -> Result<LogState, DbErr> {
         let tx = self.database.begin_read().await?;
         let head = topic_row(&tx, topic).await?.ok_or_else(|| absent(topic))?;
-        let standing = LogState {
+        let state = LogState {
             head: head_of(&head),
             closed: head.closed,
             cursor: staleness(&tx, &head, cursor).await?,
             known: staleness(&tx, &head, known).await?,
         };
         tx.rollback().await?;
-        Ok(standing)
+        Ok(state)
     }
 
     /// The oldest events that are still in the log, and the cursor before them.
     pub async fn oldest(&self, topic: &Topic, most: ReadLimit) -> Result<(Cursor, Page), LogError> {
         let tx = self.database.begin_read().await?;
-        let head = topic_row(&tx, topic).await?.ok_or(Stale::UnknownCursor)?;
+        let head = topic_row(&tx, topic).await?.ok_or(StaleCursor::UnknownCursor)?;
         let rows = read(&tx, &head, Order::Asc, 0, most).await?;
         tx.rollback().await?;
         let (seq, nonce) =
@@ -134,9 +134,9 @@ async fn staleness(
     connection: &impl ConnectionTrait,
     head: &topic::Model,
     cursor: Cursor,
-) -> Result<Option<Stale>, DbErr> {
+) -> Result<Option<StaleCursor>, DbErr> {
     if cursor.epoch != head.epoch {
-        return Ok(Some(Stale::UnknownCursor));
+        return Ok(Some(StaleCursor::UnknownCursor));
     }
     let nonce = match cursor.seq.cmp(&head.last_seq) {
         Ordering::Greater => None,
@@ -149,11 +149,11 @@ async fn staleness(
                 .into_tuple()
                 .one(connection)
                 .await?;
-            let Some(nonce) = next else { return Ok(Some(Stale::Pruned)) };
+            let Some(nonce) = next else { return Ok(Some(StaleCursor::Pruned)) };
             Some(nonce)
         }
     };
-    Ok((nonce != Some(cursor.nonce)).then_some(Stale::Replaced))
+    Ok((nonce != Some(cursor.nonce)).then_some(StaleCursor::Replaced))
 }
 
 /// The events after `seq` in ascending order, or before it in descending order. The first query reads few rows, because

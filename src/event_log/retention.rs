@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Maximum number of topics in one page.
-const TOPICS_PER_LOOK: u64 = 200;
+const TOPICS_PER_QUERY: u64 = 200;
 
 /// Maximum number of rows that one `DELETE` prunes, so that publishers do not wait for long.
 const ROWS_PER_PRUNE: i64 = 5_000;
@@ -72,7 +72,7 @@ impl EventLog {
         let rows = topics_of(family)
             .filter(topic::Column::Closed.eq(true))
             .filter(Expr::not_exists(events()))
-            .limit(TOPICS_PER_LOOK)
+            .limit(TOPICS_PER_QUERY)
             .all(self.database.reader())
             .await?;
         Ok(rows.iter().filter_map(|row| row.name.parse().ok()).collect())
@@ -93,7 +93,7 @@ impl EventLog {
             .filter(topic::Column::Closed.eq(false))
             .filter(Expr::not_exists(newer))
             .order_by_asc(topic::Column::Name)
-            .limit(TOPICS_PER_LOOK);
+            .limit(TOPICS_PER_QUERY);
         if let Some(after) = after {
             query = query.filter(topic::Column::Name.gt(after.as_str()));
         }

@@ -5,7 +5,7 @@ use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, sea_query::Expr};
 use uuid::Uuid;
 
 use super::{
-    append::{Addition, AppendError, advance},
+    append::{AppendError, NewEvents, advance},
     log::EventLog,
 };
 use crate::{
@@ -30,11 +30,11 @@ impl EventLog {
         if events.is_empty() {
             return Ok(Vec::new());
         }
-        let additions = [Addition { topic: topic.clone(), fence: None, events }];
+        let additions = [NewEvents { topic: topic.clone(), fence: None, events }];
         let numbers = self.append_all(tx, &additions).await?;
         let mut events = Vec::new();
         for (number, addition) in numbers.into_iter().zip(additions) {
-            events.extend(number?.of(addition));
+            events.extend(number?.into_events(addition));
         }
         Ok(events)
     }

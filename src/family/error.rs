@@ -6,7 +6,7 @@ use sea_orm::DbErr;
 
 use crate::{
     event::KindError,
-    event_log::{AppendError, Refused},
+    event_log::{AppendError, AppendRefused},
     hub::PublishError,
 };
 
@@ -88,11 +88,11 @@ impl FamilyError {
     }
 }
 
-impl From<Refused> for FamilyError {
-    fn from(refused: Refused) -> Self {
+impl From<AppendRefused> for FamilyError {
+    fn from(refused: AppendRefused) -> Self {
         Self::LeaseLost(match refused {
-            Refused::Closed => LeaseLost::Ended,
-            Refused::Fenced => LeaseLost::Superseded,
+            AppendRefused::Closed => LeaseLost::Ended,
+            AppendRefused::Fenced => LeaseLost::Superseded,
         })
     }
 }

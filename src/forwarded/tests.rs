@@ -10,7 +10,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-fn found(peer: &str, fields: &Fields<'_>) -> Result<(String, Scheme), Disagreement> {
+fn found(peer: &str, fields: &Fields<'_>) -> Result<(String, Scheme), ConflictingClients> {
     client(ip(peer), Scheme::Http, &trusted(), fields)
         .map(|client| (client.address.to_string(), client.scheme))
 }
@@ -145,7 +145,7 @@ fn two_fields_must_name_the_same_client() {
         [("for=6.6.6.6", "192.0.2.1"), ("for=192.0.2.1", "unknown"), ("garbage", "192.0.2.1")]
     {
         let fields = both(standard, custom);
-        assert_eq!(found("10.0.0.1", &fields), Err(Disagreement), "{standard} {custom}");
+        assert_eq!(found("10.0.0.1", &fields), Err(ConflictingClients), "{standard} {custom}");
         assert!(found("192.0.2.99", &fields).is_ok(), "a stranger's fields are not read");
     }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     context::Context,
     fanout::Subscribers,
-    topic::{Frame, Known, LiveTopic, Pushed, TopicTable},
+    topic::{Frame, KnownEvents, LiveTopic, Pushed, TopicTable},
 };
 use crate::{
     bus::{Bus, Message},
@@ -74,7 +74,7 @@ impl Delivery {
             topics.iter().map(|subscribers| subscribers.topic()).collect();
         // Read before the log, because all events in a ring are committed. If a later read of the log does not find
         // such an event, the log was replaced. `fill` verifies this before any stream starts over.
-        let known: Vec<Option<Known>> = topics.iter().map(|topic| topic.known()).collect();
+        let known: Vec<Option<KnownEvents>> = topics.iter().map(|topic| topic.known()).collect();
         let names: Vec<Topic> = topics.iter().map(|topic| topic.name().clone()).collect();
         let positions = self.context.log.positions(&names).await?;
         for (topic, known) in topics.into_iter().zip(known) {

@@ -26,7 +26,7 @@ use crate::{
     bus::Bus,
     database::Transaction,
     event::{Event, NewEvent, Topic},
-    event_log::{Addition, EventLog},
+    event_log::{EventLog, NewEvents},
     telemetry::Telemetry,
 };
 
@@ -103,7 +103,7 @@ impl Hub {
         events: Vec<NewEvent>,
     ) -> Result<Vec<Event>, PublishError> {
         self.wait_for_capacity(&topic).await;
-        self.publisher.publish(Addition { topic, fence: None, events }).await
+        self.publisher.publish(NewEvents { topic, fence: None, events }).await
     }
 
     /// Publishes events like [`Self::publish`], under a lease. Refuses them if `lease_token` is not the newest token at
@@ -115,7 +115,7 @@ impl Hub {
         events: Vec<NewEvent>,
     ) -> Result<Vec<Event>, PublishError> {
         self.wait_for_capacity(&topic).await;
-        self.publisher.publish(Addition { topic, fence: Some(lease_token), events }).await
+        self.publisher.publish(NewEvents { topic, fence: Some(lease_token), events }).await
     }
 
     /// Delivers events that another gateway has committed, to the subscribers in this process.

@@ -219,7 +219,7 @@ impl MergedStream {
     async fn recheck_access(&mut self, connection: &Arc<Connection>) {
         let lowered = End::Session(Ended::RoleLowered);
         // No event of any topic is sent before the caller's access is known.
-        self.cut(lowered);
+        self.close_silently(lowered);
         let is_open = |branch: &&Branch| !branch.is_closed;
         let topics = self.branches.iter().filter(is_open);
         let topics = topics.map(|branch| branch.requested.name.clone()).collect();
@@ -316,7 +316,7 @@ impl MergedStream {
         if self.is_over {
             return;
         }
-        self.cut(end);
+        self.close_silently(end);
         self.is_over = true;
         let failure = self.branches.first().map(|branch| branch.requested.subject.failure);
         let failure = || failure.map(|failure| failure(self.request)).unwrap_or_default();
@@ -324,9 +324,9 @@ impl MergedStream {
     }
 
     /// Ends the topics' streams. They send no reason to the client.
-    fn cut(&mut self, end: End) {
+    fn close_silently(&mut self, end: End) {
         for body in self.branches.iter_mut().filter_map(|branch| branch.body.take()) {
-            body.cut(end);
+            body.close_silently(end);
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
     subscription::{Client, Connection, Subscription, prelude},
     topic::{LiveTopic, Position, Pulled, TopicTable, chunk},
 };
-use crate::event_log::Stale;
+use crate::event_log::StaleCursor;
 
 /// Opens streams.
 pub struct StreamOpener {
@@ -60,7 +60,7 @@ impl StreamOpener {
         let Open { topic, resume, bounds, client } = open;
         let mut opened = self.open_on(&self.connect(client), &topic, resume, bounds).await?;
         if let Opened::Stream(pending) = &mut opened {
-            pending.lead(&chunk(&prelude(self.context.settings.retry)));
+            pending.prepend(&chunk(&prelude(self.context.settings.retry)));
         }
         Ok(opened)
     }
@@ -99,7 +99,9 @@ impl StreamOpener {
 async fn start(topic: &Arc<LiveTopic>, resume: Resume) -> Result<Start, DbErr> {
     let cursor = match resume {
         Resume::Start => return Ok(Start::Snapshot(None)),
-        Resume::Unreadable => return Ok(Start::Snapshot(Some(Stale::UnknownCursor.reason()))),
+        Resume::Unreadable => {
+            return Ok(Start::Snapshot(Some(StaleCursor::UnknownCursor.reason())));
+        }
         Resume::After(cursor) => cursor,
     };
     Ok(match topic.position_of(cursor).await? {

@@ -16,7 +16,7 @@ use super::{context::Context, delivery::Delivery};
 use crate::{
     database::Failure,
     event::Event,
-    event_log::{Addition, Number, Refused},
+    event_log::{AppendRefused, AppendedAt, NewEvents},
 };
 
 /// Maximum number of publishers in the queue. Others wait until the queue has space.
@@ -33,7 +33,7 @@ const BATCH_BYTES: usize = 4 << 20;
 pub enum PublishError {
     /// The event log refused these events.
     #[error(transparent)]
-    Refused(#[from] Refused),
+    Refused(#[from] AppendRefused),
     /// The database refused these events, or failed.
     #[error(transparent)]
     Database(Arc<DbErr>),
@@ -52,7 +52,7 @@ impl From<DbErr> for PublishError {
 }
 
 struct Job {
-    addition: Addition,
+    addition: NewEvents,
     done: Done,
 }
 
@@ -80,7 +80,7 @@ impl Publisher {
     }
 
     /// Writes events. Returns after their transaction was committed.
-    pub async fn publish(&self, addition: Addition) -> Result<Vec<Event>, PublishError> {
+    pub async fn publish(&self, addition: NewEvents) -> Result<Vec<Event>, PublishError> {
         let (done, answer) = oneshot::channel();
         let job = Job { addition, done };
         self.jobs.send(job).await.map_err(|_| PublishError::Closed)?;
@@ -143,17 +143,20 @@ impl Writer {
         }
     }
 
-    async fn commit(&self, additions: &[Addition]) -> Result<Vec<Result<Number, Refused>>, DbErr> {
+    async fn commit(
+        &self,
+        additions: &[NewEvents],
+    ) -> Result<Vec<Result<AppendedAt, AppendRefused>>, DbErr> {
         let tx = self.context.log.database().begin_write().await?;
         let numbers = self.context.log.append_all(&tx, additions).await?;
         tx.commit().await?;
         Ok(numbers)
     }
 
-    fn acknowledge(&self, batch: Batch, numbers: Vec<Result<Number, Refused>>) {
+    fn acknowledge(&self, batch: Batch, numbers: Vec<Result<AppendedAt, AppendRefused>>) {
         let additions = numbers.into_iter().zip(batch.additions);
-        let written: Vec<Result<Vec<Event>, Refused>> = additions
-            .map(|(number, addition)| number.map(|number| number.of(addition).collect()))
+        let written: Vec<Result<Vec<Event>, AppendRefused>> = additions
+            .map(|(number, addition)| number.map(|number| number.into_events(addition).collect()))
             .collect();
         let all = written.iter().flatten().flatten().cloned().collect();
         for (events, done) in written.into_iter().zip(batch.waiting) {
@@ -173,7 +176,7 @@ fn is_refused(error: &DbErr) -> bool {
 
 /// The content of one transaction, and the callers that wait for it, in the same order.
 struct Batch {
-    additions: Vec<Addition>,
+    additions: Vec<NewEvents>,
     waiting: Vec<Done>,
 }
 

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::customer::customer;
+use super::client_network::client_network;
 
 /// The configured limits.
 #[derive(Clone, Debug)]
@@ -30,14 +30,14 @@ pub struct ConnectionLimits {
 
 /// The limit that refused a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Full {
+pub enum ConnectionLimit {
     /// [`ConnectionLimits::total`] was reached.
     Total,
     /// [`ConnectionLimits::per_address`] was reached.
     Address,
 }
 
-impl Full {
+impl ConnectionLimit {
     /// The name of the limit in metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -79,18 +79,18 @@ impl Connections {
     }
 
     /// Counts a new connection from this address, or refuses it.
-    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Admission, Full> {
+    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Admission, ConnectionLimit> {
         let canonical = address.to_canonical();
         let is_exempt = self.limits.exempt.iter().any(|network| network.contains(&canonical));
-        let address = (!is_exempt).then(|| customer(address));
+        let address = (!is_exempt).then(|| client_network(address));
         let mut open = self.open.lock();
         if open.total >= self.limits.total {
-            return Err(Full::Total);
+            return Err(ConnectionLimit::Total);
         }
         if let Some(address) = address {
             let count = open.unknown.get(&address).copied().unwrap_or_default();
             if count >= self.limits.per_address {
-                return Err(Full::Address);
+                return Err(ConnectionLimit::Address);
             }
             open.unknown.insert(address, count + 1);
         }

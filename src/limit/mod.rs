@@ -4,10 +4,10 @@
 //! its default and its message. A slot is one open stream of one user. The slot is taken before the response starts,
 //! and released when the [`Slot`] is dropped. `connections.rs` counts connections.
 
+mod client_network;
 mod connections;
-mod customer;
 mod quotas;
 
-pub use connections::{Admission, ConnectionLimits, Connections, Full, Origin};
-pub use customer::customer;
+pub use client_network::client_network;
+pub use connections::{Admission, ConnectionLimit, ConnectionLimits, Connections, Origin};
 pub use quotas::{Headers, Key, Limits, Quota, Refused, SLOTS, Settings, Slot, jittered};

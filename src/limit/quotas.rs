@@ -11,7 +11,7 @@ use std::{
 use governor::{DefaultKeyedRateLimiter, Quota as Rate, RateLimiter, clock::Clock};
 use uuid::Uuid;
 
-use super::customer::customer;
+use super::client_network::client_network;
 
 /// The name of the limit of open streams in `RateLimit` headers.
 pub const SLOTS: &str = "streams";
@@ -132,7 +132,7 @@ pub enum Key {
     Name(String),
     /// The user name of a login, and the address of the request.
     NameAt(String, IpAddr),
-    /// The address of the request, see [`customer`].
+    /// The address of the request, see [`client_network`].
     Address(IpAddr),
 }
 
@@ -140,13 +140,13 @@ impl Key {
     /// Creates the key of an address.
     #[must_use]
     pub fn address(address: IpAddr) -> Self {
-        Self::Address(customer(address))
+        Self::Address(client_network(address))
     }
 
     /// Creates the key of a user name and an address.
     #[must_use]
     pub fn name_at(name: String, address: IpAddr) -> Self {
-        Self::NameAt(name, customer(address))
+        Self::NameAt(name, client_network(address))
     }
 }
 

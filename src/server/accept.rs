@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::connection;
 use super::settings::Settings;
 use super::shared::Shared;
-use crate::limit::Full;
+use crate::limit::ConnectionLimit;
 
 /// Pause of the accept loop when the machine has no descriptors or memory left for a socket.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
@@ -77,7 +77,13 @@ async fn accept(shared: &Arc<Shared>, listener: &TcpListener) -> io::Result<()> 
 
 /// Closes a connection that exceeds a limit, without a response. A response takes time, and with TLS it also needs a
 /// handshake.
-fn refuse(shared: &Shared, tcp: TcpStream, remote: SocketAddr, full: Full, refused: &mut Refused) {
+fn refuse(
+    shared: &Shared,
+    tcp: TcpStream,
+    remote: SocketAddr,
+    full: ConnectionLimit,
+    refused: &mut Refused,
+) {
     drop(tcp);
     shared.telemetry.connection_refused(full.name());
     refused.since_warning += 1;

@@ -106,7 +106,7 @@ fn start_direct_stream(tcp: TcpStream, stream: DirectStream) -> io::Result<()> {
     socket.set_tcp_notsent_lowat(UNSENT_STREAM)?;
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     let DirectStream { head, subscription } = stream;
-    subscription.onto_socket(tcp.into_std()?, &head);
+    subscription.send_over(tcp.into_std()?, &head);
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use super::response_head;
 use super::shared::Shared;
 use super::write_budget::Client;
 use crate::hub::{Handover, PendingSubscription};
-use crate::limit::{Admission, Origin, customer};
+use crate::limit::{Admission, Origin, client_network};
 
 /// Handles the requests of one connection, and holds the state that they share. The socket is not part of it, because
 /// tasks that hold this value can outlive the connection for a moment.
@@ -103,8 +103,9 @@ impl RequestHandler {
                 });
             }
         }
-        let client =
-            origin.user().map_or_else(|| Client::Address(customer(self.remote.ip())), Client::User);
+        let client = origin
+            .user()
+            .map_or_else(|| Client::Address(client_network(self.remote.ip())), Client::User);
         let (parts, body) = hyper::Response::from(response).into_parts();
         let body = ResponseBody::new(body, &self.state, guard, &self.shared.budget, client);
         if self.half_closed.is_cancelled() && self.state.has_stream() {

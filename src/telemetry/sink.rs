@@ -22,10 +22,10 @@ use prometheus_client::metrics::counter::Counter;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Limit of the waiting lines in bytes. Enough for a burst of about 20,000 lines.
-const WAITING: usize = 4 << 20;
+const MAX_BUFFERED: usize = 4 << 20;
 
 /// Longest wait for the last lines at the end of the process.
-const FLUSH: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Number of dropped lines. Static because a process has one log, even if it runs several gateways.
 static DROPPED: LazyLock<Counter> = LazyLock::new(Counter::default);
@@ -58,17 +58,18 @@ impl Sink {
         Ok(Self { messages, waiting })
     }
 
-    /// Waits until all lines logged before the call are written, for at most [`FLUSH`].
+    /// Waits until all lines logged before the call are written, for at most [`FLUSH_TIMEOUT`].
     pub(super) fn flush(&self) {
         let (done, written) = mpsc::sync_channel(1);
         if self.messages.send(Message::Flush(done)).is_ok() {
-            let _ = written.recv_timeout(FLUSH);
+            let _ = written.recv_timeout(FLUSH_TIMEOUT);
         }
     }
 
     fn push(&self, line: &[u8]) {
         let before = self.waiting.fetch_add(line.len(), Ordering::Relaxed);
-        if before + line.len() <= WAITING && self.messages.send(Message::Line(line.into())).is_ok()
+        if before + line.len() <= MAX_BUFFERED
+            && self.messages.send(Message::Line(line.into())).is_ok()
         {
             return;
         }

@@ -14,7 +14,7 @@ use crate::{
     auth::password::PasswordError,
     auth::user::UserError,
     database::{DatabaseError, Failure, Fault},
-    event_log::{AppendError, Refused},
+    event_log::{AppendError, AppendRefused},
     family::{FamilyError, LeaseLost},
     hub::PublishError,
     limit,
@@ -90,11 +90,11 @@ impl From<DatabaseError> for Problem {
     }
 }
 
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
+impl From<AppendRefused> for Problem {
+    fn from(refused: AppendRefused) -> Self {
         match refused {
-            Refused::Closed => Self::conflict("it has ended"),
-            Refused::Fenced => Self::conflict("this lease is not the newest"),
+            AppendRefused::Closed => Self::conflict("it has ended"),
+            AppendRefused::Fenced => Self::conflict("this lease is not the newest"),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::api::problem::{self, Kind, Problem, Result};
 use crate::{
     auth::login_session::Principal,
     event::{Cursor, Event, Topic},
-    event_log::{LogError, ReadLimit, Stale},
+    event_log::{LogError, ReadLimit, StaleCursor},
     family::{
         self,
         wire::{PAGE_BYTES, example_time, page_limit},
@@ -146,15 +146,15 @@ async fn read(
         }
     };
     let (from, page) = read.map_err(|error| match error {
-        LogError::Stale(Stale::UnknownCursor) => {
+        LogError::Stale(StaleCursor::UnknownCursor) => {
             Problem::new(Kind::Gone, "the cursor is not of this topic; start without a cursor")
         }
-        LogError::Stale(Stale::Replaced) => Problem::new(
+        LogError::Stale(StaleCursor::Replaced) => Problem::new(
             Kind::Gone,
             "the events up to this cursor were replaced by others, for example because the database \
              was restored from a backup; start without a cursor",
         ),
-        LogError::Stale(Stale::Pruned) => Problem::new(
+        LogError::Stale(StaleCursor::Pruned) => Problem::new(
             Kind::Gone,
             "the events after this cursor are no longer kept; start without a cursor",
         ),

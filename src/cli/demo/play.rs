@@ -24,7 +24,7 @@ const WORDS: usize = 6_000;
 const CHAPTERS: usize = 900;
 
 /// The users of the demo, and the paths of the resources that they use.
-pub(super) struct Stage {
+pub(super) struct Demo {
     operator: Caller,
     agent: Caller,
     pub(super) viewer: Caller,
@@ -37,7 +37,7 @@ pub(super) struct Stage {
     pub(super) topics: Vec<String>,
 }
 
-impl Stage {
+impl Demo {
     pub(super) async fn set(
         operator: Caller,
         agent: Caller,

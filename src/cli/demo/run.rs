@@ -9,8 +9,8 @@ use streamgate::{auth::password, config::Config, server, telemetry};
 use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{caller::Caller, play::Stage};
-use crate::cli::output::say;
+use super::{caller::Caller, play::Demo};
+use crate::cli::output::print_line;
 
 /// Runs the demo until `shutdown` is cancelled.
 pub(crate) async fn run(
@@ -72,18 +72,18 @@ async fn play(address: SocketAddr, admin_password: &str) -> anyhow::Result<()> {
         people.push((role, password));
     }
     let caller = |index: usize| anyone.log_in(people[index].0, &people[index].1);
-    let stage = Stage::set(caller(1).await?, caller(2).await?, caller(3).await?).await?;
+    let stage = Demo::set(caller(1).await?, caller(2).await?, caller(3).await?).await?;
     if let Err(error) = explain(address, &people, &stage) {
         tracing::warn!(%error, "cannot print the instructions of the demo");
     }
     stage.play().await
 }
 
-fn explain(address: SocketAddr, people: &[(&str, String)], stage: &Stage) -> io::Result<()> {
+fn explain(address: SocketAddr, people: &[(&str, String)], stage: &Demo) -> io::Result<()> {
     let token = stage.viewer.token().unwrap_or_default();
     let people: Vec<String> =
         people.iter().map(|(name, password)| format!("  {name:<10} {password}")).collect();
-    say(&format!(
+    print_line(&format!(
         "streamgate demo, on throw-away data, until Ctrl-C\n\n\
          Try it out:  http://{address}/docs\n\n\
          Log in as    password\n{}\n\n\

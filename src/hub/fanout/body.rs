@@ -34,7 +34,7 @@ impl Body {
     }
 
     /// Ends the stream for this reason, and does not tell the client.
-    pub fn cut(self, end: End) {
+    pub fn close_silently(self, end: End) {
         self.0.state().subscription.end_with(end);
     }
 }

@@ -10,7 +10,7 @@ use crate::hub::subscription::{Now, TICKS};
 
 /// Shortest time between two checks of all streams. Without this limit, frequent reasons for a check would keep the
 /// reactor busy.
-const GRAIN: Duration = Duration::from_millis(10);
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Maximum number of streams that are checked before the reactor polls its sockets again. Many streams can need a
 /// heartbeat at the same time.
@@ -25,11 +25,11 @@ pub struct Checks {
     /// Time of the next check of all streams, at most one heartbeat after the last one.
     next_full: Instant,
     /// The check that is in progress, if any.
-    pass: Option<Pass>,
+    pass: Option<CheckRun>,
 }
 
 /// A check of the streams, topic by topic.
-struct Pass {
+struct CheckRun {
     /// Whether the check is of all streams, or only of those that may have been silent for too long.
     is_full: bool,
     /// The reactor's key of the topic to check next.
@@ -56,7 +56,7 @@ impl Checks {
 
     /// Requests a check of all streams at `by` at the latest, because a stream may have to end then.
     pub fn check_by(&mut self, by: Instant) {
-        self.next_full = self.next_full.min(by.max(self.last_full + GRAIN));
+        self.next_full = self.next_full.min(by.max(self.last_full + MIN_INTERVAL));
     }
 
     /// Checks a slice of the streams, if it is time.
@@ -88,7 +88,7 @@ impl Checks {
     }
 
     /// Begins a check, if it is time.
-    fn begin(&mut self, now: &mut Now, reactor: &ReactorHandle) -> Option<Pass> {
+    fn begin(&mut self, now: &mut Now, reactor: &ReactorHandle) -> Option<CheckRun> {
         let is_full = now.instant >= self.next_full;
         if now.instant >= self.next_tick {
             self.next_tick = now.instant + self.interval;
@@ -100,6 +100,6 @@ impl Checks {
             self.last_full = now.instant;
             self.next_full = now.instant + self.interval * TICKS;
         }
-        Some(Pass { is_full, topic: 0, left: None })
+        Some(CheckRun { is_full, topic: 0, left: None })
     }
 }

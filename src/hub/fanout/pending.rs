@@ -28,14 +28,14 @@ impl PendingSubscription {
     }
 
     /// Adds bytes that are sent before everything else.
-    pub(in crate::hub) fn lead(&mut self, head: &[u8]) {
-        self.subscription.lead(head);
+    pub(in crate::hub) fn prepend(&mut self, head: &[u8]) {
+        self.subscription.prepend(head);
     }
 
     /// Sends the stream over a socket, which no other code may use from now on. The client gets `head`, then a body in
     /// chunks (RFC 9112, section 7.1). Then the connection closes.
-    pub fn onto_socket(mut self, socket: TcpStream, head: &[u8]) {
-        self.lead(head);
+    pub fn send_over(mut self, socket: TcpStream, head: &[u8]) {
+        self.prepend(head);
         let Self { subscription, subscribers, reactors } = self;
         let sink = Sink::Socket(mio::net::TcpStream::from_std(socket));
         let subscriber = reactors.attach(sink, subscription, &subscribers);

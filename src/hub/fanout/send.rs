@@ -8,7 +8,7 @@
 //! kernel no longer uses them. A descriptor that is not an open socket would cause an error, but no invalid access to
 //! memory. `shard.rs` holds the owner of each socket, which keeps the descriptor open.
 
-#![expect(unsafe_code, reason = "pointers handed to the kernel, see above")]
+#![expect(unsafe_code, reason = "the kernel gets pointers, see above")]
 
 use std::{
     io,
@@ -56,7 +56,7 @@ impl Sender {
     }
 
     /// Whether the queue still works.
-    pub fn works(&self) -> bool {
+    pub fn is_working(&self) -> bool {
         self.ring.is_some()
     }
 

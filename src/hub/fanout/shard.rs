@@ -172,7 +172,9 @@ impl Shard {
 /// entries are at that position. The caller writes to the others one by one.
 fn write_together(entries: &mut [Entry], head: Position, writer: &mut Writer<'_>) {
     for entries in entries.chunks_mut(BATCH) {
-        let Some(sender) = writer.sender.as_mut().filter(|sender| sender.works()) else { break };
+        let Some(sender) = writer.sender.as_mut().filter(|sender| sender.is_working()) else {
+            break;
+        };
         let first = entries.iter().find(|entry| entry.is_direct() && entry.seq < head.seq);
         let Some(position) = first.map(|entry| Position { seq: entry.seq, ..head }) else {
             continue;
@@ -190,7 +192,7 @@ fn write_together(entries: &mut [Entry], head: Position, writer: &mut Writer<'_>
         }
         writer.topic.delivered.inc_by(delivered);
     }
-    if writer.sender.as_ref().is_some_and(|sender| !sender.works()) {
+    if writer.sender.as_ref().is_some_and(|sender| !sender.is_working()) {
         *writer.sender = None;
     }
 }

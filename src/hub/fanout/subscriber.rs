@@ -90,9 +90,9 @@ impl Subscriber {
     }
 
     /// Writes to the stream after its topic has moved.
-    pub fn moved(self: &Arc<Self>) {
+    pub fn topic_changed(self: &Arc<Self>) {
         let mut state = self.state();
-        state.subscription.moved();
+        state.subscription.topic_changed();
         self.drive(&mut state);
     }
 
@@ -157,7 +157,7 @@ impl Subscriber {
     /// stream does not enter direct mode. Direct mode has to end before any code but the fan-out uses the stream.
     pub fn enter_direct_mode(self: &Arc<Self>, history: u32) -> Option<(RawFd, i64)> {
         let mut state = self.state();
-        state.subscription.moved();
+        state.subscription.topic_changed();
         self.drive(&mut state);
         let Sink::Socket(socket) = &state.sink else { return None };
         let socket = socket.as_raw_fd();

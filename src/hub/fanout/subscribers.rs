@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Maximum number of subscribers that the publisher itself writes to.
-const FEW: usize = 8;
+const MAX_DIRECT_WRITES: usize = 8;
 
 /// Number of streams that are written to before another thread can lock the shards: about 0.1 ms.
 const GROUP: usize = 16;
@@ -206,13 +206,13 @@ impl Subscribers {
 
 impl Observer for Subscribers {
     /// Writes to the subscribers if they are few. Otherwise requests that the reactors write.
-    fn moved(self: Arc<Self>) {
+    fn topic_changed(self: Arc<Self>) {
         // Read without the lock, because a fan-out may hold it.
         let lens = || self.progress.iter().map(|progress| progress.len.load(Ordering::Acquire));
-        if lens().sum::<usize>() <= FEW {
+        if lens().sum::<usize>() <= MAX_DIRECT_WRITES {
             let few: Vec<Arc<Subscriber>> =
                 self.shards().iter_mut().flat_map(Shard::sync_all_back).collect();
-            few.iter().for_each(Subscriber::moved);
+            few.iter().for_each(Subscriber::topic_changed);
             return;
         }
         for ((len, progress), reactor) in lens().zip(&self.progress).zip(&*self.reactors) {
@@ -223,7 +223,7 @@ impl Observer for Subscribers {
     }
 
     fn released(&self) {
-        self.table.leave(self.topic.name());
+        self.table.release(self.topic.name());
     }
 }
 

@@ -49,6 +49,6 @@ impl Subscription {
 
     /// Whether a stream that cannot be written to has to end because of its overflow strategy.
     fn is_cut_off(&self) -> bool {
-        self.overflow == Overflow::CloseConnection && self.passed().is_some()
+        self.overflow == Overflow::CloseConnection && self.resume_cursors().is_some()
     }
 }

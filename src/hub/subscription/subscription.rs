@@ -47,7 +47,7 @@ pub struct Subscription {
     /// Number of events that were sent, including snapshots.
     pub(super) delivered: u64,
     /// Maximum number of events to send. `None` without a limit.
-    most: Option<NonZeroU64>,
+    max_events: Option<NonZeroU64>,
     /// Bytes to send before anything else: chunks, or the rest of one chunk.
     pub(super) ready: Bytes,
     /// Frames from the log that follow the position.
@@ -64,15 +64,15 @@ pub struct Subscription {
     /// Whether the metrics count the stream as open.
     is_counted: bool,
     /// Whether the end is in `ready`, or was sent.
-    has_said_end: bool,
+    has_queued_end: bool,
 }
 
 impl Subscription {
-    /// Creates a subscription that has joined its topic. The stream ends after `most` events, and at `until`.
+    /// Creates a subscription that has joined its topic. The stream ends after `max_events` events, and at `until`.
     pub fn new(
         topic: Arc<LiveTopic>,
         connection: Arc<Connection>,
-        (most, until): (Option<NonZeroU64>, Option<Instant>),
+        (max_events, until): (Option<NonZeroU64>, Option<Instant>),
         overflow: Overflow,
     ) -> Self {
         Self {
@@ -80,7 +80,7 @@ impl Subscription {
             connection: Some(connection),
             position: Position { history: 0, seq: 0 },
             delivered: 0,
-            most,
+            max_events,
             ready: Bytes::new(),
             fetched: None,
             end: None,
@@ -90,7 +90,7 @@ impl Subscription {
             lag: Lag::NONE,
             overflow,
             is_counted: false,
-            has_said_end: false,
+            has_queued_end: false,
         }
     }
 
@@ -116,7 +116,7 @@ impl Subscription {
     }
 
     /// Adds bytes that are sent before everything else.
-    pub fn lead(&mut self, head: &[u8]) {
+    pub fn prepend(&mut self, head: &[u8]) {
         self.ready = [head, &self.ready].concat().into();
     }
 
@@ -136,7 +136,7 @@ impl Subscription {
     /// Starts a read of the log. Returns the position to read from, and the maximum number of events.
     pub fn begin_catch_up(&mut self) -> (Position, u64) {
         self.log = Log::Reading;
-        let left = self.left();
+        let left = self.remaining();
         (self.position, self.lag.left().map_or(left, |waiting| left.min(waiting.into())))
     }
 
@@ -164,7 +164,7 @@ impl Subscription {
         self.position.history == history
             && self.ready.is_empty()
             && self.end.is_none()
-            && self.most.is_none()
+            && self.max_events.is_none()
             && self.fetched.is_none()
             && self.log == Log::Idle
     }
@@ -177,7 +177,7 @@ impl Subscription {
     }
 
     /// Reports that the topic has moved.
-    pub fn moved(&mut self) {
+    pub fn topic_changed(&mut self) {
         if self.log == Log::Exhausted {
             self.log = Log::Idle;
         }
@@ -191,12 +191,12 @@ impl Subscription {
             }
             // The end comes before the next event. Otherwise a stream of a busy topic would outlive its login session.
             match self.end {
-                Some(_) if self.has_said_end => return Next::Done,
+                Some(_) if self.has_queued_end => return Next::Done,
                 Some(end) => {
-                    self.say_end(end);
+                    self.queue_end(end);
                     continue;
                 }
-                None if self.left() == 0 => {
+                None if self.remaining() == 0 => {
                     self.end_with(End::MaxEvents);
                     continue;
                 }
@@ -208,7 +208,7 @@ impl Subscription {
             if self.log == Log::Reading {
                 return Next::Wait;
             }
-            return match self.topic.pull(self.position, self.left()) {
+            return match self.topic.pull(self.position, self.remaining()) {
                 Pulled::Run(run) => {
                     self.lag = Lag::SOME;
                     Next::Write(Piece::Frames(run))
@@ -241,7 +241,7 @@ impl Subscription {
             self.blocked();
         }
         self.fetched = None;
-        let (count, end) = run.begun(written);
+        let (count, end) = run.frames_started(written);
         // Copied, because otherwise a client that does not read would keep the whole piece in memory.
         self.ready = Bytes::copy_from_slice(&run.bytes[written..end]);
         self.position.seq = self.position.seq.saturating_add_unsigned(count);
@@ -272,7 +272,7 @@ impl Subscription {
 
     /// The reason for the end, and whether everything before the end was taken. `None` while the stream continues.
     pub fn end(&self) -> Option<(End, bool)> {
-        self.end.map(|end| (end, self.has_said_end))
+        self.end.map(|end| (end, self.has_queued_end))
     }
 
     /// Whether the stream sends no further events.
@@ -293,7 +293,7 @@ impl Subscription {
 
     /// Applies the overflow strategy, if the ring has dropped the next event. Returns false if the log has to be read.
     fn handle_overflow(&mut self) -> bool {
-        let Some(passed) = self.passed() else { return false };
+        let Some(passed) = self.resume_cursors() else { return false };
         let capacity = self.topic.context().settings.buffer_events;
         match self.lag.overflow(self.overflow, passed, capacity) {
             Action::ReadLog => return false,
@@ -303,9 +303,9 @@ impl Subscription {
         true
     }
 
-    /// Two events after which the stream can resume, if its client is too slow; see [`LiveTopic::passed`].
-    pub(super) fn passed(&self) -> Option<(Cursor, Cursor)> {
-        if self.lag == Lag::NONE { None } else { self.topic.passed(self.position) }
+    /// Two events after which the stream can resume, if its client is too slow; see [`LiveTopic::resume_cursors`].
+    pub(super) fn resume_cursors(&self) -> Option<(Cursor, Cursor)> {
+        if self.lag == Lag::NONE { None } else { self.topic.resume_cursors(self.position) }
     }
 
     /// Resumes after this event. `stream.dropped` has the cursor of this event, so a client that reconnects does not
@@ -320,9 +320,9 @@ impl Subscription {
     }
 
     /// Queues the text of the end.
-    fn say_end(&mut self, end: End) {
-        self.has_said_end = true;
-        let end = if self.left() == 0 { End::MaxEvents } else { end };
+    fn queue_end(&mut self, end: End) {
+        self.has_queued_end = true;
+        let end = if self.remaining() == 0 { End::MaxEvents } else { end };
         let failure = || {
             let subject = self.topic.subject();
             subject.map(|subject| (subject.failure)(self.request())).unwrap_or_default()
@@ -343,8 +343,9 @@ impl Subscription {
     }
 
     /// Number of events that the stream may still send. `u64::MAX` without a limit.
-    fn left(&self) -> u64 {
-        self.most.map_or(u64::MAX, |most| most.get().saturating_sub(self.delivered))
+    fn remaining(&self) -> u64 {
+        self.max_events
+            .map_or(u64::MAX, |max_events| max_events.get().saturating_sub(self.delivered))
     }
 
     /// Id of the request that opened the stream. Nil after the stream was released.

@@ -11,7 +11,7 @@ use super::{
     ring::Position,
     snapshot::SnapshotFrame,
 };
-use crate::event_log::{LogError, ReadLimit, Stale};
+use crate::event_log::{LogError, ReadLimit, StaleCursor};
 
 /// The events that a subscription has missed.
 pub enum Missed {
@@ -30,7 +30,7 @@ impl LiveTopic {
     ) -> Result<Missed, DbErr> {
         let known = match self.known() {
             Some(known) if known.history == position.history => known,
-            _ => return self.start_over_from(self.lost()).await,
+            _ => return self.start_over_from(self.stale_reason()).await,
         };
         // Many subscriptions can be behind at once. Each waits for a permit. So their reads do not take all connections
         // to the database, and do not fail because no connection is free.
@@ -45,7 +45,7 @@ impl LiveTopic {
                     Some(event) if self.admit(known.history, event.cursor).is_none() => {
                         // The log was replaced after this read, and the ring has already noticed that.
                         drop(permit);
-                        return self.start_over_from(Stale::Replaced).await;
+                        return self.start_over_from(StaleCursor::Replaced).await;
                     }
                     Some(_) => {}
                     None => self.fill(),
@@ -60,7 +60,7 @@ impl LiveTopic {
         }
     }
 
-    async fn start_over_from(self: &Arc<Self>, stale: Stale) -> Result<Missed, DbErr> {
+    async fn start_over_from(self: &Arc<Self>, stale: StaleCursor) -> Result<Missed, DbErr> {
         self.current_snapshot(Some(stale.reason())).await.map(Missed::StartOver)
     }
 }

@@ -9,7 +9,7 @@ use super::{
     live_topic::LiveTopic,
     snapshot::{Snapshot, SnapshotFrame},
 };
-use crate::{event::block, event_log::Stale};
+use crate::{event::block, event_log::StaleCursor};
 
 impl LiveTopic {
     /// The current state, from memory if no event came since it was read. Includes changes by other gateways after one
@@ -47,7 +47,7 @@ impl LiveTopic {
             let read_at = Instant::now();
             let Snapshot { cursor, data, terminal } = subject.source.snapshot(reset).await?;
             if self.head().is_none() {
-                self.start_at(0, (cursor, terminal), Stale::UnknownCursor);
+                self.start_at(0, (cursor, terminal), StaleCursor::UnknownCursor);
             }
             // If the cursor is stale, the log was replaced or pruned just now, and the state is outdated. The loop then
             // reads the state again.

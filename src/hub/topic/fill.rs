@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     event::Cursor,
-    event_log::{LogError, ReadLimit, Stale},
+    event_log::{LogError, ReadLimit, StaleCursor},
 };
 
 /// Limits of one read of the log. A subscription that catches up holds up to this much in memory.
@@ -76,13 +76,13 @@ impl LiveTopic {
     async fn start(self: &Arc<Self>) -> Result<(), DbErr> {
         let head = self.context().log.head(self.name()).await?;
         let head = head.ok_or_else(|| DbErr::RecordNotFound(self.name().to_string()))?;
-        self.start_at(0, head, Stale::UnknownCursor);
+        self.start_at(0, head, StaleCursor::UnknownCursor);
         Ok(())
     }
 
     /// Begins another history at the head of the log, because the log was replaced, or pruned beyond the ring.
     /// Subscriptions notice this at their next pull, and start over.
-    fn start_over(self: &Arc<Self>, old: u32, head: (Cursor, bool), stale: Stale) {
+    fn start_over(self: &Arc<Self>, old: u32, head: (Cursor, bool), stale: StaleCursor) {
         let (topic, reason) = (self.name(), stale.reason());
         tracing::warn!(
             %topic,
@@ -93,7 +93,7 @@ impl LiveTopic {
     }
 
     /// Begins a history. Reads the log if frames that arrived earlier leave a gap.
-    pub(super) fn start_at(self: &Arc<Self>, old: u32, head: (Cursor, bool), stale: Stale) {
+    pub(super) fn start_at(self: &Arc<Self>, old: u32, head: (Cursor, bool), stale: StaleCursor) {
         if self.begin(old, head, stale) == Pushed::Gap {
             self.fill();
         }
@@ -105,7 +105,7 @@ impl LiveTopic {
     pub async fn position_of(
         self: &Arc<Self>,
         cursor: Cursor,
-    ) -> Result<Result<Position, Stale>, DbErr> {
+    ) -> Result<Result<Position, StaleCursor>, DbErr> {
         loop {
             let Some(known) = self.known() else {
                 self.start().await?;

@@ -69,7 +69,7 @@ impl Run {
     }
 
     /// The number of frames that start within the first `written` bytes, and the end offset of the last of them.
-    pub fn begun(&self, written: usize) -> (u64, usize) {
+    pub fn frames_started(&self, written: usize) -> (u64, usize) {
         if written == self.bytes.len() {
             return (self.count, written);
         }
@@ -158,7 +158,7 @@ mod tests {
         let ends = [0, 8, 8 + 16, 8 + 16 + 6];
         assert_eq!(run.bytes.len(), ends[3]);
         for written in 0..=run.bytes.len() {
-            let (count, end) = run.begun(written);
+            let (count, end) = run.frames_started(written);
             let count = usize::try_from(count).expect("small");
             assert_eq!(end, ends[count]);
             assert!(written <= end && (count == 0 || written > ends[count - 1]));

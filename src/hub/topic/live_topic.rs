@@ -9,12 +9,12 @@ use prometheus_client::metrics::counter::Counter;
 
 use super::{
     frame::Frame,
-    ring::{Known, Position, Pulled, Ring},
+    ring::{KnownEvents, Position, Pulled, Ring},
     snapshot::{SnapshotFrame, Subject},
 };
 use crate::{
     event::{Cursor, Topic},
-    event_log::Stale,
+    event_log::StaleCursor,
     hub::context::Context,
 };
 
@@ -27,7 +27,7 @@ const REQUESTED: u8 = 2;
 /// Receives the changes of a live topic.
 pub trait Observer: Send + Sync {
     /// The topic has moved: its ring got an event, or began another history.
-    fn moved(self: Arc<Self>);
+    fn topic_changed(self: Arc<Self>);
 
     /// A stream of the topic has released what it held.
     fn released(&self);
@@ -111,7 +111,7 @@ impl LiveTopic {
     }
 
     /// See [`Ring::known`].
-    pub fn known(&self) -> Option<Known> {
+    pub fn known(&self) -> Option<KnownEvents> {
         self.ring().known()
     }
 
@@ -120,9 +120,9 @@ impl LiveTopic {
         self.ring().is_over()
     }
 
-    /// See [`Ring::lost`].
-    pub fn lost(&self) -> Stale {
-        self.ring().lost()
+    /// See [`Ring::stale_reason`].
+    pub fn stale_reason(&self) -> StaleCursor {
+        self.ring().stale_reason()
     }
 
     /// See [`Ring::find`].
@@ -136,13 +136,13 @@ impl LiveTopic {
     }
 
     /// See [`Ring::agrees`].
-    pub fn agrees(&self, known: Option<Known>, head: Cursor) -> bool {
+    pub fn agrees(&self, known: Option<KnownEvents>, head: Cursor) -> bool {
         self.ring().agrees(known, head)
     }
 
-    /// See [`Ring::passed`].
-    pub fn passed(&self, position: Position) -> Option<(Cursor, Cursor)> {
-        self.ring().passed(position)
+    /// See [`Ring::resume_cursors`].
+    pub fn resume_cursors(&self, position: Position) -> Option<(Cursor, Cursor)> {
+        self.ring().resume_cursors(position)
     }
 
     /// See [`Ring::is_short_for`].
@@ -156,7 +156,7 @@ impl LiveTopic {
     }
 
     /// Begins another history, see [`Ring::begin`]. Returns [`Pushed::Gap`] if frames that arrived earlier leave a gap.
-    pub fn begin(&self, old: u32, (head, is_over): (Cursor, bool), lost: Stale) -> Pushed {
+    pub fn begin(&self, old: u32, (head, is_over): (Cursor, bool), lost: StaleCursor) -> Pushed {
         let (moved, gap) = {
             let mut ring = self.ring();
             (ring.begin(old, head, is_over, lost), ring.has_gap())
@@ -177,7 +177,7 @@ impl LiveTopic {
 
     fn pushed(&self, moved: bool, gap: bool) -> Pushed {
         if moved && let Some(observer) = self.observer.upgrade() {
-            observer.moved();
+            observer.topic_changed();
         }
         if gap { Pushed::Gap } else { Pushed::Whole }
     }

@@ -14,6 +14,6 @@ mod table;
 pub use catch_up::Missed;
 pub use frame::{Frame, LAST_CHUNK, Run, chunk, payload};
 pub use live_topic::{LiveTopic, Observer, Pushed};
-pub use ring::{Known, Position, Pulled};
+pub use ring::{KnownEvents, Position, Pulled};
 pub use snapshot::{Snapshot, SnapshotFrame, Source, Subject};
 pub use table::TopicTable;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::frame::{Frame, Run};
-use crate::{event::Cursor, event_log::Stale};
+use crate::{event::Cursor, event_log::StaleCursor};
 
 /// Maximum size of the frames of one topic, in bytes. The configuration limits their number.
 const RING_BYTES: usize = 8 << 20;
@@ -28,7 +28,7 @@ pub struct Position {
 /// The events that are known to be in the ring's history. All of them were in the log. If a later read of the log does
 /// not find them, the history was replaced.
 #[derive(Clone, Copy, Debug)]
-pub struct Known {
+pub struct KnownEvents {
     /// Number of the history.
     pub history: u32,
     /// Cursor of the newest frame, or of the event at which the history began.
@@ -57,11 +57,11 @@ pub enum Pulled {
 #[derive(Default)]
 pub struct Ring {
     /// `None` before the log was read.
-    known: Option<Known>,
+    known: Option<KnownEvents>,
     /// The reason why the history before this one ended.
-    lost: Option<Stale>,
+    stale_reason: Option<StaleCursor>,
     /// Number of the head at the start of the history. The ring never held that event or earlier events.
-    begun: i64,
+    start_seq: i64,
     /// The nonce of the event before the first frame.
     prior_nonce: i32,
     /// The frames up to the head, without gaps.
@@ -70,7 +70,7 @@ pub struct Ring {
     /// Whether the head is the last event of the topic.
     is_over: bool,
     /// Whether a frame did not belong to this history, so that the log has to be read.
-    is_torn: bool,
+    has_foreign_frame: bool,
     /// Frames that arrived before an earlier frame, with their epochs. The events of two commits can arrive in either
     /// order.
     early: BTreeMap<i64, (i64, Frame)>,
@@ -87,13 +87,13 @@ impl Ring {
     }
 
     /// The events that are known to be in the ring's history. `None` before the log was read.
-    pub fn known(&self) -> Option<Known> {
+    pub fn known(&self) -> Option<KnownEvents> {
         self.known
     }
 
     /// The position of a subscription that has all events. `None` before the log was read.
     pub fn head(&self) -> Option<Position> {
-        self.known.map(|Known { history, head, .. }| Position { history, seq: head.seq })
+        self.known.map(|KnownEvents { history, head, .. }| Position { history, seq: head.seq })
     }
 
     /// Whether the head is the last event of the topic.
@@ -102,13 +102,13 @@ impl Ring {
     }
 
     /// The reason why the history before this one ended.
-    pub fn lost(&self) -> Stale {
-        self.lost.unwrap_or(Stale::UnknownCursor)
+    pub fn stale_reason(&self) -> StaleCursor {
+        self.stale_reason.unwrap_or(StaleCursor::UnknownCursor)
     }
 
     /// The position of a cursor, if the ring alone shows that the cursor is in this history.
     pub fn find(&self, cursor: Cursor) -> Option<Position> {
-        let Known { history, head, furthest } = self.known?;
+        let KnownEvents { history, head, furthest } = self.known?;
         let is_ours = cursor.epoch == head.epoch && self.nonce(cursor.seq) == Some(cursor.nonce);
         (is_ours || cursor == furthest).then_some(Position { history, seq: cursor.seq })
     }
@@ -129,7 +129,7 @@ impl Ring {
 
     /// Whether the ring can have all events of a log whose newest event is `head`, and no others. `known` is the state
     /// of the ring before the log was read. Also true if the ring has begun another history since then.
-    pub fn agrees(&self, known: Option<Known>, head: Cursor) -> bool {
+    pub fn agrees(&self, known: Option<KnownEvents>, head: Cursor) -> bool {
         let (Some(before), Some(now)) = (known, self.known) else { return false };
         if before.history != now.history {
             return true;
@@ -155,12 +155,13 @@ impl Ring {
     ///
     /// The first is the newest event that the ring has dropped. The second is the newest event of the ring, or the
     /// event before it if no event can follow. Every subscription must get the last event.
-    pub fn passed(&self, position: Position) -> Option<(Cursor, Cursor)> {
-        let Known { head, .. } = self.known.filter(|known| known.history == position.history)?;
+    pub fn resume_cursors(&self, position: Position) -> Option<(Cursor, Cursor)> {
+        let KnownEvents { head, .. } =
+            self.known.filter(|known| known.history == position.history)?;
         let kept = i64::try_from(self.frames.len()).unwrap_or(i64::MAX);
         let (oldest, newest) = (head.seq - kept, head.seq - i64::from(self.is_over));
         let cursor = |seq| Some(Cursor { seq, nonce: self.nonce(seq)?, ..head });
-        if !(self.begun..oldest).contains(&position.seq) {
+        if !(self.start_seq..oldest).contains(&position.seq) {
             return None;
         }
         Some((cursor(oldest)?, cursor(newest)?))
@@ -168,8 +169,8 @@ impl Ring {
 
     /// Whether a frame is missing, or did not belong to this history. The call resets the second condition.
     pub fn has_gap(&mut self) -> bool {
-        let is_torn = std::mem::take(&mut self.is_torn);
-        self.known.is_some() && (is_torn || !self.early.is_empty())
+        let has_foreign_frame = std::mem::take(&mut self.has_foreign_frame);
+        self.known.is_some() && (has_foreign_frame || !self.early.is_empty())
     }
 
     /// Whether the ring will soon drop events after `seq`.
@@ -180,13 +181,13 @@ impl Ring {
 
     /// Ends the history with the number `old`, for the reason `lost`, and begins another one at `head`. Returns false
     /// if another caller has already done so.
-    pub fn begin(&mut self, old: u32, head: Cursor, is_over: bool, lost: Stale) -> bool {
+    pub fn begin(&mut self, old: u32, head: Cursor, is_over: bool, lost: StaleCursor) -> bool {
         if self.known.map_or(0, |known| known.history) != old {
             return false;
         }
-        self.known = Some(Known { history: old + 1, head, furthest: head });
-        self.lost = Some(lost);
-        self.begun = head.seq;
+        self.known = Some(KnownEvents { history: old + 1, head, furthest: head });
+        self.stale_reason = Some(lost);
+        self.start_seq = head.seq;
         self.prior_nonce = head.nonce;
         self.is_over = is_over;
         self.frames.clear();
@@ -194,7 +195,7 @@ impl Ring {
         self.piece = None;
         if old != 0 {
             // Early frames may belong to the old history. The log has those that belong to the new history.
-            self.is_torn |= !self.early.is_empty();
+            self.has_foreign_frame |= !self.early.is_empty();
             self.early.clear();
             self.early_bytes = 0;
         }
@@ -205,7 +206,7 @@ impl Ring {
     /// Takes a frame, which can be the next one, an early one or a known one.
     pub fn push(&mut self, epoch: i64, frame: Frame) {
         match self.known {
-            Some(Known { head, .. }) if head.epoch != epoch || frame.seq <= head.seq + 1 => {
+            Some(KnownEvents { head, .. }) if head.epoch != epoch || frame.seq <= head.seq + 1 => {
                 self.take(epoch, frame);
                 self.take_early();
             }
@@ -267,22 +268,22 @@ impl Ring {
     /// Takes a frame that is already known, or that follows the head in the same history.
     fn take(&mut self, epoch: i64, frame: Frame) {
         match self.known {
-            Some(Known { head, .. }) if head.epoch == epoch && frame.seq > head.seq => {
+            Some(KnownEvents { head, .. }) if head.epoch == epoch && frame.seq > head.seq => {
                 self.append(frame);
             }
-            Some(Known { head, .. }) if head.epoch == epoch => {
+            Some(KnownEvents { head, .. }) if head.epoch == epoch => {
                 let known = self.nonce(frame.seq);
-                self.is_torn |= known.is_some_and(|nonce| nonce != frame.nonce);
+                self.has_foreign_frame |= known.is_some_and(|nonce| nonce != frame.nonce);
             }
-            _ => self.is_torn = true,
+            _ => self.has_foreign_frame = true,
         }
     }
 
     fn append(&mut self, frame: Frame) {
-        let Some(Known { head, furthest, .. }) = &mut self.known else { return };
+        let Some(KnownEvents { head, furthest, .. }) = &mut self.known else { return };
         let is_replaced = frame.seq == furthest.seq && frame.nonce != furthest.nonce;
         if frame.prior_nonce != head.nonce || is_replaced {
-            self.is_torn = true;
+            self.has_foreign_frame = true;
             return;
         }
         (head.seq, head.nonce) = (frame.seq, frame.nonce);
@@ -302,7 +303,9 @@ impl Ring {
     }
 
     fn take_early(&mut self) {
-        while let (Some(Known { head, .. }), Some(entry)) = (self.known, self.early.first_entry()) {
+        while let (Some(KnownEvents { head, .. }), Some(entry)) =
+            (self.known, self.early.first_entry())
+        {
             let seq = *entry.key();
             if seq > head.seq + 1 {
                 break;

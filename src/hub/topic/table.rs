@@ -26,7 +26,7 @@ impl<T> TopicTable<T> {
     }
 
     /// Counts one stream less. The last stream removes the topic.
-    pub fn leave(&self, topic: &Topic) {
+    pub fn release(&self, topic: &Topic) {
         let mut topics = self.topics();
         if let Some((_, streams)) = topics.get_mut(topic) {
             *streams -= 1;

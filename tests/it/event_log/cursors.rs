@@ -4,7 +4,7 @@ use entity::user::Role;
 use serde_json::json;
 use streamgate::{
     event::Cursor,
-    event_log::{Addition, Refused},
+    event_log::{AppendRefused, NewEvents},
 };
 use uuid::Uuid;
 
@@ -111,25 +111,25 @@ async fn refused_events_leave_the_newest_event_unchanged() {
     drop(reader);
     let log = app.gateway.hub.log();
     let fenced = || Some(Uuid::new_v4());
-    let refused = Err(Refused::Fenced);
+    let refused = Err(AppendRefused::Fenced);
     // Some additions are refused. The newest event is the last accepted one.
     for fences in [vec![fenced()], vec![None, fenced()], vec![fenced(), None], vec![]] {
         let tx = app.gateway.database.begin_write().await.expect("a transaction");
         if fences.is_empty() {
             log.create(&tx, &topic_of(topology)).await.expect("a lock");
         }
-        let addition = |fence: &Option<Uuid>| Addition {
+        let addition = |fence: &Option<Uuid>| NewEvents {
             topic: topic_of(topology),
             fence: *fence,
             events: vec![note(1, 1), note(2, 1)],
         };
-        let additions: Vec<Addition> = fences.iter().map(addition).collect();
+        let additions: Vec<NewEvents> = fences.iter().map(addition).collect();
         let numbers = log.append_all(&tx, &additions).await.expect("a database");
         tx.commit().await.expect("a commit");
         for (fence, (number, addition)) in fences.iter().zip(numbers.into_iter().zip(additions)) {
             assert_eq!(number.map(drop), if fence.is_some() { refused } else { Ok(()) });
             let Ok(number) = number else { continue };
-            for event in number.of(addition) {
+            for event in number.into_events(addition) {
                 assert_eq!((event.prior_nonce, event.cursor.seq), (newest.nonce, newest.seq + 1));
                 newest = event.cursor;
             }

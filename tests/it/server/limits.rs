@@ -1,7 +1,7 @@
 //! Limits of heads, bodies, streams and connections of one client.
 
 use streamgate::{
-    limit::{ConnectionLimits, Connections, Full},
+    limit::{ConnectionLimit, ConnectionLimits, Connections},
     server::Settings,
 };
 use tokio::{
@@ -140,15 +140,15 @@ fn ipv6_network_counts_as_one_address() {
     let connections = Connections::new(limits);
     let admit = |address: &str| connections.admit(address.parse().unwrap());
     let first = admit("2001:db8::1").unwrap();
-    assert_eq!(admit("2001:db8::2").unwrap_err(), Full::Address);
+    assert_eq!(admit("2001:db8::2").unwrap_err(), ConnectionLimit::Address);
     let _other = admit("2001:db8:0:1::1").unwrap();
     let _mapped = admit("::ffff:192.0.2.1").unwrap();
-    assert_eq!(admit("192.0.2.1").unwrap_err(), Full::Address);
+    assert_eq!(admit("192.0.2.1").unwrap_err(), ConnectionLimit::Address);
     for exempt in ["10.1.2.3", "::ffff:10.1.2.3", "2001:db8:1::1"] {
         let _two = (admit(exempt).unwrap(), admit(exempt).unwrap());
     }
     first.identify();
     let _next = admit("2001:db8::2").unwrap();
     drop(first);
-    assert_eq!(admit("2001:db8::3").unwrap_err(), Full::Address);
+    assert_eq!(admit("2001:db8::3").unwrap_err(), ConnectionLimit::Address);
 }

@@ -19,7 +19,7 @@ fn frame(seq: i64, prior_nonce: i32, nonce: i32) -> Frame {
 /// A ring that began at 5 and holds 7 and 8.
 fn ring() -> Ring {
     let mut ring = Ring::new(2);
-    assert!(ring.begin(0, at(5), false, Stale::UnknownCursor));
+    assert!(ring.begin(0, at(5), false, StaleCursor::UnknownCursor));
     for seq in 6..=8 {
         ring.push(1, frame(seq, 7, 7));
     }
@@ -30,11 +30,11 @@ fn ring() -> Ring {
 #[test]
 fn only_a_position_once_in_the_ring_is_passed() {
     let ring = ring();
-    assert_eq!(ring.passed(position(1, 4)), None, "never in it");
-    let passed = ring.passed(position(1, 5));
+    assert_eq!(ring.resume_cursors(position(1, 4)), None, "never in it");
+    let passed = ring.resume_cursors(position(1, 5));
     assert_eq!(passed, Some((at(6), at(7))), "the last one must not be missed");
-    assert_eq!(ring.passed(position(1, 6)), None, "still in it");
-    assert_eq!(ring.passed(position(2, 5)), None, "another history");
+    assert_eq!(ring.resume_cursors(position(1, 6)), None, "still in it");
+    assert_eq!(ring.resume_cursors(position(2, 5)), None, "another history");
 }
 
 #[test]
@@ -85,11 +85,11 @@ fn a_frame_of_another_history_is_not_taken() {
 #[test]
 fn a_new_history_begins_once_and_ends_old_positions() {
     let mut ring = ring();
-    assert!(ring.begin(1, at(4), false, Stale::Replaced));
-    assert!(!ring.begin(1, at(4), false, Stale::Replaced), "already done");
+    assert!(ring.begin(1, at(4), false, StaleCursor::Replaced));
+    assert!(!ring.begin(1, at(4), false, StaleCursor::Replaced), "already done");
     assert!(matches!(ring.pull(position(1, 8), 1), Pulled::Lost));
     assert!(matches!(ring.pull(position(2, 4), 1), Pulled::Nothing));
-    assert_eq!(ring.lost(), Stale::Replaced);
+    assert_eq!(ring.stale_reason(), StaleCursor::Replaced);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn early_frames_are_dropped_with_their_history() {
     let mut ring = ring();
     ring.push(1, frame(12, 7, 7));
     assert!(ring.has_gap());
-    assert!(ring.begin(1, at(4), false, Stale::Replaced));
+    assert!(ring.begin(1, at(4), false, StaleCursor::Replaced));
     assert!(ring.has_gap(), "the log may have more");
     assert!(!ring.has_gap(), "once");
 }

@@ -6,7 +6,7 @@ use entity::user::Role;
 use futures_util::future::join_all;
 use streamgate::{
     event::{Event, Family, Topic},
-    event_log::Refused,
+    event_log::AppendRefused,
 };
 use uuid::Uuid;
 
@@ -42,7 +42,7 @@ async fn refused_events_leave_no_gap_and_fail_alone() {
                 assert_ne!(number % 3, 0, "in spite of the fence");
                 acknowledged[number % 2].extend(events.iter().map(|_| number));
             }
-            Err(refused) => assert_eq!((refused, number % 3), (Refused::Fenced, 0)),
+            Err(refused) => assert_eq!((refused, number % 3), (AppendRefused::Fenced, 0)),
         }
     }
     for (topic, acknowledged) in topics.iter().zip(acknowledged) {
@@ -90,12 +90,12 @@ async fn nothing_follows_the_terminal_event_in_the_same_group() {
         let is_late = at % 2 == 0 && at / 2 > 12;
         match outcome(answer) {
             Ok(_) => assert!(!is_late, "{} got in", at / 2),
-            Err(refused) => assert_eq!((refused, is_late), (Refused::Closed, true)),
+            Err(refused) => assert_eq!((refused, is_late), (AppendRefused::Closed, true)),
         }
     }
     // A later event in a publish, and one in a transaction, are refused as well.
     let late = app.gateway.hub.publish(topic.clone(), vec![event("note", 99)]).await;
-    assert_eq!(outcome(late), Err(Refused::Closed));
+    assert_eq!(outcome(late), Err(AppendRefused::Closed));
     let log = app.gateway.hub.log();
     let tx = log.database().begin_write().await.expect("a transaction");
     log.append(&tx, &topic, vec![event("note", 99)]).await.expect_err("it has ended");
@@ -149,7 +149,7 @@ async fn old_lease_writes_nothing_after_the_new_one_begins() {
     let mut acknowledged = vec![0; leases.len()];
     for publisher in publishers {
         let (at, count, refused) = soon("end", publisher).await.expect("no panic");
-        assert_eq!(refused, Refused::Fenced);
+        assert_eq!(refused, AppendRefused::Fenced);
         acknowledged[at] += count;
     }
     let (_, page) = app.gateway.hub.log().oldest(&topic, ALL).await.expect("a log");

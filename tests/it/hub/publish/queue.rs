@@ -7,7 +7,7 @@ use serde_json::json;
 use streamgate::{
     database::Transaction,
     event::{Event, Family, NewEvent, Topic},
-    event_log::{ReadLimit, Refused},
+    event_log::{AppendRefused, ReadLimit},
     hub::PublishError,
 };
 use uuid::Uuid;
@@ -71,7 +71,7 @@ pub async fn seqs(app: &App, topic: &Topic) -> Vec<i64> {
 }
 
 /// The events, or the reason for which the log refused them.
-pub fn outcome(answer: Result<Vec<Event>, PublishError>) -> Result<Vec<Event>, Refused> {
+pub fn outcome(answer: Result<Vec<Event>, PublishError>) -> Result<Vec<Event>, AppendRefused> {
     answer.map_err(|error| match error {
         PublishError::Refused(refused) => refused,
         error => panic!("{error}"),

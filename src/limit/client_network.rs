@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The address that limits count by. A customer of a network provider gets at least a whole IPv6 /64 (RFC 6177), so the
-/// last 64 bits are set to zero. IPv4 addresses stay as they are.
+/// The address that limits count by. A customer of a network provider gets at least a whole IPv6 /64 (RFC 6177), so
+/// the last 64 bits are set to zero. IPv4 addresses stay as they are.
 #[must_use]
-pub fn customer(address: IpAddr) -> IpAddr {
+pub fn client_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
