@@ -40,7 +40,7 @@ async fn log_filter_is_reloaded_and_other_changed_keys_are_named() {
     );
     process.signal("HUP").await;
     process.logs("log.filter: changed").await;
-    process.logs("after a restart: tokens.issuer, limits.streams_per_user\n").await;
+    process.logs("that need a restart: tokens.issuer, limits.streams_per_user\n").await;
     speak_nonsense(&process).await;
     process.logs("DEBUG").await;
 
