@@ -4,8 +4,8 @@
     benches/disk_full.py BINARY [BINARY ...]
 
 Mounts a tmpfs of 6 MiB for the data directory, which needs root. Publishes events of 28 KB one by one until the disk is
-full, and 150 more. Then enlarges the disk, publishes again, kills the gateway with SIGKILL, and reads the event log after a
-restart. Prints one line per binary.
+full, and 150 more. Then enlarges the disk, publishes again, kills the gateway with SIGKILL, and reads the event log
+after a restart. Prints one line per binary.
 """
 import collections, json, os, signal, subprocess, sys, tempfile, time, urllib.error, urllib.request
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Measures the memory of the server with clients that never read: before they connect, meanwhile, and after they close.
+"""Measures the memory of the server with clients that never read: before they connect, while they are connected, and after they close.
 
     cargo build --release
     benches/unread.py                                # target/release/streamgate
     benches/unread.py --program target/debug/streamgate --only docs --connections 1500
 
-Each scenario starts a server on a free port of 127.0.0.1, and opens connections with a receive buffer of 4096 bytes. Each
-connection sends one request and never reads. Meanwhile another client sends requests and reads the responses. PSS is that
-of the server process (/proc/PID/smaps_rollup). The memory of sockets is the growth of the kernel's memory for all TCP
+Each scenario starts a server on a free port of 127.0.0.1, and opens connections with a receive buffer of 4096 bytes.
+Each connection sends one request and never reads. Meanwhile another client sends requests and reads the responses. PSS
+is that of the server process (/proc/PID/smaps_rollup). The memory of sockets is the growth of the kernel's memory for all TCP
 sockets of the machine (/proc/net/sockstat), so it counts both ends of each connection.
 """
 

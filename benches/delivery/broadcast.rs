@@ -20,7 +20,8 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::child::{LISTENING, wait_for_end_of_input};
 
-/// Events that a subscriber can be behind: the number that streamgate keeps by default.
+/// Number of events that a subscriber can be behind. By default, streamgate keeps as many in
+/// memory.
 const CAPACITY: usize = 1_000;
 
 type Message = (u64, String);
@@ -47,7 +48,7 @@ fn subscribe(Path(topic): Path<usize>, Data(topics): Data<&Topics>) -> SSE {
                     let event = Event::message(data).event_type("bench").id(seq.to_string());
                     return Some((event, receiver));
                 }
-                // This server loses the events that a slow subscriber has missed.
+                // A slow subscriber loses the events that it has missed.
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return None,
             }
@@ -59,7 +60,7 @@ fn subscribe(Path(topic): Path<usize>, Data(topics): Data<&Topics>) -> SSE {
 fn publish(Path(topic): Path<usize>, data: String, Data(topics): Data<&Topics>) {
     with_topic(topics, topic, |topic| {
         topic.published += 1;
-        // Without subscribers this is an error, which means nothing here.
+        // Without subscribers, this returns an error, which does not matter here.
         let _ = topic.sender.send((topic.published, data));
     });
 }

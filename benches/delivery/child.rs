@@ -1,5 +1,5 @@
-//! The conventions of the programs that the benchmark starts: each prints its address, and ends with its
-//! standard input.
+//! The conventions of the programs that the benchmark starts: each prints its address, and ends when its standard input
+//! ends.
 
 use tokio::io::AsyncReadExt;
 

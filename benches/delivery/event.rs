@@ -4,10 +4,10 @@
 pub(crate) const SIZE: usize = 200;
 /// An event that an agent publishes for one word of an answer.
 pub(crate) const SMALL: &str = r#"{"kind":"message","data":{"text":"word "}}"#;
-/// Occurs once in the data of every event, and nowhere else in these streams. It is one byte, because
-/// HTTP/1.1 chunks can split anything longer.
+/// The mark occurs once in the data of every event, and nowhere else in these streams. HTTP/1.1 chunks can split a
+/// longer mark, so it is one byte.
 pub(crate) const MARK: u8 = b'~';
-/// Digits of the time.
+/// Number of digits of the time.
 const DIGITS: usize = 20;
 
 /// A JSON string of [`SIZE`] bytes that begins with the mark and a time in nanoseconds.

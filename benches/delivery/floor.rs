@@ -1,9 +1,7 @@
-//! The floor, token is the lowest cost that a server can have: one epoll thread writes the same bytes
-//! to every subscriber with one `write()` each. It has no HTTP library, no login, no queue and no
-//! heartbeat.
+//! The floor, which is the lowest cost that a server can have. One epoll thread writes the same bytes to every
+//! subscriber with one `write()` each. It has no HTTP library, no login, no queue and no heartbeat.
 //!
-//! In the role of the origin, the same loop is the server behind Pushpin, and tells it to hold the
-//! streams.
+//! In the role [`Role::Origin`], the same loop is the server behind Pushpin, and tells Pushpin to hold the streams.
 
 use std::{
     io::{ErrorKind, Read, Write, stdin, stdout},
@@ -43,7 +41,7 @@ struct Connection {
 struct Floor {
     role: Role,
     poll: Poll,
-    /// By token. None if it has ended. Tokens are not used again.
+    /// The connections by token. None if the connection has ended. Tokens are not used again.
     connections: Vec<Option<Connection>>,
     /// Tokens of the subscribers, by topic.
     topics: Vec<Vec<usize>>,

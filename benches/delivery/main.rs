@@ -44,13 +44,13 @@ struct Arguments {
     /// Run only these scenarios, and leave the README as it is
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Scenario>,
-    /// Rounds: how often each server is measured in each scenario
+    /// Number of rounds
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
     rounds: u32,
     /// Largest number of subscribers; one process needs as many descriptors
     #[arg(long, default_value_t = 18_000, value_parser = clap::value_parser!(u32).range(200..=1_000_000))]
     max_subscribers: u32,
-    /// Measure only the servers whose names in the tables begin so, and leave the README as it is
+    /// Measure only the servers whose names in the tables begin with one of these texts, and leave the README as it is
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
     /// Leave the README as it is

@@ -23,7 +23,8 @@ impl Measurement {
         self.published.delivered as f64 / self.published.delivery_seconds
     }
 
-    /// Describes what went wrong, if anything.
+    /// Describes closed streams, missing deliveries and the error of a request. None if there are
+    /// none.
     pub(crate) fn problem(&self) -> Option<String> {
         let Published { delivered, expected, ended, error, .. } = &self.published;
         let mut problems = Vec::new();

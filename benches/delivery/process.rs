@@ -19,7 +19,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 /// Time limit for a program to end after a signal.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The core that a program runs on, on a machine with two or more.
+/// The core that a program runs on, if the machine has two or more cores.
 #[derive(Clone, Copy)]
 pub(crate) enum Side {
     /// Core 0.
@@ -141,15 +141,14 @@ impl Process {
         })
     }
 
-    /// Memory of all members in KiB, with each shared page divided by the number of its users (PSS).
-    /// Pages of files are left out, because the number of their users depends on other programs. This
-    /// is slow.
+    /// Memory of all members in KiB, with each shared page divided by the number of its users (PSS). Pages of files are
+    /// left out, because the number of their users depends on other programs. This call is slow.
     pub(crate) fn pss(&self) -> anyhow::Result<f64> {
         let fields = ["Pss_Anon:", "Pss_Shmem:"];
         self.sum(|pid| fields.iter().map(|field| kib(pid, "smaps_rollup", field)).sum())
     }
 
-    /// Resident memory of all members in KiB (RSS). This is fast.
+    /// Resident memory of all members in KiB (RSS). This call is fast.
     pub(crate) fn rss(&self) -> anyhow::Result<f64> {
         self.sum(|pid| kib(pid, "status", "VmRSS:"))
     }

@@ -33,8 +33,8 @@ impl Results {
         self.summary(metric, row).map(|summary| summary.median)
     }
 
-    /// Divides one row by another, round by round. The speed of the machine changes over time, and
-    /// changes both rows alike.
+    /// Divides one row by another, round by round. The speed of the machine changes over time, and affects both rows in
+    /// the same way.
     pub(crate) fn ratio(&self, metric: &str, row: &str, base: &str) -> Option<Summary> {
         let pairs = self.rounds(metric, row).iter().zip(self.rounds(metric, base));
         summarise(pairs.map(|(value, base)| value / base))

@@ -15,13 +15,13 @@ use crate::{
     workload::Workload,
 };
 
-/// Streams opened at the same time: fewer than any listener's backlog, more than the cores.
+/// Number of streams opened at the same time. It is below every listener's backlog and above the number of cores.
 const IN_FLIGHT: usize = 64;
 /// Streams opened before the first reading of memory. They stay open. After them, the code is in memory
 /// and every pool is filled.
 const WARM_UP: usize = 100;
-/// Streams opened before the other servers open theirs. The kernel finds newer sockets faster in its
-/// tables. So no server may have only older sockets than another.
+/// Streams opened before the other servers open theirs. The kernel finds newer sockets faster in its tables. With
+/// batches, no server has only older sockets than another.
 const BATCH: usize = 250;
 /// Time limit for opening all streams.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(40);
@@ -37,7 +37,7 @@ pub(crate) struct TestBed {
     load_generator: Process,
     /// The file of streams to open.
     streams: PathBuf,
-    /// Number of streams that are to be open.
+    /// Number of requested streams.
     requested: usize,
     opened: usize,
     /// Memory with only the streams of the warm-up open, in KiB.

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-/// Deliveries per second at which no server is overloaded: half of what the floor does on one core.
+/// Deliveries per second of paced measurements: about a fifth of what the floor can do on one core.
 pub(crate) const DELIVERIES_PER_SECOND: f64 = 50_000.0;
 /// Time limit of a measurement with one topic.
 pub(crate) const LIMIT: Duration = Duration::from_secs(40);
 
-/// See the module's documentation.
+/// The requests of a measurement, and their rate.
 pub(crate) struct Workload {
     /// Number of requests.
     pub(crate) count: usize,
-    /// Requests per second. Without it, each request is sent when an earlier one is acknowledged.
+    /// Requests per second. If absent, each request is sent when an earlier one is acknowledged.
     pub(crate) per_second: Option<f64>,
-    /// Requests that wait for their responses at the same time.
+    /// Maximum number of requests that wait for their responses at the same time.
     pub(crate) in_flight: usize,
     /// The first topic, and the number of topics.
     pub(crate) topics: (usize, usize),
@@ -22,7 +22,7 @@ pub(crate) struct Workload {
 }
 
 impl Workload {
-    /// [`DELIVERIES_PER_SECOND`] to this many subscribers of one topic.
+    /// A workload of [`DELIVERIES_PER_SECOND`] to this many subscribers of one topic.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,

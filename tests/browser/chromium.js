@@ -1,4 +1,5 @@
-// Launches Debian's Chromium, so that no browser is downloaded. Each launch has a new profile, which is deleted on close.
+// Launches Debian's Chromium, so that no browser is downloaded. Each launch has a new profile, which is deleted on
+// close.
 import { chromium } from 'playwright-core';
 
 export function launch() {

@@ -1,7 +1,7 @@
 """Counts, with callgrind, the instructions that the server executes for opening a stream and for delivering an event.
 
 Fails if a count exceeds its limit in tests/instructions/limits.json. Unlike seconds, instructions do not depend on the
-load of the machine. A debug build executes many, but they grow where those of a release build grow.
+load of the machine. A debug build executes more of them, but both counts grow with the same changes.
 
 Usage: run.py SERVER_BINARY. Ends with `N passed, N failed`.
 """

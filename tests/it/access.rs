@@ -1,5 +1,5 @@
-//! Which role sees its own resources and those of others, for every family and every operation on
-//! a topic.
+//! The access of each role to its own resources and to those of other users, for every family and
+//! every operation on a topic.
 
 use entity::user::Role;
 use serde_json::{Value, json};

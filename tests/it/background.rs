@@ -23,7 +23,7 @@ async fn failing_job_is_counted_and_stops_no_other_job() {
     .await;
 
     rename_table(&app, "mutation", "hidden_mutation").await;
-    until("a failed run", async || runs(&app, "end_topology_leases", "failed") > 0.0).await;
+    until("failed run", async || runs(&app, "end_topology_leases", "failed") > 0.0).await;
     for job in ["read_clock", "recheck_sessions", "recheck_topics", "end_task_leases"] {
         let before = runs(&app, job, "succeeded");
         until(job, async || runs(&app, job, "succeeded") > before).await;
@@ -31,10 +31,7 @@ async fn failing_job_is_counted_and_stops_no_other_job() {
 
     let before = runs(&app, "end_topology_leases", "succeeded");
     rename_table(&app, "hidden_mutation", "mutation").await;
-    until("a run that succeeds again", async || {
-        runs(&app, "end_topology_leases", "succeeded") > before
-    })
-    .await;
+    until("successful run", async || runs(&app, "end_topology_leases", "succeeded") > before).await;
     app.finish().await;
 }
 

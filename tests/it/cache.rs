@@ -1,5 +1,5 @@
-//! The caches for users, login sessions and visibility: nothing that has ended or changed is
-//! answered from them.
+//! The caches for users, login sessions and visibility: they never return a value that has ended or
+//! changed.
 
 use std::{future::poll_fn, pin::pin, task::Poll};
 
@@ -24,7 +24,7 @@ async fn known_caller_opens_a_known_stream_without_the_database() {
     let topology = app.active_topology(&operator).await;
     let by_header = format!("/v1/topologies/{topology}/stream");
     let by_token = operator.stream_url(topology).await;
-    app.gateway.database.clone().close().await.expect("no database");
+    app.gateway.database.clone().close().await.expect("a closed database");
 
     // A HEAD is checked like a GET, and ends before the topology's state is read.
     for _ in 0..3 {
@@ -32,7 +32,7 @@ async fn known_caller_opens_a_known_stream_without_the_database() {
         assert_eq!(app.anyone().call(Method::HEAD, &by_token, None).await.status, 200);
         operator.me().await;
     }
-    // There is no database: an unknown user and an unknown topology fail.
+    // The database is closed, so an unknown user and an unknown topology fail.
     let elsewhere = format!("/v1/topologies/{}/stream", Uuid::now_v7());
     for (caller, path) in [(&stranger, &by_header), (&operator, &elsewhere)] {
         let answer = caller.call(Method::HEAD, path, None).await;
@@ -94,7 +94,7 @@ async fn role_change_counts_from_the_next_request_on() {
         (json!({ "role": "agent" }), 403),
         (json!({ "role": "admin" }), 201),
         (json!({ "disabled": true }), 401),
-        // The session has ended for good.
+        // Enabling the user again does not restore the session.
         (json!({ "disabled": false }), 401),
     ] {
         admin.call(Method::PATCH, &path, Some(change.clone())).await.ok();
@@ -129,9 +129,9 @@ async fn session_read_before_a_revocation_is_not_cached_after_it() {
         let principal = sessions.create(ada.clone()).await.expect("a session").principal;
         let (session, user) = (principal.session_id, principal.user_id);
         let mut look_up = pin!(sessions.validate(session, user));
-        // The query is sent. Its answer is read only after the session has ended.
+        // The query is sent. Its result is read only after the session has ended.
         if poll_fn(|context| Poll::Ready(look_up.as_mut().poll(context))).await.is_ready() {
-            // The answer came at once: try again.
+            // The result came at once, so the test tries again.
             continue;
         }
         sessions.revoke(session).await.expect("a revocation");
@@ -142,8 +142,11 @@ async fn session_read_before_a_revocation_is_not_cached_after_it() {
             break;
         }
     }
-    // PostgreSQL's driver sends other messages before the query, so the look-up may come too late
-    // there.
-    assert!(raced || app.gateway.config.database.url.is_some(), "never read before");
+    // PostgreSQL's driver sends other messages before the query, so the look-up may run after the
+    // revocation there.
+    assert!(
+        raced || app.gateway.config.database.url.is_some(),
+        "no look-up began before the revocation"
+    );
     app.finish().await;
 }

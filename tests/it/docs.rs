@@ -1,4 +1,5 @@
-//! The documentation: links lead somewhere, promises name their tests, names exist, commands run.
+//! The documentation: every link has a target, every guarantee names its tests, names exist, and
+//! commands run.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -11,10 +12,10 @@ use std::{
 
 use serde_json::Value;
 
-/// Lines of README.md, at most.
+/// Maximum number of lines of README.md.
 const README_LINES: usize = 120;
 
-/// Time that the commands of one document may take. Reaching it is a failure.
+/// Time limit for the commands of one document, in seconds. A document that reaches it fails.
 const COMMAND_SECONDS: &str = "120";
 
 /// The comment above a block that cannot run, and the end of that comment.
@@ -74,7 +75,7 @@ struct Block {
     above: String,
 }
 
-/// Takes a document apart: its text without fenced blocks, and the blocks.
+/// Splits a document into its text without fenced blocks, and the blocks.
 fn parts(document: &str) -> (String, Vec<Block>) {
     let (mut prose, mut blocks) = (String::new(), Vec::<Block>::new());
     let (mut above, mut is_open) = ("", false);
@@ -112,7 +113,7 @@ fn links(prose: &str) -> Vec<(&str, &str)> {
     prose.match_indices("](").map(link).collect()
 }
 
-/// The anchors of the headings, as GitHub makes them.
+/// The anchors of the headings, as GitHub generates them.
 fn anchors(document: &str) -> BTreeSet<String> {
     let (prose, _) = parts(document);
     let mut seen = HashMap::new();
@@ -128,7 +129,7 @@ fn anchors(document: &str) -> BTreeSet<String> {
     anchors
 }
 
-/// The fault of a relative link of a document, if it has one.
+/// The fault of a relative link of a document, if the link has one.
 fn link_fault(document: &str, target: &str) -> Option<String> {
     if target.starts_with("https://") || target.starts_with("http://") {
         return None;
@@ -162,7 +163,7 @@ fn every_relative_link_leads_to_a_file_and_a_heading() {
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
-/// The faults of a promise: it names no test, or one that its file does not have.
+/// The faults of a promise: it names no test, or a test that the file does not contain.
 fn promise_faults(line: &str) -> Vec<String> {
     let mut proofs = 0;
     let mut faults = Vec::new();
@@ -203,7 +204,8 @@ fn names(prose: &str) -> Vec<&str> {
     prose.split('`').skip(1).step_by(2).collect()
 }
 
-/// Whether a name that looks like one of ours exists: an operation, a key, a variable, a metric.
+/// Whether a name exists, if it looks like an operation, a key, a variable or a metric of this
+/// project. True for all other names.
 fn exists(name: &str, operations: &Value, keys: &str, sources: &str) -> bool {
     let is_word = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
     if let Some((method, path)) = name.split_once(' ')
@@ -258,7 +260,7 @@ fn operations_keys_and_metrics_in_the_documents_exist() {
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
-/// The blocks of a document that run, as shell code. Each says where it stands.
+/// The blocks of a document that run, as shell code. Each prints its place in the document.
 fn commands(document: &str) -> String {
     let (_, blocks) = parts(&read(document));
     let mut script = String::new();
@@ -267,7 +269,7 @@ fn commands(document: &str) -> String {
         assert_eq!(block.language, "sh", "{document}:{}: the language of commands", block.line);
         if let Some(reason) = block.above.strip_prefix(NOT_RUN.0) {
             let reason = reason.strip_suffix(NOT_RUN.1).unwrap_or_default();
-            assert!(!reason.is_empty(), "{document}:{}: not run, for no reason", block.line);
+            assert!(!reason.is_empty(), "{document}:{}: not run, without a reason", block.line);
             continue;
         }
         let Block { line, text, .. } = block;
@@ -285,7 +287,7 @@ trap 'kill $gateway_of_the_test' EXIT
 until GATEWAY=$(sed -n 's/^listening on //p' gateway.out | grep .); do sleep 0.05; done
 ";
 
-/// Runs the commands of a document in one shell, in a directory of their own.
+/// Runs the commands of a document in one shell, in a separate directory.
 fn run(document: &str) -> Result<(), String> {
     let mut script = commands(document);
     if script.is_empty() {
@@ -299,7 +301,8 @@ fn run(document: &str) -> Result<(), String> {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_streamgate"));
     let mut paths = vec![binary.parent().expect("a directory").to_owned()];
     paths.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
-    // It ends the gateway and everything else that the shell has started.
+    // At the time limit, `timeout` ends the gateway and every other process that the shell has
+    // started.
     let mut shell = Command::new("timeout");
     shell.args(["--kill-after=5", COMMAND_SECONDS, "sh", "-c", &format!("{PROLOGUE}{script}")]);
     for (name, _) in std::env::vars_os() {

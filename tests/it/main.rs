@@ -1,7 +1,7 @@
 //! Integration tests. Each test starts its own server and sends requests over real sockets.
 //!
-//! Folders mirror the URLs: `tasks/claim.rs` tests `POST /v1/tasks/claim`. The test of several operations is a file in
-//! the top folder. `support` has code that tests share.
+//! Folders mirror the URLs: `tasks/claim.rs` tests `POST /v1/tasks/claim`. A test of several operations is a file in
+//! the top folder. `support` contains the code that tests share.
 
 mod access;
 mod architecture;

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-/// Words in the name of a test, at most.
+/// Maximum number of words in the name of a test.
 const WORDS: usize = 10;
 
 /// Folders with tests, relative to the root of the repository.
@@ -21,7 +21,7 @@ fn files(folder: &Path, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// The names of the functions behind `#[test]` and `#[tokio::test]`.
+/// The names of the functions after `#[test]` and `#[tokio::test]`.
 fn tests(text: &str) -> Vec<&str> {
     let mut names = Vec::new();
     let mut is_test = false;

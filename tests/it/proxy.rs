@@ -1,5 +1,5 @@
-//! Behind proxies: which address counts as the client's, and which peers may name it. All
-//! connections of these tests come from 127.0.0.1.
+//! Gateways behind proxies: the address that counts as the client's, and the peers that may name
+//! it. All connections of these tests come from 127.0.0.1.
 
 use entity::user::Role;
 use reqwest::Method;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, App, Caller, PASSWORD, log::Log};
 
-/// Behind proxies in these networks.
+/// Starts a gateway behind proxies in these networks.
 async fn behind(networks: &[&str], change: impl FnOnce(&mut streamgate::config::Config)) -> App {
     App::with(|config| {
         config.server.trusted_proxies =
@@ -17,7 +17,7 @@ async fn behind(networks: &[&str], change: impl FnOnce(&mut streamgate::config::
     .await
 }
 
-/// A login with these header fields.
+/// Logs in with these header fields.
 async fn log_in(app: &App, password: &str, fields: &[(&str, &str)]) -> Answer {
     let request = app.anyone().request(Method::POST, "/v1/auth/login");
     let login = json!({ "username": "admin", "password": password });
@@ -37,7 +37,7 @@ async fn client_behind_a_trusted_proxy_locks_out_no_other_client() {
         log_in(&app, "wrong", &[("X-Forwarded-For", "203.0.113.9")]).await.problem(401);
     }
     log_in(&app, PASSWORD, &[("X-Forwarded-For", "203.0.113.9")]).await.problem(429);
-    // An address in front of it in the field does not help.
+    // Another address before the client's in the field does not help.
     log_in(&app, PASSWORD, &[("X-Forwarded-For", "198.51.100.1, 203.0.113.9")]).await.problem(429);
     log_in(&app, PASSWORD, &[("Forwarded", "for=\"203.0.113.9:4711\"")]).await.problem(429);
     for fields in [

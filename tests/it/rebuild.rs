@@ -1,5 +1,5 @@
-//! A subscriber of any family rebuilds the resource from its snapshot and events, whatever
-//! several clients do at once. Tasks and prompts have such tests in their own folders.
+//! A subscriber of any family rebuilds the resource from its snapshot and events, while several
+//! clients change it at once. Tasks and prompts have such tests in their own folders.
 
 use entity::user::Role;
 use futures_util::future::join_all;
@@ -25,7 +25,7 @@ fn plays(kinds: u8) -> Vec<Play> {
     (0..12).map(|_| one()).collect()
 }
 
-/// Takes the steps in order. Other clients may have made a step impossible.
+/// Takes the steps in order. A step can fail because of the steps of other clients.
 async fn perform(steps: &[u8], act: impl AsyncFn(u8)) {
     for step in steps {
         act(*step).await;
@@ -124,7 +124,8 @@ async fn in_flight(caller: &Caller, path: &str) -> Value {
     all["items"].as_array().expect("a list").iter().filter(is_in_flight).cloned().collect()
 }
 
-/// Applies an event to `{unread, notifications}`. Right for fewer than fifty notifications.
+/// Applies an event to `{unread, notifications}`. This is correct for fewer than fifty
+/// notifications.
 fn apply_to_notifications(state: &mut Value, event: &Block) {
     let by = match event.event.as_str() {
         "notification" => {
@@ -155,7 +156,8 @@ async fn notifications_are_rebuilt_from_their_stream() {
                 agent.post(&path, new).await.ok();
                 return;
             }
-            // The newest or the oldest, which another step may be marking at the same time.
+            // Marks the newest or the oldest notification as read. Another step may mark it at the
+            // same time.
             let unread = user.get(&format!("{path}?unread=true")).await.ok();
             let unread = unread["items"].as_array().expect("a list");
             let one = if step == 2 { unread.first() } else { unread.last() };

@@ -1,4 +1,5 @@
-//! Streams end when the login session, the user or the role behind them does.
+//! Streams end when their login session ends, or when their user is disabled, is deleted or gets a
+//! lower role.
 
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ async fn watch_both_ways(caller: &Caller, topology: Uuid) -> [SseReader; 2] {
 
 async fn expect_closed(readers: &mut [SseReader], reason: &str) {
     for reader in readers {
-        // One bound for the whole wait, because every heartbeat would start a new one.
+        // The time limit is for the whole wait, because every heartbeat would start a new one.
         let closed = soon("end of the stream", reader.expect("stream.closed")).await;
         assert_eq!(closed.data, json!({ "reason": reason }));
         reader.expect_end().await;
@@ -114,7 +115,7 @@ async fn raised_role_or_unchanged_user_keeps_streams_open() {
         json!({ "role": "viewer" }),
         json!({ "disabled": false }),
         json!({ "role": "admin" }),
-        // Back to the role at the time of opening.
+        // This is the role with which the streams were opened.
         json!({ "role": "viewer" }),
     ];
     for (number, change) in (1..).zip(changes) {
@@ -157,7 +158,7 @@ async fn change_by_another_process_ends_streams_at_the_next_heartbeat() {
             }
             _ => users.col_expr(user::Column::Role, Expr::value(Role::Viewer)).exec(writer).await,
         }
-        .expect("a change behind the gateway's back");
+        .expect("a change without the gateway");
         expect_closed(&mut readers, reason).await;
         let refused = victim.get("/v1/auth/me").await.status == 401;
         assert_eq!(refused, reason != "role_lowered", "{reason}");
@@ -173,7 +174,7 @@ async fn change_by_another_process_ends_streams_at_the_next_heartbeat() {
 async fn stream_ends_with_its_session_which_a_refresh_extends() {
     let app = App::with(|config| {
         config.streams.heartbeat_seconds = 60;
-        // Set in code, because a file may not go below 60.
+        // The test sets this in code, because a configuration file allows no value below 60.
         config.tokens.session_seconds = 2;
     })
     .await;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use streamgate::telemetry::{Telemetry, init_logging};
 
 #[test]
-#[ignore = "panics, in a process of its own, which the next test starts"]
+#[ignore = "panics in a separate process, which the next test starts"]
 fn panicking_process() {
     let _logging = init_logging(true, "info").expect("a log");
     panic!("a reason of {}", "its own");

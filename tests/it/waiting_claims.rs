@@ -1,4 +1,4 @@
-//! Claims that wait for work (`wait_seconds`), which all families with leases have in common.
+//! Claims that wait for work (`wait_seconds`). They are the same in all families with leases.
 
 use entity::user::Role;
 use futures_util::future::join_all;
@@ -73,7 +73,7 @@ async fn claim_without_wait_is_answered_after_the_clients_fin() {
     let mut socket = claim_on_socket(&app, &agent, &path, "{}").await;
     socket.shutdown().await.expect("a FIN");
     let mut answer = String::new();
-    soon("answer", socket.read_to_string(&mut answer)).await.expect("UTF-8");
+    soon("response", socket.read_to_string(&mut answer)).await.expect("UTF-8");
     assert!(answer.contains("lease_token"), "{answer}");
     app.finish().await;
 }
@@ -88,7 +88,7 @@ async fn shutdown_ends_a_waiting_claim() {
     });
     app.claim_waits().await;
     app.begin_stop();
-    assert_eq!(soon("answer", waiting).await.expect("no panic").ok(), json!([]));
+    assert_eq!(soon("response", waiting).await.expect("no panic").ok(), json!([]));
     app.ended().await;
     app.finish().await;
 }
@@ -105,13 +105,13 @@ async fn one_task_wakes_one_of_many_waiting_workers() {
         until("workers that wait", async || app.waiting_claims() > 19.5).await;
         let before = app.metric("streamgate_commit_seconds_count");
         user.post("/v1/tasks", json!({ "task_type": "demo" })).await.ok();
-        until("the others to wait on", async || app.waiting_claims() > 18.5).await;
+        until("claims that still wait", async || app.waiting_claims() > 18.5).await;
         let commits = app.metric("streamgate_commit_seconds_count") - before;
         app.begin_stop();
         commits
     };
     let waiting = join_all((0..20).map(|_| wait()));
-    let (answers, commits) = soon("answers", async { tokio::join!(waiting, make()) }).await;
+    let (answers, commits) = soon("responses", async { tokio::join!(waiting, make()) }).await;
     let claimed: Vec<Value> =
         answers.into_iter().map(|it| it.ok()).filter(|it| *it != json!([])).collect();
     assert_eq!(claimed.len(), 1, "{claimed:?}");

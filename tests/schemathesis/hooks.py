@@ -1,7 +1,7 @@
 """Hooks for Schemathesis.
 
-They give each call a token, and replace most made-up ids by those of existing resources. They keep a run from waiting for
-the end of a stream, and from ending its own login session.
+They give each call a token, and replace most made-up ids by those of existing resources. They keep a run from waiting
+for the end of a stream, and from ending its own login session.
 """
 
 import itertools

@@ -1,7 +1,7 @@
 """Runs Schemathesis against the server: on SQLite with a token of each role, then on each other database as admin.
 
-Usage: run.py SERVER_BINARY [DATABASE_URL...]. Each URL is that of an empty database. A text can cause an error on one kind
-of database only. The error does not depend on the role, so one role is enough on the other databases. Ends with
+Usage: run.py SERVER_BINARY [DATABASE_URL...]. Each URL is that of an empty database. A text can cause an error on one
+kind of database only. The error does not depend on the role, so one role is enough on the other databases. Ends with
 `N passed, N failed`. One test is one operation called by one role.
 """
 

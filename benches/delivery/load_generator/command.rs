@@ -36,7 +36,7 @@ pub(crate) struct Open {
     pub(crate) skip: usize,
     pub(crate) count: usize,
     pub(crate) ready: Ready,
-    /// Streams that are being opened at the same time.
+    /// Maximum number of streams that are being opened at the same time.
     pub(crate) in_flight: usize,
     /// Time limit for all of them.
     pub(crate) limit: Duration,
@@ -64,9 +64,9 @@ pub(crate) struct Publish {
     pub(crate) form: Form,
     /// Number of requests.
     pub(crate) count: usize,
-    /// Requests per second. Without it, each request is sent when an earlier one is acknowledged.
+    /// Requests per second. If absent, each request is sent when an earlier one is acknowledged.
     pub(crate) per_second: Option<f64>,
-    /// Requests that wait for their responses at the same time.
+    /// Maximum number of requests that wait for their responses at the same time.
     pub(crate) in_flight: usize,
     /// Request number `i` goes to topic `first_topic + i % topics`.
     pub(crate) first_topic: usize,
@@ -78,18 +78,19 @@ pub(crate) struct Publish {
 /// The result of [`Publish`]. All times are in seconds.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Published {
-    /// Requests that were acknowledged.
+    /// Number of requests that were acknowledged.
     pub(crate) acknowledged: usize,
     /// Time from the first request to the last acknowledgement.
     pub(crate) publish_seconds: f64,
-    /// Deliveries, and the number that was expected.
+    /// Number of deliveries.
     pub(crate) delivered: u64,
+    /// Number of deliveries that were expected.
     pub(crate) expected: u64,
     /// Time from the first request to the last delivery.
     pub(crate) delivery_seconds: f64,
     /// Time from the moment at which the last request was due to the last delivery.
     pub(crate) lag: f64,
-    /// Streams that had ended by then.
+    /// Number of streams that have ended.
     pub(crate) ended: usize,
     /// Time from a request to a delivery.
     pub(crate) latency: Times,
@@ -97,6 +98,6 @@ pub(crate) struct Published {
     pub(crate) publish_latency: Times,
     /// Share of the time in which the load generator was busy, 0 to 1.
     pub(crate) busy: f64,
-    /// Error of the request that failed. It ended the measurement.
+    /// Error of the request that failed and ended the measurement.
     pub(crate) error: Option<String>,
 }

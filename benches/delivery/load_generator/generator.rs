@@ -13,9 +13,9 @@ use mio::{Events, Poll};
 
 use super::subscriber::Subscriber;
 
-/// Events of one poll.
+/// Maximum number of events of one poll.
 const EVENTS: usize = 1024;
-/// Large enough to read at once what has collected in one subscriber's socket.
+/// Bytes. The buffer is large enough to empty a subscriber's socket with one read.
 const BUFFER: usize = 512 * 1024;
 /// Longest wait before the load generator checks whether it was told to stop.
 const STOP_INTERVAL: Duration = Duration::from_millis(100);
@@ -83,7 +83,7 @@ impl LoadGenerator {
                 self.waited += now - before;
                 return Ok(now);
             }
-            // On a machine with one core, the server needs it.
+            // On a machine with one core, the server needs this core.
             thread::yield_now();
         }
     }

@@ -15,10 +15,10 @@ use super::{
 const FIRST_PUBLISHER: usize = 1 << 30;
 /// Number of subscribers that read the time in their events.
 const SAMPLED: usize = 1_000;
-/// Nanoseconds without a delivery or an acknowledgement after which the missing events are lost.
+/// Nanoseconds without a delivery or an acknowledgement after which the missing events count as lost.
 const SILENCE_LIMIT: u64 = 3_000_000_000;
-/// Nanoseconds before a due request at which the wait ends. The kernel's timer for epoll counts in
-/// milliseconds, so a shorter wait polls.
+/// If the next request is due within this many nanoseconds, the load generator polls once without waiting. A longer
+/// wait ends half of this time before the request is due.
 const EARLY: u64 = 1_500_000;
 
 /// The counts so far.
@@ -34,7 +34,8 @@ struct Tally {
 }
 
 impl LoadGenerator {
-    /// Publishes until all deliveries are made, or the time limit is reached, or a request fails.
+    /// Publishes until everything is delivered, the time limit is reached, a request fails, or nothing has happened for
+    /// [`SILENCE_LIMIT`].
     pub(super) fn publish(&mut self, command: &Publish) -> anyhow::Result<Published> {
         let mut readers = vec![0_u64; command.topics];
         for subscriber in self.subscribers.iter().flatten() {

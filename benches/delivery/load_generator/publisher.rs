@@ -24,7 +24,7 @@ pub(crate) enum Form {
     Data,
     /// `POST PATH/` with Pushpin's list of items, which contain the bytes of the stream.
     Items,
-    /// `POST PATH/{topic}?count=N` without a body. The server makes the data of the events.
+    /// `POST PATH/{topic}?count=N` without a body. The server creates the data of the events.
     Count(usize),
     /// `POST` of this many small events, as an agent sends them: several are NDJSON lines. Each topic
     /// has a path, see [`super::Publish::paths`].
@@ -74,7 +74,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Reads the bytes received so far. Returns the request that they complete the response of.
+    /// Reads the bytes received so far. Returns the times of the request whose response is now complete.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> anyhow::Result<Option<Sent>> {
         loop {
             let Some(stream) = &mut self.stream else { return Ok(None) };

@@ -15,7 +15,7 @@ use super::{
     generator::LoadGenerator,
 };
 
-/// Executes commands from standard input until it ends.
+/// Executes commands from standard input until the input ends.
 pub(crate) fn run() -> anyhow::Result<()> {
     let (sender, lines) = mpsc::channel();
     let stopped = Arc::new(AtomicBool::new(false));

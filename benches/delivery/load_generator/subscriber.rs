@@ -32,7 +32,7 @@ pub(crate) enum Ready {
 pub(super) struct Received {
     /// Number of events.
     pub(super) events: u64,
-    /// The stream is open since this read.
+    /// Whether this read completed the opening of the stream.
     pub(super) opened: bool,
     /// The reason, if the stream has ended.
     pub(super) ended: Option<String>,
@@ -48,8 +48,7 @@ pub(super) struct Subscriber {
 }
 
 impl Subscriber {
-    /// Connects and sends the request. This blocks, because a handshake on the same machine takes no
-    /// time.
+    /// Connects and sends the request. This blocks, because a handshake on the same machine takes almost no time.
     pub(super) fn open(
         address: SocketAddr,
         request: &str,

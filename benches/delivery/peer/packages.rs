@@ -31,7 +31,7 @@ fn version(package: &str, file: &str) -> Option<String> {
     let query = ["--show", "--showformat", "${Version}", package];
     let output = Command::new("dpkg-query").args(query).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
-    // Without Debian's epoch and revision.
+    // Removes Debian's epoch and revision.
     let text = text.split_once(':').map_or(text.as_str(), |(_, version)| version);
     Some(text.split(['+', '-']).next()?.to_owned())
 }

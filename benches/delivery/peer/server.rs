@@ -80,8 +80,8 @@ impl Server {
         Ok(server)
     }
 
-    /// Opens a stream again and again until that succeeds. The processes of Pushpin need some time to
-    /// connect to each other after all have started.
+    /// Tries to open a stream until this succeeds. The processes of Pushpin need some time to connect to each other
+    /// after all have started.
     fn wait_for_stream(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {

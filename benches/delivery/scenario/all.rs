@@ -19,6 +19,6 @@ pub(crate) fn run_all(run: &mut Run) -> anyhow::Result<()> {
     connect(run)?;
     durable(run)?;
     growth(run)?;
-    // Last, because it takes as long as the slowest server needs.
+    // This scenario is last, because it takes as long as the slowest server needs.
     overload(run)
 }

@@ -2,7 +2,7 @@
 
 use crate::peer::{Credential, Peer};
 
-/// The number of subscribers that most targets are about.
+/// Number of subscribers in most targets.
 pub(crate) const SUBSCRIBERS: usize = 10_000;
 /// A server keeps up if it is at most this many seconds behind at the end.
 pub(crate) const KEPT_UP: f64 = 0.5;
@@ -11,8 +11,8 @@ pub(crate) const CONNECT_RATE: &str = "connect: rate";
 pub(crate) const CONNECT_CPU: &str = "connect: cpu";
 /// The highest CPU per delivery divided by the lowest, over all sizes.
 pub(crate) const GROWTH_SPREAD: &str = "growth: spread";
-/// The same for the ratios to the floor. The CPU of the floor also grows with the number of sockets, as
-/// the kernel's sockets no longer fit into the processor's caches.
+/// The same for the ratios to the floor. The CPU of the floor also grows with the number of sockets, because the
+/// kernel's sockets no longer fit into the processor's caches.
 pub(crate) const GROWTH_SPREAD_TO_FLOOR: &str = "growth: spread to floor";
 
 pub(crate) fn paced(size: usize, quantity: &str) -> String {

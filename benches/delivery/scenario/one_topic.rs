@@ -12,12 +12,13 @@ use crate::{
     workload::{DELIVERIES_PER_SECOND, LIMIT, Workload},
 };
 
-/// Paced measurements per round. Twice as many, because the differences are a few percent.
+/// Number of paced measurements per round. One is not enough, because the servers differ by only a few percent.
 const PACED_PER_ROUND: usize = 2;
 /// Length of a paced measurement.
 const SECONDS: f64 = 3.0;
-/// Events of a burst. Fewer for 10,000 subscribers.
+/// Number of events of a burst with at most 1,000 subscribers.
 const BURST: usize = 200;
+/// Number of events of a burst with more subscribers.
 const LARGE_BURST: usize = 100;
 
 pub(super) fn one_topic(run: &mut Run, size: usize) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! More deliveries than one core can do one by one: which servers keep up, and what the others lose.
+//! More deliveries than one core can do one by one: the lag and the memory of each server.
 
 use std::time::Duration;
 
@@ -37,8 +37,8 @@ pub(super) fn overload(run: &mut Run) -> anyhow::Result<()> {
         topics: (0, 1),
         limit: Duration::from_secs(40),
     };
-    // There is one round, because it takes as long as the slowest server needs, and the differences are
-    // seconds and not percents. The servers run one after the other, because of their memory.
+    // There is one round, because it takes as long as the slowest server needs, and the differences are seconds and not
+    // percents. The servers run one after the other, because together they would need too much memory.
     for peer in peers {
         let mut beds = run.start(&[peer]);
         run.open_streams(&mut beds, size, (0, 1));
@@ -52,7 +52,7 @@ pub(super) fn overload(run: &mut Run) -> anyhow::Result<()> {
                 let mut add =
                     |quantity, value| results.add(&metric::overload(quantity), row, value);
                 add("rate", measurement.deliveries_per_second());
-                // A server that has lost events has not kept up, however early the others arrived.
+                // A server that has lost events has not kept up, even if the other events arrived early.
                 let is_complete = published.delivered >= published.expected;
                 add("lag", if is_complete { published.lag } else { f64::NAN });
                 add("memory growth", measurement.memory_growth);

@@ -1,4 +1,4 @@
-//! A run of the benchmark, and what its scenarios have in common: servers, streams, rounds, tables.
+//! A run of the benchmark: the servers, streams, rounds and tables that its scenarios share.
 
 use std::{
     io::{Write, stdout},
@@ -107,7 +107,7 @@ impl Run {
         }
     }
 
-    /// Calls `action` with each test bed. One that fails is left out from then on, with a note.
+    /// Calls `action` with each test bed. A test bed that fails is left out from then on, with a note.
     pub(super) fn for_each(
         &mut self,
         beds: &mut Vec<TestBed>,

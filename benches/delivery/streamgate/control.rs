@@ -18,14 +18,14 @@ use tokio::net::TcpListener;
 use super::rows::{Login, TOPICS, Watched};
 use crate::event;
 
-/// Longer than any run of the benchmark.
+/// Lifetime of stream tokens, which is longer than any run of the benchmark.
 const STREAM_TOKEN_LIFETIME: Duration = Duration::from_hours(1);
 
 /// The state of the control listener.
 pub(super) struct Control {
     pub(super) gateway: Arc<Gateway>,
     pub(super) topics: Vec<Watched>,
-    /// Path to publish on, by prompt.
+    /// Path to publish on, for each prompt.
     pub(super) prompts: Vec<String>,
     pub(super) logins: Vec<Login>,
 }
@@ -88,7 +88,7 @@ impl Control {
             at: Timestamp::now(),
         };
         self.gateway.hub.deliver(&[event]);
-        // As publishing with a commit does.
+        // Publishing with a commit waits in the same way.
         self.gateway.hub.wait_for_capacity(&watched.topic).await;
     }
 
@@ -106,8 +106,8 @@ impl Control {
         self.prompts.iter().map(line).collect()
     }
 
-    /// Lists `count` streams to open, as [`crate::load_generator::Open::streams`], over `topics` topics
-    /// from `first` on. Either with the access tokens of all users, or with a stream token for each.
+    /// Lists `count` streams to open, as [`crate::load_generator::Open::streams`], over `topics` topics from `first`
+    /// on. The streams either use the access tokens of all users in turn, or have one stream token each.
     fn streams(
         &self,
         count: usize,

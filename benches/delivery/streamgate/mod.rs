@@ -1,8 +1,8 @@
 //! streamgate itself, with a second listener through which the benchmark publishes and gets tokens.
 //!
-//! The streams pass through the whole gateway: authentication, limits, visibility, snapshot. Events published
-//! with `/publish` skip the database, because the benchmark measures what follows the commit. Those published
-//! with `/durable` do not. Agents publish on prompts over the API.
+//! The streams pass through the whole gateway: authentication, limits, visibility, snapshot. Events published with
+//! `/publish` skip the database, because the benchmark measures what follows the commit. Events published with
+//! `/durable` are committed. Agents publish on prompts over the API.
 
 mod control;
 mod rows;

@@ -62,8 +62,8 @@ pub(super) async fn insert_topics(gateway: &Gateway) -> anyhow::Result<Vec<Watch
     Ok(topics)
 }
 
-/// Inserts users and their login sessions. They have no password hash, which would cost 19 MiB of
-/// memory each.
+/// Inserts users and their login sessions. They have no password hash, because the calculation of each hash would need
+/// 19 MiB of memory.
 pub(super) async fn insert_logins(gateway: &Gateway) -> anyhow::Result<Vec<Login>> {
     let now = Timestamp::now();
     let login = |_| Login { user: Uuid::now_v7(), session: Uuid::now_v7() };

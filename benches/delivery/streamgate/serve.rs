@@ -14,7 +14,7 @@ use super::{
 };
 use crate::child::{CONTROL, LISTENING, wait_for_end_of_input};
 
-/// Above anything that the benchmark needs, because it does not measure the limits.
+/// A limit higher than anything that the benchmark needs, because the benchmark does not measure limits.
 const UNLIMITED: u32 = 1_000_000;
 
 fn configuration(directory: &Path, variant: usize) -> anyhow::Result<Config> {

@@ -19,7 +19,7 @@ pub(crate) const VARIANTS: &[Variant] = &[
     },
 ];
 
-/// Index of the variant that is measured only where the database matters.
+/// Index of the variant on PostgreSQL. Only the scenario `durable` measures it.
 pub(crate) const POSTGRES: usize = 2;
 
 /// URL of the empty database that `benches/run` has started, if PostgreSQL is installed.

@@ -7,10 +7,10 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use super::layers::layer;
 
-/// Files on one way, at most.
+/// Maximum number of files on one way.
 const MAX_FILES: usize = 18;
 
-/// Steps of one way to a higher layer than the step before, at most.
+/// Maximum number of steps of one way that lead to a higher layer.
 const MAX_RETURNS: usize = 4;
 
 /// The files of the list under a heading, in order.

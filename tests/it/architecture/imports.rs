@@ -1,5 +1,5 @@
-//! The imports between the files of a crate. An import leads to the file that defines the item, whatever
-//! re-exports it.
+//! The imports between the files of a crate. An import leads to the file that defines the item, also through
+//! re-exports.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use super::modules::{Module, Modules};
 /// The files that each file imports, with the names that it takes from each.
 pub type Imports = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
-/// Re-exports and globs that one path may lead through. A circle of re-exports ends here.
+/// Maximum number of re-exports and globs on one path. A circle of re-exports ends at this limit.
 const MAX_STEPS: usize = 16;
 
 /// All imports between the files of a crate.
@@ -31,8 +31,8 @@ pub fn imports(modules: &Modules) -> Imports {
 }
 
 impl Modules {
-    /// The file that defines what a path in the module `from` names, and the name. `None` for a path that leads to a
-    /// module, or out of the crate.
+    /// Finds the item that a path in the module `from` leads to. Returns the file that defines the item, and the name
+    /// of the item. `None` if the path leads to a module, or out of the crate.
     fn definition(&self, from: &[String], path: &[String]) -> Option<(String, String)> {
         self.find(from, path, 0)
     }
@@ -78,7 +78,7 @@ fn with_self(path: &[String]) -> Vec<String> {
     [&["self".to_owned()][..], path].concat()
 }
 
-/// The paths that a module uses. A re-export is none of them: it is no import.
+/// The paths that a module uses. A re-export does not count, because it is not an import.
 fn paths(module: &Module) -> Vec<Vec<String>> {
     let mut paths: Vec<Vec<String>> = Vec::new();
     let is_facade = module.file.ends_with("mod.rs");
@@ -91,7 +91,7 @@ fn paths(module: &Module) -> Vec<Vec<String>> {
     paths
 }
 
-/// Adds the paths of two names or more in these tokens, those inside macros included.
+/// Adds every path of two or more names in these tokens, also inside macros.
 fn scan(tokens: TokenStream, paths: &mut Vec<Vec<String>>) {
     let mut tokens = tokens.into_iter().peekable();
     let mut path: Vec<String> = Vec::new();
@@ -121,7 +121,7 @@ fn scan(tokens: TokenStream, paths: &mut Vec<Vec<String>>) {
     take(&mut path, paths);
 }
 
-/// Whether `::` and a name follow; if so, takes the `::`.
+/// Returns whether `::` and a name follow. If so, consumes the `::`.
 fn is_path_separator(
     tokens: &mut std::iter::Peekable<proc_macro2::token_stream::IntoIter>,
 ) -> bool {

@@ -1,8 +1,8 @@
-//! The layers of `src`, and which file imports upward.
+//! The layers of `src`, and the imports that break their order.
 
 use super::{graph::edges, imports::Imports};
 
-/// The modules of each layer, from the ground up.
+/// The modules of each layer, lowest layer first.
 const LAYERS: [&[&str]; 8] = [
     &[
         "cache",
@@ -24,7 +24,7 @@ const LAYERS: [&[&str]; 8] = [
     &["cli", "main"],
 ];
 
-/// Layers whose modules do not know one another: the engines, and the two sides of HTTP.
+/// Layers whose modules must not import each other: the engines, and the two sides of HTTP.
 const BLIND: [usize; 2] = [1, 5];
 
 /// The module of a file: `hub` for `src/hub/topic/ring.rs`.
@@ -42,7 +42,9 @@ pub fn layer(file: &str) -> Option<usize> {
 pub fn faults(imports: &Imports) -> Vec<String> {
     let unknown = imports.keys().filter(|file| layer(file).is_none());
     let mut faults: Vec<String> = unknown
-        .map(|file| format!("{file} is in no layer: give its module one here and in src/lib.rs"))
+        .map(|file| {
+            format!("{file} is in no layer: add its module to a layer, here and in src/lib.rs")
+        })
         .collect();
     for (from, to, names) in edges(imports) {
         let (Some(here), Some(there)) = (layer(from), layer(to)) else { continue };
@@ -50,7 +52,7 @@ pub fn faults(imports: &Imports) -> Vec<String> {
         if there > here {
             faults.push(format!("{from} (layer {here}) imports {to} (layer {there}): {names}"));
         } else if BLIND.contains(&here) && here == there && module(from) != module(to) {
-            faults.push(format!("{from} imports {to}, a module beside its own: {names}"));
+            faults.push(format!("{from} imports {to}, another module of its layer: {names}"));
         }
     }
     faults

@@ -9,13 +9,13 @@ use syn::{Item, UseTree, ext::IdentExt};
 pub struct Module {
     /// The file that defines the module.
     pub file: String,
-    /// The items that it defines, child modules left out.
+    /// The names of the items that the module defines, without child modules.
     pub items: Vec<String>,
-    /// The names that it imports, each with the path behind it.
+    /// The names that the module imports, each with its path.
     pub uses: HashMap<String, Vec<String>>,
-    /// The modules that it imports with `*`.
+    /// The paths that the module imports with `*`.
     pub globs: Vec<Vec<String>>,
-    /// The source of its items, child modules and tests left out.
+    /// The items themselves, without imports, child modules and tests.
     pub code: Vec<Item>,
 }
 

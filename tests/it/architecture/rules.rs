@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Lines of a file, at most.
+/// Maximum number of lines of a file.
 const MAX_LINES: usize = 400;
 
 fn root() -> &'static Path {
@@ -122,12 +122,12 @@ fn the_document_of_the_configuration_has_every_key() {
     let table = streamgate::config::environment_table();
     assert!(
         document.contains(&table),
-        "the table of keys in docs/configuration.md has drifted; it should be\n{table}"
+        "the table of keys in docs/configuration.md differs from the code; replace it with\n{table}"
     );
 }
 
-/// The files that may read the wall clock, and what for. Leases, caches, sweeps and the times that sweeps compare use
-/// `clock`.
+/// The files that may read the wall clock, each with its purpose. Leases, caches, sweeps and the times that sweeps
+/// compare use `clock`.
 const WALL_CLOCK: &[(&str, &str)] = &[
     ("src/auth/login_session/cached_sessions.rs", "expiry of login sessions"),
     ("src/auth/login_session/refresh.rs", "grace of refresh tokens, between processes"),

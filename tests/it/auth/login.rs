@@ -37,7 +37,7 @@ async fn login_answers_with_the_documented_token_pair() {
     assert_eq!(token.len(), 43, "256 bits: {token}");
     let me = me(&app, &pair).await.ok();
     assert_eq!((&me["username"], &me["role"]), (&json!("admin"), &json!("admin")));
-    // The database stores no token in plain text, because it could be stolen.
+    // The database stores no token in plain text, because a stolen database must not reveal tokens.
     let rows =
         refresh_token::Entity::find().all(app.gateway.database.reader()).await.expect("rows");
     assert!(rows.iter().all(|row| row.hash != token));

@@ -15,7 +15,7 @@ use crate::{
 
 const SIXTY_DAYS: i64 = 60 * 24 * HOUR;
 
-/// Resources that are deleted or failed when they are old.
+/// Resources that the gateway deletes or fails because of their age.
 struct Things {
     owner: Caller,
     agent: Caller,
@@ -54,7 +54,7 @@ impl Things {
         }
     }
 
-    /// The part of them that REST still shows.
+    /// Reads the statuses, notifications and events that REST still shows.
     async fn left(&self) -> Vec<Value> {
         let mut left = Vec::new();
         for path in [&self.task, &self.prompt, &self.answered, &self.mcp_session] {
@@ -83,13 +83,13 @@ impl Things {
                 .await
                 .expect("an update");
             let reader = app.gateway.database.reader();
-            until("sweep", async || rows().one(reader).await.expect("an answer").is_none()).await;
+            until("sweep", async || rows().one(reader).await.expect("a result").is_none()).await;
         }
     }
 }
 
-/// A task whose owner is deleted. The next sweep cancels it before everything else, without waiting
-/// for a stable clock.
+/// A task whose owner is deleted. The next sweep cancels the task before everything else, without
+/// waiting for a stable clock.
 async fn orphan(app: &App) -> Uuid {
     let owner = app.caller(Role::Viewer).await;
     let task = task::make(&owner, "orphan").await;
@@ -100,12 +100,12 @@ async fn orphan(app: &App) -> Uuid {
     task
 }
 
-/// Waits until a sweep that began after the orphan was created has cancelled it, and a while
-/// longer.
+/// Waits until a sweep that began after the orphan was created has cancelled the orphan. Then waits
+/// until the gateway has looked at leases twice.
 async fn sweep_begun(app: &App, things: &Things, orphan: Uuid) {
     let reader = app.gateway.database.reader();
     until("sweep", async || {
-        let row = entity::task::Entity::find_by_id(orphan).one(reader).await.expect("an answer");
+        let row = entity::task::Entity::find_by_id(orphan).one(reader).await.expect("a result");
         row.expect("a task").status == entity::task::Status::Cancelled
     })
     .await;
@@ -137,7 +137,8 @@ async fn nothing_is_deleted_while_the_clock_is_sixty_days_ahead() {
     let app = App::with(every_second).await;
     let things = Things::new(&app).await;
     let before = things.left().await;
-    // Created before the jump, because the first sweep after it cancels orphans and then waits.
+    // The orphan is created before the jump, because the first sweep after it cancels orphans and
+    // then waits.
     let orphan = orphan(&app).await;
     app.time.set_ahead(SIXTY_DAYS);
     sweep_begun(&app, &things, orphan).await;
@@ -167,7 +168,7 @@ async fn rows_from_before_a_lasting_clock_jump_keep_their_retention() {
     let processing = entity::prompt::Column::Status.eq(entity::prompt::Status::Processing);
     let completed = entity::prompt::Column::CompletedAt.is_not_null();
     let prompts = |which| entity::prompt::Entity::find().filter(which).count(reader);
-    until("end of all that is old", async || {
+    until("deletion of the old rows", async || {
         let counts = tokio::join!(
             entity::task::Entity::find().count(reader),
             prompts(processing.clone()),
@@ -177,16 +178,17 @@ async fn rows_from_before_a_lasting_clock_jump_keep_their_retention() {
     })
     .await;
     // The prompt that has just failed is kept for another week.
-    until("one prompt", async || prompts(completed.clone()).await == Ok(1)).await;
+    until("one failed prompt", async || prompts(completed.clone()).await == Ok(1)).await;
     app.time.pass(Duration::from_hours(7 * 24));
-    until("end of prompts", async || prompts(completed.clone()).await == Ok(0)).await;
+    until("deletion of the failed prompt", async || prompts(completed.clone()).await == Ok(0))
+        .await;
     app.finish().await;
 }
 
 #[tokio::test]
 async fn gateway_that_starts_with_a_wrong_clock_deletes_nothing() {
     let (store, bus) = (Store::new().await, Arc::new(InProcessBus::default()));
-    // This gateway does not sweep again.
+    // This gateway does not sweep during the test.
     let first = App::on(store.clone(), bus.clone(), |_| ()).await;
     let mut things = Things::new(&first).await;
     let before = things.left().await;

@@ -1,4 +1,4 @@
-//! Leases last as long as they should, even if the wall clock jumps.
+//! Leases keep their duration, even if the wall clock jumps.
 
 use std::{sync::Arc, time::Duration};
 
@@ -64,7 +64,7 @@ async fn clock_that_stays_changed_is_adopted_without_changing_leases() {
         until("adoption", async || app.metric("streamgate_clock_offset_seconds").abs() < 2.0).await;
         let other = Work::claimed(&app, 300).await;
         is_in(time_of(&other.task["lease_expires_at"]), ahead + 61 + 300);
-        // 61, 241 and 301 seconds after the claim.
+        // The time is 61 seconds after the first claim, then 241, then 301.
         app.time.pass(Duration::from_mins(3));
         look(&app, &work.owner, &work.agent).await;
         assert_eq!(work.states().await, HELD, "{ahead}");
@@ -95,7 +95,7 @@ async fn many_leases_of_a_later_clock_hide_no_expired_lease() {
     is_in(now.datetime(), 61 - HOUR);
     let id = id_of(&work.task["task"]);
     let reader = app.gateway.database.reader();
-    let claimed = entity::task::Entity::find_by_id(id).one(reader).await.expect("an answer");
+    let claimed = entity::task::Entity::find_by_id(id).one(reader).await.expect("a result");
     let claimed = claimed.expect("a task");
     let others = (0..500).map(|_| entity::task::Model {
         id: Uuid::now_v7(),

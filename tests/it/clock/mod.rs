@@ -1,4 +1,5 @@
-//! Wall clocks that jump, machines that are suspended, and what must not depend on either.
+//! Wall clocks that jump, machines that are suspended, and the functions that must not depend on
+//! them.
 
 mod deletion;
 mod leases;

@@ -11,7 +11,7 @@ use crate::{
     support::{App, Caller, until},
 };
 
-/// The session of an access token.
+/// The session id in the access token of a caller.
 fn session_of(app: &App, caller: &Caller) -> Uuid {
     let token = caller.token.as_deref().expect("a token");
     app.gateway.tokens.verify_access(token).expect("a good token").sid
@@ -19,7 +19,7 @@ fn session_of(app: &App, caller: &Caller) -> Uuid {
 
 #[tokio::test]
 async fn suspended_machine_ends_leases_and_discards_its_cache() {
-    // Only the clock ends cache entries.
+    // During this test, only the clock ends cache entries.
     let app = App::with(|config| config.streams.heartbeat_seconds = 60).await;
     let work = Work::claimed(&app, 300).await;
     let user = app.caller(Role::Viewer).await;
@@ -34,7 +34,7 @@ async fn suspended_machine_ends_leases_and_discards_its_cache() {
     app.time.pass(Duration::from_mins(6));
     user.get("/v1/auth/me").await.problem(401);
     work.reports_are_refused().await;
-    // The first heartbeat after the wake-up does this.
+    // In operation, the first heartbeat after the wake-up does this.
     app.look_for_expired_leases();
     until("end of the leases", async || work.states().await == FREE).await;
     assert!(app.metric("streamgate_clock_jumps_total") < 0.5);
@@ -46,7 +46,8 @@ async fn sessions_and_tokens_do_not_wait_for_a_stable_clock() {
     let app = App::with(every_second).await;
     let operator = app.caller(Role::Operator).await;
     let topology = app.active_topology(&operator).await;
-    // The wall clock is an hour behind: not stable yet in the first round, adopted in the second.
+    // The wall clock is an hour behind. In the first round it is not stable yet, and in the second
+    // it is adopted.
     app.time.set_ahead(-HOUR);
     until("jump", async || app.metric("streamgate_clock_jumps_total") > 0.5).await;
     for round in 0..2 {

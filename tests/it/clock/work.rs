@@ -61,7 +61,7 @@ impl Work {
         [task, mutation, prompt::status(&self.owner, &self.prompt).await]
     }
 
-    /// Renews the leases of the task and the prompt. Returns when they expire.
+    /// Renews the leases of the task and the prompt. Returns the times at which they expire.
     pub async fn heartbeats(&self) -> [OffsetDateTime; 2] {
         let lease = json!({ "lease_token": self.prompt_claim["lease_token"] });
         let path = format!("{}/heartbeat", self.prompt);
@@ -100,13 +100,14 @@ pub fn is_in(at: OffsetDateTime, seconds: i64) {
     assert!(off.abs() < 15, "{off} s off");
 }
 
-/// Looks at leases and sweeps every second.
+/// Makes the gateway look at leases and sweep every second.
 pub fn every_second(config: &mut Config) {
     config.streams.heartbeat_seconds = 1;
     config.retention.sweep_seconds = 1;
 }
 
-/// Waits until the gateway has looked at leases, twice: until a lease of one second has expired.
+/// Waits until the gateway has looked at leases twice: each time until a lease of one second has
+/// expired.
 pub async fn look(app: &App, owner: &Caller, agent: &Caller) {
     for _ in 0..2 {
         let skill = Uuid::new_v4().to_string();

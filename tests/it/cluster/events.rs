@@ -68,7 +68,7 @@ async fn subscriber_ahead_of_its_gateway_updates_it_without_spinning() {
         assert_eq!(reader.expect("mutation.enqueued").await.data["payload"]["number"], 3);
     }
     let catch_ups = two.metric("streamgate_catch_ups_total{family=\"topology\"}");
-    assert!(catch_ups < 5.0, "{catch_ups} looks at the log");
+    assert!(catch_ups < 5.0, "{catch_ups} reads of the log");
     drop((early, late));
     two.finish().await;
     one.finish().await;
@@ -158,7 +158,7 @@ async fn comparing_with_a_growing_log_resets_no_stream() {
     }
     is_over.store(true, Ordering::Release);
     while let Some(count) = compared.join_next().await {
-        assert!(count.expect("no panic") > 10, "hardly ever compared");
+        assert!(count.expect("no panic") > 10, "too few comparisons");
     }
     there.finish().await;
     here.finish().await;

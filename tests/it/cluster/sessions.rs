@@ -67,7 +67,7 @@ async fn cached_session_expires_unless_another_gateway_extended_it() {
         let asked = Timestamp::now();
         let answer = ending.get("/v1/auth/me").await;
         if answer.status == 200 {
-            assert!(asked < end, "let in after the end");
+            assert!(asked < end, "accepted after the session had expired");
             return false;
         }
         assert_eq!(invalid_token(answer), "the login session has expired");
@@ -82,7 +82,7 @@ async fn cached_session_expires_unless_another_gateway_extended_it() {
 #[tokio::test]
 async fn cached_access_token_expires_and_stays_refused_in_a_query() {
     let (store, bus) = (Store::new().await, Arc::new(InProcessBus::default()));
-    // Set in code, because a file may not go below 60.
+    // The test sets this in code, because a configuration file allows no value below 60.
     let one = App::on(store.clone(), bus.clone(), |config| config.tokens.access_seconds = 2).await;
     // This gateway would cache the token for longer if the token did not expire.
     let two = App::on(store, bus, |config| config.tokens.access_seconds = 900).await;
@@ -144,7 +144,7 @@ async fn change_at_another_gateway_counts_within_one_heartbeat_without_bus() {
         let path = format!("/v1/users/{id}{path}");
         admin.call(method, &path, body).await.ok();
         let deadline = Instant::now() + heartbeat;
-        until("the change", async || {
+        until("change", async || {
             let asked = Instant::now();
             let answer = there.get("/v1/auth/me").await;
             let as_before = answer.status == 200 && answer.body["role"] == "operator";

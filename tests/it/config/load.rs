@@ -23,7 +23,7 @@ pub fn load_with(
     Config::load_from(Some(&path), environment, flags)
 }
 
-/// The message of the error. Loading must fail.
+/// Loads a configuration, which must fail. Returns the message of the error.
 pub fn refused(file: &str, variables: &[(&str, &str)]) -> String {
     match load(file, variables) {
         Ok(_) => panic!("accepted: file {file:?}, environment {variables:?}"),
@@ -42,7 +42,7 @@ pub fn variable(key: &str) -> String {
     format!("STREAMGATE_{}", key.replace('.', "__").to_uppercase())
 }
 
-/// Key and default of each row of the table, in order.
+/// Key, variable and default of each row of the table, in order.
 pub fn table_rows() -> Vec<[String; 3]> {
     environment_table()
         .lines()

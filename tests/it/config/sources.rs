@@ -1,4 +1,4 @@
-//! File, environment and flags: which source wins.
+//! File, environment and flags: their order of precedence.
 
 use std::path::Path;
 

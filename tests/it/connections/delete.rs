@@ -44,7 +44,7 @@ async fn connection_that_does_not_read_lags_and_can_be_ended() {
     let path = format!("/v1/streams?topic=topology.{topology}");
     let mut body = operator.stream(&path, "").await;
     body.expect("snapshot").await;
-    // 12 MB, more than loopback's buffers take.
+    // 12 MB, which is more than the buffers of the loopback interface hold.
     publish(&app, topology, 0..200, 60_000).await;
     for one in list(&operator).await {
         let number = |name: &str| one[name].as_u64().expect("a number");

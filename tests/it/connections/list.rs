@@ -74,12 +74,12 @@ async fn delivered_events_are_counted_on_every_delivery_path() {
     let client = http2();
     let url = app.url(&format!("/v1/topologies/{topology}/stream"));
     let token = operator.token.as_deref().expect("a token");
-    let answer = client.get(url).bearer_auth(token).send().await.expect("an answer");
+    let answer = client.get(url).bearer_auth(token).send().await.expect("a response");
     let mut body = answer.bytes_stream();
     let mut text = String::new();
     let mut read_body = async |what: &str, count: usize| {
         while text.matches(what).count() < count {
-            let bytes = soon("a chunk", body.next()).await.expect("a body").expect("a chunk");
+            let bytes = soon("chunk", body.next()).await.expect("a body").expect("a chunk");
             text.push_str(std::str::from_utf8(&bytes).expect("UTF-8"));
         }
     };
@@ -101,7 +101,7 @@ async fn delivered_events_are_counted_on_every_delivery_path() {
     let ended = list(&operator).await.last().expect("the body")["id"].clone();
     assert_eq!(delete(&operator, ended.as_str().expect("an id")).await.status, 204);
     read_body("event: stream.closed\ndata: {\"reason\":\"disconnected\"}\n\n", 1).await;
-    while let Some(rest) = soon("the end", body.next()).await {
+    while let Some(rest) = soon("end", body.next()).await {
         assert!(rest.expect("a chunk").is_empty());
     }
     drop((readers, bounded));

@@ -16,17 +16,17 @@ use tokio::{
 
 use crate::support::{Store, soon};
 
-/// The proxy's treatment of the answers of PostgreSQL.
+/// The way in which the proxy handles the responses of PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answers {
     Pass,
-    /// Passes answers until a client begins a transaction.
+    /// Passes responses until a client begins a transaction.
     UntilBegin,
-    /// Holds answers back: a `BEGIN` was sent, and its answer does not arrive.
+    /// Holds responses back: a `BEGIN` was sent, and its response does not arrive.
     Wait,
 }
 
-/// A proxy in front of PostgreSQL that holds answers back on request.
+/// A proxy in front of PostgreSQL that holds responses back on request.
 struct Proxy {
     url: String,
     answers: Arc<watch::Sender<Answers>>,
@@ -97,7 +97,7 @@ async fn answer(
     }
 }
 
-/// Without care, the pool would hand out a connection with a transaction that no caller knows.
+/// Otherwise the pool could give the next caller a connection on which a transaction is still open.
 #[tokio::test]
 async fn caller_lost_during_begin_does_not_swallow_the_next_write() {
     let store = Store::new().await;
@@ -116,7 +116,7 @@ async fn caller_lost_during_begin_does_not_swallow_the_next_write() {
     };
     proxy.reached(Answers::Wait).await;
     caller.abort();
-    assert!(soon("end of the caller", caller).await.expect_err("no answer").is_cancelled());
+    assert!(soon("end of the caller", caller).await.expect_err("no response").is_cancelled());
     proxy.answers.send_replace(Answers::Pass);
 
     let write = "INSERT INTO topic (name, epoch, last_seq) VALUES ('topology.kept', 1, 0)";

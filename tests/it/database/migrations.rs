@@ -23,8 +23,8 @@ async fn migration_marks_topics_that_had_already_ended() {
     let database = &app.gateway.database;
     // Back to the schema in which topics could not end.
     let steps = Migrator::migrations().len() - 3;
-    database.migrate_down(u32::try_from(steps).expect("few")).await.expect("a way back");
-    database.migrate().await.expect("a way forward");
+    database.migrate_down(u32::try_from(steps).expect("few")).await.expect("an older schema");
+    database.migrate().await.expect("the newest schema");
     for (id, is_over) in [(ended, true), (active, false)] {
         let topic = Topic::new(Family::Topology, id);
         let head = app.gateway.hub.log().head(&topic).await.expect("a database");

@@ -7,14 +7,20 @@ use crate::{
     support::{App, openapi::operations},
 };
 
-/// Operations that need no credential, and why.
+/// Operations that need no credential, each with the reason.
 const PUBLIC: &[(&str, &str)] = &[
-    ("auth_login", "gives the first credential; its own 401 and 429: auth.rs, quota.rs"),
-    ("auth_refresh", "the refresh token is the credential; its own 401 and 429: auth.rs, quota.rs"),
-    ("key_list", "public keys, for those who verify access tokens"),
-    ("liveness_get", "asked by orchestrators, which have no user"),
-    ("readiness_get", "asked by orchestrators, which have no user"),
-    ("metrics_get", "asked by Prometheus, kept from the outside by the proxy in front"),
+    (
+        "auth_login",
+        "returns the first credential; 401 and 429 are tested in auth/login.rs and limits/quotas.rs",
+    ),
+    (
+        "auth_refresh",
+        "the refresh token is the credential; 401 and 429 are tested in auth/refresh and limits/quotas.rs",
+    ),
+    ("key_list", "returns the public keys that verify access tokens"),
+    ("liveness_get", "called by orchestrators, which have no user"),
+    ("readiness_get", "called by orchestrators, which have no user"),
+    ("metrics_get", "called by Prometheus; a proxy must block requests from outside"),
     ("docs_get", "explains how to get a credential"),
     ("openapi_get", "explains how to get a credential"),
     ("openapi_3_2_get", "explains how to get a credential"),
@@ -31,19 +37,19 @@ pub const ANY_ROLE: &[(&str, &str)] = &[
 pub const NO_ID: &[(&str, &str)] = &[
     ("auth_logout", "concerns the session of the caller"),
     ("caller_get", "concerns the session of the caller"),
-    ("connection_list", "an empty list is an answer"),
-    ("mcp_session_create", "gives the id"),
-    ("mcp_session_list", "an empty list is an answer"),
-    ("task_claim", "takes what there is of these skills"),
-    ("task_create", "gives the id"),
-    ("task_list", "an empty list is an answer"),
-    ("prompt_claim", "nothing to do is an answer"),
-    ("session_create", "gives the id"),
-    ("session_list", "an empty list is an answer"),
-    ("topology_create", "gives the id"),
-    ("topology_list", "an empty list is an answer"),
-    ("user_create", "gives the id"),
-    ("user_list", "an empty list is an answer"),
+    ("connection_list", "returns an empty list"),
+    ("mcp_session_create", "returns the new id"),
+    ("mcp_session_list", "returns an empty list"),
+    ("task_claim", "returns an empty list if no task waits"),
+    ("task_create", "returns the new id"),
+    ("task_list", "returns an empty list"),
+    ("prompt_claim", "returns an empty list if no prompt waits"),
+    ("session_create", "returns the new id"),
+    ("session_list", "returns an empty list"),
+    ("topology_create", "returns the new id"),
+    ("topology_list", "returns an empty list"),
+    ("user_create", "returns the new id"),
+    ("user_list", "returns an empty list"),
 ];
 
 /// Operations on the caller's own resources. The id of another user is a 403, whether that user
@@ -67,7 +73,10 @@ async fn lists_of_exceptions_match_the_document() {
     let listed: BTreeSet<_> = PUBLIC.iter().map(|(id, _)| *id).collect();
     assert_eq!(found, listed, "operations without `security`, and the list PUBLIC");
     for (id, _) in ANY_ROLE.iter().chain(NO_ID).chain(OWN) {
-        assert!(all.iter().any(|it| it.id == *id && !it.is_public()), "{id} is not there");
+        assert!(
+            all.iter().any(|it| it.id == *id && !it.is_public()),
+            "{id} is not in the document"
+        );
     }
     drop(all);
     walker.app.finish().await;
@@ -83,7 +92,8 @@ async fn public_operations_ignore_every_credential() {
             let answer = walker.send(caller, operation, &[]).await;
             match operation.body(&walker.document) {
                 None => assert_eq!(answer.status, 200, "{}", operation.id),
-                // The credential is in the body, and the one of the example is not valid here.
+                // The credential is in the body, and the credential of the example is not valid
+                // here.
                 Some(_) => {
                     assert_ne!(answer.problem(401), "this operation requires a bearer token");
                 }

@@ -50,7 +50,7 @@ async fn every_operation_refuses_a_role_below_the_documented_one() {
             Some(Role::Admin) => Some(&operator),
             Some(Role::Operator) => Some(&agent),
             Some(Role::Agent) => Some(&viewer),
-            // There is no role below.
+            // No role is below `viewer`.
             Some(Role::Viewer) => None,
             None if is_in(ANY_ROLE, operation.id) => None,
             None => {
@@ -60,7 +60,8 @@ async fn every_operation_refuses_a_role_below_the_documented_one() {
         };
         report.covers(operation);
         if let Some(caller) = below {
-            // The id is unknown, too: a role too low learns nothing about which resources exist.
+            // The id is unknown, too, because a role that is too low must not learn which resources
+            // exist.
             report.expect(operation, 403, &walker.send_unknown(caller, operation).await);
         }
         if operation.is_stream() {
@@ -93,7 +94,7 @@ async fn every_operation_answers_404_for_unknown_ids() {
         } else if ids.is_empty() && (in_body || !operation.query().is_empty()) {
             report.expect(operation, 404, &walker.send(&caller, operation, &[]).await);
         }
-        // One id after the other is unknown, and those before it are real.
+        // Each id is unknown in turn, and the ids before it are real.
         for unknown in 0..ids.len() {
             let known = match operation.path.split('/').nth(2) {
                 Some("topologies") => Some(topology),

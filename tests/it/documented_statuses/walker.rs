@@ -1,4 +1,4 @@
-//! Sends the request of every operation, and collects what was wrong with the answers.
+//! Sends the request of every operation, and collects the faults of the responses.
 
 use std::collections::BTreeSet;
 
@@ -92,7 +92,7 @@ impl Report {
         }
     }
 
-    /// Checks that nothing was wrong and that no operation was left out.
+    /// Checks that there are no faults and that no operation was left out.
     #[track_caller]
     pub fn end(mut self, walker: &Walker) {
         for operation in walker.guarded() {

@@ -26,7 +26,7 @@ async fn stream_that_catches_up_never_mixes_two_histories() {
     let topology = app.active_topology(&operator).await;
     let mut slow = operator.watch(topology, "").await;
     slow.expect("snapshot").await;
-    // More than loopback's buffers take.
+    // More bytes than the buffers of the loopback interface hold.
     publish(&app, topology, 0..NOTES, 100_000).await;
     rewind(&app, topology, 4).await;
     for _ in 0..3 {
@@ -38,10 +38,10 @@ async fn stream_that_catches_up_never_mixes_two_histories() {
         if block.event == "snapshot" {
             break block;
         }
-        assert_eq!(block.data["number"], seen, "not of the log that it started with");
+        assert_eq!(block.data["number"], seen, "an event of another log than the first");
         seen += 1;
     };
-    assert!(seen < NOTES, "it did not have to catch up");
+    assert!(seen < NOTES, "the stream did not have to catch up");
     assert_eq!(snapshot.data["reset"], "replaced");
     publish(&app, topology, 0..1, 10).await;
     assert_eq!(slow.expect("note").await.data["number"], 0);

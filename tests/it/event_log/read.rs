@@ -15,7 +15,8 @@ async fn log_page_is_bounded_in_bytes_but_never_empty() {
     let app = App::start().await;
     let topic = Topic::new(Family::Topology, Uuid::new_v4());
     let log = app.gateway.hub.log();
-    // Small events first, so that a page seems to fit more, and then large ones.
+    // The small events come first, so that their average size suggests a page with many events.
+    // Then the large ones follow.
     for (count, size) in [(40, 100), (40, 100_000), (40, 100)] {
         let event = NewEvent::new("note", &json!("x".repeat(size))).expect("a kind");
         let events = vec![event; count];
@@ -38,7 +39,7 @@ async fn log_page_is_bounded_in_bytes_but_never_empty() {
     }
     assert_eq!(seen, (1..=120).collect::<Vec<i64>>());
     assert!(pages.len() < 30, "{} pages", pages.len());
-    // A single event that is larger than the bound is read all the same.
+    // A single event is read even if it is larger than the bound.
     let little = ReadLimit { bytes: 1_000, ..most };
     let mut events = pages.iter().flat_map(|page| &page.events);
     let fortieth = events.find(|event| event.cursor.seq == 40).expect("an event").cursor;
@@ -82,7 +83,7 @@ async fn resuming_while_the_log_is_pruned_skips_nothing_silently() {
         let mut seen = 0;
         let mut had = vec![cursor];
         while cursor.seq < last {
-            // Now and then the client reconnects with an older cursor.
+            // After every 20 events, the client reconnects with an older cursor.
             if seen % 20 == 19 {
                 let long = cursor.seq - seen % 9;
                 let ago = had.iter().rfind(|cursor| cursor.seq <= long);
@@ -103,8 +104,9 @@ async fn resuming_while_the_log_is_pruned_skips_nothing_silently() {
         }
         (resets, reader)
     };
-    let (resets, reader) = soon("all", Box::pin(async { tokio::join!(follow, publish).0 })).await;
-    assert!(resets > 0, "no event that was wanted was pruned");
+    let (resets, reader) =
+        soon("all events", Box::pin(async { tokio::join!(follow, publish).0 })).await;
+    assert!(resets > 0, "no client resumed from a pruned event");
     drop(reader);
     app.finish().await;
 }

@@ -34,7 +34,8 @@ impl Backup {
         Self(file)
     }
 
-    /// Starts on the copy. On PostgreSQL, only the newest events of this topic are removed instead.
+    /// Starts a gateway on the copy. On PostgreSQL, the newest events of this topic are removed
+    /// instead.
     async fn restore(self, app: App, store: &Store, topology: Uuid, seq: i64) -> App {
         if store.url().is_some() {
             rewind(&app, topology, seq).await;
@@ -60,7 +61,8 @@ async fn replace(app: &App, topology: Uuid, way: u32) -> i64 {
         4 => publish(app, topology, 105..106, 10).await,
         5 => publish(app, topology, 105..111, 10).await,
         _ => {
-            // The number that the gateway expects next, but after other events.
+            // The last event has the number that the gateway expects next, but other events come
+            // before it.
             write_elsewhere(app, topology, 105..109).await;
             publish(app, topology, 109..110, 10).await;
         }
@@ -134,7 +136,7 @@ async fn client_of_a_replaced_log_starts_over() {
     let app = backup.restore(app, &store, topology, 4).await;
     let operator = app.here(&operator);
     let stale = format!("last_event_id={eighth}");
-    // Before the number 8 is assigned again, and after.
+    // The first round is before the number 8 is assigned again, and the second is after that.
     for (head, numbers) in [(4, 0..0), (10, 105..111)] {
         publish(&app, topology, numbers, 10).await;
         let detail = operator.get(&format!("{path}?after={eighth}")).await.problem(410);
@@ -181,7 +183,7 @@ async fn open_streams_start_over_when_their_log_is_replaced() {
     for way in 0..=6 {
         let (app, operator) = (Arc::clone(&app), operator.clone());
         ways.spawn(async move {
-            // The publisher writes to few streams, the reactors to many.
+            // With few streams the publisher writes to them, with many streams the reactors do.
             for count in [1, 12] {
                 start_over(&app, &operator, way, count).await;
             }

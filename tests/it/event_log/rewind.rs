@@ -1,4 +1,4 @@
-//! Changes to the event log that the gateway is not told of.
+//! Changes to the event log of which the gateway is not informed.
 
 use entity::{event, topic};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
@@ -10,7 +10,8 @@ use crate::support::{
     events::{note, topic_of},
 };
 
-/// Removes the newest events of a topic, which an older copy of the database would not have.
+/// Removes the events of a topic after number `seq`, as an older copy of the database would lack
+/// them.
 pub async fn rewind(app: &App, topology: Uuid, seq: i64) {
     let log = app.gateway.hub.log();
     let tx = log.database().begin_write().await.expect("a transaction");
@@ -34,7 +35,7 @@ pub async fn rewind(app: &App, topology: Uuid, seq: i64) {
     tx.commit().await.expect("a commit");
 }
 
-/// Writes events without telling this gateway, as another gateway does when its bus is down.
+/// Writes events without informing this gateway, as another gateway does when its bus is down.
 pub async fn write_elsewhere(app: &App, topology: Uuid, numbers: std::ops::Range<u64>) {
     let log = app.gateway.hub.log();
     for number in numbers {

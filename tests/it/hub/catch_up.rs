@@ -19,9 +19,9 @@ async fn slow_subscriber_loses_nothing_and_delays_no_other() {
             assert_eq!(quick.expect("note").await.data["number"], number);
         }
     });
-    // 24 MB, more than loopback's buffers take.
+    // 24 MB, which is more than the buffers of the loopback interface hold.
     publish(&app, topology, 0..400, 60_000).await;
-    reading.await.expect("the quick one sees all while the slow one does not read");
+    reading.await.expect("every event for the quick subscriber");
     for number in 0..400 {
         assert_eq!(slow.expect("note").await.data["number"], number);
     }

@@ -26,7 +26,7 @@ fn without_retry(body: &str) -> String {
         .join("\n")
 }
 
-/// A protocol by which a test reads a whole stream.
+/// A protocol with which a test reads a whole stream.
 #[derive(Clone, Copy, Debug)]
 enum Protocol {
     Http11,
@@ -119,7 +119,7 @@ fn read(
 }
 
 async fn whole(request: reqwest::RequestBuilder, version: reqwest::Version) -> String {
-    let answer = soon("answer", request.send()).await.expect("an answer");
+    let answer = soon("response", request.send()).await.expect("a response");
     assert_eq!(answer.version(), version);
     soon("body", answer.text()).await.expect("a body")
 }
@@ -134,7 +134,7 @@ fn without_chunks(mut body: &str) -> String {
         text.push_str(chunk);
         body = rest.strip_prefix("\r\n").expect("the end of a chunk");
         if size == 0 {
-            assert_eq!(body, "", "after the last chunk");
+            assert_eq!(body, "", "bytes after the last chunk");
             return text;
         }
     }
@@ -158,8 +158,8 @@ async fn every_delivery_path_sends_the_same_bytes() {
 
         let path = format!("/v1/topologies/{topology}/stream?");
         let resumed = format!("{path}last_event_id={first}");
-        // To the terminal event (from the start and from a cursor), to a number of events, and with
-        // a reset.
+        // Two streams end with the terminal event, one from the start and one from a cursor. One
+        // ends after a number of events, and one begins with a reset.
         let queries = [
             path.clone(),
             resumed.clone(),

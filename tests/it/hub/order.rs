@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::support::{App, Caller, PATIENCE, cluster::pair};
 
-/// A bus that loses every message whose number has its bit set in `lost`.
+/// A bus that loses a message if the bit of its number, modulo 64, is set in `lost`.
 struct LossyBus {
     inner: InProcessBus,
     lost: AtomicU64,
@@ -51,9 +51,9 @@ fn note(number: i64) -> NewEvent {
 /// The steps of one round.
 #[derive(Clone, Debug)]
 struct Round {
-    /// For each publisher: how many events it writes at a time.
+    /// For each publisher, the numbers of events in its batches.
     publishers: Vec<Vec<i64>>,
-    /// For each subscriber: after how many events it reconnects.
+    /// For each subscriber, the numbers of events after which it reconnects.
     subscribers: Vec<Vec<usize>>,
     /// Messages that the bus loses, one bit each.
     lost: u64,
@@ -69,7 +69,7 @@ fn rounds() -> impl Strategy<Value = Round> {
     })
 }
 
-/// Plays a round. Returns what went wrong.
+/// Plays a round. Returns the first fault, if there is one.
 async fn play(round: &Round, apps: [&App; 2], operator: &Caller, topology: Uuid) -> Option<String> {
     // The two transitions of the topology come first.
     let total = 2 + round.publishers.iter().flatten().sum::<i64>();
@@ -123,7 +123,7 @@ async fn follow(caller: &Caller, topology: Uuid, visits: &[usize], last: i64) ->
             continue;
         }
         let block = reader.next().await.expect("an event");
-        assert_ne!(block.event, "snapshot", "a cursor was good and is not any more");
+        assert_ne!(block.event, "snapshot", "a cursor could not be resumed");
         cursor = block.id.expect("an id").parse().expect("a cursor");
         seen.push(cursor.seq);
         left = left.map(|left| left - 1);

@@ -1,4 +1,4 @@
-//! Overflow: what a client that does not read gets, by the strategy that it asked for.
+//! Overflow: the events that a client gets if it does not read, by its overflow strategy.
 
 use serde_json::json;
 use streamgate::{
@@ -16,8 +16,8 @@ use crate::support::{
 /// Events kept in memory.
 const BUFFER: u64 = 16;
 
-/// Events that are published while no client reads. Each has 16 kB, so that the sockets hold a few
-/// of them.
+/// Events that are published while no client reads. Each has 16 kB, so that the sockets hold only a
+/// few of them.
 const EVENTS: u64 = 200;
 
 async fn start(change: impl FnOnce(&mut Config)) -> (App, Caller, Uuid) {
@@ -42,7 +42,7 @@ async fn open(app: &App, caller: &Caller, topology: Uuid, query: &str) -> SseRea
 struct Tally {
     given: u64,
     dropped: u64,
-    /// Whether the newest block is an event, not an announcement of dropped ones.
+    /// Whether the newest block is an event, and not an announcement of dropped events.
     has_last: bool,
 }
 
@@ -71,13 +71,13 @@ async fn stalled_client_gets_what_its_overflow_strategy_promises() {
     let (app, operator, topology) = start(|_| ()).await;
     let strategies = ["close_connection", "catch_up", "drop_oldest", "drop_new"];
     let mut readers = Vec::new();
-    // Enough streams that the reactor writes to them.
+    // There are enough streams that the reactor writes to them.
     for strategy in strategies.repeat(3) {
         let query = format!("overflow={strategy}");
         readers.push((strategy, open(&app, &operator, topology, &query).await));
     }
     publish(&app, topology, 0..EVENTS, 16_000).await;
-    // First the streams that end first.
+    // Reads the streams first that the gateway closes.
     readers.sort_by_key(|(strategy, _)| strategies.iter().position(|other| other == strategy));
     let mut dropped = 0;
     let mut kept = Vec::new();
@@ -103,7 +103,7 @@ async fn stalled_client_gets_what_its_overflow_strategy_promises() {
         match strategy {
             "catch_up" => assert_eq!(tally.dropped, 0),
             "drop_oldest" => assert!(tally.has_last && tally.dropped > 0, "{tally:?}"),
-            // The events that fit into the ring, and none of the later ones.
+            // The client gets the events that fit into the ring, and none of the later events.
             _ => assert!(!tally.has_last && tally.given >= BUFFER, "{tally:?}"),
         }
         kept.push(reader);
@@ -128,7 +128,7 @@ async fn strategy_close_connection_frees_the_slot_of_a_stalled_client() {
         config.overflow.topology = Overflow::CloseConnection;
     })
     .await;
-    // The configured strategy, unless the client asks for another one.
+    // A stream has the configured strategy, unless the client asks for another one.
     let stalled = open(&app, &operator, topology, "").await;
     let other = open(&app, &operator, topology, "overflow=drop_oldest").await;
     publish(&app, topology, 0..EVENTS, 16_000).await;
@@ -179,7 +179,7 @@ async fn terminal_event_is_never_dropped() {
         let path = format!("/v1/topologies/{topology}/stream?overflow={strategy}");
         let token = operator.token.clone().expect("a token");
         let request = client.get(app.url(&path)).bearer_auth(token);
-        answers.push(soon("answer", request.send()).await.expect("an answer"));
+        answers.push(soon("response", request.send()).await.expect("a response"));
     }
     let open = "streamgate_streams_open{family=\"topology\"}";
     until("streams open", async || app.metric(open) > 1.0).await;

@@ -134,7 +134,7 @@ async fn thousand_stalled_clients_neither_delay_others_nor_fill_memory() {
     }
     let before = resident_bytes();
     let topic = Topic::new(Family::Topology, topology);
-    // 200 KB per client, if it were queued for clients that do not read.
+    // If the gateway queued events for clients that do not read, it would need 200 KB per client.
     for number in 0..NOTES {
         let publish = app.gateway.hub.publish(topic.clone(), vec![note(number, 10_000)]);
         soon("acknowledgement", publish).await.expect("a commit");
@@ -144,7 +144,7 @@ async fn thousand_stalled_clients_neither_delay_others_nor_fill_memory() {
     assert!(grown < 100 << 20, "{grown} bytes more");
     assert_eq!(app.gateway.limits.open_slots(), 2_002, "no stream was closed");
     drop(others);
-    // Clients without a strategy lose nothing when they read at last.
+    // Clients without a strategy have lost nothing when they read at last.
     for mut reader in never.into_iter().rev().take(10) {
         read_notes(&mut reader.socket, NOTES).await;
     }
@@ -164,8 +164,8 @@ async fn backpressure_holds_publishers_before_readers_fall_behind_the_ring() {
     }
     let mut cursor = cursor.expect("a cursor");
     let topic = Topic::new(Family::Topology, topology);
-    // Without the database, which would be slower than the clients. All of it fits into a socket's
-    // buffer.
+    // The events skip the database, which would be slower than the clients. All events fit into a
+    // socket's buffer.
     for number in 0..200 {
         cursor.seq += 1;
         let NewEvent { kind, data, terminal } = note(number, 10);
@@ -181,7 +181,7 @@ async fn backpressure_holds_publishers_before_readers_fall_behind_the_ring() {
         }
     }
     let catch_ups = app.metric("streamgate_catch_ups_total{family=\"topology\"}");
-    assert!(catch_ups < 1.0, "{catch_ups} looks at the log");
+    assert!(catch_ups < 1.0, "{catch_ups} reads of the log");
     drop(readers);
     app.finish().await;
 }

@@ -8,8 +8,8 @@ use tokio::{
 
 use crate::support::{App, soon, until};
 
-/// Sends a request on a new connection, which stays open. Returns the status, or nothing if the
-/// server closes at once.
+/// Sends a request on a new connection, which stays open. Returns the connection and the status.
+/// `None` if the server closes the connection at once.
 async fn ask(app: &App, token: Option<&str>) -> Option<(TcpStream, String)> {
     let mut socket = TcpStream::connect(app.address).await.expect("a connection");
     let credential = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
@@ -18,7 +18,7 @@ async fn ask(app: &App, token: Option<&str>) -> Option<(TcpStream, String)> {
     // A failed write means the same as a closed connection.
     let _ = socket.write_all(head.as_bytes()).await;
     let mut line = [0; 12];
-    soon("answer", socket.read_exact(&mut line)).await.ok()?;
+    soon("response", socket.read_exact(&mut line)).await.ok()?;
     Some((socket, String::from_utf8_lossy(&line[9..]).into_owned()))
 }
 
@@ -35,21 +35,21 @@ async fn authenticated_connection_does_not_count_for_its_address() {
     viewer.me().await;
     let mut open = Vec::new();
     for _ in 0..5 {
-        let (socket, status) = ask(&app, Some(token)).await.expect("an answer");
+        let (socket, status) = ask(&app, Some(token)).await.expect("a response");
         assert_eq!(status, "200");
         open.push(socket);
     }
     for _ in 0..2 {
-        let (socket, status) = ask(&app, None).await.expect("an answer");
+        let (socket, status) = ask(&app, None).await.expect("a response");
         assert_eq!(status, "401");
         open.push(socket);
     }
-    assert!(ask(&app, None).await.is_none(), "one too many");
+    assert!(ask(&app, None).await.is_none(), "a connection over the limit was accepted");
     // A user on a connection over the limit is refused as well, because the server does not know
     // the user yet.
-    assert!(ask(&app, Some(token)).await.is_none(), "one too many");
+    assert!(ask(&app, Some(token)).await.is_none(), "a connection over the limit was accepted");
     open.pop();
-    until("a free connection", async || ask(&app, Some(token)).await.is_some()).await;
+    until("free connection", async || ask(&app, Some(token)).await.is_some()).await;
     app.finish().await;
 }
 
@@ -64,9 +64,9 @@ async fn stream_counts_as_a_connection_until_it_ends() {
         stream.expect("snapshot").await;
         streams.push(stream);
     }
-    assert!(ask(&app, None).await.is_none(), "one too many");
+    assert!(ask(&app, None).await.is_none(), "a connection over the limit was accepted");
     streams.pop();
-    until("a free connection", async || ask(&app, None).await.is_some()).await;
+    until("free connection", async || ask(&app, None).await.is_some()).await;
     drop(streams);
     app.finish().await;
 }

@@ -1,4 +1,4 @@
-//! A slot is taken before the response starts, and freed however the stream ends.
+//! A slot is taken before the response starts, and freed in every case in which the stream ends.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -31,7 +31,7 @@ async fn thousand_connects_at_once_open_five_streams_with_jittered_refusals() {
         })
     });
     let tasks: Vec<_> = tasks.collect();
-    let answers = join_all(tasks).await.into_iter().map(|answer| answer.expect("an answer"));
+    let answers = join_all(tasks).await.into_iter().map(|answer| answer.expect("a response"));
     let (mut open, refused): (Vec<_>, Vec<_>) = answers.partition(|answer| answer.status() == 200);
     assert_eq!((open.len(), refused.len()), (5, 995));
     assert_eq!(app.gateway.limits.open_slots(), 5);
@@ -48,7 +48,7 @@ async fn thousand_connects_at_once_open_five_streams_with_jittered_refusals() {
     assert!(waits.len() > 2 && *waits.first().expect("waits") >= 5, "not jittered: {waits:?}");
     assert!((app.metric("streamgate_slots_refused_total") - 995.0).abs() < f64::EPSILON);
     let left: BTreeSet<_> = open.iter().map(|open| open.header("ratelimit")).collect();
-    assert_eq!(left.len(), 5, "each answer says how many slots are left: {left:?}");
+    assert_eq!(left.len(), 5, "each response contains the number of free slots: {left:?}");
     drop(refused);
     // The five streams work: they get the next event.
     for reader in &mut open {
@@ -75,7 +75,8 @@ async fn refusal_comes_before_any_stream_data_and_concerns_one_user() {
     let wait = refused.headers["retry-after"].to_str().expect("ASCII").to_owned();
     assert_eq!(refused.body["retry_after_seconds"].to_string(), wait);
     refused.problem(429);
-    // Every login session and every stream token of the user counts. Other users do not.
+    // Streams of every login session and stream token of the user count. Streams of other users do
+    // not.
     let minted = operator.mint(id).await;
     let url = minted["url"].as_str().expect("a URL");
     assert_eq!(app.anyone().stream(url, "").await.status(), 429);
@@ -116,7 +117,7 @@ async fn slot_is_freed_however_the_client_leaves() {
     drop(reset);
     expect_free(&app, &operator, id, "RST").await;
 
-    // Before the client has read a byte.
+    // The client resets the connection before it has read a byte.
     let mut socket = TcpStream::connect(app.address).await.expect("a connection");
     socket.write_all(request(&app, "GET", id, &operator).as_bytes()).await.expect("a request");
     socket.set_zero_linger().expect("an option");
@@ -126,7 +127,7 @@ async fn slot_is_freed_however_the_client_leaves() {
     let h2 = http2();
     let url = app.url(&format!("/v1/topologies/{id}/stream"));
     let token = operator.token.as_deref().expect("a token");
-    let mut stream = h2.get(url).bearer_auth(token).send().await.expect("an answer");
+    let mut stream = h2.get(url).bearer_auth(token).send().await.expect("a response");
     assert_eq!(stream.status(), 200);
     soon("first bytes", stream.chunk()).await.expect("bytes");
     assert_eq!(app.gateway.limits.open_slots(), 1);

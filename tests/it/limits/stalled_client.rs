@@ -1,4 +1,4 @@
-//! A client of HTTP/2 that reads nothing and answers nothing.
+//! An HTTP/2 client that neither reads nor responds.
 
 use entity::user::Role;
 use reqwest::Method;

@@ -1,4 +1,4 @@
-//! Everything at an MCP session's path: only for its owner, its agent and administrators.
+//! Access to an MCP session: only its owner, its agent and administrators have it.
 
 use entity::user::Role;
 use reqwest::Method;
@@ -36,7 +36,7 @@ async fn only_owner_agent_and_administrators_see_an_mcp_session() {
         }
     }
     agent.call(Method::DELETE, &served, None).await.problem(404);
-    // Any agent may publish if the session names none, otherwise only that agent.
+    // If the session names no agent, any agent may publish. Otherwise only the named agent may.
     let [viewer, another, _] = &others;
     for (caller, path, status) in [
         (&user, &own, 202),
@@ -63,7 +63,7 @@ async fn only_owner_agent_and_administrators_see_an_mcp_session() {
     admin.call(Method::PATCH, &path, Some(role)).await.ok();
     agent.get(&served).await.problem(404);
     assert_eq!(count(&agent).await, Some(0));
-    // A session cannot name a user who is no agent.
+    // A session cannot name a user who is not an agent.
     let viewer = viewer.id().await;
     user.post("/v1/mcp-sessions", json!({ "agent": viewer })).await.problem(404);
     app.finish().await;

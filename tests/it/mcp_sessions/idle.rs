@@ -24,14 +24,15 @@ async fn idle_session_is_closed_unless_watched_and_deleted_later() {
     let watched = session_of(&user, json!({})).await;
     let mut reader = user.stream(&format!("{watched}/stream"), "").await;
     reader.expect("snapshot").await;
-    until("end of the idle one", async || user.get(&idle).await.body["status"] != "open").await;
+    until("end of the idle session", async || user.get(&idle).await.body["status"] != "open").await;
     let page = user.get(&format!("{idle}/events")).await.ok();
     assert_eq!(page["events"][0]["data"]["reason"], "idle");
-    until("deletion of the idle one", async || user.get(&idle).await.status == 404).await;
+    until("deletion of the idle session", async || user.get(&idle).await.status == 404).await;
     user.post(&format!("{watched}/messages"), request(1)).await.ok();
     reader.expect("message").await;
     drop(reader);
-    until("end of the other", async || user.get(&watched).await.body["status"] != "open").await;
+    until("end of the other session", async || user.get(&watched).await.body["status"] != "open")
+        .await;
     app.finish().await;
 }
 
@@ -51,10 +52,10 @@ async fn session_with_a_new_message_survives_closing_of_idle_ones() {
         .await
         .expect("an update");
     let is_closed = async |path: &str| user.get(path).await.ok()["status"] == "closed";
-    until("end of the first", async || is_closed(first).await).await;
+    until("end of the first session", async || is_closed(first).await).await;
     user.post(&format!("{last}/messages"), request(1)).await.ok();
-    assert!(!is_closed(before_last).await, "the message came too late to show anything");
-    until("end of the one before the last", async || is_closed(before_last).await).await;
+    assert!(!is_closed(before_last).await, "the sweep had passed before the message");
+    until("end of the session before the last", async || is_closed(before_last).await).await;
     let next = session_of(&user, json!({})).await;
     let id: Uuid = next.rsplit('/').next().and_then(|id| id.parse().ok()).expect("an id");
     mcp_session::Entity::update_many()
@@ -63,8 +64,8 @@ async fn session_with_a_new_message_survives_closing_of_idle_ones() {
         .exec(app.gateway.database.writer())
         .await
         .expect("an update");
-    // Another sweep, so that the last session was certainly checked.
-    until("end of the next", async || is_closed(&next).await).await;
-    assert!(!is_closed(last).await, "closed as idle, with a message in it");
+    // Waits for another sweep, so that the last session was certainly checked.
+    until("end of the next session", async || is_closed(&next).await).await;
+    assert!(!is_closed(last).await, "closed as idle despite its message");
     app.finish().await;
 }

@@ -51,7 +51,7 @@ async fn notification_is_the_same_in_stream_list_and_event_page() {
     assert_eq!(kinds[2]["data"], read);
     drop(reader);
 
-    // A resumed stream gets the later events, a new one the current state.
+    // A resumed stream gets the later events. A new stream gets the current state.
     let query = format!("last_event_id={}", snapshot.id.expect("a cursor"));
     let mut resumed = user.stream(&format!("{path}/stream?{query}"), "").await;
     assert_eq!(resumed.expect("notification").await.data, told);

@@ -1,4 +1,4 @@
-//! A user's notifications are for that user alone.
+//! Only the user can read and change their notifications.
 
 use entity::user::Role;
 use serde_json::json;
@@ -15,7 +15,7 @@ async fn only_the_user_reads_watches_and_marks_own_notifications() {
     let (user, agent, path) = user_and_agent(&app).await;
     let told = notify(&agent, &path, 1).await;
     let id = path.split('/').nth(3).expect("an id").to_owned();
-    // An unknown user is answered in the same way.
+    // The response for an unknown user is the same.
     let unknown = format!("/v1/users/{}/notifications", Uuid::now_v7());
     for role in [Role::Viewer, Role::Agent, Role::Operator, Role::Admin] {
         let other = app.caller(role).await;

@@ -1,6 +1,6 @@
 //! `/v1/users/{id}/notifications`.
 //!
-//! A folder at the top, because notifications are a family like the others.
+//! The folder is at the top, because notifications are a family like the others.
 
 mod create;
 mod get;

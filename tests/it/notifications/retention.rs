@@ -46,13 +46,13 @@ async fn deleted_user_leaves_no_notifications_and_no_event_log() {
     let topic: streamgate::event::Topic = format!("notification.{id}").parse().expect("a topic");
     let log = app.gateway.hub.log();
     let topics = [topic];
-    assert_eq!(log.positions(&topics).await.expect("an answer").len(), 1);
+    assert_eq!(log.positions(&topics).await.expect("a result").len(), 1);
     let admin = app.log_in("admin").await;
     admin.call(Method::DELETE, &format!("/v1/users/{id}"), None).await.ok();
     let closed = soon("end", reader.next()).await.expect("an event");
     assert_eq!(closed.event, "stream.closed");
     reader.expect_end().await;
-    until("end of the log", async || log.positions(&topics).await.expect("an answer").is_empty())
+    until("end of the log", async || log.positions(&topics).await.expect("a result").is_empty())
         .await;
     agent.post(&path, json!({ "kind": "ping", "message": "!" })).await.problem(404);
     app.finish().await;

@@ -21,7 +21,7 @@ async fn snapshot_counts_all_unread_notifications_and_holds_the_newest_fifty() {
     let numbers: Vec<_> = shown.iter().map(|one| one["data"]["number"].as_u64()).collect();
     assert_eq!(numbers, (10..60).rev().map(Some).collect::<Vec<_>>());
     reader.expect_end().await;
-    // All of them, page by page.
+    // The list contains all of them, page by page.
     let first = user.get(&format!("{path}?limit=50")).await.ok();
     let next = first["next"].as_str().expect("more");
     let second = user.get(&format!("{path}?limit=50&after={next}")).await.ok();

@@ -1,4 +1,4 @@
-//! The OpenAPI documents are the committed ones, complete and consistent.
+//! The OpenAPI documents equal the committed files, and are complete and consistent.
 
 use std::collections::BTreeSet;
 
@@ -16,13 +16,13 @@ async fn documents_are_served_as_they_are_committed() {
         let path = format!("{}/openapi/{file}", env!("CARGO_MANIFEST_DIR"));
         let committed = std::fs::read_to_string(&path).unwrap_or_default();
         let url = app.url(&format!("/{file}"));
-        let answer = reqwest::get(url).await.expect("an answer");
+        let answer = reqwest::get(url).await.expect("a response");
         assert_eq!(answer.headers()["content-type"], "application/json");
         let served = answer.text().await.expect("a body");
         // No assert_eq, because it would print 200 kB. `git diff` shows the difference better.
         assert!(
             served == committed,
-            "openapi/{file} is out of date; write it again and look at the difference:\n  \
+            "openapi/{file} is out of date; write it again and review the difference:\n  \
              cargo run -- openapi --version {version} > openapi/{file}"
         );
     }
@@ -121,11 +121,11 @@ fn every_reference_resolves() {
         let mut found = 0;
         check_references(&document, &document, &mut found);
         assert!(found > 100, "{file}: {found}");
-        // Every schema is referred to.
+        // Every schema is used.
         let text = document.to_string();
         for name in document["components"]["schemas"].as_object().expect("schemas").keys() {
             let reference = format!("\"#/components/schemas/{name}\"");
-            assert!(text.contains(&reference), "{file}: {name} is referred to by nothing");
+            assert!(text.contains(&reference), "{file}: {name} is not used");
         }
         for Operation { id, value, .. } in operations(&document) {
             for scheme in value["security"].as_array().into_iter().flatten() {
@@ -175,7 +175,7 @@ fn openapi_3_2_types_every_stream_event_by_name() {
             _ => "Mutation",
         };
         assert_eq!(schema, format!("#/components/schemas/{expected}"));
-        // Logged events and snapshots have a cursor, the other events do not.
+        // Only `stream.closed` and `error` have no cursor.
         let has_id = item["required"].as_array().expect("required").contains(&"id".into());
         assert_eq!(has_id, !["stream.closed", "error"].contains(&name), "{name}");
     }

@@ -1,4 +1,4 @@
-//! Header fields of every answer, and an internal fault that shows no details.
+//! Header fields of every response, and an internal fault that shows no details.
 
 use sea_orm::ConnectionTrait;
 use serde_json::json;
@@ -19,7 +19,7 @@ async fn internal_fault_shows_the_request_id_and_nothing_else() {
     for answer in [first, second] {
         assert_eq!(problem(answer, 500, "internal"), "a fault of the gateway");
     }
-    // One request failed, but the service continues.
+    // Two requests failed, but the service continues.
     admin.me().await;
     app.finish().await;
 }

@@ -77,7 +77,7 @@ async fn malformed_body_is_400() {
 #[tokio::test]
 async fn oversized_body_is_413_whether_announced_or_not() {
     let app = App::with(|config| config.server.body_limit_bytes = 1_024).await;
-    // Exactly as large as is allowed.
+    // The body has exactly the largest allowed size.
     let fits = json!({ "username": "admin", "password": PASSWORD }).to_string();
     let fits = format!("{fits:1024}");
     let lines = "Content-Length: 1024\r\n";
@@ -135,9 +135,9 @@ async fn gateway_refuses_a_request_before_it_reads_the_body() {
             credential.unwrap_or_default()
         );
         socket.write_all(head.as_bytes()).await.expect("a request");
-        // The answer comes although the body never does.
+        // The response arrives, although the body is never sent.
         let mut line = [0; 13];
-        soon("answer", socket.read_exact(&mut line)).await.expect("a status line");
+        soon("response", socket.read_exact(&mut line)).await.expect("a status line");
         assert!(String::from_utf8_lossy(&line).contains(status), "{path}: {line:?}");
     }
     app.finish().await;
@@ -165,7 +165,7 @@ async fn post(app: &App, caller: &Caller, path: &str, body: &str) -> u16 {
         .header("content-type", "application/json")
         .body(body.to_owned())
         .send();
-    soon("answer", answer).await.expect("an answer").status().as_u16()
+    soon("response", answer).await.expect("a response").status().as_u16()
 }
 
 #[tokio::test]

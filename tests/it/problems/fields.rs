@@ -53,7 +53,7 @@ async fn number_in_place_of_a_text_is_400() {
 #[tokio::test]
 async fn error_does_not_echo_the_request_body() {
     let app = App::start().await;
-    // Clients log the errors that they get, so an error must not hold a secret.
+    // Clients log the errors that they get, so an error must not contain a secret.
     for (path, body) in [
         ("/v1/auth/login", json!({ "username": "admin", "password": ["sesame"] })),
         ("/v1/auth/login", json!(["admin", "sesame"])),

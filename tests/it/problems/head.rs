@@ -1,4 +1,4 @@
-//! Requests that are refused for their head.
+//! Requests that are refused because of their head.
 
 use serde_json::Value;
 use tokio::{
@@ -19,7 +19,7 @@ async fn oversized_head_is_a_problem_on_both_http_versions() {
     let h2 = http2();
     for client in [reqwest::Client::new(), h2] {
         let request = client.get(app.url("/health/live")).header("x-long", &long);
-        let answer = soon("answer", request.send()).await.expect("an answer");
+        let answer = soon("response", request.send()).await.expect("a response");
         assert_eq!(answer.status(), 431);
         assert_eq!(answer.headers()["content-type"], "application/problem+json");
         let id = answer.headers()["x-request-id"].to_str().expect("an id").to_owned();
@@ -48,7 +48,7 @@ async fn http_1_head_has_at_most_100_fields() {
     let many = (0..150).fold(h2.get(app.url("/health/live")), |request, number| {
         request.header(format!("x-{number}"), "y")
     });
-    assert_eq!(soon("answer", many.send()).await.expect("an answer").status(), 200);
+    assert_eq!(soon("response", many.send()).await.expect("a response").status(), 200);
     app.finish().await;
 }
 
@@ -71,7 +71,7 @@ async fn request_without_a_host_is_refused() {
     app.finish().await;
 }
 
-/// Sends a request with these header lines and a chunked body, and a second request behind it.
+/// Sends a request with these header lines and a chunked body, and a second request after it.
 async fn encoded(app: &App, lines: &str) -> String {
     let mut socket = TcpStream::connect(app.address).await.expect("a connection");
     let login = r#"{"username":"a","password":"b"}"#;
@@ -83,7 +83,7 @@ async fn encoded(app: &App, lines: &str) -> String {
     socket.write_all(request.as_bytes()).await.expect("a request");
     socket.shutdown().await.expect("an end");
     let mut answer = Vec::new();
-    soon("end", socket.read_to_end(&mut answer)).await.expect("an answer");
+    soon("end", socket.read_to_end(&mut answer)).await.expect("a response");
     String::from_utf8(answer).expect("UTF-8")
 }
 

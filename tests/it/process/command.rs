@@ -78,7 +78,10 @@ async fn printed_documents_and_configuration_equal_the_committed_ones() {
         assert!(is.starts_with(version), "{is}");
         let path = format!("{}/openapi/{file}", env!("CARGO_MANIFEST_DIR"));
         let committed = std::fs::read_to_string(path).expect("a committed document");
-        assert!(printed == committed, "{file} has drifted: see CONTRIBUTING.md");
+        assert!(
+            printed == committed,
+            "{file} differs from the printed document: see CONTRIBUTING.md"
+        );
     }
     assert_eq!(ok(&store, &["openapi"]).await, ok(&store, &["openapi", "--version", "3.0"]).await);
     let refused = run(&store, &["openapi", "--version", "2.0"]).await;
@@ -134,7 +137,7 @@ async fn schema_migrates_up_down_and_up_again() {
     assert!(!refused.success && refused.err.contains("streamgate migrate"), "{}", refused.err);
     for _ in 0..2 {
         assert_eq!(ok(&store, &["migrate"]).await, "");
-        assert_eq!(ok(&store, &["migrate"]).await, "", "again changes nothing");
+        assert_eq!(ok(&store, &["migrate"]).await, "", "a second migration changes nothing");
         let shown = ok(&store, &["user", "add", "ada", "--role", "admin"]).await;
         let mut serve = streamgate(&store, ["serve"]);
         serve.env("STREAMGATE_DATABASE__MIGRATE", "false");

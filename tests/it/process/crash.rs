@@ -1,4 +1,4 @@
-//! `kill -9`: every acknowledged event is there afterwards.
+//! Every acknowledged event is in the log after `kill -9`.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use crate::support::{
     until,
 };
 
-/// Publishers at the same time.
+/// Number of publishers at the same time.
 const CALLERS: u64 = 8;
 
 /// The number of the mutation that ends the replay.
@@ -57,7 +57,7 @@ async fn acknowledged_events_survive_a_kill_and_replay_once_in_order() {
     process.child.kill().await.expect("a SIGKILL");
     let mut acknowledged = BTreeMap::new();
     for (caller, publisher) in (0..CALLERS).zip(publishers) {
-        acknowledged.insert(caller, publisher.await.expect("no other answer than 202"));
+        acknowledged.insert(caller, publisher.await.expect("no other response than 202"));
     }
 
     let process = Process::serve(&store).await;
@@ -71,7 +71,11 @@ async fn acknowledged_events_survive_a_kill_and_replay_once_in_order() {
     loop {
         let event = resumed.expect("mutation.enqueued").await;
         let next: Cursor = event.id.expect("an id").parse().expect("a cursor");
-        assert_eq!((next.epoch, next.seq), (cursor.epoch, cursor.seq + 1), "no gap, nothing twice");
+        assert_eq!(
+            (next.epoch, next.seq),
+            (cursor.epoch, cursor.seq + 1),
+            "no gap and no duplicate"
+        );
         cursor = next;
         let number = event.data["payload"]["number"].as_u64().expect("a number");
         if number == MARK {
@@ -83,7 +87,7 @@ async fn acknowledged_events_survive_a_kill_and_replay_once_in_order() {
         let replayed = replayed.remove(&caller).unwrap_or_default();
         let whole: Vec<u64> = (caller * 1_000..).take(replayed.len()).collect();
         assert_eq!(replayed, whole, "in order, each once");
-        // The last event may be committed although its answer was lost.
+        // The last event may be committed although its response was lost.
         let extra = replayed.len() - acknowledged.len().min(replayed.len());
         assert!(replayed.starts_with(&acknowledged) && extra <= 1, "{acknowledged:?}");
     }
@@ -93,8 +97,8 @@ async fn acknowledged_events_survive_a_kill_and_replay_once_in_order() {
     store.remove().await;
 }
 
-/// The status of the answer, or nothing if none comes. `Caller` panics then, so it runs in its own
-/// task.
+/// The status of the response. `None` if no response arrives. `Caller` panics in that case, so it
+/// runs in a separate task.
 async fn attempt(caller: &Caller, id: uuid::Uuid, number: u64) -> Option<u16> {
     let mutate = caller.clone();
     let answer = tokio::spawn(async move { mutate.mutate(id, number).await.status.as_u16() });

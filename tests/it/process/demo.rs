@@ -11,7 +11,7 @@ use crate::support::{
     soon,
 };
 
-/// Starts the demo. Returns its temporary directory, too.
+/// Starts the demo. Also returns its temporary directory.
 fn start(store: &Store) -> (PathBuf, Spawned) {
     let scratch = store.directory.path().join("scratch");
     std::fs::create_dir(&scratch).expect("a directory");
@@ -92,8 +92,8 @@ async fn closing_the_terminal_ends_the_demo() {
     let (scratch, (mut child, mut out, err)) = start(&store);
     soon("line", out.next_line()).await.expect("a pipe").expect("a line");
     drop(out);
-    // The shell and the kernel may both send SIGHUP: the second one must not cut the shutdown
-    // short.
+    // The shell and the kernel may both send SIGHUP. The second signal must not interrupt the
+    // shutdown.
     signal(&child, "HUP").await;
     signal(&child, "HUP").await;
     let status = soon("end of the demo", child.wait()).await.expect("a status");

@@ -59,7 +59,7 @@ async fn lock_ends_with_its_process_even_after_a_kill() {
     if store.url().is_none() {
         let id = fs::read_to_string(&lock).expect("a lock file");
         id.trim().parse::<u32>().expect("the id of the process");
-        // Longer than the text that replaces it.
+        // This text is longer than the text that replaces it.
         fs::write(&lock, "something else altogether\n").expect("a file");
     }
     let process = Process::serve(&store).await;

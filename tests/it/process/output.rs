@@ -87,7 +87,7 @@ async fn closed_log_pipe_stops_nothing() {
     store.remove().await;
 }
 
-/// Sends requests until the log drops lines, because its reader takes none.
+/// Sends requests until the log drops lines, because nothing reads the log.
 async fn fill(anyone: &Caller) {
     let path = format!("/nowhere/{}", "x".repeat(4_000));
     until("dropped lines", async || {
@@ -127,7 +127,7 @@ async fn dropped_log_lines_are_counted_once_the_log_works_again() {
         lines.get_mut().read_to_string(&mut rest).await.map(|_| rest)
     };
     let rest = soon("end of the log", rest).await.expect("UTF-8");
-    assert!(!rest.contains("were dropped"), "once");
+    assert!(!rest.contains("were dropped"), "the dropped lines were reported twice");
     let last = rest.lines().last().expect("a line");
     serde_json::from_str::<Value>(last).expect("a whole line at the end");
     assert!(soon("end", child.wait()).await.expect("a status").success());
@@ -184,8 +184,8 @@ async fn closed_standard_output_does_not_stop_the_service() {
 #[tokio::test]
 async fn printed_document_may_be_cut_by_its_reader_only() {
     let store = Store::new().await;
-    // The document is longer than a pipe holds, so it is still being written when the reader
-    // closes.
+    // The document is longer than a pipe holds, so the program still writes it when the reader
+    // closes the pipe.
     let mut child = streamgate(&store, ["openapi"]).spawn().expect("a process");
     let mut out = child.stdout.take().expect("a pipe");
     soon("byte", out.read_u8()).await.expect("a byte");

@@ -1,4 +1,4 @@
-//! SIGHUP: what is read again, and what the log says about the rest.
+//! SIGHUP: the settings that are read again, and the lines of the log about all other settings.
 
 use std::{fs, path::Path};
 
@@ -122,13 +122,13 @@ async fn certificate_is_reloaded_while_a_stream_stays_open() {
     let before = client(&old);
     let login = json!({ "username": "admin", "password": ADMIN });
     let request = before.post(url("/v1/auth/login")).json(&login);
-    let tokens: Value = request.send().await.expect("an answer").json().await.expect("JSON");
+    let tokens: Value = request.send().await.expect("a response").json().await.expect("JSON");
     let token = tokens["access_token"].as_str().expect("an access token").to_owned();
     let create = before.post(url("/v1/topologies")).bearer_auth(&token);
-    let create = create.json(&json!({ "name": "lab" })).send().await.expect("an answer");
+    let create = create.json(&json!({ "name": "lab" })).send().await.expect("a response");
     let id = id_of(&create.json().await.expect("JSON"));
     let stream = before.get(url(&format!("/v1/topologies/{id}/stream"))).bearer_auth(&token);
-    let mut stream = stream.send().await.expect("an answer").bytes_stream();
+    let mut stream = stream.send().await.expect("a response").bytes_stream();
     let mut expect = async |part: &str| {
         let mut seen = String::new();
         while !seen.contains(part) {
@@ -154,7 +154,7 @@ async fn certificate_is_reloaded_while_a_stream_stays_open() {
     install("cert.pem", &old);
     install("key.pem", &old);
     process.signal("HUP").await;
-    until("the old pair", async || {
+    until("message about the old pair", async || {
         let log = process.err.so_far();
         assert!(!log.contains("renewed"), "{log}");
         log.matches("TLS certificate: unchanged").count() == 2
@@ -168,7 +168,7 @@ async fn certificate_is_reloaded_while_a_stream_stays_open() {
     assert!(answers(&new).await && !answers(&old).await);
     let status = client(&new).post(url(&format!("/v1/topologies/{id}/status")));
     let status = status.bearer_auth(&token).json(&json!({ "status": "deploying" }));
-    assert!(status.send().await.expect("an answer").status().is_success());
+    assert!(status.send().await.expect("a response").status().is_success());
     expect("event: status").await;
     process.signal("TERM").await;
     expect("event: stream.closed").await;
@@ -176,12 +176,12 @@ async fn certificate_is_reloaded_while_a_stream_stays_open() {
     store.remove().await;
 }
 
-/// Sends bytes that are no request, which the server logs at `debug`, and waits for the end of the
-/// connection.
+/// Sends bytes that are not a request, which the server logs at `debug`, and waits for the end of
+/// the connection.
 async fn speak_nonsense(process: &Process) {
     let mut socket = TcpStream::connect(process.address).await.expect("a connection");
     socket.write_all(b"\x00\r\n\r\n").await.expect("nonsense");
     let mut answer = Vec::new();
-    soon("end", socket.read_to_end(&mut answer)).await.expect("an answer");
+    soon("end", socket.read_to_end(&mut answer)).await.expect("a response");
     assert!(answer.starts_with(b"HTTP/1.1 400 "), "{}", String::from_utf8_lossy(&answer));
 }

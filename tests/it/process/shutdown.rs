@@ -49,10 +49,10 @@ async fn signal_closes_streams_and_ends_the_process_successfully() {
         }
         assert!(retries.iter().all(|retry| (1_000..=10_000).contains(retry)), "{retries:?}");
         retries.dedup();
-        assert!(retries.len() > 1, "all come back at the same time");
+        assert!(retries.len() > 1, "all clients reconnect at the same time");
         let address = process.address;
         process.ended().await;
-        assert!(began.elapsed() < DRAIN, "nothing had to be cut off");
+        assert!(began.elapsed() < DRAIN, "a stream did not end by itself");
         assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
         store.remove().await;
     }

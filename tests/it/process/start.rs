@@ -63,7 +63,7 @@ async fn data_directory_and_keys_are_readable_by_the_owner_only() {
             }
         }
     }
-    assert!(keys >= 2, "one for access, one for streams: {keys}");
+    assert!(keys >= 2, "one key for access tokens, one for stream tokens: {keys}");
     store.remove().await;
 }
 

@@ -31,7 +31,11 @@ async fn oldest_prompts_are_claimed_first_by_one_agent_each() {
     let claims = (0..12).map(|_| claim_with(&agent, json!({ "max": 2 })));
     let claimed: Vec<Value> = join_all(claims).await.concat();
     let ids: BTreeSet<Uuid> = claimed.iter().map(|claimed| id_of(&claimed["prompt"])).collect();
-    assert_eq!((claimed.len(), ids.len()), (18, 18), "some twice, or not at all");
+    assert_eq!(
+        (claimed.len(), ids.len()),
+        (18, 18),
+        "some prompts were claimed twice or not at all"
+    );
     for body in [json!({ "max": 0 }), json!({ "lease_seconds": 3601 }), json!({ "skill": "x" })] {
         agent.post("/v1/prompts/claim", body).await.problem(400);
     }

@@ -1,5 +1,4 @@
-//! Everything at a prompt's path: only for the owner and administrators, and only in its own
-//! conversation.
+//! Access to a prompt: only its owner and administrators have it, and only in its own conversation.
 
 use entity::user::Role;
 use reqwest::Method;
@@ -42,7 +41,7 @@ async fn prompt_is_found_by_owner_and_administrators_in_its_session() {
         caller.get(&format!("{session}/prompts")).await.problem(404);
         caller.post(&format!("{session}/prompts"), json!({ "prompt": "x" })).await.problem(404);
     }
-    // Other users find nothing, and the path of another conversation leads nowhere.
+    // Other users get 404, and so does the path of another conversation.
     let cases =
         [(&other, &asked.path), (&agent, &asked.path), (&owner, &of_other), (&admin, &of_other)];
     for (caller, path) in cases {

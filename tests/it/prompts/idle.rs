@@ -33,7 +33,7 @@ async fn unclaimed_prompt_fails_after_its_idle_timeout() {
     reader.expect_end().await;
     assert_eq!(status(&owner, &silent.path).await, "failed");
     publish(&agent, &silent.path, &Value::Null, message(2)).await.problem(409);
-    // One is queued, and the other has a lease.
+    // The first prompt is queued, and the second has a lease.
     assert_eq!(status(&owner, &queued.path).await, "queued");
     assert_eq!(status(&owner, &claimed.path).await, "processing");
     app.finish().await;
@@ -59,10 +59,10 @@ async fn prompt_with_a_new_event_survives_failing_of_idle_ones() {
     begun.exec(writer).await.expect("an update");
     let [first, .., before_last, last] = asked.as_slice() else { panic!("no prompts") };
     let is_failed = async |asked: &Asked| status(&owner, &asked.path).await == "failed";
-    until("end of the first", async || is_failed(first).await).await;
+    until("end of the first prompt", async || is_failed(first).await).await;
     publish(&agent, &last.path, &Value::Null, message(2)).await.ok();
-    assert!(!is_failed(before_last).await, "the event came too late to show anything");
-    until("end of the one before the last", async || is_failed(before_last).await).await;
+    assert!(!is_failed(before_last).await, "the sweep had passed before the event");
+    until("end of the prompt before the last", async || is_failed(before_last).await).await;
     // By now the sweep has passed the last prompt.
     publish(&agent, &last.path, &Value::Null, event("complete")).await.ok();
     assert_eq!(status(&owner, &last.path).await, "completed");

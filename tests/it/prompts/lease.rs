@@ -53,7 +53,7 @@ async fn expired_lease_queues_a_silent_prompt_and_fails_others() {
 
 #[tokio::test]
 async fn leases_expire_unless_they_are_renewed() {
-    // No heartbeat looks at leases.
+    // No heartbeat looks at leases during this test.
     let app = App::with(|config| config.streams.heartbeat_seconds = 60).await;
     let (owner, agent) = owner_and_agent(&app).await;
     let (lost, kept, talked) = (ask(&owner).await, ask(&owner).await, ask(&owner).await);

@@ -1,7 +1,7 @@
 //! `/v1/sessions/{sid}/prompts` and `/v1/prompts/claim`.
 //!
-//! A folder at the top, because prompts are a family like the others. Claims have their own path,
-//! and the conversation (`/v1/sessions`) has no stream.
+//! The folder is at the top, because prompts are a family like the others. Claims have their own
+//! path, and the conversation (`/v1/sessions`) has no stream.
 
 mod cancel;
 mod claim;

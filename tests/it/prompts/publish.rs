@@ -34,7 +34,7 @@ async fn one_event_an_array_and_ndjson_are_published_unchanged() {
     answered(publish(&agent, &asked.path, &Value::Null, one.clone()).await, 1);
     answered(publish(&agent, &asked.path, &Value::Null, json!(many)).await, 4);
     answered(publish_raw(&agent, &asked.path, NDJSON, lines(&many)).await, 4);
-    // The last line may lack its end, lines may end with CRLF, and data may be absent.
+    // The last line may lack its line end, lines may end with CRLF, and data may be absent.
     let windows = "{\"kind\":\"message\"}\r\n{\"kind\":\"message\",\"data\":null}";
     let kind = "Application/X-NDJSON; charset=utf-8";
     answered(publish_raw(&agent, &asked.path, kind, windows).await, 2);
@@ -67,7 +67,7 @@ async fn batch_with_one_fault_is_refused_whole_and_names_it() {
         (Value::Null, 1),
         (json!([good]), 1),
         (long, 1),
-        // The event after the terminal one is the fault.
+        // The event after the terminal event is the fault.
         (event("complete"), 2),
         (event("cancelled"), 2),
         (event("error"), 2),
@@ -110,7 +110,7 @@ async fn batch_with_one_fault_is_refused_whole_and_names_it() {
     // No event was published.
     assert_eq!(events(&owner, path).await, Vec::<Value>::new());
     assert_eq!(status(&owner, path).await, "queued");
-    // The largest event and the largest batch.
+    // The largest event and the largest batch are accepted.
     let most = json!({ "kind": "message", "data": "x".repeat(65_534) });
     publish(&agent, path, &Value::Null, most).await.ok();
     publish(&agent, path, &Value::Null, json!(vec![good; 1_000])).await.ok();

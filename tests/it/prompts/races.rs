@@ -1,5 +1,5 @@
-//! Prompts under load: agents publish as fast as they can, lose their leases and are cancelled,
-//! and every subscriber sees the log.
+//! Prompts under load. Agents publish as fast as they can, lose their leases and are cancelled.
+//! Every subscriber sees the events of the log.
 
 use std::{
     collections::BTreeSet,
@@ -20,7 +20,7 @@ use crate::support::{
     soon,
 };
 
-/// The events of one subscriber: cursor, kind and data of each, those of the snapshot included.
+/// The events of one subscriber, also those of the snapshot: cursor, kind and data of each.
 type Told = Vec<(Value, Value, Value)>;
 
 fn told(events: &[Value]) -> Told {
@@ -86,7 +86,10 @@ async fn answer_reaches_all_subscribers_whole_and_in_order() {
         let page = told(&events(&owner, &asked.path).await);
         assert_eq!(numbers(&page), (0..total).collect::<Vec<_>>());
         for subscriber in subscribers {
-            assert!(soon("end", subscriber).await.expect("no panic") == page, "not the same");
+            assert!(
+                soon("end", subscriber).await.expect("no panic") == page,
+                "the events of a subscriber differ from the log"
+            );
         }
     }
     app.finish().await;
@@ -100,7 +103,7 @@ async fn nothing_follows_a_cancellation_from_concurrent_publishers() {
         let asked = ask(&owner).await;
         let claimed = if round % 2 == 0 { claim(&agent).await } else { Value::Null };
         let subscribers = [subscribe(&owner, &asked).await, subscribe(&owner, &asked).await];
-        // Each publishes until it is refused. From then on, everything is refused.
+        // Each publisher publishes until it is refused. From then on, everything is refused.
         let publishers = join_all((0..6_u64).map(|publisher| {
             let (agent, claimed, path) = (&agent, &claimed, &asked.path);
             async move {
@@ -118,7 +121,7 @@ async fn nothing_follows_a_cancellation_from_concurrent_publishers() {
             }
         }));
         let interrupt = async {
-            // Cancels when the first events are there.
+            // Cancels when the first events are in the log.
             while events(&owner, &asked.path).await.len() < 10 {}
             cancel(&owner, &asked).await;
         };
@@ -190,7 +193,7 @@ async fn agent_that_released_a_prompt_cannot_publish_into_it() {
             assert_eq!((by(&new), by_new, by_old), (4, 4, 0), "{page:?}");
             taken_over += 1;
         } else {
-            assert!(by_old > 0, "not released although it has no event");
+            assert!(by_old > 0, "the release was refused although the prompt has no event");
             kept += 1;
         }
         cancel(&owner, &asked).await;

@@ -62,7 +62,7 @@ async fn every_prompt_transition_is_made_or_refused_by_its_status() {
                 kind => publish(&agent, path, &claimed, event(kind)).await,
             };
             let now = (owner.get(path).await.ok(), events(&owner, path).await);
-            // Ends it, so that the next claim gets the next prompt.
+            // Ends the prompt, so that the next claim gets the next prompt.
             owner.call(Method::POST, &format!("{path}/cancel"), None).await;
             if expected == NO {
                 answer.problem(409);

@@ -48,7 +48,8 @@ async fn late_subscriber_gets_a_snapshot_and_resumed_one_the_rest() {
     let last = reader.expect("complete").await.id.expect("a cursor");
     assert_eq!(reader.expect("stream.closed").await.data["reason"], "completed");
     reader.expect_end().await;
-    // No event can follow: a browser that reconnects gets 204, a new stream a snapshot and its end.
+    // No event can follow. A browser that reconnects gets 204. A new stream gets a snapshot and
+    // ends.
     assert_eq!(watch(&owner, path, &format!("last_event_id={last}")).await.status(), 204);
     let mut reader = watch(&owner, path, "").await;
     assert_eq!(reader.expect("snapshot").await.data["prompt"]["status"], "completed");

@@ -1,4 +1,4 @@
-//! A client that leaves while it is answered is noticed at once.
+//! The server notices at once that a client disconnects during a response.
 
 use tokio::io::AsyncWriteExt;
 

@@ -1,5 +1,5 @@
-//! Answers that come before the whole request has arrived, and answers to clients that have
-//! finished sending.
+//! Responses before the whole request has arrived, and responses to clients that have finished
+//! sending.
 
 use tokio::{io::AsyncWriteExt, time::timeout};
 

@@ -23,13 +23,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{connect_with_small_buffer, tls::certificate};
 
-/// Longer than any step may take.
+/// Time limit of a step.
 pub const BOUND: Duration = Duration::from_secs(10);
 
-/// A header timeout short enough to wait for.
+/// A timeout that is short enough to wait for.
 pub const SHORT: Duration = Duration::from_millis(300);
 
-/// Bytes of a large answer.
+/// Number of bytes of a large response.
 pub const LARGE: usize = 4 << 20;
 
 #[derive(Debug, PartialEq)]
@@ -41,7 +41,7 @@ pub enum Event {
 pub struct Gate {
     pub address: SocketAddr,
     pub events: mpsc::UnboundedReceiver<Event>,
-    /// Lets `/slow` answer.
+    /// Lets `/slow` respond.
     pub release: watch::Sender<bool>,
     pub stop: CancellationToken,
     pub ended: JoinHandle<io::Result<()>>,
@@ -88,7 +88,7 @@ impl Gate {
         assert_eq!(next.expect("nothing happened"), Some(event));
     }
 
-    /// `serve` returns within the bound.
+    /// Checks that `serve` returns within [`BOUND`].
     pub async fn ends(self) {
         let ended = timeout(BOUND, self.ended).await;
         ended.expect("still serving").unwrap().unwrap();
@@ -115,9 +115,10 @@ pub fn settings() -> Settings {
 }
 
 /// `/`: protocol version and scheme. `/endless`: one chunk, then nothing, and an event when it is
-/// dropped. `/unread`: the same, and it keeps the request body. `/slow`: answers when released.
-/// `/refuse`: 413 before the body. `/large`: 4 MiB, copied for each answer. `/shared`: 4 MiB that
-/// all answers share. `/flood`: a stream that never pauses. `/upgrade`: echoes one byte and closes.
+/// dropped. `/unread`: the same, and it keeps the request body. `/slow`: responds when released.
+/// `/refuse`: 413 before the body. `/large`: 4 MiB, copied for each response. `/shared`: 4 MiB that
+/// all responses share. `/flood`: a stream that never pauses. `/upgrade`: echoes one byte and
+/// closes.
 pub fn endpoint(
     told: mpsc::UnboundedSender<Event>,
     released: watch::Receiver<bool>,
@@ -174,7 +175,7 @@ struct DropNotice(mpsc::UnboundedSender<Event>);
 
 impl Drop for DropNotice {
     fn drop(&mut self) {
-        // The receiver is gone when a test is over.
+        // The receiver no longer exists when a test has ended.
         let _ = self.0.send(Event::Dropped);
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP/1.1 and HTTP/2 on raw sockets, where a client library would hide the case.
+//! HTTP/1.1 and HTTP/2 on raw sockets, because a client library would hide these cases.
 
 use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 
@@ -9,7 +9,7 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A `SETTINGS` frame without settings.
 pub const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
-/// Reads until `end` has come.
+/// Reads until the received text ends with `end`.
 pub async fn read_until(client: &mut TcpStream, end: &str) -> String {
     let mut got = Vec::new();
     while !got.ends_with(end.as_bytes()) {

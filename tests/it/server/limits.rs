@@ -20,7 +20,8 @@ use crate::{
 #[tokio::test]
 async fn oversized_head_is_refused() {
     let gate = Gate::open(settings()).await;
-    // The second head is longer than the server reads: the answer must survive the unread rest.
+    // The second head is longer than the server reads. The response must arrive although the rest
+    // is unread.
     for length in [settings().head_limit, 1 << 20] {
         let head = format!("GET / HTTP/1.1\r\nlong: {}\r\n\r\n", "x".repeat(length));
         let mut client = gate.send(head).await;
@@ -89,7 +90,7 @@ async fn http_2_streams_are_bounded() {
     assert_eq!(bound.unwrap()[2..], [0, 0, 0, 100]);
 }
 
-/// The counter of connections that were closed at once.
+/// Whether exactly one connection was closed at once because of this limit.
 fn refused(settings: &Settings, limit: &str) -> bool {
     let sample = format!("streamgate_connections_refused_total{{limit=\"{limit}\"}} 1\n");
     settings.telemetry.render().contains(&sample)
@@ -113,7 +114,7 @@ async fn connection_over_the_limit_is_closed_at_once() {
         let mut third = gate.connect().await;
         assert_eq!(read_to_end(&mut third).await, b"");
         until("counter", async || refused(&settings, limit)).await;
-        // The next connection is accepted when one has closed.
+        // The next connection is accepted when one of them has closed.
         let [first, mut second] = clients;
         drop(first);
         let answered = async {

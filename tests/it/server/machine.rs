@@ -16,7 +16,7 @@ use crate::server::{
     http::{get, read_until},
 };
 
-/// accept(2) on a connected socket: EINVAL.
+/// accept(2) fails on a connected socket (EINVAL).
 #[tokio::test]
 async fn broken_listener_is_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -34,7 +34,7 @@ async fn broken_listener_is_an_error() {
 
 #[test]
 fn descriptor_limit_is_raised_to_the_hard_limit() {
-    // One below the hard limit does not disturb the tests that run at the same time.
+    // A limit of one below the hard limit does not disturb the tests that run at the same time.
     let (_, hard) = rlimit::Resource::NOFILE.get().unwrap();
     rlimit::Resource::NOFILE.set(hard - 1, hard).unwrap();
     assert_eq!(server::raise_descriptor_limit().unwrap(), hard);

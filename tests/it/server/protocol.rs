@@ -24,7 +24,8 @@ async fn http_2_with_prior_knowledge_is_answered() {
     assert_eq!(answer.text().await.unwrap(), "HTTP/2.0 http");
 }
 
-/// A head longer than the bytes that decide the protocol, and like HTTP/2 for as long as possible.
+/// Each head is longer than the bytes that decide the protocol, and begins like the preface of
+/// HTTP/2.
 #[tokio::test]
 async fn pipelined_requests_with_long_heads_are_all_answered() {
     let gate = Gate::open(settings()).await;

@@ -20,7 +20,7 @@ async fn shutdown_lets_a_running_answer_finish() {
         let asked = tokio::spawn(client.get(gate.url("/slow")).send());
         gate.expect(Event::Requested).await;
         gate.stop.cancel();
-        // The listener closes at once, and the answer still comes.
+        // The listener closes at once, and the response still arrives.
         let refused = async { while TcpStream::connect(gate.address).await.is_ok() {} };
         timeout(BOUND, refused).await.expect("still listening");
         assert!(!gate.ended.is_finished());
@@ -73,7 +73,7 @@ async fn dropping_the_server_ends_its_connections() {
     read_until(&mut client, "HTTP/1.1 http").await;
     gate.ended.abort();
     assert!(gate.ended.await.unwrap_err().is_cancelled());
-    // Sooner than the header timeout, which is `BOUND`.
+    // The connection ends sooner than the header timeout, which is `BOUND`.
     let closed = timeout(BOUND / 2, client.read_u8()).await.expect("still open");
     assert_eq!(closed.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
 }

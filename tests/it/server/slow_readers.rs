@@ -1,4 +1,4 @@
-//! Answers that clients read slowly or not at all.
+//! Responses that clients read slowly or not at all.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use crate::{
     support::{memory::resident_bytes, until},
 };
 
-/// Reads the counter of answers that this limit has cut.
+/// Reads the counter of responses that were aborted because of this limit.
 fn given_up(settings: &Settings, limit: &str) -> u64 {
     let text = settings.telemetry.render();
     let sample = format!("streamgate_responses_aborted_total{{limit=\"{limit}\"}} ");
@@ -138,6 +138,6 @@ async fn shared_bytes_are_not_copied_for_each_client() {
         unread.push(client);
     }
     let more = resident_bytes().saturating_sub(before);
-    // A copy for each would be 200 MiB.
+    // A copy for each client would need 200 MiB.
     assert!(more < 50 << 20, "{more} bytes more");
 }

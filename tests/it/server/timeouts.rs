@@ -16,7 +16,7 @@ use crate::server::{
     http::{PREFACE, SETTINGS, ask, get, h2c, read_frame, read_to_end, read_until},
 };
 
-/// Sends `bytes` and waits: the server must close after the header timeout.
+/// Sends `bytes` and waits. The server must close the connection after the header timeout.
 async fn is_closed_in_time(settings: Settings, bytes: &[u8]) -> Vec<u8> {
     let gate = Gate::open(Settings { header_timeout: SHORT, ..settings }).await;
     let began = Instant::now();
@@ -37,7 +37,7 @@ async fn half_http_2_preface_is_closed_after_header_timeout() {
     is_closed_in_time(settings(), &PREFACE[..12]).await;
 }
 
-/// A client that does all that HTTP/2 requires, PING included, but sends no request.
+/// A client that does everything that HTTP/2 requires, also PING, but sends no request.
 #[tokio::test]
 async fn http_2_connection_without_a_request_is_closed() {
     let gate = Gate::open(Settings { header_timeout: SHORT, ..settings() }).await;
@@ -46,7 +46,7 @@ async fn http_2_connection_without_a_request_is_closed() {
         hyper::client::conn::http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), client)
             .await
             .unwrap();
-    // With or without an error: the server sends no GOAWAY to such a client.
+    // The result may be an error, because the server sends no GOAWAY to such a client.
     let _ = timeout(BOUND, connection).await.expect("still open");
 }
 

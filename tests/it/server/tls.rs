@@ -1,4 +1,4 @@
-//! Connections over TLS, and the files for it.
+//! Connections over TLS, and the files of the certificate.
 
 use std::{path::Path, time::Duration};
 
@@ -68,7 +68,7 @@ async fn renewed_certificate_is_used_without_a_signal() {
     let gate = Gate::open(Settings { tls, ..settings() }).await;
     let watching = tokio::spawn(async move {
         loop {
-            // Errors are tested below, by the connections that still succeed.
+            // Errors are ignored here. The connections below succeed in spite of them.
             drop(certificate.renew(Duration::from_millis(10), &Notify::new()).await);
         }
     });
@@ -78,7 +78,7 @@ async fn renewed_certificate_is_used_without_a_signal() {
         client.build().unwrap().get(&url).send().await.is_ok()
     };
     assert!(answers(&old).await);
-    // As certbot does: one file after the other.
+    // Like certbot, the test replaces one file after the other.
     std::fs::copy(new.path().join("key.pem"), &key).unwrap();
     for _ in 0..20 {
         assert!(answers(&old).await);

@@ -77,7 +77,7 @@ async fn http_2_carries_the_same_bytes() {
         .bearer_auth(operator.token.as_deref().expect("a token"))
         .send()
         .await
-        .expect("an answer");
+        .expect("a response");
     assert_eq!(answer.version(), reqwest::Version::HTTP_2);
     let body = answer.text().await.expect("a body");
     let (_, events) = body.split_once("\n\n").expect("a first block");

@@ -79,7 +79,7 @@ async fn stream_ends_at_its_requested_bounds() {
     let mut reader = operator.watch(topology, "max_events=1").await;
     reader.expect("snapshot").await;
     reader.expect_end().await;
-    // The stream is cut in the middle of ready events, without another event.
+    // The stream ends although more events are ready, and no other event announces the end.
     let events = operator.get(&format!("/v1/topologies/{topology}/events?limit=2")).await.ok();
     let after = events["next"].as_str().expect("a cursor");
     let mut reader = operator.watch(topology, &format!("max_events=2&last_event_id={after}")).await;

@@ -1,4 +1,4 @@
-//! Every `GET <resource>/stream`: its bytes, its cursors and its life, tried on topologies.
+//! Every `GET <resource>/stream`: its bytes, its cursors and its lifetime, tested on topologies.
 
 mod bytes;
 mod heartbeats;

@@ -86,14 +86,14 @@ async fn stream_token_for_a_list_opens_any_part_of_it() {
     let single = |id: Uuid, query: &str| format!("/v1/topologies/{id}/stream?{query}");
     anyone.get(&single(topologies[0], &by_token)).await.problem(403);
     anyone.get(&format!("/v1/connections?{by_token}")).await.problem(401);
-    // The token of one topic.
+    // A token for one topic.
     let wish = json!({ "family": "topology", "id": topologies[0] });
     let minted = viewer.post("/v1/stream-tokens", wish).await.ok();
     let by_token = format!("stream_token={}", minted["token"].as_str().expect("a token"));
     let mut one = watch(&anyone, &topologies[..1], &by_token).await;
     snapshots(&mut one, &topologies[..1]).await;
     anyone.get(&path(&topologies[..2], &by_token)).await.problem(403);
-    // Bodies that ask neither for one topic nor for a list.
+    // Bodies that contain neither one topic nor a valid list.
     let id = topologies[0];
     for wish in [
         json!({}),

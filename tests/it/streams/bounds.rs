@@ -1,4 +1,4 @@
-//! The bounds and the heartbeats of a stream of many topics concern the whole stream.
+//! The bounds and the heartbeats of a stream of many topics apply to the whole stream.
 
 use serde_json::json;
 
@@ -28,7 +28,7 @@ async fn bounds_apply_to_the_whole_stream() {
     let client = http2();
     let url = app.url(&path(&topologies[..1], "max_events=1"));
     let request = client.get(url).bearer_auth(operator.token.as_deref().expect("a token"));
-    let text = request.send().await.expect("an answer").text().await.expect("a body");
+    let text = request.send().await.expect("a response").text().await.expect("a body");
     let (_, event) = text.split_once("\n\n").expect("a first block");
     assert!(event.contains("\nevent: snapshot\ndata: {\"topic\":\"topology."), "{event}");
     app.finish().await;
@@ -49,7 +49,7 @@ async fn many_topics_send_no_more_heartbeats_than_one() {
     let comments = |seen: &str| seen.matches("\n\n:\n").count();
     let before = comments(&many.seen);
     while comments(&single.seen) < 4 {
-        soon("a comment", single.next_block()).await.expect("a comment");
+        soon("comment", single.next_block()).await.expect("a comment");
     }
     publish(&app, topologies[1], 1..2, 10).await;
     many.expect("note").await;

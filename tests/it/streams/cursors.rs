@@ -52,13 +52,13 @@ async fn cursor_of_many_topics_survives_restarts_while_others_write() {
         }
         let mut seen = 0;
         while next.values().any(|next| *next < EVENTS) {
-            let block = soon("an event", reader.next()).await.expect("an event");
+            let block = soon("event", reader.next()).await.expect("an event");
             if block.event == "stream.closed" {
                 assert_eq!(block.data, json!({ "reason": "shutdown" }));
                 break;
             }
             assert_eq!(block.event, "note", "{}", block.text);
-            let next = next.get_mut(&about(&block)).expect("a topic of ours");
+            let next = next.get_mut(&about(&block)).expect("a watched topic");
             assert_eq!(block.data["data"]["number"], *next, "{}", block.text);
             *next += 1;
             cursor = block.id.expect("a cursor");
@@ -130,7 +130,7 @@ async fn slow_reader_loses_nothing_of_any_topic() {
     let (operator, topologies) = operator_with_topologies(&app, 2).await;
     let mut slow = watch(&operator, &topologies, "").await;
     snapshots(&mut slow, &topologies).await;
-    // 24 MB, more than loopback's buffers take.
+    // 24 MB, which is more than the buffers of the loopback interface hold.
     for number in 0..200 {
         for id in &topologies {
             publish(&app, *id, number..number + 1, 60_000).await;
@@ -139,7 +139,7 @@ async fn slow_reader_loses_nothing_of_any_topic() {
     let mut next: HashMap<Uuid, u64> = topologies.iter().map(|id| (*id, 0)).collect();
     for _ in 0..400 {
         let block = slow.expect("note").await;
-        let next = next.get_mut(&about(&block)).expect("a topic of ours");
+        let next = next.get_mut(&about(&block)).expect("a watched topic");
         assert_eq!(block.data["data"]["number"], *next);
         *next += 1;
     }
@@ -158,7 +158,7 @@ async fn dropped_events_are_announced_with_their_topic() {
     publish(&app, topologies[1], 0..1, 10).await;
     let (mut given, mut dropped, mut others) = (0, 0, 0);
     while given + dropped < 300 || others < 1 {
-        let block = soon("an event", slow.next()).await.expect("an event");
+        let block = soon("event", slow.next()).await.expect("an event");
         assert!(block.id.is_some());
         if about(&block) == topologies[1] {
             others += 1;
@@ -197,7 +197,7 @@ async fn events_of_ended_topics_reach_a_slow_reader() {
     app.slots_freed().await;
     let (mut snapshots, mut cursor) = (Vec::new(), String::new());
     loop {
-        while let Some(block) = soon("an event or the end", reader.next()).await {
+        while let Some(block) = soon("event or end", reader.next()).await {
             match block.event.as_str() {
                 "snapshot" => snapshots.push(about(&block)),
                 "topic.closed" => assert!(snapshots.contains(&about(&block))),

@@ -34,7 +34,8 @@ async fn lowered_role_that_still_sees_all_topics_changes_nothing() {
         answer.ok();
         for _ in 0..60 {
             let block = reader.expect("note").await;
-            let index = topologies.iter().position(|id| *id == about(&block)).expect("one of ours");
+            let index =
+                topologies.iter().position(|id| *id == about(&block)).expect("a watched topic");
             assert_eq!(block.data["data"]["number"], next[index]);
             next[index] += 1;
         }

@@ -1,4 +1,4 @@
-//! `GET /v1/streams`: which topics a stream can have, and how each of them ends.
+//! `GET /v1/streams`: the topics that a stream can have, and the end of each topic.
 
 use reqwest::Method;
 use serde_json::{Value, json};

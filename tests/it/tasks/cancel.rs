@@ -64,7 +64,7 @@ async fn task_is_cancelled_when_the_grace_time_is_over() {
         send(&agent, &claimed, what, body).await.problem(409);
     }
     assert_eq!(shown(&owner, id).await, before);
-    // A report that was applied in time gets its answer again.
+    // A report that was applied in time gets its response again.
     assert_eq!(report(&agent, &claimed, 1, "running").await.ok(), before[0]);
     assert_eq!(claim(&agent, "a").await, Value::Null);
     app.finish().await;

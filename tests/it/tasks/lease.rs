@@ -64,13 +64,13 @@ async fn expired_leases_use_attempts_and_released_tasks_do_not() {
     app.finish().await;
 }
 
-/// The variables that tell the worker process its server and its token.
+/// The environment variables that contain the server and the token of the worker process.
 const SERVER: &str = "TEST_WORKER_SERVER";
 
 const TOKEN: &str = "TEST_WORKER_TOKEN";
 
 #[tokio::test]
-#[ignore = "a worker in a process of its own, which the next test starts"]
+#[ignore = "a worker in a separate process, which the next test starts"]
 async fn worker_process() {
     let variable = |name: &str| std::env::var(name).expect("started by the next test");
     let agent = Caller::at(variable(SERVER).parse().expect("an address"), Some(variable(TOKEN)));

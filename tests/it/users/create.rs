@@ -74,7 +74,7 @@ async fn username_is_unique_and_of_the_documented_characters() {
         make("bob", password).await.problem(400);
     }
     make(&long[..64], &"p".repeat(1_024)).await.ok();
-    // Of several requests at once, one gets the name.
+    // If several requests arrive at once, one of them gets the name.
     let answers = futures_util::future::join_all((0..8).map(|_| make("eve", PASSWORD))).await;
     let statuses: Vec<_> = answers.iter().map(|answer| answer.status.as_u16()).collect();
     let count = |status| statuses.iter().filter(|found| **found == status).count();
@@ -130,11 +130,11 @@ async fn first_start_creates_one_administrator_and_later_ones_none() {
     let app = App::start().await;
     assert_eq!(app.gateway.first_password, None, "a given password is not shown");
     let users = &app.gateway.users;
-    assert_eq!(users.bootstrap(Some("another password".to_owned())).await.expect("a look"), None);
-    assert_eq!(users.bootstrap(None).await.expect("a look"), None);
+    assert_eq!(users.bootstrap(Some("another password".to_owned())).await.expect("a query"), None);
+    assert_eq!(users.bootstrap(None).await.expect("a query"), None);
     app.log_in("admin").await.get("/v1/users").await.ok();
 
-    // An empty database, and two processes that start on it at once.
+    // Two processes start on an empty database at once.
     let database = &app.gateway.database;
     user::Entity::delete_many().exec(database.writer()).await.expect("a deletion");
     let (one, other) = tokio::join!(users.bootstrap(None), users.bootstrap(None));

@@ -56,7 +56,7 @@ async fn deleting_a_user_ends_their_tasks_prompts_and_sessions() {
     app.finish().await;
 }
 
-/// As if the process died right after it deleted the user.
+/// Simulates a process that ends right after it deleted the user.
 #[tokio::test]
 async fn rows_of_a_deleted_user_are_deleted_in_the_end() {
     let app = App::with(|config| {
@@ -74,8 +74,8 @@ async fn rows_of_a_deleted_user_are_deleted_in_the_end() {
     owner.get(&format!("/v1/users/{id}/notifications")).await.ok();
     let reader = app.gateway.database.reader();
     assert_eq!(topic::Entity::find().count(reader).await.expect("a count"), 4);
-    app.gateway.users.delete(id).await.expect("no user");
-    until("deletion of all that the user had", async || {
+    app.gateway.users.delete(id).await.expect("a deletion");
+    until("deletion of the user's rows", async || {
         let counts = tokio::join!(
             topic::Entity::find().count(reader),
             task::Entity::find().count(reader),

@@ -1,4 +1,4 @@
-//! `PATCH /v1/users/{id}`: each change counts from the next request on.
+//! `PATCH /v1/users/{id}`: each change takes effect at the next request.
 
 use entity::user::Role;
 use reqwest::Method;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::App;
 
-/// Makes tokens like a genuine one.
+/// Creates tokens that differ from a genuine token in one part.
 pub struct Forge {
     pub header: Header,
     pub claims: Value,

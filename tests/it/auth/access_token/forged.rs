@@ -67,7 +67,7 @@ async fn access_token_with_one_wrong_part_is_refused() {
             "unknown session" | "another user" | "another user's session" => {
                 "the login session has ended"
             }
-            // An empty bearer token is no token after trimming.
+            // After trimming, an empty bearer token is not a token.
             "empty" => "the Authorization header must be a bearer token",
             _ => "the token is not valid",
         };
@@ -82,7 +82,8 @@ async fn access_token_signed_with_another_key_or_algorithm_is_refused() {
     let genuine = admin_token(&app).await;
     let forge = Forge::like(&app, &genuine).await;
     let (foreign, jwk) = foreign_key();
-    // SubjectPublicKeyInfo of an Ed25519 key (RFC 8410, section 4), as others would publish it.
+    // SubjectPublicKeyInfo of an Ed25519 key (RFC 8410, section 4), in the form in which others
+    // would publish it.
     let spki = [&b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00"[..], &forge.public].concat();
     let pem = format!(
         "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
@@ -140,7 +141,7 @@ async fn access_token_and_stream_token_are_not_interchangeable() {
     // The stream token opens its stream.
     let path = minted["url"].as_str().expect("a URL");
     anyone.stream(path, "").await.expect("snapshot").await;
-    // It is valid for nothing else, in no place of a request.
+    // The token is not valid for anything else, in any place of a request.
     let detail = invalid_token(bearer(&app, stream_token).get("/v1/auth/me").await);
     assert_eq!(detail, "the token is not valid");
     let stream = format!("/v1/topologies/{topology}/stream");
@@ -152,7 +153,8 @@ async fn access_token_and_stream_token_are_not_interchangeable() {
     let other = app.active_topology(&operator).await;
     let path = format!("/v1/topologies/{other}/stream?stream_token={stream_token}");
     assert_eq!(anyone.get(&path).await.problem(403), "this stream token opens another stream");
-    // Each token has one difference from a stream token, and is signed with the right key.
+    // Each token has one difference from a stream token, and is signed with the key of its
+    // algorithm.
     let genuine = operator.token.as_deref().expect("a token");
     let forge = Forge::like(&app, genuine).await;
     let (header, claims) = (part(stream_token, 0), part(stream_token, 1));

@@ -1,4 +1,4 @@
-//! Access tokens: their shape, and every fault for which one is refused.
+//! Access tokens: their shape, and the faults for which they are refused.
 
 mod challenge;
 mod forge;

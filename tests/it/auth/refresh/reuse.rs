@@ -77,15 +77,16 @@ async fn successor_is_stored_encrypted_and_only_during_the_grace_period() {
     let sealed = async || -> Vec<String> {
         rows(&app).await.into_iter().filter_map(|row| row.successor).collect()
     };
-    let [one] = &sealed().await[..] else { panic!("one is sealed") };
+    let [one] = &sealed().await[..] else { panic!("not one stored successor") };
     for pair in [&first, &second] {
         assert!(!one.contains(&text(pair, "refresh_token")));
     }
-    // It is used now: from here on, only its own successor is kept.
+    // The second token is used now. From here on, only its successor is stored.
     refresh(&app, &second).await.ok();
-    let [two] = &sealed().await[..] else { panic!("one is sealed") };
+    let [two] = &sealed().await[..] else { panic!("not one stored successor") };
     assert_ne!(one, two);
-    // Swept within the grace period and after it. No session is older than this.
+    // The successor is swept within the grace period and after it. No session is older than this
+    // time.
     let long_ago = Timestamp(0);
     app.gateway.sessions.prune(long_ago).await.expect("a sweep");
     assert_eq!(sealed().await.len(), 1);

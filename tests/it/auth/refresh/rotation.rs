@@ -1,4 +1,4 @@
-//! `POST /v1/auth/refresh`: one successor per token, even if requests race or an answer is lost.
+//! `POST /v1/auth/refresh`: one successor per token, even if requests race or a response is lost.
 
 use std::{
     sync::{Arc, Mutex},

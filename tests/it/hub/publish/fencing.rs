@@ -36,10 +36,10 @@ async fn refused_events_leave_no_gap_and_fail_alone() {
     }
     tx.rollback().await.expect("a rollback");
     let mut acknowledged = [vec![0], vec![0]];
-    for (number, answer) in (1..).zip(soon("answers", join_all(published)).await) {
+    for (number, answer) in (1..).zip(soon("responses", join_all(published)).await) {
         match outcome(answer) {
             Ok(events) => {
-                assert_ne!(number % 3, 0, "in spite of the fence");
+                assert_ne!(number % 3, 0, "accepted in spite of the fence");
                 acknowledged[number % 2].extend(events.iter().map(|_| number));
             }
             Err(refused) => assert_eq!((refused, number % 3), (AppendRefused::Fenced, 0)),
@@ -52,7 +52,7 @@ async fn refused_events_leave_no_gap_and_fail_alone() {
             usize::try_from(data["number"].as_u64().expect("a number")).expect("a few")
         };
         let numbers: Vec<usize> = page.events.iter().map(number).collect();
-        assert_eq!(numbers, acknowledged, "not what was acknowledged, or not in its order");
+        assert_eq!(numbers, acknowledged, "the log differs from the acknowledged events");
         let last = i64::try_from(acknowledged.len()).expect("a few");
         assert_eq!(seqs(&app, topic).await, (1..=last).collect::<Vec<_>>());
         // Refused events use no number.
@@ -60,7 +60,7 @@ async fn refused_events_leave_no_gap_and_fail_alone() {
         let next = app.gateway.hub.publish(topic.clone(), vec![event("note", 0)]).await;
         assert_eq!(next.expect("a commit")[0].cursor.seq, last + 1);
     }
-    assert!(commits(&app) - before <= 4.0 + 1.0, "refused one by one");
+    assert!(commits(&app) - before <= 4.0 + 1.0, "too many transactions for the refused events");
     app.finish().await;
 }
 
@@ -85,11 +85,11 @@ async fn nothing_follows_the_terminal_event_in_the_same_group() {
         published.push(queue(&app, &other, vec![event("note", number)]).await);
     }
     tx.rollback().await.expect("a rollback");
-    let answers = soon("answers", join_all(published)).await;
+    let answers = soon("responses", join_all(published)).await;
     for (at, answer) in answers.into_iter().enumerate() {
         let is_late = at % 2 == 0 && at / 2 > 12;
         match outcome(answer) {
-            Ok(_) => assert!(!is_late, "{} got in", at / 2),
+            Ok(_) => assert!(!is_late, "event {} was accepted", at / 2),
             Err(refused) => assert_eq!((refused, is_late), (AppendRefused::Closed, true)),
         }
     }
@@ -98,7 +98,7 @@ async fn nothing_follows_the_terminal_event_in_the_same_group() {
     assert_eq!(outcome(late), Err(AppendRefused::Closed));
     let log = app.gateway.hub.log();
     let tx = log.database().begin_write().await.expect("a transaction");
-    log.append(&tx, &topic, vec![event("note", 99)]).await.expect_err("it has ended");
+    log.append(&tx, &topic, vec![event("note", 99)]).await.expect_err("a refusal");
     tx.rollback().await.expect("a rollback");
     let last = i64::try_from(before + 14).expect("a few");
     assert_eq!(seqs(&app, &topic).await, (1..=last).collect::<Vec<_>>());

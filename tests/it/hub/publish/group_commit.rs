@@ -33,7 +33,7 @@ async fn events_that_the_database_refuses_fail_alone() {
         published.push(queue(&app, &topics[number % 3], events).await);
     }
     tx.rollback().await.expect("a rollback");
-    let answers = soon("answers", join_all(published)).await;
+    let answers = soon("responses", join_all(published)).await;
     let mut acknowledged = Vec::new();
     for (number, answer) in answers.into_iter().enumerate() {
         match answer {
@@ -71,7 +71,7 @@ async fn failing_database_is_not_retried_for_every_publisher() {
     let rename = "ALTER TABLE event RENAME TO event_gone";
     tx.execute_unprepared(rename).await.expect("a rename");
     tx.commit().await.expect("a commit");
-    for answer in soon("answers", join_all(published)).await {
+    for answer in soon("responses", join_all(published)).await {
         let error = answer.expect_err("there is no log");
         assert!(matches!(error, PublishError::Database(_)), "{error}");
     }
@@ -92,7 +92,7 @@ async fn queued_events_are_not_written_in_one_huge_transaction() {
         published.push(queue(&app, &topic, vec![event]).await);
     }
     tx.rollback().await.expect("a rollback");
-    for answer in soon("answers", join_all(published)).await {
+    for answer in soon("responses", join_all(published)).await {
         answer.expect("an acknowledgement");
     }
     let commits = commits(&app) - before;
@@ -160,7 +160,7 @@ async fn acknowledged_events_are_in_the_log_after_a_shutdown() {
     for _ in 0..64 {
         soon("acknowledgement", all_begun.recv()).await.expect("publishers");
     }
-    // The server ends while they publish.
+    // The server ends while the publishers continue.
     app.finish().await;
     let mut acknowledged = Vec::new();
     for publisher in publishers {

@@ -14,10 +14,10 @@ use uuid::Uuid;
 
 use crate::support::App;
 
-/// More than these tests write.
+/// A limit above the number of events that these tests write.
 pub const ALL: ReadLimit = ReadLimit { events: 1_000_000, bytes: usize::MAX };
 
-/// The answer to one publisher.
+/// The result of one publish.
 type Published = Pin<Box<dyn Future<Output = Result<Vec<Event>, PublishError>> + Send>>;
 
 pub fn event(kind: &str, number: usize) -> NewEvent {
@@ -28,8 +28,8 @@ pub fn some_topic() -> Topic {
     Topic::new(Family::Topology, Uuid::new_v4())
 }
 
-/// A transaction that blocks all others until it ends. SQLite has one writer, and PostgreSQL locks
-/// the topic's row.
+/// Begins a transaction that blocks all others until it ends. SQLite has one writer, and PostgreSQL
+/// locks the topic's row.
 pub async fn hold(app: &App, topic: &Topic) -> Transaction {
     let log = app.gateway.hub.log();
     let tx = log.database().begin_write().await.expect("a transaction");
@@ -37,12 +37,12 @@ pub async fn hold(app: &App, topic: &Topic) -> Transaction {
     tx
 }
 
-/// Publishes until the events wait for the writer.
+/// Starts to publish. Returns when the events wait for the writer.
 pub async fn queue(app: &App, topic: &Topic, events: Vec<NewEvent>) -> Published {
     queue_under(app, None, topic, events).await
 }
 
-/// The same under a lease, if there is one.
+/// Like [`queue`], but under a lease, if there is one.
 pub async fn queue_under(
     app: &App,
     lease: Option<Uuid>,
@@ -56,7 +56,7 @@ pub async fn queue_under(
             Some(lease) => hub.publish_under(lease, topic, events).await,
         }
     });
-    assert!(poll!(&mut published).is_pending(), "nothing can be written now");
+    assert!(poll!(&mut published).is_pending(), "a write that did not wait for the lock");
     published
 }
 

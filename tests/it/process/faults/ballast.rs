@@ -18,7 +18,7 @@ impl Ballast {
         Self(directory.join("ballast"))
     }
 
-    /// Fills the file system but for this many bytes.
+    /// Fills the file system, except for this many bytes.
     pub fn leave(&self, bytes: u64) {
         let mut file = File::create(&self.0).expect("a file");
         let block = vec![0; 64 << 10];

@@ -1,4 +1,4 @@
-//! The clients that use the gateway meanwhile, and record every answer.
+//! The clients that use the gateway during the faults, and record every response.
 
 use std::collections::BTreeSet;
 
@@ -15,10 +15,10 @@ use crate::{
     support::{Caller, PASSWORD, id_of, soon},
 };
 
-/// Prompts, each with a publisher and a subscriber.
+/// Number of prompts. Each has a publisher and a subscriber.
 const PROMPTS: usize = 4;
 
-/// Bytes of an event, at most: it takes several pages of the database.
+/// Maximum number of bytes of an event, which are several pages of the database.
 const EVENT_BYTES: usize = 20_000;
 
 /// All clients.

@@ -33,7 +33,7 @@ async fn execute(server: &DatabaseConnection, sql: &str) {
     server.execute_unprepared(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 
-/// Ends the gateway's connections in the middle of what they do.
+/// Ends the gateway's connections while they are in use.
 struct Terminate {
     server: DatabaseConnection,
     database: String,
@@ -52,7 +52,7 @@ impl Terminate {
 impl Fault for Terminate {
     async fn strike(&mut self, random: &mut StdRng) {
         for _ in 0..random.random_range(1..30) {
-            // Connections in a transaction, and one in five of the others.
+            // Ends connections in a transaction, and one in five of the others.
             let end = format!(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}' \
                  AND (xact_start IS NOT NULL OR random() < 0.2)",
@@ -74,7 +74,7 @@ async fn acknowledged_writes_survive_terminated_connections() {
     store.remove().await;
 }
 
-/// As after a failover to a replica: reads work, writes fail, and connections are cut each time.
+/// Simulates a failover to a replica: reads work and writes fail. Each change ends all connections.
 struct ReadOnly(Terminate);
 
 impl ReadOnly {
@@ -129,8 +129,8 @@ async fn read_only_server_is_503_until_another_takes_over() {
     store.remove().await;
 }
 
-/// A PostgreSQL server for one test. A full tablespace fails the checkpoints of the whole server,
-/// and so the tests that run at the same time.
+/// A PostgreSQL server for one test. On a shared server, a full tablespace would fail all
+/// checkpoints, and so the tests that run at the same time.
 struct Server {
     /// The server ends when the input of this shell is closed.
     shell: Child,
@@ -181,7 +181,7 @@ async fn small_disk(server: &DatabaseConnection) -> TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     let place = directory.path().to_str().expect("UTF-8");
     let show = Statement::from_string(server.get_database_backend(), "SHOW data_directory");
-    let row = server.query_one_raw(show).await.expect("an answer").expect("a row");
+    let row = server.query_one_raw(show).await.expect("a result").expect("a row");
     let data: String = row.try_get_by_index(0).expect("a path");
     let owner = fs::metadata(data).expect("a server on this machine").uid();
     let options = format!("size=96m,mode=0700,uid={owner}");

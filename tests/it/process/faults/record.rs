@@ -1,4 +1,4 @@
-//! The requests, the answers to them, and whether the database agrees.
+//! Records requests and their responses, and compares them with the database.
 
 #![expect(clippy::print_stderr, reason = "a failure needs the counts of its run")]
 
@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 use crate::support::{Answer, Caller, PASSWORD};
 
-/// The meaning of an answer.
+/// The meaning of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Acknowledged,
     Refused,
 }
 
-/// Checks that a client may get this answer while the database has a fault.
+/// Checks that a client may get this response while the database has a fault.
 #[track_caller]
 pub fn outcome(answer: &Answer) -> Outcome {
     if answer.status.is_success() {
@@ -42,10 +42,10 @@ pub struct Prompt {
 /// The record of all tasks.
 #[derive(Debug, Default)]
 pub struct Tasks {
-    /// With their types.
+    /// The created tasks, with their types.
     pub created: BTreeMap<Uuid, String>,
     pub claimed: BTreeSet<Uuid>,
-    /// With the number in the output.
+    /// The tasks with an acknowledged report, with the number in the output.
     pub reported: BTreeMap<Uuid, u64>,
     pub refused: usize,
 }
@@ -56,12 +56,12 @@ pub struct User {
     pub id: Uuid,
     pub name: String,
     pub token: Option<String>,
-    /// Otherwise its login sessions were revoked.
+    /// True if the user was disabled. False if the login sessions were revoked.
     pub is_disabled: bool,
     pub outcome: Outcome,
 }
 
-/// All requests and their answers.
+/// All requests and their responses.
 #[derive(Debug, Default)]
 pub struct Record {
     pub prompts: Vec<Prompt>,
@@ -70,7 +70,8 @@ pub struct Record {
 }
 
 impl Record {
-    /// Without a refused write, the run proves nothing.
+    /// Checks that writes were acknowledged and refused. Without a refused write, the run proves
+    /// nothing.
     pub fn assert_faults_were_met(&self) {
         let acknowledged: usize = self.prompts.iter().map(|one| one.acknowledged.len()).sum();
         let refused: usize = self.prompts.iter().map(|one| one.refused.len()).sum();
@@ -107,7 +108,7 @@ impl Record {
             } else if self.tasks.claimed.contains(id) {
                 "running"
             } else {
-                // No claim was acknowledged, so there was none.
+                // No claim was acknowledged, so the task is not claimed.
                 "pending"
             };
             assert_eq!(task["status"], expected, "{task_type} {task}");
@@ -121,13 +122,13 @@ impl Record {
 async fn check_prompt(admin: &Caller, prompt: &Prompt) {
     let logged = numbers(admin, &prompt.path).await;
     let set: BTreeSet<u64> = logged.iter().copied().collect();
-    assert_eq!(set.len(), logged.len(), "an event twice");
+    assert_eq!(set.len(), logged.len(), "an event is in the log twice");
     let kept: Vec<u64> = logged.into_iter().filter(|one| !prompt.refused.contains(one)).collect();
-    assert_eq!(kept, prompt.acknowledged, "acknowledged, and in order");
+    assert_eq!(kept, prompt.acknowledged, "the log has the acknowledged events in order");
     let refused: Vec<_> = set.intersection(&prompt.refused).collect();
-    assert!(refused.is_empty(), "refused, and yet in the log: {refused:?}");
+    assert!(refused.is_empty(), "refused, but in the log: {refused:?}");
     let made_up: Vec<_> = prompt.delivered.difference(&set).collect();
-    assert!(made_up.is_empty(), "delivered, and not in the log: {made_up:?}");
+    assert!(made_up.is_empty(), "delivered, but not in the log: {made_up:?}");
 }
 
 /// The numbers of the messages in a prompt's log.

@@ -1,14 +1,14 @@
-//! Real faults under the database, again and again while the gateway is used.
+//! Causes real faults of the database repeatedly, while clients use the gateway.
 //!
 //! The faults are a full disk, a limit on file sizes, connections that are cut, and a server that
 //! becomes read-only. Promises for every fault:
 //!
-//! - an acknowledged write is there, at once and after a restart;
-//! - a refused write is not there;
+//! - an acknowledged write is stored, at once and after a restart;
+//! - a refused write is not stored;
 //! - a delivered event is in the log;
-//! - no answer is a 500, and every refusal says when to try again.
+//! - no response is a 500, and every refusal has the time of the next attempt.
 //!
-//! The faults on disks need root, for `mount`. Without root, those tests say so and do nothing.
+//! A full disk needs root, for `mount`. Without root, those tests print a message and do nothing.
 
 #![expect(clippy::print_stderr, reason = "a failure needs the seed and the counts of its run")]
 
@@ -27,14 +27,14 @@ use crate::{
     },
 };
 
-/// The number of times that the fault comes and goes.
+/// The number of times that the fault begins and ends.
 const STRIKES: u32 = 12;
 
-/// A cause for which writes fail, and work again without it.
+/// A fault that makes writes fail until it ends.
 pub trait Fault {
-    /// Makes writes fail from about now on.
+    /// Begins the fault. Writes fail soon afterwards.
     async fn strike(&mut self, random: &mut StdRng);
-    /// Takes the fault away.
+    /// Ends the fault.
     async fn heal(&mut self);
 }
 
@@ -62,13 +62,14 @@ pub fn serve(store: &Store) -> Command {
     }
     command.env("STREAMGATE_LIMITS__STREAM_OPENS_PER_MINUTE", "100000");
     command.env("STREAMGATE_STREAMS__HEARTBEAT_SECONDS", "1");
-    // Every failed write is logged as an error there, which would be thousands of lines.
+    // These targets are off, because they log each failed write as an error, which would be
+    // thousands of lines.
     command.env("STREAMGATE_LOG__FILTER", "info,streamgate::api=off,request=off");
     command
 }
 
-/// Uses the gateway while the fault comes and goes, then checks the database. `fault` is called
-/// with the running process.
+/// Uses the gateway while the fault begins and ends repeatedly, then checks the database. `fault`
+/// is called with the running process.
 pub async fn acknowledged_is_kept<F: Fault>(store: &Store, fault: impl AsyncFnOnce(&Process) -> F) {
     let seed = rand::random();
     eprintln!("seed {seed}");

@@ -50,7 +50,7 @@ async fn acknowledged_writes_survive_a_full_disk() {
     store.remove().await;
 }
 
-/// Bounds the size of every file that the process writes (`RLIMIT_FSIZE`).
+/// Limits the size of every file that the process writes (`RLIMIT_FSIZE`).
 struct FileSize {
     process: String,
     log: PathBuf,
@@ -106,7 +106,7 @@ async fn full_disk_is_507_until_space_is_free() {
     let ballast = Ballast::on(&disk.0);
     ballast.leave(0);
     let refused = loop {
-        // Until the write-ahead log is full.
+        // Writes until the write-ahead log is full.
         let answer = admin.post("/v1/tasks", json!({ "task_type": "a", "input": pad() })).await;
         if answer.status != 201 {
             break answer;
@@ -155,7 +155,7 @@ async fn locked_database_is_503_until_it_is_released() {
     let held = sea_orm::ConnectionTrait::execute_unprepared(&other, "BEGIN IMMEDIATE");
     // One connection: the lock stays with it until COMMIT.
     held.await.expect("the lock");
-    // No write has shown the lock before.
+    // The gateway finds the lock without a failed write.
     until("lock", async || cause(&admin).await == "locked").await;
     let refused = admin.post("/v1/topologies", json!({ "name": "lab" })).await;
     assert!(refused.headers.contains_key("retry-after"), "{refused:?}");

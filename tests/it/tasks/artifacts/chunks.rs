@@ -87,14 +87,14 @@ async fn artifacts_of_a_task_hold_at_most_1_mib() {
     let (owner, agent) = owner_and_agent(&app).await;
     let id = make(&owner, "a").await;
     let mut maker = Maker::of(&agent, "a").await;
-    // A chunk has 64 KiB at most as JSON.
+    // A chunk has at most 64 KiB as JSON.
     let piece = "x".repeat(1 << 15);
     maker.send(chunk("a", "", false)).await.ok();
     for number in 0..24 {
         maker.send(chunk("a", piece.as_str(), number > 0)).await.ok();
     }
     for number in 0..8 {
-        // Two bytes each as JSON.
+        // Each character has two bytes as JSON.
         maker.send(chunk("b", "\n".repeat(1 << 14), number > 0)).await.ok();
     }
     let before = read(&owner, id).await;

@@ -48,7 +48,7 @@ pub fn apply(task: &mut Value, event: &Block) {
     }
 }
 
-/// A step of the worker, the owner or a subscriber. It may be refused.
+/// A step of the worker, the owner or a subscriber. The gateway may refuse a step.
 #[derive(Clone, Debug)]
 enum Step {
     Claim,

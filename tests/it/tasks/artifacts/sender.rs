@@ -7,7 +7,7 @@ use crate::support::{
     task::{claim, send},
 };
 
-/// A worker that reports one chunk after the other.
+/// A worker, its claim, and the number of its newest report.
 pub struct Maker<'a> {
     pub agent: &'a Caller,
     pub claimed: Value,

@@ -48,7 +48,8 @@ async fn mutations_are_claimed_oldest_first_and_listed_by_state() {
     assert_eq!(rest.get("next"), None);
     operator.get(&format!("{path}?state=done")).await.problem(400);
 
-    // A topology that is torn down hands out no work, but accepts reports.
+    // In the status `tearing_down`, the topology gives no mutations to workers, but accepts
+    // reports.
     operator.set_status(id, "tearing_down").await.ok();
     assert!(claim(&agent, &path, 50).await.is_empty());
     report(&agent, &path, &first[0], "applied").await.ok();
@@ -74,7 +75,11 @@ async fn concurrent_claims_never_hold_the_same_mutation() {
         claims.iter().enumerate().fold(BTreeMap::new(), |mut tokens, (worker, claims)| {
             for claimed in claims {
                 let token = claimed["lease_token"].as_str().expect("a token");
-                assert_eq!(*tokens.entry(token).or_insert(worker), worker, "a token of two");
+                assert_eq!(
+                    *tokens.entry(token).or_insert(worker),
+                    worker,
+                    "two workers have the same token"
+                );
             }
             tokens
         });

@@ -46,7 +46,8 @@ async fn mutation_with_an_outdated_expected_version_is_a_conflict() {
         assert!(detail.contains("version is 3"), "{detail}");
         assert_eq!(shown(&operator, id).await, before);
     }
-    // Created 1, deploying 2, active 3. Each mutation and each transition adds one.
+    // The version is 1 after the creation, 2 in `deploying` and 3 in `active`. Each mutation and
+    // each transition adds one.
     assert_eq!(enqueue(3).await.status, 202);
     enqueue(3).await.problem(409);
     operator.mutate(id, 1).await.ok();

@@ -34,7 +34,7 @@ async fn mutation_with_an_expired_lease_goes_to_the_next_worker() {
     let late = claim(&agent, &path, 1).await.remove(0);
     expire(&app, id).await;
     report(&agent, &path, &late, "applied").await.problem(409);
-    until("the mutation to be pending", async || {
+    until("pending mutation", async || {
         let list = operator.get(&format!("{path}?state=pending")).await.ok();
         !list["items"].as_array().expect("items").is_empty()
     })
