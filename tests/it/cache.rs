@@ -51,7 +51,7 @@ async fn known_caller_opens_a_known_stream_without_the_database() {
 }
 
 #[tokio::test]
-async fn revoked_user_is_refused_from_the_next_request_on() {
+async fn revoked_user_is_refused_at_the_next_request() {
     let app = App::without_heartbeat().await;
     let admin = app.log_in("admin").await;
     let topology = app.active_topology(&admin).await;
@@ -77,7 +77,7 @@ async fn revoked_user_is_refused_from_the_next_request_on() {
 }
 
 #[tokio::test]
-async fn role_change_counts_from_the_next_request_on() {
+async fn role_change_takes_effect_at_the_next_request() {
     let app = App::without_heartbeat().await;
     let admin = app.log_in("admin").await;
     let user = app.caller(Role::Viewer).await;

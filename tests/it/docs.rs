@@ -194,7 +194,7 @@ fn every_guarantee_names_tests_that_exist() {
 }
 
 #[test]
-fn the_readme_has_at_most_120_lines() {
+fn readme_has_at_most_120_lines() {
     let lines = read("README.md").lines().count();
     assert!(lines <= README_LINES, "{lines} lines");
 }
@@ -322,7 +322,7 @@ fn run(document: &str) -> Result<(), String> {
 }
 
 #[test]
-fn the_commands_in_the_documents_run() {
+fn commands_in_the_documents_succeed() {
     let documents = documents();
     let faults: Vec<String> = thread::scope(|scope| {
         let runs: Vec<_> = documents.iter().map(|document| scope.spawn(|| run(document))).collect();

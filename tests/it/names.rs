@@ -61,7 +61,7 @@ fn every_test_name_has_at_most_ten_words() {
 }
 
 #[test]
-fn names_are_found_behind_every_form_of_test_attribute() {
+fn names_are_found_after_every_form_of_test_attribute() {
     let text = "#[test]\nfn one() {}\n#[tokio::test(flavor = \"multi_thread\")]\n\
                 #[ignore = \"why\"]\nasync fn two() {}\nfn helper() {}\n#[cfg(test)]\nfn other() {}";
     assert_eq!(tests(text), ["one", "two"]);

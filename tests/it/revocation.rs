@@ -84,7 +84,7 @@ async fn revoked_access_ends_open_streams_at_once_with_its_reason() {
 }
 
 #[tokio::test]
-async fn logout_ends_the_streams_of_its_session_only() {
+async fn logout_ends_only_the_streams_of_its_session() {
     let app = App::without_heartbeat().await;
     let admin = app.log_in("admin").await;
     let topology = app.active_topology(&admin).await;
@@ -171,7 +171,7 @@ async fn change_by_another_process_ends_streams_at_the_next_heartbeat() {
 }
 
 #[tokio::test]
-async fn stream_ends_with_its_session_which_a_refresh_extends() {
+async fn refresh_extends_a_stream_until_its_session_expires() {
     let app = App::with(|config| {
         config.streams.heartbeat_seconds = 60;
         // The test sets this in code, because a configuration file allows no value below 60.

@@ -14,7 +14,7 @@ fn panicking_process() {
 }
 
 #[test]
-fn panic_is_a_line_of_the_log() {
+fn panic_is_logged_as_one_line() {
     let mut child = Command::new(std::env::current_exe().expect("this program"));
     child.args(["telemetry::panicking_process", "--exact", "--ignored", "--nocapture"]);
     let output = child.env_remove("RUST_BACKTRACE").output().expect("a process");

@@ -44,7 +44,7 @@ async fn claim_on_socket(app: &App, agent: &Caller, path: &str, body: &str) -> T
 }
 
 #[tokio::test]
-async fn waiting_client_that_disconnects_is_given_no_work() {
+async fn waiting_client_that_disconnected_gets_no_work() {
     let app = App::start().await;
     let (operator, agent, id, path) = topology_with_workers(&app, "active").await;
     for number in [1, 2, 3] {

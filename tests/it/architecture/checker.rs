@@ -45,7 +45,7 @@ fn no_files_import_each_other_in_a_circle() {
 }
 
 #[test]
-fn upward_import_is_found_however_it_is_written() {
+fn every_form_of_upward_import_is_found() {
     let hub = ("src/hub/mod.rs", "pub struct Hub; pub fn open() {}");
     for limit in [
         "use crate::hub::Hub;",
@@ -76,7 +76,7 @@ fn upward_import_is_found_however_it_is_written() {
 }
 
 #[test]
-fn lower_import_visibility_comment_and_test_are_no_fault() {
+fn allowed_mention_of_another_layer_is_no_fault() {
     for hub in [
         "use crate::limit::Limit;",
         "pub(in crate::gateway) fn f() {}",
@@ -96,7 +96,7 @@ fn lower_import_visibility_comment_and_test_are_no_fault() {
 }
 
 #[test]
-fn module_beside_an_engine_is_a_fault() {
+fn import_between_two_engines_is_a_fault() {
     let files = [
         ("src/lib.rs", "mod bus; mod limit;"),
         ("src/bus.rs", "use crate::limit::Limit;"),
@@ -131,7 +131,7 @@ fn parent_and_child_that_import_each_other_are_a_circle() {
 }
 
 #[test]
-fn re_export_is_no_import_of_its_module() {
+fn re_export_does_not_count_as_an_import() {
     let files = [
         ("src/lib.rs", "mod hub;"),
         ("src/hub/mod.rs", "mod a; mod b; pub use a::A; pub use b::B;"),

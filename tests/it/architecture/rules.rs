@@ -82,7 +82,7 @@ fn api_has_no_sql_and_no_transaction() {
 }
 
 #[test]
-fn families_know_no_http() {
+fn families_do_not_use_http() {
     let mut found = Vec::new();
     for (file, text) in files("src/family") {
         let code = code(&text);
@@ -104,7 +104,7 @@ fn api_is_less_than_a_third_of_the_program() {
 }
 
 #[test]
-fn unsafe_code_is_in_one_file_and_says_why() {
+fn unsafe_code_is_in_one_file_with_a_reason() {
     let mut found = Vec::new();
     for (file, text) in all_files() {
         if code(&text).lines().any(|line| line.contains(concat!("unsafe", " {"))) {
@@ -116,7 +116,7 @@ fn unsafe_code_is_in_one_file_and_says_why() {
 }
 
 #[test]
-fn the_document_of_the_configuration_has_every_key() {
+fn configuration_document_has_every_key() {
     let document = root().join("docs/configuration.md");
     let document = fs::read_to_string(document).expect("the document");
     let table = streamgate::config::environment_table();

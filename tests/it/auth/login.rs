@@ -57,7 +57,7 @@ async fn token_lifetimes_come_from_the_configuration() {
 }
 
 #[tokio::test]
-async fn expired_session_refuses_both_of_its_tokens() {
+async fn both_tokens_of_an_expired_session_are_refused() {
     let app = App::start().await;
     let pair = app.tokens("admin").await;
     login_session::Entity::update_many()

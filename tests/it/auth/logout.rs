@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn logout_ends_its_session_at_once_and_no_other() {
+async fn logout_ends_only_its_own_session_at_once() {
     let app = App::start().await;
     let (ours, other) = (app.tokens("admin").await, app.tokens("admin").await);
     let caller = bearer(&app, ours["access_token"].as_str().expect("a token"));

@@ -113,7 +113,7 @@ async fn sweep_begun(app: &App, things: &Things, orphan: Uuid) {
 }
 
 #[tokio::test]
-async fn rows_made_under_a_wrong_clock_are_kept() {
+async fn rows_created_under_a_wrong_clock_are_kept() {
     let (store, bus) = (Store::new().await, Arc::new(InProcessBus::default()));
     // No heartbeat reads the clock.
     let first = App::on(store.clone(), bus.clone(), |config| {
@@ -152,7 +152,7 @@ async fn nothing_is_deleted_while_the_clock_is_sixty_days_ahead() {
 }
 
 #[tokio::test]
-async fn rows_from_before_a_lasting_clock_jump_keep_their_retention() {
+async fn lasting_clock_jump_does_not_shorten_the_retention() {
     let app = App::with(every_second).await;
     let things = Things::new(&app).await;
     let before = things.left().await;

@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn lease_ends_after_its_duration_when_the_clock_goes_back() {
+async fn lease_expires_after_its_duration_when_the_clock_goes_back() {
     let app = App::start().await;
     let work = Work::claimed(&app, 300).await;
     app.time.set_ahead(-HOUR);
@@ -46,7 +46,7 @@ async fn lease_survives_a_clock_that_is_ahead_for_a_moment() {
 }
 
 #[tokio::test]
-async fn clock_that_stays_changed_is_adopted_without_changing_leases() {
+async fn lasting_clock_jump_is_adopted_without_changing_leases() {
     for ahead in [HOUR, -HOUR] {
         let app = App::with(|config| {
             every_second(config);
@@ -83,7 +83,7 @@ async fn clock_that_stays_changed_is_adopted_without_changing_leases() {
 }
 
 #[tokio::test]
-async fn many_leases_of_a_later_clock_hide_no_expired_lease() {
+async fn expired_lease_is_found_among_many_later_leases() {
     // Only the deadline of the next lease makes the gateway look at leases.
     let app = App::with(|config| config.streams.heartbeat_seconds = 60).await;
     let work = Work::claimed(&app, 300).await;
@@ -115,7 +115,7 @@ async fn many_leases_of_a_later_clock_hide_no_expired_lease() {
 }
 
 #[tokio::test]
-async fn lease_continues_in_the_next_process_and_ends_there() {
+async fn lease_continues_and_expires_in_the_next_process() {
     let (store, bus) = (Store::new().await, Arc::new(InProcessBus::default()));
     let first = App::on(store.clone(), bus.clone(), every_second).await;
     let mut work = Work::claimed(&first, 300).await;

@@ -18,7 +18,7 @@ fn session_of(app: &App, caller: &Caller) -> Uuid {
 }
 
 #[tokio::test]
-async fn suspended_machine_ends_leases_and_discards_its_cache() {
+async fn leases_expire_and_cached_sessions_are_discarded_after_a_suspend() {
     // During this test, only the clock ends cache entries.
     let app = App::with(|config| config.streams.heartbeat_seconds = 60).await;
     let work = Work::claimed(&app, 300).await;
@@ -42,7 +42,7 @@ async fn suspended_machine_ends_leases_and_discards_its_cache() {
 }
 
 #[tokio::test]
-async fn sessions_and_tokens_do_not_wait_for_a_stable_clock() {
+async fn sessions_and_tokens_expire_without_a_stable_clock() {
     let app = App::with(every_second).await;
     let operator = app.caller(Role::Operator).await;
     let topology = app.active_topology(&operator).await;

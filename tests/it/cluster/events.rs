@@ -47,7 +47,7 @@ async fn events_arrive_through_the_log_without_a_bus() {
 }
 
 #[tokio::test]
-async fn subscriber_ahead_of_its_gateway_updates_it_without_spinning() {
+async fn gateway_catches_up_with_a_newer_cursor_of_a_client() {
     // No heartbeat comes within this test.
     let (one, two, [operator, there], topology) = pair_without_bus(60).await;
     let mut early = there.watch(topology, "").await;
@@ -75,7 +75,7 @@ async fn subscriber_ahead_of_its_gateway_updates_it_without_spinning() {
 }
 
 #[tokio::test]
-async fn cursor_before_the_terminal_event_resumes_on_an_uninformed_gateway() {
+async fn outdated_gateway_resumes_a_cursor_before_the_terminal_event() {
     let (one, two, [operator, there], topology) = pair_without_bus(1).await;
     // Keeps the topic in the memory of the second gateway, which is therefore behind.
     let mut early = there.watch(topology, "").await;
@@ -94,7 +94,7 @@ async fn cursor_before_the_terminal_event_resumes_on_an_uninformed_gateway() {
 }
 
 #[tokio::test]
-async fn cursor_of_the_terminal_event_closes_on_an_uninformed_gateway() {
+async fn outdated_gateway_closes_a_stream_at_the_terminal_event() {
     let (one, two, [operator, there], topology) = pair_without_bus(60).await;
     // The second gateway has the topic in memory, without the terminal event.
     let mut early = there.watch(topology, "").await;
@@ -115,7 +115,7 @@ async fn cursor_of_the_terminal_event_closes_on_an_uninformed_gateway() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn comparing_with_a_growing_log_resets_no_stream() {
+async fn rechecking_a_growing_log_resets_no_stream() {
     const EVENTS: u64 = 300;
     let (here, there) = pair(Arc::new(InProcessBus::default()), 60).await;
     let operator = here.caller(Role::Operator).await;

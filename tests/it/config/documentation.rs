@@ -10,7 +10,7 @@ use streamgate::{
 use crate::config::load::{load, table_rows, variable};
 
 #[test]
-fn documented_defaults_are_the_real_ones() {
+fn documented_defaults_equal_the_defaults_in_code() {
     let documentation = documentation();
     // Prose begins with "# ". Optional keys end with "=" and have no default.
     let uncommented = documentation

@@ -28,7 +28,7 @@ fn unknown_environment_variable_is_named() {
 }
 
 #[test]
-fn impossible_values_name_their_key() {
+fn error_of_an_invalid_value_names_its_key() {
     for (key, value, allowed) in [
         ("listen", "'localhost'", "127.0.0.1:8080"),
         ("data_dir", "''", "not be empty"),
@@ -102,7 +102,7 @@ fn impossible_values_name_their_key() {
 }
 
 #[test]
-fn impossible_flag_is_refused() {
+fn invalid_flag_is_refused() {
     let mut flags = ConfigLayer::empty();
     flags.limits.streams_per_user = Some(0);
     let error = load_with("", &[], &flags).expect_err("0 streams are not allowed");
@@ -110,14 +110,14 @@ fn impossible_flag_is_refused() {
 }
 
 #[test]
-fn overridden_value_must_still_be_valid() {
+fn overridden_value_is_still_checked() {
     let message =
         refused("tokens.stream_seconds = 1", &[("STREAMGATE_TOKENS__STREAM_SECONDS", "60")]);
     assert_says(&message, &["`tokens.stream_seconds`", "streamgate.toml"]);
 }
 
 #[test]
-fn one_of_the_two_tls_files_alone_is_refused() {
+fn one_tls_file_without_the_other_is_refused() {
     assert_says(
         &refused("server.tls_key = 'key.pem'", &[]),
         &["`server.tls_key`", "`server.tls_certificate`", "streamgate.toml"],

@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn user_lists_and_ends_own_connections_and_admin_all() {
+async fn users_end_own_connections_and_administrators_end_all() {
     let (app, operator, topology) = app_with_topology(|_| ()).await;
     let admin = app.log_in("admin").await;
     let other = app.caller(Role::Viewer).await;

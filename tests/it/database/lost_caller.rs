@@ -99,7 +99,7 @@ async fn answer(
 
 /// Otherwise the pool could give the next caller a connection on which a transaction is still open.
 #[tokio::test]
-async fn caller_lost_during_begin_does_not_swallow_the_next_write() {
+async fn caller_cancelled_during_begin_does_not_lose_the_next_write() {
     let store = Store::new().await;
     // SQLite has no network.
     let Some(url) = store.url() else { return };

@@ -196,7 +196,7 @@ async fn open_streams_start_over_when_their_log_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stream_of_a_topic_missing_from_the_backup_breaks() {
+async fn stream_gets_an_error_if_the_backup_lacks_its_topic() {
     let app = App::with(|config| config.streams.heartbeat_seconds = 1).await;
     let operator = app.caller(Role::Operator).await;
     let topology = app.active_topology(&operator).await;

@@ -67,7 +67,7 @@ async fn read_to(reader: &mut SseReader, total: u64) -> Tally {
 }
 
 #[tokio::test]
-async fn stalled_client_gets_what_its_overflow_strategy_promises() {
+async fn stalled_client_gets_the_events_of_its_overflow_strategy() {
     let (app, operator, topology) = start(|_| ()).await;
     let strategies = ["close_connection", "catch_up", "drop_oldest", "drop_new"];
     let mut readers = Vec::new();
@@ -154,7 +154,7 @@ async fn resuming_from_an_old_cursor_is_no_overflow() {
 }
 
 #[tokio::test]
-async fn batch_larger_than_the_ring_is_no_overflow_for_readers() {
+async fn batch_larger_than_the_ring_drops_nothing_for_readers() {
     let (app, operator, topology) = start(|_| ()).await;
     let mut readers = Vec::new();
     for strategy in ["close_connection", "drop_oldest", "drop_new"].repeat(4) {

@@ -64,7 +64,7 @@ async fn read_notes(socket: &mut TcpStream, count: u64) {
 }
 
 #[tokio::test]
-async fn unread_answer_arrives_whole_before_the_stream_that_follows_it() {
+async fn unread_responses_arrive_whole_before_a_pipelined_stream() {
     let (app, operator, topology) = app_with_topology(|_| ()).await;
     let path = format!("/v1/topologies/{topology}/mutations");
     for _ in 0..60 {
@@ -99,7 +99,7 @@ async fn unread_answer_arrives_whole_before_the_stream_that_follows_it() {
 }
 
 #[tokio::test]
-async fn client_bytes_on_a_stream_are_ignored_until_too_many() {
+async fn bytes_from_a_client_are_ignored_up_to_a_limit() {
     let (app, operator, topology) = app_with_topology(|_| ()).await;
     let mut reader = operator.watch(topology, "").await;
     reader.expect("snapshot").await;

@@ -34,7 +34,7 @@ fn refused(answer: Answer, limit: &str, per_minute: u64) -> u64 {
 }
 
 #[tokio::test]
-async fn logins_are_limited_per_name_known_or_unknown() {
+async fn logins_are_limited_per_name_even_for_unknown_names() {
     let app = App::with(|config| config.limits.logins_per_minute_per_user = 2).await;
     for name in ["admin", "nobody", "NOT A NAME"] {
         let expected = if name == "admin" { 200 } else { 401 };
@@ -83,7 +83,7 @@ async fn requests_are_limited_per_user_over_all_sessions() {
 }
 
 #[tokio::test]
-async fn stream_opens_have_their_own_limit_and_take_no_slot() {
+async fn stream_opens_over_their_own_limit_take_no_slot() {
     let app = App::with(|config| {
         config.limits.stream_opens_per_minute = 2;
         config.limits.streams_per_user = 5;

@@ -34,7 +34,7 @@ async fn refused_stream_holds_no_slot_and_frees_none() {
 }
 
 #[tokio::test]
-async fn head_request_answers_like_the_stream_without_a_slot() {
+async fn head_request_has_the_stream_headers_and_takes_no_slot() {
     let (app, operator, id) = narrow().await;
     let held = operator.watch(id, "").await;
     for _ in 0..3 {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn thousand_connects_at_once_open_five_streams_with_jittered_refusals() {
+async fn thousand_simultaneous_connects_open_only_five_streams() {
     streamgate::server::raise_descriptor_limit().expect("descriptors");
     let app = App::start().await;
     let operator = app.caller(Role::Operator).await;
@@ -64,7 +64,7 @@ async fn thousand_connects_at_once_open_five_streams_with_jittered_refusals() {
 }
 
 #[tokio::test]
-async fn refusal_comes_before_any_stream_data_and_concerns_one_user() {
+async fn refusal_comes_before_stream_data_and_affects_one_user() {
     let (app, operator, id) = narrow().await;
     let other = app.caller(Role::Viewer).await;
     let mut held = operator.watch(id, "").await;
@@ -96,7 +96,7 @@ async fn refusal_comes_before_any_stream_data_and_concerns_one_user() {
 }
 
 #[tokio::test]
-async fn slot_is_freed_however_the_client_leaves() {
+async fn slot_is_freed_after_every_kind_of_disconnect() {
     let (app, operator, id) = narrow().await;
     let open = async || {
         let mut reader = operator.watch(id, "").await;

@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn idle_session_is_closed_unless_watched_and_deleted_later() {
+async fn unwatched_idle_session_is_closed_and_later_deleted() {
     let app = App::with(|config| {
         config.mcp_sessions.idle_seconds = 1;
         config.retention.mcp_session_seconds = 2;
@@ -37,7 +37,7 @@ async fn idle_session_is_closed_unless_watched_and_deleted_later() {
 }
 
 #[tokio::test]
-async fn session_with_a_new_message_survives_closing_of_idle_ones() {
+async fn session_with_a_new_message_is_not_closed_as_idle() {
     let app = App::with(|config| config.retention.sweep_seconds = 1).await;
     let user = app.caller(Role::Viewer).await;
     let mut paths = Vec::new();

@@ -55,7 +55,7 @@ async fn messages_reach_all_watchers_in_order_until_the_session_closes() {
 }
 
 #[tokio::test]
-async fn message_other_than_json_rpc_is_refused_with_a_reason() {
+async fn message_that_is_not_json_rpc_is_refused() {
     let app = App::start().await;
     let user = app.caller(Role::Viewer).await;
     let messages = format!("{}/messages", session_of(&user, json!({})).await);

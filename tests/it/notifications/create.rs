@@ -64,7 +64,7 @@ async fn notification_is_the_same_in_stream_list_and_event_page() {
 }
 
 #[tokio::test]
-async fn agents_and_operators_notify_users_and_invalid_bodies_are_refused() {
+async fn notification_needs_the_role_agent_and_a_valid_body() {
     let app = App::start().await;
     let (user, agent, path) = user_and_agent(&app).await;
     let new = json!({ "kind": "report.ready", "message": "Ready." });

@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn old_notifications_are_deleted_and_unread_ones_announced_as_expired() {
+async fn unread_notifications_are_announced_as_expired_when_deleted() {
     let app = App::with(|config| {
         config.retention.notification_seconds = 1;
         config.retention.sweep_seconds = 1;

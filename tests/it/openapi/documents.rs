@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn documents_are_served_as_they_are_committed() {
+async fn served_documents_equal_the_committed_ones() {
     let app = App::start().await;
     for (file, version) in [("openapi.json", "3.0"), ("openapi-3.2.json", "3.2")] {
         let path = format!("{}/openapi/{file}", env!("CARGO_MANIFEST_DIR"));

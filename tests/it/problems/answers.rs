@@ -25,7 +25,7 @@ async fn internal_fault_shows_the_request_id_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn every_answer_has_a_unique_id_and_forbids_caching() {
+async fn every_response_has_a_unique_id_and_forbids_caching() {
     let app = App::start().await;
     let admin = app.log_in("admin").await;
     let mut ids = std::collections::BTreeSet::new();

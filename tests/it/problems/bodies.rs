@@ -75,7 +75,7 @@ async fn malformed_body_is_400() {
 }
 
 #[tokio::test]
-async fn oversized_body_is_413_whether_announced_or_not() {
+async fn oversized_body_is_413_with_and_without_a_length() {
     let app = App::with(|config| config.server.body_limit_bytes = 1_024).await;
     // The body has exactly the largest allowed size.
     let fits = json!({ "username": "admin", "password": PASSWORD }).to_string();

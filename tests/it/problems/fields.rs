@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn deciding_header_or_parameter_sent_twice_is_400() {
+async fn duplicate_header_or_parameter_is_400() {
     let app = App::start().await;
     let admin = app.log_in("admin").await;
     let bearer = format!("Authorization: Bearer {}\r\n", admin.token.as_deref().expect("a token"));

@@ -113,7 +113,7 @@ async fn transfer_codings_other_than_chunked_are_refused() {
 
 /// RFC 9112, section 6.3: the length is ignored, and the connection ends.
 #[tokio::test]
-async fn content_length_beside_chunked_smuggles_no_request() {
+async fn content_length_with_chunked_smuggles_no_request() {
     let app = App::start().await;
     for lines in [
         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",

@@ -115,7 +115,7 @@ async fn added_user_can_log_in_with_the_printed_password() {
 }
 
 #[tokio::test]
-async fn first_start_creates_an_administrator_beside_an_added_user() {
+async fn first_start_after_user_add_still_creates_an_administrator() {
     let store = Store::new().await;
     ok(&store, &["migrate"]).await;
     ok(&store, &["user", "add", "ada", "--role", "viewer"]).await;

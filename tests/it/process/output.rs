@@ -71,7 +71,7 @@ async fn is_whole(mut child: Child, anyone: &Caller) {
 }
 
 #[tokio::test]
-async fn full_disk_under_the_log_stops_nothing() {
+async fn service_continues_when_the_disk_of_the_log_is_full() {
     let store = Store::new().await;
     let (child, anyone) = start(serve(&store).stderr(full())).await;
     is_whole(child, &anyone).await;
@@ -79,7 +79,7 @@ async fn full_disk_under_the_log_stops_nothing() {
 }
 
 #[tokio::test]
-async fn closed_log_pipe_stops_nothing() {
+async fn service_continues_when_the_log_pipe_is_closed() {
     let store = Store::new().await;
     let (mut child, anyone) = start(&mut serve(&store)).await;
     drop(child.stderr.take());
@@ -98,7 +98,7 @@ async fn fill(anyone: &Caller) {
 }
 
 #[tokio::test]
-async fn unread_log_pipe_delays_nothing() {
+async fn unread_log_pipe_does_not_delay_the_service() {
     let store = Store::new().await;
     let (child, anyone) = start(&mut serve(&store)).await;
     fill(&anyone).await;
@@ -107,7 +107,7 @@ async fn unread_log_pipe_delays_nothing() {
 }
 
 #[tokio::test]
-async fn dropped_log_lines_are_counted_once_the_log_works_again() {
+async fn dropped_log_lines_are_reported_when_the_log_works_again() {
     let store = Store::new().await;
     let (mut child, anyone) = start(&mut serve(&store)).await;
     fill(&anyone).await;
@@ -182,7 +182,7 @@ async fn closed_standard_output_does_not_stop_the_service() {
 }
 
 #[tokio::test]
-async fn printed_document_may_be_cut_by_its_reader_only() {
+async fn print_error_is_reported_unless_the_pipe_is_closed() {
     let store = Store::new().await;
     // The document is longer than a pipe holds, so the program still writes it when the reader
     // closes the pipe.

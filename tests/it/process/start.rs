@@ -68,7 +68,7 @@ async fn data_directory_and_keys_are_readable_by_the_owner_only() {
 }
 
 #[tokio::test]
-async fn unknown_key_or_impossible_value_stops_the_start() {
+async fn unknown_key_or_invalid_value_stops_the_start() {
     let store = Store::new().await;
     let file = store.directory.path().join("streamgate.toml");
     fs::write(&file, "[limits]\nstream_per_user = 3\n").expect("a file");
@@ -107,7 +107,7 @@ async fn unknown_key_or_impossible_value_stops_the_start() {
 }
 
 #[tokio::test]
-async fn port_that_is_taken_is_named() {
+async fn error_names_the_port_that_is_in_use() {
     let store = Store::new().await;
     let process = Process::serve(&store).await;
     let address = process.address.to_string();

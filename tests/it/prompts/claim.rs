@@ -15,7 +15,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn oldest_prompts_are_claimed_first_by_one_agent_each() {
+async fn oldest_prompts_are_claimed_first_and_only_once() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
     let mut asked = Vec::new();

@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn invalid_prompt_and_one_too_many_are_refused() {
+async fn invalid_prompts_and_prompts_over_the_limit_are_refused() {
     let app = App::start().await;
     let (owner, _) = owner_and_agent(&app).await;
     let asked = ask(&owner).await;

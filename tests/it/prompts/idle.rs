@@ -40,7 +40,7 @@ async fn unclaimed_prompt_fails_after_its_idle_timeout() {
 }
 
 #[tokio::test]
-async fn prompt_with_a_new_event_survives_failing_of_idle_ones() {
+async fn prompt_with_a_new_event_does_not_fail_as_idle() {
     let app = App::with(|config| config.retention.sweep_seconds = 1).await;
     let (owner, agent) = owner_and_agent(&app).await;
     let mut asked = Vec::new();

@@ -21,7 +21,7 @@ async fn expire(app: &App, id: Uuid) {
 }
 
 #[tokio::test]
-async fn expired_lease_queues_a_silent_prompt_and_fails_others() {
+async fn expired_lease_queues_a_prompt_unless_it_has_events() {
     let app = App::with(|config| config.streams.heartbeat_seconds = 1).await;
     let (owner, agent) = owner_and_agent(&app).await;
     let (silent, begun, ended) = (ask(&owner).await, ask(&owner).await, ask(&owner).await);

@@ -50,7 +50,7 @@ async fn one_event_an_array_and_ndjson_are_published_unchanged() {
 }
 
 #[tokio::test]
-async fn batch_with_one_fault_is_refused_whole_and_names_it() {
+async fn batch_with_one_fault_is_refused_as_a_whole() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
     let asked = ask(&owner).await;
@@ -118,7 +118,7 @@ async fn batch_with_one_fault_is_refused_whole_and_names_it() {
 }
 
 #[tokio::test]
-async fn batch_can_end_a_prompt_that_it_also_begins() {
+async fn one_batch_can_begin_and_end_a_prompt() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
     for (last, end) in [("complete", "completed"), ("cancelled", "cancelled"), ("error", "failed")]

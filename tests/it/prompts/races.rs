@@ -67,7 +67,7 @@ fn numbers(told: &Told) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn answer_reaches_all_subscribers_whole_and_in_order() {
+async fn prompt_events_reach_all_subscribers_complete_and_in_order() {
     let app = App::with(|config| config.limits.streams_per_user = 100).await;
     let (owner, agent) = owner_and_agent(&app).await;
     for (total, batch) in [(4_000, 40), (1_000, 1)] {
@@ -96,7 +96,7 @@ async fn answer_reaches_all_subscribers_whole_and_in_order() {
 }
 
 #[tokio::test]
-async fn nothing_follows_a_cancellation_from_concurrent_publishers() {
+async fn concurrent_publishers_write_nothing_after_a_cancellation() {
     let app = App::with(|config| config.limits.streams_per_user = 100).await;
     let (owner, agent) = owner_and_agent(&app).await;
     for round in 0..12 {
@@ -143,7 +143,7 @@ async fn nothing_follows_a_cancellation_from_concurrent_publishers() {
 }
 
 #[tokio::test]
-async fn agent_that_released_a_prompt_cannot_publish_into_it() {
+async fn agent_cannot_publish_on_a_prompt_that_it_released() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
     let (mut taken_over, mut kept) = (0, 0);

@@ -30,7 +30,7 @@ async fn asked_that_is(owner: &Caller, agent: &Caller, stage: &str) -> (Asked, V
 
 /// The table has the status after each step in each stage, or 409 if the step is refused.
 #[tokio::test]
-async fn every_prompt_transition_is_made_or_refused_by_its_status() {
+async fn status_of_a_prompt_decides_which_steps_are_allowed() {
     const NO: &str = "409";
     // Stages: no event; an event without a claim; a claim; a claim with an event; three terminal
     // statuses.

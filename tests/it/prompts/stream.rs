@@ -8,7 +8,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn late_subscriber_gets_a_snapshot_and_resumed_one_the_rest() {
+async fn new_stream_gets_a_snapshot_and_resumed_stream_the_rest() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
     let asked = ask(&owner).await;

@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn stream_token_of_a_prompt_opens_its_stream_only() {
+async fn stream_token_of_a_prompt_opens_only_its_stream() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
     let (asked, other) = (ask(&owner).await, ask(&owner).await);

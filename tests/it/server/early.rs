@@ -14,7 +14,7 @@ fn refused(length: usize) -> String {
 }
 
 #[tokio::test]
-async fn small_body_can_follow_its_answer() {
+async fn small_request_body_can_follow_the_response() {
     let gate = Gate::open(settings()).await;
     for sent_before in [0, 10, 100] {
         let mut client = gate.send(refused(100) + &"x".repeat(sent_before)).await;
@@ -28,7 +28,7 @@ async fn small_body_can_follow_its_answer() {
 }
 
 #[tokio::test]
-async fn early_answer_announces_that_the_connection_closes() {
+async fn early_response_announces_that_the_connection_closes() {
     let gate = Gate::open(settings()).await;
     for head in [
         refused(64 * 1024 + 1),
@@ -44,7 +44,7 @@ async fn early_answer_announces_that_the_connection_closes() {
 }
 
 #[tokio::test]
-async fn early_answer_over_http_2_keeps_the_connection() {
+async fn early_response_over_http_2_keeps_the_connection() {
     let gate = Gate::open(settings()).await;
     let client = h2c();
     let answer = client.post(gate.url("/refuse")).body(vec![0; 1 << 20]).send().await.unwrap();

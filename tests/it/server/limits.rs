@@ -65,7 +65,7 @@ async fn head_within_the_limit_is_answered() {
 }
 
 #[tokio::test]
-async fn early_answer_survives_a_continuing_upload() {
+async fn early_response_arrives_despite_a_continuing_upload() {
     let gate = Gate::open(settings()).await;
     let body = vec![b'x'; 10 << 20];
     let head =
@@ -78,7 +78,7 @@ async fn early_answer_survives_a_continuing_upload() {
 }
 
 #[tokio::test]
-async fn http_2_streams_are_bounded() {
+async fn number_of_http_2_streams_is_limited() {
     const MAX_CONCURRENT_STREAMS: [u8; 2] = [0, 3];
     let gate = Gate::open(settings()).await;
     let mut client = gate.send([PREFACE, SETTINGS].concat()).await;

@@ -14,7 +14,7 @@ use crate::server::{
 };
 
 #[tokio::test]
-async fn shutdown_lets_a_running_answer_finish() {
+async fn shutdown_lets_a_running_response_finish() {
     for client in [h1(), h2c()] {
         let mut gate = Gate::open(settings()).await;
         let asked = tokio::spawn(client.get(gate.url("/slow")).send());
@@ -31,7 +31,7 @@ async fn shutdown_lets_a_running_answer_finish() {
 }
 
 #[tokio::test]
-async fn shutdown_drops_open_answers_after_the_drain_time() {
+async fn shutdown_drops_open_responses_after_the_drain_time() {
     for client in [h1(), h2c()] {
         for path in ["/endless", "/slow"] {
             let mut gate = Gate::open(Settings { drain: SHORT, ..settings() }).await;

@@ -31,7 +31,7 @@ fn ask_with_window(path: &str, bytes: u32) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn unread_answer_is_cut_after_the_write_timeout() {
+async fn unread_response_is_aborted_after_the_write_timeout() {
     let settings = Settings { write_timeout: SHORT, ..settings() };
     let gate = Gate::open(settings.clone()).await;
     for (number, path) in (1..).zip(["/large", "/shared"]) {
@@ -45,7 +45,7 @@ async fn unread_answer_is_cut_after_the_write_timeout() {
 }
 
 #[tokio::test]
-async fn slowly_read_answer_is_not_cut() {
+async fn slowly_read_response_is_not_aborted() {
     let gate = Gate::open(Settings { write_timeout: SHORT, ..settings() }).await;
     let mut client = gate.send_unread(get("/shared")).await;
     let began = Instant::now();
@@ -61,7 +61,7 @@ async fn slowly_read_answer_is_not_cut() {
 }
 
 #[tokio::test]
-async fn unread_http_2_answer_is_reset_and_its_connection_stays() {
+async fn unread_http_2_response_is_reset_and_its_connection_stays() {
     const RST_STREAM: u8 = 3;
     let settings = Settings { write_timeout: SHORT, ..settings() };
     let gate = Gate::open(settings.clone()).await;
@@ -80,7 +80,7 @@ async fn unread_http_2_answer_is_reset_and_its_connection_stays() {
 }
 
 #[tokio::test]
-async fn unread_stream_is_not_cut_by_the_write_timeout() {
+async fn write_timeout_does_not_end_an_unread_stream() {
     let settings = Settings { write_timeout: SHORT, idle_timeout: SHORT, ..settings() };
     for words in [get("/flood").into_bytes(), ask_with_window("/flood", 20_000)] {
         let mut gate = Gate::open(settings.clone()).await;
@@ -90,7 +90,7 @@ async fn unread_stream_is_not_cut_by_the_write_timeout() {
 }
 
 #[tokio::test]
-async fn unread_bytes_over_the_limit_are_cut_for_readers() {
+async fn unread_responses_over_the_limit_are_aborted() {
     for asks in [get("/large").into_bytes(), ask_with_window("/large", 20_000)] {
         let settings = Settings { unread_limit: 4 * LARGE, ..settings() };
         let gate = Gate::open(settings.clone()).await;
@@ -113,7 +113,7 @@ async fn unread_bytes_over_the_limit_are_cut_for_readers() {
 
 /// Bytes that the client has read do not count.
 #[tokio::test]
-async fn fully_read_answers_free_the_unread_limit() {
+async fn fully_read_responses_do_not_count_as_unread() {
     let settings = Settings { unread_limit: LARGE, ..settings() };
     let gate = Gate::open(settings.clone()).await;
     for client in [h1(), h2c()] {

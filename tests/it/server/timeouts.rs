@@ -33,7 +33,7 @@ async fn silent_connection_is_closed() {
 }
 
 #[tokio::test]
-async fn half_http_2_preface_is_closed_after_header_timeout() {
+async fn connection_with_half_an_http_2_preface_is_closed() {
     is_closed_in_time(settings(), &PREFACE[..12]).await;
 }
 
@@ -51,12 +51,12 @@ async fn http_2_connection_without_a_request_is_closed() {
 }
 
 #[tokio::test]
-async fn half_a_head_is_closed_after_the_header_timeout() {
+async fn connection_with_half_a_head_is_closed() {
     is_closed_in_time(settings(), b"GET / HTTP/1.1\r\nhost:").await;
 }
 
 #[tokio::test]
-async fn stalled_tls_handshake_is_closed() {
+async fn connection_with_a_stalled_tls_handshake_is_closed() {
     let (gate, _files) = secure(SHORT).await;
     // The start of a ClientHello record.
     let mut client = gate.send([22, 3, 1, 2, 0, 1]).await;
@@ -84,7 +84,7 @@ async fn idle_connection_is_closed_after_the_idle_timeout() {
 }
 
 #[tokio::test]
-async fn later_head_has_its_own_header_timeout() {
+async fn each_request_head_has_its_own_timeout() {
     let hour = Duration::from_hours(1);
     let times = Settings { header_timeout: SHORT, idle_timeout: hour, ..settings() };
     let gate = Gate::open(times).await;
@@ -122,7 +122,7 @@ async fn http_2_connection_with_a_stream_is_not_idle() {
 
 /// The timeout is for the whole head, not for each byte.
 #[tokio::test]
-async fn trickling_head_is_closed() {
+async fn connection_with_a_trickling_head_is_closed() {
     let gate = Gate::open(Settings { header_timeout: SHORT, ..settings() }).await;
     let mut client = gate.send("GET / HTTP/1.1\r\nslow: ").await;
     let trickle = async {

@@ -27,7 +27,7 @@ async fn silent_stream_is_kept_open_by_comments() {
 }
 
 #[tokio::test]
-async fn heartbeats_come_on_silent_streams_only() {
+async fn heartbeats_are_sent_only_on_silent_streams() {
     let (app, operator, topology) =
         app_with_topology(|config| config.streams.heartbeat_seconds = 1).await;
     let silent = app.active_topology(&operator).await;

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::{App, mutation::expect_numbers, topology::operator_with_topology, until};
 
 #[tokio::test]
-async fn second_subscriber_neither_disturbs_the_first_nor_ends_with_it() {
+async fn two_subscribers_do_not_affect_each_other() {
     let app = App::start().await;
     let (operator, topology) = operator_with_topology(&app).await;
     let mut first = operator.watch(topology, "").await;
@@ -26,7 +26,7 @@ async fn second_subscriber_neither_disturbs_the_first_nor_ends_with_it() {
 }
 
 #[tokio::test]
-async fn client_that_leaves_frees_its_slot() {
+async fn client_that_disconnects_frees_its_slot() {
     let app = App::start().await;
     let (operator, topology) = operator_with_topology(&app).await;
     let open = "streamgate_streams_open{family=\"topology\"}";
@@ -43,7 +43,7 @@ async fn client_that_leaves_frees_its_slot() {
 }
 
 #[tokio::test]
-async fn snapshot_and_stream_lose_and_repeat_nothing_while_others_publish() {
+async fn stream_has_no_gap_and_no_duplicate_after_its_snapshot() {
     let app = App::with(|config| config.limits.streams_per_user = 1_000).await;
     let (operator, topology) = operator_with_topology(&app).await;
     let publisher = {

@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn lowered_role_that_still_sees_all_topics_changes_nothing() {
+async fn stream_continues_if_the_lowered_role_sees_all_topics() {
     let app = App::start().await;
     let (operator, topologies) = operator_with_topologies(&app, 3).await;
     let admin = app.log_in("admin").await;

@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn task_is_seen_by_owner_and_administrators_only() {
+async fn only_owner_and_administrators_see_a_task() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
     let (other, admin) = (app.caller(Role::Operator).await, app.log_in("admin").await);

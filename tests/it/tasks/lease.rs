@@ -15,7 +15,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn expired_leases_use_attempts_and_released_tasks_do_not() {
+async fn expired_leases_use_up_attempts_but_releases_do_not() {
     let app = App::with(|config| config.streams.heartbeat_seconds = 60).await;
     let (owner, agent) = owner_and_agent(&app).await;
     let new = json!({ "task_type": "a", "max_attempts": 2 });

@@ -58,7 +58,7 @@ async fn repeated_report_changes_nothing_and_a_gap_is_refused() {
 }
 
 #[tokio::test]
-async fn report_fields_must_fit_the_reported_status() {
+async fn report_field_that_does_not_fit_the_status_is_refused() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
     let id = make(&owner, "a").await;

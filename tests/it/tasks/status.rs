@@ -37,7 +37,7 @@ const STEPS: [(&str, Option<&str>, Option<&str>); 7] = [
 ];
 
 #[tokio::test]
-async fn every_task_transition_is_made_or_a_conflict() {
+async fn status_of_a_task_decides_which_steps_are_allowed() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
     for status in ["pending", "running", "cancelling", "completed", "failed", "cancelled"] {

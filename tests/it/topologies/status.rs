@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn legal_transition_is_alike_in_stream_audit_trail_and_events() {
+async fn transition_is_the_same_in_stream_audit_trail_and_events() {
     let app = App::with(|config| config.limits.streams_per_user = 100).await;
     let operator = app.caller(Role::Operator).await;
     let me = operator.me().await;

@@ -56,7 +56,7 @@ async fn user_is_created_read_updated_and_deleted() {
 }
 
 #[tokio::test]
-async fn username_is_unique_and_of_the_documented_characters() {
+async fn username_is_unique_and_has_only_documented_characters() {
     let app = App::start().await;
     let admin = app.log_in("admin").await;
     let make = async |name: &str, password: &str| {
@@ -89,7 +89,7 @@ fn escaped(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn password_has_one_byte_limit_wherever_it_is_sent() {
+async fn password_limit_in_bytes_is_the_same_everywhere() {
     let app = App::start().await;
     let admin = app.log_in("admin").await;
     let log_in = |name: &str, password: &str| {
@@ -126,7 +126,7 @@ async fn password_has_one_byte_limit_wherever_it_is_sent() {
 }
 
 #[tokio::test]
-async fn first_start_creates_one_administrator_and_later_ones_none() {
+async fn only_the_first_start_creates_an_administrator() {
     let app = App::start().await;
     assert_eq!(app.gateway.first_password, None, "a given password is not shown");
     let users = &app.gateway.users;

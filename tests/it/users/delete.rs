@@ -58,7 +58,7 @@ async fn deleting_a_user_ends_their_tasks_prompts_and_sessions() {
 
 /// Simulates a process that ends right after it deleted the user.
 #[tokio::test]
-async fn rows_of_a_deleted_user_are_deleted_in_the_end() {
+async fn rows_of_a_deleted_user_are_eventually_deleted() {
     let app = App::with(|config| {
         config.retention.task_seconds = 1;
         config.retention.prompt_seconds = 1;

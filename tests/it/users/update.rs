@@ -53,7 +53,7 @@ async fn enabling_a_user_again_restores_no_session() {
 }
 
 #[tokio::test]
-async fn user_update_counts_from_the_next_request_on() {
+async fn user_update_takes_effect_at_the_next_request() {
     let app = App::start().await;
     let admin = app.log_in("admin").await;
     let caller = app.caller(Role::Viewer).await;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::support::{App, auth::invalid_token, id_of};
 
 #[tokio::test]
-async fn access_token_in_a_query_is_refused_beside_valid_header() {
+async fn access_token_in_a_query_is_always_refused() {
     let app = App::start().await;
     let operator = app.caller(Role::Operator).await;
     let topology = app.active_topology(&operator).await;

@@ -54,7 +54,7 @@ async fn access_token_has_rfc_9068_shape_and_verifies_with_jwks() {
 }
 
 #[tokio::test]
-async fn allowed_algorithms_of_other_keys_leave_own_tokens_valid() {
+async fn allowing_more_algorithms_keeps_own_tokens_valid() {
     let app = App::with(|config| {
         config.tokens.algorithms = ["EdDSA", "RS256", "ES256"].map(str::to_owned).to_vec();
     })

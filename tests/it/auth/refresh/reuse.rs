@@ -14,7 +14,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn token_used_after_the_grace_period_ends_its_session_only() {
+async fn token_reused_after_the_grace_period_ends_only_its_session() {
     let app = App::start().await;
     let bystander = app.tokens("admin").await;
     for successor_is_used in [false, true] {
@@ -37,7 +37,7 @@ async fn token_used_after_the_grace_period_ends_its_session_only() {
 }
 
 #[tokio::test]
-async fn stolen_token_within_the_grace_period_gets_no_fork() {
+async fn theft_within_the_grace_period_does_not_fork_the_chain() {
     let app = App::start().await;
     let first = app.tokens("admin").await;
     let (ours, theirs) = tokio::join!(refresh(&app, &first), refresh(&app, &first));

@@ -103,7 +103,7 @@ async fn tabs_that_share_a_token_never_lose_the_session() {
 }
 
 #[tokio::test]
-async fn lost_refresh_answer_can_be_requested_again() {
+async fn lost_refresh_response_can_be_requested_again() {
     let app = App::start().await;
     let first = app.tokens("admin").await;
     let lost = refresh(&app, &first).await.ok();

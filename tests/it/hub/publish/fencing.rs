@@ -18,7 +18,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn refused_events_leave_no_gap_and_fail_alone() {
+async fn refused_events_leave_no_gap_and_affect_no_others() {
     let app = App::start().await;
     let topics = [some_topic(), some_topic()];
     let (old, new) = (Uuid::new_v4(), Uuid::new_v4());

@@ -19,7 +19,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn events_that_the_database_refuses_fail_alone() {
+async fn events_that_the_database_refuses_affect_no_others() {
     let app = App::start().await;
     let mut topics = [some_topic(), some_topic(), some_topic()];
     let picky = "CREATE UNIQUE INDEX picky ON event (kind) WHERE kind = 'once'";

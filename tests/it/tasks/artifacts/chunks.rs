@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn artifact_chunks_append_or_replace_in_order_of_first_appearance() {
+async fn chunks_append_to_or_replace_their_artifact() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
     let id = make(&owner, "a").await;

@@ -168,7 +168,7 @@ async fn payload_has_at_most_16_384_bytes_as_json() {
 }
 
 #[tokio::test]
-async fn topology_holds_at_most_200_mutations_all_in_its_snapshot() {
+async fn topology_and_its_snapshot_hold_at_most_200_mutations() {
     let app = App::start().await;
     let (operator, agent, id, path) = topology_with_workers(&app, "active").await;
     for start in [0, 100] {

@@ -61,7 +61,7 @@ async fn mutation_with_an_expired_lease_goes_to_the_next_worker() {
 }
 
 #[tokio::test]
-async fn leases_expire_while_the_topology_hands_out_no_work() {
+async fn leases_expire_while_the_topology_is_torn_down() {
     let app = App::with(|config| config.streams.heartbeat_seconds = 60).await;
     let (operator, agent, id, path) = topology_with_workers(&app, "active").await;
     let mut reader = operator.watch(id, "").await;
