@@ -1,8 +1,8 @@
 //! Compares the delivery of events by streamgate with that of other servers: a bare `write()` per
 //! delivery (the floor), Nchan, Pushpin, and poem's SSE. See `benches/README.md`.
 //!
-//! This program starts itself again as each server that is not a Debian package, on one core, and as
-//! the load generator, on another.
+//! This program starts itself again as each server that is not a Debian package. These servers run on one core. It also
+//! starts itself as the load generator, on another core.
 
 mod broadcast;
 mod child;
@@ -44,13 +44,13 @@ struct Arguments {
     /// Run only these scenarios, and leave the README as it is
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Scenario>,
-    /// Number of rounds
+    /// Number of rounds; a round measures every server
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
     rounds: u32,
     /// Largest number of subscribers; one process needs as many descriptors
     #[arg(long, default_value_t = 18_000, value_parser = clap::value_parser!(u32).range(200..=1_000_000))]
     max_subscribers: u32,
-    /// Measure only the servers whose names in the tables begin with one of these texts, and leave the README as it is
+    /// Measure only the servers whose names begin with one of these texts, and leave the README as it is
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
     /// Leave the README as it is

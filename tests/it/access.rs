@@ -1,5 +1,5 @@
-//! The access of each role to its own resources and to those of other users, for every family and
-//! every operation on a topic.
+//! The access of each role to its own resources and to those of other users. The tests cover every
+//! family and every operation on a topic.
 
 use entity::user::Role;
 use serde_json::{Value, json};

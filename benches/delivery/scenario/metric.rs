@@ -12,7 +12,7 @@ pub(crate) const CONNECT_CPU: &str = "connect: cpu";
 /// The highest CPU per delivery divided by the lowest, over all sizes.
 pub(crate) const GROWTH_SPREAD: &str = "growth: spread";
 /// The same for the ratios to the floor. The CPU of the floor also grows with the number of sockets, because the
-/// kernel's sockets no longer fit into the processor's caches.
+/// sockets no longer fit into the processor's caches.
 pub(crate) const GROWTH_SPREAD_TO_FLOOR: &str = "growth: spread to floor";
 
 pub(crate) fn paced(size: usize, quantity: &str) -> String {

@@ -37,8 +37,9 @@ pub(super) fn overload(run: &mut Run) -> anyhow::Result<()> {
         topics: (0, 1),
         limit: Duration::from_secs(40),
     };
-    // There is one round, because it takes as long as the slowest server needs, and the differences are seconds and not
-    // percents. The servers run one after the other, because together they would need too much memory.
+    // There is one round, because a round takes as long as the slowest server needs. One is enough, because the
+    // differences are seconds and not percents. The servers run one after the other, because together they would need
+    // too much memory.
     for peer in peers {
         let mut beds = run.start(&[peer]);
         run.open_streams(&mut beds, size, (0, 1));

@@ -52,7 +52,7 @@ fn committed_file_equals_the_generated_documentation() {
     let committed = fs::read_to_string(path).expect("the file is committed");
     assert!(
         committed == documentation(),
-        "src/config.default.toml differs from the code: run `streamgate config > src/config.default.toml`"
+        "src/config.default.toml is outdated: run `streamgate config > src/config.default.toml`"
     );
 }
 

@@ -97,7 +97,7 @@ async fn answer(
     }
 }
 
-/// Otherwise the pool could give the next caller a connection on which a transaction is still open.
+/// The pool must not give the next caller a connection on which a transaction is still open.
 #[tokio::test]
 async fn caller_cancelled_during_begin_does_not_lose_the_next_write() {
     let store = Store::new().await;

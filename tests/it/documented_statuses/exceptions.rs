@@ -9,14 +9,8 @@ use crate::{
 
 /// Operations that need no credential, each with the reason.
 const PUBLIC: &[(&str, &str)] = &[
-    (
-        "auth_login",
-        "returns the first credential; 401 and 429 are tested in auth/login.rs and limits/quotas.rs",
-    ),
-    (
-        "auth_refresh",
-        "the refresh token is the credential; 401 and 429 are tested in auth/refresh and limits/quotas.rs",
-    ),
+    ("auth_login", "returns the first credential; see auth/login.rs and limits/quotas.rs"),
+    ("auth_refresh", "the refresh token is the credential; see auth/refresh and limits/quotas.rs"),
     ("key_list", "returns the public keys that verify access tokens"),
     ("liveness_get", "called by orchestrators, which have no user"),
     ("readiness_get", "called by orchestrators, which have no user"),

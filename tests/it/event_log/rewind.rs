@@ -10,8 +10,8 @@ use crate::support::{
     events::{note, topic_of},
 };
 
-/// Removes the events of a topic after number `seq`, as an older copy of the database would lack
-/// them.
+/// Removes the events of a topic after number `seq`, which an older copy of the database would not
+/// have.
 pub async fn rewind(app: &App, topology: Uuid, seq: i64) {
     let log = app.gateway.hub.log();
     let tx = log.database().begin_write().await.expect("a transaction");

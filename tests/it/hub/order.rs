@@ -1,5 +1,5 @@
-//! Every subscriber sees every event exactly once and in order, from its cursor on, even on a bus
-//! that loses messages.
+//! From its cursor on, every subscriber sees every event exactly once and in order. This holds even
+//! if the bus loses messages.
 
 use std::sync::{
     Arc,

@@ -71,13 +71,13 @@ async fn stalled_client_gets_the_events_of_its_overflow_strategy() {
     let (app, operator, topology) = start(|_| ()).await;
     let strategies = ["close_connection", "catch_up", "drop_oldest", "drop_new"];
     let mut readers = Vec::new();
-    // There are enough streams that the reactor writes to them.
+    // With this many streams, the reactor writes to them.
     for strategy in strategies.repeat(3) {
         let query = format!("overflow={strategy}");
         readers.push((strategy, open(&app, &operator, topology, &query).await));
     }
     publish(&app, topology, 0..EVENTS, 16_000).await;
-    // Reads the streams first that the gateway closes.
+    // The streams that the gateway closes are read first.
     readers.sort_by_key(|(strategy, _)| strategies.iter().position(|other| other == strategy));
     let mut dropped = 0;
     let mut kept = Vec::new();

@@ -144,7 +144,7 @@ async fn thousand_stalled_clients_neither_delay_others_nor_fill_memory() {
     assert!(grown < 100 << 20, "{grown} bytes more");
     assert_eq!(app.gateway.limits.open_slots(), 2_002, "no stream was closed");
     drop(others);
-    // Clients without a strategy have lost nothing when they read at last.
+    // Clients without a strategy have lost nothing when they finally read.
     for mut reader in never.into_iter().rev().take(10) {
         read_notes(&mut reader.socket, NOTES).await;
     }

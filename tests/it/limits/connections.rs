@@ -45,8 +45,7 @@ async fn authenticated_connection_does_not_count_for_its_address() {
         open.push(socket);
     }
     assert!(ask(&app, None).await.is_none(), "a connection over the limit was accepted");
-    // A user on a connection over the limit is refused as well, because the server does not know
-    // the user yet.
+    // A token does not help over the limit, because the server does not know the user yet.
     assert!(ask(&app, Some(token)).await.is_none(), "a connection over the limit was accepted");
     open.pop();
     until("free connection", async || ask(&app, Some(token)).await.is_some()).await;

@@ -176,8 +176,8 @@ async fn certificate_is_reloaded_while_a_stream_stays_open() {
     store.remove().await;
 }
 
-/// Sends bytes that are not a request, which the server logs at `debug`, and waits for the end of
-/// the connection.
+/// Sends bytes that are not a request, and waits for the end of the connection. The server logs
+/// such bytes at `debug`.
 async fn speak_nonsense(process: &Process) {
     let mut socket = TcpStream::connect(process.address).await.expect("a connection");
     socket.write_all(b"\x00\r\n\r\n").await.expect("nonsense");

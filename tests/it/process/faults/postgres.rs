@@ -130,7 +130,7 @@ async fn read_only_server_is_503_until_another_takes_over() {
 }
 
 /// A PostgreSQL server for one test. On a shared server, a full tablespace would fail all
-/// checkpoints, and so the tests that run at the same time.
+/// checkpoints. Other tests would fail with them.
 struct Server {
     /// The server ends when the input of this shell is closed.
     shell: Child,

@@ -1,7 +1,7 @@
 //! Causes real faults of the database repeatedly, while clients use the gateway.
 //!
-//! The faults are a full disk, a limit on file sizes, connections that are cut, and a server that
-//! becomes read-only. Promises for every fault:
+//! The faults are a full disk, a limit on file sizes, cut connections, and a server that becomes
+//! read-only. Promises for every fault:
 //!
 //! - an acknowledged write is stored, at once and after a restart;
 //! - a refused write is not stored;
