@@ -20,7 +20,7 @@ use crate::{
 /// Cancels a prompt at once. Its agent cannot publish any longer. Changes nothing if it is cancelled already.
 ///
 /// # Errors
-/// [`FamilyError::Conflict`] if the prompt completed or failed.
+/// [`FamilyError::Conflict`] if the prompt has completed or failed.
 pub async fn cancel(
     gateway: &Gateway,
     principal: &Principal,
