@@ -40,7 +40,7 @@ pub async fn create(gateway: &Gateway, topology: Uuid, new: NewMutation) -> Resu
         return Err(FamilyError::conflict("the topology is neither active nor degraded"));
     }
     if expected_version.is_some_and(|version| version != row.version) {
-        let reason = format!("the topology has version {}, not the expected one", row.version);
+        let reason = format!("the topology's version is {}, not the expected one", row.version);
         return Err(FamilyError::conflict(reason));
     }
     if unfinished(topology).count(&tx).await? >= MAX_UNFINISHED {
