@@ -16,8 +16,7 @@ const COLUMNS: [[&str; 3]; 6] = [
     ["artifact", "place", "position"],
 ];
 
-/// For each index: the new name of the table, the old name of the index, its new name, and the new name of the indexed
-/// column.
+/// For each index: the new name of the table, the old and the new name of the index, and the new name of its column.
 const INDEXES: [[&str; 4]; 2] = [
     ["login_session", "session_user_id", "login_session_user_id", "user_id"],
     [

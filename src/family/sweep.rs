@@ -25,7 +25,11 @@ pub async fn cancel_orphans(gateway: &Arc<Gateway>) -> Result<()> {
         let cancelled = resource_family(family).cancel_orphans(gateway).await;
         if let Err(error) = &cancelled {
             let family = family.name();
-            tracing::warn!(family, %error, "cannot end the resources of deleted users; trying again with the next sweep");
+            tracing::warn!(
+                family,
+                %error,
+                "cannot end the resources of deleted users; trying again with the next sweep"
+            );
         }
         result = result.and(cancelled);
     }
@@ -40,7 +44,11 @@ pub async fn sweep(gateway: &Arc<Gateway>) -> Result<()> {
     for family in Family::ALL {
         let swept = sweep_family(gateway, family).await;
         if let Err(error) = &swept {
-            tracing::warn!(family = family.name(), %error, "cannot delete old data of this family; trying again with the next sweep");
+            tracing::warn!(
+                family = family.name(),
+                %error,
+                "cannot delete old data of this family; trying again with the next sweep"
+            );
         }
         result = result.and(swept);
     }

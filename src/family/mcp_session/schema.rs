@@ -47,7 +47,7 @@ pub struct McpSession {
     pub agent: Option<Uuid>,
     /// Display name. Absent if none was given.
     pub name: Option<String>,
-    /// Whether the session is open for messages.
+    /// Status of the session: `open` if it accepts messages, `closed` after its end.
     pub status: McpSessionStatus,
     /// Time of creation, UTC.
     pub created_at: OffsetDateTime,

@@ -27,8 +27,8 @@ pub(super) fn resource(owner: Uuid, conversation: Uuid) -> Resource {
     Resource { parent: Some(conversation), ..Resource::owned_by(owner) }
 }
 
-/// Locks a prompt until the transaction ends. Every change of the status locks this row first and the event log after
-/// it, so two changes cannot deadlock.
+/// Locks a prompt until the transaction ends. Every change of the status locks this row first, and then the event log.
+/// So two changes cannot deadlock.
 pub(super) async fn lock(tx: &Transaction, id: Uuid) -> Result<prompt::Model> {
     let row = prompt::Entity::find_by_id(id).lock_exclusive().one(tx).await?;
     row.ok_or(FamilyError::NotFound)

@@ -24,8 +24,8 @@ pub fn topic(id: Uuid) -> Topic {
     Topic::new(Family::Task, id)
 }
 
-/// Locks a task until the transaction ends. Every change of a task or its artifacts locks this row first and the event
-/// log after it, so two changes cannot deadlock.
+/// Locks a task until the transaction ends. Every change of a task or its artifacts locks this row first, and then the
+/// event log. So two changes cannot deadlock.
 pub(super) async fn lock(tx: &Transaction, id: Uuid) -> Result<task::Model> {
     let row = task::Entity::find_by_id(id).lock_exclusive().one(tx).await?;
     row.ok_or(FamilyError::NotFound)
@@ -69,8 +69,7 @@ pub(super) fn transition(
     Ok(change)
 }
 
-/// The status of a task after its worker released it or its lease expired: pending, or cancelled if cancellation was
-/// requested.
+/// The status of a task after a release or the end of its lease: pending, or cancelled if cancellation was requested.
 pub(super) fn status_after_release(row: &task::Model) -> task::Status {
     match row.cancel_by {
         None => task::Status::Pending,

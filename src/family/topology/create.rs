@@ -27,8 +27,8 @@ pub async fn create(gateway: &Gateway, new: NewTopology) -> Result<Topology> {
     let tx = gateway.database.begin_write().await?;
     let now = Timestamp::now();
     let row = topology::Model {
-        // The id is created within the transaction, shortly before the commit. Pages are read in the order of ids, so a
-        // reader misses a row that is committed after a row with a greater id.
+        // The id is created within the transaction, shortly before the commit. Pages are read in the order of ids. A
+        // reader can miss a row that is committed after a row with a greater id.
         id: Uuid::now_v7(),
         name: new.name.0,
         mode: new.mode.map_or_else(|| DEFAULT_MODE.to_owned(), |mode| mode.0),

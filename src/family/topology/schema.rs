@@ -38,7 +38,8 @@ pub struct NewTopology {
     /// Display name, 1 to 128 characters. Unique among topologies.
     #[oai(validator(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f]+$"))]
     pub name: Text,
-    /// Mode of operation: 1 to 64 characters that you choose. The gateway does not interpret it. The default is `standard`.
+    /// Mode of operation: 1 to 64 characters of your choice. The gateway does not interpret them. The default is
+    /// `standard`.
     #[oai(validator(min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1f\x7f]+$"))]
     pub mode: Option<Text>,
     /// Configuration of the topology, at most 16,384 bytes as JSON. The default is an empty object.
