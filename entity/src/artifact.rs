@@ -1,11 +1,11 @@
-//! Artifacts of tasks, in chunks.
+//! Artifacts of tasks. One artifact has one or more rows.
 
 use sea_orm::entity::prelude::*;
 
 use crate::JsonText;
 
-/// Some chunks of an artifact, joined: one large chunk, or several small ones. Later chunks are appended as
-/// further rows, so that full rows are not written again.
+/// A part of an artifact: one large chunk, or several small chunks that were joined. Later chunks get further rows, so
+/// that large rows are not written again.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "artifact")]
@@ -21,9 +21,9 @@ pub struct Model {
     pub chunk: i32,
     /// The worker's id for the artifact, the same in all its rows.
     pub artifact_id: String,
-    /// Display name. Absent if these chunks brought none.
+    /// Display name: the newest name in these chunks. Absent if they have none.
     pub name: Option<String>,
-    /// A part of a string or array, or the whole of any other value.
+    /// The data of these chunks: a part of a string or array, or any other value as a whole.
     #[sea_orm(column_type = "Text")]
     pub data: JsonText,
     /// Whether the worker marked the newest of these chunks as the last one.

@@ -15,7 +15,7 @@ pub struct Model {
     /// Sequence number: 1, 2, 3 and so on within the topic.
     #[sea_orm(primary_key, auto_increment = false)]
     pub seq: i64,
-    /// Kind of the event, a dotted name.
+    /// Kind of the event: a dotted name, such as `task.status`.
     pub kind: String,
     /// JSON text on one line, so that SSE can send it after `data:` unchanged.
     #[sea_orm(column_type = "Text")]
@@ -24,11 +24,11 @@ pub struct Model {
     pub terminal: bool,
     /// Time at which the event was written.
     pub at: Timestamp,
-    /// A random number, at least 1, that the events of one transaction share. Together with `seq` it identifies
-    /// the event. After a backup was restored, a different event can have the same `seq`. 0 for events that are
-    /// older than this column.
+    /// A random number, at least 1, that the events of one transaction share. Together with `seq` it identifies the
+    /// event. After the restore of a backup, a different event can get the same `seq`. 0 for events that are older than
+    /// this column.
     pub nonce: i32,
-    /// Nonce of the previous event. 0 for the first event.
+    /// Nonce of the previous event of the topic. 0 for the first event, and for events that are older than this column.
     pub prior_nonce: i32,
 }
 

@@ -3,8 +3,8 @@
 use sea_orm::DeriveValueType;
 use serde_json::{Map, Value};
 
-/// A JSON object, stored as text. PostgreSQL's JSON types refuse a NUL in a string, which JSON allows (RFC 8259,
-/// section 7). In memory it is text too, because a parsed value can take thirty times as much memory.
+/// A JSON object, stored as text. JSON allows a NUL in a string (RFC 8259, section 7), but PostgreSQL's JSON types
+/// refuse it. The object is text in memory too, because a parsed value can take thirty times as much memory.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveValueType)]
 pub struct JsonObject(String);
 

@@ -1,4 +1,4 @@
-//! Any JSON in columns.
+//! JSON values of any type in columns.
 
 use sea_orm::DeriveValueType;
 use serde_json::Value;

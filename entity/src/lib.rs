@@ -1,7 +1,7 @@
 //! The rows of streamgate's database, one table per file. Layer 0: this crate imports no other layer.
 //!
-//! Every point in time is a [`Timestamp`], an integer. SQLite compares times stored as text character by
-//! character, so it would sort RFC 3339 times with and without a fraction wrongly.
+//! Every point in time is a [`Timestamp`], an integer. SQLite compares text character by character. So it would sort
+//! RFC 3339 times wrongly if only some have a fraction.
 
 pub mod artifact;
 pub mod conversation;

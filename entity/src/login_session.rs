@@ -4,7 +4,8 @@ use sea_orm::entity::prelude::*;
 
 use crate::Timestamp;
 
-/// One login of one user. Access tokens and stream tokens contain its id, and are valid while it lasts.
+/// A login of a user. Access tokens and stream tokens contain the id of the session. They become invalid when the
+/// session ends.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "login_session")]

@@ -14,13 +14,13 @@ pub struct Model {
     pub id: Uuid,
     /// Id of the user that the session belongs to.
     pub owner_id: Uuid,
-    /// Id of the one agent that serves the session. Absent if every agent may publish.
+    /// Id of the agent that serves the session. Absent if every agent may publish.
     pub agent_id: Option<Uuid>,
     /// Display name. Absent if the user gave none.
     pub name: Option<String>,
     /// Time of creation.
     pub created_at: Timestamp,
-    /// Time at which the session was closed.
+    /// Time at which the session was closed. Absent before.
     pub closed_at: Option<Timestamp>,
 }
 

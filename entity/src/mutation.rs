@@ -32,11 +32,11 @@ pub enum Op {
 pub enum State {
     /// Waits for a worker.
     Pending,
-    /// A worker holds it under a lease.
+    /// Claimed by a worker, under a lease.
     Applying,
-    /// A worker applied it.
+    /// A worker reported that the mutation was applied.
     Applied,
-    /// It will not be applied.
+    /// A worker reported that the mutation failed, or the topology was torn down.
     Failed,
 }
 
@@ -48,7 +48,7 @@ pub struct Model {
     /// UUID version 7. The order of the ids is the order of the requests.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// The topology to change.
+    /// Id of the topology to change.
     pub topology_id: Uuid,
     /// Operation to apply.
     pub op: Op,
@@ -59,18 +59,18 @@ pub struct Model {
     pub state: State,
     /// Time at which the mutation was enqueued.
     pub requested_at: Timestamp,
-    /// Time at which a worker reported the mutation as applied.
+    /// Time at which a worker reported the mutation as applied. Absent unless the state is `applied`.
     pub applied_at: Option<Timestamp>,
-    /// Reason of the failure. Absent unless the state is `failed`.
+    /// Reason for the outcome, such as the cause of a failure. Absent if none was given.
     pub reason: Option<String>,
     /// Number of claims so far.
     pub attempt: i32,
-    /// Fencing token of the newest claim. It stays after the mutation has ended, so that a repeated report is
-    /// recognised.
+    /// Fencing token of the newest claim. Absent while the mutation is pending, and if it failed because the topology
+    /// was torn down. The token remains after a report, so that a repeated report is recognised.
     pub lease_token: Option<Uuid>,
-    /// End of the lease of the newest claim.
+    /// End of the lease. Absent without a lease.
     pub lease_expires_at: Option<Timestamp>,
-    /// Id of the clock setting that `lease_expires_at` is measured by. See `streamgate::clock`.
+    /// Id of the clock setting of `lease_expires_at`. Absent before the first claim. See `streamgate::clock`.
     pub lease_clock: Option<Uuid>,
 }
 

@@ -22,7 +22,7 @@ pub struct Model {
     pub provider: Option<String>,
     /// Whether the reported action succeeded. Absent if the notification reports no action.
     pub success: Option<bool>,
-    /// Further data for programs.
+    /// Further data for programs. Empty if there is none.
     #[sea_orm(column_type = "Text")]
     pub data: JsonObject,
     /// Time of creation.

@@ -10,13 +10,13 @@ use crate::Timestamp;
 pub enum Status {
     /// Waits for an agent.
     Queued,
-    /// An agent works on the answer.
+    /// Claimed by an agent, or being answered without a claim.
     Processing,
     /// The answer is complete.
     Completed,
-    /// It will not be answered.
+    /// An agent published `error`, or the answer stopped: the lease expired, or no event came for too long.
     Failed,
-    /// Cancelled on request.
+    /// Cancelled on request or by the agent, or because the owner was deleted.
     Cancelled,
 }
 
@@ -47,14 +47,14 @@ pub struct Model {
     pub completed_at: Option<Timestamp>,
     /// Fencing token of the newest claim. Absent without a lease.
     pub lease_token: Option<Uuid>,
-    /// End of the lease.
+    /// End of the lease. Absent without a lease.
     pub lease_expires_at: Option<Timestamp>,
-    /// Id of the clock setting that `lease_expires_at` is measured by. See `streamgate::clock`.
+    /// Id of the clock setting of `lease_expires_at`. Absent before the first claim. See `streamgate::clock`.
     pub lease_clock: Option<Uuid>,
-    /// Duration of the lease after each renewal, in seconds.
+    /// Duration of the lease after the claim and each renewal, in seconds. 0 before the first claim.
     pub lease_seconds: i32,
-    /// Sequence number of the event that reported the newest claim. Later events were published under that
-    /// claim.
+    /// Sequence number of the event that reported the newest claim. While the lease is valid, all later events were
+    /// published under this claim. 0 before the first claim.
     pub claim_seq: i64,
 }
 

@@ -18,10 +18,10 @@ pub struct Model {
     pub created_at: Timestamp,
     /// Time of the first use, which created the successor. Absent before.
     pub used_at: Option<Timestamp>,
-    /// Id of the clock setting that `used_at` is measured by. See `streamgate::clock`.
+    /// Id of the clock setting of `used_at`. Absent before the first use. See `streamgate::clock`.
     pub used_clock: Option<Uuid>,
-    /// The successor, encrypted with a key that is derived from this token. Absent before the first use, after the
-    /// grace time that follows it, and once the successor has been used.
+    /// The successor, encrypted with a key that is derived from this token. Absent before the first use of this token,
+    /// after the grace time, and after the first use of the successor.
     pub successor: Option<String>,
 }
 

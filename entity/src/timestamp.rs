@@ -13,21 +13,21 @@ use time::OffsetDateTime;
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// The time of the machine's wall clock, which may jump. It is for timestamps, and for the expiry of tokens and
-    /// sessions. Leases, caches and sweeps use `streamgate::clock`.
+    /// Reads the machine's wall clock, which can jump. For timestamps, and for the expiry of tokens and login sessions.
+    /// Leases, caches and sweeps use `streamgate::clock` instead.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
     pub fn now() -> Self {
         Self::from_datetime(OffsetDateTime::now_utc())
     }
 
-    /// From a calendar date and time. Fractions of a microsecond are cut off.
+    /// Converts a date and time. Fractions of a microsecond are cut off.
     #[must_use]
     pub fn from_datetime(at: OffsetDateTime) -> Self {
         Self(i64::try_from(at.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX))
     }
 
-    /// From whole seconds since the epoch, as JWT claims count (RFC 7519, section 2, NumericDate).
+    /// Converts whole seconds since the epoch, the unit of times in a JWT (RFC 7519, section 2, NumericDate).
     #[must_use]
     pub const fn from_seconds(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1_000_000))
@@ -39,14 +39,14 @@ impl Timestamp {
         self.0.div_euclid(1_000_000)
     }
 
-    /// The calendar date and time in UTC. The epoch for a value outside the calendar's range.
+    /// The date and time in UTC. If the value is outside the range of dates, returns the epoch.
     #[must_use]
     pub fn datetime(self) -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 
-    /// Time from `earlier` to this point. Zero if `earlier` is later.
+    /// Time from `earlier` to this time. Zero if `earlier` is later than this time.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

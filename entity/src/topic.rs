@@ -1,30 +1,31 @@
-//! Topics: the head of each event log.
+//! Topics. Each row is the head of the event log of one topic.
 
 use sea_orm::entity::prelude::*;
 
-/// A topic and the position of its newest event. The lock of this row puts the events in order.
+/// A topic and the position of its newest event. The lock of this row determines the order of the events.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "topic")]
 pub struct Model {
-    /// Assigned by the database. Only rows of `event` refer to it.
+    /// Id of the row, assigned by the database. Only rows of `event` refer to it.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// `<family>.<id>`.
+    /// Name of the topic: `<family>.<id>`.
     #[sea_orm(unique)]
     pub name: String,
-    /// A random number, drawn when the topic is created. A cursor of another topic or of an earlier database has a
-    /// different one.
+    /// A random number that is chosen when the topic is created. Cursors of other topics, or of an earlier database,
+    /// contain a different number.
     pub epoch: i64,
     /// Sequence number of the newest event. 0 if there was none.
     pub last_seq: i64,
-    /// Whether the newest event is the last one.
+    /// Whether the topic has ended: no event can follow the newest event.
     pub closed: bool,
-    /// Fencing token of the one lease that may write to the topic. Absent if there is no such lease.
+    /// Fencing token of the newest lease. The event log refuses events that are published with another token. Absent
+    /// without a lease.
     pub fence: Option<Uuid>,
     /// Nonce of the newest event. 0 if there was none.
     pub nonce: i32,
-    /// `nonce` before the last write. An upsert cannot return the value that it replaces.
+    /// Value of `nonce` before the last write. Stored because an upsert cannot return the value that it replaces.
     pub prior_nonce: i32,
 }
 

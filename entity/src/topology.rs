@@ -12,9 +12,9 @@ pub enum Status {
     Pending,
     /// Deployment is in progress.
     Deploying,
-    /// Deployed, all parts work.
+    /// Deployed and working.
     Active,
-    /// Deployed, some parts do not work.
+    /// Deployed, but not fully working.
     Degraded,
     /// The deployment failed.
     Failed,
@@ -35,17 +35,16 @@ pub struct Model {
     /// Display name, unique among topologies.
     #[sea_orm(unique)]
     pub name: String,
-    /// Mode of operation, a word that the operator chooses.
+    /// Mode of operation, as the operator gave it. The gateway does not interpret it.
     pub mode: String,
-    /// Description of the topology for the workers.
+    /// Configuration of the topology. Empty if none was given.
     #[sea_orm(column_type = "Text")]
     pub config: JsonObject,
     /// Status of the topology.
     pub status: Status,
     /// Time of the last change of the status.
     pub status_changed_at: Timestamp,
-    /// Number of accepted changes: 1 at creation, plus 1 for each change of the status and each enqueued
-    /// mutation.
+    /// Version of the topology: 1 after its creation, plus 1 for each transition and each enqueued mutation.
     pub version: i64,
     /// Time of creation.
     pub created_at: Timestamp,

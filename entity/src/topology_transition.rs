@@ -14,15 +14,15 @@ pub struct Model {
     pub id: Uuid,
     /// Id of the topology.
     pub topology_id: Uuid,
-    /// Status before.
+    /// Status before the change.
     pub from_status: Status,
-    /// Status after.
+    /// Status after the change.
     pub to_status: Status,
     /// Time of the change.
     pub at: Timestamp,
-    /// Reason that the caller gave.
+    /// Reason for the change. Absent if none was given.
     pub reason: Option<String>,
-    /// Id of the user that changed the status. Not a foreign key: the trail outlives the user.
+    /// Id of the user that changed the status. Not a foreign key, because the row remains after the user is deleted.
     pub user_id: Uuid,
 }
 

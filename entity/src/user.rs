@@ -8,13 +8,13 @@ use crate::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))", rename_all = "snake_case")]
 pub enum Role {
-    /// Watches streams.
+    /// Watches streams. Creates tasks, prompts and MCP sessions.
     Viewer,
-    /// Also claims work and reports results.
+    /// Also claims work, publishes and reports results, and notifies users.
     Agent,
-    /// Also creates and changes topologies, and requests mutations.
+    /// Also creates and changes topologies, and enqueues mutations.
     Operator,
-    /// Also manages users.
+    /// Also manages users, and sees the tasks, prompts and MCP sessions of all users.
     Admin,
 }
 
@@ -33,7 +33,7 @@ pub struct Model {
     pub password_hash: String,
     /// Role of the user.
     pub role: Role,
-    /// A disabled user cannot log in, and has no valid session.
+    /// Whether the user is disabled. A disabled user cannot log in, and has no valid login session.
     pub disabled: bool,
     /// Time of creation.
     pub created_at: Timestamp,

@@ -1,4 +1,4 @@
-//! The history of the database schema. Layer 0. A released step is never edited, and every step can be
+//! The migrations of the database schema. Layer 0. A released migration is never edited, and every migration can be
 //! reverted.
 
 pub use sea_orm_migration::MigratorTrait;
@@ -18,7 +18,7 @@ mod m20261125_000011_event_nonce;
 mod m20261125_000012_refresh_successor;
 mod m20261126_000013_column_names;
 
-/// Runs the steps in order.
+/// Runs the migrations in order.
 #[derive(Debug)]
 pub struct Migrator;
 

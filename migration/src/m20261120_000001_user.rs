@@ -1,4 +1,4 @@
-//! Users, their sessions and refresh tokens.
+//! Users, their login sessions and their refresh tokens.
 
 use sea_orm_migration::{prelude::*, schema};
 

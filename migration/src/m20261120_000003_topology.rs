@@ -118,7 +118,7 @@ impl MigrationTrait for Migration {
                     .to_owned(),
             )
             .await?;
-        // The queue of one topology: by state, oldest first.
+        // Finds the mutations of one topology in one state, oldest first.
         manager
             .create_index(
                 Index::create()
@@ -130,7 +130,7 @@ impl MigrationTrait for Migration {
                     .to_owned(),
             )
             .await?;
-        // Leases that have expired, in all topologies.
+        // Finds expired leases in all topologies.
         manager
             .create_index(
                 Index::create()

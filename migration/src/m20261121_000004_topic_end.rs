@@ -1,4 +1,4 @@
-//! The end of topics, and the lease that may write to a topic.
+//! The end of a topic, and the fencing token of the lease that may publish to it.
 
 use sea_orm_migration::{prelude::*, schema};
 
@@ -15,7 +15,7 @@ enum Topic {
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // SQLite allows one column for each statement.
+        // SQLite can add only one column in each statement.
         let closed = schema::boolean(Topic::Closed).default(false).to_owned();
         for column in [closed, schema::uuid_null(Topic::Fence)] {
             let table = Table::alter().table(Topic::Table).add_column(column).to_owned();

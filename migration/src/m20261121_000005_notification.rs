@@ -50,7 +50,7 @@ impl MigrationTrait for Migration {
                     .to_owned(),
             )
             .await?;
-        // The notifications of one user, newest first.
+        // Finds the notifications of one user, newest first.
         manager
             .create_index(
                 Index::create()
@@ -61,14 +61,14 @@ impl MigrationTrait for Migration {
                     .to_owned(),
             )
             .await?;
-        // The unread notifications of one user, for snapshots.
+        // Finds the unread notifications of one user, for snapshots.
         manager
             .get_connection()
             .execute_unprepared(
                 "CREATE INDEX notification_unread ON notification (user_id, id) WHERE read_at IS NULL",
             )
             .await?;
-        // Notifications beyond their retention.
+        // Finds notifications that are older than the retention.
         manager
             .create_index(
                 Index::create()
@@ -81,7 +81,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // Also deletes their events, because an older program would never prune them.
+        // Also deletes the events of notifications, because an older version of the gateway would never prune them.
         let connection = manager.get_connection();
         connection.execute_unprepared("DELETE FROM topic WHERE name LIKE 'notification.%'").await?;
         manager.drop_table(Table::drop().table(Notification::Table).to_owned()).await

@@ -71,12 +71,12 @@ impl MigrationTrait for Migration {
             )
             .await?;
         for (name, columns) in [
-            // The queue of one kind of work, oldest first.
+            // Finds the pending tasks of one type, oldest first.
             ("task_status_task_type", vec![Task::Status, Task::TaskType, Task::Id]),
-            // The tasks of one owner, and the number of unfinished ones.
+            // Finds the tasks of one owner, and counts the unfinished tasks.
             ("task_owner_id", vec![Task::Owner, Task::Id]),
             ("task_owner_status", vec![Task::Owner, Task::Status]),
-            // Leases that have expired.
+            // Finds expired leases.
             ("task_lease_expires_at", vec![Task::LeaseExpiresAt]),
         ] {
             let mut index = Index::create().name(name).table(Task::Table).to_owned();
@@ -114,7 +114,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // Also deletes their events, because an older program would never prune them.
+        // Also deletes the events of tasks, because an older version of the gateway would never prune them.
         let connection = manager.get_connection();
         connection.execute_unprepared("DELETE FROM topic WHERE name LIKE 'task.%'").await?;
         manager.drop_table(Table::drop().table(Artifact::Table).to_owned()).await?;

@@ -46,7 +46,7 @@ impl MigrationTrait for Migration {
                     .to_owned(),
             )
             .await?;
-        // The conversations of one user, oldest first.
+        // Finds the conversations of one user, oldest first.
         manager
             .create_index(
                 Index::create()
@@ -91,11 +91,11 @@ impl MigrationTrait for Migration {
             index
         };
         for index in [
-            // The prompts of one conversation, oldest first.
+            // Finds the prompts of one conversation, oldest first.
             index("prompt_conversation_id", [Prompt::ConversationId, Prompt::Id]),
-            // The queue of all agents, oldest first.
+            // Finds the queued prompts, oldest first.
             index("prompt_status", [Prompt::Status, Prompt::Id]),
-            // Leases that have expired.
+            // Finds expired leases.
             index("prompt_status_lease_expires_at", [Prompt::Status, Prompt::LeaseExpiresAt]),
             // Counts the unfinished prompts of one owner.
             index("prompt_owner_status", [Prompt::Owner, Prompt::Status]),
@@ -106,7 +106,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // Also deletes their events, because an older program would never prune them.
+        // Also deletes the events of prompts, because an older version of the gateway would never prune them.
         let connection = manager.get_connection();
         connection.execute_unprepared("DELETE FROM topic WHERE name LIKE 'prompt.%'").await?;
         manager.drop_table(Table::drop().table(Prompt::Table).to_owned()).await?;

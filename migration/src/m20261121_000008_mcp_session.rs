@@ -48,7 +48,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // Also deletes their events, because an older program would never prune them.
+        // Also deletes the events of MCP sessions, because an older version of the gateway would never prune them.
         let connection = manager.get_connection();
         connection.execute_unprepared("DELETE FROM topic WHERE name LIKE 'mcp_session.%'").await?;
         manager.drop_table(Table::drop().table(McpSession::Table).to_owned()).await

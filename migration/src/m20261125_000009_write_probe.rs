@@ -1,4 +1,4 @@
-//! The row that is written to find out whether the database takes writes.
+//! The table that the gateway writes to, to check whether the database accepts writes.
 
 use sea_orm_migration::{prelude::*, schema};
 

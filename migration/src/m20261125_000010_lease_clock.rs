@@ -1,4 +1,4 @@
-//! The clock setting of a gateway that measures the end of a lease.
+//! The id of the clock setting under which a lease was granted. The end of the lease is measured by this setting.
 
 use sea_orm_migration::{prelude::*, schema};
 

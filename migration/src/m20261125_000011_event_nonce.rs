@@ -1,4 +1,4 @@
-//! Nonces: a cursor identifies its event, not only a sequence number.
+//! Nonces. With a nonce, a cursor identifies an event and not only a sequence number.
 
 use sea_orm_migration::{prelude::*, schema};
 
@@ -22,7 +22,7 @@ enum Event {
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // SQLite allows one column for each statement.
+        // SQLite can add only one column in each statement.
         for column in [Topic::Nonce, Topic::PriorNonce] {
             let column = schema::integer(column).default(0).to_owned();
             let table = Table::alter().table(Topic::Table).add_column(column).to_owned();

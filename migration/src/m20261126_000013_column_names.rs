@@ -1,12 +1,12 @@
-//! Names of tables and columns that say what they hold: `login_session` (there are MCP sessions too), `owner_id`,
-//! `expired_leases` and `position`.
+//! Clearer names of a table and of columns. The table `session` becomes `login_session`, because MCP sessions are
+//! sessions too.
 
 use sea_orm_migration::prelude::*;
 
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
-/// Table, old name of the column, new name.
+/// For each column: the table, the old name and the new name.
 const COLUMNS: [[&str; 3]; 6] = [
     ["refresh_token", "session_id", "login_session_id"],
     ["conversation", "owner", "owner_id"],
@@ -16,7 +16,7 @@ const COLUMNS: [[&str; 3]; 6] = [
     ["artifact", "place", "position"],
 ];
 
-/// Table by its new name, old name of the index, new name, indexed column by its new name.
+/// For each index: the new name of the table, the old and the new name of the index, and the new name of its column.
 const INDEXES: [[&str; 4]; 2] = [
     ["login_session", "session_user_id", "login_session_user_id", "user_id"],
     [
@@ -67,7 +67,7 @@ async fn rename_column(
     manager.alter_table(alter).await
 }
 
-/// Replaces the index, because SQLite cannot rename one.
+/// Drops the index and creates it under the new name, because SQLite cannot rename an index.
 async fn rename_index(
     manager: &SchemaManager<'_>,
     table: &str,

@@ -1,4 +1,4 @@
-//! The topics of an open stream that its caller may still see.
+//! Checks which topics of an open stream its caller may still see.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
     hub::TopicAccess,
 };
 
-/// Says which topics the caller of an open stream may see, after its role was lowered.
+/// The access of the caller of an open stream. The hub checks it again after the caller's role was lowered.
 pub struct SubscriptionAccess {
     gateway: Arc<Gateway>,
     session: Uuid,
@@ -37,7 +37,7 @@ impl SubscriptionAccess {
 impl TopicAccess for SubscriptionAccess {
     async fn recheck(&self, topics: Vec<Topic>) -> Result<(Watch, Vec<Topic>), SessionError> {
         let principal = self.gateway.sessions.validate(self.session, self.user).await?;
-        // Before the visibility is checked: the watch notices when the role is lowered meanwhile.
+        // The watch begins before the visibility is checked, so that it notices if the role is lowered in the meantime.
         let watch = self.gateway.sessions.watch(&principal).await?;
         let mut allowed = Vec::with_capacity(topics.len());
         for topic in topics {

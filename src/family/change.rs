@@ -1,4 +1,4 @@
-//! A change of a resource and its events, in one transaction.
+//! Commits a change of a resource and its events in one transaction.
 
 use poem_openapi::types::ToJSON;
 
@@ -20,7 +20,7 @@ pub async fn commit(
     Ok(gateway.hub.commit(tx, events).await?)
 }
 
-/// An event of one of the family's kinds.
+/// Creates an event. `kind` is one of the kinds of the family.
 pub fn new_event(kind: &str, data: &impl ToJSON) -> Result<NewEvent> {
     Ok(NewEvent::new(kind, &data.to_json())?)
 }

@@ -1,4 +1,4 @@
-//! Why a family refuses. `api/problem` maps each to a status.
+//! The errors of the families. `api/problem` maps each error to an HTTP status.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::{
 /// The result of an operation of a family.
 pub type Result<T> = std::result::Result<T, FamilyError>;
 
-/// Why an operation of a family failed.
+/// The reason why an operation of a family failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FamilyError {
     /// The resource does not exist, or this caller may not see it. Both look the same to the caller.
@@ -30,11 +30,11 @@ pub enum FamilyError {
         /// The rule that the value breaks.
         reason: Cow<'static, str>,
     },
-    /// The present state of the resource does not allow it.
+    /// The state of the resource does not allow the operation.
     #[error("{0}")]
     Conflict(Cow<'static, str>),
-    /// Numbered reports came out of sequence.
-    #[error("the next report of this attempt has the seq {expected}")]
+    /// A report does not have the next number.
+    #[error("the seq of the next report of this attempt must be {expected}")]
     OutOfSequence {
         /// The number that the next report must have.
         expected: i64,
@@ -42,39 +42,39 @@ pub enum FamilyError {
     /// The caller does not hold the lease.
     #[error(transparent)]
     LeaseLost(#[from] LeaseLost),
-    /// The caller, or the resource, already has as many as allowed.
+    /// The caller or the resource already has the maximum number of unfinished items.
     #[error("{0}")]
     TooMany(&'static str),
-    /// The event log refused the events.
+    /// The event log did not accept the events.
     #[error(transparent)]
     Publish(#[from] PublishError),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DbErr),
-    /// A family names a kind of event that is not a valid name: a fault of the gateway.
+    /// The kind of an event is not a valid name. This is a bug in the gateway.
     #[error(transparent)]
     EventKind(#[from] KindError),
 }
 
-/// Why a lease token is not accepted.
+/// The reason why a lease token is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LeaseLost {
-    /// A later claim has another token.
+    /// The token is not the token of the newest lease.
     #[error("this lease is not the newest")]
     Superseded,
     /// The lease expired.
     #[error("the lease has expired")]
     Expired,
-    /// The work has ended.
-    #[error("it has ended")]
+    /// The task, mutation, prompt or session has ended.
+    #[error("the resource has ended")]
     Ended,
-    /// The work is claimed, and the request shows no lease token.
-    #[error("it is claimed: the token of its newest lease is required")]
+    /// The prompt is claimed, and the request contains no lease token.
+    #[error("the resource is claimed; send the token of its newest lease")]
     TokenRequired,
 }
 
 impl FamilyError {
-    /// The value of a field is not accepted.
+    /// The error for a field whose value is not accepted.
     pub fn bad_input(
         field: impl Into<Cow<'static, str>>,
         reason: impl Into<Cow<'static, str>>,
@@ -82,7 +82,7 @@ impl FamilyError {
         Self::BadInput { field: field.into(), reason: reason.into() }
     }
 
-    /// The present state does not allow it.
+    /// The error for an operation that the state of the resource does not allow.
     pub fn conflict(reason: impl Into<Cow<'static, str>>) -> Self {
         Self::Conflict(reason.into())
     }

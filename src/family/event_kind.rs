@@ -1,4 +1,4 @@
-//! The kinds of events of a family, for the OpenAPI document with typed events.
+//! The kinds of events of a family. The OpenAPI document describes them.
 
 use poem_openapi::{
     registry::{MetaSchemaRef, Registry},
@@ -9,7 +9,7 @@ use poem_openapi::{
 pub struct EventKind {
     /// The `event` field of the server-sent event.
     pub kind: &'static str,
-    /// The occasion on which the gateway sends it.
+    /// A description for the OpenAPI document: the meaning of the event, and when the gateway sends it.
     pub description: &'static str,
     /// Registers the schema of the event's data and returns a reference to it.
     pub schema: fn(&mut Registry) -> MetaSchemaRef,

@@ -1,9 +1,8 @@
 //! The families: every type of resource that can be watched, without HTTP.
 //!
-//! A family has a folder: state machine, rows, events, snapshot, lease queue. Its `schema.rs` has the
-//! types that go over the wire, so a snapshot, an event and a REST answer are one type. Code that
-//! works for every family uses the trait [`ResourceFamily`].
-//! A family refuses with a [`FamilyError`], which knows no HTTP status.
+//! The folder of a family contains its state machine, rows, events, snapshot and work queue. Its `schema.rs` contains
+//! the wire types. Snapshots, events and REST responses share these types. Code that works for every family uses the
+//! trait [`ResourceFamily`]. The operations of a family return a [`FamilyError`], which does not depend on HTTP.
 
 mod access;
 mod change;

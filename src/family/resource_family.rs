@@ -12,7 +12,7 @@ use crate::{
     visibility::Resource,
 };
 
-/// Resources of deleted users that one transaction ends, at most.
+/// Maximum number of resources of deleted users that one transaction ends.
 pub const ORPHANS_PER_TRANSACTION: u64 = 100;
 
 /// The resources of a family, each of which has a topic.
@@ -21,20 +21,20 @@ pub trait ResourceFamily: Send + Sync {
     /// The kinds of events that a stream of the family can send.
     fn events(&self) -> &'static [EventKind];
 
-    /// Refuses a caller that may not even ask for a resource with this id.
+    /// Refuses a caller that may not use this id, whether or not the resource exists. By default, every caller may.
     fn authorize(&self, _principal: &Principal, _id: Uuid) -> Result<()> {
         Ok(())
     }
 
-    /// Looks up who may see a resource. `None` if it does not exist.
+    /// Reads the data that decide whether a user may see a resource. `None` if the resource does not exist.
     async fn look_up(
         &self,
         gateway: &Gateway,
         id: Uuid,
     ) -> std::result::Result<Option<Resource>, DbErr>;
 
-    /// The state of a resource as of this transaction, with `reset` in its data. See
-    /// [`Source`](crate::hub::Source).
+    /// The state of a resource in this transaction, with `reset` in the data. `None` if the resource does not exist.
+    /// See [`Source`](crate::hub::Source).
     async fn state(
         &self,
         tx: &Transaction,
@@ -42,13 +42,12 @@ pub trait ResourceFamily: Send + Sync {
         reset: Option<ResetReason>,
     ) -> std::result::Result<Option<ResourceState>, DbErr>;
 
-    /// Deletes resources whose last event is older than the retention. Returns whether the family
-    /// deletes resources at all.
+    /// Deletes ended resources whose events were all pruned. Returns `false` if the family never deletes resources.
     async fn delete(&self, _tx: &Transaction, _ids: &[Uuid]) -> std::result::Result<bool, DbErr> {
         Ok(false)
     }
 
-    /// Ends the work under leases that have expired.
+    /// Ends the leases that have expired.
     async fn end_expired_leases(&self, _gateway: &Gateway) -> Result<()> {
         Ok(())
     }
@@ -58,7 +57,7 @@ pub trait ResourceFamily: Send + Sync {
         Ok(())
     }
 
-    /// Ends or deletes what the family keeps for a limited time only.
+    /// Ends or deletes resources that the family keeps only for a limited time.
     async fn sweep(&self, _gateway: &Arc<Gateway>, _retention: Retention) -> Result<()> {
         Ok(())
     }

@@ -10,23 +10,23 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Goes through the open topics of a family that had no event since a moment, a page at a time.
+/// The open topics of a family that had no event since a given time, page by page.
 pub struct SilentTopics<'a> {
     gateway: &'a Gateway,
     family: Family,
     since: Timestamp,
-    /// The last topic of the page before.
+    /// The last topic of the previous page. `None` before the first page.
     after: Option<Topic>,
 }
 
 impl<'a> SilentTopics<'a> {
-    /// The topics of `family` without an event at or after `since`.
+    /// The open topics of `family` without an event at or after `since`.
     #[must_use]
     pub fn new(gateway: &'a Gateway, family: Family, since: Timestamp) -> Self {
         Self { gateway, family, since, after: None }
     }
 
-    /// The next page, in the order of the topics' names. `None` after the last one.
+    /// The next page, in the order of the topics' names. `None` after the last page.
     pub async fn next_page(&mut self) -> Result<Option<Vec<Topic>>, DbErr> {
         let log = self.gateway.hub.log();
         let page = log.silent(self.family, self.since, self.after.as_ref()).await?;

@@ -1,4 +1,4 @@
-//! The state of a resource, as the snapshot that its streams start with.
+//! The state of a resource, for the snapshot at the start of its streams.
 
 use poem_openapi::types::ToJSON;
 
@@ -8,12 +8,12 @@ use crate::event;
 pub struct ResourceState {
     /// The data of a `snapshot` event, as JSON text.
     pub data: String,
-    /// Whether no event can follow.
+    /// Whether the resource has ended, so that no event can follow.
     pub terminal: bool,
 }
 
 impl ResourceState {
-    /// The state with this snapshot as its data.
+    /// Creates a state with this snapshot as its data.
     pub fn new(snapshot: &impl ToJSON, terminal: bool) -> Self {
         Self { data: event::json(&snapshot.to_json()), terminal }
     }

@@ -1,5 +1,5 @@
-//! Background work for all families: ends what belongs to deleted users, and deletes ended resources
-//! after their retention.
+//! Background work for all families: ends the resources of deleted users, and deletes ended resources after their
+//! retention.
 
 use std::sync::Arc;
 
@@ -11,35 +11,44 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Ends the work under expired leases of a family.
+/// Ends the expired leases of a family.
 pub async fn end_expired_leases(gateway: &Gateway, family: Family) -> Result<()> {
     resource_family(family).end_expired_leases(gateway).await
 }
 
-/// Ends the resources of deleted users, in all families. Runs when a user is deleted, and again with
-/// every sweep, because the first run may have been interrupted. Goes on with the next family after an
-/// error, and returns the first error.
+/// Ends the resources of deleted users, in all families. Runs when a user is deleted, and again with every sweep,
+/// because the first run may have been interrupted. After an error, continues with the next family, and returns the
+/// first error at the end.
 pub async fn cancel_orphans(gateway: &Arc<Gateway>) -> Result<()> {
     let mut result = Ok(());
     for family in Family::ALL {
         let cancelled = resource_family(family).cancel_orphans(gateway).await;
         if let Err(error) = &cancelled {
             let family = family.name();
-            tracing::warn!(family, %error, "cannot end the resources of deleted users");
+            tracing::warn!(
+                family,
+                %error,
+                "cannot end the resources of deleted users; trying again with the next sweep"
+            );
         }
         result = result.and(cancelled);
     }
     result
 }
 
-/// Deletes resources and their event logs after their retention, and sweeps what else each family keeps
-/// for a limited time. Goes on with the next family after an error, and returns the first error.
+/// Deletes ended resources and their event logs after their retention. Also ends or deletes resources that a family
+/// keeps only for a limited time. After an error, continues with the next family, and returns the first error at the
+/// end.
 pub async fn sweep(gateway: &Arc<Gateway>) -> Result<()> {
     let mut result = Ok(());
     for family in Family::ALL {
         let swept = sweep_family(gateway, family).await;
         if let Err(error) = &swept {
-            tracing::warn!(family = family.name(), %error, "cannot sweep");
+            tracing::warn!(
+                family = family.name(),
+                %error,
+                "cannot delete old data of this family; trying again with the next sweep"
+            );
         }
         result = result.and(swept);
     }

@@ -1,4 +1,4 @@
-//! Resources that a caller may see.
+//! Finds resources that a caller may see.
 
 use std::time::Instant;
 
@@ -14,8 +14,8 @@ use crate::{
 /// The resource of a topic, if the caller may see it: from the cache, else from the database.
 ///
 /// # Errors
-/// [`FamilyError::NotFound`] if it does not exist or is not visible, [`FamilyError::Forbidden`] if the
-/// caller may not ask.
+/// [`FamilyError::NotFound`] if the resource does not exist or is not visible, [`FamilyError::Forbidden`] if the caller
+/// may not use this id.
 pub async fn find_visible(
     gateway: &Gateway,
     principal: &Principal,
@@ -30,8 +30,8 @@ pub async fn find_visible(
     found?.ok_or(FamilyError::NotFound)
 }
 
-/// Why the streams of these topics could not be opened. The cache may hold a resource that another
-/// gateway has deleted since.
+/// The error for streams of these topics that cannot be opened. If a resource was not found, removes the topics from
+/// the cache: another gateway may have deleted the resource.
 pub fn open_error(gateway: &Gateway, topics: &[Topic], error: DatabaseError) -> FamilyError {
     if !matches!(error, DatabaseError::RecordNotFound(_)) {
         return error.into();

@@ -1,5 +1,5 @@
-//! Conversations: users create prompts in them. On the wire they are called sessions. A conversation belongs to the user
-//! that created it, and is visible to that user and to administrators.
+//! Conversations: users create prompts in them. On the wire, a conversation is called a session. A conversation belongs
+//! to the user that created it. Only that user and administrators may see it.
 
 mod create;
 mod list;

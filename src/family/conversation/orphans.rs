@@ -8,7 +8,7 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Deletes the conversations of deleted users that contain no prompt any longer.
+/// Deletes conversations of deleted users that contain no prompts.
 pub async fn delete_orphans(gateway: &Gateway) -> Result<()> {
     let is_empty = || {
         let prompts = prompt::Entity::find().select_only().column(prompt::Column::ConversationId);
@@ -21,8 +21,8 @@ pub async fn delete_orphans(gateway: &Gateway) -> Result<()> {
         .limit(ORPHANS_PER_TRANSACTION);
     while orphans.clone().one(gateway.database.reader()).await?.is_some() {
         let tx = gateway.database.begin_write().await?;
-        // Locked, so that no prompt is created in them from here on. The second condition finds prompts that were
-        // created just before.
+        // The rows are locked, so that no prompt is created in these conversations from here on. The second `is_empty`
+        // excludes conversations in which a prompt was created just before.
         let rows = orphans.clone().lock_exclusive().all(&tx).await?;
         conversation::Entity::delete_many()
             .filter(conversation::Column::Id.is_in(rows.iter().map(|row| row.id)))

@@ -11,7 +11,7 @@ use crate::family::wire::{Text, example_id, example_time};
 #[derive(Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct NewSession {
-    /// Name for people, at most 128 characters. The default is empty.
+    /// Display name, at most 128 characters. The default is an empty string.
     #[oai(validator(max_length = 128, pattern = r"^[^\x00-\x1f\x7f]*$"))]
     pub name: Option<Text>,
 }
@@ -30,7 +30,7 @@ pub struct Session {
     pub id: Uuid,
     /// Id of the user that the session belongs to.
     pub owner: Uuid,
-    /// Name for people.
+    /// Display name. Empty if none was given.
     pub name: String,
     /// Time of creation, UTC.
     pub created_at: OffsetDateTime,

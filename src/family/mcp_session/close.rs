@@ -14,10 +14,10 @@ use crate::{
     visibility::Resource,
 };
 
-/// Closes a session on request of its owner or an administrator. Changes nothing if it is closed already.
+/// Closes a session on request of its owner or an administrator. Changes nothing if the session is closed already.
 ///
 /// # Errors
-/// [`FamilyError::NotFound`] if the caller is neither, the agent that serves the session included.
+/// [`FamilyError::NotFound`] for all other callers. The agent that serves the session may not close it either.
 pub async fn close(gateway: &Gateway, principal: &Principal, id: Uuid) -> Result<()> {
     let resource = find_visible(gateway, principal, &topic(id)).await?;
     let Principal { user_id, role, .. } = *principal;

@@ -17,7 +17,8 @@ use crate::{
 /// Creates an MCP session that belongs to the caller.
 ///
 /// # Errors
-/// [`FamilyError::NotFound`] if the request names an agent that does not exist or is not an agent.
+/// [`FamilyError::NotFound`] if the request names an agent that does not exist, or a user without the role agent or
+/// higher.
 pub async fn create(
     gateway: &Gateway,
     principal: &Principal,

@@ -1,4 +1,4 @@
-//! The end of MCP sessions: when they are idle, and when their owner was deleted.
+//! Closes idle MCP sessions, and MCP sessions of deleted users.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Closes the sessions without a message for long, unless a client watches them on this gateway.
+/// Closes sessions that had no message for `mcp_sessions.idle_seconds`, unless a client watches them on this gateway.
 pub(super) async fn close_idle(gateway: &Gateway) -> Result<()> {
     let idle = Duration::from_secs(gateway.config.mcp_sessions.idle_seconds);
     let before = gateway.clock.read().cutoff(idle);
@@ -38,8 +38,8 @@ pub(super) async fn close_idle(gateway: &Gateway) -> Result<()> {
     Ok(())
 }
 
-/// Closes a session if it is still idle. Since it was listed, a message may have been published, or a
-/// client may have begun to watch.
+/// Closes a session if it is still idle. After the list was read, a message may have been published, or a client may
+/// have begun to watch.
 async fn close_if_idle(gateway: &Gateway, topic: &Topic, before: Timestamp) -> Result<()> {
     let tx = gateway.database.begin_write().await?;
     let Some(row) = lock_open(&tx, topic.id()).await? else { return Ok(tx.rollback().await?) };
@@ -69,7 +69,7 @@ pub(super) async fn close_orphans(gateway: &Gateway) -> Result<()> {
     Ok(())
 }
 
-/// The session, locked until the transaction ends, if it is open.
+/// Locks a session until the transaction ends. Returns `None` if the session does not exist or is closed.
 pub(super) async fn lock_open(
     tx: &Transaction,
     id: Uuid,

@@ -14,8 +14,8 @@ use crate::{
     gateway::Gateway,
 };
 
-/// A page of the MCP sessions that the caller owns or serves, oldest first. An administrator gets all of
-/// them.
+/// A page of the MCP sessions that the caller owns or serves, oldest first. An administrator gets the MCP sessions of
+/// all users.
 pub async fn list(
     gateway: &Gateway,
     principal: &Principal,

@@ -8,22 +8,24 @@ use poem_openapi::{
 };
 use serde_json::{Map, Value, json};
 
-/// One JSON-RPC message: a request, a notification or a response. Stored as it was sent, so that it keeps
-/// members that the gateway does not know.
+/// One JSON-RPC message: a request, a notification or a response. The values of its members are stored as they were
+/// sent.
 pub struct Message(pub Map<String, Value>);
 
 const MEMBERS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 
-/// The reason why this is not a JSON-RPC message. `None` if it is one.
+/// The reason why this is not a JSON-RPC message. `None` if the message is valid.
 fn violation(message: &Map<String, Value>) -> Option<&'static str> {
     let has = |name: &str| message.contains_key(name);
     if message.get("jsonrpc") != Some(&json!("2.0")) {
         return Some("`jsonrpc` must be \"2.0\"");
     }
     if message.keys().any(|name| !MEMBERS.contains(&name.as_str())) {
-        return Some("the members are jsonrpc, id, method, params, result and error");
+        return Some(
+            "a message can have only the members jsonrpc, id, method, params, result and error",
+        );
     }
-    // Not a fraction: implementations compare fractions differently (section 4).
+    // Fractions are refused, because implementations may compare them differently (section 4).
     let is_id = |id: &Value| id.is_string() || id.is_i64() || id.is_u64();
     if let Some(method) = message.get("method") {
         let id_fits = message.get("id").is_none_or(is_id);
@@ -47,7 +49,7 @@ fn violation(message: &Map<String, Value>) -> Option<&'static str> {
     }
     match message.get("id") {
         Some(id) if is_id(id) => {}
-        // The response to a request that could not be read has no other id (section 5).
+        // If a request could not be read, the id of its response is null (section 5).
         Some(Value::Null) if has("error") => {}
         _ => return Some("`id` must be the id of the request: a string or an integer"),
     }
@@ -136,7 +138,7 @@ impl Type for Message {
 impl ParseFromJSON for Message {
     fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
         let Some(Value::Object(message)) = value else {
-            return Err(ParseError::custom("one JSON-RPC message, an object, is expected"));
+            return Err(ParseError::custom("one JSON-RPC message is expected, as a JSON object"));
         };
         match violation(&message) {
             Some(violation) => {

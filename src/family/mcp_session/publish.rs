@@ -11,14 +11,14 @@ use crate::{
     visibility::Resource,
 };
 
-/// Bytes of a message as JSON, at most. Every subscriber gets it in one piece.
+/// Maximum size of a message, in bytes of JSON. Every subscriber gets a message in one event.
 const MAX_MESSAGE: usize = 262_144;
 
-/// Publishes a message, and returns once it is committed.
+/// Publishes a message. Returns after the commit.
 ///
 /// # Errors
-/// [`FamilyError::NotFound`] if the caller may not publish, [`FamilyError::BadInput`] if the message is too
-/// large, [`FamilyError::LeaseLost`](FamilyError) if the session is closed.
+/// [`FamilyError::NotFound`] if the caller may not publish, [`FamilyError::BadInput`] if the message is too large,
+/// [`FamilyError::Publish`] if the session is closed.
 pub async fn publish(
     gateway: &Gateway,
     principal: &Principal,
@@ -36,7 +36,7 @@ pub async fn publish(
     Ok(PublishedMessage { cursor })
 }
 
-/// A caller may publish if the session is visible to it. Every agent may publish if the session names none.
+/// A caller may publish if it may see the session. If the session names no agent, every agent may publish.
 async fn check_may_publish(gateway: &Gateway, principal: &Principal, id: Uuid) -> Result<()> {
     let Err(error) = find_visible(gateway, principal, &topic(id)).await else { return Ok(()) };
     if principal.role < Role::Agent {

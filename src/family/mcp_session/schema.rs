@@ -11,11 +11,11 @@ use crate::family::wire::{ResetReason, Text, example_id, example_time};
 #[derive(Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct NewMcpSession {
-    /// Name for people, 1 to 128 characters.
+    /// Display name, 1 to 128 characters.
     #[oai(validator(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f]+$"))]
     pub name: Option<Text>,
-    /// Id of the one agent that serves the session. That agent may publish and watch, as the owner may.
-    /// If absent, every agent may publish and no agent may watch.
+    /// Id of the agent that serves the session: a user with the role agent or higher. This agent may publish and watch,
+    /// like the owner. If absent, every agent may publish, and no agent may watch.
     pub agent: Option<Uuid>,
 }
 
@@ -43,11 +43,11 @@ pub struct McpSession {
     pub id: Uuid,
     /// Id of the user that the session belongs to.
     pub owner: Uuid,
-    /// Id of the one agent that serves the session. Absent if every agent may publish.
+    /// Id of the agent that serves the session. Absent if every agent may publish.
     pub agent: Option<Uuid>,
-    /// Name for people.
+    /// Display name. Absent if none was given.
     pub name: Option<String>,
-    /// Whether the session accepts messages.
+    /// Status of the session: `open` if it accepts messages, `closed` after its end.
     pub status: McpSessionStatus,
     /// Time of creation, UTC.
     pub created_at: OffsetDateTime,
@@ -87,7 +87,7 @@ impl Example for McpSession {
     }
 }
 
-/// A published message.
+/// The position of a published message.
 #[derive(Object)]
 #[oai(example)]
 pub struct PublishedMessage {
@@ -101,11 +101,11 @@ impl Example for PublishedMessage {
     }
 }
 
-/// The first event of a stream: the session as of the event's `id`.
+/// The data of a `snapshot` event: the session after all events up to the event's `id`.
 #[derive(Object)]
 #[oai(example, skip_serializing_if_is_none)]
 pub struct McpSessionSnapshot {
-    /// The session. Earlier messages are on the pages of its events.
+    /// The session, without its messages. The operation `List MCP session events` returns earlier messages.
     pub session: McpSession,
     /// Reason why the stream starts over. Absent if it does not start over.
     pub reset: Option<ResetReason>,
@@ -121,19 +121,19 @@ impl Example for McpSessionSnapshot {
 #[derive(Clone, Copy, Enum)]
 #[oai(rename_all = "snake_case")]
 pub enum CloseReason {
-    /// Its owner or an administrator closed it, or its owner was deleted.
+    /// The owner or an administrator closed the session, or the owner was deleted.
     Deleted,
-    /// No message was published, and no client watched it, for too long.
+    /// The session had no message for `mcp_sessions.idle_seconds` of the configuration, and no client watched it.
     Idle,
 }
 
-/// An MCP session was closed. No event follows.
+/// The data of a `closed` event. No event follows.
 #[derive(Object)]
 #[oai(example)]
 pub struct McpSessionClosed {
     /// The session after it was closed.
     pub session: McpSession,
-    /// Why the session was closed.
+    /// Reason why the session was closed.
     pub reason: CloseReason,
 }
 

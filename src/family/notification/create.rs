@@ -1,4 +1,4 @@
-//! Notifies a user.
+//! Creates a notification.
 
 use entity::{notification, user};
 use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel, QuerySelect};
@@ -13,10 +13,10 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Stores a notification for a user and publishes it on the user's stream.
+/// Creates a notification for a user and publishes it on the user's stream.
 ///
 /// # Errors
-/// [`FamilyError::NotFound`] if there is no such user, [`FamilyError::BadInput`] if `data` is too large.
+/// [`FamilyError::NotFound`] if the user does not exist, [`FamilyError::BadInput`] if `data` is too large.
 pub async fn create(gateway: &Gateway, user: Uuid, new: NewNotification) -> Result<Notification> {
     let data = json_object("data", new.data.unwrap_or_default())?;
     let tx = gateway.database.begin_write().await?;

@@ -17,7 +17,7 @@ use crate::{
     gateway::Gateway,
 };
 
-/// A page of a user's notifications, newest first: those that are unread, those that are read, or all.
+/// A page of a user's notifications, newest first. `unread` selects unread or read notifications. `None` selects all.
 pub async fn list(
     gateway: &Gateway,
     principal: &Principal,

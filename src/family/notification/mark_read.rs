@@ -16,7 +16,7 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Marks a notification as read and publishes that on the user's stream. Changes nothing if it is read
+/// Marks a notification as read and publishes a `notification.read` event. Changes nothing if the notification is read
 /// already.
 pub async fn mark_read(
     gateway: &Gateway,

@@ -1,4 +1,4 @@
-//! Notifications: messages of agents and operators to one user. No other user sees them, not even an
+//! Notifications: messages of agents, operators and administrators to a user. No other user may see them, not even an
 //! administrator.
 //!
 //! All notifications of a user share one topic, which has the user's id.

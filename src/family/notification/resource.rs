@@ -22,7 +22,7 @@ use crate::{
     visibility::Resource,
 };
 
-/// Unread notifications in a snapshot, at most.
+/// Maximum number of unread notifications in a snapshot.
 const NOTIFICATIONS_PER_SNAPSHOT: u64 = 50;
 
 /// The family `notification`.
@@ -35,11 +35,11 @@ impl ResourceFamily for NotificationFamily {
     }
 
     fn authorize(&self, principal: &Principal, id: Uuid) -> Result<()> {
-        // The answer does not tell whether there is such a user.
+        // The response is the same whether or not the user exists.
         if principal.user_id == id {
             return Ok(());
         }
-        Err(FamilyError::Forbidden("only the user may see the user's notifications"))
+        Err(FamilyError::Forbidden("a user may see only their own notifications"))
     }
 
     async fn look_up(
@@ -50,7 +50,7 @@ impl ResourceFamily for NotificationFamily {
         if user::Entity::find_by_id(id).one(gateway.database.reader()).await?.is_none() {
             return Ok(None);
         }
-        // A new user has no log yet: users are created on a layer that knows no topics.
+        // A new user has no log yet, because the layer that creates users does not know topics.
         let log = gateway.hub.log();
         if log.positions(&[topic(id)]).await?.is_empty() {
             let tx = gateway.database.begin_write().await?;

@@ -1,4 +1,4 @@
-//! Finding a user's notifications.
+//! The topic and the queries of a user's notifications.
 
 use entity::notification;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, Select};

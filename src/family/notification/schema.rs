@@ -14,18 +14,18 @@ use crate::family::wire::{ResetReason, Text, example_id, example_time};
 #[derive(Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct NewNotification {
-    /// Subject of the notification: a dotted name, such as `oauth.refreshed` or `report.ready`.
+    /// Kind of the notification: a dotted name of at most 64 characters, such as `oauth.refreshed` or `report.ready`.
     #[oai(validator(max_length = 64, pattern = r"^[a-z0-9_]+(\.[a-z0-9_]+)*$"))]
     pub kind: Text,
     /// Text for the user, 1 to 4,000 characters.
     #[oai(validator(min_length = 1, max_length = 4000, pattern = r"^[^\x00]*$"))]
     pub message: Text,
-    /// Origin of the notification, such as the name of an OAuth provider.
+    /// The system that the notification is about, such as an OAuth provider: 1 to 64 characters.
     #[oai(validator(min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1f\x7f]+$"))]
     pub provider: Option<Text>,
-    /// Whether what the notification reports succeeded. Absent if it can neither succeed nor fail.
+    /// Whether the reported action succeeded. Absent if the notification reports no action.
     pub success: Option<bool>,
-    /// Further data for programs, at most 16,384 bytes as JSON.
+    /// Further data for programs, at most 16,384 bytes as JSON. The default is an empty object.
     pub data: Option<BTreeMap<String, Value>>,
 }
 
@@ -49,13 +49,13 @@ pub struct Notification {
     pub id: Uuid,
     /// Id of the user that the notification is for.
     pub user_id: Uuid,
-    /// Subject of the notification: a dotted name.
+    /// Kind of the notification: a dotted name, such as `oauth.refreshed`.
     pub kind: String,
     /// Text for the user.
     pub message: String,
-    /// Origin of the notification, such as the name of an OAuth provider.
+    /// The system that the notification is about, such as an OAuth provider. Absent if there is none.
     pub provider: Option<String>,
-    /// Whether what the notification reports succeeded. Absent if it can neither succeed nor fail.
+    /// Whether the reported action succeeded. Absent if the notification reports no action.
     pub success: Option<bool>,
     /// Further data for programs. Empty if there is none.
     pub data: BTreeMap<String, Value>,
@@ -98,11 +98,11 @@ impl Example for Notification {
     }
 }
 
-/// The first event of a stream: the unread notifications as of the event's `id`.
+/// The data of a `snapshot` event: the unread notifications after all events up to the event's `id`.
 #[derive(Object)]
 #[oai(example, skip_serializing_if_is_none)]
 pub struct NotificationSnapshot {
-    /// Number of unread notifications.
+    /// Number of all unread notifications. Can be greater than the length of `notifications`.
     pub unread: u64,
     /// The newest unread notifications, newest first, at most 50.
     pub notifications: Vec<Notification>,
@@ -117,11 +117,12 @@ impl Example for NotificationSnapshot {
     }
 }
 
-/// Unread notifications that were deleted.
+/// The data of a `notification.expired` event: unread notifications were deleted because they were older than the
+/// retention.
 #[derive(Object)]
 #[oai(example)]
 pub struct NotificationsExpired {
-    /// Their ids, at most 500.
+    /// Ids of the deleted unread notifications, 1 to 500.
     pub unread: Vec<Uuid>,
 }
 

@@ -1,5 +1,5 @@
-//! Deletes what is no longer needed: notifications beyond their retention, and the event logs of deleted
-//! users. The notifications of a user are deleted with the user, by the database.
+//! Deletes notifications that are older than the retention, and the event logs of deleted users. The database deletes
+//! the notifications of a user together with the user.
 
 use entity::{Timestamp, notification, user};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
@@ -16,11 +16,11 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Notifications that one transaction deletes, at most.
+/// Maximum number of notifications that one transaction deletes.
 const ROWS_PER_TRANSACTION: u64 = 500;
 
-/// Deletes notifications that are older than the retention of events. The user's stream announces those
-/// that were unread.
+/// Deletes notifications that are older than the retention of events. If some were unread, the user's stream gets a
+/// `notification.expired` event with their ids.
 pub(super) async fn delete_expired(gateway: &Gateway, retention: Retention) -> Result<()> {
     let cutoff = retention.cutoff(&gateway.clock.read());
     let is_expired = || notification::Column::CreatedAt.lt(cutoff);
@@ -46,7 +46,7 @@ pub(super) async fn delete_expired(gateway: &Gateway, retention: Retention) -> R
     }
 }
 
-/// Deletes the event logs of these users, who were deleted.
+/// Deletes the event logs of these users, which were deleted.
 pub async fn delete_logs(gateway: &Gateway, users: &[Uuid]) -> Result<()> {
     let topics: Vec<Topic> = users.iter().copied().map(topic).collect();
     let tx = gateway.database.begin_write().await?;
@@ -58,10 +58,10 @@ pub async fn delete_logs(gateway: &Gateway, users: &[Uuid]) -> Result<()> {
     Ok(())
 }
 
-/// Deletes the event logs of all deleted users. A log can be left over: the gateway stopped before it was
-/// deleted, or a request created it again meanwhile.
+/// Deletes the event logs of all deleted users. A log can remain if the gateway stopped before it deleted the log, or
+/// if a request created the log again.
 pub(super) async fn delete_logs_of_deleted_users(gateway: &Gateway) -> Result<()> {
-    // Every log is silent since the end of time, so these are all logs of the family.
+    // No event is later than this time, so the pages contain every log of the family.
     let mut pages = SilentTopics::new(gateway, Family::Notification, Timestamp(i64::MAX));
     while let Some(topics) = pages.next_page().await? {
         let mut deleted: Vec<Uuid> = topics.iter().map(Topic::id).collect();

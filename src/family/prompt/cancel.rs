@@ -17,10 +17,10 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Cancels a prompt at once. Its agent cannot publish any longer. Changes nothing if it is cancelled already.
+/// Cancels a prompt at once. Its agent cannot publish any longer. Changes nothing if the prompt is cancelled already.
 ///
 /// # Errors
-/// [`FamilyError::Conflict`] if the prompt completed or failed.
+/// [`FamilyError::Conflict`] if the prompt has completed or failed.
 pub async fn cancel(
     gateway: &Gateway,
     principal: &Principal,

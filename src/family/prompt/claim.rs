@@ -23,7 +23,7 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Length of a lease if the request names none.
+/// Default duration of a lease, in seconds.
 const DEFAULT_LEASE_SECONDS: u32 = 60;
 
 /// Claims the oldest queued prompts, or waits for one. See [`claim_or_wait`].
@@ -37,17 +37,17 @@ pub async fn claim(
     claim_or_wait(gateway, Family::Prompt, wait, client_gone, claim).await
 }
 
-/// Claims up to as many queued prompts as the request asks for.
+/// Claims queued prompts, at most as many as the request asks for.
 async fn claim_queued(gateway: &Gateway, request: &ClaimPrompts) -> Result<Vec<ClaimedPrompt>> {
     let any = queued().select_only().column(prompt::Column::Id).into_tuple::<Uuid>();
     if any.one(gateway.database.reader()).await?.is_none() {
-        // Agents ask all the time. Most of the time there is nothing to claim, and a read is enough.
+        // Agents claim all the time, and mostly there is nothing to claim. Then a read is enough.
         return Ok(Vec::new());
     }
     let tx = gateway.database.begin_write().await?;
     let rows = queued()
         .limit(request.max.unwrap_or(1))
-        // A claim at the same time takes the next prompts and does not wait.
+        // A concurrent claim skips these prompts and does not wait for them.
         .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
         .all(&tx)
         .await?;
@@ -57,7 +57,7 @@ async fn claim_queued(gateway: &Gateway, request: &ClaimPrompts) -> Result<Vec<C
     let log = gateway.hub.log();
     let mut events = Vec::with_capacity(rows.len());
     let mut claimed = Vec::with_capacity(rows.len());
-    // In the order of their ids, which is the order of their topics' names.
+    // The order of the ids is the order of the topics' names. So two transactions cannot deadlock.
     for mut row in rows {
         let (topic, lease_token) = (topic(row.id), Uuid::new_v4());
         row.attempt += 1;
@@ -68,7 +68,7 @@ async fn claim_queued(gateway: &Gateway, request: &ClaimPrompts) -> Result<Vec<C
         change.lease_expires_at = Set(Some(until.at));
         change.lease_clock = Set(until.clock);
         change.lease_seconds = Set(i32::try_from(seconds).unwrap_or(i32::MAX));
-        // From here on, no event of an agent that held the prompt before is accepted.
+        // From here on, the event log refuses events of agents that held the prompt before.
         log.fence(&tx, &topic, Some(lease_token)).await?;
         change.claim_seq = Set(log.position(&tx, &topic).await?.seq + 1);
         let row = change.update(&tx).await?;

@@ -19,17 +19,18 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Bytes of the text of a prompt, at most.
+/// Maximum size of the text of a prompt, in bytes.
 const MAX_TEXT: usize = 65_536;
 
-/// Unfinished prompts of one owner, at most, so that one owner cannot fill the work queue of all.
+/// Maximum number of unfinished prompts of an owner. So one owner cannot fill the work queue, which all owners share.
 const MAX_UNFINISHED: u64 = 1_000;
 
-/// Creates a prompt in a conversation. It belongs to the owner of the conversation.
+/// Creates a prompt in a conversation. The prompt belongs to the owner of the conversation.
 ///
 /// # Errors
-/// [`FamilyError::TooMany`] if the owner has 1,000 unfinished prompts, [`FamilyError::BadInput`] if the text is too
-/// large.
+/// - [`FamilyError::NotFound`] if the caller may not see the conversation.
+/// - [`FamilyError::TooMany`] if the owner has 1,000 unfinished prompts.
+/// - [`FamilyError::BadInput`] if the text is too large.
 pub async fn create(
     gateway: &Gateway,
     principal: &Principal,
@@ -43,7 +44,7 @@ pub async fn create(
     }
     let lookup = gateway.visibility.start_lookup();
     let tx = gateway.database.begin_write().await?;
-    // Locked, so that two prompts that are created at the same time do not both take the last place.
+    // Locks the owner's row, so that concurrent requests cannot exceed the maximum.
     let owner = user::Entity::find_by_id(session.owner_id).select_only().column(user::Column::Id);
     owner.lock_exclusive().into_tuple::<Uuid>().one(&tx).await?;
     let unfinished = prompt::Entity::find()

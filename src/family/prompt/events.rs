@@ -11,7 +11,7 @@ use crate::{
     family::{EventKind, Result, new_event, schema},
 };
 
-/// A kind of event with any data, as an agent publishes it.
+/// A kind of event that agents publish, with any data.
 const fn published(kind: &'static str, description: &'static str) -> EventKind {
     EventKind { kind, description, schema: schema::<Any<Value>> }
 }
@@ -43,7 +43,7 @@ pub(super) const EVENTS: [EventKind; 9] = [
     published("error", "The prompt is `failed`, and the stream ends."),
 ];
 
-/// The event for a transition that no published event reports.
+/// The `status` event, for a transition that no published event reports.
 pub(super) fn status_event(row: &prompt::Model) -> Result<NewEvent> {
     let change = PromptStatusChange {
         status: row.status.into(),
@@ -53,12 +53,12 @@ pub(super) fn status_event(row: &prompt::Model) -> Result<NewEvent> {
     new_event("status", &change)
 }
 
-/// The last event of a prompt that the gateway ends: of the kind `cancelled` or `error`, with this message.
+/// The last event of a prompt that the gateway ends. `kind` is `cancelled` or `error`.
 pub(super) fn end_event(kind: &str, message: &str) -> Result<NewEvent> {
     Ok(new_event(kind, &json!({ "message": message }))?.terminal())
 }
 
-/// An event of the log, for a snapshot.
+/// Converts an event of the log for a snapshot.
 pub(super) fn logged_event(event: &Event) -> std::result::Result<PromptEvent, DbErr> {
     let data = serde_json::from_str(&event.data).map_err(|error| DbErr::Json(error.to_string()))?;
     Ok(PromptEvent {

@@ -1,5 +1,5 @@
-//! Prompts that an agent began to answer without a claim, and then left. They have no lease that could expire, and no agent
-//! can claim them. So a long time without an event ends them.
+//! Fails prompts that an agent began to answer without a claim and then left unfinished. Such a prompt has no lease
+//! that could expire, and no agent can claim it. So it fails after a long time without an event.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(super) async fn fail_idle(gateway: &Gateway) -> Result<()> {
     let before = gateway.clock.read().cutoff(idle);
     let mut pages = SilentTopics::new(gateway, Family::Prompt, before);
     while let Some(topics) = pages.next_page().await? {
-        // Most of them are queued, or under a lease.
+        // Most silent prompts are queued or under a lease. This query finds the others.
         let ids = unclaimed(before)
             .filter(prompt::Column::Id.is_in(topics.iter().map(Topic::id)))
             .order_by_asc(prompt::Column::Id)
@@ -41,7 +41,7 @@ pub(super) async fn fail_idle(gateway: &Gateway) -> Result<()> {
     Ok(())
 }
 
-/// Prompts that an agent began to answer without a claim before then.
+/// Prompts that became `processing` without a claim, before this time.
 fn unclaimed(before: Timestamp) -> Select<prompt::Entity> {
     prompt::Entity::find()
         .filter(prompt::Column::Status.eq(prompt::Status::Processing))
@@ -53,7 +53,7 @@ async fn fail_if_idle(gateway: &Gateway, id: Uuid, before: Timestamp) -> Result<
     let tx = gateway.database.begin_write().await?;
     let row = unclaimed(before).filter(prompt::Column::Id.eq(id)).lock_exclusive().one(&tx).await?;
     let Some(row) = row else { return Ok(tx.rollback().await?) };
-    // Publishing without a lease does not touch the row. Only the event log tells.
+    // Publishing without a lease does not change the row, so the event log is checked too.
     if !is_silent(gateway, &tx, &topic(id), before).await? {
         return Ok(tx.rollback().await?);
     }

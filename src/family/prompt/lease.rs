@@ -1,5 +1,5 @@
-//! Prompts whose lease expires. A prompt without a published event is queued again. A prompt with events fails, because
-//! published events cannot be taken back.
+//! Ends the leases of prompts when they expire. If no event was published under the lease, the prompt is queued again.
+//! Otherwise the prompt fails, because published events cannot be taken back.
 
 use std::time::Duration;
 
@@ -24,17 +24,17 @@ use crate::{
     gateway::Gateway,
 };
 
-/// The columns of the end of a lease.
+/// The columns that store the end of a lease.
 const LEASE_END: (prompt::Column, prompt::Column) =
     (prompt::Column::LeaseExpiresAt, prompt::Column::LeaseClock);
 
-/// Takes prompts from agents whose leases have expired.
+/// Ends the leases that have expired. Each prompt is queued again or fails.
 pub(super) async fn end_expired(gateway: &Gateway) -> Result<()> {
     let find = |now, time| lease_ends(gateway, now, time);
     queue::end_expired(gateway, Family::Prompt, find, |id| end_lease(gateway, id)).await
 }
 
-/// Prompts with leases that expire within `time`, with the end of each.
+/// Prompts whose leases expire within `time` from now, with the end of each lease.
 async fn lease_ends(
     gateway: &Gateway,
     now: Reading,

@@ -15,7 +15,7 @@ use crate::{
     gateway::Gateway,
 };
 
-/// A page of the prompts of one conversation, oldest first.
+/// A page of the prompts of a conversation, oldest first.
 pub async fn list(
     gateway: &Gateway,
     principal: &Principal,
@@ -46,7 +46,7 @@ pub async fn get(
     Ok(row.ok_or(FamilyError::NotFound)?.into())
 }
 
-/// The topic of a prompt that the caller may see. A prompt does not exist under the path of another session.
+/// The topic of a prompt that the caller may see. Under the path of another session, the prompt is not found.
 pub async fn find_in_session(
     gateway: &Gateway,
     principal: &Principal,

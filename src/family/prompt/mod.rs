@@ -1,8 +1,8 @@
-//! Prompts: users create them in a conversation, agents answer them piece by piece, and their owners watch.
+//! Prompts: users create them in a conversation, agents publish the answers in parts, and the owners watch them.
 //!
-//! Events of an answer go straight into the prompt's event log, those of many agents in one transaction. They touch no
-//! row of the prompt; only a transition does. The event log decides at the time of writing whether events are accepted.
-//! A claim fences the topic with the token of its lease, and the last event closes it. So no event follows a
+//! Agents publish events directly into the event log. One transaction writes the events of many agents. An event does
+//! not change the row of the prompt, unless it is a transition. The event log accepts or refuses events when it writes
+//! them. A claim fences the topic with the token of its lease, and the last event closes the topic. So no event follows
 //! `cancelled`, and an agent that lost its lease cannot publish.
 
 mod cancel;

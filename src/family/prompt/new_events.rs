@@ -15,10 +15,10 @@ use crate::{
     family::{FamilyError, Result, new_event},
 };
 
-/// Events in one request, at most.
+/// Maximum number of events in one request.
 const MAX_EVENTS: usize = 1_000;
 
-/// Bytes of the data of one event, at most.
+/// Maximum size of the data of one event, in bytes of JSON.
 const MAX_DATA: usize = 65_536;
 
 /// Kind of event that an agent publishes.
@@ -57,9 +57,9 @@ impl PromptEventKind {
 #[derive(Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct NewPromptEvent {
-    /// Kind of the event. No event can follow `complete`, `cancelled` and `error`.
+    /// Kind of the event. `complete`, `cancelled` and `error` end the prompt, so no event can follow.
     kind: PromptEventKind,
-    /// Data of the event: any JSON value, at most 65,536 bytes. The default is null.
+    /// Data of the event: any JSON value, at most 65,536 bytes as JSON. The default is null.
     data: Option<Any<Value>>,
 }
 
@@ -69,14 +69,14 @@ impl Example for NewPromptEvent {
     }
 }
 
-/// One event, or several.
+/// The events of a request: one, or an array of them.
 pub struct NewPromptEvents(Vec<NewPromptEvent>);
 
 impl NewPromptEvents {
-    /// The events from these JSON values, in order.
+    /// Parses the events, in order.
     ///
     /// # Errors
-    /// The place and the reason, if a value is not an event.
+    /// The index and the reason, if a value is not an event.
     pub fn parse_all(
         values: impl IntoIterator<Item = std::result::Result<Value, String>>,
     ) -> std::result::Result<Self, String> {
@@ -141,10 +141,10 @@ impl ParseFromJSON for NewPromptEvents {
     }
 }
 
-/// Checked events, in the form in which the event log stores them.
+/// Checked events, as the event log stores them.
 pub(super) struct Batch {
     pub(super) events: Vec<NewEvent>,
-    /// The status of the prompt after the last event, if that ends the prompt.
+    /// The terminal status of the prompt after the last event. `None` if the last event does not end the prompt.
     pub(super) terminal_status: Option<prompt::Status>,
 }
 
@@ -152,18 +152,18 @@ impl Batch {
     /// Checks the events.
     ///
     /// # Errors
-    /// [`FamilyError::BadInput`] if there are too many events, or if one is too large. Also if an event follows one that
-    /// ends the prompt, because only a faulty agent sends that.
+    /// [`FamilyError::BadInput`] if there are no events or too many, or if an event is too large. Also if an event
+    /// follows one that ends the prompt.
     pub(super) fn new(events: NewPromptEvents) -> Result<Self> {
         let NewPromptEvents(new) = events;
         if new.is_empty() || new.len() > MAX_EVENTS {
-            let reason = format!("1 to {MAX_EVENTS} events at once, not {}", new.len());
+            let reason = format!("a request has 1 to {MAX_EVENTS} events, not {}", new.len());
             return Err(FamilyError::bad_input("the body", reason));
         }
         let mut batch = Self { events: Vec::with_capacity(new.len()), terminal_status: None };
         for (at, NewPromptEvent { kind, data }) in new.into_iter().enumerate() {
             if batch.terminal_status.is_some() {
-                let reason = format!("events[{at}]: no event can follow the one before it");
+                let reason = format!("events[{at}]: the event before it ends the prompt");
                 return Err(FamilyError::bad_input("the body", reason));
             }
             let name = kind.to_json_string().replace('"', "");

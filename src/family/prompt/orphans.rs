@@ -13,7 +13,7 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Cancels the unfinished prompts of deleted users, and deletes their empty conversations.
+/// Cancels the unfinished prompts of deleted users, and deletes empty conversations of deleted users.
 pub(super) async fn cancel(gateway: &Gateway) -> Result<()> {
     let orphans = prompt::Entity::find()
         .filter(prompt::Column::Status.is_in(UNFINISHED))
@@ -23,7 +23,7 @@ pub(super) async fn cancel(gateway: &Gateway) -> Result<()> {
     while orphans.clone().one(gateway.database.reader()).await?.is_some() {
         let tx = gateway.database.begin_write().await?;
         let mut events = Vec::new();
-        // In the order of their ids, which is the order of their topics' names.
+        // The order of the ids is the order of the topics' names. So two transactions cannot deadlock.
         for row in orphans.clone().lock_exclusive().all(&tx).await? {
             let topic = topic(row.id);
             transition(row, prompt::Status::Cancelled).update(&tx).await?;

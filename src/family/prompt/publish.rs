@@ -12,14 +12,16 @@ use super::{
 };
 use crate::{event::Event, family::Result, gateway::Gateway};
 
-/// Publishes events, all or none, for a request with this lease token.
+/// Publishes all events of a request, or none. `lease_token` is the token of the request.
 ///
 /// Events that change the status lock the prompt's row. All other events are written together with events of other
-/// agents. The event log refuses them at the time of writing if the lease was lost or the prompt has ended.
+/// agents. The event log refuses these at the time of writing if the lease was lost or the prompt has ended.
 ///
 /// # Errors
-/// [`FamilyError::LeaseLost`](crate::family::FamilyError::LeaseLost),
-/// [`FamilyError::BadInput`](crate::family::FamilyError::BadInput).
+/// - [`FamilyError::LeaseLost`](crate::family::FamilyError::LeaseLost) or
+///   [`FamilyError::Publish`](crate::family::FamilyError::Publish) if the token is not the token of the lease, if the
+///   lease has expired, or if the prompt has ended.
+/// - [`FamilyError::BadInput`](crate::family::FamilyError::BadInput) if the events are not valid.
 pub async fn publish(
     gateway: &Gateway,
     (session, id): (Uuid, Uuid),
@@ -36,7 +38,7 @@ pub async fn publish(
         PublishRight::First => publish_with_transition(gateway, id, lease_token, batch).await?,
         PublishRight::Unclaimed => gateway.hub.publish(topic(id), batch.events).await?,
         PublishRight::Leased(lease) => {
-            // Before the events wait for the writer, so that the lease does not expire meanwhile.
+            // Renewed before the events wait for the writer, so that the lease does not expire in the meantime.
             if lease.is_half_over() {
                 lease.renew(gateway, id).await?;
             }
@@ -47,7 +49,7 @@ pub async fn publish(
     Ok(PublishedEvents { count: events.len(), last })
 }
 
-/// Publishes events that may start or end a prompt.
+/// Publishes events that may change the status of a prompt.
 async fn publish_with_transition(
     gateway: &Gateway,
     id: Uuid,
@@ -60,7 +62,7 @@ async fn publish_with_transition(
     let status = match (right, batch.terminal_status) {
         (_, Some(terminal)) => Some(terminal),
         (PublishRight::First, None) => Some(prompt::Status::Processing),
-        // Another request published the first event meanwhile.
+        // Another request published the first event in the meantime.
         (PublishRight::Unclaimed | PublishRight::Leased(_), None) => None,
     };
     if let Some(status) = status {

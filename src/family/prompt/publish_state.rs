@@ -13,7 +13,7 @@ use crate::{
     gateway::Gateway,
 };
 
-/// The columns of a prompt that decide who may publish.
+/// The columns of a prompt that decide whether a request may publish.
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "prompt::Entity")]
 pub(super) struct PublishState {
@@ -30,7 +30,7 @@ pub(super) struct PublishState {
 pub(super) enum PublishRight {
     /// The prompt is queued. The first event makes it `processing`, and no agent can claim it any longer.
     First,
-    /// The prompt is processed without a claim. It is never queued again, so no agent can claim it.
+    /// The prompt is answered without a claim. The prompt is never queued again, so no agent can claim it.
     Unclaimed,
     /// The prompt is under this lease.
     Leased(PromptLease),
@@ -49,12 +49,14 @@ impl PromptLease {
         Duration::from_secs(self.seconds.unsigned_abs().into())
     }
 
-    /// Whether half of the lease has passed. Publishing renews it then: rarely enough to cost little, and in time.
+    /// Whether more than half of the lease has passed. Then publishing renews the lease. So the lease does not expire
+    /// while the agent publishes, and most publish requests need no renewal.
     pub(super) fn is_half_over(&self) -> bool {
         self.left < self.length() / 2
     }
 
-    /// Renews the lease for its full length, unless it was lost meanwhile. Returns the new end.
+    /// Renews the lease for its full duration. Returns the new end, or [`LeaseLost::Superseded`] if the lease was lost
+    /// in the meantime.
     pub(super) async fn renew(&self, gateway: &Gateway, id: Uuid) -> Result<Timestamp> {
         let Deadline { at: until, clock } = gateway.clock.read().deadline_in(self.length());
         let changed = prompt::Entity::update_many()
@@ -69,13 +71,13 @@ impl PromptLease {
 }
 
 impl PublishState {
-    /// Reads the state of a prompt in this session. For agents, who see all prompts.
+    /// Reads the state of a prompt in this session. Only for agents, because the visibility is not checked.
     pub(super) async fn load(gateway: &Gateway, session: Uuid, id: Uuid) -> Result<Self> {
         let began = Instant::now();
         let query = prompt::Entity::find_by_id(id).into_partial_model::<Self>();
         let found = query.one(gateway.database.reader()).await;
         gateway.telemetry.looked_up("prompt", began.elapsed());
-        // A prompt does not exist under the path of another session.
+        // Under the path of another session, the prompt is not found.
         let found = found?.filter(|state| state.conversation_id == session);
         found.ok_or(FamilyError::NotFound)
     }
@@ -85,7 +87,7 @@ impl PublishState {
         StoredLease::new(self.lease_token, self.lease_expires_at, self.lease_clock)
     }
 
-    /// The right to publish of a request with this lease token.
+    /// The right of a request with this lease token to publish.
     pub(super) fn publish_right(&self, token: Option<Uuid>, now: &Reading) -> Result<PublishRight> {
         if is_terminal(self.status) {
             return Err(LeaseLost::Ended.into());
@@ -108,7 +110,7 @@ impl PublishState {
         }
     }
 
-    /// The lease with this token. Refuses a token without a lease.
+    /// The lease of the prompt. Refuses a token that is not the token of this lease, and a lease that has expired.
     pub(super) fn check_lease(&self, token: Uuid, now: &Reading) -> Result<PromptLease> {
         match self.publish_right(Some(token), now)? {
             PublishRight::Leased(lease) => Ok(lease),

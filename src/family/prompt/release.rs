@@ -16,11 +16,12 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Releases a claimed prompt. It is queued again.
+/// Releases a claimed prompt. The prompt is queued again.
 ///
 /// # Errors
-/// [`FamilyError::LeaseLost`]; [`FamilyError::Conflict`] if an event was published under the claim, because
-/// published events cannot be taken back.
+/// - [`FamilyError::LeaseLost`] if the lease is not the newest or has expired, or if the prompt has ended.
+/// - [`FamilyError::Conflict`] if an event was published under the claim, because published events cannot be taken
+///   back.
 pub async fn release(
     gateway: &Gateway,
     (session, id): (Uuid, Uuid),
@@ -31,7 +32,9 @@ pub async fn release(
     let row = lock(&tx, id).await?;
     PublishState::from(&row).check_lease(lease.lease_token, &gateway.clock.read())?;
     if revoke_lease(gateway, &tx, &row).await? {
-        return Err(FamilyError::conflict("events were published since the prompt was claimed"));
+        return Err(FamilyError::conflict(
+            "an event was published under this claim, so the prompt cannot be released",
+        ));
     }
     let row = transition(row, prompt::Status::Queued).update(&tx).await?;
     commit(gateway, tx, &topic(row.id), vec![status_event(&row)?]).await?;

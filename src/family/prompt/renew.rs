@@ -8,10 +8,11 @@ use super::{
 };
 use crate::{family::Result, gateway::Gateway};
 
-/// Renews the lease of a prompt for its full length.
+/// Renews the lease of a prompt for its full duration.
 ///
 /// # Errors
-/// [`FamilyError::LeaseLost`](crate::family::FamilyError::LeaseLost).
+/// [`FamilyError::LeaseLost`](crate::family::FamilyError::LeaseLost) if the lease is not the newest or has expired, or
+/// if the prompt has ended.
 pub async fn renew(
     gateway: &Gateway,
     (session, id): (Uuid, Uuid),

@@ -22,7 +22,8 @@ use crate::{
     visibility::Resource,
 };
 
-/// Events in a snapshot, at most. A client that connects late gets the whole text of most answers.
+/// Limits of the events in a snapshot. Most answers are smaller, so a client that connects late gets the complete
+/// answer.
 const SNAPSHOT: ReadLimit = ReadLimit { events: 1_000, bytes: 1 << 20 };
 
 /// The family `prompt`.

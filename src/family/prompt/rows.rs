@@ -22,13 +22,13 @@ pub fn topic(id: Uuid) -> Topic {
     Topic::new(Family::Prompt, id)
 }
 
-/// A prompt is visible to its owner. Its path leads through its conversation.
+/// A prompt is visible to its owner. Its URL path contains the conversation, which is the parent.
 pub(super) fn resource(owner: Uuid, conversation: Uuid) -> Resource {
     Resource { parent: Some(conversation), ..Resource::owned_by(owner) }
 }
 
-/// The prompt, locked until the transaction ends. Everything that changes its status locks the row first and then
-/// the event log, so two changes cannot deadlock.
+/// Locks a prompt until the transaction ends. Every change of the status locks this row first, and then the event log.
+/// So two changes cannot deadlock.
 pub(super) async fn lock(tx: &Transaction, id: Uuid) -> Result<prompt::Model> {
     let row = prompt::Entity::find_by_id(id).lock_exclusive().one(tx).await?;
     row.ok_or(FamilyError::NotFound)
@@ -41,7 +41,7 @@ pub(super) fn queued() -> Select<prompt::Entity> {
         .order_by_asc(prompt::Column::Id)
 }
 
-/// A transition of a locked prompt. It ends the lease.
+/// The change of a locked prompt to another status. The change also ends the lease.
 pub(super) fn transition(row: prompt::Model, to: prompt::Status) -> prompt::ActiveModel {
     let now = Timestamp::now();
     let mut change = row.into_active_model();
@@ -53,15 +53,15 @@ pub(super) fn transition(row: prompt::Model, to: prompt::Status) -> prompt::Acti
     change
 }
 
-/// Takes the lease of a locked prompt back, so that its agent cannot publish any longer. Returns whether the agent
-/// has published an event.
+/// Revokes the lease of a locked prompt, so that the agent cannot publish any longer. Returns whether an event was
+/// published under the lease.
 pub(super) async fn revoke_lease(
     gateway: &Gateway,
     tx: &Transaction,
     row: &prompt::Model,
 ) -> std::result::Result<bool, DbErr> {
     let (log, topic) = (gateway.hub.log(), topic(row.id));
-    // First, because it locks the log: no event is added from here on.
+    // The fence is first because it locks the topic. No event is added from here on.
     log.fence(tx, &topic, None).await?;
     Ok(log.position(tx, &topic).await?.seq > row.claim_seq)
 }

@@ -16,13 +16,13 @@ wire_enum! {
     pub PromptStatus <=> prompt::Status {
         /// Waiting for an agent.
         Queued,
-        /// Claimed by an agent, or answered without a claim.
+        /// Claimed by an agent, or being answered without a claim.
         Processing,
         /// The answer is complete.
         Completed,
-        /// Failed: an agent reported that, or no further event came.
+        /// An agent published `error`, or the answer stopped: the lease expired, or no event came for too long.
         Failed,
-        /// Cancelled on request.
+        /// Cancelled on request or by the agent, or because the owner was deleted.
         Cancelled,
     }
 }
@@ -31,7 +31,7 @@ wire_enum! {
 #[derive(Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct NewPrompt {
-    /// Text of the prompt, at most 65,536 bytes.
+    /// Text of the prompt: at least 1 character, at most 65,536 bytes in UTF-8.
     #[oai(validator(min_length = 1, max_length = 65_536, pattern = r"^[^\x00]*$"))]
     pub prompt: Text,
 }
@@ -56,7 +56,7 @@ pub struct Prompt {
     pub prompt: String,
     /// Status of the prompt.
     pub status: PromptStatus,
-    /// Number of claims so far.
+    /// Number of claims so far. 0 before the first claim.
     pub attempt: i32,
     /// Time of creation, UTC.
     pub created_at: OffsetDateTime,
@@ -104,7 +104,7 @@ impl Example for Prompt {
 pub struct PromptStatusChange {
     /// Status after the change.
     pub status: PromptStatus,
-    /// Number of claims so far.
+    /// Number of claims so far. 0 before the first claim.
     pub attempt: i32,
     /// Time of the change, UTC.
     pub at: OffsetDateTime,
@@ -120,9 +120,9 @@ impl Example for PromptStatusChange {
 #[derive(Object)]
 #[oai(example)]
 pub struct PromptEvent {
-    /// Cursor of the event.
+    /// Cursor of the event: its `id` in the stream.
     pub id: String,
-    /// Kind of the event.
+    /// Kind of the event, such as `message`.
     pub kind: String,
     /// Data of the event: the same JSON as in the stream.
     pub data: Any<Value>,
@@ -141,15 +141,16 @@ impl Example for PromptEvent {
     }
 }
 
-/// The first event of a stream: the prompt as of the event's `id`.
+/// The data of a `snapshot` event: the prompt after all events up to the event's `id`.
 #[derive(Object)]
 #[oai(example, skip_serializing_if_is_none)]
 pub struct PromptSnapshot {
     /// The prompt.
     pub prompt: Prompt,
-    /// The newest events, oldest first: at most 1,000 events and 1 MiB of data.
+    /// The newest events, oldest first. At most 1,000 events and 1 MiB of data.
     pub events: Vec<PromptEvent>,
-    /// Whether there were earlier events. Those that are still kept are on the pages of events.
+    /// Whether the prompt had earlier events, which this snapshot does not contain. The operation `List prompt events`
+    /// returns those that were not pruned.
     pub earlier: bool,
     /// Reason why the stream starts over. Absent if it does not start over.
     pub reset: Option<ResetReason>,
@@ -166,18 +167,18 @@ impl Example for PromptSnapshot {
     }
 }
 
-/// A request for prompts.
+/// A request to claim prompts.
 #[derive(Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct ClaimPrompts {
-    /// Length of each lease, in seconds, from 1 to 3,600. The default is 60.
+    /// Duration of the lease after the claim and each renewal, in seconds, from 1 to 3,600. The default is 60.
     #[oai(validator(minimum(value = "1"), maximum(value = "3600")))]
     pub lease_seconds: Option<u32>,
     /// Maximum number of prompts, from 1 to 50. The default is 1.
     #[oai(validator(minimum(value = "1"), maximum(value = "50")))]
     pub max: Option<u64>,
-    /// Time to wait if no prompt can be claimed, in seconds, from 0 to 60. The default is 0. Prompts that are created
-    /// through another gateway are found with the next heartbeat.
+    /// Maximum time to wait for a prompt if none can be claimed, in seconds, from 0 to 60. The default is 0. A prompt
+    /// that is created through another gateway is found with the next heartbeat.
     #[oai(validator(minimum(value = "0"), maximum(value = "60")))]
     pub wait_seconds: Option<u64>,
 }
@@ -196,10 +197,11 @@ pub struct ClaimedPrompt {
     pub prompt: Prompt,
     /// Number of claims so far, this one included.
     pub attempt: i32,
-    /// Lease token, to send in the header `Lease-Token` of every publish request.
+    /// Lease token of the claim. Send it in the header `Lease-Token` of every publish request, and in the body of a
+    /// renewal or release.
     pub lease_token: Uuid,
-    /// Time at which the lease expires, UTC. The prompt is queued again then. If an event was published, the prompt
-    /// fails.
+    /// Time at which the lease expires without a renewal, UTC. Then the prompt is queued again, or fails if an event
+    /// was published under the lease.
     pub lease_expires_at: OffsetDateTime,
 }
 
@@ -214,7 +216,7 @@ impl Example for ClaimedPrompt {
     }
 }
 
-/// The lease of a claimed prompt.
+/// The lease of a claimed prompt, to renew or release.
 #[derive(Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct PromptLease {
@@ -232,7 +234,7 @@ impl Example for PromptLease {
 #[derive(Object)]
 #[oai(example)]
 pub struct RenewedPromptLease {
-    /// Time at which the lease expires now, UTC.
+    /// New time at which the lease expires, UTC.
     pub lease_expires_at: OffsetDateTime,
 }
 
@@ -246,8 +248,8 @@ impl Example for RenewedPromptLease {
 #[derive(Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct StreamTokenOptions {
-    /// Time in which the token opens streams, in seconds, from 30 to 300. The default is
-    /// `tokens.stream_seconds` of the configuration. An open stream stays open afterwards.
+    /// Lifetime of the token, in seconds, from 30 to 300. The default is `tokens.stream_seconds` of the configuration.
+    /// An open stream stays open after the token expires.
     #[oai(validator(minimum(value = "30"), maximum(value = "300")))]
     pub ttl_seconds: Option<u64>,
 }
@@ -258,13 +260,13 @@ impl Example for StreamTokenOptions {
     }
 }
 
-/// Published events.
+/// The events that a request published.
 #[derive(Object)]
 #[oai(example)]
 pub struct PublishedEvents {
-    /// Number of events.
+    /// Number of published events, from 1 to 1,000.
     pub count: usize,
-    /// Cursor of the last event.
+    /// Cursor of the last published event.
     pub last: String,
 }
 

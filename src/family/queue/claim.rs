@@ -7,11 +7,11 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{event::Family, family::error::Result, gateway::Gateway};
 
-/// Claims until a claim returns something, for at most `wait`. `client_gone` completes when the client no
-/// longer waits for the answer. Returns nothing then, so no client holds a lease that it never learns of,
-/// and nothing when the gateway shuts down.
+/// Repeats `claim` until it returns something, for at most `wait`. Returns nothing when the gateway shuts down, or when
+/// `client_gone` completes. `client_gone` completes when the client no longer waits for the response. Then nothing is
+/// claimed, so no lease goes to a client that cannot learn of it.
 ///
-/// Work that comes through another gateway is found with the next heartbeat.
+/// Work that is created through another gateway is found with the next heartbeat.
 pub async fn claim_or_wait<T, F>(
     gateway: &Gateway,
     family: Family,
@@ -27,7 +27,7 @@ where
     let queue = gateway.work_queue(family);
     let mut client_gone = pin!(client_gone);
     loop {
-        // Before the claim, so that work that comes during the claim is not missed.
+        // Enabled before the claim, so that work that arrives during the claim is not missed.
         let mut available = pin!(queue.available.notified());
         available.as_mut().enable();
         if client_gone.as_mut().now_or_never().is_some() {

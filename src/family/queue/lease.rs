@@ -1,4 +1,4 @@
-//! Leases that expire.
+//! Finds leases that expire, and ends them.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Time until the next try after the database failed.
+/// Time until the next attempt after an error.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Leases that one query looks for. A further query follows after some of them have ended.
+/// Maximum number of leases that one query returns. After some of them have ended, another query follows.
 pub const LEASES_PER_QUERY: u64 = 500;
 
-/// The condition that finds leases that expire within `time` from now, in a table whose columns for
-/// `lease_expires_at` and `lease_clock` are these.
+/// The condition for leases that expire within `time` from now. The columns are `lease_expires_at` and `lease_clock` of
+/// the table.
 pub fn expired_within<C: ColumnTrait>(
     now: &Reading,
     time: Duration,
@@ -32,8 +32,8 @@ pub fn expired_within<C: ColumnTrait>(
     if others.is_empty() {
         return over;
     }
-    // With a bound that holds for all of them, the database searches an index. With the alternatives
-    // alone it would read all rows.
+    // The common bound `latest` lets the database search an index. With only the alternatives, the database would read
+    // all rows.
     let latest = others.iter().map(|(_, at)| *at).fold(at, Ord::max);
     let ids = others.iter().map(|(id, _)| *id);
     let rest = Condition::any().add(clock.is_null()).add(clock.is_not_in(ids));
@@ -43,12 +43,12 @@ pub fn expired_within<C: ColumnTrait>(
     Condition::all().add(expires_at.lte(latest)).add(any)
 }
 
-/// The id of what is under a lease, its `lease_expires_at` and its `lease_clock`.
+/// The id for `end` in [`end_expired`], and `lease_expires_at` and `lease_clock` of the lease.
 pub type LeaseEnd = (Uuid, Timestamp, Option<Uuid>);
 
-/// Ends the work under expired leases of a family, and sets the deadline for leases that expire before
-/// the next heartbeat. `find` returns some of the family's leases that expire within a time. `end` ends
-/// the work under one of them. Goes on with the next lease after an error, and returns the first error.
+/// Ends the expired leases of a family, and sets the deadline for leases that expire before the next heartbeat. `find`
+/// returns at most [`LEASES_PER_QUERY`] leases that expire within a time. `end` ends the leases with an id. After an
+/// error of `end`, continues with the next lease, and returns the first error at the end.
 pub async fn end_expired<F, E>(
     gateway: &Gateway,
     family: Family,
@@ -61,13 +61,13 @@ where
 {
     let failed = |error: &FamilyError, id: Option<Uuid>| {
         let id = id.map(tracing::field::display);
-        tracing::warn!(family = family.name(), id, %error, "cannot end expired leases");
+        tracing::warn!(family = family.name(), id, %error, "cannot end expired leases; trying again in 1 s");
         gateway.work_queue(family).next_lease_end.set(Instant::now() + RETRY);
     };
     let heartbeat = Duration::from_secs(gateway.config.streams.heartbeat_seconds);
     let mut result = Ok(());
-    // First the leases that have expired. Times of different clock settings cannot be sorted, so leases
-    // that still hold could fill the first query.
+    // The first query finds only leases that have expired. Times of different clock settings cannot be sorted. So
+    // leases that are still valid could fill the result of a longer time.
     for time in [Duration::ZERO, heartbeat] {
         let ends = match find(gateway.clock.read(), time).await {
             Ok(ends) => ends,
@@ -94,7 +94,7 @@ where
         }
         if some_ended {
             gateway.notify_workers(family);
-            // The query may have left some out, and the deadline may not know of others.
+            // Run again at once: the query may have omitted expired leases, and the second query was not run.
             gateway.work_queue(family).next_lease_end.set(Instant::now());
             return result;
         }

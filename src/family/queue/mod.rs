@@ -1,4 +1,4 @@
-//! Work that workers claim under a lease: what the families with a work queue share.
+//! Work that workers claim under a lease: code that all families with a work queue share.
 
 mod claim;
 mod lease;

@@ -1,4 +1,4 @@
-//! The lease that a row holds.
+//! The lease that is stored in a row.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub struct StoredLease {
 }
 
 impl StoredLease {
-    /// The lease with the values of these columns.
+    /// Creates the lease from the values of these columns.
     #[must_use]
     pub fn new(token: Option<Uuid>, expires_at: Option<Timestamp>, clock: Option<Uuid>) -> Self {
         Self { token, end: expires_at.map(|at| Deadline { at, clock }) }

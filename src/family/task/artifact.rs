@@ -1,4 +1,4 @@
-//! Artifacts: the results of a task, which workers report in chunks, and how the chunks are joined.
+//! Artifacts: the results of a task. Workers report them in chunks, and this module joins the chunks.
 
 use entity::{JsonText, artifact};
 use poem_openapi::types::Any;
@@ -15,20 +15,21 @@ use crate::{
     family::{FamilyError, Result},
 };
 
-/// Bytes of all artifacts of a task as JSON, at most. Every snapshot contains them.
+/// Maximum total size of the artifacts of a task, in bytes of JSON. Every snapshot contains all of them.
 const MAX_BYTES: usize = 1 << 20;
 
-/// Artifacts of a task, at most.
+/// Maximum number of artifacts of a task.
 const MAX_ARTIFACTS: usize = 1_000;
 
-/// Bytes of a row up to which a chunk is joined with it. A larger chunk gets its own row. Models write a few characters
-/// at a time, and every read of the task reads all rows.
+/// Maximum size of a row after a chunk is joined to it, in bytes of JSON. A chunk that does not fit gets its own row.
+/// Models report a few characters at a time, so joining saves many rows. Every read of the task with its artifacts
+/// reads all rows.
 const JOINED_BYTES: usize = 4_096;
 
 /// The artifacts of one task, as rows.
 pub(super) struct Artifacts {
     task: Uuid,
-    /// In order.
+    /// The rows, in the order of the artifacts and their chunks.
     rows: Vec<artifact::Model>,
 }
 
@@ -47,7 +48,7 @@ impl Artifacts {
         Ok(Self { task, rows })
     }
 
-    /// Bytes of all artifacts as JSON.
+    /// Total size of the artifacts, in bytes of JSON.
     pub(super) fn bytes(&self) -> usize {
         self.rows.iter().map(bytes).sum()
     }
@@ -76,7 +77,7 @@ impl Artifacts {
         match (new.append, first.zip(last)) {
             (false, None) => {}
             (false, Some((first, last))) => {
-                // An artifact that starts over keeps its place.
+                // An artifact that starts over keeps its position.
                 row.position = self.rows[first].position;
                 artifact::Entity::delete_many()
                     .filter(artifact::Column::TaskId.eq(self.task))
@@ -88,14 +89,14 @@ impl Artifacts {
             }
             (true, None) => {
                 return Err(FamilyError::conflict(
-                    "there is no artifact with this id to append to; start it without append",
+                    "the task has no artifact with this id; report the first chunk without append",
                 ));
             }
             (true, Some((_, last))) => {
                 let before = &self.rows[last];
                 if !can_join(&before.data, &row.data) {
                     return Err(FamilyError::conflict(
-                        "a text can be appended only to a text, and an array only to an array",
+                        "a string can be appended only to a string, and an array only to an array",
                     ));
                 }
                 joins = bytes(before) + bytes(&row) <= JOINED_BYTES;
@@ -123,32 +124,32 @@ impl Artifacts {
     fn check(&self) -> Result<()> {
         if self.bytes() > MAX_BYTES {
             return Err(FamilyError::conflict(format!(
-                "the artifacts of a task have at most {MAX_BYTES} bytes together, as JSON"
+                "the artifacts of a task can have at most {MAX_BYTES} bytes of JSON in total"
             )));
         }
         if self.rows.chunk_by(|a, b| a.position == b.position).count() > MAX_ARTIFACTS {
             return Err(FamilyError::conflict(format!(
-                "a task has at most {MAX_ARTIFACTS} artifacts"
+                "a task can have at most {MAX_ARTIFACTS} artifacts"
             )));
         }
         Ok(())
     }
 }
 
-/// The bytes that a row counts. The quotes of a text and the brackets of an array appear once per artifact, whatever the
-/// number of chunks, and are not counted.
+/// Size of the data of a row, in bytes of JSON. The quotes of a string and the brackets of an array are not counted. An
+/// artifact has them only once, even if it has many rows.
 fn bytes(row: &artifact::Model) -> usize {
     let text = row.data.as_str();
     if text.starts_with(['"', '[']) { text.len() - 2 } else { text.len() }
 }
 
-/// Whether both are texts, or both arrays.
+/// Whether both values are strings, or both are arrays.
 fn can_join(before: &JsonText, after: &JsonText) -> bool {
     let both = |mark| [before, after].iter().all(|data| data.as_str().starts_with(mark));
     both('"') || both('[')
 }
 
-/// The data of an artifact, from its rows.
+/// Joins the data of these rows of one artifact.
 fn join<'a>(rows: impl IntoIterator<Item = &'a artifact::Model>) -> Value {
     let mut rows = rows.into_iter().map(|row| row.data.value());
     let mut data = rows.next().unwrap_or_default();

@@ -21,11 +21,12 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Cancels a task. A pending task is cancelled at once. A running one is cancelled by its worker, or when the
-/// grace time or the worker's lease ends. Changes nothing if cancellation was requested already.
+/// Cancels a task. A pending task is cancelled at once. The worker of a running task is asked to cancel it. If the
+/// worker does not, the gateway cancels the task when the grace time or the lease ends. Changes nothing if cancellation
+/// was requested before.
 ///
 /// # Errors
-/// [`FamilyError::Conflict`](crate::family::FamilyError::Conflict) if the task completed or failed.
+/// [`FamilyError::Conflict`](crate::family::FamilyError::Conflict) if the task has completed or failed.
 pub async fn cancel(gateway: &Gateway, principal: &Principal, id: Uuid) -> Result<Task> {
     find_visible(gateway, principal, &topic(id)).await?;
     let tx = gateway.database.begin_write().await?;
@@ -45,7 +46,7 @@ pub async fn cancel(gateway: &Gateway, principal: &Principal, id: Uuid) -> Resul
         Some(left) => {
             let mut change = row.into_active_model();
             change.updated_at = Set(now);
-            // The end of the lease is the end of the grace time: see `lease.rs`.
+            // The lease ends with the grace time at the latest. Its end cancels the task: see `lease.rs`.
             change.lease_expires_at = Set(Some(clock.deadline_in(left).at));
             change
         }

@@ -24,7 +24,7 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Length of a lease if the request names none.
+/// Default duration of a lease, in seconds.
 const DEFAULT_LEASE_SECONDS: u32 = 60;
 
 /// Claims the oldest pending tasks with one of the skills, or waits for one. See [`claim_or_wait`].
@@ -38,7 +38,7 @@ pub async fn claim(
     claim_or_wait(gateway, Family::Task, wait, client_gone, claim).await
 }
 
-/// Claims up to as many pending tasks as the request asks for.
+/// Claims pending tasks, at most as many as the request asks for.
 async fn claim_pending(gateway: &Gateway, request: &ClaimTasks) -> Result<Vec<ClaimedTask>> {
     let skills = request.skills.iter().map(|skill| skill.0.as_str());
     let pending = task::Entity::find()
@@ -46,14 +46,14 @@ async fn claim_pending(gateway: &Gateway, request: &ClaimTasks) -> Result<Vec<Cl
         .filter(task::Column::TaskType.is_in(skills));
     let any = pending.clone().select_only().column(task::Column::Id).into_tuple::<Uuid>();
     if any.one(gateway.database.reader()).await?.is_none() {
-        // Workers ask all the time. Most of the time there is nothing to claim, and a read is enough.
+        // Workers claim all the time, and mostly there is nothing to claim. Then a read is enough.
         return Ok(Vec::new());
     }
     let tx = gateway.database.begin_write().await?;
     let rows = pending
         .order_by_asc(task::Column::Id)
         .limit(request.max.unwrap_or(1))
-        // A claim at the same time takes the next tasks and does not wait.
+        // A concurrent claim skips these tasks and does not wait for them.
         .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
         .all(&tx)
         .await?;
@@ -93,7 +93,7 @@ async fn claim_pending(gateway: &Gateway, request: &ClaimTasks) -> Result<Vec<Cl
         gateway.work_queue(Family::Task).next_lease_end.set(lease_end);
     }
     if some_left {
-        // Claims at the same time skipped these tasks because they were locked.
+        // Concurrent claims may have skipped the remaining tasks because they were locked.
         gateway.notify_workers(Family::Task);
     }
     Ok(claimed)

@@ -21,13 +21,13 @@ use crate::{
     visibility::Resource,
 };
 
-/// Bytes of an input as JSON, at most. Lists and claims hold many inputs.
+/// Maximum size of an input, in bytes of JSON. One list or claim can return many inputs.
 const MAX_INPUT: usize = 16_384;
 
-/// Unfinished tasks of one owner, at most.
+/// Maximum number of unfinished tasks of an owner.
 const MAX_UNFINISHED: u64 = 1_000;
 
-/// Leases that may expire before a task fails, if the request names no number.
+/// Default of `max_attempts`. A task fails when this number of its leases has expired.
 const DEFAULT_MAX_ATTEMPTS: i32 = 3;
 
 /// Creates a task that belongs to the caller.
@@ -72,8 +72,8 @@ pub async fn create(gateway: &Gateway, principal: &Principal, new: NewTask) -> R
     Ok(Task { artifacts: Some(Vec::new()), ..row.into() })
 }
 
-/// Refuses if the owner has as many unfinished tasks as allowed. Locks the owner's row, so that two tasks that are
-/// created at the same time do not both take the last place.
+/// Refuses if the owner has the maximum number of unfinished tasks. Locks the owner's row, so that concurrent requests
+/// cannot exceed the maximum.
 async fn check_unfinished(tx: &Transaction, owner: Uuid) -> Result<()> {
     user::Entity::find_by_id(owner).lock(LockType::NoKeyUpdate).one(tx).await?;
     let unfinished = task::Entity::find()

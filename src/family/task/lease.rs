@@ -22,7 +22,7 @@ use crate::{
     gateway::Gateway,
 };
 
-/// The columns of the end of a lease.
+/// The columns that store the end of a lease.
 const LEASE_END: (task::Column, task::Column) =
     (task::Column::LeaseExpiresAt, task::Column::LeaseClock);
 
@@ -31,7 +31,7 @@ pub(super) fn lease_of(row: &task::Model) -> StoredLease {
     StoredLease::new(row.lease_token, row.lease_expires_at, row.lease_clock)
 }
 
-/// Refuses a token that is not the token of the lease that the task is under.
+/// Refuses a token that is not the token of the newest lease. Refuses if the task has ended or the lease has expired.
 pub(super) fn check(row: &task::Model, token: Uuid, now: &Reading) -> Result<()> {
     let lease = lease_of(row);
     lease.check_token(token)?;
@@ -41,8 +41,8 @@ pub(super) fn check(row: &task::Model, token: Uuid, now: &Reading) -> Result<()>
     Ok(lease.check_time(now)?)
 }
 
-/// Extends the lease by its full length from now. A lease of a task that is to be cancelled ends with the grace
-/// time at the latest. Returns the new end.
+/// Renews the lease for its full duration from now. If cancellation was requested, the lease ends with the grace time
+/// at the latest. Returns the new end.
 pub(super) fn extend(
     change: &mut task::ActiveModel,
     row: &task::Model,
@@ -59,7 +59,7 @@ pub(super) fn extend(
     until
 }
 
-/// Takes tasks from workers whose leases have expired.
+/// Ends the attempts whose leases have expired. Each task becomes pending, cancelled or failed.
 pub(super) async fn end_expired(gateway: &Gateway) -> Result<()> {
     let find = |now: Reading, time| async move {
         lease_ends(&now, time).into_tuple().all(gateway.database.reader()).await
@@ -67,8 +67,7 @@ pub(super) async fn end_expired(gateway: &Gateway) -> Result<()> {
     queue::end_expired(gateway, Family::Task, find, |id| end_lease(gateway, id)).await
 }
 
-/// Tasks with leases that expire within `time`, with the end of each, as
-/// [`LeaseEnd`](crate::family::queue::LeaseEnd).
+/// Selects tasks whose leases expire within `time` from now, as [`LeaseEnd`](crate::family::queue::LeaseEnd).
 fn lease_ends(now: &Reading, time: Duration) -> Select<task::Entity> {
     task::Entity::find()
         .filter(expired_within(now, time, LEASE_END))
@@ -78,11 +77,11 @@ fn lease_ends(now: &Reading, time: Duration) -> Select<task::Entity> {
         .columns([task::Column::Id, LEASE_END.0, LEASE_END.1])
 }
 
-/// Takes a task from its worker, if its lease has still expired.
+/// Ends the attempt of a task, if its lease has expired.
 async fn end_lease(gateway: &Gateway, id: Uuid) -> Result<()> {
     let tx = gateway.database.begin_write().await?;
     let row = lock(&tx, id).await?;
-    // The worker may have renewed the lease since.
+    // The worker may have renewed the lease since the query.
     if !lease_of(&row).has_expired(&gateway.clock.read()) {
         return Ok(tx.rollback().await?);
     }

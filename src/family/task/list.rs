@@ -17,11 +17,11 @@ use crate::{
     gateway::Gateway,
 };
 
-/// The tasks that a list contains.
+/// The conditions for the tasks of a list.
 pub struct TaskFilter {
-    /// Only tasks with this status.
+    /// Only tasks with this status. `None` allows every status.
     pub status: Option<TaskStatus>,
-    /// Only tasks of this type.
+    /// Only tasks of this type. `None` allows every type.
     pub task_type: Option<String>,
 }
 

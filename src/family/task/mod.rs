@@ -1,12 +1,13 @@
 //! Tasks: users create them, workers execute them, and their owners watch them.
 //!
-//! A task waits in the work queue of its type until a worker claims it, which gives the worker a lease. The lease token
-//! fences, as for mutations: only the newest claim may report. So two workers never both hold a task, and a
-//! worker that resumes after its lease expired is refused. Reports are numbered, so that a report that is sent again
-//! because its response was lost is applied once.
+//! A task waits in the work queue until a worker with the right skill claims it. The claim gives the worker a lease
+//! with a fencing token, as for mutations: only the newest claim may report. So two workers never hold the same task,
+//! and a worker that resumes after its lease expired is refused. Reports are numbered. If a response is lost and the
+//! worker sends the report again, the report is applied only once.
 //!
-//! The end of a lease ends whatever a worker leaves unfinished (`lease.rs`). A request to cancel shortens the
-//! lease to the grace time, and nothing extends it then. So a forced end is the end of a lease too.
+//! If a worker does not finish a task, the end of the lease ends the attempt (`lease.rs`). A request to cancel shortens
+//! the lease to the grace time. Renewals cannot extend the lease beyond the grace time. So the end of a lease also ends
+//! a task whose worker ignores the request.
 
 mod artifact;
 mod cancel;

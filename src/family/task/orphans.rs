@@ -27,7 +27,7 @@ pub(super) async fn cancel(gateway: &Gateway) -> Result<()> {
     while orphans.clone().one(gateway.database.reader()).await?.is_some() {
         let tx = gateway.database.begin_write().await?;
         let mut events = Vec::new();
-        // In the order of their ids, which is the order of their topics' names.
+        // The order of the ids is the order of the topics' names. So two transactions cannot deadlock.
         for row in orphans.clone().lock_exclusive().all(&tx).await? {
             let now = Timestamp::now();
             let mut change = transition(row, task::Status::Cancelled, now)?;

@@ -17,11 +17,12 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Releases a claimed task. It is pending again, or cancelled if that was requested. The release does not count as a
-/// failed attempt.
+/// Releases a claimed task. The task is pending again, or cancelled if cancellation was requested. A release does not
+/// count as an expired lease.
 ///
 /// # Errors
-/// [`FamilyError::LeaseLost`](crate::family::FamilyError::LeaseLost).
+/// [`FamilyError::LeaseLost`](crate::family::FamilyError::LeaseLost) if the lease is not the newest or has expired, or
+/// if the task has ended.
 pub async fn release(gateway: &Gateway, id: Uuid, lease: &TaskLease) -> Result<Task> {
     let tx = gateway.database.begin_write().await?;
     let row = lock(&tx, id).await?;

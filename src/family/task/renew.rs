@@ -10,10 +10,12 @@ use super::{
 };
 use crate::{family::Result, gateway::Gateway};
 
-/// Renews the lease of a task for its full length.
+/// Renews the lease of a task for its full duration. If cancellation was requested, the lease ends with the grace time
+/// at the latest.
 ///
 /// # Errors
-/// [`FamilyError::LeaseLost`](crate::family::FamilyError::LeaseLost).
+/// [`FamilyError::LeaseLost`](crate::family::FamilyError::LeaseLost) if the lease is not the newest or has expired, or
+/// if the task has ended.
 pub async fn renew(gateway: &Gateway, id: Uuid, lease: &TaskLease) -> Result<RenewedTaskLease> {
     let tx = gateway.database.begin_write().await?;
     let row = lock(&tx, id).await?;

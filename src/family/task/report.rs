@@ -19,19 +19,21 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Bytes of an output as JSON, at most. Every event after the end of a task contains it.
+/// Maximum size of an output, in bytes of JSON. The last event of the task and every later snapshot contain it.
 const MAX_OUTPUT: usize = 65_536;
 
-/// Bytes of a chunk of an artifact as JSON, at most. Each chunk is an event.
+/// Maximum size of a chunk of an artifact, in bytes of JSON. One event contains the whole chunk.
 const MAX_CHUNK: usize = 65_536;
 
-/// Applies a worker's report and extends the lease. A report that was applied already changes nothing.
+/// Applies a worker's report. Renews the lease, unless the report ends the task. A report that was applied before
+/// changes nothing.
 ///
 /// # Errors
-/// - [`FamilyError::LeaseLost`].
-/// - [`FamilyError::OutOfSequence`] if a number is left out.
+/// - [`FamilyError::LeaseLost`] if the lease is not the newest or has expired, or if the task has ended.
+/// - [`FamilyError::OutOfSequence`] if the report does not have the next number.
 /// - [`FamilyError::Conflict`] if a task is reported as cancelled without a request, or if a chunk cannot be added.
-/// - [`FamilyError::BadInput`] if the fields of the report do not fit together or are too large.
+/// - [`FamilyError::BadInput`] if the report has a combination of fields that is not allowed, or if a field is too
+///   large.
 pub async fn report(gateway: &Gateway, id: Uuid, report: TaskReport) -> Result<Task> {
     report.check()?;
     let output = report.output.as_ref();

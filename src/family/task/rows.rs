@@ -24,8 +24,8 @@ pub fn topic(id: Uuid) -> Topic {
     Topic::new(Family::Task, id)
 }
 
-/// The task, locked until the transaction ends. Everything that changes a task or its artifacts locks this row
-/// first, and the event log after it.
+/// Locks a task until the transaction ends. Every change of a task or its artifacts locks this row first, and then the
+/// event log. So two changes cannot deadlock.
 pub(super) async fn lock(tx: &Transaction, id: Uuid) -> Result<task::Model> {
     let row = task::Entity::find_by_id(id).lock_exclusive().one(tx).await?;
     row.ok_or(FamilyError::NotFound)
@@ -45,7 +45,8 @@ pub(super) fn task_with(row: task::Model, artifacts: &Artifacts) -> Task {
     Task { artifacts: Some(artifacts.joined()), ..row.into() }
 }
 
-/// A transition of a locked task. It ends the lease.
+/// The change of a locked task to another status. The change also ends the lease. Refuses a transition that is not
+/// allowed.
 pub(super) fn transition(
     row: task::Model,
     to: task::Status,
@@ -68,8 +69,7 @@ pub(super) fn transition(
     Ok(change)
 }
 
-/// The status of a task after its worker released it or lost its lease: pending, or cancelled if that was
-/// requested.
+/// The status of a task after a release or the end of its lease: pending, or cancelled if cancellation was requested.
 pub(super) fn status_after_release(row: &task::Model) -> task::Status {
     match row.cancel_by {
         None => task::Status::Pending,

@@ -20,9 +20,9 @@ wire_enum! {
         Running,
         /// Completed by a worker.
         Completed,
-        /// Failed: a worker reported that, or too many leases expired.
+        /// A worker reported that the task failed, or `max_attempts` leases expired.
         Failed,
-        /// Cancelled on request.
+        /// Cancelled on request, or because the owner was deleted.
         Cancelled,
     }
 }
@@ -34,9 +34,10 @@ pub struct NewTask {
     /// Type of the task: 1 to 128 letters, digits, `_`, `.`, `:` and `-`. Workers with this skill can claim the task.
     #[oai(validator(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9_.:-]+$"))]
     pub task_type: Text,
-    /// Input of the task: any JSON value, at most 16,384 bytes.
+    /// Input of the task: any JSON value, at most 16,384 bytes as JSON. Null means no input, like an absent field.
     pub input: Option<Any<Value>>,
-    /// Number of leases that may expire before the task fails, from 1 to 100. The default is 3.
+    /// The task fails when this number of its leases has expired, from 1 to 100. The default is 3. A released lease
+    /// does not count.
     #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
     pub max_attempts: Option<i32>,
 }
@@ -61,26 +62,26 @@ pub struct Task {
     pub owner: Uuid,
     /// Type of the task: the skill that a worker needs.
     pub task_type: String,
-    /// Input of the task.
+    /// Input of the task. Absent if the task has none.
     pub input: Option<Any<Value>>,
-    /// Output of the task. Present when the task completed with an output.
+    /// Output of the task. Absent unless the task completed with an output.
     pub output: Option<Any<Value>>,
-    /// Reason why the task failed.
+    /// Reason why the task failed. Absent if the task did not fail, or if the worker gave no reason.
     pub error: Option<String>,
     /// Status of the task.
     pub status: TaskStatus,
-    /// Number of claims so far.
+    /// Number of claims so far. 0 before the first claim.
     pub attempt: i32,
-    /// Number of leases that may expire before the task fails. A released task has lost no lease.
+    /// The task fails when this number of its leases has expired. A released lease does not count.
     pub max_attempts: i32,
-    /// Whether cancellation was requested.
+    /// Whether cancellation was requested. Remains `true` after the task has ended.
     pub cancel_requested: bool,
-    /// Artifacts so far, in the order of their first chunks. Artifacts of an earlier attempt stay until a later attempt
-    /// starts them over. Absent in lists.
+    /// Artifacts so far, in the order of their first chunks. Artifacts of an earlier attempt remain until a later
+    /// attempt replaces them. Absent in lists of tasks.
     pub artifacts: Option<Vec<Artifact>>,
     /// Time of creation, UTC.
     pub created_at: OffsetDateTime,
-    /// Time of the last change, UTC.
+    /// Time of the last change, UTC. The renewal of a lease is not a change.
     pub updated_at: OffsetDateTime,
     /// Time at which the task reached a terminal status, UTC. Absent before.
     pub completed_at: Option<OffsetDateTime>,
@@ -131,8 +132,8 @@ impl Example for Task {
     }
 }
 
-/// The state of a task: the data of a `task.status` event. It has no `input`, which does not change, and no
-/// `artifacts`, which have events of their own.
+/// The state of a task: the data of a `task.status` event. The state has no `input`, because the input never changes.
+/// It has no `artifacts`, because `task.artifact` events report them.
 #[derive(Object)]
 #[oai(example, skip_serializing_if_is_none)]
 pub struct TaskState {
@@ -142,21 +143,21 @@ pub struct TaskState {
     pub owner: Uuid,
     /// Type of the task: the skill that a worker needs.
     pub task_type: String,
-    /// Output of the task. Present when the task completed with an output.
+    /// Output of the task. Absent unless the task completed with an output.
     pub output: Option<Any<Value>>,
-    /// Reason why the task failed.
+    /// Reason why the task failed. Absent if the task did not fail, or if the worker gave no reason.
     pub error: Option<String>,
     /// Status of the task.
     pub status: TaskStatus,
-    /// Number of claims so far.
+    /// Number of claims so far. 0 before the first claim.
     pub attempt: i32,
-    /// Number of leases that may expire before the task fails.
+    /// The task fails when this number of its leases has expired. A released lease does not count.
     pub max_attempts: i32,
-    /// Whether cancellation was requested.
+    /// Whether cancellation was requested. Remains `true` after the task has ended.
     pub cancel_requested: bool,
     /// Time of creation, UTC.
     pub created_at: OffsetDateTime,
-    /// Time of the last change, UTC.
+    /// Time of the last change, UTC. The renewal of a lease is not a change.
     pub updated_at: OffsetDateTime,
     /// Time at which the task reached a terminal status, UTC. Absent before.
     pub completed_at: Option<OffsetDateTime>,
@@ -207,11 +208,11 @@ impl Example for TaskState {
 pub struct Artifact {
     /// Artifact id, unique within the task. The worker chooses it.
     pub artifact_id: String,
-    /// Name for people: the latest that came with a chunk.
+    /// Display name: the newest name that a chunk contained. Absent if no chunk contained a name.
     pub name: Option<String>,
-    /// Data of the artifact.
+    /// Data of the artifact: the chunks, joined to one string or array, or the value of the only chunk.
     pub data: Any<Value>,
-    /// Whether the worker reported the last chunk.
+    /// Whether the newest chunk was reported as the last one.
     pub last_chunk: bool,
 }
 
@@ -233,17 +234,17 @@ pub struct NewArtifact {
     /// Artifact id, unique within the task, 1 to 128 characters. The worker chooses it.
     #[oai(validator(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f]+$"))]
     pub artifact_id: Text,
-    /// Name for people, 1 to 256 characters.
+    /// Display name, 1 to 256 characters. If an appended chunk has no name, the artifact keeps its name.
     #[oai(validator(min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f]+$"))]
     pub name: Option<Text>,
-    /// Data of the chunk: any JSON value but null, at most 65,536 bytes. Send larger data in chunks. Only a text or an
-    /// array can be appended, or be appended to.
+    /// Data of the chunk: any JSON value except null, at most 65,536 bytes as JSON. Send larger data in several chunks.
+    /// Only strings and arrays can have several chunks.
     pub data: Any<Value>,
-    /// Whether the chunk is appended to the artifact: a text to a text, or an array to an array. `false` starts the
-    /// artifact over. The default is `false`.
+    /// Whether to append the chunk to the artifact: a string to a string, or an array to an array. With `false`, the
+    /// chunk becomes the first chunk and replaces earlier data. The default is `false`.
     #[oai(default)]
     pub append: bool,
-    /// Whether this is the last chunk of the artifact.
+    /// Whether this is the last chunk of the artifact. The default is `false`.
     #[oai(default)]
     pub last_chunk: bool,
 }
@@ -266,17 +267,18 @@ impl Example for NewArtifact {
 pub struct ArtifactChunk {
     /// Task id.
     pub task_id: Uuid,
-    /// Attempt that reported the chunk.
+    /// Number of the attempt that reported the chunk: 1 for the first claim.
     pub attempt: i32,
-    /// Number of the report that contained the chunk, within the attempt.
+    /// Number of the report that contained the chunk, from 1 within the attempt.
     pub seq: i64,
     /// Artifact id.
     pub artifact_id: String,
-    /// Name for people, 1 to 256 characters.
+    /// Display name, 1 to 256 characters. Absent if the report contained none.
     pub name: Option<String>,
-    /// Data of the chunk.
+    /// Data of the chunk: any JSON value except null.
     pub data: Any<Value>,
-    /// Whether the chunk is appended to the artifact. `false` starts the artifact over, in its place.
+    /// Whether to append the chunk to the artifact. With `false`, the chunk becomes the first chunk and replaces
+    /// earlier data. The artifact keeps its position.
     pub append: bool,
     /// Whether this is the last chunk of the artifact.
     pub last_chunk: bool,
@@ -300,7 +302,7 @@ impl Example for ArtifactChunk {
     }
 }
 
-/// The first event of a stream: the task as of the event's `id`.
+/// The data of a `snapshot` event: the task after all events up to the event's `id`.
 #[derive(Object)]
 #[oai(example, skip_serializing_if_is_none)]
 pub struct TaskSnapshot {

@@ -2,7 +2,7 @@
 
 use entity::task::Status::{self, Cancelled, Completed, Failed, Pending, Running};
 
-/// Whether a task may change from one status to the other. Every change of a status is checked here.
+/// Whether a task may change from one status to the other. Every change of a task's status is checked here.
 pub(super) fn is_transition(from: Status, to: Status) -> bool {
     matches!(
         (from, to),

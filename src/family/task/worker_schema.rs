@@ -15,11 +15,11 @@ use crate::family::{
     wire::{Text, example_id, example_time, wire_enum},
 };
 
-/// A request for tasks.
+/// A request to claim tasks.
 #[derive(Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct ClaimTasks {
-    /// Types of tasks that the worker can execute, 1 to 100.
+    /// Types of tasks that the worker can execute: a list of 1 to 100 types.
     #[oai(validator(
         min_items = 1,
         max_items = 100,
@@ -31,11 +31,11 @@ pub struct ClaimTasks {
     /// Maximum number of tasks, from 1 to 50. The default is 1.
     #[oai(validator(minimum(value = "1"), maximum(value = "50")))]
     pub max: Option<u64>,
-    /// Time to wait if no task can be claimed, in seconds, from 0 to 60. The default is 0. Tasks that are created
-    /// through another gateway are found with the next heartbeat.
+    /// Maximum time to wait for a task if none can be claimed, in seconds, from 0 to 60. The default is 0. A task that
+    /// is created through another gateway is found with the next heartbeat.
     #[oai(validator(minimum(value = "0"), maximum(value = "60")))]
     pub wait_seconds: Option<u64>,
-    /// Length of the lease after each claim, renewal or report, in seconds, from 1 to 3,600. The default is 60.
+    /// Duration of the lease after each claim, renewal or report, in seconds, from 1 to 3,600. The default is 60.
     #[oai(validator(minimum(value = "1"), maximum(value = "3600")))]
     pub lease_seconds: Option<u32>,
 }
@@ -59,9 +59,11 @@ pub struct ClaimedTask {
     pub task: Task,
     /// Number of claims so far, this one included.
     pub attempt: i32,
-    /// Lease token, to send with every renewal, report and release. It proves that this claim is the newest.
+    /// Lease token of the claim. Send it with every renewal, report and release. Only the token of the newest claim is
+    /// accepted.
     pub lease_token: Uuid,
-    /// Time at which the lease expires without a renewal or a report, UTC. Another worker can claim the task then.
+    /// Time at which the lease expires without a renewal or a report, UTC. Then the task is pending again. After
+    /// `max_attempts` expired leases, the task fails.
     pub lease_expires_at: OffsetDateTime,
 }
 
@@ -82,7 +84,7 @@ impl Example for ClaimedTask {
     }
 }
 
-/// The lease of a claimed task.
+/// The lease of a claimed task, to renew or release.
 #[derive(Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct TaskLease {
@@ -100,10 +102,10 @@ impl Example for TaskLease {
 #[derive(Object)]
 #[oai(example)]
 pub struct RenewedTaskLease {
-    /// Time at which the lease expires now, UTC.
+    /// New time at which the lease expires, UTC.
     pub lease_expires_at: OffsetDateTime,
-    /// Whether cancellation was requested. The worker then ends the task with a report of `cancelled`. No renewal
-    /// extends the lease beyond the grace time.
+    /// Whether cancellation was requested. If `true`, stop the work and report `cancelled`. The lease ends with the
+    /// grace time (`tasks.cancel_grace_seconds` of the configuration) at the latest.
     pub cancel_requested: bool,
 }
 
@@ -116,7 +118,7 @@ impl Example for RenewedTaskLease {
 wire_enum! {
     /// Progress of a task in a report.
     pub TaskProgress = task::Status {
-        /// The worker continues.
+        /// The worker continues to execute the task.
         Running,
         /// The task is completed.
         Completed,
@@ -136,22 +138,23 @@ pub struct TaskReport {
     /// Number of the report within the attempt: 1, 2, 3 and so on.
     #[oai(validator(minimum(value = "1")))]
     pub seq: i64,
-    /// Status of the task. Every status but `running` ends the task and the lease.
+    /// Status of the task. Every status except `running` ends the task and the lease. Required without `artifact`.
     pub status: Option<TaskProgress>,
-    /// Output of the task: any JSON value, at most 65,536 bytes. Allowed with the status `completed`.
+    /// Output of the task: any JSON value, at most 65,536 bytes as JSON. Allowed only with the status `completed`. Null
+    /// means no output, like an absent field.
     pub output: Option<Any<Value>>,
-    /// Reason why the task failed, at most 4,000 characters. Allowed with the status `failed`.
+    /// Reason why the task failed, at most 4,000 characters. Allowed only with the status `failed`.
     #[oai(validator(max_length = 4000, pattern = r"^[^\x00]*$"))]
     pub error: Option<Text>,
-    /// A chunk of an artifact.
+    /// A chunk of an artifact. Required without `status`.
     pub artifact: Option<NewArtifact>,
 }
 
 impl TaskReport {
-    /// Refuses a report whose fields do not fit together.
+    /// Refuses a report with a combination of fields that is not allowed.
     pub fn check(&self) -> Result<()> {
         if self.status.is_none() && self.artifact.is_none() {
-            let reason = "a report has a status, an artifact, or both";
+            let reason = "a report must have a status, an artifact, or both";
             return Err(FamilyError::bad_input("the body", reason));
         }
         if self.output.is_some() && self.status != Some(TaskProgress::Completed) {
@@ -167,7 +170,7 @@ impl TaskReport {
             }
             None | Some((_, false) | (Value::String(_) | Value::Array(_), true)) => Ok(()),
             Some(_) => {
-                let reason = "only a text or an array can be appended";
+                let reason = "only a string or an array can be appended";
                 Err(FamilyError::bad_input("artifact.append", reason))
             }
         }

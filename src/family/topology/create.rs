@@ -14,20 +14,21 @@ use crate::{
     visibility::Resource,
 };
 
-/// Mode of a topology if the request names none.
+/// Default mode of a topology.
 const DEFAULT_MODE: &str = "standard";
 
 /// Creates a topology with the status `pending`.
 ///
 /// # Errors
-/// [`FamilyError::Conflict`] if the name is taken, [`FamilyError::BadInput`] if the config is too large.
+/// [`FamilyError::Conflict`] if another topology has the name, [`FamilyError::BadInput`] if the config is too large.
 pub async fn create(gateway: &Gateway, new: NewTopology) -> Result<Topology> {
     let config = json_object("config", new.config.unwrap_or_default())?;
     let lookup = gateway.visibility.start_lookup();
     let tx = gateway.database.begin_write().await?;
     let now = Timestamp::now();
     let row = topology::Model {
-        // Within the transaction: the later an id is made, the fewer rows a page that is read meanwhile misses.
+        // The id is created within the transaction, shortly before the commit. Pages are read in the order of ids. A
+        // reader can miss a row that is committed after a row with a greater id.
         id: Uuid::now_v7(),
         name: new.name.0,
         mode: new.mode.map_or_else(|| DEFAULT_MODE.to_owned(), |mode| mode.0),
@@ -39,7 +40,7 @@ pub async fn create(gateway: &Gateway, new: NewTopology) -> Result<Topology> {
     };
     let row = row.into_active_model().insert(&tx).await.map_err(|error| match error.sql_err() {
         Some(SqlErr::UniqueConstraintViolation(_)) => {
-            FamilyError::conflict("a topology with this name exists already")
+            FamilyError::conflict("another topology has this name")
         }
         _ => error.into(),
     })?;

@@ -17,12 +17,12 @@ use crate::{
     gateway::Gateway,
 };
 
-/// One topology.
+/// A topology. Every user may see it.
 pub async fn get(gateway: &Gateway, id: Uuid) -> Result<Topology> {
     Ok(find(gateway, id).await?.into())
 }
 
-/// A page of all topologies, oldest first, of one status if it is given.
+/// A page of all topologies, oldest first. With `status`, only topologies with this status.
 pub async fn list(
     gateway: &Gateway,
     status: Option<TopologyStatus>,

@@ -1,7 +1,7 @@
 //! Topologies: networks that operators create and change, and that every user may watch.
 //!
-//! A change of status is a transition, checked by `status.rs` and kept in an audit trail. Operators enqueue
-//! mutations, which workers claim and report (`mutation/`).
+//! A change of the status is a transition. `status.rs` checks each transition, and an audit trail records it. Operators
+//! enqueue mutations, which workers claim and report (`mutation/`).
 
 mod create;
 mod events;

@@ -19,7 +19,7 @@ pub fn topic(id: Uuid) -> Topic {
     Topic::new(Family::Topology, id)
 }
 
-/// The topology. The time of the look-up is measured.
+/// Reads a topology. Records the duration of the look-up in the metrics.
 pub(super) async fn find(gateway: &Gateway, id: Uuid) -> Result<topology::Model> {
     let began = Instant::now();
     let row = topology::Entity::find_by_id(id).one(gateway.database.reader()).await;
@@ -27,8 +27,8 @@ pub(super) async fn find(gateway: &Gateway, id: Uuid) -> Result<topology::Model>
     row?.ok_or(FamilyError::NotFound)
 }
 
-/// The topology, locked until the transaction ends. Everything that changes a topology or its mutations locks
-/// this row first, so two changes cannot deadlock.
+/// Locks a topology until the transaction ends. Every change of a topology or its mutations locks this row first, so
+/// two changes cannot deadlock.
 pub(super) async fn lock(tx: &Transaction, id: Uuid) -> Result<topology::Model> {
     let row = topology::Entity::find_by_id(id).lock_exclusive().one(tx).await?;
     row.ok_or(FamilyError::NotFound)

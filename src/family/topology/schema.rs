@@ -35,13 +35,14 @@ wire_enum! {
 #[derive(Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct NewTopology {
-    /// Name for people, 1 to 128 characters. No other topology may have it.
+    /// Display name, 1 to 128 characters. Unique among topologies.
     #[oai(validator(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f]+$"))]
     pub name: Text,
-    /// Mode of operation, a word that you choose. The default is `standard`.
+    /// Mode of operation: 1 to 64 characters of your choice. The gateway does not interpret them. The default is
+    /// `standard`.
     #[oai(validator(min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1f\x7f]+$"))]
     pub mode: Option<Text>,
-    /// Configuration of the topology, at most 16,384 bytes as JSON.
+    /// Configuration of the topology, at most 16,384 bytes as JSON. The default is an empty object.
     pub config: Option<BTreeMap<String, Value>>,
 }
 
@@ -61,17 +62,17 @@ impl Example for NewTopology {
 pub struct Topology {
     /// Topology id.
     pub id: Uuid,
-    /// Name for people.
+    /// Display name, unique among topologies.
     pub name: String,
-    /// Mode of operation.
+    /// Mode of operation, as given at creation.
     pub mode: String,
-    /// Configuration of the topology.
+    /// Configuration of the topology. Empty if none was given.
     pub config: BTreeMap<String, Value>,
     /// Status of the topology.
     pub status: TopologyStatus,
     /// Time of the last change of the status, UTC.
     pub status_changed_at: OffsetDateTime,
-    /// Number of changes: it grows with every transition and every enqueued mutation.
+    /// Version of the topology: 1 after its creation, plus 1 for each transition and each enqueued mutation.
     pub version: i64,
     /// Time of creation, UTC.
     pub created_at: OffsetDateTime,
@@ -111,9 +112,9 @@ impl Example for Topology {
 #[derive(Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct NewStatus {
-    /// The new status.
+    /// Status after the change. 409 if the transition is not allowed.
     pub status: TopologyStatus,
-    /// Reason, for the audit trail, at most 1,000 characters.
+    /// Reason for the change, at most 1,000 characters. The audit trail records it.
     #[oai(validator(max_length = 1000, pattern = r"^[^\x00]*$"))]
     pub reason: Option<Text>,
 }
@@ -130,13 +131,13 @@ impl Example for NewStatus {
 pub struct Transition {
     /// Topology id.
     pub topology_id: Uuid,
-    /// Status before.
+    /// Status before the change.
     pub from: TopologyStatus,
-    /// Status after.
+    /// Status after the change.
     pub to: TopologyStatus,
     /// Time of the change, UTC.
     pub at: OffsetDateTime,
-    /// Reason, if one was given.
+    /// Reason for the change. Absent if none was given.
     pub reason: Option<String>,
     /// Id of the user that changed the status.
     pub user_id: Uuid,
@@ -168,13 +169,13 @@ impl Example for Transition {
     }
 }
 
-/// The first event of a stream: the topology as of the event's `id`.
+/// The data of a `snapshot` event: the topology after all events up to the event's `id`.
 #[derive(Object)]
 #[oai(example, skip_serializing_if_is_none)]
 pub struct TopologySnapshot {
     /// The topology.
     pub topology: Topology,
-    /// Unfinished mutations, which are neither applied nor failed, oldest first.
+    /// Mutations that are `pending` or `applying`, oldest first. At most 200.
     pub mutations: Vec<Mutation>,
     /// Reason why the stream starts over. Absent if it does not start over.
     pub reset: Option<ResetReason>,

@@ -5,7 +5,7 @@ use entity::topology::{
     Status::{self, Active, Degraded, Deploying, Failed, Pending, TearingDown, TornDown},
 };
 
-/// Whether a topology may change from one status to the other. Every change of a status is checked here.
+/// Whether a topology may change from one status to the other. Every change of a topology's status is checked here.
 pub(super) fn is_transition(from: Status, to: Status) -> bool {
     matches!(
         (from, to),

@@ -60,7 +60,7 @@ pub async fn update_status(
     let status = new_event("status", &Transition::from(transition))?;
     events.push(if terminal { status.terminal() } else { status });
     commit(gateway, tx, &topic(row.id), events).await?;
-    // The topology may accept claims of its mutations now.
+    // Mutations of the topology may be claimable now.
     gateway.notify_workers(Family::Topology);
     Ok(row.into())
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use time::{OffsetDateTime, macros::datetime};
 use uuid::{Uuid, uuid};
 
-/// An id, of UUID version 7 as all ids are.
+/// An id: a UUID of version 7, like the ids of resources.
 #[must_use]
 pub fn example_id() -> Uuid {
     uuid!("0198c2f0-7d52-7a11-8c7e-3f5f1f1f9d10")
@@ -18,7 +18,7 @@ pub fn example_time() -> OffsetDateTime {
     datetime!(2026-11-20 12:00:00.25 UTC)
 }
 
-/// An object with one number.
+/// An object with one member, a number.
 #[must_use]
 pub fn example_object(key: &str, value: i64) -> BTreeMap<String, Value> {
     BTreeMap::from([(key.to_owned(), Value::from(value))])

@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::family::error::{FamilyError, Result};
 
-/// Bytes of a JSON object, at most. Snapshots and lists hold many of them.
+/// Maximum size of a JSON object, in bytes of JSON. One snapshot or list can contain many objects.
 const MAX_OBJECT: usize = 16_384;
 
-/// The object in the field `name` of a request, as it is stored.
+/// Converts the object in the field `name` of a request to its stored form.
 ///
 /// # Errors
 /// [`FamilyError::BadInput`] if it has more than 16,384 bytes as JSON.
@@ -20,7 +20,7 @@ pub fn json_object(name: &'static str, members: BTreeMap<String, Value>) -> Resu
     Ok(object)
 }
 
-/// The value in the field `name` of a request, as it is stored.
+/// Converts the value in the field `name` of a request to its stored form.
 ///
 /// # Errors
 /// [`FamilyError::BadInput`] if it has more than `max` bytes as JSON.

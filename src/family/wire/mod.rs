@@ -1,4 +1,4 @@
-//! Types that several families send over the wire, and what they need to define their own.
+//! Wire types that several families share, and tools with which a family defines its own wire types.
 
 mod example;
 mod json;

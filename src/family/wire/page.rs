@@ -6,26 +6,26 @@ use poem_openapi::{
 };
 use uuid::Uuid;
 
-/// Bytes of stored JSON on one page, at most. Parsed and written again, they take many times as much
-/// memory.
+/// Maximum size of the stored JSON on one page, in bytes. Parsing and writing it needs many times as much memory.
 pub const PAGE_BYTES: usize = 1 << 20;
 
-/// Items of a page if the request names no number.
+/// Default number of items on a page.
 const DEFAULT_LIMIT: u64 = 50;
 
 /// One page of a list.
 #[derive(Object)]
 #[oai(skip_serializing_if_is_none)]
 pub struct Page<T: ParseFromJSON + ToJSON + Send + Sync> {
-    /// The items of this page, in the order of the list.
+    /// The items of this page, in the order of the list. There can be fewer items than requested, even if there is a
+    /// next page.
     pub items: Vec<T>,
     /// The value to send as `after` for the next page. Absent on the last page.
     pub next: Option<Uuid>,
 }
 
 impl<T: ParseFromJSON + ToJSON + Send + Sync> Page<T> {
-    /// The first `limit` rows, or fewer if their JSON is large. `rows` holds one row more than `limit` if
-    /// there is a next page. `measure` returns a row's id and its bytes of stored JSON.
+    /// Creates a page of the first `limit` rows, or of fewer rows if their JSON is large. `rows` has one row more than
+    /// `limit` if there is a next page. `measure` returns the id of a row and the size of its stored JSON in bytes.
     pub fn new<R: Into<T>>(
         mut rows: Vec<R>,
         limit: u64,
@@ -40,7 +40,7 @@ impl<T: ParseFromJSON + ToJSON + Send + Sync> Page<T> {
     }
 }
 
-/// The number of first rows, at least one, that fit on a page by their sizes in bytes.
+/// Number of rows that fit on a page, at least 1. `sizes` are the sizes of the rows in bytes, in order.
 fn fitting(sizes: impl Iterator<Item = usize>) -> usize {
     let mut total = 0;
     let fit = sizes.take_while(|size| {
@@ -50,8 +50,8 @@ fn fitting(sizes: impl Iterator<Item = usize>) -> usize {
     fit.count().max(1)
 }
 
-/// Items of a page: the number that the request asks for, else 50. The parameter's validator has checked
-/// the range.
+/// Maximum number of items on a page: the requested number, or 50. The validator of the parameter has checked the
+/// range.
 #[must_use]
 pub fn page_limit(requested: Option<u64>) -> u64 {
     requested.unwrap_or(DEFAULT_LIMIT)

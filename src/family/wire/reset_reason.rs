@@ -2,15 +2,16 @@
 
 use poem_openapi::Enum;
 
-/// Reason why a stream starts over with a snapshot although the client sent a cursor. Discard the state that you
-/// have, and continue from the snapshot.
+/// Reason why a stream starts over with a snapshot although the client sent a cursor. Discard your state and continue
+/// from the snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
 pub enum ResetReason {
-    /// The cursor is not of this stream.
+    /// The cursor does not belong to this stream.
     UnknownCursor,
-    /// The events after the cursor are no longer kept.
+    /// Events after the cursor were deleted because of the retention.
     Pruned,
-    /// The database was restored from a backup, and other events have the numbers of those that the client saw.
+    /// The database was restored from a backup. Since then, other events have the sequence numbers of events that the
+    /// client received.
     Replaced,
 }

@@ -8,8 +8,7 @@ use poem_openapi::{
 };
 use serde_json::Value;
 
-/// A string that must be one. The `String` of poem-openapi also accepts numbers and booleans, so
-/// the name `5` would come back as `"5"`.
+/// A JSON string. The `String` of poem-openapi also accepts numbers and booleans. The name `5` would then become `"5"`.
 pub struct Text(pub String);
 
 impl Type for Text {

@@ -1,8 +1,7 @@
-//! Enums that rows and the wire share. They are two because rows know nothing of the wire.
+//! Wire enums with the variants of a row enum. There are two enums because the rows do not depend on the wire.
 
-/// Defines an enum of the wire with the same variants as one of the rows, and the conversions. `= ROW` converts
-/// to the row only, `<=> ROW` both ways. A variant that one of the two lacks does not compile, so they cannot
-/// drift apart.
+/// Defines a wire enum and its conversions. `= ROW` converts to the row enum only, so the wire enum can have fewer
+/// variants. `<=> ROW` converts both ways. Then both enums must have the same variants, or the code does not compile.
 macro_rules! wire_enum {
     ($(#[$doc:meta])* $visibility:vis $name:ident = $row:path { $($(#[$variant_doc:meta])* $variant:ident),+ $(,)? }) => {
         $(#[$doc])*

@@ -29,7 +29,7 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Length of a lease if the request names none.
+/// Default duration of a lease, in seconds.
 const DEFAULT_LEASE_SECONDS: u64 = 60;
 
 /// Claims the oldest pending mutations of a topology, or waits for one. See [`claim_or_wait`].
@@ -46,14 +46,14 @@ pub async fn claim(
     claim_or_wait(gateway, Family::Topology, wait, client_gone, claim).await
 }
 
-/// Claims up to as many pending mutations as the request asks for.
+/// Claims pending mutations, at most as many as the request asks for.
 async fn claim_pending(
     gateway: &Gateway,
     topology: Uuid,
     request: &ClaimMutations,
 ) -> Result<Vec<ClaimedMutation>> {
     if claimable(gateway, topology).count(gateway.database.reader()).await? == 0 {
-        // Workers ask all the time. Most of the time there is nothing to claim, and a read is enough.
+        // Workers claim all the time, and mostly there is nothing to claim. Then a read is enough.
         return Ok(Vec::new());
     }
     let tx = gateway.database.begin_write().await?;

@@ -21,15 +21,16 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Unfinished mutations of one topology, at most. Every snapshot lists them, so this bounds a snapshot to some
-/// megabytes.
+/// Maximum number of unfinished mutations of a topology. Every snapshot contains them, so this limits a snapshot to a
+/// few megabytes.
 const MAX_UNFINISHED: u64 = 200;
 
 /// Enqueues a mutation of a topology.
 ///
 /// # Errors
-/// [`FamilyError::Conflict`] if the topology does not accept mutations or has another version than expected,
-/// [`FamilyError::TooMany`] if it has 200 unfinished mutations.
+/// - [`FamilyError::Conflict`] if the topology does not accept mutations, or if its version is not the expected one.
+/// - [`FamilyError::TooMany`] if the topology has 200 unfinished mutations.
+/// - [`FamilyError::BadInput`] if the payload is too large.
 pub async fn create(gateway: &Gateway, topology: Uuid, new: NewMutation) -> Result<Mutation> {
     let NewMutation { op, payload, expected_version } = new;
     let payload = json_object("payload", payload)?;
@@ -39,7 +40,7 @@ pub async fn create(gateway: &Gateway, topology: Uuid, new: NewMutation) -> Resu
         return Err(FamilyError::conflict("the topology is neither active nor degraded"));
     }
     if expected_version.is_some_and(|version| version != row.version) {
-        let reason = format!("the topology's version is {}", row.version);
+        let reason = format!("the topology's version is {}, not the expected one", row.version);
         return Err(FamilyError::conflict(reason));
     }
     if unfinished(topology).count(&tx).await? >= MAX_UNFINISHED {

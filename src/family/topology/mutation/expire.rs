@@ -1,4 +1,4 @@
-//! Mutations whose lease expires.
+//! Makes mutations pending again when their lease expires.
 
 use std::time::Duration;
 
@@ -22,11 +22,11 @@ use crate::{
     gateway::Gateway,
 };
 
-/// The columns of the end of a lease.
+/// The columns that store the end of a lease.
 const LEASE_END: (mutation::Column, mutation::Column) =
     (mutation::Column::LeaseExpiresAt, mutation::Column::LeaseClock);
 
-/// Makes the mutations of all topologies pending again when their lease has expired.
+/// Makes mutations whose lease has expired pending again, in all topologies.
 pub(in crate::family::topology) async fn end_expired(gateway: &Gateway) -> Result<()> {
     let find = |now, time| lease_ends(gateway, now, time);
     queue::end_expired(gateway, Family::Topology, find, |topology| async move {
@@ -38,7 +38,8 @@ pub(in crate::family::topology) async fn end_expired(gateway: &Gateway) -> Resul
     .await
 }
 
-/// Topologies with leases that expire within `time`, with the first end of each, by each clock.
+/// Topologies with leases that expire within `time` from now. Each has the earliest end of its leases, for each clock
+/// setting.
 async fn lease_ends(
     gateway: &Gateway,
     now: Reading,
@@ -60,14 +61,15 @@ async fn lease_ends(
         .await
 }
 
-/// The mutations of a topology that are pending, or that become pending when expired leases are ended.
+/// The mutations of a topology that are pending, or whose lease has expired.
 pub(super) fn claimable(gateway: &Gateway, topology: Uuid) -> Select<mutation::Entity> {
     let pending = mutation::Column::State.eq(mutation::State::Pending);
     let expired = expired_within(&gateway.clock.read(), Duration::ZERO, LEASE_END);
     unfinished(topology).filter(Condition::any().add(pending).add(expired))
 }
 
-/// Makes mutations of a locked topology pending again when their lease has expired. Returns the events of that.
+/// Makes mutations whose lease has expired pending again, in a locked topology. Returns the events that report the
+/// changes.
 pub(super) async fn requeue_expired(
     gateway: &Gateway,
     tx: &Transaction,

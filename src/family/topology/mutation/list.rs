@@ -15,7 +15,7 @@ use crate::{
     gateway::Gateway,
 };
 
-/// A page of the mutations of a topology, oldest first, of one state if it is given.
+/// A page of the mutations of a topology, oldest first. With `state`, only mutations in this state.
 pub async fn list(
     gateway: &Gateway,
     principal: &Principal,

@@ -1,8 +1,8 @@
-//! Mutations: changes of a topology. Operators enqueue them; workers claim, apply and report them.
+//! Mutations: changes of a topology. Operators enqueue mutations. Workers claim, apply and report them.
 //!
-//! A claim gives a lease. After the lease expires, the mutation is pending again. The lease token fences (as in
-//! Kleppmann's "How to do distributed locking"): only the newest claim may report. So two workers never both hold a
-//! mutation, and a worker that resumes after its lease expired is refused.
+//! A claim gives the worker a lease. After the lease expires, the mutation is pending again. The lease has a fencing
+//! token (see Kleppmann, "How to do distributed locking"): only the newest claim may report. So two workers never hold
+//! the same mutation, and a worker that resumes after its lease expired is refused.
 
 mod claim;
 mod create;

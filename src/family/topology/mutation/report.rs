@@ -19,11 +19,11 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Reports the outcome of a claimed mutation. A report that is sent again gets the same answer.
+/// Reports the outcome of a claimed mutation. A report that is sent again changes nothing and gets the same response.
 ///
 /// # Errors
-/// [`FamilyError::LeaseLost`] if the lease is not the newest or has expired, or if the mutation has ended with
-/// the other outcome.
+/// [`FamilyError::LeaseLost`] if the lease is not the newest or has expired, or if the mutation ended with the other
+/// outcome.
 pub async fn report(
     gateway: &Gateway,
     topology: Uuid,

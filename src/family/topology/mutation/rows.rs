@@ -30,7 +30,7 @@ pub(in crate::family::topology) async fn list_unfinished(
     unfinished(topology).all(tx).await
 }
 
-/// Fails every unfinished mutation of a locked topology. Returns the events of that.
+/// Fails every unfinished mutation of a locked topology. Returns the events that report the failures.
 pub(in crate::family::topology) async fn fail_unfinished(
     tx: &Transaction,
     topology: Uuid,

@@ -39,9 +39,9 @@ wire_enum! {
         Pending,
         /// Claimed by a worker.
         Applying,
-        /// Applied.
+        /// A worker reported that the mutation was applied.
         Applied,
-        /// Failed.
+        /// A worker reported that the mutation failed, or the topology was torn down.
         Failed,
     }
 }
@@ -52,11 +52,11 @@ wire_enum! {
 pub struct NewMutation {
     /// Operation to apply.
     pub op: MutationOp,
-    /// Parameters of the operation, at most 16,384 bytes as JSON.
+    /// Parameters of the operation, at most 16,384 bytes as JSON. The default is an empty object.
     #[oai(default)]
     pub payload: BTreeMap<String, Value>,
-    /// Version of the topology that the mutation is based on. The request is refused if the topology has another
-    /// version. Without it the version is not checked.
+    /// Version of the topology that the mutation is based on. If the topology has another version, the request is
+    /// refused with 409. If absent, the version is not checked.
     pub expected_version: Option<i64>,
 }
 
@@ -80,17 +80,17 @@ pub struct Mutation {
     pub topology_id: Uuid,
     /// Operation to apply.
     pub op: MutationOp,
-    /// Parameters of the operation.
+    /// Parameters of the operation. Empty if it has none.
     pub payload: BTreeMap<String, Value>,
     /// State of the mutation.
     pub state: MutationState,
     /// Time at which the mutation was enqueued, UTC.
     pub requested_at: OffsetDateTime,
-    /// Time at which a worker reported the mutation as applied, UTC. Absent before.
+    /// Time at which a worker reported the mutation as applied, UTC. Absent unless the state is `applied`.
     pub applied_at: Option<OffsetDateTime>,
-    /// Reason why the mutation failed.
+    /// Reason for the outcome, such as the cause of a failure. Absent if none was given.
     pub reason: Option<String>,
-    /// Number of claims so far.
+    /// Number of claims so far. 0 before the first claim.
     pub attempt: i32,
 }
 
@@ -126,18 +126,18 @@ impl Example for Mutation {
     }
 }
 
-/// A request for mutations.
+/// A request to claim mutations.
 #[derive(Object)]
 #[oai(example, deny_unknown_fields)]
 pub struct ClaimMutations {
-    /// Length of the lease, in seconds, from 1 to 3,600. The default is 60.
+    /// Duration of the lease, in seconds, from 1 to 3,600. The default is 60. The lease cannot be renewed.
     #[oai(validator(minimum(value = "1"), maximum(value = "3600")))]
     pub lease_seconds: Option<u64>,
     /// Maximum number of mutations, from 1 to 50. The default is 1.
     #[oai(validator(minimum(value = "1"), maximum(value = "50")))]
     pub max: Option<u64>,
-    /// Time to wait if nothing can be claimed, in seconds, from 0 to 60. The default is 0. Mutations that are
-    /// enqueued through another gateway are found with the next heartbeat.
+    /// Maximum time to wait for a mutation if none can be claimed, in seconds, from 0 to 60. The default is 0. A
+    /// mutation that is enqueued through another gateway is found with the next heartbeat.
     #[oai(validator(minimum(value = "0"), maximum(value = "60")))]
     pub wait_seconds: Option<u64>,
 }
@@ -156,7 +156,7 @@ pub struct ClaimedMutation {
     pub mutation: Mutation,
     /// Number of claims so far, this one included.
     pub attempt: i32,
-    /// Lease token, to send in the report. It proves that this claim is the newest.
+    /// Lease token of the claim. Send it with the report. Only the token of the newest claim is accepted.
     pub lease_token: Uuid,
     /// Time at which the lease expires and the mutation is pending again, UTC.
     pub lease_expires_at: OffsetDateTime,
@@ -195,7 +195,7 @@ pub struct MutationReport {
     pub lease_token: Uuid,
     /// Outcome of the mutation.
     pub state: MutationOutcome,
-    /// Reason why the mutation failed, at most 1,000 characters.
+    /// Reason for the outcome, such as the cause of a failure, at most 1,000 characters.
     #[oai(validator(max_length = 1000, pattern = r"^[^\x00]*$"))]
     pub reason: Option<Text>,
 }
