@@ -169,7 +169,7 @@ pub enum Overflow {
     CatchUp,
     /// The client loses the oldest missed events.
     DropOldest,
-    /// The client loses the events that came while its buffer was full.
+    /// The client loses the newest missed events.
     DropNew,
     /// The stream ends.
     CloseConnection,

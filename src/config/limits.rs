@@ -8,7 +8,7 @@ use serde::Serialize;
 #[config(layer_attr(derive(Serialize)))]
 pub struct Limits {
     /// Connections that may be open at the same time, streams included. At least 1. Above the limit, a new
-    /// connection is closed at once. Each connection takes a file descriptor and 1 to 20 KiB of memory.
+    /// connection is closed at once. Each connection takes a file descriptor and 1 to 45 KiB of memory.
     #[config(
         default = 50_000,
         env = "STREAMGATE_LIMITS__CONNECTIONS",

@@ -1,16 +1,9 @@
 //! The scheduler of background jobs.
 
-use sea_orm::ConnectionTrait;
-
 use crate::support::{App, until};
 
 fn runs(app: &App, job: &str, outcome: &str) -> f64 {
     app.metric(&format!("streamgate_job_runs_total{{job=\"{job}\",outcome=\"{outcome}\"}}"))
-}
-
-async fn rename_table(app: &App, from: &str, to: &str) {
-    let sql = format!("ALTER TABLE {from} RENAME TO {to}");
-    app.gateway.database.writer().execute_unprepared(&sql).await.expect("a renamed table");
 }
 
 #[tokio::test]
@@ -22,7 +15,7 @@ async fn failing_job_is_counted_and_stops_no_other_job() {
     })
     .await;
 
-    rename_table(&app, "mutation", "hidden_mutation").await;
+    app.rename_table("mutation", "hidden_mutation").await;
     until("failed run", async || runs(&app, "end_topology_leases", "failed") > 0.0).await;
     for job in ["read_clock", "recheck_sessions", "recheck_topics", "end_task_leases"] {
         let before = runs(&app, job, "succeeded");
@@ -30,7 +23,7 @@ async fn failing_job_is_counted_and_stops_no_other_job() {
     }
 
     let before = runs(&app, "end_topology_leases", "succeeded");
-    rename_table(&app, "hidden_mutation", "mutation").await;
+    app.rename_table("hidden_mutation", "mutation").await;
     until("successful run", async || runs(&app, "end_topology_leases", "succeeded") > before).await;
     app.finish().await;
 }

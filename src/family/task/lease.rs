@@ -77,7 +77,7 @@ fn lease_ends(now: &Reading, time: Duration) -> Select<task::Entity> {
         .columns([task::Column::Id, LEASE_END.0, LEASE_END.1])
 }
 
-/// Ends the attempt of a task, if its lease has expired.
+/// Ends the attempt of a task, unless its worker has renewed the lease.
 async fn end_lease(gateway: &Gateway, id: Uuid) -> Result<()> {
     let tx = gateway.database.begin_write().await?;
     let row = lock(&tx, id).await?;

@@ -38,8 +38,7 @@ async fn stream_whose_log_breaks_sends_an_error_and_ends() {
     let mut reader = operator.watch(topology, "").await;
     reader.expect("snapshot").await;
     publish(&app, topology, 0..400, 60_000).await;
-    let rename = "ALTER TABLE event RENAME TO event_gone";
-    app.gateway.database.writer().execute_unprepared(rename).await.expect("a rename");
+    app.rename_table("event", "event_gone").await;
     let error = loop {
         let block = reader.next().await.expect("an error");
         if block.event != "note" {

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use entity::user::Role;
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use streamgate::{
     bus::{Bus, InProcessBus},
@@ -154,6 +155,12 @@ impl App {
         let text = self.gateway.telemetry.render();
         let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
         value.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+
+    /// Renames a table, so that the queries that use it fail.
+    pub async fn rename_table(&self, from: &str, to: &str) {
+        let sql = format!("ALTER TABLE {from} RENAME TO {to}");
+        self.gateway.database.writer().execute_unprepared(&sql).await.expect("a renamed table");
     }
 
     /// Starts the shutdown.

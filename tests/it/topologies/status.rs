@@ -48,6 +48,23 @@ async fn transition_is_the_same_in_stream_audit_trail_and_events() {
 }
 
 #[tokio::test]
+async fn change_whose_event_cannot_be_written_is_not_made() {
+    let app = App::start().await;
+    let operator = app.caller(Role::Operator).await;
+    let id = topology_that_is(&operator, "active").await;
+    let before = shown(&operator, id).await;
+
+    app.rename_table("event", "hidden_event").await;
+    operator.set_status(id, "degraded").await.problem(500);
+    assert_eq!(shown(&operator, id).await, before);
+
+    app.rename_table("hidden_event", "event").await;
+    operator.set_status(id, "degraded").await.ok();
+    assert_ne!(shown(&operator, id).await, before);
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn illegal_transition_is_a_conflict_that_changes_nothing() {
     let app = App::start().await;
     let operator = app.caller(Role::Operator).await;
