@@ -30,7 +30,7 @@ use crate::{
 enum StreamFamily {
     /// Topologies and their mutations.
     Topology,
-    /// Notifications of a user. The id is the user's.
+    /// Notifications of a user. The id is the user id.
     Notification,
     /// Sessions of the Model Context Protocol.
     McpSession,

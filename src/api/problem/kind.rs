@@ -21,7 +21,7 @@ pub(in crate::api) enum Kind {
     RequestTimeout,
     /// The state of the resource does not allow the operation.
     Conflict,
-    /// The events after the cursor were pruned or replaced, or the cursor belongs to another topic.
+    /// The event log cannot be read from the cursor. Events were pruned or replaced, or another topic has the cursor.
     Gone,
     /// The body is too large.
     PayloadTooLarge,

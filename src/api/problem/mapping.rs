@@ -71,7 +71,8 @@ impl Problem {
     }
 }
 
-/// Removes the value that was sent from a reason, because it may be a password. The expected type and the place remain.
+/// Removes the value that the client sent from a reason, because the value may be a password. The expected type and the
+/// place remain.
 fn without_value(reason: &str) -> String {
     let Some(value) = reason.find(" found ") else { return reason.to_owned() };
     let place = reason.rfind("(occurred while").map_or("", |place| &reason[place..]);

@@ -102,9 +102,9 @@ impl PromptsApi {
 
     /// Cancel a prompt
     ///
-    /// Cancels the prompt at once. The agent can then publish nothing, and the streams of the prompt end after the event
-    /// `cancelled`. A second cancellation changes nothing. Requires the role viewer. 409 if the prompt completed or
-    /// failed.
+    /// Cancels the prompt at once. The agent can then publish nothing, and the streams of the prompt end after the
+    /// event `cancelled`. A second cancellation changes nothing. Requires the role viewer. 409 if the prompt completed
+    /// or failed.
     #[oai(
         path = "/:session_id/prompts/:prompt_id/cancel",
         method = "post",
