@@ -65,7 +65,7 @@ struct TokenPair {
     token_type: String,
     /// Lifetime of the access token, in seconds.
     expires_in: u64,
-    /// Refresh token, to exchange for the next pair. Store it before you use the access token.
+    /// Refresh token, to exchange for the next pair. Store the token before you use the access token.
     refresh_token: String,
     /// Lifetime of the login session without a refresh, in seconds.
     refresh_expires_in: u64,
@@ -95,7 +95,7 @@ struct Me {
     role: UserRole,
     /// Id of the login session that the access token belongs to.
     session_id: Uuid,
-    /// Time at which the login session ends without a refresh, UTC.
+    /// Time at which the login session expires without a refresh, UTC.
     session_expires_at: OffsetDateTime,
 }
 
@@ -173,9 +173,9 @@ impl AuthApi {
     ///
     /// Starts a login session and returns its tokens. Public.
     ///
-    /// Logins are limited per user name and per address. The address is the client's if the request comes through
-    /// a proxy in `server.trusted_proxies`, else the address of the peer. A wrong name and a wrong password get
-    /// the same response after the same time.
+    /// Logins are limited per user name and per client address. Behind a proxy in `server.trusted_proxies`, the proxy
+    /// reports the client address. Otherwise it is the address of the connection. A wrong name and a wrong password
+    /// get the same response after the same time.
     #[oai(path = "/v1/auth/login", method = "post", operation_id = "auth_login")]
     async fn login(
         &self,
@@ -202,18 +202,18 @@ impl AuthApi {
 
     /// Refresh a session
     ///
-    /// Exchanges a refresh token for its successor and a new access token, and extends the login session.
-    /// Public.
+    /// Exchanges a refresh token for its successor and a new access token, and extends the login session. A refresh
+    /// counts as a login from the client address. Public.
     ///
-    /// A refresh token that is used again within 10 seconds of its first use returns the same successor. So
+    /// If a refresh token is used again within 10 seconds of its first use, the response has the same successor. So
     /// browser tabs can refresh at the same time, and a client can repeat a request whose response was lost.
     ///
-    /// Once the successor has been used, the response within those 10 seconds is 401 with the type
-    /// `https://streamgate.dev/problems/refresh-superseded` and the member `code` `refresh_superseded`.
-    /// Nothing is revoked. Use the newest token that another tab has stored.
+    /// If the successor was already used, a second use within the 10 seconds gets 401. The problem has the type
+    /// `https://streamgate.dev/problems/refresh-superseded` and `"code": "refresh_superseded"`. Nothing is
+    /// revoked. Use the newest token that another tab has stored.
     ///
-    /// After those 10 seconds, every use of a used token ends the login session and its streams, even if the
-    /// successor was never used. Two parties hold the token then, and one of them is not the user (RFC 9700,
+    /// After the 10 seconds, every further use of the token ends the login session and its streams, even if the
+    /// successor was never used. Two parties may have the token then, and one of them is not the user (RFC 9700,
     /// section 4.14.2).
     #[oai(path = "/v1/auth/refresh", method = "post", operation_id = "auth_refresh")]
     async fn refresh(
@@ -236,7 +236,8 @@ impl AuthApi {
 
     /// Log out
     ///
-    /// Ends the login session of the access token, and its streams at once. Requires the role viewer.
+    /// Ends the login session of the access token, and the streams of this session at once. Requires the role
+    /// viewer.
     #[oai(path = "/v1/auth/logout", method = "post", operation_id = "auth_logout")]
     async fn logout(
         &self,
@@ -264,7 +265,7 @@ impl AuthApi {
 
     /// Get public keys
     ///
-    /// Returns the keys that verify access tokens, for services that verify them. Public.
+    /// Returns the public keys with which other services can verify access tokens. Public.
     #[oai(path = "/.well-known/jwks.json", method = "get", operation_id = "key_list")]
     async fn keys(&self, gateway: Data<&Arc<Gateway>>) -> Result<Json<JwkSet>> {
         let keys = gateway.tokens.published().keys.iter().map(|key| {

@@ -1,8 +1,8 @@
 //! Authenticates callers. The extractors here are the first argument of every operation that is not public.
 //!
-//! They run before any other argument is read, so an anonymous caller gets 401 and never learns what a 400 or a
-//! 404 would tell. They check the credential (401), then the quota (429), then the role (403). The credential is
-//! in the `Authorization` header. On streams it can be a stream token in the query, because a browser's
+//! They run before the framework reads any other argument. So an anonymous caller gets 401, and cannot learn from a
+//! 400 or a 404 which resources exist. They check the credential (401), then the quota (429), then the role (403). The
+//! credential is in the `Authorization` header. On streams it can be a stream token in the query, because a browser's
 //! `EventSource` cannot send a header.
 
 use std::{marker::PhantomData, sync::Arc, time::Instant};
@@ -35,7 +35,7 @@ pub(super) trait Minimum: Send + Sync + 'static {
 
 /// Every user.
 pub(super) struct Viewer;
-/// Agents: they claim work and report on it.
+/// Agents: they also claim work and report on it.
 pub(super) struct Agent;
 /// Operators: they also change resources.
 pub(super) struct Operator;
@@ -62,13 +62,14 @@ impl Minimum for Admin {
     const NAME: &'static str = "admin";
 }
 
-/// An authenticated caller of at least this role.
+/// An authenticated caller with the role `M` or a higher one.
 pub(super) struct Caller<M> {
     pub(super) principal: Principal,
     minimum: PhantomData<M>,
 }
 
-/// An authenticated caller of a stream, by access token or by stream token.
+/// An authenticated caller of a stream, with the role `M` or a higher one. The credential is an access token or a
+/// stream token.
 pub(super) struct StreamCaller<M> {
     pub(super) principal: Principal,
     /// The streams that the stream token opens. Absent with an access token.
@@ -86,7 +87,8 @@ impl<M> StreamCaller<M> {
         }
     }
 
-    /// Refuses a stream token that was not minted for all of these topics, or for the only one.
+    /// Refuses a stream token that was not minted for all of these topics. A token for the stream of one topic is
+    /// accepted if this topic is the only one.
     pub(super) fn may_open_all(&self, topics: &[Topic]) -> Result<()> {
         let bound = match &self.bound {
             None => return Ok(()),
@@ -99,7 +101,7 @@ impl<M> StreamCaller<M> {
 }
 
 fn another_stream() -> Problem {
-    Problem::new(Kind::Forbidden, "this stream token opens another stream")
+    Problem::new(Kind::Forbidden, "this stream token was minted for another stream")
 }
 
 impl<'a, M: Minimum> ApiExtractor<'a> for Caller<M> {
@@ -141,8 +143,8 @@ impl<'a, M: Minimum> ApiExtractor<'a> for StreamCaller<M> {
             MetaSecurityScheme {
                 ty: "apiKey",
                 description: Some(
-                    "A token for one stream, of one topic or several, from `POST /v1/stream-tokens`. It \
-                     serves `EventSource`, which cannot send a header. Accepted on streams only.",
+                    "A token from `POST /v1/stream-tokens` that opens one stream, for `EventSource`, which \
+                     cannot send a header. Only operations that open a stream accept it.",
                 ),
                 name: Some(STREAM_TOKEN),
                 key_in: Some("query"),
@@ -192,7 +194,7 @@ pub(super) fn gateway(request: &Request) -> &Arc<Gateway> {
     request.data().expect("the endpoint carries the gateway")
 }
 
-/// Reports the user to the server: whose response it is, and that the connection is authenticated.
+/// Tells the server which user gets the response, and that the connection is authenticated.
 fn identify(request: &Request, principal: &Principal) {
     if let Some(origin) = request.extensions().get::<Arc<Origin>>() {
         origin.identify(principal.user_id);
@@ -217,8 +219,8 @@ enum Credential {
 }
 
 impl Credential {
-    /// Reads the credential. An access token in the query is refused even if the header is valid: a proxy may have
-    /// logged it (RFC 9700, section 4.3.2).
+    /// Reads the credential. An access token in the query is refused even if the header is valid, because a proxy may
+    /// have logged the token (RFC 9700, section 4.3.2).
     fn from_request(gateway: &Gateway, request: &Request, streams: bool) -> Result<Self> {
         let query: Vec<(String, String)> = request.params().unwrap_or_default();
         let in_query = |(name, value): &(String, String)| {
@@ -228,7 +230,7 @@ impl Credential {
         if query.iter().any(in_query) {
             gateway.telemetry.authenticated("in_query");
             return Err(Problem::invalid_token(
-                "an access token must not travel in a URL: send it in the Authorization header, or \
+                "an access token must not be in a URL: send it in the Authorization header, or \
                  mint a stream token",
             ));
         }
@@ -239,7 +241,7 @@ impl Credential {
             });
             return bearer.map(Self::Access).ok_or_else(|| {
                 gateway.telemetry.authenticated("invalid");
-                Problem::invalid_token("the Authorization header must be a bearer token")
+                Problem::invalid_token("the Authorization header must contain a bearer token")
             });
         }
         let stream_token = query.into_iter().find(|(name, _)| name == STREAM_TOKEN);
@@ -247,7 +249,7 @@ impl Credential {
             Some((_, token)) if streams => Ok(Self::Stream(token)),
             Some(_) => {
                 gateway.telemetry.authenticated("invalid");
-                Err(Problem::invalid_token("a stream token is accepted on its stream only"))
+                Err(Problem::invalid_token("a stream token is accepted on streams only"))
             }
             None => {
                 gateway.telemetry.authenticated("missing");

@@ -1,4 +1,4 @@
-//! Open streams: users list and close their own, administrators all of them.
+//! Open streams. Users list and close their own streams, and administrators those of all users.
 
 use std::sync::Arc;
 
@@ -34,17 +34,16 @@ struct Connection {
     id: Uuid,
     /// Id of the user that opened the stream.
     user_id: Uuid,
-    /// Topics of the stream, each as `<family>.<id>`. A stream of several topics lists those that have not
-    /// left it.
+    /// Topics of the stream, each as `<family>.<id>`. Topics that were closed with `topic.closed` are left out.
     topics: Vec<String>,
     /// Time at which the stream was opened, UTC.
     since: OffsetDateTime,
-    /// Address of the client, if it connects directly or through a proxy in `server.trusted_proxies`, else
-    /// the address of the proxy.
+    /// IP address of the client. If the client connects through a proxy that is not in `server.trusted_proxies`, the
+    /// address of the proxy.
     address: String,
     /// Number of events written to the network for the stream, snapshots included.
     delivered: u64,
-    /// Number of events not yet written, of all topics together, as far as this gateway knows.
+    /// Number of events that are not yet written, of all topics together. Counts only events that this gateway knows.
     lag: u64,
 }
 
@@ -77,7 +76,7 @@ impl From<OpenConnection> for Connection {
     }
 }
 
-/// The time of the request with this id: the id contains it (RFC 9562, section 5.7).
+/// The time of the request with this id. The id is a UUIDv7, which contains the time (RFC 9562, section 5.7).
 fn since(request: Uuid) -> Timestamp {
     let (seconds, nanos) = request.get_timestamp().map_or((0, 0), |time| time.to_unix());
     let micros = i64::try_from(seconds).unwrap_or_default() * 1_000_000;
@@ -91,7 +90,7 @@ fn visible_to(principal: &Principal) -> Option<Uuid> {
 
 #[derive(ApiResponse)]
 enum Done {
-    /// The stream has ended.
+    /// The gateway ends the stream.
     #[oai(status = 204)]
     Done,
 }
@@ -123,8 +122,8 @@ impl ConnectionsApi {
 
     /// Close an open stream
     ///
-    /// Ends a stream of the caller on this gateway with `stream.closed` and the reason `disconnected`. Its
-    /// client may reconnect. An administrator may close the streams of all users. Requires the role viewer.
+    /// Ends a stream of the caller on this gateway with `stream.closed` and the reason `disconnected`. The client
+    /// can reconnect. An administrator can close the streams of all users. Requires the role viewer.
     #[oai(path = "/:id", method = "delete", operation_id = "connection_delete")]
     async fn delete(
         &self,

@@ -16,14 +16,14 @@ use super::{
     tag::Tag,
 };
 
-/// A text that was rendered at the start. All responses share it.
+/// A text that was rendered when the gateway started. All responses share the text.
 struct Page {
     media_type: &'static str,
     text: Bytes,
 }
 
-/// The content security policy of Swagger UI. The page contains its scripts and loads nothing from other
-/// origins; the policy makes the browser enforce that.
+/// The content security policy of Swagger UI. The page contains its scripts and loads nothing from other origins. The
+/// browser enforces that with this policy.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
                       img-src 'self' data:; font-src data:; connect-src 'self'; \
                       frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
@@ -87,7 +87,7 @@ impl DocsApi {
         Self(Some(documents))
     }
 
-    /// Without documents: the service that the documents are generated from.
+    /// Creates the operations without documents, for the service from which the documents are generated.
     pub(super) fn empty() -> Self {
         Self(None)
     }
@@ -102,7 +102,7 @@ impl DocsApi {
 impl DocsApi {
     /// Get OpenAPI 3.0
     ///
-    /// Returns the document that client generators read. Public.
+    /// Returns the OpenAPI 3.0 document, for client generators. Public.
     #[oai(path = "/openapi.json", method = "get", operation_id = "openapi_get")]
     async fn openapi(&self) -> Result<Json> {
         self.page("application/json", |documents| documents.text(Version::V3_0)).map(Json)
@@ -110,7 +110,7 @@ impl DocsApi {
 
     /// Get OpenAPI 3.2
     ///
-    /// Returns the document with the type of every event of every stream (`itemSchema`). Public.
+    /// Returns the OpenAPI 3.2 document. It also has the type of every event of every stream (`itemSchema`). Public.
     #[oai(path = "/openapi-3.2.json", method = "get", operation_id = "openapi_3_2_get")]
     async fn openapi_3_2(&self) -> Result<Json> {
         self.page("application/json", |documents| documents.text(Version::V3_2)).map(Json)
@@ -118,7 +118,7 @@ impl DocsApi {
 
     /// Open Swagger UI
     ///
-    /// Returns a page to try the operations. It loads nothing from other hosts. Public.
+    /// Returns a page on which you can try the operations. The page loads nothing from other hosts. Public.
     #[oai(path = "/docs", method = "get", operation_id = "docs_get")]
     async fn docs(&self) -> Result<Html> {
         self.page("text/html; charset=utf-8", Documents::page).map(Html)

@@ -19,16 +19,17 @@ use super::{
 };
 use crate::{database::Fault, gateway::Gateway, limit::jittered, telemetry};
 
-/// Time after which a dependency that does not answer counts as down. Orchestrators probe every few seconds.
+/// Time after which a dependency that does not answer counts as down. Short, because orchestrators probe every few
+/// seconds.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Status of the gateway or of a dependency.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
 enum State {
-    /// It works.
+    /// The gateway or the dependency works.
     Up,
-    /// It does not work.
+    /// The dependency does not work.
     Down,
 }
 
@@ -52,12 +53,12 @@ impl Example for Liveness {
 struct Dependency {
     /// Name of the dependency: `database` or `bus`.
     name: String,
-    /// Whether the dependency works.
+    /// `up` if the dependency works, else `down`.
     status: State,
-    /// Time until the dependency answered, in milliseconds.
+    /// Duration of the check, in milliseconds. A check ends after 4,000 at the latest.
     latency_ms: f64,
-    /// Reason why the dependency is down, if it is known: `disk_full`, `read_only`, `locked`, `io_error`,
-    /// `corrupt`, `unreachable` or `timeout`.
+    /// Reason why the dependency is down: `disk_full`, `read_only`, `locked`, `io_error`, `corrupt`, `unreachable`
+    /// or `timeout`. Absent if it is up.
     cause: Option<String>,
 }
 
@@ -76,7 +77,7 @@ impl Example for Dependency {
 #[derive(Object)]
 #[oai(example)]
 struct Readiness {
-    /// `up` if every dependency works and the gateway is not shutting down.
+    /// Always `up`. If a dependency is down, the response is a problem with status 503.
     status: State,
     /// Status of every dependency.
     dependencies: Vec<Dependency>,
@@ -132,7 +133,8 @@ pub(super) struct HealthApi;
 impl HealthApi {
     /// Check liveness
     ///
-    /// Answers if the process runs. It checks no dependency, because a restart does not repair one. Public.
+    /// Answers 200 while the process runs. Checks no dependency, because a restart does not repair a dependency.
+    /// Public.
     #[oai(path = "/health/live", method = "get", operation_id = "liveness_get")]
     async fn live(&self) -> Result<Json<Liveness>> {
         Ok(Json(Liveness { status: State::Up }))
@@ -140,8 +142,8 @@ impl HealthApi {
 
     /// Check readiness
     ///
-    /// Answers 503 while a dependency is down, with the `dependencies` in the body. The database is up if it
-    /// answers and accepts writes. Public.
+    /// Answers 503 while a dependency is down. The body lists all `dependencies` in both cases. The database is up
+    /// if it answers and accepts writes. Public.
     #[oai(path = "/health/ready", method = "get", operation_id = "readiness_get")]
     async fn ready(&self, gateway: Data<&Arc<Gateway>>) -> Result<Json<Readiness>> {
         let (database, bus) = tokio::join!(
@@ -167,8 +169,8 @@ impl HealthApi {
 
     /// Get metrics
     ///
-    /// Returns all metrics for Prometheus (OpenMetrics 1.0). Public: if the gateway is reachable from the
-    /// internet, block this path in front of it.
+    /// Returns all metrics for Prometheus (OpenMetrics 1.0). Public. If the gateway is reachable from the internet,
+    /// block this path at the proxy.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics_get")]
     async fn metrics(&self, gateway: Data<&Arc<Gateway>>) -> Result<Metrics> {
         Ok(Metrics(gateway.telemetry.render()))

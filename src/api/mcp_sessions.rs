@@ -51,8 +51,8 @@ pub(super) struct McpSessionsApi;
 impl McpSessionsApi {
     /// Create an MCP session
     ///
-    /// The session belongs to the caller. Requires the role viewer. 404 if the request names an agent that
-    /// does not exist.
+    /// The session belongs to the caller. Requires the role viewer. 404 if the request names an agent that does not
+    /// exist or does not have the role agent.
     #[oai(path = "/", method = "post", operation_id = "mcp_session_create")]
     async fn create(
         &self,
@@ -66,8 +66,8 @@ impl McpSessionsApi {
 
     /// List MCP sessions
     ///
-    /// Returns the sessions that the caller owns or serves, oldest first. An administrator gets all
-    /// sessions. Requires the role viewer.
+    /// Returns the sessions that the caller owns or serves as agent, oldest first. An administrator gets all sessions.
+    /// Requires the role viewer.
     #[oai(path = "/", method = "get", operation_id = "mcp_session_list")]
     async fn list(
         &self,
@@ -85,7 +85,7 @@ impl McpSessionsApi {
 
     /// Get an MCP session
     ///
-    /// For its owner, the agent that serves it, and administrators. Requires the role viewer.
+    /// Only the session's owner, the agent that serves it and administrators may call this. Requires the role viewer.
     #[oai(path = "/:id", method = "get", operation_id = "mcp_session_get")]
     async fn get(
         &self,
@@ -99,8 +99,8 @@ impl McpSessionsApi {
 
     /// Close an MCP session
     ///
-    /// Ends the streams of the session. The session can still be read until its retention ends. Closing it
-    /// again changes nothing. For its owner and administrators. Requires the role viewer.
+    /// Ends the streams of the session. The session can still be read until its retention ends. A second close changes
+    /// nothing. Only the session's owner and administrators may call this. Requires the role viewer.
     #[oai(path = "/:id", method = "delete", operation_id = "mcp_session_delete")]
     async fn delete(
         &self,
@@ -115,10 +115,11 @@ impl McpSessionsApi {
 
     /// Publish a message
     ///
-    /// Sends one JSON-RPC message of at most 262,144 bytes to every client that watches the session. The
-    /// message is not changed. The response is sent after the commit. For the session's owner, the agent
-    /// that serves it, and administrators. If the session names no agent, every agent may publish.
-    /// Requires the role viewer. 409 if the session is closed.
+    /// Sends one JSON-RPC message of at most 262,144 bytes, unchanged, to every stream of the session. The gateway
+    /// responds after the commit to the event log.
+    ///
+    /// Only the session's owner, the agent that serves it and administrators may publish. If the session names no
+    /// agent, every agent may publish. Requires the role viewer. 409 if the session is closed.
     #[oai(path = "/:id/messages", method = "post", operation_id = "mcp_session_publish")]
     async fn publish(
         &self,

@@ -29,7 +29,7 @@ use crate::{
 
 #[derive(ApiResponse)]
 enum Enqueued {
-    /// The mutation can be claimed.
+    /// The mutation was enqueued.
     #[oai(status = 202)]
     Accepted(Json<Mutation>),
 }
@@ -41,9 +41,8 @@ pub(super) struct MutationsApi;
 impl MutationsApi {
     /// Create a mutation
     ///
-    /// Enqueues a mutation, which a worker can claim. Requires the role operator. 409 if the topology is
-    /// neither active nor degraded, if its version is not the expected one, or if it has 200 unfinished
-    /// mutations.
+    /// Enqueues a mutation for workers to claim. Requires the role operator. 409 if the topology is neither `active`
+    /// nor `degraded`, if its version is not `expected_version`, or if it has 200 unfinished mutations.
     #[oai(path = "/:id/mutations", method = "post", operation_id = "mutation_create")]
     async fn create(
         &self,
@@ -80,9 +79,9 @@ impl MutationsApi {
 
     /// Claim mutations
     ///
-    /// Claims the oldest pending mutations of a topology, each under a lease, or waits for one. Returns an empty
-    /// list if there is none. While the topology is neither active nor degraded, nothing can be claimed.
-    /// Requires the role agent.
+    /// Claims the oldest pending mutations of a topology under a lease. If there is none, waits up to `wait_seconds`
+    /// for one, then returns an empty list. While the topology is neither `active` nor `degraded`, nothing can be
+    /// claimed. Requires the role agent.
     #[oai(path = "/:id/mutations/claim", method = "post", operation_id = "mutation_claim")]
     async fn claim(
         &self,
@@ -100,9 +99,9 @@ impl MutationsApi {
 
     /// Report a mutation
     ///
-    /// Reports the outcome of a claimed mutation. The same report sent again gets the same response. Requires
-    /// the role agent. 409 if the lease is not the newest of the mutation or has expired. 409 also if the
-    /// mutation has ended with the other outcome.
+    /// Reports the outcome of a claimed mutation. If the report is sent again, it gets the same response. Requires the
+    /// role agent. 409 if the lease has expired or is not the newest of the mutation, or if the mutation has already
+    /// ended with another outcome.
     #[oai(
         path = "/:id/mutations/:mutation_id/report",
         method = "post",

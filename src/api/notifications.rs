@@ -37,7 +37,7 @@ pub(super) struct NotificationsApi;
 impl NotificationsApi {
     /// Create a notification
     ///
-    /// Notifies a user. Requires the role agent.
+    /// Stores a notification for a user, and sends it to the user's streams. Requires the role agent.
     #[oai(path = "/:id/notifications", method = "post", operation_id = "notification_create")]
     async fn create(
         &self,
@@ -77,7 +77,8 @@ impl NotificationsApi {
 
     /// Mark a notification read
     ///
-    /// Marking it again changes nothing. Requires the role viewer. 403 for notifications of another user.
+    /// Marks a notification of the caller as read. Changes nothing if it is already read. Requires the role viewer. 403
+    /// for notifications of another user.
     #[oai(
         path = "/:id/notifications/:notification_id/read",
         method = "post",

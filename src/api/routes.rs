@@ -1,4 +1,4 @@
-//! The paths of the OpenAPI document, for responses that no operation gives.
+//! The paths of the OpenAPI document, for the middleware, which sees requests before and after their operations.
 
 use serde_json::Value;
 
@@ -20,9 +20,9 @@ struct Route {
 pub(super) enum Access {
     /// The operation does not exist.
     None,
-    /// None.
+    /// The operation needs no credential.
     Public,
-    /// An access token or a stream token.
+    /// The operation needs an access token or a stream token.
     Secured,
 }
 
@@ -51,7 +51,7 @@ impl Routes {
     }
 
     fn find(&self, path: &str) -> Option<&Route> {
-        // A path with fewer placeholders wins, as in the router.
+        // The path with the fewest placeholders has priority, as in the router.
         let placeholders = |route: &&Route| {
             route.segments.iter().filter(|segment| segment.starts_with('{')).count()
         };

@@ -101,13 +101,14 @@ pub fn endpoint(gateway: &Arc<Gateway>) -> BoxEndpoint<'static, Response> {
         .boxed()
 }
 
-/// The response to bytes that are not a request: the id, which is also in the log, and the body.
+/// The response to a request whose head hyper refuses, before the middleware sees the request. Returns the request id,
+/// which is also in the log, and the body.
 #[must_use]
 pub fn refusal(status: StatusCode) -> (String, String) {
     let problem = match status {
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Problem::new(
             Kind::HeadTooLarge,
-            "the head of the request is too large or has more than 100 fields",
+            "the head of the request is too large or has more than 100 header fields",
         ),
         StatusCode::URI_TOO_LONG => {
             Problem::new(Kind::UriTooLong, "the target of the request is too long")

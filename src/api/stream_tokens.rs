@@ -1,4 +1,4 @@
-//! Stream tokens: each opens one stream, from the URL of an `EventSource`.
+//! Stream tokens. Each token opens one stream, and is sent in the URL of an `EventSource`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,7 +30,7 @@ use crate::{
 enum StreamFamily {
     /// Topologies and their mutations.
     Topology,
-    /// Notifications of a user. The id is the user's.
+    /// Notifications of a user. The id is the user id.
     Notification,
     /// Sessions of the Model Context Protocol.
     McpSession,
@@ -44,16 +44,16 @@ enum StreamFamily {
 #[derive(Object)]
 #[oai(example, deny_unknown_fields, skip_serializing_if_is_none)]
 struct NewStreamToken {
-    /// Family of the resource.
+    /// Family of the resource. Required with `id`.
     family: Option<StreamFamily>,
-    /// Id of the resource.
+    /// Id of the resource. Required with `family`.
     id: Option<Uuid>,
-    /// Topics of a stream of several topics, each as `<family>.<id>`: 1 to 50, all different. Replaces `family`
-    /// and `id`.
+    /// Topics of a stream of several topics, each as `<family>.<id>`: 1 to 50, all different. Send either `topics`, or
+    /// `family` and `id`.
     #[oai(validator(min_items = 1, max_items = 50, unique_items))]
     topics: Option<Vec<TopicName>>,
-    /// Time in which the token opens streams, in seconds, from 30 to 300. The default is
-    /// `tokens.stream_seconds` of the configuration. An open stream stays open afterwards.
+    /// Lifetime of the token, in seconds, from 30 to 300. The default is `tokens.stream_seconds` of the configuration.
+    /// An open stream stays open after the token expires.
     #[oai(validator(minimum(value = "30"), maximum(value = "300")))]
     ttl_seconds: Option<u64>,
 }
@@ -112,9 +112,9 @@ impl StreamTokensApi {
     /// Returns a token for the URL of a stream. A browser's `EventSource` cannot send a header, and an access
     /// token must not be in a URL (RFC 9700, section 4.3.2).
     ///
-    /// The token opens one stream of the caller's login session. A token for several topics opens the stream of
-    /// all or some of them at `/v1/streams`, but not the stream of one resource. Requires the role that the
-    /// stream requires.
+    /// The token is valid while the caller's login session is. A token for `family` and `id` opens the stream of this
+    /// resource. A token for `topics` opens streams at `/v1/streams` of all or some of these topics, but not the
+    /// stream at the resource's own path. Requires the role viewer.
     #[oai(path = "/v1/stream-tokens", method = "post", operation_id = "stream_token_mint")]
     async fn create(
         &self,
@@ -171,7 +171,7 @@ async fn mint_many(
     ))
 }
 
-/// A token for the stream whose URL starts with `url`.
+/// Creates a token for the stream whose URL starts with `url`. The URL ends with `?` or `&`.
 fn minted(
     gateway: &Gateway,
     principal: &Principal,

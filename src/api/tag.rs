@@ -5,7 +5,7 @@ use poem_openapi::Tags;
 /// The tag of an operation.
 #[derive(Tags)]
 pub(super) enum Tag {
-    /// Log in and out, refresh a login session, identify the caller.
+    /// Log in and out, refresh a login session, and get the caller and the public keys.
     Auth,
     /// Manage users.
     User,
@@ -13,7 +13,7 @@ pub(super) enum Tag {
     Stream,
     /// Tokens that open one stream each, for `EventSource`.
     StreamToken,
-    /// Streams that are open now.
+    /// Open streams.
     Connection,
     /// Topologies, their mutations and their streams.
     Topology,
@@ -27,6 +27,6 @@ pub(super) enum Tag {
     Prompt,
     /// Liveness, readiness and metrics of the gateway.
     Health,
-    /// The OpenAPI documents.
+    /// The OpenAPI documents and Swagger UI.
     Docs,
 }

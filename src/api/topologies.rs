@@ -37,7 +37,7 @@ pub(super) struct TopologiesApi;
 impl TopologiesApi {
     /// Create a topology
     ///
-    /// The topology has the status `pending`. Requires the role operator. 409 if the name is taken.
+    /// The new topology has the status `pending`. Requires the role operator. 409 if another topology has the name.
     #[oai(path = "/", method = "post", operation_id = "topology_create")]
     async fn create(
         &self,
@@ -86,9 +86,9 @@ impl TopologiesApi {
     /// Changes the status and adds a transition to the audit trail. `torn_down` fails every unfinished mutation
     /// and ends the topology's streams. Requires the role operator.
     ///
-    /// 409 if the status cannot follow the present one. These can follow:
+    /// 409 if the change is not allowed. The allowed changes are:
     ///
-    /// | status | next |
+    /// | from | to |
     /// |---|---|
     /// | `pending` | `deploying`, `torn_down` |
     /// | `deploying` | `active`, `failed`, `degraded`, `tearing_down` |

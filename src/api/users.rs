@@ -28,8 +28,8 @@ use crate::{
 };
 
 wire_enum! {
-    /// Role of a user. Each role includes the ones before it. A viewer watches, an agent also claims and
-    /// reports work, an operator also changes resources, an admin also manages users.
+    /// Role of a user. Each role includes the rights of the roles before it. A viewer watches, an agent also claims
+    /// work and reports on it, an operator also changes resources, an admin also manages users.
     pub(super) UserRole <=> user::Role { Viewer, Agent, Operator, Admin }
 }
 
@@ -61,13 +61,13 @@ impl Example for NewUser {
 #[derive(Object)]
 #[oai(example, deny_unknown_fields)]
 struct UserChange {
-    /// New role. A lower role ends the user's open streams. A stream of several topics continues with those
-    /// that the user may still see.
+    /// New role. A lower role ends the user's open streams. A stream of several topics continues with the topics that
+    /// the user may still see.
     role: Option<UserRole>,
-    /// Whether the user is disabled. `true` ends the user's login sessions and streams. After `false` the user
-    /// must log in again.
+    /// Whether the user is disabled. `true` ends the user's login sessions and streams. `false` lets the user log in
+    /// again.
     disabled: Option<bool>,
-    /// New password, with the same limits as for a new user. It ends the user's login sessions.
+    /// New password, with the same limits as for a new user. A new password ends the user's login sessions and streams.
     #[oai(validator(min_length = 8, max_length = 1024))]
     password: Option<Text>,
 }
@@ -143,7 +143,7 @@ pub(super) struct UsersApi;
 impl UsersApi {
     /// Create a user
     ///
-    /// Requires the role admin. 409 if the name is taken.
+    /// Requires the role admin. 409 if another user has the name.
     #[oai(path = "/", method = "post", operation_id = "user_create")]
     async fn create(
         &self,

@@ -1,7 +1,7 @@
 //! Checks the head of a request and reads its body.
 //!
-//! A body is read before its operation runs, so that no operation waits for a slow client. The gateway reads no body
-//! for a request that it will refuse with 401, and only a small one for a public operation.
+//! The body is read before the operation runs, so that no operation waits for a slow client. The body is not read if the
+//! access token is missing or not valid, or if the operation does not exist. For a public operation, it must be small.
 
 use std::time::Duration;
 
@@ -21,12 +21,11 @@ use crate::{
     gateway::Gateway,
 };
 
-/// Bytes of a body of a public operation, at most. The longest login fits: a password of 1,024 bytes and a name of 64,
-/// each byte written as an escape of six (`\\u0061`).
+/// Maximum size of the body of a public operation, in bytes. The longest login fits: a password of 1,024 bytes and a
+/// name of 64, with each byte written as an escape of six bytes (`\u0061`).
 const PUBLIC_BODY: usize = 8 << 10;
 
-/// Header fields that a request may send only once. If there were two, a proxy could act on the first and the gateway
-/// on the last.
+/// Header fields that a request may send only once. With two, a proxy could use the first and the gateway the last.
 const SINGLE_FIELDS: [&str; 4] = ["Authorization", "Content-Type", "Last-Event-ID", "Lease-Token"];
 
 /// Query parameters that a request may send only once, for the same reason.
@@ -35,11 +34,11 @@ const SINGLE_PARAMETERS: [&str; 2] = [STREAM_TOKEN, "last_event_id"];
 /// Limits of a request.
 #[derive(Clone, Copy)]
 pub(in crate::api) struct Bounds {
-    /// Bytes of a head. HTTP/1.1 connections refuse larger ones themselves.
+    /// Maximum size of a head, in bytes. On HTTP/1.1, hyper refuses a larger head before the middleware runs.
     pub(in crate::api) head: usize,
-    /// Bytes of a body.
+    /// Maximum size of a body, in bytes.
     pub(in crate::api) body: usize,
-    /// Time in which the body must arrive.
+    /// Time in which the whole body must arrive.
     pub(in crate::api) body_time: Duration,
 }
 
@@ -53,7 +52,7 @@ pub(in crate::api) async fn receive(
     check_head(request, bounds)?;
     let limit = match routes.access(request.uri().path(), request.method().as_str()) {
         Access::Public => PUBLIC_BODY.min(bounds.body),
-        // The signature is enough to read the body. The operation also checks the login session.
+        // A valid token is enough to read the body. The operation checks the login session later.
         Access::Secured
             if bearer(request).is_some_and(|token| gateway.tokens.is_valid_access_token(token)) =>
         {
@@ -88,7 +87,7 @@ pub(in crate::api) async fn receive(
             return Err(Problem::new(Kind::RequestTimeout, "the body did not arrive in time"));
         }
     };
-    // Compared as the parsers of the body compare it.
+    // Media types are case-insensitive, and the parsers of the body accept them in any case.
     let kind = request.content_type().unwrap_or_default().to_ascii_lowercase();
     let harmless = |json: &[u8]| serde_json::from_slice::<WithoutPrivateKeys>(json).map(drop);
     let checked = if kind.contains("ndjson") {
@@ -105,7 +104,7 @@ pub(in crate::api) async fn receive(
     Ok(())
 }
 
-/// The lines of NDJSON. The last line may end with a line feed or not.
+/// The lines of NDJSON. A line feed after the last line is optional.
 pub(in crate::api) fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     body.strip_suffix(b"\n").unwrap_or(body).split(|byte| *byte == b'\n')
 }
@@ -121,7 +120,7 @@ fn check_head(request: &Request, bounds: Bounds) -> Result<()> {
     } else if request.version() == Version::HTTP_11
         && headers.get_all(header::HOST).iter().count() != 1
     {
-        // RFC 9112, section 3.2. HTTP/2 has it in the target, where hyper requires it.
+        // RFC 9112, section 3.2. On HTTP/2 the host is in the target, and hyper requires it.
         return Err(Problem::bad_request("the request must have exactly one Host header"));
     }
     let has_two = request.uri().query().is_some_and(|query| query.contains('&'));
@@ -147,11 +146,11 @@ fn check_transfer_encoding(request: &Request) -> Result<()> {
         if !coding.eq_ignore_ascii_case(b"chunked") {
             return Err(Problem::new(
                 Kind::NotImplemented,
-                "Transfer-Encoding must be chunked and nothing else",
+                "Transfer-Encoding must be chunked, without another coding",
             ));
         }
         if is_chunked {
-            return Err(Problem::bad_request("Transfer-Encoding must name chunked once"));
+            return Err(Problem::bad_request("Transfer-Encoding must contain chunked only once"));
         }
         is_chunked = true;
     }

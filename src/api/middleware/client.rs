@@ -13,8 +13,8 @@ use crate::{
     forwarded::{self, Client, Fields},
 };
 
-/// The client, as far as trusted proxies report it. If proxies contradict one another, the client is the peer,
-/// and the request is refused.
+/// The client, as trusted proxies report it. If `Forwarded` and `X-Forwarded-For` name different clients, the client is
+/// the peer, and the request is refused.
 pub(super) fn client(request: &Request, trusted: &[IpNet]) -> (Client, Result<()>) {
     let peer = match &request.remote_addr().0 {
         Addr::SocketAddr(address) => address.ip(),
@@ -22,7 +22,7 @@ pub(super) fn client(request: &Request, trusted: &[IpNet]) -> (Client, Result<()
     };
     let is_tls = *request.scheme() == Scheme::HTTPS;
     let scheme = if is_tls { forwarded::Scheme::Https } else { forwarded::Scheme::Http };
-    // A value that is not text is not an address either.
+    // A value that is not text becomes `?`, which is not a valid address.
     let lines = |name| -> Vec<&str> {
         let values = request.headers().get_all(name).iter();
         values.map(|value: &HeaderValue| value.to_str().unwrap_or("?")).collect()

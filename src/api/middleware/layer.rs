@@ -1,7 +1,7 @@
-//! The outermost layer around every operation. It gives the request an id, a log line and metrics, and turns every
-//! error into a problem document.
+//! The outermost layer around every operation. This layer gives the request an id, a log line and metrics, and converts
+//! every error to a problem document.
 //!
-//! The log has the path without the query, because the query can hold a stream token.
+//! The log contains the path without the query, because the query can contain a stream token.
 
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
 
@@ -32,7 +32,7 @@ use crate::{
     limit::Origin,
 };
 
-/// The middleware. See the module.
+/// The middleware. See the documentation of the module.
 pub(in crate::api) struct RequestLayer {
     pub(in crate::api) gateway: Arc<Gateway>,
     pub(in crate::api) routes: Arc<Routes>,
@@ -79,19 +79,19 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
             let origin = request.extensions().get::<Arc<Origin>>().cloned();
             request.set_data(RequestInfo { id, method: method.clone(), address, gone, origin });
             let inner = Arc::clone(&self.inner);
-            // A panic fails one request and not the process.
+            // A panic fails only its request, and not the process.
             let answer = AssertUnwindSafe(async move { inner.call(request).await })
                 .catch_unwind()
                 .map(|answer| answer.unwrap_or_else(|panic| Err(panicked(panic.as_ref()).into())));
             if matches!(method, Method::GET | Method::HEAD) {
                 return answer.await;
             }
-            // A request that can change something runs to its end even if the client disconnects. Otherwise a change
-            // could be committed and its events not delivered.
+            // A request that can change data runs to its end, even if the client disconnects. Otherwise a change could
+            // be committed without the delivery of its events.
             let answer = self.gateway.run_to_end(answer.in_current_span()).await;
             answer.unwrap_or_else(|error| Err(Problem::internal(error).into()))
         };
-        // `on_refusal=event` answers 200. Metrics and log count the status of the refusal.
+        // With `on_refusal=event` the response has the status 200. Metrics and log have the status of the refusal.
         let mut refused = None;
         let (mut response, operation) = match answer.instrument(span.clone()).await {
             Ok(answer) => {
@@ -103,7 +103,7 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
                 let operation = error.data::<OperationId>().map(|id| id.0);
                 let problem = Problem::from_framework(&error);
                 if let Some(cause) = problem.cause() {
-                    // The id is logged here too, because the span may be filtered out.
+                    // The event has the id too, because the log filter may drop the span.
                     tracing::error!(parent: &span, %id, cause, "request failed");
                 }
                 refused = Some(problem.status());

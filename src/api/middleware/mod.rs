@@ -1,5 +1,5 @@
-//! Code that runs around every operation: the request's id, the log line, the metrics, the body, and every
-//! error as a problem document.
+//! Code that runs around every operation. This code creates the request id, the log line, the metrics and the problem
+//! documents of errors, and reads the body.
 
 mod body;
 mod client;

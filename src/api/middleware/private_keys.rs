@@ -7,9 +7,9 @@ use serde::{
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
 
-/// JSON without the keys that `serde_json` reserves. It parses a string under such a key as JSON again, with a new
-/// limit for the depth, until the stack overflows. Other crates turn that feature on, and it cannot be
-/// turned off.
+/// JSON without the keys that `serde_json` reserves. With the feature `raw_value`, `serde_json` parses a string under
+/// such a key as JSON again, with a new depth limit. So nested strings could overflow the stack. The event pages need
+/// this feature.
 pub(super) struct WithoutPrivateKeys;
 
 impl<'de> Deserialize<'de> for WithoutPrivateKeys {
@@ -59,7 +59,9 @@ impl<'de> Visitor<'de> for WithoutPrivateKeysVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<WithoutPrivateKeys, A::Error> {
         while let Some(key) = map.next_key::<String>()? {
             if key.starts_with("$serde_json::private::") {
-                return Err(A::Error::custom("a key is reserved"));
+                return Err(A::Error::custom(
+                    "keys that start with $serde_json::private:: are not allowed",
+                ));
             }
             map.next_value::<WithoutPrivateKeys>()?;
         }

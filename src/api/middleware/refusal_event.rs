@@ -17,8 +17,8 @@ pub(super) fn wants_event(request: &Request) -> bool {
     query.iter().any(|(name, value)| name == "on_refusal" && value == "event")
 }
 
-/// A refusal as a stream of one `error` event. An `EventSource` closes for good on any status but 200, and does
-/// not tell the page why. The long `retry` keeps it from reconnecting at once.
+/// A refusal as a stream of one `error` event. After any other status than 200, an `EventSource` closes and does not
+/// tell the page the reason. The long `retry` prevents a reconnect at once.
 pub(super) fn refusal_event(problem: &Problem, id: Uuid, retry: Duration) -> Response {
     let mut response = problem.head();
     response.set_status(StatusCode::OK);

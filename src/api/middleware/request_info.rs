@@ -1,4 +1,4 @@
-//! The facts about a request that operations use.
+//! Information about a request, for operations.
 
 use std::{future::pending, net::IpAddr, sync::Arc, time::Duration};
 
@@ -8,24 +8,24 @@ use uuid::Uuid;
 
 use crate::limit::Origin;
 
-/// A request, as the middleware found it.
+/// Information about a request that the middleware collects.
 #[derive(Clone)]
 pub(in crate::api) struct RequestInfo {
     /// The request's id.
     pub(in crate::api) id: Uuid,
-    /// The method that the client sent. poem answers HEAD with the operation of GET, and tells it GET.
+    /// The method that the client sent. For HEAD, poem runs the operation of GET and passes GET as the method.
     pub(in crate::api) method: Method,
     /// Cancelled when the client no longer waits for the response.
     pub(in crate::api) gone: CancellationToken,
-    /// The connection that the request came on. Absent in tests without a socket.
+    /// The connection of the request. Absent in tests without a socket.
     pub(in crate::api) origin: Option<Arc<Origin>>,
-    /// The client's address, as far as trusted proxies report it, else the address of the peer.
+    /// The client's address, as trusted proxies report it, else the address of the peer.
     pub(in crate::api) address: IpAddr,
 }
 
 impl RequestInfo {
-    /// Completes when the client no longer waits for a response that takes up to `wait`. A client that
-    /// waits and has closed its sending side counts as gone: a worker that crashed looks like that.
+    /// Completes when the client no longer waits for a response that takes up to `wait`. If `wait` is not zero, a
+    /// client that has closed its sending side counts as gone, because a crashed worker looks the same.
     pub(in crate::api) async fn client_gone(&self, wait: Duration) {
         let half_closed = async {
             match &self.origin {

@@ -1,4 +1,4 @@
-//! Completes what poem-openapi writes, for both versions.
+//! Completes the document that poem-openapi writes, for both versions.
 
 use poem_openapi::registry::Registry;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::api::{
     streams::{EVENT_STREAM, documented_parameters, register_parameters},
 };
 
-/// Adds what poem-openapi leaves out, and corrects what it writes wrongly.
+/// Adds the parts that poem-openapi leaves out, and corrects its errors.
 pub(super) fn complete(document: &mut Value) {
     document["openapi"] = json!("3.0.3");
     let mut registry = Registry::new();
@@ -57,7 +57,7 @@ pub(super) fn complete(document: &mut Value) {
     remove_null_defaults(document);
 }
 
-/// In a request body, null means the same as absent.
+/// Allows null for the optional fields of a request body. There, null means the same as absent.
 fn take_null(schema: &mut Value) {
     let required = schema.get("required").cloned().unwrap_or_default();
     let fields = schema.get_mut("properties").and_then(Value::as_object_mut);
@@ -69,8 +69,8 @@ fn take_null(schema: &mut Value) {
     }
 }
 
-/// Removes statuses that an operation cannot return, because all operations share one error type. A read does not
-/// conflict and needs no storage. A request without a body cannot be late, too large or of a wrong type.
+/// Removes statuses that an operation cannot return. All operations share one error type, so poem-openapi lists all of
+/// its statuses. A read returns no 409 and no 507. A request without a body gets no 408, 413 or 415.
 fn remove_impossible(method: &str, operation: &mut Value) {
     let has_body = operation.get("requestBody").is_some();
     let statuses = operation["responses"].as_object_mut().into_iter();
@@ -97,7 +97,7 @@ pub(super) fn add_schemas(document: &mut Value, registry: Registry) {
     }
 }
 
-/// `#[oai(default)]` on an optional value comes out as `default: null`, which is not valid.
+/// Removes `default: null`, which is not valid. poem-openapi writes it for `#[oai(default)]` on an optional value.
 pub(super) fn remove_null_defaults(value: &mut Value) {
     match value {
         Value::Object(object) => {

@@ -1,8 +1,7 @@
-//! The OpenAPI documents: what poem-openapi writes, completed.
+//! The OpenAPI documents: the document of poem-openapi, completed, in two versions.
 //!
-//! There are two versions because no single document serves all readers. Generators read only version 3.0,
-//! where an event is a record of strings. Version 3.2 can describe the contents of a stream (`itemSchema`): each
-//! event has its name and the type of its data.
+//! Many generators read only version 3.0, in which an event is an object of strings. Version 3.2 can describe the
+//! contents of a stream (`itemSchema`): the kind of each event and the type of its data.
 
 use bytes::Bytes;
 use poem_openapi::{OpenApi, OpenApiService};
@@ -22,8 +21,8 @@ pub enum Version {
 /// Both documents, and the Swagger UI page.
 pub struct Documents {
     v3_0: Value,
-    /// The texts of both, as in `openapi/`. All responses share them: a client that asks a hundred times and reads
-    /// nothing must not cost a hundred copies.
+    /// The texts of both documents, as in the folder `openapi/`. All responses share these texts, so a client with a
+    /// hundred unread responses does not cause a hundred copies.
     texts: [Bytes; 2],
     page: Bytes,
 }
@@ -53,7 +52,7 @@ impl Documents {
         &self.v3_0
     }
 
-    /// Swagger UI with the 3.0 document inside.
+    /// The page of Swagger UI, which contains the 3.0 document.
     pub(in crate::api) fn page(&self) -> Bytes {
         self.page.clone()
     }

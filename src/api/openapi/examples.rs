@@ -9,7 +9,7 @@ pub(super) fn field_examples(schema: &mut Value) {
     let example = schema.get("example").cloned().unwrap_or_default();
     let fields = schema.get_mut("properties").and_then(Value::as_object_mut);
     for (name, field) in fields.into_iter().flatten() {
-        // A reference has the example of its target, and allows no siblings in 3.0.
+        // A reference uses the example of its target, and OpenAPI 3.0 allows no other member next to `$ref`.
         let own = field.get("$ref").is_none() && field.get("example").is_none();
         let value = example.get(name).cloned().or_else(|| absent_example(name));
         if let (true, Some(value)) = (own, value) {
@@ -32,7 +32,7 @@ fn absent_example(name: &str) -> Option<Value> {
     }
 }
 
-/// The example of a parameter. A name means the same in every operation, except for its type.
+/// The example of a parameter. Parameters with the same name have the same example, unless their types differ.
 pub(super) fn parameter_example(parameter: &Value) -> Value {
     let is_id = parameter["schema"]["format"] == "uuid";
     match parameter["name"].as_str().unwrap_or_default() {

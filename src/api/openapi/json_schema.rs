@@ -1,4 +1,4 @@
-//! From the schemas of OpenAPI 3.0 to JSON Schema 2020-12.
+//! Converts schemas of OpenAPI 3.0 to JSON Schema 2020-12.
 
 use serde_json::{Value, json};
 

@@ -24,7 +24,7 @@ pub(super) fn with_typed_events(mut document: Value) -> Value {
     let mut registry = Registry::new();
     for (_, operation) in operations(&mut document) {
         if let Some(lines) = operation.pointer_mut("/requestBody/content/application~1x-ndjson") {
-            // 3.0 cannot describe the lines.
+            // OpenAPI 3.0 cannot describe the lines.
             *lines = json!({ "itemSchema": { "$ref": "#/components/schemas/NewPromptEvent" } });
         }
         let id = operation["operationId"].as_str().unwrap_or_default();
@@ -45,7 +45,7 @@ pub(super) fn with_typed_events(mut document: Value) -> Value {
     }
     add_schemas(&mut document, registry);
     if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
-        // The typed events replace it.
+        // The typed events replace this schema.
         schemas.remove("StreamEvent");
     }
     remove_null_defaults(&mut document);
@@ -53,8 +53,8 @@ pub(super) fn with_typed_events(mut document: Value) -> Value {
     document
 }
 
-/// The events of all families, each with its topic and data. Events of several families with the same kind become one
-/// event, whose topic tells the type of the data.
+/// The events of all families, each with its topic and data. If several families have events of the same kind, these
+/// become one event, and the topic determines the type of the data.
 fn events_of_many(registry: &mut Registry) -> Vec<Value> {
     let mut kinds: Vec<(&EventKind, Vec<Value>)> = Vec::new();
     for family in Family::ALL {
@@ -99,7 +99,7 @@ fn event(kind: &EventKind, has_cursor: bool, data: &Value) -> Value {
         properties["id"] = json!({ "type": "string", "description": "Cursor to resume after." });
         required.push("id");
     } else {
-        // Distinguishes control events from a family's events of the same kind.
+        // Control events have no id. This distinguishes them from a family's events of the same kind.
         properties["id"] = json!(false);
         properties["retry"] = json!({ "type": "integer", "description": "Time to wait before a reconnect, in milliseconds." });
     }

@@ -18,8 +18,8 @@ use crate::family::wire::example_id;
 impl ApiResponse for Problem {
     fn meta() -> MetaResponses {
         let documented = Kind::ALL.into_iter().filter(|kind| {
-            // Left out: problems that no operation returns, one that needs a higher limit of the head, and problems
-            // that only single operations return.
+            // The document leaves out problems that occur before an operation is chosen (405, 414, 501), and problems
+            // that only some operations return.
             !matches!(
                 kind,
                 Kind::MethodNotAllowed
@@ -37,7 +37,7 @@ impl ApiResponse for Problem {
     }
 }
 
-/// An example of a problem with this status. Null if there is none.
+/// An example of a problem with this status. Null if no kind of problem has the status.
 pub(in crate::api) fn example(status: u16) -> Value {
     let kind = Kind::ALL.into_iter().find(|kind| kind.parts().0.as_u16() == status);
     let problem = match kind {
@@ -50,7 +50,7 @@ pub(in crate::api) fn example(status: u16) -> Value {
     serde_json::from_str(&problem.body(example_id())).unwrap_or_default()
 }
 
-/// The response of a kind of problem in the document.
+/// The response for a kind of problem in the OpenAPI document.
 pub(in crate::api) fn meta(kind: Kind) -> MetaResponse {
     let header = |name: &str, description: &str| MetaHeader {
         name: name.to_owned(),
@@ -75,7 +75,10 @@ pub(in crate::api) fn meta(kind: Kind) -> MetaResponse {
                 )]
             }
             Kind::TooManyRequests => vec![
-                header("Retry-After", "Seconds to wait, jittered (RFC 9110, section 10.2.3)"),
+                header(
+                    "Retry-After",
+                    "Seconds to wait before a retry, with jitter (RFC 9110, section 10.2.3)",
+                ),
                 header("RateLimit", "Remaining quota (draft-ietf-httpapi-ratelimit-headers)"),
                 header(
                     "RateLimit-Policy",

@@ -2,10 +2,10 @@
 
 use poem::http::StatusCode;
 
-/// A kind of problem. The names are part of the contract.
+/// A kind of problem. The names in `type` are part of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::api) enum Kind {
-    /// The request cannot be understood.
+    /// The request is malformed, or has a value that is not valid.
     BadRequest,
     /// The credential is missing or not valid.
     Unauthenticated,
@@ -15,19 +15,19 @@ pub(in crate::api) enum Kind {
     Forbidden,
     /// The resource does not exist, or the caller may not see it.
     NotFound,
-    /// The path does not have the method.
+    /// The path exists, but not with this method.
     MethodNotAllowed,
     /// The body did not arrive in time.
     RequestTimeout,
     /// The state of the resource does not allow the operation.
     Conflict,
-    /// The events are no longer kept, or were replaced.
+    /// The event log cannot be read from the cursor. Events were pruned or replaced, or another topic has the cursor.
     Gone,
     /// The body is too large.
     PayloadTooLarge,
     /// The body has a media type that the operation does not accept.
     UnsupportedMediaType,
-    /// A limit is reached.
+    /// A quota is used up, or no slot is free.
     TooManyRequests,
     /// The head of the request is too large.
     HeadTooLarge,
@@ -35,7 +35,7 @@ pub(in crate::api) enum Kind {
     UriTooLong,
     /// The body has a transfer coding that the gateway does not know.
     NotImplemented,
-    /// A fault of the gateway.
+    /// An internal error of the gateway.
     Internal,
     /// A dependency of the gateway is not available.
     Unavailable,
@@ -84,7 +84,7 @@ impl Kind {
                 (StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request timeout")
             }
             Self::Conflict => (StatusCode::CONFLICT, "conflict", "Conflict"),
-            Self::Gone => (StatusCode::GONE, "gone", "No longer kept"),
+            Self::Gone => (StatusCode::GONE, "gone", "Events no longer available"),
             Self::PayloadTooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", "Payload too large")
             }
@@ -118,26 +118,28 @@ impl Kind {
     /// The description in the OpenAPI document.
     pub(super) const fn description(self) -> &'static str {
         match self {
-            Self::BadRequest => "A parameter or the body cannot be understood",
+            Self::BadRequest => "A parameter, a header field or the body is missing or not valid",
             Self::Unauthenticated => {
                 "The credential is missing, not valid or expired, or its login session has ended. \
                  `WWW-Authenticate` says which (RFC 6750)"
             }
             Self::RefreshSuperseded => "The successor of this refresh token is in use",
-            Self::Forbidden => "The role or the stream token does not allow it",
+            Self::Forbidden => "The role or the stream token does not allow the operation",
             Self::NotFound => {
                 "The resource does not exist, or the caller may not see it. Both get the same response"
             }
             Self::MethodNotAllowed => {
-                "The path does not have this method. `Allow` lists its methods"
+                "The path does not support this method. `Allow` lists the supported methods"
             }
             Self::RequestTimeout => "The body did not arrive in time",
             Self::Conflict => "The state of the resource does not allow the operation",
-            Self::Gone => "The event log cannot be read from this cursor",
+            Self::Gone => "The event log cannot be read from this cursor. Start without a cursor",
             Self::PayloadTooLarge => "The body is larger than the gateway accepts",
-            Self::UnsupportedMediaType => "The body does not have a documented media type",
+            Self::UnsupportedMediaType => {
+                "`Content-Type` does not name a media type that the operation accepts"
+            }
             Self::TooManyRequests => {
-                "A limit is reached. `Retry-After` says when to try again, with jitter"
+                "A quota is used up, or no slot is free. `Retry-After` says when to try again"
             }
             Self::HeadTooLarge => {
                 "The head of the request is larger than the gateway accepts, or has more than 100 \
@@ -145,7 +147,9 @@ impl Kind {
             }
             Self::UriTooLong => "The target of the request is longer than the gateway accepts",
             Self::NotImplemented => "The body has a transfer coding other than chunked",
-            Self::Internal => "A fault of the gateway. Its log has the request id",
+            Self::Internal => {
+                "An internal error. The gateway's log has the cause under the request id"
+            }
             Self::Unavailable => "A dependency of the gateway is not available",
             Self::InsufficientStorage => {
                 "The disk of the database is full, and nothing was written. `Retry-After` says when to \

@@ -22,7 +22,7 @@ use crate::{
 };
 
 impl Problem {
-    /// A limit refused the request: 429, counted in the metrics.
+    /// 429 for a request that a limit refused. Counts the refusal in the metrics.
     pub(in crate::api) fn refused(refused: &limit::Refused, telemetry: &Telemetry) -> Self {
         if refused.limit == limit::SLOTS {
             telemetry.slot_refused();
@@ -35,7 +35,7 @@ impl Problem {
             .header(RATELIMIT, &refused.headers.limit)
     }
 
-    /// An error of the framework, or the problem that it carries.
+    /// The problem that an error of the framework carries, or else a problem that describes the error.
     #[must_use]
     pub(in crate::api) fn from_framework(error: &poem::Error) -> Self {
         if let Some(problem) = error.data::<Self>() {
@@ -49,10 +49,7 @@ impl Problem {
             ));
         }
         if let Some(error) = error.downcast_ref::<ParsePathError>() {
-            return Self::bad_request(format!(
-                "a parameter of the path: {}",
-                without_value(&error.reason)
-            ));
+            return Self::bad_request(format!("path parameter: {}", without_value(&error.reason)));
         }
         if let Some(error) = error.downcast_ref::<ParseRequestPayloadError>() {
             return Self::bad_request(format!("the body: {}", without_value(&error.reason)));
@@ -60,24 +57,22 @@ impl Problem {
         if error.is::<ContentTypeError>() {
             return Self::new(
                 Kind::UnsupportedMediaType,
-                "the body must have a media type that the OpenAPI document lists, usually application/json, \
-                 named in Content-Type",
+                "Content-Type must name a media type that the OpenAPI document lists, usually application/json",
             );
         }
         match error.status() {
             StatusCode::NOT_FOUND => Self::new(Kind::NotFound, "this path does not exist"),
             StatusCode::METHOD_NOT_ALLOWED => {
-                Self::new(Kind::MethodNotAllowed, "this path does not have this method")
+                Self::new(Kind::MethodNotAllowed, "this path does not support this method")
             }
-            status if status.is_client_error() => {
-                Self::bad_request("the request cannot be understood")
-            }
+            status if status.is_client_error() => Self::bad_request("the request is not valid"),
             _ => Self::internal(error),
         }
     }
 }
 
-/// The reason without the value that was sent, which may be a password. The expected type and the place remain.
+/// Removes the value that the client sent from a reason, because the value may be a password. The expected type and the
+/// place remain.
 fn without_value(reason: &str) -> String {
     let Some(value) = reason.find(" found ") else { return reason.to_owned() };
     let place = reason.rfind("(occurred while").map_or("", |place| &reason[place..]);
@@ -93,7 +88,7 @@ impl From<DatabaseError> for Problem {
 impl From<AppendRefused> for Problem {
     fn from(refused: AppendRefused) -> Self {
         match refused {
-            AppendRefused::Closed => Self::conflict("it has ended"),
+            AppendRefused::Closed => Self::conflict("the resource has ended"),
             AppendRefused::Fenced => Self::conflict("this lease is not the newest"),
         }
     }

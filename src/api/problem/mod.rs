@@ -1,8 +1,8 @@
-//! Errors over HTTP. `kind.rs` has the statuses and names. `mapping.rs` is the one file that maps an error of a
-//! lower layer to a problem.
+//! Errors over HTTP. `kind.rs` has the statuses and names. `mapping.rs` is the only file that maps an error of a lower
+//! layer to a problem.
 //!
-//! Every response with a status above 399 is a problem document (RFC 9457), errors of the framework included. It
-//! has a stable `type` and the id of the request. The internal cause goes to the log under the same id, and
+//! Every response with a status above 399 is a problem document (RFC 9457), including errors of the framework. The
+//! document has a stable `type` and the id of the request. The internal cause goes to the log under the same id, and
 //! never to the client.
 
 mod document;

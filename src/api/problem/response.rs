@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::kind::Kind;
 
-/// A problem. It is a pointer, because every `Result` of an operation has space for it.
+/// A problem. The parts are behind a pointer, so that the `Result` of an operation stays small.
 #[derive(Clone, Debug)]
 pub(in crate::api) struct Problem(Box<Parts>);
 
@@ -27,7 +27,7 @@ struct Parts {
     headers: Vec<(HeaderName, HeaderValue)>,
     /// An extension member of the body (RFC 9457, section 3.2).
     extension: Option<(&'static str, Value)>,
-    /// For the log only.
+    /// The internal cause, for the log only.
     cause: Option<Arc<str>>,
 }
 
@@ -38,18 +38,19 @@ pub(in crate::api) type Result<T> = std::result::Result<T, Problem>;
 #[derive(Object)]
 #[oai(rename = "Problem", skip_serializing_if_is_none, example)]
 pub(super) struct Body {
-    /// Kind of problem: a stable URI.
+    /// Kind of problem, as a stable URI.
     #[oai(rename = "type")]
     kind: String,
-    /// Kind of problem for people. The same for every occurrence.
+    /// Kind of problem, as text for people. The same for every problem of this kind.
     title: String,
     /// HTTP status.
     status: u16,
-    /// Description of this occurrence.
+    /// Description of this problem, as text for people.
     detail: String,
-    /// Id of the request, as a URN. The gateway's log has the same id.
+    /// Id of the request, as a URN. Equal to `X-Request-Id`. The gateway's log has the same id.
     instance: String,
-    /// Time to wait before a retry, in seconds, as in `Retry-After`. Present with 429 and 503.
+    /// Time to wait before a retry, in seconds, as in `Retry-After`. Present with 429, 503 and 507, but not in the
+    /// `error` event of an open stream.
     retry_after_seconds: Option<u64>,
 }
 
@@ -84,7 +85,7 @@ impl Problem {
         Self::new(Kind::BadRequest, detail)
     }
 
-    /// 404. The detail is always the same, so that a caller does not learn of resources that it may not see.
+    /// 404. The detail is always the same, so that a caller cannot learn whether a hidden resource exists.
     pub(in crate::api) fn not_found() -> Self {
         Self::new(Kind::NotFound, "the resource does not exist, or you may not see it")
     }
@@ -125,15 +126,15 @@ impl Problem {
             .header(header::WWW_AUTHENTICATE, challenge)
     }
 
-    /// 500; `cause` goes to the log.
+    /// 500. `cause` goes to the log.
     pub(in crate::api) fn internal(cause: impl std::fmt::Display) -> Self {
-        Self::new(Kind::Internal, "a fault of the gateway").caused_by(cause)
+        Self::new(Kind::Internal, "an internal error of the gateway").caused_by(cause)
     }
 
     /// Adds a header.
     #[must_use]
     pub(in crate::api) fn header(mut self, name: HeaderName, value: &str) -> Self {
-        // A value that cannot be a header is left out. A second error would hide the first.
+        // Leaves out a value that is not valid in a header. A second error would hide the first.
         self.0.headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
         self
     }
@@ -148,7 +149,7 @@ impl Problem {
     /// Adds the time to wait before a retry.
     #[must_use]
     pub(in crate::api) fn retry_after(mut self, wait: Duration) -> Self {
-        // Rounded up, because a retry that comes early would be refused again.
+        // Rounded up, because an early retry would be refused again.
         self.0.retry_after_seconds = Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
         self
     }

@@ -24,8 +24,8 @@ pub(in crate::api) struct AgentsApi;
 impl AgentsApi {
     /// Claim prompts
     ///
-    /// Claims the oldest queued prompts of all users, each under a lease, or waits for one. Returns an empty list if
-    /// there is none. Requires the role agent.
+    /// Claims the oldest queued prompts of all users, each under a lease. If there is none, waits up to `wait_seconds`
+    /// for one, then returns an empty list. Requires the role agent.
     #[oai(path = "/prompts/claim", method = "post", operation_id = "prompt_claim")]
     async fn claim(
         &self,
@@ -40,8 +40,9 @@ impl AgentsApi {
 
     /// Renew a prompt lease
     ///
-    /// Renews the lease for its full length. Publishing renews it too, when half of it has passed. Requires the role
-    /// agent. 409 if the lease is not the newest of the prompt or has expired, or if the prompt has ended.
+    /// Renews the lease for its full length. If more than half of the lease has passed, publishing an event also renews
+    /// it. Requires the role agent. 409 if the lease has expired or is not the newest of the prompt, or if the prompt
+    /// has ended.
     #[oai(
         path = "/sessions/:session_id/prompts/:prompt_id/heartbeat",
         method = "post",
@@ -62,9 +63,9 @@ impl AgentsApi {
 
     /// Release a prompt
     ///
-    /// The prompt is queued again. Requires the role agent. 409 if the lease is not the newest of the prompt or has
-    /// expired, or if the prompt has ended. 409 also if an event was published under the claim, because published events
-    /// cannot be taken back.
+    /// Returns a claimed prompt to the queue. Published events cannot be taken back, so 409 if an event was published
+    /// since the claim. Requires the role agent. 409 also if the lease has expired or is not the newest of the prompt,
+    /// or if the prompt has ended.
     #[oai(
         path = "/sessions/:session_id/prompts/:prompt_id/release",
         method = "post",

@@ -9,7 +9,7 @@ use poem_openapi::{
 
 use crate::family::prompt::StreamTokenOptions;
 
-/// A body that may be absent, with its `Content-Type`.
+/// A JSON body that may be absent. Without a body, `Content-Type` may be absent too.
 pub(super) struct OptionalBody(pub(super) Option<StreamTokenOptions>);
 
 impl<'a> ApiExtractor<'a> for OptionalBody {

@@ -1,5 +1,5 @@
-//! The operations of users on their prompts. Publishing by agents is here too, because one path is one place in the OpenAPI
-//! document.
+//! The operations of users on their prompts. Publishing by agents is here too, because it has the same path as the list
+//! of events. In another API type, poem-openapi would write this path twice into the document.
 
 use std::sync::Arc;
 
@@ -48,8 +48,8 @@ pub(in crate::api) struct PromptsApi;
 impl PromptsApi {
     /// Create a prompt
     ///
-    /// The prompt waits for an agent. It belongs to the owner of the session. Requires the role viewer. 409 if this
-    /// owner has 1,000 unfinished prompts.
+    /// Queues a prompt for agents to claim. The prompt belongs to the owner of the session. Requires the role viewer.
+    /// 409 if this owner has 1,000 unfinished prompts.
     #[oai(path = "/:session_id/prompts", method = "post", operation_id = "prompt_create")]
     async fn create(
         &self,
@@ -102,8 +102,9 @@ impl PromptsApi {
 
     /// Cancel a prompt
     ///
-    /// Cancels the prompt at once. Its agent cannot publish any longer, and its streams end with `cancelled`.
-    /// Cancelling again changes nothing. Requires the role viewer. 409 if the prompt completed or failed.
+    /// Cancels the prompt at once. The agent can then publish nothing, and the streams of the prompt end after the
+    /// event `cancelled`. A second cancellation changes nothing. Requires the role viewer. 409 if the prompt completed
+    /// or failed.
     #[oai(
         path = "/:session_id/prompts/:prompt_id/cancel",
         method = "post",
@@ -124,8 +125,8 @@ impl PromptsApi {
 
     /// Mint a stream token
     ///
-    /// Returns a token that opens the stream of this prompt in the caller's login session, for `EventSource`. Does the
-    /// same as `POST /v1/stream-tokens` with the id of the prompt. Requires the role viewer.
+    /// Returns a token that opens the stream of this prompt, for `EventSource`. Does the same as
+    /// `POST /v1/stream-tokens` with the id of the prompt. Requires the role viewer.
     #[oai(
         path = "/:session_id/prompts/:prompt_id/stream-token",
         method = "post",
@@ -149,9 +150,9 @@ impl PromptsApi {
 
     /// Stream a prompt
     ///
-    /// Sends server-sent events: a `snapshot` with the newest events, then every event as the agent publishes it. Every
-    /// event has an `id`, the cursor to resume after. The stream ends after `complete`, `cancelled` or `error`.
-    /// Requires the role viewer.
+    /// Sends server-sent events: a `snapshot` with the newest events, then each new event when the agent publishes it.
+    /// Each of these events has an `id`, the cursor to resume after. The stream ends after `complete`, `cancelled` or
+    /// `error`. Requires the role viewer.
     #[oai(
         path = "/:session_id/prompts/:prompt_id/stream",
         method = "get",
@@ -175,7 +176,7 @@ impl PromptsApi {
 
     /// List prompt events
     ///
-    /// Returns the events of the stream a page at a time, for clients that cannot stream. Requires the role viewer.
+    /// Returns the events of the stream in pages, for clients that cannot stream. Requires the role viewer.
     #[oai(
         path = "/:session_id/prompts/:prompt_id/events",
         method = "get",
@@ -202,14 +203,15 @@ impl PromptsApi {
 
     /// Publish prompt events
     ///
-    /// Publishes one event, an array of events, or one event in each line (`application/x-ndjson`). All of them are
-    /// committed to the event log before the response is sent, or none. The first event makes a queued prompt `processing`.
-    /// `complete`, `cancelled` and `error` end the prompt, and no event can follow.
+    /// Publishes one event, an array of events, or one event in each line (`application/x-ndjson`). The gateway commits
+    /// all of them to the event log, or none, and then responds. The first event changes a queued prompt to
+    /// `processing`. `complete`, `cancelled` and `error` end the prompt, and no event can follow.
     ///
-    /// If an agent has claimed the prompt, only that agent may publish, with its lease token. An unclaimed prompt accepts
-    /// events without a token. It fails after `prompts.idle_seconds` of the configuration without an event.
+    /// If an agent has claimed the prompt, only that agent may publish, with its lease token. An unclaimed prompt
+    /// accepts events without a token. After its first event, it fails if no event follows for `prompts.idle_seconds`
+    /// of the configuration.
     ///
-    /// Requires the role agent. 409 if the lease is not the newest of the prompt or has expired, or if the prompt has
+    /// Requires the role agent. 409 if the lease has expired or is not the newest of the prompt, or if the prompt has
     /// ended.
     #[oai(
         path = "/:session_id/prompts/:prompt_id/events",
@@ -224,7 +226,7 @@ impl PromptsApi {
         session_id: Path<Uuid>,
         /// Prompt id.
         prompt_id: Path<Uuid>,
-        /// Lease token of the claim.
+        /// Lease token of the claim. Absent if the prompt is unclaimed.
         #[oai(name = "Lease-Token")]
         lease_token: Header<Option<Uuid>>,
         body: Publication,

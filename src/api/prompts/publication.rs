@@ -30,7 +30,7 @@ impl Payload for Ndjson {
         let line = json!(NewPromptEvent::example().to_json()).to_string();
         MetaSchemaRef::Inline(Box::new(MetaSchema {
             description: Some(
-                "1 to 1,000 lines, each with one event. Either all of them are published, or none.",
+                "1 to 1,000 lines, each with one event. The gateway publishes all events or none.",
             ),
             example: Some(json!(format!("{line}\n{line}\n"))),
             ..MetaSchema::new("string")
@@ -53,14 +53,14 @@ impl ParsePayload for Ndjson {
 /// Events of one publish request.
 #[derive(ApiRequest)]
 pub(super) enum Publication {
-    /// One event, or an array of them.
+    /// One event, or an array of events.
     Json(Json<NewPromptEvents>),
     /// One event in each line.
     Ndjson(Ndjson),
 }
 
 impl Publication {
-    /// The events, whatever their format.
+    /// The events, independent of their format.
     pub(super) fn into_events(self) -> NewPromptEvents {
         let (Self::Json(Json(events)) | Self::Ndjson(Ndjson(events))) = self;
         events

@@ -1,4 +1,4 @@
-//! The operations on sessions, which are conversations in the code.
+//! The operations on sessions. The code of the family calls them conversations.
 
 use std::sync::Arc;
 
@@ -37,7 +37,8 @@ pub(in crate::api) struct SessionsApi;
 impl SessionsApi {
     /// Create a session
     ///
-    /// The session belongs to the caller, who can create prompts in it. Requires the role viewer.
+    /// The session belongs to the caller. Only the caller and administrators can create prompts in it. Requires the
+    /// role viewer.
     #[oai(path = "/", method = "post", operation_id = "session_create")]
     async fn create(
         &self,

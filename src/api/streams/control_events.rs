@@ -11,7 +11,7 @@ use crate::{
 #[derive(Object)]
 #[oai(rename = "StreamClosed", example)]
 pub(in crate::api) struct StreamClosed {
-    /// Reason why the stream ends: `completed`, `max_seconds`, `overflow`, `disconnected`,
+    /// Reason why the stream ended: `completed`, `max_seconds`, `overflow`, `disconnected`,
     /// `session_expired`, `session_revoked`, `user_disabled`, `role_lowered` or `shutdown`.
     reason: String,
 }
@@ -22,11 +22,11 @@ impl Example for StreamClosed {
     }
 }
 
-/// Events that the stream left out, as its overflow strategy says.
+/// Events that the stream dropped because of its overflow strategy.
 #[derive(Object)]
 #[oai(rename = "StreamDropped", example)]
 pub(in crate::api) struct StreamDropped {
-    /// Number of events left out. All of them came before the next event.
+    /// Number of dropped events. All of them are older than the next event.
     count: u64,
 }
 
@@ -39,7 +39,7 @@ impl Example for StreamDropped {
 /// The control event with a cursor. A client that resumes after it does not get the dropped events either.
 pub(in crate::api) const DROPPED: EventKind = EventKind {
     kind: "stream.dropped",
-    description: "The client was too slow, and the stream left out events. See `overflow`.",
+    description: "The client was too slow, and the stream dropped events. See `overflow`.",
     schema: schema::<StreamDropped>,
 };
 
@@ -47,12 +47,12 @@ pub(in crate::api) const DROPPED: EventKind = EventKind {
 pub(in crate::api) const CONTROL_EVENTS: [EventKind; 2] = [
     EventKind {
         kind: "stream.closed",
-        description: "The gateway ends the stream.",
+        description: "The gateway ended the stream.",
         schema: schema::<StreamClosed>,
     },
     EventKind {
         kind: "error",
-        description: "The stream failed, or the request was refused and sent `on_refusal=event`.",
+        description: "The stream failed, or a request with `on_refusal=event` was refused.",
         schema: |registry| {
             <Problem as ApiResponse>::register(registry);
             MetaSchemaRef::Reference("Problem".to_owned())

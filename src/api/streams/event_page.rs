@@ -1,7 +1,7 @@
 //! Pages of events, for every family's `GET .../events`.
 //!
-//! A page is written from the JSON texts in the log. The events are not parsed: as trees they would take many
-//! times as much memory.
+//! A page contains the JSON texts of the log as they are. The code does not parse them into values, which would take
+//! many times as much memory.
 
 use poem::{IntoResponse, Response};
 use poem_openapi::{
@@ -27,11 +27,11 @@ use crate::{
 };
 
 /// An event of the event log.
-// For the document only: the response is written with `Page` and `Line`.
+// For the OpenAPI document only. The response is written with `Page` and `Line`.
 #[derive(Object)]
 #[oai(rename = "Event", example)]
 struct LoggedEvent {
-    /// Cursor of the event.
+    /// Cursor of the event, opaque.
     id: String,
     /// Topic of the event, as `<family>.<id>`.
     topic: String,
@@ -61,9 +61,9 @@ impl Example for LoggedEvent {
 pub(in crate::api) struct EventPage {
     /// Events, oldest first.
     events: Vec<LoggedEvent>,
-    /// Cursor to send as `after` for the next page. A stream can resume after it too.
+    /// Cursor to send as `after` for the next page. A stream can also resume after this cursor.
     next: String,
-    /// Whether the event log already has further events.
+    /// Whether the event log already has events after this page.
     has_more: bool,
 }
 
@@ -147,7 +147,7 @@ async fn read(
     };
     let (from, page) = read.map_err(|error| match error {
         LogError::Stale(StaleCursor::UnknownCursor) => {
-            Problem::new(Kind::Gone, "the cursor is not of this topic; start without a cursor")
+            Problem::new(Kind::Gone, "the cursor does not belong to this topic; start without a cursor")
         }
         LogError::Stale(StaleCursor::Replaced) => Problem::new(
             Kind::Gone,
@@ -156,20 +156,20 @@ async fn read(
         ),
         LogError::Stale(StaleCursor::Pruned) => Problem::new(
             Kind::Gone,
-            "the events after this cursor are no longer kept; start without a cursor",
+            "the event log no longer has all events after this cursor; start without a cursor",
         ),
         LogError::Database(error) => error.into(),
     })?;
     let next = page.events.last().map_or(from, |event| event.cursor).to_string();
     let events = page.events.iter().map(line).collect::<Result<_>>()?;
-    // Allocated at once: a buffer that grows takes up to twice the size of the text.
+    // Allocated at its full size, because a buffer that grows takes up to twice the size of the text.
     let mut text = Vec::with_capacity(page.events.iter().map(size).sum::<usize>() + 128);
     let page = Page { events, next, has_more: page.has_more };
     serde_json::to_writer(&mut text, &page).map_err(Problem::internal)?;
     Ok(Events(text))
 }
 
-/// Bytes of an event on a page, rounded up.
+/// Estimated size of an event on a page, in bytes, rounded up.
 fn size(event: &Event) -> usize {
     event.topic.as_str().len() + event.kind.len() + event.data.len() + 160
 }

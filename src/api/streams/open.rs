@@ -17,7 +17,7 @@ use crate::{
     limit::Headers,
 };
 
-/// Opens the stream of a resource, or refuses it before the first byte.
+/// Opens the stream of a resource, or refuses the request before the first byte of the response.
 pub(in crate::api) async fn open_topic<M: Minimum>(
     gateway: &Arc<Gateway>,
     caller: StreamCaller<M>,
@@ -40,7 +40,7 @@ pub(in crate::api) async fn open_topic<M: Minimum>(
     })
 }
 
-/// Opens the stream of several resources, or refuses it before the first byte.
+/// Opens the stream of several resources, or refuses the request before the first byte of the response.
 pub(in crate::api) async fn open_topics<M: Minimum>(
     gateway: &Arc<Gateway>,
     caller: StreamCaller<M>,
@@ -66,7 +66,7 @@ pub(in crate::api) async fn open_topics<M: Minimum>(
     })
 }
 
-/// Takes a slot for a stream, or refuses it.
+/// Takes a slot for a stream, or refuses the request.
 async fn admit<M>(
     gateway: &Gateway,
     caller: &StreamCaller<M>,
@@ -90,6 +90,6 @@ fn requested(gateway: &Arc<Gateway>, topic: Topic, parameters: &Parameters) -> R
 
 /// The data of the `error` event that ends a stream after a failure.
 fn failure(request: Uuid) -> String {
-    let broken = "the event log cannot be read at the moment; reconnect to continue";
+    let broken = "the database cannot be read at the moment; reconnect to continue";
     Problem::new(Kind::Unavailable, broken).body(request)
 }

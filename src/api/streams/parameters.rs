@@ -29,16 +29,15 @@ enum OnRefusal {
     Event,
 }
 
-/// Strategy for a client that is slower than the events kept in memory.
+/// Strategy for a client that is too slow: the next event for the client is no longer in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case", remote = "config::Overflow")]
 enum Overflow {
     /// The client gets the missed events from the event log and loses nothing.
     CatchUp,
-    /// The client loses the oldest missed events and continues with the newest.
+    /// The client loses the missed events that are no longer in memory, and continues with the others.
     DropOldest,
-    /// The client gets the events that were waiting, loses those that came after them, and continues with
-    /// later ones.
+    /// The client gets the events that were in memory, loses the events after them, and then continues with the newest.
     DropNew,
     /// The stream ends with `stream.closed` and the reason `overflow`.
     CloseConnection,
@@ -55,7 +54,7 @@ pub(in crate::api) struct Parameters {
     pub(in crate::api) address: IpAddr,
     /// The connection of the request.
     pub(in crate::api) admission: Option<Arc<Admission>>,
-    /// Whether the request is a HEAD request: the response has no body, so no stream is opened.
+    /// Whether this is a HEAD request. Its response has no body, so no stream is opened.
     pub(in crate::api) is_head: bool,
     last_event_id: Option<String>,
     max_events: Option<u64>,
@@ -66,7 +65,7 @@ pub(in crate::api) struct Parameters {
 impl Parameters {
     /// The cursor that the client sent, as text.
     pub(in crate::api) fn last_event_id(&self) -> Option<&str> {
-        // The full path, because poem-openapi gives `&str` an `is_empty` that is never true.
+        // With the full path, because poem-openapi also gives `&str` a method `is_empty`, which always returns false.
         self.last_event_id.as_deref().filter(|text| !str::is_empty(text))
     }
 
@@ -96,13 +95,13 @@ impl<'a> ApiExtractor<'a> for Parameters {
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let info: &RequestInfo = request.data().expect("the middleware sets the request info");
-        // The header wins. A browser that reconnects updates the header, and not the URL.
+        // The header has priority. A browser that reconnects updates the header, and not the URL.
         let header = Header::<Option<String>>::from_request(request, body, named("Last-Event-ID"));
         let last_event_id = match header.await?.0 {
             Some(cursor) => Some(cursor),
             None => query::<String>(request, body, "last_event_id").await?,
         };
-        // The middleware acts on it, because it also covers refusals before this point.
+        // Only checks the value. The middleware uses it, because requests can be refused before this point.
         query::<OnRefusal>(request, body, "on_refusal").await?;
         Ok(Self {
             request: info.id,
@@ -151,7 +150,7 @@ async fn number(
     Ok(number)
 }
 
-/// Registers the schemas of the parameters. The framework does not ask an argument of this kind for them.
+/// Registers the schemas of the parameters. poem-openapi does not register them for an argument of this type.
 pub(in crate::api) fn register_parameters(registry: &mut Registry) {
     Overflow::register(registry);
     OnRefusal::register(registry);
@@ -180,41 +179,44 @@ pub(in crate::api) fn documented_parameters() -> Vec<Value> {
         parameter(
             MetaParamIn::Header,
             "Last-Event-ID",
-            "Cursor to resume after. Browsers send it when they reconnect.",
+            "Cursor to resume after. Browsers send this header when they reconnect.",
             &text,
         ),
         parameter(
             MetaParamIn::Query,
             "last_event_id",
-            "Cursor to resume after, for clients that cannot send the header `Last-Event-ID`. The header wins if both are sent.",
+            "Cursor to resume after, for clients that cannot send the header `Last-Event-ID`. If both are sent, \
+             the header has priority.",
             &text,
         ),
         parameter(
             MetaParamIn::Query,
             "max_events",
-            "Number of events after which the stream ends, the snapshot included.",
+            "Number of events after which the stream ends, the snapshot included, from 1 to 1,000,000. \
+             Without it, there is no limit.",
             &number(MAX_EVENTS),
         ),
         parameter(
             MetaParamIn::Query,
             "max_seconds",
-            "Time after which the stream ends, in seconds.",
+            "Time after which the stream ends, in seconds, from 1 to 86,400. Without it, there is no limit.",
             &number(MAX_SECONDS),
         ),
         parameter(
             MetaParamIn::Query,
             "overflow",
-            "Strategy for a client that is slower than the events kept in memory. `catch_up` reads the \
-             missed events from the event log, without loss. `drop_oldest` and `drop_new` leave events out \
-             and announce them in `stream.dropped`. `close_connection` ends the stream. The default is the \
-             configured strategy of the family.",
+            "Strategy for a client that is too slow: the next event for the client is no longer in memory. \
+             `catch_up` reads the missed events from the event log, without loss. `drop_oldest` continues with \
+             the newest events. `drop_new` first sends the events that were in memory. Both announce dropped \
+             events in `stream.dropped`. `close_connection` ends the stream. The default is \
+             `overflow.<family>` of the configuration.",
             &one_of(&Overflow::name()),
         ),
         parameter(
             MetaParamIn::Query,
             "on_refusal",
-            "With `event`, the gateway refuses a request with status 200, one `error` event and a long \
-             `retry`. A browser's `EventSource` cannot read the body of an error status.",
+            "With `event`, the response to a refused request has the status 200, one `error` event and a \
+             long `retry`. A browser's `EventSource` cannot read the body of an error status.",
             &one_of(&OnRefusal::name()),
         ),
     ]

@@ -1,7 +1,7 @@
 //! The two operations that every watchable resource has: its stream, and the pages of its events.
 //!
-//! Both are the same for every family except for the path and the texts, so a macro writes them. Prompts have
-//! a path with two ids, and write their own.
+//! They differ between the families only in the path and the texts, so a macro writes them. Prompts have a path with
+//! two ids, so `prompts/owner.rs` has their two operations.
 
 use std::sync::Arc;
 
@@ -81,14 +81,13 @@ stream_operations! {
 
     /// Stream a topology
     ///
-    /// Sends server-sent events: a `snapshot`, then `status` and `mutation.*` events. Every event has an `id`,
-    /// the cursor to resume after. The stream ends after `torn_down`. Requires the role viewer.
+    /// Sends server-sent events: a `snapshot`, then `status` and `mutation.*` events. Each of these events has an `id`,
+    /// the cursor to resume after. The stream ends after the status `torn_down`. Requires the role viewer.
     stream "/v1/topologies/:id/stream" as "topology_stream",
 
     /// List topology events
     ///
-    /// Returns the events of the stream a page at a time, for clients that cannot stream. Requires the role
-    /// viewer.
+    /// Returns the events of the stream in pages, for clients that cannot stream. Requires the role viewer.
     events "/v1/topologies/:id/events" as "topology_list_events",
 }
 
@@ -99,15 +98,15 @@ stream_operations! {
     /// Stream a task
     ///
     /// Sends server-sent events: a `snapshot` of the task with its artifacts, then `task.status` and `task.artifact`
-    /// events. Every event has an `id`, the cursor to resume after. A new attempt keeps the artifacts of
-    /// earlier attempts unless it starts them over. The stream ends when the task ends. Requires the role
-    /// viewer. 404 for tasks of other users, unless the caller is an administrator.
+    /// events. Each of these events has an `id`, the cursor to resume after. The artifacts of earlier attempts remain
+    /// unless a new attempt replaces them. The stream ends when the task ends. Requires the role viewer. 404 for tasks
+    /// of other users, unless the caller is an administrator.
     stream "/v1/tasks/:id/stream" as "task_stream",
 
     /// List task events
     ///
-    /// Returns the events of the stream a page at a time, for clients that cannot stream. Requires the role
-    /// viewer. 404 for tasks of other users, unless the caller is an administrator.
+    /// Returns the events of the stream in pages, for clients that cannot stream. Requires the role viewer. 404 for
+    /// tasks of other users, unless the caller is an administrator.
     events "/v1/tasks/:id/events" as "task_list_events",
 }
 
@@ -117,15 +116,14 @@ stream_operations! {
 
     /// Stream notifications
     ///
-    /// Sends server-sent events: a `snapshot`, then `notification` and `notification.*` events. Every event
-    /// has an `id`, the cursor to resume after. Requires the role viewer. 403 for notifications of another
-    /// user.
+    /// Sends server-sent events: a `snapshot`, then `notification` and `notification.*` events. Each of these events
+    /// has an `id`, the cursor to resume after. Requires the role viewer. 403 for notifications of another user.
     stream "/v1/users/:id/notifications/stream" as "notification_stream",
 
     /// List notification events
     ///
-    /// Returns the events of the stream a page at a time, for clients that cannot stream. Requires the role
-    /// viewer. 403 for notifications of another user.
+    /// Returns the events of the stream in pages, for clients that cannot stream. Requires the role viewer. 403 for
+    /// notifications of another user.
     events "/v1/users/:id/notifications/events" as "notification_list_events",
 }
 
@@ -135,14 +133,14 @@ stream_operations! {
 
     /// Stream an MCP session
     ///
-    /// Sends server-sent events: a `snapshot`, then `message` events. Every event has an `id`, the cursor
-    /// to resume after. The stream ends when the session is closed. For the session's owner, the agent
-    /// that serves it, and administrators. Requires the role viewer.
+    /// Sends server-sent events: a `snapshot`, then `message` events. Each of these events has an `id`, the cursor to
+    /// resume after. The stream ends when the session is closed. Only the session's owner, the agent that serves it and
+    /// administrators may call this. Requires the role viewer.
     stream "/v1/mcp-sessions/:id/stream" as "mcp_session_stream",
 
     /// List MCP session events
     ///
-    /// Returns the events of the stream a page at a time, for clients that cannot stream. For the session's
-    /// owner, the agent that serves it, and administrators. Requires the role viewer.
+    /// Returns the events of the stream in pages, for clients that cannot stream. Only the session's owner, the agent
+    /// that serves it and administrators may call this. Requires the role viewer.
     events "/v1/mcp-sessions/:id/events" as "mcp_session_list_events",
 }

@@ -25,7 +25,7 @@ use crate::{
 /// The media type of streams.
 pub(in crate::api) const EVENT_STREAM: &str = "text/event-stream";
 
-/// The response of a stream operation. The server chooses whether a reactor or the response body sends it.
+/// The response of a stream operation. The server chooses whether a reactor or the response body sends the events.
 pub(in crate::api) enum StreamResponse {
     /// 200: the events of one topic.
     Open(Box<PendingSubscription>, Headers),
@@ -69,8 +69,7 @@ impl IntoResponse for StreamResponse {
     }
 }
 
-/// Sets the headers of a stream. They forbid caching, buffering and compression, which proxies apply to
-/// streams otherwise.
+/// Sets the headers of a stream. They tell proxies not to cache, buffer or compress it.
 pub(in crate::api) fn set_stream_headers(response: &mut Response) {
     for (name, value) in [
         (header::CONTENT_TYPE, EVENT_STREAM),
@@ -85,13 +84,14 @@ pub(in crate::api) fn set_stream_headers(response: &mut Response) {
 #[derive(Object)]
 #[oai(rename = "StreamEvent", skip_serializing_if_is_none, example)]
 pub(in crate::api) struct StreamEvent {
-    /// Cursor to resume after. Opaque. Absent on `stream.closed` and `error`.
+    /// Cursor to resume after, opaque. Absent on `stream.closed`, and on an `error` for a failed stream or a refused
+    /// request.
     id: Option<String>,
     /// Kind of the event.
     event: String,
     /// Data of the event, as JSON text.
     data: String,
-    /// Time to wait before a reconnect, in milliseconds.
+    /// Time to wait before a reconnect, in milliseconds. Absent if the time does not change.
     retry: Option<u32>,
 }
 
@@ -113,8 +113,8 @@ impl ApiResponse for StreamResponse {
         MetaResponses {
             responses: vec![
                 MetaResponse {
-                    description: "Server-sent events: those after the cursor, or a snapshot and those \
-                                  after it. A comment keeps an idle connection open.",
+                    description: "Server-sent events: the events after the cursor, or a snapshot and the \
+                                  events after the snapshot. Comments keep an idle connection open.",
                     status: Some(200),
                     status_range: None,
                     content: vec![MetaMediaType {
@@ -124,8 +124,8 @@ impl ApiResponse for StreamResponse {
                     headers: limits,
                 },
                 MetaResponse {
-                    description: "The cursor is that of the last event, and no event can follow. An \
-                                  `EventSource` stops instead of reconnecting.",
+                    description: "The client has the last event, and no event can follow. An `EventSource` \
+                                  does not reconnect after this status.",
                     status: Some(204),
                     status_range: None,
                     content: Vec::new(),

@@ -43,7 +43,7 @@ impl Type for TopicName {
 
 fn parse(text: &str) -> ParseResult<TopicName> {
     let topic = text.parse().map(TopicName);
-    topic.map_err(|_| ParseError::custom("not <family>.<id> with a known family"))
+    topic.map_err(|_| ParseError::custom("must be <family>.<id> with a known family"))
 }
 
 impl ParseFromParameter for TopicName {

@@ -19,14 +19,14 @@ use crate::{
     gateway::Gateway,
 };
 
-/// A topic that left a stream of several topics.
+/// The end of one topic in a stream of several topics.
 #[derive(Object)]
 #[oai(rename = "TopicClosed", example)]
 pub(in crate::api) struct TopicClosed {
     /// Topic, as `<family>.<id>`.
     topic: String,
-    /// Reason: `completed` after the last event of the topic, or `forbidden` if the caller's role was
-    /// lowered and the caller may no longer see the topic.
+    /// Reason: `completed` after the last event of the topic, or `forbidden` if the caller's role was lowered and no
+    /// longer allows the topic.
     reason: String,
 }
 
@@ -36,10 +36,10 @@ impl Example for TopicClosed {
     }
 }
 
-/// The event that a stream of several topics sends for the stream as a whole.
+/// The event that a stream of several topics sends when one of them ends.
 pub(in crate::api) const TOPIC_CLOSED: EventKind = EventKind {
     kind: "topic.closed",
-    description: "The stream of one topic ended. The other topics continue.",
+    description: "No further events of this topic follow. The other topics continue.",
     schema: schema::<TopicClosed>,
 };
 
@@ -50,16 +50,15 @@ pub(in crate::api) struct StreamsApi;
 impl StreamsApi {
     /// Stream several topics
     ///
-    /// Sends server-sent events of several topics over one connection, which takes one slot. Each topic
-    /// starts with its `snapshot`, or after its cursor. Each event has the data of a stream of one topic,
-    /// wrapped as `{"topic": ..., "data": ...}`.
+    /// Sends server-sent events of several topics over one connection, which takes one slot. Each topic starts with its
+    /// `snapshot`, or after its cursor. The data of each event is the data of the topic's own stream, wrapped as
+    /// `{"topic": ..., "data": ...}`.
     ///
-    /// The `id` of an event holds the cursors of all topics. A topic without a cursor in the `id` that the
-    /// client resumes after starts with a snapshot, so a client can add and remove topics.
+    /// The `id` of an event contains the cursors of all topics. When a client resumes, a topic without a cursor in the
+    /// `id` starts with a snapshot. So a client can add and remove topics when it reconnects.
     ///
-    /// A topic leaves with `topic.closed` when it ends, or when the caller may no longer see it. The stream
-    /// ends with its last topic. A stream token must be minted for a list of topics, and opens any part of
-    /// the list. Requires the role viewer.
+    /// The stream sends `topic.closed` when a topic ends, or when the caller may no longer see it. The stream ends with
+    /// its last topic. A stream token opens all or some of the topics that it was minted for. Requires the role viewer.
     #[oai(path = "/v1/streams", method = "get", operation_id = "topic_stream")]
     async fn open(
         &self,

@@ -37,8 +37,8 @@ pub(in crate::api) struct TasksApi;
 impl TasksApi {
     /// Create a task
     ///
-    /// The task belongs to the caller and waits for a worker. Requires the role viewer. 409 if the caller has 1,000
-    /// unfinished tasks.
+    /// Queues a task for workers to claim. The task belongs to the caller. Requires the role viewer. 409 if the caller
+    /// has 1,000 unfinished tasks.
     #[oai(path = "/", method = "post", operation_id = "task_create")]
     async fn create(
         &self,
@@ -91,12 +91,12 @@ impl TasksApi {
 
     /// Cancel a task
     ///
-    /// A pending task is cancelled at once. The worker of a running task learns of the request with its next renewal,
-    /// and cancels the task. The gateway cancels the task itself at the end of the grace time
-    /// (`tasks.cancel_grace_seconds` of the configuration) or of the worker's lease, and refuses later reports.
+    /// A pending task is cancelled at once. For a running task, the next renewal tells the worker to report
+    /// `cancelled`. Without this report, the gateway cancels the task when the lease or the grace time ends, and
+    /// refuses later reports. The grace time is `tasks.cancel_grace_seconds` of the configuration.
     ///
-    /// Cancelling again changes nothing. Requires the role viewer. 404 for tasks of other users, unless the caller is
-    /// an administrator. 409 if the task completed or failed.
+    /// A second cancellation changes nothing. Requires the role viewer. 404 for tasks of other users, unless the caller
+    /// is an administrator. 409 if the task completed or failed.
     #[oai(path = "/:id/cancel", method = "post", operation_id = "task_cancel")]
     async fn cancel(
         &self,

@@ -24,8 +24,8 @@ pub(in crate::api) struct WorkersApi;
 impl WorkersApi {
     /// Claim tasks
     ///
-    /// Claims the oldest pending tasks with one of the worker's skills, each under a lease, or waits for one. Returns an
-    /// empty list if there is none. Requires the role agent.
+    /// Claims the oldest pending tasks whose type is one of `skills`, each under a lease. If there is none, waits up to
+    /// `wait_seconds` for one, then returns an empty list. Requires the role agent.
     #[oai(path = "/claim", method = "post", operation_id = "task_claim")]
     async fn claim(
         &self,
@@ -41,7 +41,7 @@ impl WorkersApi {
     /// Renew a task lease
     ///
     /// Renews the lease for its full length. The response says whether cancellation was requested. Requires the role
-    /// agent. 409 if the lease is not the newest of the task or has expired.
+    /// agent. 409 if the lease has expired or is not the newest of the task.
     #[oai(path = "/:id/heartbeat", method = "post", operation_id = "task_renew")]
     async fn renew(
         &self,
@@ -58,13 +58,18 @@ impl WorkersApi {
     ///
     /// Reports that a task continues, a chunk of an artifact, or the end of the task. A report also renews the lease.
     ///
-    /// Reports are numbered within the attempt. A report that was applied already gets the task as the response and
-    /// changes nothing, even after the end. A report that leaves a number out is refused with 409, and
-    /// `expected_seq` has the expected number.
+    /// The worker numbers the reports of each attempt with `seq`. A report that is sent again changes nothing, and its
+    /// response is the task, even after the end. A report that skips a number gets 409 with the expected number in
+    /// `expected_seq`.
     ///
-    /// Requires the role agent. 409 also if the lease is not the newest of the task or has expired. 409 also if
-    /// `cancelled` is reported without a request to cancel, or if a chunk cannot be appended. A task has at
-    /// most 1,000 artifacts with 1 MiB together, and 409 refuses more.
+    /// A task has at most 1,000 artifacts, with 1 MiB in total.
+    ///
+    /// Requires the role agent. 409 in these cases:
+    ///
+    /// - The lease has expired or is not the newest of the task.
+    /// - The report skips a number.
+    /// - The report says `cancelled`, and cancellation was not requested.
+    /// - The chunk cannot be appended, or exceeds the limits of the artifacts.
     #[oai(path = "/:id/report", method = "post", operation_id = "task_report")]
     async fn report(
         &self,
@@ -79,8 +84,8 @@ impl WorkersApi {
 
     /// Release a task
     ///
-    /// The task is pending again, or cancelled if that was requested. The release does not count as a failed attempt.
-    /// Requires the role agent. 409 if the lease is not the newest of the task or has expired.
+    /// Makes a claimed task pending again, or cancelled if cancellation was requested. The release does not count as a
+    /// failed attempt. Requires the role agent. 409 if the lease has expired or is not the newest of the task.
     #[oai(path = "/:id/release", method = "post", operation_id = "task_release")]
     async fn release(
         &self,

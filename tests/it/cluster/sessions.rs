@@ -91,7 +91,7 @@ async fn cached_access_token_expires_and_stays_refused_in_a_query() {
     let in_query = async || {
         let path = format!("/v1/auth/me?stream_token={token}");
         let detail = invalid_token(two.anyone().get(&path).await);
-        assert!(detail.starts_with("an access token must not travel in a URL"), "{detail}");
+        assert!(detail.starts_with("an access token must not be in a URL"), "{detail}");
     };
     in_query().await;
     admin.me().await;

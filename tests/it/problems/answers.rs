@@ -17,7 +17,7 @@ async fn internal_fault_shows_the_request_id_and_nothing_else() {
     let second = admin.post("/v1/auth/login", login).await;
     assert_ne!(first.body["instance"], second.body["instance"]);
     for answer in [first, second] {
-        assert_eq!(problem(answer, 500, "internal"), "a fault of the gateway");
+        assert_eq!(problem(answer, 500, "internal"), "an internal error of the gateway");
     }
     // Two requests failed, but the service continues.
     admin.me().await;

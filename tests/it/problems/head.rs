@@ -42,7 +42,7 @@ async fn http_1_head_has_at_most_100_fields() {
     };
     assert_eq!(SseReader::open(app.address, &request(100)).await.status(), 200);
     let refused = raw(&app, request(101).as_bytes()).await;
-    let detail = "the head of the request is too large or has more than 100 fields";
+    let detail = "the head of the request is too large or has more than 100 header fields";
     assert_eq!(problem(refused, 431, "head-too-large"), detail);
     let h2 = http2();
     let many = (0..150).fold(h2.get(app.url("/health/live")), |request, number| {

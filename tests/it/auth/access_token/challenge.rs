@@ -26,7 +26,7 @@ async fn access_token_in_a_query_is_always_refused() {
         for caller in [&operator, &app.anyone()] {
             assert_eq!(
                 invalid_token(caller.get(&path).await),
-                "an access token must not travel in a URL: send it in the Authorization header, \
+                "an access token must not be in a URL: send it in the Authorization header, \
                  or mint a stream token",
                 "{path}"
             );

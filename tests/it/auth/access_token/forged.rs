@@ -68,7 +68,7 @@ async fn access_token_with_one_wrong_part_is_refused() {
                 "the login session has ended"
             }
             // After trimming, an empty bearer token is not a token.
-            "empty" => "the Authorization header must be a bearer token",
+            "empty" => "the Authorization header must contain a bearer token",
             _ => "the token is not valid",
         };
         assert_eq!(detail, expected, "{fault}");
@@ -148,13 +148,15 @@ async fn access_token_and_stream_token_are_not_interchangeable() {
     invalid_token(bearer(&app, stream_token).get(&stream).await);
     for path in ["/v1/auth/me".to_owned(), format!("/v1/topologies/{topology}/events")] {
         let answer = anyone.get(&format!("{path}?stream_token={stream_token}")).await;
-        assert_eq!(invalid_token(answer), "a stream token is accepted on its stream only");
+        assert_eq!(invalid_token(answer), "a stream token is accepted on streams only");
     }
     let other = app.active_topology(&operator).await;
     let path = format!("/v1/topologies/{other}/stream?stream_token={stream_token}");
-    assert_eq!(anyone.get(&path).await.problem(403), "this stream token opens another stream");
-    // Each token has one difference from a stream token, and is signed with the key of its
-    // algorithm.
+    assert_eq!(
+        anyone.get(&path).await.problem(403),
+        "this stream token was minted for another stream"
+    );
+    // Each token has one difference from a stream token, and is signed with the right key.
     let genuine = operator.token.as_deref().expect("a token");
     let forge = Forge::like(&app, genuine).await;
     let (header, claims) = (part(stream_token, 0), part(stream_token, 1));
