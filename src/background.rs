@@ -6,9 +6,7 @@
 //! The writer of group commit is not in the list, because it is a part of publishing, see `src/hub/publish.rs`. It ends
 //! with the hub.
 
-use std::{
-    any::Any, future::pending, iter::successors, panic::AssertUnwindSafe, sync::Arc, time::Duration,
-};
+use std::{future::pending, iter::successors, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
@@ -16,7 +14,10 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-use crate::{bus::Message, event::Family, family, gateway::Gateway, server::Certificate};
+use crate::{
+    bus::Message, event::Family, family, gateway::Gateway, server::Certificate,
+    telemetry::panic_message,
+};
 
 /// The reason why a job failed, for the log.
 type JobError = Box<dyn std::error::Error + Send + Sync>;
@@ -204,7 +205,8 @@ async fn repeat(job: &Job, context: &Context) {
 async fn run_once(job: &Job, context: &Context) -> bool {
     let began = std::time::Instant::now();
     let run = AssertUnwindSafe((job.run)(context.clone())).catch_unwind().await;
-    let result = run.unwrap_or_else(|panic| Err(panic_message(panic.as_ref()).into()));
+    let result = run
+        .unwrap_or_else(|panic| Err(format!("panicked: {}", panic_message(panic.as_ref())).into()));
     if let Err(error) = &result {
         let cause = successors(error.source(), |error| error.source());
         let cause = cause.map(ToString::to_string).collect::<Vec<_>>().join(": ");
@@ -216,12 +218,6 @@ async fn run_once(job: &Job, context: &Context) -> bool {
     result.is_ok()
 }
 
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("panicked: {}", text.unwrap_or("without a message"))
-}
-
 async fn receive_bus_message(gateway: Arc<Gateway>) -> JobResult {
     let message = gateway.bus_messages.lock().await.recv().await;
     match message {
@@ -229,7 +225,7 @@ async fn receive_bus_message(gateway: Arc<Gateway>) -> JobResult {
         Some(Message::SessionRevoked(session)) => gateway.sessions.session_ended(session),
         Some(Message::UserChanged(user)) => gateway.sessions.recheck_user(user).await?,
         // The bus is closed, so no other message can arrive.
-        None => gateway.stopping().await,
+        None => pending().await,
     }
     Ok(())
 }

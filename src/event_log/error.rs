@@ -29,7 +29,7 @@ pub enum StaleCursor {
 }
 
 impl StaleCursor {
-    /// The reason in a snapshot's `reset` and in metrics.
+    /// The reason in the metrics.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {

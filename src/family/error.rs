@@ -45,9 +45,9 @@ pub enum FamilyError {
     /// The caller or the resource already has the maximum number of unfinished items.
     #[error("{0}")]
     TooMany(&'static str),
-    /// The event log did not accept the events.
+    /// The events were not published, and the lease is not the reason.
     #[error(transparent)]
-    Publish(#[from] PublishError),
+    Publish(PublishError),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DbErr),
@@ -94,6 +94,15 @@ impl From<AppendRefused> for FamilyError {
             AppendRefused::Closed => LeaseLost::Ended,
             AppendRefused::Fenced => LeaseLost::Superseded,
         })
+    }
+}
+
+impl From<PublishError> for FamilyError {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Refused(refused) => refused.into(),
+            error => Self::Publish(error),
+        }
     }
 }
 

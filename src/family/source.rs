@@ -8,6 +8,7 @@ use sea_orm::DbErr;
 use super::{table::resource_family, wire::ResetReason};
 use crate::{
     event::Topic,
+    event_log::StaleCursor,
     gateway::Gateway,
     hub::{Snapshot, Source},
 };
@@ -22,21 +23,13 @@ struct FamilySource {
     topic: Topic,
 }
 
-fn reset_reason(name: &str) -> ResetReason {
-    match name {
-        "pruned" => ResetReason::Pruned,
-        "replaced" => ResetReason::Replaced,
-        _ => ResetReason::UnknownCursor,
-    }
-}
-
 #[async_trait]
 impl Source for FamilySource {
-    async fn snapshot(&self, reset: Option<&'static str>) -> Result<Snapshot, DbErr> {
+    async fn snapshot(&self, reset: Option<StaleCursor>) -> Result<Snapshot, DbErr> {
         let tx = self.gateway.database.begin_read().await?;
         let cursor = self.gateway.hub.log().position(&tx, &self.topic).await?;
         let family = resource_family(self.topic.family());
-        let state = family.state(&tx, self.topic.id(), reset.map(reset_reason)).await?;
+        let state = family.state(&tx, self.topic.id(), reset.map(ResetReason::from)).await?;
         let state = state.ok_or_else(|| DbErr::RecordNotFound(self.topic.to_string()))?;
         tx.rollback().await?;
         Ok(Snapshot { cursor, data: state.data, terminal: state.terminal })

@@ -29,7 +29,7 @@ enum Start {
     /// The stream starts after an event that the client has.
     After(Position),
     /// The stream starts with a snapshot. If the client had a cursor, this contains the reason.
-    Snapshot(Option<&'static str>),
+    Snapshot(Option<StaleCursor>),
     /// No stream starts, because the client has the last event of the topic.
     Complete,
 }
@@ -100,13 +100,13 @@ async fn start(topic: &Arc<LiveTopic>, resume: Resume) -> Result<Start, DbErr> {
     let cursor = match resume {
         Resume::Start => return Ok(Start::Snapshot(None)),
         Resume::Unreadable => {
-            return Ok(Start::Snapshot(Some(StaleCursor::UnknownCursor.reason())));
+            return Ok(Start::Snapshot(Some(StaleCursor::UnknownCursor)));
         }
         Resume::After(cursor) => cursor,
     };
     Ok(match topic.position_of(cursor).await? {
         Ok(position) if matches!(topic.pull(position, 1), Pulled::Over) => Start::Complete,
         Ok(position) => Start::After(position),
-        Err(stale) => Start::Snapshot(Some(stale.reason())),
+        Err(stale) => Start::Snapshot(Some(stale)),
     })
 }

@@ -1,6 +1,7 @@
 //! The log of the process, on standard error.
 
 use std::{
+    any::Any,
     backtrace::{Backtrace, BacktraceStatus},
     io::IsTerminal as _,
     panic,
@@ -57,7 +58,7 @@ pub fn init_logging(json: bool, filter: &str) -> Result<Logging, LoggingError> {
     let started = tracing_subscriber::registry().with(filter).with(lines).try_init();
     started.map_err(|error| LoggingError::Started(Box::new(error)))?;
     panic::set_hook(Box::new(|panic| {
-        let message = panic.payload_as_str().unwrap_or("the panic has no message");
+        let message = panic_message(panic.payload());
         let at = panic.location().map(tracing::field::display);
         // Captures a backtrace only if RUST_BACKTRACE or RUST_LIB_BACKTRACE is set.
         let backtrace = Backtrace::capture();
@@ -91,4 +92,11 @@ impl Drop for Logging {
     fn drop(&mut self) {
         self.sink.flush();
     }
+}
+
+/// The message of a panic. If it has none, a text that says so.
+#[must_use]
+pub fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("the panic has no message")
 }

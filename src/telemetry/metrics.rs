@@ -280,7 +280,7 @@ impl Telemetry {
     }
 
     /// Counts a stream that started over because its cursor was unusable: `resets_total`.
-    pub fn reset(&self, family: &'static str, reason: &'static str) {
+    pub fn stream_reset(&self, family: &'static str, reason: &'static str) {
         self.resets.get_or_create(&ByReason { family, reason }).inc();
     }
 

@@ -11,5 +11,5 @@ mod logging;
 mod metrics;
 mod sink;
 
-pub use logging::{LogFilter, Logging, LoggingError, init_logging};
+pub use logging::{LogFilter, Logging, LoggingError, init_logging, panic_message};
 pub use metrics::{CONTENT_TYPE, Telemetry};

@@ -41,7 +41,7 @@ fn every_metric_is_rendered_under_its_documented_name() {
     telemetry.delivered("task").inc();
     telemetry.expect_family("task");
     telemetry.caught_up("task");
-    telemetry.reset("task", "stale");
+    telemetry.stream_reset("task", "stale");
     telemetry.authenticated("refused");
     let [hits, _misses] = telemetry.cache("session");
     hits.inc();

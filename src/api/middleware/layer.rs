@@ -30,6 +30,7 @@ use crate::{
     forwarded::Client,
     gateway::Gateway,
     limit::Origin,
+    telemetry::panic_message,
 };
 
 /// The middleware. See the documentation of the module.
@@ -151,10 +152,5 @@ fn finish(response: &mut Response, id: Uuid, method: &Method) {
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Problem {
-    let message = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("without a message");
-    Problem::internal(format_args!("panicked: {message}"))
+    Problem::internal(format_args!("panicked: {}", panic_message(panic)))
 }

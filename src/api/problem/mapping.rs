@@ -14,7 +14,6 @@ use crate::{
     auth::password::PasswordError,
     auth::user::UserError,
     database::{DatabaseError, Failure, Fault},
-    event_log::{AppendError, AppendRefused},
     family::{FamilyError, LeaseLost},
     hub::PublishError,
     limit,
@@ -85,28 +84,10 @@ impl From<DatabaseError> for Problem {
     }
 }
 
-impl From<AppendRefused> for Problem {
-    fn from(refused: AppendRefused) -> Self {
-        match refused {
-            AppendRefused::Closed => Self::conflict("the resource has ended"),
-            AppendRefused::Fenced => Self::conflict("this lease is not the newest"),
-        }
-    }
-}
-
-impl From<AppendError> for Problem {
-    fn from(error: AppendError) -> Self {
-        match error {
-            AppendError::Refused(refused) => refused.into(),
-            AppendError::Database(error) => error.into(),
-        }
-    }
-}
-
 impl From<PublishError> for Problem {
     fn from(error: PublishError) -> Self {
         match error {
-            PublishError::Refused(refused) => refused.into(),
+            PublishError::Refused(_) => FamilyError::from(error).into(),
             PublishError::Database(error) => Self::from(&*error),
             PublishError::Closed => Self::new(Kind::Unavailable, "the gateway is shutting down")
                 .retry_after(limit::jittered(Duration::from_secs(2))),

@@ -56,78 +56,29 @@ impl Example for NewTask {
 #[derive(Object)]
 #[oai(example, skip_serializing_if_is_none)]
 pub struct Task {
-    /// Task id.
-    pub id: Uuid,
-    /// Id of the user that the task belongs to.
-    pub owner: Uuid,
-    /// Type of the task: the skill that a worker needs.
-    pub task_type: String,
+    /// The state, in the same object.
+    #[oai(flatten)]
+    pub state: TaskState,
     /// Input of the task. Absent if the task has none.
     pub input: Option<Any<Value>>,
-    /// Output of the task. Absent unless the task completed with an output.
-    pub output: Option<Any<Value>>,
-    /// Reason why the task failed. Absent if the task did not fail, or if the worker gave no reason.
-    pub error: Option<String>,
-    /// Status of the task.
-    pub status: TaskStatus,
-    /// Number of claims so far. 0 before the first claim.
-    pub attempt: i32,
-    /// The task fails when this number of its leases has expired. A released lease does not count.
-    pub max_attempts: i32,
-    /// Whether cancellation was requested. Remains `true` after the task has ended.
-    pub cancel_requested: bool,
     /// Artifacts so far, in the order of their first chunks. Artifacts of an earlier attempt remain until a later
     /// attempt replaces them. Absent in lists of tasks.
     pub artifacts: Option<Vec<Artifact>>,
-    /// Time of creation, UTC.
-    pub created_at: OffsetDateTime,
-    /// Time of the last change, UTC. The renewal of a lease is not a change.
-    pub updated_at: OffsetDateTime,
-    /// Time at which the task reached a terminal status, UTC. Absent before.
-    pub completed_at: Option<OffsetDateTime>,
 }
 
 impl From<task::Model> for Task {
     fn from(mut row: task::Model) -> Self {
-        let input = row.input.take();
-        let state = TaskState::from(row);
-        Self {
-            id: state.id,
-            owner: state.owner,
-            task_type: state.task_type,
-            input: any(input.as_ref()),
-            output: state.output,
-            error: state.error,
-            status: state.status,
-            attempt: state.attempt,
-            max_attempts: state.max_attempts,
-            cancel_requested: state.cancel_requested,
-            artifacts: None,
-            created_at: state.created_at,
-            updated_at: state.updated_at,
-            completed_at: state.completed_at,
-        }
+        let input = any(row.input.take().as_ref());
+        Self { state: row.into(), input, artifacts: None }
     }
 }
 
 impl Example for Task {
     fn example() -> Self {
-        let state = TaskState::example();
         Self {
-            id: state.id,
-            owner: state.owner,
-            task_type: state.task_type,
+            state: TaskState::example(),
             input: Some(Any(example_input())),
-            output: state.output,
-            error: state.error,
-            status: state.status,
-            attempt: state.attempt,
-            max_attempts: state.max_attempts,
-            cancel_requested: state.cancel_requested,
             artifacts: Some(vec![Artifact::example()]),
-            created_at: state.created_at,
-            updated_at: state.updated_at,
-            completed_at: state.completed_at,
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::schema::{NewArtifact, Task, TaskStatus};
+use super::schema::{NewArtifact, Task, TaskState, TaskStatus};
 use crate::family::{
     FamilyError, Result,
     wire::{Text, example_id, example_time, wire_enum},
@@ -71,10 +71,13 @@ impl Example for ClaimedTask {
     fn example() -> Self {
         Self {
             task: Task {
-                status: TaskStatus::Running,
-                output: None,
+                state: TaskState {
+                    status: TaskStatus::Running,
+                    output: None,
+                    completed_at: None,
+                    ..TaskState::example()
+                },
                 artifacts: Some(Vec::new()),
-                completed_at: None,
                 ..Task::example()
             },
             attempt: 1,

@@ -2,6 +2,8 @@
 
 use poem_openapi::Enum;
 
+use crate::event_log::StaleCursor;
+
 /// Reason why a stream starts over with a snapshot although the client sent a cursor. Discard your state and continue
 /// from the snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -14,4 +16,14 @@ pub enum ResetReason {
     /// The database was restored from a backup. Since then, other events have the sequence numbers of events that the
     /// client received.
     Replaced,
+}
+
+impl From<StaleCursor> for ResetReason {
+    fn from(stale: StaleCursor) -> Self {
+        match stale {
+            StaleCursor::UnknownCursor => Self::UnknownCursor,
+            StaleCursor::Pruned => Self::Pruned,
+            StaleCursor::Replaced => Self::Replaced,
+        }
+    }
 }

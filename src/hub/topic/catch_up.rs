@@ -61,6 +61,6 @@ impl LiveTopic {
     }
 
     async fn start_over_from(self: &Arc<Self>, stale: StaleCursor) -> Result<Missed, DbErr> {
-        self.current_snapshot(Some(stale.reason())).await.map(Missed::StartOver)
+        self.current_snapshot(Some(stale)).await.map(Missed::StartOver)
     }
 }

@@ -16,10 +16,10 @@ impl LiveTopic {
     /// heartbeat at the latest.
     pub async fn current_snapshot(
         self: &Arc<Self>,
-        reset: Option<&'static str>,
+        reset: Option<StaleCursor>,
     ) -> Result<SnapshotFrame, DbErr> {
-        if let Some(reason) = reset {
-            self.context().telemetry.reset(self.family(), reason);
+        if let Some(stale) = reset {
+            self.context().telemetry.stream_reset(self.family(), stale.reason());
             let _permit = self.context().readers.acquire().await;
             return self.read_snapshot(reset).await;
         }
@@ -38,7 +38,7 @@ impl LiveTopic {
 
     async fn read_snapshot(
         self: &Arc<Self>,
-        reset: Option<&'static str>,
+        reset: Option<StaleCursor>,
     ) -> Result<SnapshotFrame, DbErr> {
         let Some(subject) = self.subject() else {
             return Err(DbErr::RecordNotFound(self.name().to_string()));

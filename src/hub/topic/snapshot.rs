@@ -8,7 +8,7 @@ use sea_orm::DbErr;
 use uuid::Uuid;
 
 use super::ring::Position;
-use crate::event::Cursor;
+use crate::{event::Cursor, event_log::StaleCursor};
 
 /// Reads the state of one topic's resource.
 #[async_trait]
@@ -16,7 +16,7 @@ pub trait Source: Send + Sync + 'static {
     /// Reads the state and its cursor, as of one moment. The state is the same for every caller that may watch the
     /// topic, and only an event changes it. The data must contain `reset`: the reason why the stream starts over
     /// although the client had a cursor.
-    async fn snapshot(&self, reset: Option<&'static str>) -> Result<Snapshot, DbErr>;
+    async fn snapshot(&self, reset: Option<StaleCursor>) -> Result<Snapshot, DbErr>;
 }
 
 /// The state of a resource.

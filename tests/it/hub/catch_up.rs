@@ -1,7 +1,6 @@
 //! Subscribers that fall behind the ring catch up from the event log.
 
 use entity::user::Role;
-use sea_orm::ConnectionTrait;
 
 use crate::support::{App, events::publish};
 
