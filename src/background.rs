@@ -29,15 +29,15 @@ pub struct Job {
     /// The name in logs and metrics.
     pub name: &'static str,
     /// The times at which the job runs.
-    pub when: When,
+    pub when: Schedule,
     /// Description of the job.
-    pub does: &'static str,
+    pub description: &'static str,
     run: fn(Context) -> BoxFuture<'static, JobResult>,
 }
 
 /// The times at which a job runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
+pub enum Schedule {
     /// At the start and with every heartbeat (`streams.heartbeat_seconds`).
     Heartbeat,
     /// At the start and with every sweep (`retention.sweep_seconds`).
@@ -51,96 +51,96 @@ pub enum When {
 
 const fn job(
     name: &'static str,
-    when: When,
-    does: &'static str,
+    when: Schedule,
+    description: &'static str,
     run: fn(Context) -> BoxFuture<'static, JobResult>,
 ) -> Job {
-    Job { name, when, does, run }
+    Job { name, when, description, run }
 }
 
 /// Every background job of a gateway.
 pub const JOBS: [Job; 15] = [
     job(
         "receive_bus_messages",
-        When::Continuously,
+        Schedule::Continuously,
         "Delivers events of other gateways. Ends or rechecks the login sessions in their messages.",
         |context| receive_bus_message(context.gateway).boxed(),
     ),
     job(
         "end_streams",
-        When::Continuously,
+        Schedule::Continuously,
         "Ends streams whose login session has ended or changed.",
         |context| end_streams(context.gateway).boxed(),
     ),
     job(
         "probe_writes",
-        When::Continuously,
+        Schedule::Continuously,
         "Probes the database while writes fail, until it accepts writes again.",
         |context| probe_writes(context.gateway).boxed(),
     ),
-    job("read_clock", When::Heartbeat, "Detects jumps of the wall clock.", |context| {
+    job("read_clock", Schedule::Heartbeat, "Detects jumps of the wall clock.", |context| {
         read_clock(context.gateway).boxed()
     }),
     job(
-        "recheck_sessions",
-        When::Heartbeat,
+        "recheck_login_sessions",
+        Schedule::Heartbeat,
         "Looks up the login sessions of open streams, in case the bus lost a message.",
-        |context| recheck_sessions(context.gateway).boxed(),
+        |context| recheck_login_sessions(context.gateway).boxed(),
     ),
     job(
         "recheck_topics",
-        When::Heartbeat,
+        Schedule::Heartbeat,
         "Compares live topics with the event log, in case the bus lost a message.",
         |context| recheck_topics(context.gateway).boxed(),
     ),
     job(
         "end_topology_leases",
-        When::LeaseEnd(Family::Topology),
+        Schedule::LeaseEnd(Family::Topology),
         "Makes mutations pending again when their lease expires.",
         |context| end_leases(context.gateway, Family::Topology).boxed(),
     ),
     job(
         "end_task_leases",
-        When::LeaseEnd(Family::Task),
+        Schedule::LeaseEnd(Family::Task),
         "Makes tasks pending again, or ends them, when their lease expires.",
         |context| end_leases(context.gateway, Family::Task).boxed(),
     ),
     job(
         "end_prompt_leases",
-        When::LeaseEnd(Family::Prompt),
+        Schedule::LeaseEnd(Family::Prompt),
         "Queues prompts again, or ends them, when their lease expires.",
         |context| end_leases(context.gateway, Family::Prompt).boxed(),
     ),
     job(
         "prune_limits",
-        When::Sweep,
+        Schedule::Sweep,
         "Drops the counters of limits that are back at zero.",
         |context| prune_limits(context.gateway).boxed(),
     ),
     job(
         "prune_events",
-        When::Sweep,
+        Schedule::Sweep,
         "Deletes events beyond the retention of their family, once the wall clock is stable.",
         |context| prune_events(context.gateway).boxed(),
     ),
     job(
-        "prune_sessions",
-        When::Sweep,
+        "prune_login_sessions",
+        Schedule::Sweep,
         "Deletes login sessions a day after their end, once the wall clock is stable.",
-        |context| prune_sessions(context.gateway).boxed(),
+        |context| prune_login_sessions(context.gateway).boxed(),
     ),
-    job("cancel_orphans", When::Sweep, "Ends the resources of deleted users.", |context| {
+    job("cancel_orphans", Schedule::Sweep, "Ends the resources of deleted users.", |context| {
         cancel_orphans(context.gateway).boxed()
     }),
     job(
         "sweep_families",
-        When::Sweep,
+        Schedule::Sweep,
         "Deletes ended resources after their retention, once the wall clock is stable.",
         |context| sweep_families(context.gateway).boxed(),
     ),
     job(
         "renew_certificate",
-        When::Continuously,
+        Schedule::Continuously,
         "Every 30 seconds and on SIGHUP: reads the TLS certificate again, for new connections.",
         |context| renew_certificate(context).boxed(),
     ),
@@ -181,22 +181,22 @@ async fn repeat(job: &Job, context: &Context) {
     let gateway = &context.gateway;
     let heartbeat = Duration::from_secs(gateway.config.streams.heartbeat_seconds);
     let mut ticks = interval(match job.when {
-        When::Sweep => Duration::from_secs(gateway.config.retention.sweep_seconds),
+        Schedule::Sweep => Duration::from_secs(gateway.config.retention.sweep_seconds),
         _ => heartbeat,
     });
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        if matches!(job.when, When::Heartbeat | When::Sweep) {
+        if matches!(job.when, Schedule::Heartbeat | Schedule::Sweep) {
             ticks.tick().await;
         }
         let succeeded = run_once(job, context).await;
         match job.when {
-            When::LeaseEnd(family) => {
+            Schedule::LeaseEnd(family) => {
                 let queue = gateway.work_queue(family);
                 queue.next_lease_end.wait(Instant::now() + heartbeat).await;
             }
-            When::Continuously if !succeeded => tokio::time::sleep(PAUSE_AFTER_FAILURE).await,
-            When::Continuously | When::Heartbeat | When::Sweep => {}
+            Schedule::Continuously if !succeeded => tokio::time::sleep(PAUSE_AFTER_FAILURE).await,
+            Schedule::Continuously | Schedule::Heartbeat | Schedule::Sweep => {}
         }
     }
 }
@@ -213,7 +213,7 @@ async fn run_once(job: &Job, context: &Context) -> bool {
         tracing::warn!(job = job.name, %error, cause, "a background job failed");
     }
     // A continuous job mostly waits for its trigger, so its time says nothing.
-    let took = (job.when != When::Continuously).then(|| began.elapsed());
+    let took = (job.when != Schedule::Continuously).then(|| began.elapsed());
     context.gateway.telemetry.job_finished(job.name, result.is_ok(), took);
     result.is_ok()
 }
@@ -222,8 +222,10 @@ async fn receive_bus_message(gateway: Arc<Gateway>) -> JobResult {
     let message = gateway.bus_messages.lock().await.recv().await;
     match message {
         Some(Message::Events(events)) => gateway.hub.deliver(&events),
-        Some(Message::SessionRevoked(session)) => gateway.sessions.session_ended(session),
-        Some(Message::UserChanged(user)) => gateway.sessions.recheck_user(user).await?,
+        Some(Message::LoginSessionRevoked(session)) => {
+            gateway.login_sessions.session_ended(session)
+        }
+        Some(Message::UserChanged(user)) => gateway.login_sessions.recheck_user(user).await?,
         // The bus is closed, so no other message can arrive.
         None => pending().await,
     }
@@ -231,7 +233,7 @@ async fn receive_bus_message(gateway: Arc<Gateway>) -> JobResult {
 }
 
 async fn end_streams(gateway: Arc<Gateway>) -> JobResult {
-    gateway.sessions.changed().await;
+    gateway.login_sessions.changed().await;
     gateway.hub.check_streams();
     Ok(())
 }
@@ -246,8 +248,8 @@ async fn read_clock(gateway: Arc<Gateway>) -> JobResult {
     Ok(())
 }
 
-async fn recheck_sessions(gateway: Arc<Gateway>) -> JobResult {
-    Ok(gateway.sessions.recheck().await?)
+async fn recheck_login_sessions(gateway: Arc<Gateway>) -> JobResult {
+    Ok(gateway.login_sessions.recheck().await?)
 }
 
 async fn recheck_topics(gateway: Arc<Gateway>) -> JobResult {
@@ -283,9 +285,9 @@ async fn prune_events(gateway: Arc<Gateway>) -> JobResult {
     Ok(())
 }
 
-async fn prune_sessions(gateway: Arc<Gateway>) -> JobResult {
+async fn prune_login_sessions(gateway: Arc<Gateway>) -> JobResult {
     let Some(now) = gateway.stable_clock().await else { return Ok(()) };
-    gateway.sessions.prune(now.cutoff(SESSION_RETENTION)).await?;
+    gateway.login_sessions.prune(now.cutoff(SESSION_RETENTION)).await?;
     Ok(())
 }
 

@@ -1,13 +1,14 @@
 //! A cache of look-ups, with a fixed capacity. An entry expires after the lifetime of the cache. After a change in this
-//! process, the cache does not return the old value.
+//! process, the cache does not return the previous value.
 //!
 //! A caller that finds no entry gets a [`LookupStart`], and passes it with the result of its look-up to
 //! [`Cache::insert`]. If any entry was invalidated in between, the result may be outdated, and is not cached.
 //! Invalidations are counted under the lock of the entries. This prevents a race that common cache libraries allow. One
 //! count for all keys is enough, because a result that is not cached only costs another look-up.
 //!
-//! The cache needs no sweep and no order of use, because it has two halves. New entries go into the young half. After
-//! the lifetime, or when the young half is full, it becomes the old half, and the previous old half is dropped.
+//! The cache needs no sweep and no order of use, because it has two generations. New entries go into the current
+//! generation. After the lifetime, or when the current generation is full, it becomes the previous generation, and the
+//! entries of the previous generation are dropped.
 
 use std::{
     collections::HashMap,
@@ -25,23 +26,23 @@ use crate::clock::Clock;
 #[derive(Debug)]
 pub struct Cache<K, V> {
     life: Duration,
-    half: usize,
+    generation_capacity: usize,
     hits: Counter,
     misses: Counter,
     clock: Arc<Clock>,
-    kept: Mutex<Kept<K, V>>,
+    generations: Mutex<Generations<K, V>>,
 }
 
 #[derive(Debug)]
-struct Kept<K, V> {
+struct Generations<K, V> {
     /// New entries, each with the uptime at which its look-up began.
-    young: HashMap<K, (Duration, V)>,
-    /// The previous young half.
-    old: HashMap<K, (Duration, V)>,
-    /// The uptime at which the young half last became the old half.
-    turned: Duration,
+    current: HashMap<K, (Duration, V)>,
+    /// The entries of the generation before.
+    previous: HashMap<K, (Duration, V)>,
+    /// The uptime at which the current generation last became the previous one.
+    rotated_at: Duration,
     /// Number of invalidations so far.
-    changes: u64,
+    invalidations: u64,
 }
 
 /// The start of a look-up, for [`Cache::insert`].
@@ -50,7 +51,7 @@ pub struct LookupStart {
     /// The uptime at the start.
     at: Duration,
     /// The number of invalidations at the start.
-    changes: u64,
+    invalidations: u64,
 }
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
@@ -63,52 +64,59 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         [hits, misses]: [Counter; 2],
         clock: &Arc<Clock>,
     ) -> Self {
-        let (young, old) = (HashMap::new(), HashMap::new());
-        let kept = Mutex::new(Kept { young, old, turned: clock.uptime(), changes: 0 });
+        let (current, previous) = (HashMap::new(), HashMap::new());
+        let generations = Mutex::new(Generations {
+            current,
+            previous,
+            rotated_at: clock.uptime(),
+            invalidations: 0,
+        });
         let clock = Arc::clone(clock);
-        Self { life, half: capacity.div_ceil(2), hits, misses, clock, kept }
+        Self { life, generation_capacity: capacity.div_ceil(2), hits, misses, clock, generations }
     }
 
     /// Returns the cached result if it has not expired and `is_enough` accepts it. Otherwise returns the start of a
     /// look-up.
     pub fn get(&self, key: &K, is_enough: impl FnOnce(&V) -> bool) -> Result<V, LookupStart> {
-        let kept = self.lock();
+        let generations = self.lock();
         let at = self.clock.uptime();
-        let answer = kept
-            .young
+        let answer = generations
+            .current
             .get(key)
-            .or_else(|| kept.old.get(key))
+            .or_else(|| generations.previous.get(key))
             .filter(|(from, value)| at.saturating_sub(*from) < self.life && is_enough(value));
         if let Some((_, value)) = answer {
             self.hits.inc();
             Ok(value.clone())
         } else {
             self.misses.inc();
-            Err(LookupStart { at, changes: kept.changes })
+            Err(LookupStart { at, invalidations: generations.invalidations })
         }
     }
 
     /// Starts a look-up without a search for the entry. For a caller that is about to create the value.
     pub fn start_lookup(&self) -> LookupStart {
-        LookupStart { at: self.clock.uptime(), changes: self.lock().changes }
+        LookupStart { at: self.clock.uptime(), invalidations: self.lock().invalidations }
     }
 
     /// Caches the result of a look-up, unless any entry was invalidated since the look-up began.
     pub fn insert(&self, key: K, value: V, began: LookupStart) {
-        let mut kept = self.lock();
-        if kept.changes != began.changes {
+        let mut generations = self.lock();
+        if generations.invalidations != began.invalidations {
             return;
         }
         let now = self.clock.uptime();
-        let full = kept.young.len() >= self.half && !kept.young.contains_key(&key);
-        let dropped = (full || now.saturating_sub(kept.turned) >= self.life).then(|| {
-            kept.turned = now;
-            let young = mem::take(&mut kept.young);
-            mem::replace(&mut kept.old, young)
-        });
-        kept.young.insert(key, (began.at, value));
-        drop(kept);
-        // The old half is dropped without the lock, because it may be large.
+        let full = generations.current.len() >= self.generation_capacity
+            && !generations.current.contains_key(&key);
+        let dropped =
+            (full || now.saturating_sub(generations.rotated_at) >= self.life).then(|| {
+                generations.rotated_at = now;
+                let current = mem::take(&mut generations.current);
+                mem::replace(&mut generations.previous, current)
+            });
+        generations.current.insert(key, (began.at, value));
+        drop(generations);
+        // The old generation is dropped without the lock, because it may be large.
         drop(dropped);
     }
 
@@ -119,27 +127,27 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
 
     /// Removes an entry like [`Cache::invalidate`], unless `holds` accepts the cached value.
     pub fn invalidate_unless(&self, key: &K, holds: impl FnOnce(&V) -> bool) {
-        let mut kept = self.lock();
-        let known = kept.young.get(key).or_else(|| kept.old.get(key));
+        let mut generations = self.lock();
+        let known = generations.current.get(key).or_else(|| generations.previous.get(key));
         if known.is_some_and(|(_, value)| holds(value)) {
             return;
         }
-        kept.changes += 1;
-        kept.young.remove(key);
-        kept.old.remove(key);
+        generations.invalidations += 1;
+        generations.current.remove(key);
+        generations.previous.remove(key);
     }
 
     /// Removes all entries that `concerned` accepts. Checks every entry, so use it only for rare changes.
     pub fn invalidate_where(&self, concerned: impl Fn(&V) -> bool) {
-        let mut kept = self.lock();
-        kept.changes += 1;
-        kept.young.retain(|_, (_, value)| !concerned(value));
-        kept.old.retain(|_, (_, value)| !concerned(value));
+        let mut generations = self.lock();
+        generations.invalidations += 1;
+        generations.current.retain(|_, (_, value)| !concerned(value));
+        generations.previous.retain(|_, (_, value)| !concerned(value));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept<K, V>> {
+    fn lock(&self) -> MutexGuard<'_, Generations<K, V>> {
         // Code that holds the lock cannot leave the halves inconsistent, so the cache still works after a panic.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.generations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -147,101 +155,101 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
 mod tests {
     use super::*;
 
-    fn recent(life: Duration, capacity: usize) -> Cache<u32, &'static str> {
+    fn small_cache(life: Duration, capacity: usize) -> Cache<u32, &'static str> {
         let counters = [Counter::default(), Counter::default()];
         Cache::new(life, capacity, counters, &Arc::new(Clock::default()))
     }
 
     const LONG: Duration = Duration::from_hours(1);
 
-    fn look_up(recent: &Cache<u32, &'static str>, key: u32, answer: &'static str) {
-        let began = recent.get(&key, |_| true).expect_err("nothing yet");
-        recent.insert(key, answer, began);
+    fn look_up(cache: &Cache<u32, &'static str>, key: u32, answer: &'static str) {
+        let began = cache.get(&key, |_| true).expect_err("nothing yet");
+        cache.insert(key, answer, began);
     }
 
-    fn known(recent: &Cache<u32, &'static str>, key: u32) -> Option<&'static str> {
-        recent.get(&key, |_| true).ok()
+    fn known(cache: &Cache<u32, &'static str>, key: u32) -> Option<&'static str> {
+        cache.get(&key, |_| true).ok()
     }
 
     #[test]
     fn an_answer_is_known_until_it_is_forgotten() {
-        let recent = recent(LONG, 10);
+        let cache = small_cache(LONG, 10);
         for key in 1..=3 {
-            look_up(&recent, key, "answer");
+            look_up(&cache, key, "answer");
         }
-        recent.invalidate(&1);
-        assert_eq!(
-            [1, 2, 3].map(|key| known(&recent, key)),
-            [None, Some("answer"), Some("answer")]
-        );
-        recent.invalidate_unless(&2, |answer| *answer == "answer");
-        recent.invalidate_unless(&3, |answer| *answer == "another");
-        assert_eq!([2, 3].map(|key| known(&recent, key)), [Some("answer"), None]);
-        assert!(recent.get(&2, |answer| *answer == "better").is_err());
-        recent.invalidate_where(|answer| *answer == "answer");
-        assert_eq!(known(&recent, 2), None);
-        assert_eq!((recent.hits.get(), recent.misses.get()), (3, 7));
+        cache.invalidate(&1);
+        assert_eq!([1, 2, 3].map(|key| known(&cache, key)), [None, Some("answer"), Some("answer")]);
+        cache.invalidate_unless(&2, |answer| *answer == "answer");
+        cache.invalidate_unless(&3, |answer| *answer == "another");
+        assert_eq!([2, 3].map(|key| known(&cache, key)), [Some("answer"), None]);
+        assert!(cache.get(&2, |answer| *answer == "better").is_err());
+        cache.invalidate_where(|answer| *answer == "answer");
+        assert_eq!(known(&cache, 2), None);
+        assert_eq!((cache.hits.get(), cache.misses.get()), (3, 7));
     }
 
     #[test]
     fn answer_from_before_a_change_is_not_kept() {
         for change in [
-            (|recent| recent.invalidate(&1)) as fn(&Cache<u32, &'static str>),
-            |recent| recent.invalidate_unless(&1, |_| true),
-            |recent| recent.invalidate_where(|_| false),
+            (|cache| cache.invalidate(&1)) as fn(&Cache<u32, &'static str>),
+            |cache| cache.invalidate_unless(&1, |_| true),
+            |cache| cache.invalidate_where(|_| false),
         ] {
-            let recent = recent(LONG, 10);
-            let began = recent.get(&1, |_| true).expect_err("nothing yet");
-            change(&recent);
-            recent.insert(1, "as it was before", began);
-            assert_eq!(known(&recent, 1), None);
-            look_up(&recent, 1, "as it is");
-            assert_eq!(known(&recent, 1), Some("as it is"));
+            let cache = small_cache(LONG, 10);
+            let began = cache.get(&1, |_| true).expect_err("nothing yet");
+            change(&cache);
+            cache.insert(1, "as it was before", began);
+            assert_eq!(known(&cache, 1), None);
+            look_up(&cache, 1, "as it is");
+            assert_eq!(known(&cache, 1), Some("as it is"));
         }
     }
 
     #[test]
     fn answer_is_as_old_as_the_start_of_its_lookup() {
         let life = Duration::from_millis(50);
-        let recent = recent(life, 10);
-        let began = recent.get(&1, |_| true).expect_err("nothing yet");
+        let cache = small_cache(life, 10);
+        let began = cache.get(&1, |_| true).expect_err("nothing yet");
         let until = began.at + life;
-        while recent.clock.uptime() < began.at + life / 2 {
+        while cache.clock.uptime() < began.at + life / 2 {
             std::hint::spin_loop();
         }
-        recent.insert(1, "answer", began);
+        cache.insert(1, "answer", began);
         // Reading the entry does not extend its life.
-        while known(&recent, 1).is_some() {
-            assert!(recent.clock.uptime() < until + Duration::from_secs(5), "still there");
+        while known(&cache, 1).is_some() {
+            assert!(cache.clock.uptime() < until + Duration::from_secs(5), "still there");
         }
-        assert!(recent.clock.uptime() >= until);
+        assert!(cache.clock.uptime() >= until);
         // The look-up took longer than the lifetime of its result.
-        recent.insert(1, "answer", began);
-        assert_eq!(known(&recent, 1), None);
+        cache.insert(1, "answer", began);
+        assert_eq!(known(&cache, 1), None);
     }
 
     #[test]
     fn cache_is_bounded_and_keeps_the_newest_half() {
-        let recent = recent(LONG, 10);
+        let cache = small_cache(LONG, 10);
         for key in 0..1_000 {
-            look_up(&recent, key, "answer");
-            let kept = recent.lock();
-            assert!(kept.young.len() + kept.old.len() <= 10);
-            drop(kept);
+            look_up(&cache, key, "answer");
+            let generations = cache.lock();
+            assert!(generations.current.len() + generations.previous.len() <= 10);
+            drop(generations);
             for newest in key.saturating_sub(4)..=key {
-                assert_eq!(known(&recent, newest), Some("answer"));
+                assert_eq!(known(&cache, newest), Some("answer"));
             }
         }
     }
 
     #[test]
     fn unused_entry_is_dropped_after_two_lifetimes() {
-        let recent = recent(Duration::ZERO, 10);
-        look_up(&recent, 1, "answer");
-        look_up(&recent, 2, "answer");
-        look_up(&recent, 3, "answer");
-        let kept = recent.lock();
-        assert_eq!((kept.young.contains_key(&3), kept.old.contains_key(&2)), (true, true));
-        assert_eq!((kept.young.len(), kept.old.len()), (1, 1));
+        let cache = small_cache(Duration::ZERO, 10);
+        look_up(&cache, 1, "answer");
+        look_up(&cache, 2, "answer");
+        look_up(&cache, 3, "answer");
+        let generations = cache.lock();
+        assert_eq!(
+            (generations.current.contains_key(&3), generations.previous.contains_key(&2)),
+            (true, true)
+        );
+        assert_eq!((generations.current.len(), generations.previous.len()), (1, 1));
     }
 }

@@ -45,7 +45,7 @@ pub struct Gateway {
     /// Creates, changes and finds users.
     pub users: Users,
     /// Opens, checks and revokes login sessions.
-    pub sessions: LoginSessions,
+    pub login_sessions: LoginSessions,
     /// Checks quotas and gives slots.
     pub limits: Limits,
     /// Checks whether a resource exists and is visible to a user.
@@ -114,25 +114,25 @@ impl Gateway {
     }
 
     /// Revokes a login session on all gateways.
-    pub async fn revoke_session(&self, session: Uuid) -> Result<(), DatabaseError> {
-        self.sessions.revoke(session).await?;
-        self.bus.publish(self.node, Message::SessionRevoked(session));
+    pub async fn revoke_login_session(&self, session: Uuid) -> Result<(), DatabaseError> {
+        self.login_sessions.revoke(session).await?;
+        self.bus.publish(self.node, Message::LoginSessionRevoked(session));
         Ok(())
     }
 
     /// Exchanges a refresh token for the next one. If the token was used before, the login session is revoked on all
     /// gateways.
     pub async fn refresh(&self, token: &str) -> Result<SessionGrant, RefreshError> {
-        let opened = self.sessions.refresh(token).await;
+        let opened = self.login_sessions.refresh(token).await;
         if let Err(RefreshError::Reused(session)) = opened {
-            self.bus.publish(self.node, Message::SessionRevoked(session));
+            self.bus.publish(self.node, Message::LoginSessionRevoked(session));
         }
         opened
     }
 
     /// Revokes all login sessions of a user on all gateways.
     pub async fn revoke_user(&self, user: Uuid) -> Result<(), DatabaseError> {
-        self.sessions.revoke_user(user).await?;
+        self.login_sessions.revoke_user(user).await?;
         self.bus.publish(self.node, Message::UserChanged(user));
         Ok(())
     }
@@ -140,7 +140,7 @@ impl Gateway {
     /// Checks the login sessions of a changed user again, on all gateways.
     pub async fn user_changed(&self, user: Uuid) -> Result<(), DatabaseError> {
         self.bus.publish(self.node, Message::UserChanged(user));
-        self.sessions.recheck_user(user).await
+        self.login_sessions.recheck_user(user).await
     }
 
     /// The work queue of a family.

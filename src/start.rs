@@ -101,7 +101,7 @@ pub async fn build(
         &clock,
     )?;
     let users = Users::new(database.clone());
-    let session_life = Duration::from_secs(config.tokens.session_seconds);
+    let session_life = Duration::from_secs(config.tokens.login_session_seconds);
     let tasks = TaskTracker::new();
     let node = Uuid::new_v4();
     let bus_messages = Mutex::new(bus.join(node).await?);
@@ -134,11 +134,11 @@ pub async fn build(
     // This is the last step that can fail, because a generated password must be shown.
     let first_password = users.bootstrap(admin_password).await?;
     let gateway = Arc::new(Gateway {
-        sessions: LoginSessions::new(
+        login_sessions: LoginSessions::new(
             database.clone(),
             session_life,
             heartbeat,
-            telemetry.cache("session"),
+            telemetry.cache("login_session"),
             &clock,
         ),
         visibility: Visibility::new(heartbeat, telemetry.cache("visibility"), &clock),

@@ -197,10 +197,10 @@ impl AuthApi {
             return Err(Problem::invalid_token("the user name or the password is wrong"));
         };
         gateway.telemetry.authenticated("login");
-        Ok(Json(pair(&gateway, gateway.sessions.create(user).await?)))
+        Ok(Json(pair(&gateway, gateway.login_sessions.create(user).await?)))
     }
 
-    /// Refresh a session
+    /// Refresh a login session
     ///
     /// Exchanges a refresh token for its successor and a new access token, and extends the login session. A refresh
     /// counts as a login from the client address. Public.
@@ -244,7 +244,7 @@ impl AuthApi {
         caller: Caller<Viewer>,
         gateway: Data<&Arc<Gateway>>,
     ) -> Result<LoggedOut> {
-        gateway.revoke_session(caller.principal.session_id).await?;
+        gateway.revoke_login_session(caller.principal.session_id).await?;
         Ok(LoggedOut::Done)
     }
 
@@ -268,7 +268,7 @@ impl AuthApi {
     /// Returns the public keys with which other services can verify access tokens. Public.
     #[oai(path = "/.well-known/jwks.json", method = "get", operation_id = "key_list")]
     async fn keys(&self, gateway: Data<&Arc<Gateway>>) -> Result<Json<JwkSet>> {
-        let keys = gateway.tokens.published().keys.iter().map(|key| {
+        let keys = gateway.tokens.public_keys().keys.iter().map(|key| {
             let key = serde_json::to_value(key).map_err(Problem::internal)?;
             let member = |name: &str| key[name].as_str().unwrap_or_default().to_owned();
             Ok(Jwk {
@@ -291,12 +291,13 @@ fn count(gateway: &Gateway, quota: Quota, key: &Key) -> Result<()> {
 
 fn pair(gateway: &Gateway, opened: SessionGrant) -> TokenPair {
     let SessionGrant { principal, refresh_token } = opened;
-    let (access_token, life) = gateway.tokens.access(principal.user_id, principal.session_id);
+    let (access_token, life) =
+        gateway.tokens.sign_access_token(principal.user_id, principal.session_id);
     TokenPair {
         access_token,
         token_type: "Bearer".to_owned(),
         expires_in: life.as_secs(),
         refresh_token,
-        refresh_expires_in: gateway.sessions.life().as_secs(),
+        refresh_expires_in: gateway.login_sessions.life().as_secs(),
     }
 }

@@ -21,14 +21,14 @@ use crate::{
     auth::token::{StreamScope, TokenError},
     event::Topic,
     gateway::Gateway,
-    limit::{Key, Origin, Quota},
+    limit::{ClientConnection, Key, Quota},
 };
 
 /// The query parameter that carries a stream token.
 pub(super) const STREAM_TOKEN: &str = "stream_token";
 
 /// The lowest role that may call an operation.
-pub(super) trait Minimum: Send + Sync + 'static {
+pub(super) trait MinimumRole: Send + Sync + 'static {
     const ROLE: Role;
     const NAME: &'static str;
 }
@@ -42,22 +42,22 @@ pub(super) struct Operator;
 /// Administrators: they also manage users.
 pub(super) struct Admin;
 
-impl Minimum for Viewer {
+impl MinimumRole for Viewer {
     const ROLE: Role = Role::Viewer;
     const NAME: &'static str = "viewer";
 }
 
-impl Minimum for Agent {
+impl MinimumRole for Agent {
     const ROLE: Role = Role::Agent;
     const NAME: &'static str = "agent";
 }
 
-impl Minimum for Operator {
+impl MinimumRole for Operator {
     const ROLE: Role = Role::Operator;
     const NAME: &'static str = "operator";
 }
 
-impl Minimum for Admin {
+impl MinimumRole for Admin {
     const ROLE: Role = Role::Admin;
     const NAME: &'static str = "admin";
 }
@@ -104,7 +104,7 @@ fn another_stream() -> Problem {
     Problem::new(Kind::Forbidden, "this stream token was minted for another stream")
 }
 
-impl<'a, M: Minimum> ApiExtractor<'a> for Caller<M> {
+impl<'a, M: MinimumRole> ApiExtractor<'a> for Caller<M> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
     type ParamType = ();
     type ParamRawType = ();
@@ -131,7 +131,7 @@ impl<'a, M: Minimum> ApiExtractor<'a> for Caller<M> {
     }
 }
 
-impl<'a, M: Minimum> ApiExtractor<'a> for StreamCaller<M> {
+impl<'a, M: MinimumRole> ApiExtractor<'a> for StreamCaller<M> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
     type ParamType = ();
     type ParamRawType = ();
@@ -196,13 +196,13 @@ pub(super) fn gateway(request: &Request) -> &Arc<Gateway> {
 
 /// Tells the server which user gets the response, and that the connection is authenticated.
 fn identify(request: &Request, principal: &Principal) {
-    if let Some(origin) = request.extensions().get::<Arc<Origin>>() {
+    if let Some(origin) = request.extensions().get::<Arc<ClientConnection>>() {
         origin.identify(principal.user_id);
     }
 }
 
 /// Checks the quota, then the role.
-fn admit<M: Minimum>(gateway: &Gateway, principal: &Principal, quota: Quota) -> Result<()> {
+fn admit<M: MinimumRole>(gateway: &Gateway, principal: &Principal, quota: Quota) -> Result<()> {
     let key = Key::User(principal.user_id);
     let counted = gateway.limits.check(quota, &key);
     counted.map_err(|refused| Problem::refused(&refused, &gateway.telemetry))?;
@@ -262,7 +262,7 @@ impl Credential {
     async fn authenticate(self, gateway: &Gateway) -> Result<(Principal, Option<StreamScope>)> {
         let began = Instant::now();
         let caller = self.identify(gateway).await;
-        gateway.telemetry.identified(began.elapsed());
+        gateway.telemetry.caller_identified(began.elapsed());
         caller
     }
 
@@ -306,7 +306,7 @@ async fn validate(
     user: Uuid,
 ) -> std::result::Result<Principal, SessionError> {
     let began = Instant::now();
-    let principal = gateway.sessions.validate(session, user).await;
-    gateway.telemetry.session_validated(began.elapsed());
+    let principal = gateway.login_sessions.validate(session, user).await;
+    gateway.telemetry.login_session_validated(began.elapsed());
     principal
 }

@@ -182,7 +182,7 @@ fn minted(
     let seconds = ttl_seconds.unwrap_or(gateway.config.tokens.stream_seconds);
     let life = Duration::from_secs(seconds);
     let (token, expires_at) =
-        gateway.tokens.stream(principal.user_id, principal.session_id, scope, life);
+        gateway.tokens.sign_stream_token(principal.user_id, principal.session_id, scope, life);
     Minted::Minted(Json(StreamToken {
         url: format!("{url}{STREAM_TOKEN}={token}"),
         token,

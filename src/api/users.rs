@@ -19,7 +19,7 @@ use super::{
     tag::Tag,
 };
 use crate::{
-    auth::user::Change,
+    auth::user::UserUpdate,
     family::{
         self, notification,
         wire::{Page, Text, example_id, example_time, page_limit, wire_enum},
@@ -202,12 +202,12 @@ impl UsersApi {
         id: Path<Uuid>,
         body: Json<UserChange>,
     ) -> Result<Json<User>> {
-        let change = Change {
+        let change = UserUpdate {
             role: body.0.role.map(Into::into),
             disabled: body.0.disabled,
             password: body.0.password.map(|password| password.0),
         };
-        let row = gateway.users.change(id.0, change).await?;
+        let row = gateway.users.update(id.0, change).await?;
         gateway.user_changed(id.0).await?;
         Ok(Json(row.into()))
     }
@@ -231,7 +231,7 @@ impl UsersApi {
         Ok(Done::Done)
     }
 
-    /// Revoke user sessions
+    /// Revoke login sessions
     ///
     /// Ends all login sessions of a user and their streams at once. The user can log in again. Requires the
     /// role admin.

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 /// Limits the hashes at the same time to the number of cores. A hash takes 19 MiB, and one core for about 20 ms.
 /// More at a time would make each slower, and many logins could use up the memory.
-static PERMITS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+static CONCURRENT_HASHES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     Arc::new(Semaphore::new(cores))
 });
@@ -22,7 +22,7 @@ static UNKNOWN_USER: LazyLock<String> = LazyLock::new(|| hash_now(&random()));
 /// Capacity of the memory of a hash, in bytes. glibc maps a block of this size separately and returns it to the
 /// system afterwards (mallopt(3), `M_MMAP_THRESHOLD`). Each thread would keep a smaller block. Capacity that is
 /// never written to takes no memory.
-const MAPPED: usize = 32 << 20;
+const HASH_MEMORY_CAPACITY: usize = 32 << 20;
 
 /// Minimum length of a password, in characters (NIST SP 800-63B, section 5.1.1.2).
 pub const MIN_CHARACTERS: usize = 8;
@@ -54,12 +54,12 @@ pub fn check(password: &str) -> Result<(), PasswordError> {
 
 /// Hashes a password. Returns a PHC string.
 pub async fn hash(password: String) -> String {
-    blocking(move || hash_now(&password)).await
+    run_blocking(move || hash_now(&password)).await
 }
 
 /// Whether the password matches the hash. Without a hash, the same work is done and the result is false.
 pub async fn verify(password: String, hash: Option<String>) -> bool {
-    blocking(move || {
+    run_blocking(move || {
         // Created at the first call for any user. Otherwise the first unknown user would take longer.
         let unknown = UNKNOWN_USER.as_str();
         let matches = matches(&password, hash.as_deref().unwrap_or(unknown)).unwrap_or(false);
@@ -109,7 +109,7 @@ fn output(
     salt: &Salt,
 ) -> Option<Output> {
     let count = params.block_count();
-    let mut blocks: Vec<Block> = Vec::with_capacity(count.max(MAPPED / Block::SIZE));
+    let mut blocks: Vec<Block> = Vec::with_capacity(count.max(HASH_MEMORY_CAPACITY / Block::SIZE));
     blocks.resize_with(count, Block::default);
     let mut out = [0; Params::DEFAULT_OUTPUT_LEN];
     Argon2::new(algorithm, version, params)
@@ -118,8 +118,11 @@ fn output(
     Output::new(&out).ok()
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let permit = Arc::clone(&PERMITS).acquire_owned().await.expect("the semaphore is never closed");
+async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let permit = Arc::clone(&CONCURRENT_HASHES)
+        .acquire_owned()
+        .await
+        .expect("the semaphore is never closed");
     // The permit moves into the work, which continues when the caller is dropped.
     let work = move || {
         let _permit = permit;

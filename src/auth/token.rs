@@ -205,7 +205,7 @@ impl Tokens {
 
     /// Signs an access token. Returns the token and its lifetime.
     #[must_use]
-    pub fn access(&self, user: Uuid, session: Uuid) -> (String, Duration) {
+    pub fn sign_access_token(&self, user: Uuid, session: Uuid) -> (String, Duration) {
         let now = Timestamp::now();
         let claims = AccessClaims {
             sub: user,
@@ -228,7 +228,7 @@ impl Tokens {
 
     /// Signs a stream token for one login session. Returns the token and its time of expiry.
     #[must_use]
-    pub fn stream(
+    pub fn sign_stream_token(
         &self,
         user: Uuid,
         session: Uuid,
@@ -298,7 +298,7 @@ impl Tokens {
 
     /// The public keys (RFC 7517, section 5).
     #[must_use]
-    pub fn published(&self) -> &JwkSet {
+    pub fn public_keys(&self) -> &JwkSet {
         &self.published
     }
 }

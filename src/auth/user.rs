@@ -41,9 +41,9 @@ pub enum UserError {
     Database(#[from] DbErr),
 }
 
-/// Changes of a user. An absent field keeps its value.
+/// The new values of a user. An absent field keeps its value.
 #[derive(Clone, Debug, Default)]
-pub struct Change {
+pub struct UserUpdate {
     /// New role.
     pub role: Option<Role>,
     /// Whether the user is disabled.
@@ -151,8 +151,8 @@ impl Users {
             .await
     }
 
-    /// Changes a user. A new password and disabling revoke all login sessions of the user.
-    pub async fn change(&self, id: Uuid, change: Change) -> Result<user::Model, UserError> {
+    /// Updates a user. A new password and disabling revoke all login sessions of the user.
+    pub async fn update(&self, id: Uuid, change: UserUpdate) -> Result<user::Model, UserError> {
         // Before the transaction, because others wait for its lock, and a hash takes long.
         let password_hash = match change.password {
             Some(password) => {
@@ -162,7 +162,7 @@ impl Users {
             None => None,
         };
         let tx = self.database.begin_write().await?;
-        let user = lock_for_change(&tx, id, |user| {
+        let user = lock_for_update(&tx, id, |user| {
             change.disabled.unwrap_or(user.disabled)
                 || change.role.is_some_and(|role| role < Role::Admin)
         })
@@ -195,7 +195,7 @@ impl Users {
     /// Deletes a user and all login sessions of the user.
     pub async fn delete(&self, id: Uuid) -> Result<(), UserError> {
         let tx = self.database.begin_write().await?;
-        let user = lock_for_change(&tx, id, |_| true).await?;
+        let user = lock_for_update(&tx, id, |_| true).await?;
         user::Entity::delete_by_id(user.id).exec(&tx).await?;
         tx.commit().await?;
         Ok(())
@@ -204,7 +204,7 @@ impl Users {
 
 /// Locks the row of a user for a change. Refuses if the change removes the last enabled administrator. Locks
 /// the rows of all administrators first, so that two of them cannot remove each other at the same time.
-async fn lock_for_change(
+async fn lock_for_update(
     tx: &Transaction,
     id: Uuid,
     removes_admin: impl FnOnce(&user::Model) -> bool,

@@ -12,7 +12,7 @@ pub enum Message {
     /// These events were committed.
     Events(Vec<Event>),
     /// The login session with this id was revoked.
-    SessionRevoked(Uuid),
+    LoginSessionRevoked(Uuid),
     /// All login sessions of the user with this id were revoked, or the user was changed. Other gateways look them up
     /// again.
     UserChanged(Uuid),

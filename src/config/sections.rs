@@ -97,10 +97,10 @@ pub struct Tokens {
     /// default is a week.
     #[config(
         default = 604_800,
-        env = "STREAMGATE_TOKENS__SESSION_SECONDS",
-        validate((60..=31_536_000).contains(session_seconds), "must be from 60 to 31536000 seconds")
+        env = "STREAMGATE_TOKENS__LOGIN_SESSION_SECONDS",
+        validate((60..=31_536_000).contains(login_session_seconds), "must be from 60 to 31536000 seconds")
     )]
-    pub session_seconds: u64,
+    pub login_session_seconds: u64,
 
     /// Default lifetime of a stream token in seconds, from 30 to 300. A request can ask for another
     /// lifetime. It is short, because the token is part of a URL and URLs are logged.

@@ -57,13 +57,13 @@ pub enum AppendError {
 
 /// The numbers, the nonces and the time that [`NewEvents`] got.
 #[derive(Clone, Copy, Debug)]
-pub struct AppendedAt {
+pub struct AssignedPositions {
     first: Cursor,
     prior_nonce: i32,
     at: Timestamp,
 }
 
-impl AppendedAt {
+impl AssignedPositions {
     /// The events of the addition, as they are in the log.
     pub fn into_events(self, addition: NewEvents) -> impl Iterator<Item = Event> {
         let NewEvents { topic, events, fence: _ } = addition;
@@ -93,7 +93,7 @@ impl EventLog {
         &self,
         tx: &Transaction,
         additions: &[NewEvents],
-    ) -> Result<Vec<Result<AppendedAt, AppendRefused>>, DbErr> {
+    ) -> Result<Vec<Result<AssignedPositions, AppendRefused>>, DbErr> {
         debug_assert!(additions.is_sorted_by_key(|addition| addition.topic.as_str()));
         let topics: Vec<(&str, usize)> = additions
             .chunk_by(|a, b| a.topic == b.topic)
@@ -122,7 +122,7 @@ impl EventLog {
                 continue;
             }
             let first = head.last_seq + 1;
-            numbers.push(Ok(AppendedAt {
+            numbers.push(Ok(AssignedPositions {
                 first: Cursor { epoch: head.epoch, seq: first, nonce },
                 prior_nonce: head.nonce,
                 at,

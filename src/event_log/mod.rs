@@ -19,7 +19,7 @@ mod retention;
 mod topic_row;
 mod write;
 
-pub use append::{AppendError, AppendRefused, AppendedAt, NewEvents};
+pub use append::{AppendError, AppendRefused, AssignedPositions, NewEvents};
 pub use error::{LogError, StaleCursor};
 pub use log::EventLog;
 pub use read::{LogState, Page, ReadLimit};

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{error::FamilyError, visible::find_visible};
 use crate::{
-    auth::login_session::{Principal, SessionError, Watch},
+    auth::login_session::{Principal, SessionError, SessionWatch},
     event::Topic,
     gateway::Gateway,
     hub::TopicAccess,
@@ -35,10 +35,13 @@ impl SubscriptionAccess {
 
 #[async_trait]
 impl TopicAccess for SubscriptionAccess {
-    async fn recheck(&self, topics: Vec<Topic>) -> Result<(Watch, Vec<Topic>), SessionError> {
-        let principal = self.gateway.sessions.validate(self.session, self.user).await?;
+    async fn recheck(
+        &self,
+        topics: Vec<Topic>,
+    ) -> Result<(SessionWatch, Vec<Topic>), SessionError> {
+        let principal = self.gateway.login_sessions.validate(self.session, self.user).await?;
         // The watch begins before the visibility is checked, so that it notices if the role is lowered in the meantime.
-        let watch = self.gateway.sessions.watch(&principal).await?;
+        let watch = self.gateway.login_sessions.watch(&principal).await?;
         let mut allowed = Vec::with_capacity(topics.len());
         for topic in topics {
             match find_visible(&self.gateway, &principal, &topic).await {

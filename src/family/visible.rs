@@ -32,7 +32,7 @@ pub async fn find_visible(
 
 /// The error for streams of these topics that cannot be opened. If a resource was not found, removes the topics from
 /// the cache: another gateway may have deleted the resource.
-pub fn open_error(gateway: &Gateway, topics: &[Topic], error: DatabaseError) -> FamilyError {
+pub fn stream_open_error(gateway: &Gateway, topics: &[Topic], error: DatabaseError) -> FamilyError {
     if !matches!(error, DatabaseError::RecordNotFound(_)) {
         return error.into();
     }

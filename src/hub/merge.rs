@@ -29,7 +29,7 @@ use super::{
     fanout::Body,
     open::StreamOpener,
     request::{Bounds, OpenMany, Opened, RequestedTopic, Resume, TopicAccess},
-    subscription::{Connection, End, QUIET, TICKS, prelude},
+    subscription::{Connection, End, SILENT_TICKS, TICKS_PER_HEARTBEAT, prelude},
 };
 use crate::{
     auth::login_session::{Ended, SessionError},
@@ -120,7 +120,7 @@ impl MergedStream {
     async fn resumes(&self, resume: Resume<Cursors>) -> Result<Vec<Resume>, DbErr> {
         let cursors = match resume {
             Resume::Start => return Ok(vec![Resume::Start; self.branches.len()]),
-            Resume::Unreadable => return Ok(vec![Resume::Unreadable; self.branches.len()]),
+            Resume::Invalid => return Ok(vec![Resume::Invalid; self.branches.len()]),
             Resume::After(cursors) => cursors,
         };
         let topics: Vec<Topic> =
@@ -160,7 +160,8 @@ impl MergedStream {
             if self.is_over {
                 return None;
             }
-            let silence = self.opener.context().settings.heartbeat * QUIET / TICKS;
+            let silence =
+                self.opener.context().settings.heartbeat * SILENT_TICKS / TICKS_PER_HEARTBEAT;
             let silent = sleep_until(self.written + silence);
             select! {
                 biased;

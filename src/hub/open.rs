@@ -99,7 +99,7 @@ impl StreamOpener {
 async fn start(topic: &Arc<LiveTopic>, resume: Resume) -> Result<Start, DbErr> {
     let cursor = match resume {
         Resume::Start => return Ok(Start::Snapshot(None)),
-        Resume::Unreadable => {
+        Resume::Invalid => {
             return Ok(Start::Snapshot(Some(StaleCursor::UnknownCursor)));
         }
         Resume::After(cursor) => cursor,

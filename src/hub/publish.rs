@@ -16,7 +16,7 @@ use super::{context::Context, delivery::Delivery};
 use crate::{
     database::Failure,
     event::Event,
-    event_log::{AppendRefused, AppendedAt, NewEvents},
+    event_log::{AppendRefused, AssignedPositions, NewEvents},
 };
 
 /// Maximum number of publishers in the queue. Others wait until the queue has space.
@@ -146,14 +146,14 @@ impl Writer {
     async fn commit(
         &self,
         additions: &[NewEvents],
-    ) -> Result<Vec<Result<AppendedAt, AppendRefused>>, DbErr> {
+    ) -> Result<Vec<Result<AssignedPositions, AppendRefused>>, DbErr> {
         let tx = self.context.log.database().begin_write().await?;
         let numbers = self.context.log.append_all(&tx, additions).await?;
         tx.commit().await?;
         Ok(numbers)
     }
 
-    fn acknowledge(&self, batch: Batch, numbers: Vec<Result<AppendedAt, AppendRefused>>) {
+    fn acknowledge(&self, batch: Batch, numbers: Vec<Result<AssignedPositions, AppendRefused>>) {
         let additions = numbers.into_iter().zip(batch.additions);
         let written: Vec<Result<Vec<Event>, AppendRefused>> = additions
             .map(|(number, addition)| number.map(|number| number.into_events(addition).collect()))

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{fanout::PendingSubscription, subscription::Client, topic::Subject};
 use crate::{
-    auth::login_session::{SessionError, Watch},
+    auth::login_session::{SessionError, SessionWatch},
     config::Overflow,
     event::{Cursor, Cursors, Topic},
 };
@@ -30,7 +30,7 @@ pub enum Resume<C = Cursor> {
     /// The client has this event, and those before it.
     After(C),
     /// The client sent text that is not a cursor.
-    Unreadable,
+    Invalid,
 }
 
 /// Limits that the client sets for a stream.
@@ -58,7 +58,8 @@ pub struct Open {
 #[async_trait]
 pub trait TopicAccess: Send + Sync + 'static {
     /// Returns a new watch of the caller's login session, and those of `topics` that the caller may still see.
-    async fn recheck(&self, topics: Vec<Topic>) -> Result<(Watch, Vec<Topic>), SessionError>;
+    async fn recheck(&self, topics: Vec<Topic>)
+    -> Result<(SessionWatch, Vec<Topic>), SessionError>;
 }
 
 /// A request to open a stream of many topics. The caller's access to all of them is already checked.

@@ -68,7 +68,7 @@ pub struct Connections {
 struct Open {
     total: u32,
     /// Number of connections without an authenticated request, by address.
-    unknown: HashMap<IpAddr, u32>,
+    unauthenticated: HashMap<IpAddr, u32>,
 }
 
 impl Connections {
@@ -79,7 +79,7 @@ impl Connections {
     }
 
     /// Counts a new connection from this address, or refuses it.
-    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Admission, ConnectionLimit> {
+    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<ConnectionPermit, ConnectionLimit> {
         let canonical = address.to_canonical();
         let is_exempt = self.limits.exempt.iter().any(|network| network.contains(&canonical));
         let address = (!is_exempt).then(|| client_network(address));
@@ -88,14 +88,14 @@ impl Connections {
             return Err(ConnectionLimit::Total);
         }
         if let Some(address) = address {
-            let count = open.unknown.get(&address).copied().unwrap_or_default();
+            let count = open.unauthenticated.get(&address).copied().unwrap_or_default();
             if count >= self.limits.per_address {
                 return Err(ConnectionLimit::Address);
             }
-            open.unknown.insert(address, count + 1);
+            open.unauthenticated.insert(address, count + 1);
         }
         open.total += 1;
-        Ok(Admission { connections: Arc::clone(self), address: Mutex::new(address) })
+        Ok(ConnectionPermit { connections: Arc::clone(self), address: Mutex::new(address) })
     }
 
     /// Number of open connections.
@@ -107,37 +107,37 @@ impl Connections {
 
 /// An open connection. It counts until this value is dropped.
 #[derive(Debug)]
-pub struct Admission {
+pub struct ConnectionPermit {
     connections: Arc<Connections>,
     /// Address that the connection counts for. Absent if the address is exempt, or after a request has authenticated.
     address: Mutex<Option<IpAddr>>,
 }
 
-impl Admission {
+impl ConnectionPermit {
     /// Call this after a request has authenticated. The connection then no longer counts for its address.
     pub fn identify(&self) {
         if let Some(address) = self.address.lock().take() {
-            self.connections.open.lock().forget(address);
+            self.connections.open.lock().remove_unauthenticated(address);
         }
     }
 }
 
-impl Drop for Admission {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut open = self.connections.open.lock();
         open.total -= 1;
         if let Some(address) = self.address.get_mut().take() {
-            open.forget(address);
+            open.remove_unauthenticated(address);
         }
     }
 }
 
 impl Open {
-    fn forget(&mut self, address: IpAddr) {
-        if let Some(count) = self.unknown.get_mut(&address) {
+    fn remove_unauthenticated(&mut self, address: IpAddr) {
+        if let Some(count) = self.unauthenticated.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
-                self.unknown.remove(&address);
+                self.unauthenticated.remove(&address);
             }
         }
     }
@@ -145,18 +145,18 @@ impl Open {
 
 /// State that a request and the server share about their connection.
 #[derive(Debug)]
-pub struct Origin {
+pub struct ClientConnection {
     /// The counted connection.
-    pub admission: Arc<Admission>,
+    pub admission: Arc<ConnectionPermit>,
     /// Cancelled when the client closes its sending side. A client that disconnects looks the same at first.
     pub half_closed: CancellationToken,
     user: OnceLock<Uuid>,
 }
 
-impl Origin {
+impl ClientConnection {
     /// Creates the state for a request that is not authenticated yet.
     #[must_use]
-    pub fn new(admission: Arc<Admission>, half_closed: CancellationToken) -> Self {
+    pub fn new(admission: Arc<ConnectionPermit>, half_closed: CancellationToken) -> Self {
         Self { admission, half_closed, user: OnceLock::new() }
     }
 

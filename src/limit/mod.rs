@@ -9,5 +9,7 @@ mod connections;
 mod quotas;
 
 pub use client_network::client_network;
-pub use connections::{Admission, ConnectionLimit, ConnectionLimits, Connections, Origin};
+pub use connections::{
+    ClientConnection, ConnectionLimit, ConnectionLimits, ConnectionPermit, Connections,
+};
 pub use quotas::{Headers, Key, Limits, Quota, Refused, SLOTS, Settings, Slot, jittered};

@@ -29,7 +29,7 @@ use super::error_body::WithErrorBody;
 use super::request_handler::{DirectStream, RequestHandler};
 use super::shared::Shared;
 use super::socket::{Socket, close_lingering, read_preface};
-use crate::limit::Admission;
+use crate::limit::ConnectionPermit;
 
 /// Longest time that bytes of a stream can stay unacknowledged or unread before the connection is closed. A client that
 /// was suspended for longer reconnects and resumes.
@@ -61,7 +61,7 @@ pub(super) async fn serve(
     shared: Arc<Shared>,
     tcp: TcpStream,
     remote: SocketAddr,
-    admission: Admission,
+    admission: ConnectionPermit,
 ) {
     let (state, stop) = (ConnectionState::new(shared.timeouts), shared.stop.clone());
     let Ok(local) = tcp.local_addr() else { return };
@@ -124,13 +124,13 @@ impl Connection {
         socket.set_tcp_notsent_lowat(UNSENT_RESPONSE)?;
         let mut socket = Socket::new(&self.tcp, &self.handler.state);
         let Some(tls) = &shared.tls else {
-            let is_http2 = self.before_http(read_preface(&mut socket)).await?;
+            let is_http2 = self.handshake(read_preface(&mut socket)).await?;
             return Box::pin(self.serve_http(socket, is_http2)).await;
         };
         // Over TLS, ALPN selects HTTP/2, and not the preface (RFC 9113 section 3.2).
         let secured = async {
             let limit = |session: &mut ServerConnection| session.set_buffer_limit(Some(TLS_BUFFER));
-            let stream = self.before_http(tls.accept_with(socket, limit)).await?;
+            let stream = self.handshake(tls.accept_with(socket, limit)).await?;
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             Box::pin(self.serve_http(stream, is_http2)).await
         };
@@ -138,7 +138,7 @@ impl Connection {
     }
 
     /// Runs a step before the first request. If `stop` or the timeout ends the step, no request is lost.
-    async fn before_http<T>(&self, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    async fn handshake<T>(&self, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         let step = timeout_at(self.handler.state.first_deadline(), step);
         let done = self.handler.shared.stop.run_until_cancelled(step).await;
         done.ok_or(ErrorKind::ConnectionAborted)??

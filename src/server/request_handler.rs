@@ -20,14 +20,14 @@ use super::response_head;
 use super::shared::Shared;
 use super::write_budget::Client;
 use crate::hub::{Handover, PendingSubscription};
-use crate::limit::{Admission, Origin, client_network};
+use crate::limit::{ClientConnection, ConnectionPermit, client_network};
 
 /// Handles the requests of one connection, and holds the state that they share. The socket is not part of it, because
 /// tasks that hold this value can outlive the connection for a moment.
 pub(super) struct RequestHandler {
     pub(super) shared: Arc<Shared>,
     pub(super) state: Arc<ConnectionState>,
-    pub(super) admission: Arc<Admission>,
+    pub(super) admission: Arc<ConnectionPermit>,
     /// Cancelled when the client has finished sending.
     pub(super) half_closed: CancellationToken,
     pub(super) local: SocketAddr,
@@ -70,7 +70,7 @@ impl RequestHandler {
         let has_body = version != Version::HTTP_2 && !request.body().is_end_stream();
         let (local, remote) = (LocalAddr(self.local.into()), RemoteAddr(self.remote.into()));
         let mut request = Request::from((request, local, remote, self.scheme.clone()));
-        let origin = Origin::new(Arc::clone(&self.admission), self.half_closed.clone());
+        let origin = ClientConnection::new(Arc::clone(&self.admission), self.half_closed.clone());
         let origin = Arc::new(origin);
         request.extensions_mut().insert(Arc::clone(&origin));
         let unread = has_body.then(|| {

@@ -48,7 +48,7 @@ pub struct Telemetry {
     cache_lookups: Family<ByCache, Counter>,
     authentications: Family<ByOutcome, Counter>,
     authentication: Histogram,
-    session_validation: Histogram,
+    login_session_validation: Histogram,
     lookup: Latency<ByResource>,
     commit: Histogram,
     http_request: Latency<ByOperation>,
@@ -84,7 +84,7 @@ impl Telemetry {
             cache_lookups: Family::default(),
             authentications: Family::default(),
             authentication: latency(),
-            session_validation: latency(),
+            login_session_validation: latency(),
             lookup: Family::new_with_constructor(latency),
             commit: latency(),
             http_request: Family::new_with_constructor(latency),
@@ -161,10 +161,10 @@ impl Telemetry {
             self.authentication.clone(),
         );
         r.register_with_unit(
-            "session_validation",
+            "login_session_validation",
             "Time to validate the login session of a token",
             Unit::Seconds,
-            self.session_validation.clone(),
+            self.login_session_validation.clone(),
         );
         r.register_with_unit(
             "lookup",
@@ -303,13 +303,13 @@ impl Telemetry {
     }
 
     /// Records the time to authenticate a request: `authentication_seconds`. Includes the check of the session.
-    pub fn identified(&self, took: Duration) {
+    pub fn caller_identified(&self, took: Duration) {
         self.authentication.observe(took.as_secs_f64());
     }
 
-    /// Records the time to check a login session: `session_validation_seconds`.
-    pub fn session_validated(&self, took: Duration) {
-        self.session_validation.observe(took.as_secs_f64());
+    /// Records the time to check a login session: `login_session_validation_seconds`.
+    pub fn login_session_validated(&self, took: Duration) {
+        self.login_session_validation.observe(took.as_secs_f64());
     }
 
     /// Records the time to look up a resource: `lookup_seconds`.

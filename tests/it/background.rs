@@ -17,7 +17,7 @@ async fn failing_job_is_counted_and_stops_no_other_job() {
 
     app.rename_table("mutation", "hidden_mutation").await;
     until("failed run", async || runs(&app, "end_topology_leases", "failed") > 0.0).await;
-    for job in ["read_clock", "recheck_sessions", "recheck_topics", "end_task_leases"] {
+    for job in ["read_clock", "recheck_login_sessions", "recheck_topics", "end_task_leases"] {
         let before = runs(&app, job, "succeeded");
         until(job, async || runs(&app, job, "succeeded") > before).await;
     }

@@ -40,7 +40,7 @@ async fn known_caller_opens_a_known_stream_without_the_database() {
     }
     // One miss for each of the two users, and one for the unknown topology. A topology is cached
     // when it is created.
-    for (cache, looks) in [("token", 2.0), ("session", 2.0), ("visibility", 1.0)] {
+    for (cache, looks) in [("token", 2.0), ("login_session", 2.0), ("visibility", 1.0)] {
         let [hits, misses] = ["hit", "miss"].map(|outcome| {
             let labels = format!("{{cache=\"{cache}\",outcome=\"{outcome}\"}}");
             app.metric(&format!("streamgate_cache_lookups_total{labels}"))
@@ -122,7 +122,7 @@ async fn refresh_extends_a_cached_session() {
 #[tokio::test]
 async fn session_read_before_a_revocation_is_not_cached_after_it() {
     let app = App::without_heartbeat().await;
-    let sessions = &app.gateway.sessions;
+    let sessions = &app.gateway.login_sessions;
     let ada = app.create_user("ada", Role::Viewer).await;
     let mut raced = false;
     for _ in 0..100 {

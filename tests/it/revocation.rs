@@ -175,7 +175,7 @@ async fn refresh_extends_a_stream_until_its_session_expires() {
     let app = App::with(|config| {
         config.streams.heartbeat_seconds = 60;
         // The test sets this in code, because a configuration file allows no value below 60.
-        config.tokens.session_seconds = 2;
+        config.tokens.login_session_seconds = 2;
     })
     .await;
     let pair = app.tokens("admin").await;

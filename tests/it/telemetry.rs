@@ -43,10 +43,10 @@ fn every_metric_is_rendered_under_its_documented_name() {
     telemetry.caught_up("task");
     telemetry.stream_reset("task", "stale");
     telemetry.authenticated("refused");
-    let [hits, _misses] = telemetry.cache("session");
+    let [hits, _misses] = telemetry.cache("login_session");
     hits.inc();
     let took = Duration::from_millis(2);
-    telemetry.session_validated(took);
+    telemetry.login_session_validated(took);
     telemetry.looked_up("task", took);
     telemetry.committed(took);
     telemetry.request_answered("task_stream", 200, took);
@@ -65,10 +65,10 @@ fn every_metric_is_rendered_under_its_documented_name() {
         "streamgate_catch_ups_total{family=\"task\"} 1",
         "streamgate_resets_total{family=\"task\",reason=\"stale\"} 1",
         "streamgate_authentications_total{outcome=\"refused\"} 1",
-        "streamgate_cache_lookups_total{cache=\"session\",outcome=\"hit\"} 1",
-        "streamgate_cache_lookups_total{cache=\"session\",outcome=\"miss\"} 0",
+        "streamgate_cache_lookups_total{cache=\"login_session\",outcome=\"hit\"} 1",
+        "streamgate_cache_lookups_total{cache=\"login_session\",outcome=\"miss\"} 0",
         "# UNIT streamgate_commit_seconds seconds",
-        "streamgate_session_validation_seconds_count 1",
+        "streamgate_login_session_validation_seconds_count 1",
         "streamgate_lookup_seconds_count{resource=\"task\"} 1",
         "streamgate_commit_seconds_sum 0.002",
         "streamgate_http_request_seconds_count{operation=\"task_stream\",status=\"200\"} 1",

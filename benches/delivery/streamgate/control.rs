@@ -131,13 +131,13 @@ impl Control {
             let Login { user, session } = self.logins[i % self.logins.len()];
             let scope = StreamScope::Topic(topic.to_string());
             let (token, _) =
-                self.gateway.tokens.stream(user, session, scope, STREAM_TOKEN_LIFETIME);
+                self.gateway.tokens.sign_stream_token(user, session, scope, STREAM_TOKEN_LIFETIME);
             format!("{number}\t{path}?stream_token={token}\t\n")
         };
         (0..count).map(line).collect()
     }
 
     fn access_token(&self, login: &Login) -> String {
-        self.gateway.tokens.access(login.user, login.session).0
+        self.gateway.tokens.sign_access_token(login.user, login.session).0
     }
 }

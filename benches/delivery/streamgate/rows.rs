@@ -85,7 +85,7 @@ pub(super) async fn insert_logins(gateway: &Gateway) -> anyhow::Result<Vec<Login
             id: login.session,
             user_id: login.user,
             created_at: now,
-            expires_at: now + gateway.sessions.life(),
+            expires_at: now + gateway.login_sessions.life(),
             revoked_at: None,
         });
         let sessions = sessions.map(IntoActiveModel::into_active_model);

@@ -11,7 +11,7 @@ use poem::{
     http::{Version, header},
 };
 
-use super::private_keys::WithoutPrivateKeys;
+use super::reserved_keys::WithoutReservedKeys;
 use crate::{
     api::{
         caller::STREAM_TOKEN,
@@ -89,7 +89,7 @@ pub(in crate::api) async fn receive(
     };
     // Media types are case-insensitive, and the parsers of the body accept them in any case.
     let kind = request.content_type().unwrap_or_default().to_ascii_lowercase();
-    let harmless = |json: &[u8]| serde_json::from_slice::<WithoutPrivateKeys>(json).map(drop);
+    let harmless = |json: &[u8]| serde_json::from_slice::<WithoutReservedKeys>(json).map(drop);
     let checked = if kind.contains("ndjson") {
         lines(&bytes).try_for_each(harmless)
     } else if kind.contains("json") {

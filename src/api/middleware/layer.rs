@@ -29,7 +29,7 @@ use crate::{
     },
     forwarded::Client,
     gateway::Gateway,
-    limit::Origin,
+    limit::ClientConnection,
     telemetry::panic_message,
 };
 
@@ -77,7 +77,7 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
         let answer = async {
             contradiction?;
             receive(&mut request, &self.gateway, &self.routes, self.bounds).await?;
-            let origin = request.extensions().get::<Arc<Origin>>().cloned();
+            let origin = request.extensions().get::<Arc<ClientConnection>>().cloned();
             request.set_data(RequestInfo { id, method: method.clone(), address, gone, origin });
             let inner = Arc::clone(&self.inner);
             // A panic fails only its request, and not the process.

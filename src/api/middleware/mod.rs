@@ -4,9 +4,9 @@
 mod body;
 mod client;
 mod layer;
-mod private_keys;
 mod refusal_event;
 mod request_info;
+mod reserved_keys;
 
 pub(super) use body::{Bounds, lines};
 pub(super) use layer::RequestLayer;

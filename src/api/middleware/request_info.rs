@@ -6,7 +6,7 @@ use poem::http::Method;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::limit::Origin;
+use crate::limit::ClientConnection;
 
 /// Information about a request that the middleware collects.
 #[derive(Clone)]
@@ -18,7 +18,7 @@ pub(in crate::api) struct RequestInfo {
     /// Cancelled when the client no longer waits for the response.
     pub(in crate::api) gone: CancellationToken,
     /// The connection of the request. Absent in tests without a socket.
-    pub(in crate::api) origin: Option<Arc<Origin>>,
+    pub(in crate::api) origin: Option<Arc<ClientConnection>>,
     /// The client's address, as trusted proxies report it, else the address of the peer.
     pub(in crate::api) address: IpAddr,
 }

@@ -21,7 +21,7 @@ use crate::{
         tag::Tag,
     },
     family::{
-        prompt::{self, NewPrompt, Prompt, PublishedEvents, find_in_session, topic},
+        prompt::{self, NewPrompt, Prompt, PublishedEvents, find_in_conversation, topic},
         wire::Page,
     },
     gateway::Gateway,
@@ -143,7 +143,7 @@ impl PromptsApi {
         body: OptionalBody,
     ) -> Result<Minted> {
         let principal = &caller.principal;
-        let topic = find_in_session(&gateway, principal, session_id.0, prompt_id.0).await?;
+        let topic = find_in_conversation(&gateway, principal, session_id.0, prompt_id.0).await?;
         let ttl_seconds = body.0.and_then(|options| options.ttl_seconds);
         mint(&gateway, principal, &topic, ttl_seconds).await
     }
@@ -170,7 +170,7 @@ impl PromptsApi {
     ) -> Result<StreamResponse> {
         caller.may_open(&topic(prompt_id.0))?;
         let principal = &caller.principal;
-        let topic = find_in_session(&gateway, principal, session_id.0, prompt_id.0).await?;
+        let topic = find_in_conversation(&gateway, principal, session_id.0, prompt_id.0).await?;
         open_topic(&gateway, caller, topic, parameters).await
     }
 
@@ -197,7 +197,7 @@ impl PromptsApi {
         limit: Query<Option<u64>>,
     ) -> Result<Events> {
         let principal = &caller.principal;
-        let topic = find_in_session(&gateway, principal, session_id.0, prompt_id.0).await?;
+        let topic = find_in_conversation(&gateway, principal, session_id.0, prompt_id.0).await?;
         events(&gateway, principal, &topic, after.0, limit.0).await
     }
 

@@ -17,7 +17,7 @@ use crate::{
         tag::Tag,
     },
     family::{
-        conversation::{self, NewSession, Session},
+        conversation::{self, Conversation, NewConversation},
         wire::Page,
     },
     gateway::Gateway,
@@ -27,7 +27,7 @@ use crate::{
 enum Created {
     /// The session was created.
     #[oai(status = 201)]
-    Created(Json<Session>),
+    Created(Json<Conversation>),
 }
 
 /// The operations.
@@ -44,7 +44,7 @@ impl SessionsApi {
         &self,
         caller: Caller<Viewer>,
         gateway: Data<&Arc<Gateway>>,
-        body: Json<NewSession>,
+        body: Json<NewConversation>,
     ) -> Result<Created> {
         let session = conversation::create(&gateway, &caller.principal, body.0).await?;
         Ok(Created::Created(Json(session)))
@@ -64,7 +64,7 @@ impl SessionsApi {
         /// Maximum number of sessions to return. The default is 50.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
-    ) -> Result<Json<Page<Session>>> {
+    ) -> Result<Json<Page<Conversation>>> {
         let page = (after.0, limit.0);
         Ok(Json(conversation::list(&gateway, &caller.principal, page).await?))
     }
@@ -79,7 +79,7 @@ impl SessionsApi {
         gateway: Data<&Arc<Gateway>>,
         /// Session id.
         session_id: Path<Uuid>,
-    ) -> Result<Json<Session>> {
+    ) -> Result<Json<Conversation>> {
         Ok(Json(conversation::get(&gateway, &caller.principal, session_id.0).await?))
     }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{parameters::Parameters, response::StreamResponse};
 use crate::{
     api::{
-        caller::{Minimum, StreamCaller},
+        caller::{MinimumRole, StreamCaller},
         problem::{Kind, Problem, Result},
     },
     event::Topic,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Opens the stream of a resource, or refuses the request before the first byte of the response.
-pub(in crate::api) async fn open_topic<M: Minimum>(
+pub(in crate::api) async fn open_topic<M: MinimumRole>(
     gateway: &Arc<Gateway>,
     caller: StreamCaller<M>,
     topic: Topic,
@@ -34,14 +34,14 @@ pub(in crate::api) async fn open_topic<M: Minimum>(
     let requested = requested(gateway, topic, &parameters);
     let (resume, bounds) = (parameters.resume(), parameters.bounds());
     let answer = gateway.hub.open(Open { topic: requested, resume, bounds, client }).await;
-    Ok(match answer.map_err(|error| family::open_error(gateway, &topics, error))? {
+    Ok(match answer.map_err(|error| family::stream_open_error(gateway, &topics, error))? {
         Opened::Stream(subscription) => StreamResponse::Open(Box::new(subscription), headers),
         Opened::Complete => StreamResponse::Complete,
     })
 }
 
 /// Opens the stream of several resources, or refuses the request before the first byte of the response.
-pub(in crate::api) async fn open_topics<M: Minimum>(
+pub(in crate::api) async fn open_topics<M: MinimumRole>(
     gateway: &Arc<Gateway>,
     caller: StreamCaller<M>,
     topics: Vec<Topic>,
@@ -60,7 +60,7 @@ pub(in crate::api) async fn open_topics<M: Minimum>(
     let (resume, bounds) = (parameters.resume(), parameters.bounds());
     let open = OpenMany { topics: requested.collect(), resume, bounds, client, access };
     let answer = gateway.hub.open_many(open).await;
-    Ok(match answer.map_err(|error| family::open_error(gateway, &topics, error))? {
+    Ok(match answer.map_err(|error| family::stream_open_error(gateway, &topics, error))? {
         Opened::Stream(merge) => StreamResponse::Many(Box::new(merge), headers),
         Opened::Complete => StreamResponse::Complete,
     })
@@ -76,7 +76,7 @@ async fn admit<M>(
         .limits
         .admit(caller.principal.user_id)
         .map_err(|refused| Problem::refused(&refused, &gateway.telemetry))?;
-    let watch = gateway.sessions.watch(&caller.principal).await?;
+    let watch = gateway.login_sessions.watch(&caller.principal).await?;
     let Parameters { request, address, .. } = *parameters;
     let admission = parameters.admission.clone();
     Ok((Client { request, address, watch, slot, admission }, headers))

@@ -18,7 +18,7 @@ use crate::{
     api::{middleware::RequestInfo, problem::Problem},
     config,
     hub::{Bounds, Resume},
-    limit::Admission,
+    limit::ConnectionPermit,
 };
 
 /// The form in which the client wants a refusal.
@@ -53,7 +53,7 @@ pub(in crate::api) struct Parameters {
     /// The address of the client.
     pub(in crate::api) address: IpAddr,
     /// The connection of the request.
-    pub(in crate::api) admission: Option<Arc<Admission>>,
+    pub(in crate::api) admission: Option<Arc<ConnectionPermit>>,
     /// Whether this is a HEAD request. Its response has no body, so no stream is opened.
     pub(in crate::api) is_head: bool,
     last_event_id: Option<String>,
@@ -79,7 +79,7 @@ impl Parameters {
     pub(in crate::api) fn resume<C: FromStr>(&self) -> Resume<C> {
         match self.last_event_id() {
             None => Resume::Start,
-            Some(text) => text.parse().map_or(Resume::Unreadable, Resume::After),
+            Some(text) => text.parse().map_or(Resume::Invalid, Resume::After),
         }
     }
 }

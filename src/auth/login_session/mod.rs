@@ -5,7 +5,7 @@
 //! this process directly, and in other processes through the bus. If the message is lost, the change takes effect
 //! there within a heartbeat.
 //!
-//! A stream lives longer than its request, so it holds a [`Watch`]. A revocation in this process reaches it at
+//! A stream lives longer than its request, so it holds a [`SessionWatch`]. A revocation in this process reaches it at
 //! once. A revocation in another process reaches it through the bus, or with the next
 //! [`LoginSessions::recheck`].
 
@@ -22,4 +22,4 @@ pub use ended::{Ended, SessionError};
 pub use principal::{Principal, SessionGrant};
 pub use refresh::RefreshError;
 pub use sessions::LoginSessions;
-pub use watch::Watch;
+pub use watch::SessionWatch;

@@ -16,7 +16,7 @@ use super::{
     principal::{Principal, SessionGrant},
     refresh_token::issue,
     rows::{find, principal, state, valid},
-    watch::{Registry, SessionState, Watch},
+    watch::{SessionState, SessionWatch, WatchedSessions},
 };
 use crate::{clock::Clock, database::Database};
 
@@ -29,7 +29,7 @@ pub struct LoginSessions {
     pub(super) clock: Arc<Clock>,
     pub(super) life: Duration,
     pub(super) cache: CachedSessions,
-    pub(super) watched: Registry,
+    pub(super) watched: WatchedSessions,
 }
 
 impl LoginSessions {
@@ -44,7 +44,13 @@ impl LoginSessions {
         clock: &Arc<Clock>,
     ) -> Self {
         let cache = CachedSessions::new(heartbeat, counters, clock);
-        Self { database, clock: Arc::clone(clock), life, cache, watched: Registry::default() }
+        Self {
+            database,
+            clock: Arc::clone(clock),
+            life,
+            cache,
+            watched: WatchedSessions::default(),
+        }
     }
 
     /// Lifetime of a login session without a refresh.
@@ -130,7 +136,7 @@ impl LoginSessions {
 
     /// Watches a session for a stream. If any session has changed since the request was authenticated, the session
     /// is looked up again.
-    pub async fn watch(&self, principal: &Principal) -> Result<Watch, SessionError> {
+    pub async fn watch(&self, principal: &Principal) -> Result<SessionWatch, SessionError> {
         let watch = self.watched.add(principal);
         if self.watched.announced() != principal.as_of {
             let now = self.validate(principal.session_id, principal.user_id).await?;

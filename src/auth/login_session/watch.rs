@@ -1,6 +1,6 @@
 //! Login sessions with open streams, and how these streams learn of a change.
 //!
-//! All streams of a session share one entry. A background job waits for [`Registry::changed`], and has the hub
+//! All streams of a session share one entry. A background job waits for [`WatchedSessions::changed`], and has the hub
 //! check all streams then.
 
 use std::{
@@ -25,14 +25,14 @@ pub(super) enum SessionState {
 }
 
 /// A login session with open streams. The streams share it.
-struct Watched {
+struct WatchedSession {
     session: Uuid,
     user: Uuid,
     state: Mutex<SessionState>,
-    registry: Registry,
+    registry: WatchedSessions,
 }
 
-impl Watched {
+impl WatchedSession {
     fn state(&self) -> MutexGuard<'_, SessionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -50,25 +50,25 @@ impl Watched {
 }
 
 /// A session, and the number of streams that watch it.
-type Entry = (Arc<Watched>, usize);
+type CountedSession = (Arc<WatchedSession>, usize);
 
 /// All watched sessions.
 #[derive(Clone, Default)]
-pub(super) struct Registry {
-    watched: Arc<Mutex<HashMap<Uuid, Entry>>>,
+pub(super) struct WatchedSessions {
+    watched: Arc<Mutex<HashMap<Uuid, CountedSession>>>,
     /// Number of announcements so far.
     announced: Arc<AtomicU64>,
     changed: Arc<Notify>,
 }
 
-impl Registry {
-    pub(super) fn add(&self, principal: &Principal) -> Watch {
+impl WatchedSessions {
+    pub(super) fn add(&self, principal: &Principal) -> SessionWatch {
         // The principal was looked up just now. The entry may be older. If the role was raised since, this stream
         // would seem to have lost its role.
         let fresh =
             SessionState::Valid { role: principal.role, expires_at: principal.session_expires_at };
         let make = || {
-            Arc::new(Watched {
+            Arc::new(WatchedSession {
                 session: principal.session_id,
                 user: principal.user_id,
                 state: Mutex::new(fresh),
@@ -86,7 +86,7 @@ impl Registry {
         if entry.set_state(fresh) {
             self.changed.notify_one();
         }
-        Watch { watched: Arc::clone(entry), role: principal.role }
+        SessionWatch { watched: Arc::clone(entry), role: principal.role }
     }
 
     /// Counts an announcement. Principals that were looked up before it are checked again.
@@ -128,7 +128,7 @@ impl Registry {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, CountedSession>> {
         // No code that holds the lock can leave the map half changed, so a panic elsewhere is no
         // reason to stop here.
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
@@ -136,13 +136,13 @@ impl Registry {
 }
 
 /// Watches a login session for one open stream.
-pub struct Watch {
-    watched: Arc<Watched>,
+pub struct SessionWatch {
+    watched: Arc<WatchedSession>,
     /// The role that the stream was opened with.
     role: Role,
 }
 
-impl Watch {
+impl SessionWatch {
     /// The time at which the session expires, or the reason why the stream must end.
     pub fn check(&self, now: Timestamp) -> Result<Timestamp, Ended> {
         match *self.watched.state() {
@@ -154,7 +154,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for SessionWatch {
     fn drop(&mut self) {
         let mut watched = self.watched.registry.lock();
         let session = self.watched.session;

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::caller::Caller;
 
 /// Pause between two actions, long enough to read the events.
-const PACE: Duration = Duration::from_secs(2);
+const ACTION_PAUSE: Duration = Duration::from_secs(2);
 
 /// The text of the agent's answer. It is repeated until the answer is long enough.
 const TEXT: &str = "A stream sends the events of a resource in order. A client that reconnects gets \
@@ -82,27 +82,27 @@ impl Demo {
     /// Runs until the demo ends.
     pub(super) async fn play(&self) -> anyhow::Result<()> {
         tokio::try_join!(
-            self.operate(),
+            self.run_operator(),
             self.mutate(),
             self.write_books(),
             self.write_reports(),
             self.answer(),
-            self.talk()
+            self.run_mcp_client()
         )?;
         Ok(())
     }
 
     /// The operator requests mutations. Sometimes the topology becomes degraded and then active again.
-    async fn operate(&self) -> anyhow::Result<()> {
+    async fn run_operator(&self) -> anyhow::Result<()> {
         let mutations = format!("{}/mutations", self.topology);
         for node in 1_u64.. {
             let op = if node % 4 == 0 { "update_node" } else { "add_node" };
             let mutation = json!({ "op": op, "payload": { "node": node } });
             self.operator.post(&mutations, mutation).await?;
-            sleep(PACE).await;
+            sleep(ACTION_PAUSE).await;
             if node % 8 == 0 {
                 status(&self.operator, &self.topology, "degraded").await?;
-                sleep(PACE).await;
+                sleep(ACTION_PAUSE).await;
                 status(&self.operator, &self.topology, "active").await?;
             }
         }
@@ -116,7 +116,7 @@ impl Demo {
         loop {
             let claim = json!({ "lease_seconds": 30, "wait_seconds": 30 });
             let claimed = self.agent.post(&format!("{mutations}/claim"), claim).await?;
-            sleep(PACE / 4).await;
+            sleep(ACTION_PAUSE / 4).await;
             for claimed in claimed.as_array().into_iter().flatten() {
                 done += 1;
                 let (state, reason) = match done % 7 {
@@ -137,7 +137,7 @@ impl Demo {
     /// The worker of tasks writes books. Each book is an artifact with one chunk for each chapter.
     async fn write_books(&self) -> anyhow::Result<()> {
         loop {
-            self.work("book", CHAPTERS, PACE).await?;
+            self.work("book", CHAPTERS, ACTION_PAUSE).await?;
             self.viewer.post("/v1/tasks", json!({ "task_type": "book" })).await?;
         }
     }
@@ -147,7 +147,7 @@ impl Demo {
         for number in 1_u64.. {
             let new = json!({ "task_type": "report", "input": { "number": number } });
             self.viewer.post("/v1/tasks", new).await?;
-            let task = self.work("report", 3, PACE).await?;
+            let task = self.work("report", 3, ACTION_PAUSE).await?;
             let told = json!({
                 "kind": "report.ready",
                 "message": format!("Report {number} is ready."),
@@ -203,7 +203,7 @@ impl Demo {
             let path = format!("{}/{id}/events", self.prompts);
             let publish = async |event: Value| self.agent.post_under(token, &path, event).await;
             for word in TEXT.split(' ').cycle().take(WORDS) {
-                sleep(PACE / 5).await;
+                sleep(ACTION_PAUSE / 5).await;
                 publish(json!({ "kind": "message", "data": { "text": format!("{word} ") } }))
                     .await?;
             }
@@ -216,18 +216,18 @@ impl Demo {
     }
 
     /// The viewer's MCP client sends requests, and the agent sends the responses.
-    async fn talk(&self) -> anyhow::Result<()> {
+    async fn run_mcp_client(&self) -> anyhow::Result<()> {
         let messages = format!("{}/messages", self.mcp_session);
         for id in 1_u64.. {
             let call = json!({ "name": "add", "arguments": { "a": id, "b": 1 } });
             let request =
                 json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": call });
             self.viewer.post(&messages, request).await?;
-            sleep(PACE).await;
+            sleep(ACTION_PAUSE).await;
             let content = json!([{ "type": "text", "text": (id + 1).to_string() }]);
             let result = json!({ "jsonrpc": "2.0", "id": id, "result": { "content": content } });
             self.agent.post(&messages, result).await?;
-            sleep(PACE * 2).await;
+            sleep(ACTION_PAUSE * 2).await;
         }
         Ok(())
     }

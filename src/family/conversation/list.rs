@@ -4,7 +4,7 @@ use entity::{conversation, user::Role};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
-use super::schema::Session;
+use super::schema::Conversation;
 use crate::{
     auth::login_session::Principal,
     family::{
@@ -19,7 +19,7 @@ pub async fn list(
     gateway: &Gateway,
     principal: &Principal,
     (after, limit): (Option<Uuid>, Option<u64>),
-) -> Result<Page<Session>> {
+) -> Result<Page<Conversation>> {
     let limit = page_limit(limit);
     let mut query = conversation::Entity::find()
         .filter(conversation::Column::Id.gt(after.unwrap_or(Uuid::nil())))
@@ -33,7 +33,7 @@ pub async fn list(
 }
 
 /// A conversation that the caller may see.
-pub async fn get(gateway: &Gateway, principal: &Principal, id: Uuid) -> Result<Session> {
+pub async fn get(gateway: &Gateway, principal: &Principal, id: Uuid) -> Result<Conversation> {
     Ok(find(gateway, principal, id).await?.into())
 }
 

@@ -9,4 +9,4 @@ mod schema;
 pub use create::create;
 pub use list::{find, get, list};
 pub use orphans::delete_orphans;
-pub use schema::{NewSession, Session};
+pub use schema::{Conversation, NewConversation};

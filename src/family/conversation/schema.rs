@@ -9,14 +9,14 @@ use crate::family::wire::{Text, example_id, example_time};
 
 /// A session to create.
 #[derive(Object)]
-#[oai(example, deny_unknown_fields)]
-pub struct NewSession {
+#[oai(rename = "NewSession", example, deny_unknown_fields)]
+pub struct NewConversation {
     /// Display name, at most 128 characters. The default is an empty string.
     #[oai(validator(max_length = 128, pattern = r"^[^\x00-\x1f\x7f]*$"))]
     pub name: Option<Text>,
 }
 
-impl Example for NewSession {
+impl Example for NewConversation {
     fn example() -> Self {
         Self { name: Some("planning the move".into()) }
     }
@@ -24,8 +24,8 @@ impl Example for NewSession {
 
 /// A session, which contains prompts.
 #[derive(Object)]
-#[oai(example)]
-pub struct Session {
+#[oai(rename = "Session", example)]
+pub struct Conversation {
     /// Session id.
     pub id: Uuid,
     /// Id of the user that the session belongs to.
@@ -36,7 +36,7 @@ pub struct Session {
     pub created_at: OffsetDateTime,
 }
 
-impl From<conversation::Model> for Session {
+impl From<conversation::Model> for Conversation {
     fn from(row: conversation::Model) -> Self {
         Self {
             id: row.id,
@@ -47,7 +47,7 @@ impl From<conversation::Model> for Session {
     }
 }
 
-impl Example for Session {
+impl Example for Conversation {
     fn example() -> Self {
         Self {
             id: example_id(),

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     events::end_event,
-    list::find_in_session,
+    list::find_in_conversation,
     rows::{lock, transition},
     schema::Prompt,
     status::is_terminal,
@@ -24,10 +24,10 @@ use crate::{
 pub async fn cancel(
     gateway: &Gateway,
     principal: &Principal,
-    session: Uuid,
+    conversation: Uuid,
     id: Uuid,
 ) -> Result<Prompt> {
-    let topic = find_in_session(gateway, principal, session, id).await?;
+    let topic = find_in_conversation(gateway, principal, conversation, id).await?;
     let tx = gateway.database.begin_write().await?;
     let row = lock(&tx, id).await?;
     if row.status == prompt::Status::Cancelled {

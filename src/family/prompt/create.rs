@@ -34,10 +34,10 @@ const MAX_UNFINISHED: u64 = 1_000;
 pub async fn create(
     gateway: &Gateway,
     principal: &Principal,
-    session: Uuid,
+    conversation: Uuid,
     new: NewPrompt,
 ) -> Result<Prompt> {
-    let session = conversation::find(gateway, principal, session).await?;
+    let conversation = conversation::find(gateway, principal, conversation).await?;
     let text = new.prompt.0;
     if text.len() > MAX_TEXT {
         return Err(FamilyError::bad_input("prompt", format!("more than {MAX_TEXT} bytes")));
@@ -45,10 +45,11 @@ pub async fn create(
     let lookup = gateway.visibility.start_lookup();
     let tx = gateway.database.begin_write().await?;
     // Locks the owner's row, so that concurrent requests cannot exceed the maximum.
-    let owner = user::Entity::find_by_id(session.owner_id).select_only().column(user::Column::Id);
+    let owner =
+        user::Entity::find_by_id(conversation.owner_id).select_only().column(user::Column::Id);
     owner.lock_exclusive().into_tuple::<Uuid>().one(&tx).await?;
     let unfinished = prompt::Entity::find()
-        .filter(prompt::Column::OwnerId.eq(session.owner_id))
+        .filter(prompt::Column::OwnerId.eq(conversation.owner_id))
         .filter(prompt::Column::Status.is_in(UNFINISHED));
     if unfinished.count(&tx).await? >= MAX_UNFINISHED {
         return Err(FamilyError::TooMany("this owner has 1,000 unfinished prompts already"));
@@ -56,8 +57,8 @@ pub async fn create(
     let now = Timestamp::now();
     let row = prompt::Model {
         id: Uuid::now_v7(),
-        conversation_id: session.id,
-        owner_id: session.owner_id,
+        conversation_id: conversation.id,
+        owner_id: conversation.owner_id,
         text,
         status: prompt::Status::Queued,
         attempt: 0,
@@ -73,7 +74,7 @@ pub async fn create(
     let row = row.into_active_model().insert(&tx).await?;
     gateway.hub.log().create(&tx, &topic(row.id)).await?;
     gateway.hub.commit(tx, Vec::new()).await?;
-    gateway.visibility.insert(topic(row.id), resource(row.owner_id, session.id), lookup);
+    gateway.visibility.insert(topic(row.id), resource(row.owner_id, conversation.id), lookup);
     gateway.notify_workers(Family::Prompt);
     Ok(row.into())
 }

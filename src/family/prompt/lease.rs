@@ -19,34 +19,34 @@ use crate::{
     event::Family,
     family::{
         Result, commit,
-        queue::{self, LEASES_PER_QUERY, LeaseEnd, expired_within},
+        queue::{self, ExpiringLease, LEASES_PER_QUERY, expired_within},
     },
     gateway::Gateway,
 };
 
 /// The columns that store the end of a lease.
-const LEASE_END: (prompt::Column, prompt::Column) =
+const LEASE_COLUMNS: (prompt::Column, prompt::Column) =
     (prompt::Column::LeaseExpiresAt, prompt::Column::LeaseClock);
 
 /// Ends the leases that have expired. Each prompt is queued again or fails.
 pub(super) async fn end_expired(gateway: &Gateway) -> Result<()> {
-    let find = |now, time| lease_ends(gateway, now, time);
+    let find = |now, time| expiring_leases(gateway, now, time);
     queue::end_expired(gateway, Family::Prompt, find, |id| end_lease(gateway, id)).await
 }
 
 /// Prompts whose leases expire within `time` from now, with the end of each lease.
-async fn lease_ends(
+async fn expiring_leases(
     gateway: &Gateway,
     now: Reading,
     time: Duration,
-) -> std::result::Result<Vec<LeaseEnd>, DbErr> {
+) -> std::result::Result<Vec<ExpiringLease>, DbErr> {
     prompt::Entity::find()
         .filter(prompt::Column::Status.eq(prompt::Status::Processing))
-        .filter(expired_within(&now, time, LEASE_END))
+        .filter(expired_within(&now, time, LEASE_COLUMNS))
         .order_by_asc(prompt::Column::LeaseExpiresAt)
         .limit(LEASES_PER_QUERY)
         .select_only()
-        .columns([prompt::Column::Id, LEASE_END.0, LEASE_END.1])
+        .columns([prompt::Column::Id, LEASE_COLUMNS.0, LEASE_COLUMNS.1])
         .into_tuple()
         .all(gateway.database.reader())
         .await

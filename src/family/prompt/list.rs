@@ -19,13 +19,13 @@ use crate::{
 pub async fn list(
     gateway: &Gateway,
     principal: &Principal,
-    session: Uuid,
+    conversation: Uuid,
     (after, limit): (Option<Uuid>, Option<u64>),
 ) -> Result<Page<Prompt>> {
-    let session = conversation::find(gateway, principal, session).await?;
+    let conversation = conversation::find(gateway, principal, conversation).await?;
     let limit = page_limit(limit);
     let rows = prompt::Entity::find()
-        .filter(prompt::Column::ConversationId.eq(session.id))
+        .filter(prompt::Column::ConversationId.eq(conversation.id))
         .filter(prompt::Column::Id.gt(after.unwrap_or(Uuid::nil())))
         .order_by_asc(prompt::Column::Id)
         .limit(limit + 1)
@@ -38,22 +38,22 @@ pub async fn list(
 pub async fn get(
     gateway: &Gateway,
     principal: &Principal,
-    session: Uuid,
+    conversation: Uuid,
     id: Uuid,
 ) -> Result<Prompt> {
-    find_in_session(gateway, principal, session, id).await?;
+    find_in_conversation(gateway, principal, conversation, id).await?;
     let row = prompt::Entity::find_by_id(id).one(gateway.database.reader()).await?;
     Ok(row.ok_or(FamilyError::NotFound)?.into())
 }
 
 /// The topic of a prompt that the caller may see. Under the path of another session, the prompt is not found.
-pub async fn find_in_session(
+pub async fn find_in_conversation(
     gateway: &Gateway,
     principal: &Principal,
-    session: Uuid,
+    conversation: Uuid,
     id: Uuid,
 ) -> Result<Topic> {
     let topic = topic(id);
     let resource = find_visible(gateway, principal, &topic).await?;
-    if resource.parent == Some(session) { Ok(topic) } else { Err(FamilyError::NotFound) }
+    if resource.parent == Some(conversation) { Ok(topic) } else { Err(FamilyError::NotFound) }
 }

@@ -26,7 +26,7 @@ mod status;
 pub use cancel::cancel;
 pub use claim::claim;
 pub use create::create;
-pub use list::{find_in_session, get, list};
+pub use list::{find_in_conversation, get, list};
 pub use new_events::{NewPromptEvent, NewPromptEvents};
 pub use publish::publish;
 pub use release::release;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     new_events::{Batch, NewPromptEvents},
-    publish_state::{PublishRight, PublishState},
+    publish_state::{PublishPermission, PublishState},
     rows::{lock, topic, transition},
     schema::PublishedEvents,
 };
@@ -24,20 +24,22 @@ use crate::{event::Event, family::Result, gateway::Gateway};
 /// - [`FamilyError::BadInput`](crate::family::FamilyError::BadInput) if the events are not valid.
 pub async fn publish(
     gateway: &Gateway,
-    (session, id): (Uuid, Uuid),
+    (conversation, id): (Uuid, Uuid),
     lease_token: Option<Uuid>,
     events: NewPromptEvents,
 ) -> Result<PublishedEvents> {
-    let state = PublishState::load(gateway, session, id).await?;
-    let right = state.publish_right(lease_token, &gateway.clock.read())?;
+    let state = PublishState::load(gateway, conversation, id).await?;
+    let right = state.publish_permission(lease_token, &gateway.clock.read())?;
     let batch = Batch::new(events)?;
     let events = match right {
         _ if batch.terminal_status.is_some() => {
             publish_with_transition(gateway, id, lease_token, batch).await?
         }
-        PublishRight::First => publish_with_transition(gateway, id, lease_token, batch).await?,
-        PublishRight::Unclaimed => gateway.hub.publish(topic(id), batch.events).await?,
-        PublishRight::Leased(lease) => {
+        PublishPermission::First => {
+            publish_with_transition(gateway, id, lease_token, batch).await?
+        }
+        PublishPermission::Unclaimed => gateway.hub.publish(topic(id), batch.events).await?,
+        PublishPermission::Leased(lease) => {
             // Renewed before the events wait for the writer, so that the lease does not expire in the meantime.
             if lease.is_half_over() {
                 lease.renew(gateway, id).await?;
@@ -58,12 +60,12 @@ async fn publish_with_transition(
 ) -> Result<Vec<Event>> {
     let tx = gateway.database.begin_write().await?;
     let row = lock(&tx, id).await?;
-    let right = PublishState::from(&row).publish_right(lease_token, &gateway.clock.read())?;
+    let right = PublishState::from(&row).publish_permission(lease_token, &gateway.clock.read())?;
     let status = match (right, batch.terminal_status) {
         (_, Some(terminal)) => Some(terminal),
-        (PublishRight::First, None) => Some(prompt::Status::Processing),
+        (PublishPermission::First, None) => Some(prompt::Status::Processing),
         // Another request published the first event in the meantime.
-        (PublishRight::Unclaimed | PublishRight::Leased(_), None) => None,
+        (PublishPermission::Unclaimed | PublishPermission::Leased(_), None) => None,
     };
     if let Some(status) = status {
         transition(row, status).update(&tx).await?;

@@ -27,7 +27,7 @@ pub(super) struct PublishState {
 
 /// The right of a request to publish.
 #[derive(Clone, Copy)]
-pub(super) enum PublishRight {
+pub(super) enum PublishPermission {
     /// The prompt is queued. The first event makes it `processing`, and no agent can claim it any longer.
     First,
     /// The prompt is answered without a claim. The prompt is never queued again, so no agent can claim it.
@@ -72,13 +72,13 @@ impl PromptLease {
 
 impl PublishState {
     /// Reads the state of a prompt in this session. Only for agents, because the visibility is not checked.
-    pub(super) async fn load(gateway: &Gateway, session: Uuid, id: Uuid) -> Result<Self> {
+    pub(super) async fn load(gateway: &Gateway, conversation: Uuid, id: Uuid) -> Result<Self> {
         let began = Instant::now();
         let query = prompt::Entity::find_by_id(id).into_partial_model::<Self>();
         let found = query.one(gateway.database.reader()).await;
         gateway.telemetry.looked_up("prompt", began.elapsed());
         // Under the path of another session, the prompt is not found.
-        let found = found?.filter(|state| state.conversation_id == session);
+        let found = found?.filter(|state| state.conversation_id == conversation);
         found.ok_or(FamilyError::NotFound)
     }
 
@@ -88,7 +88,11 @@ impl PublishState {
     }
 
     /// The right of a request with this lease token to publish.
-    pub(super) fn publish_right(&self, token: Option<Uuid>, now: &Reading) -> Result<PublishRight> {
+    pub(super) fn publish_permission(
+        &self,
+        token: Option<Uuid>,
+        now: &Reading,
+    ) -> Result<PublishPermission> {
         if is_terminal(self.status) {
             return Err(LeaseLost::Ended.into());
         }
@@ -100,21 +104,29 @@ impl PublishState {
         }
         let Some(token) = token else {
             let is_first = self.status == prompt::Status::Queued;
-            return Ok(if is_first { PublishRight::First } else { PublishRight::Unclaimed });
+            return Ok(if is_first {
+                PublishPermission::First
+            } else {
+                PublishPermission::Unclaimed
+            });
         };
         match self.lease().time_left(now).filter(|left| !left.is_zero()) {
-            Some(left) => {
-                Ok(PublishRight::Leased(PromptLease { token, seconds: self.lease_seconds, left }))
-            }
+            Some(left) => Ok(PublishPermission::Leased(PromptLease {
+                token,
+                seconds: self.lease_seconds,
+                left,
+            })),
             None => Err(LeaseLost::Expired.into()),
         }
     }
 
     /// The lease of the prompt. Refuses a token that is not the token of this lease, and a lease that has expired.
     pub(super) fn check_lease(&self, token: Uuid, now: &Reading) -> Result<PromptLease> {
-        match self.publish_right(Some(token), now)? {
-            PublishRight::Leased(lease) => Ok(lease),
-            PublishRight::First | PublishRight::Unclaimed => Err(LeaseLost::Superseded.into()),
+        match self.publish_permission(Some(token), now)? {
+            PublishPermission::Leased(lease) => Ok(lease),
+            PublishPermission::First | PublishPermission::Unclaimed => {
+                Err(LeaseLost::Superseded.into())
+            }
         }
     }
 }

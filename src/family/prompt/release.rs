@@ -24,10 +24,10 @@ use crate::{
 ///   back.
 pub async fn release(
     gateway: &Gateway,
-    (session, id): (Uuid, Uuid),
+    (conversation, id): (Uuid, Uuid),
     lease: &PromptLease,
 ) -> Result<Prompt> {
-    PublishState::load(gateway, session, id).await?;
+    PublishState::load(gateway, conversation, id).await?;
     let tx = gateway.database.begin_write().await?;
     let row = lock(&tx, id).await?;
     PublishState::from(&row).check_lease(lease.lease_token, &gateway.clock.read())?;

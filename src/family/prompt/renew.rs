@@ -15,10 +15,10 @@ use crate::{family::Result, gateway::Gateway};
 /// if the prompt has ended.
 pub async fn renew(
     gateway: &Gateway,
-    (session, id): (Uuid, Uuid),
+    (conversation, id): (Uuid, Uuid),
     lease: &PromptLease,
 ) -> Result<RenewedPromptLease> {
-    let state = PublishState::load(gateway, session, id).await?;
+    let state = PublishState::load(gateway, conversation, id).await?;
     let lease = state.check_lease(lease.lease_token, &gateway.clock.read())?;
     let until = lease.renew(gateway, id).await?;
     Ok(RenewedPromptLease { lease_expires_at: until.datetime() })

@@ -44,7 +44,7 @@ pub fn expired_within<C: ColumnTrait>(
 }
 
 /// The id for `end` in [`end_expired`], and `lease_expires_at` and `lease_clock` of the lease.
-pub type LeaseEnd = (Uuid, Timestamp, Option<Uuid>);
+pub type ExpiringLease = (Uuid, Timestamp, Option<Uuid>);
 
 /// Ends the expired leases of a family, and sets the deadline for leases that expire before the next heartbeat. `find`
 /// returns at most [`LEASES_PER_QUERY`] leases that expire within a time. `end` ends the leases with an id. After an
@@ -56,7 +56,7 @@ pub async fn end_expired<F, E>(
     end: impl Fn(Uuid) -> E,
 ) -> Result<()>
 where
-    F: Future<Output = std::result::Result<Vec<LeaseEnd>, DbErr>>,
+    F: Future<Output = std::result::Result<Vec<ExpiringLease>, DbErr>>,
     E: Future<Output = Result<()>>,
 {
     let failed = |error: &FamilyError, id: Option<Uuid>| {

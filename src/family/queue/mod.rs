@@ -5,5 +5,5 @@ mod lease;
 mod stored_lease;
 
 pub use claim::claim_or_wait;
-pub use lease::{LEASES_PER_QUERY, LeaseEnd, end_expired, expired_within};
+pub use lease::{ExpiringLease, LEASES_PER_QUERY, end_expired, expired_within};
 pub use stored_lease::StoredLease;

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The columns that store the end of a lease.
-const LEASE_END: (task::Column, task::Column) =
+const LEASE_COLUMNS: (task::Column, task::Column) =
     (task::Column::LeaseExpiresAt, task::Column::LeaseClock);
 
 /// The lease of a task.
@@ -62,19 +62,19 @@ pub(super) fn extend(
 /// Ends the attempts whose leases have expired. Each task becomes pending, cancelled or failed.
 pub(super) async fn end_expired(gateway: &Gateway) -> Result<()> {
     let find = |now: Reading, time| async move {
-        lease_ends(&now, time).into_tuple().all(gateway.database.reader()).await
+        expiring_leases(&now, time).into_tuple().all(gateway.database.reader()).await
     };
     queue::end_expired(gateway, Family::Task, find, |id| end_lease(gateway, id)).await
 }
 
-/// Selects tasks whose leases expire within `time` from now, as [`LeaseEnd`](crate::family::queue::LeaseEnd).
-fn lease_ends(now: &Reading, time: Duration) -> Select<task::Entity> {
+/// Selects tasks whose leases expire within `time` from now, as [`ExpiringLease`](crate::family::queue::ExpiringLease).
+fn expiring_leases(now: &Reading, time: Duration) -> Select<task::Entity> {
     task::Entity::find()
-        .filter(expired_within(now, time, LEASE_END))
+        .filter(expired_within(now, time, LEASE_COLUMNS))
         .order_by_asc(task::Column::LeaseExpiresAt)
         .limit(LEASES_PER_QUERY)
         .select_only()
-        .columns([task::Column::Id, LEASE_END.0, LEASE_END.1])
+        .columns([task::Column::Id, LEASE_COLUMNS.0, LEASE_COLUMNS.1])
 }
 
 /// Ends the attempt of a task, unless its worker has renewed the lease.
@@ -139,7 +139,7 @@ mod tests {
         for jumps in 0..4 {
             source.0.store(jumps * 1_000, SeqCst);
             let mut query =
-                lease_ends(&clock.read(), Duration::ZERO).build(DatabaseBackend::Sqlite);
+                expiring_leases(&clock.read(), Duration::ZERO).build(DatabaseBackend::Sqlite);
             assert_eq!(query.sql.contains(" OR "), jumps > 0, "{}", query.sql);
             query.sql = format!("EXPLAIN QUERY PLAN {}", query.sql);
             let plan = database.query_all_raw(query).await.expect("a plan");

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::handle::ReactorHandle;
-use crate::hub::subscription::{Now, TICKS};
+use crate::hub::subscription::{Now, TICKS_PER_HEARTBEAT};
 
 /// Shortest time between two checks of all streams. Without this limit, frequent reasons for a check would keep the
 /// reactor busy.
@@ -25,7 +25,7 @@ pub struct Checks {
     /// Time of the next check of all streams, at most one heartbeat after the last one.
     next_full: Instant,
     /// The check that is in progress, if any.
-    pass: Option<CheckRun>,
+    current: Option<CheckRun>,
 }
 
 /// A check of the streams, topic by topic.
@@ -42,13 +42,13 @@ impl Checks {
     /// Starts the timers. `interval` is the time from one tick to the next.
     pub fn new(interval: Duration) -> Self {
         let now = Instant::now();
-        let next_full = now + interval * TICKS;
-        Self { interval, next_tick: now + interval, last_full: now, next_full, pass: None }
+        let next_full = now + interval * TICKS_PER_HEARTBEAT;
+        Self { interval, next_tick: now + interval, last_full: now, next_full, current: None }
     }
 
     /// Time until the next check.
     pub fn wait(&self) -> Duration {
-        match self.pass {
+        match self.current {
             Some(_) => Duration::ZERO,
             None => self.next_tick.min(self.next_full).saturating_duration_since(Instant::now()),
         }
@@ -62,29 +62,30 @@ impl Checks {
     /// Checks a slice of the streams, if it is time.
     pub fn run(&mut self, reactor: &ReactorHandle) {
         let mut now = reactor.now();
-        let Some(mut pass) = self.pass.take().or_else(|| self.begin(&mut now, reactor)) else {
+        let Some(mut current) = self.current.take().or_else(|| self.begin(&mut now, reactor))
+        else {
             return;
         };
         let mut budget = SLICE;
         while budget > 0 {
-            let Some((key, topic)) = reactor.topic_from(pass.topic) else { return };
-            if key != pass.topic {
-                (pass.topic, pass.left) = (key, None);
+            let Some((key, topic)) = reactor.topic_from(current.topic) else { return };
+            if key != current.topic {
+                (current.topic, current.left) = (key, None);
             }
             // From the last index to the first, because the last stream takes the index of a removed one.
-            let to = pass.left.unwrap_or_else(|| topic.shard_len(reactor.index()));
+            let to = current.left.unwrap_or_else(|| topic.shard_len(reactor.index()));
             let from = to.saturating_sub(budget);
             budget -= (to - from).clamp(1, budget);
-            if let Some(by) = topic.check((from, to), reactor.index(), &now, pass.is_full) {
+            if let Some(by) = topic.check((from, to), reactor.index(), &now, current.is_full) {
                 self.check_by(by);
             }
             if from == 0 {
-                (pass.topic, pass.left) = (key + 1, None);
+                (current.topic, current.left) = (key + 1, None);
             } else {
-                pass.left = Some(from);
+                current.left = Some(from);
             }
         }
-        self.pass = Some(pass);
+        self.current = Some(current);
     }
 
     /// Begins a check, if it is time.
@@ -98,7 +99,7 @@ impl Checks {
         }
         if is_full {
             self.last_full = now.instant;
-            self.next_full = now.instant + self.interval * TICKS;
+            self.next_full = now.instant + self.interval * TICKS_PER_HEARTBEAT;
         }
         Some(CheckRun { is_full, topic: 0, left: None })
     }

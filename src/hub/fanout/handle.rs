@@ -16,7 +16,7 @@ use slab::Slab;
 
 use super::send::Sender;
 use crate::hub::{
-    subscription::{Now, TICKS},
+    subscription::{Now, TICKS_PER_HEARTBEAT},
     topic::Position,
 };
 
@@ -96,7 +96,7 @@ impl ReactorHandle {
             inbox: Mutex::default(),
             topics: Mutex::default(),
             tick: AtomicU32::new(0),
-            interval: heartbeat / TICKS,
+            interval: heartbeat / TICKS_PER_HEARTBEAT,
         }))
     }
 
@@ -115,7 +115,7 @@ impl ReactorHandle {
         self.interval
     }
 
-    /// The current tick. Increases [`TICKS`] times per heartbeat.
+    /// The current tick. Increases [`TICKS_PER_HEARTBEAT`] times per heartbeat.
     pub fn tick(&self) -> u32 {
         self.tick.load(Ordering::Relaxed)
     }
@@ -143,7 +143,7 @@ impl ReactorHandle {
 
     /// Requests a check of all streams at `by` at the latest. Does nothing if the next periodic check comes first.
     pub fn check_by(&self, by: Instant) {
-        if by < Instant::now() + self.interval * TICKS {
+        if by < Instant::now() + self.interval * TICKS_PER_HEARTBEAT {
             self.request(|inbox| inbox.check_by(by));
         }
     }

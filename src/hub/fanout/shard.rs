@@ -12,7 +12,7 @@ use super::{
     subscriber::Subscriber,
 };
 use crate::hub::{
-    subscription::QUIET,
+    subscription::SILENT_TICKS,
     topic::{LiveTopic, Position, Pulled, Run},
 };
 
@@ -94,7 +94,7 @@ impl Shard {
     }
 
     /// The subscribers from index `from` to `to` (exclusive) that have to be checked on this tick. A full check
-    /// includes all of them. Any other check includes those that may have been silent for [`QUIET`] ticks.
+    /// includes all of them. Any other check includes those that may have been silent for [`SILENT_TICKS`] ticks.
     pub fn to_check(
         &self,
         from: usize,
@@ -104,7 +104,7 @@ impl Shard {
     ) -> Vec<Arc<Subscriber>> {
         let to = to.min(self.entries.len());
         let is_due = |entry: &&Entry| {
-            is_full || !entry.is_direct() || tick.wrapping_sub(entry.tick) >= QUIET
+            is_full || !entry.is_direct() || tick.wrapping_sub(entry.tick) >= SILENT_TICKS
         };
         self.entries[from.min(to)..to]
             .iter()

@@ -103,7 +103,7 @@ impl Subscribers {
             .filter(|progress| progress.is_due.load(Ordering::Acquire))
             .map(|progress| progress.reached.load(Ordering::Acquire))
             .min();
-        slowest.is_some_and(|reached| self.topic.is_short_for(reached))
+        slowest.is_some_and(|reached| self.topic.drops_soon_after(reached))
     }
 
     /// Waits until the reactors can keep up with another event.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{
     end::End,
     subscription::Subscription,
-    ticks::{Now, QUIET},
+    ticks::{Now, SILENT_TICKS},
 };
 use crate::config::Overflow;
 
@@ -28,9 +28,9 @@ impl Subscription {
                 self.end_with(End::Shutdown);
             } else if self.until.is_some_and(|until| until <= now.instant) {
                 self.end_with(End::MaxSeconds);
-            } else if is_stuck && self.is_cut_off() {
+            } else if is_stuck && self.must_close_for_overflow() {
                 self.end_with(End::Overflow);
-            } else if now.tick.wrapping_sub(self.written) >= QUIET && self.ready.is_empty() {
+            } else if now.tick.wrapping_sub(self.written) >= SILENT_TICKS && self.ready.is_empty() {
                 self.queue(&Bytes::from_static(HEARTBEAT));
             }
         }
@@ -48,7 +48,7 @@ impl Subscription {
     }
 
     /// Whether a stream that cannot be written to has to end because of its overflow strategy.
-    fn is_cut_off(&self) -> bool {
+    fn must_close_for_overflow(&self) -> bool {
         self.overflow == Overflow::CloseConnection && self.resume_cursors().is_some()
     }
 }

@@ -16,10 +16,10 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
 
 use crate::{
-    auth::login_session::{Ended, Watch},
+    auth::login_session::{Ended, SessionWatch},
     event::Topic,
     hub::context::Context,
-    limit::{Admission, Slot},
+    limit::{ConnectionPermit, Slot},
 };
 
 /// The client that opens a stream, and the limits that count the stream.
@@ -29,12 +29,12 @@ pub struct Client {
     /// Address from which the request came.
     pub address: IpAddr,
     /// Reports the end of the login session.
-    pub watch: Watch,
+    pub watch: SessionWatch,
     /// The slot that the connection takes.
     pub slot: Slot,
-    /// Admission of the TCP connection, held until the stream closes. `None` if the request came without a TCP
+    /// Permit of the TCP connection, held until the stream closes. `None` if the request came without a TCP
     /// connection, as in tests.
-    pub admission: Option<Arc<Admission>>,
+    pub admission: Option<Arc<ConnectionPermit>>,
 }
 
 /// An open connection. Its slot is freed with its last stream.
@@ -42,11 +42,11 @@ pub struct Connection {
     id: Uuid,
     address: IpAddr,
     slot: Slot,
-    _admission: Option<Arc<Admission>>,
+    _admission: Option<Arc<ConnectionPermit>>,
     /// Reports the end of the user's login session.
-    watch: Mutex<Watch>,
+    watch: Mutex<SessionWatch>,
     /// Number of events that were sent by streams that are no longer on the connection.
-    sent_before: AtomicU64,
+    events_of_closed_streams: AtomicU64,
     /// A shutdown waits until this token is dropped.
     _open: TaskTrackerToken,
 }
@@ -61,7 +61,7 @@ impl Connection {
             slot,
             _admission: admission,
             watch: Mutex::new(watch),
-            sent_before: AtomicU64::new(0),
+            events_of_closed_streams: AtomicU64::new(0),
             _open: context.token(),
         })
     }
@@ -83,13 +83,13 @@ impl Connection {
     }
 
     /// Replaces the watch of the login session, for example after the caller's role was lowered.
-    pub fn set_watch(&self, watch: Watch) {
+    pub fn set_watch(&self, watch: SessionWatch) {
         *self.watch.lock() = watch;
     }
 
     /// Adds the number of events that a stream has sent, when the stream leaves the connection.
     pub fn release(&self, delivered: u64) {
-        self.sent_before.fetch_add(delivered, Ordering::Relaxed);
+        self.events_of_closed_streams.fetch_add(delivered, Ordering::Relaxed);
     }
 
     /// A description of the connection, without its streams.
@@ -99,7 +99,7 @@ impl Connection {
             user: self.slot.user(),
             topics: Vec::new(),
             address: self.address,
-            delivered: self.sent_before.load(Ordering::Relaxed),
+            delivered: self.events_of_closed_streams.load(Ordering::Relaxed),
             lag: 0,
         }
     }

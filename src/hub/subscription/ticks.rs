@@ -5,11 +5,11 @@ use std::time::Instant;
 use entity::Timestamp;
 
 /// Number of ticks in a heartbeat.
-pub const TICKS: u32 = 8;
+pub const TICKS_PER_HEARTBEAT: u32 = 8;
 
 /// Number of ticks without a write after which a stream gets a heartbeat. So a stream is silent for at least three
 /// quarters of the configured time, and never for longer than that time.
-pub const QUIET: u32 = TICKS - 1;
+pub const SILENT_TICKS: u32 = TICKS_PER_HEARTBEAT - 1;
 
 /// The moment at which a stream is checked.
 pub struct Now {

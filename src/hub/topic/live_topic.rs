@@ -145,9 +145,9 @@ impl LiveTopic {
         self.ring().resume_cursors(position)
     }
 
-    /// See [`Ring::is_short_for`].
-    pub fn is_short_for(&self, seq: i64) -> bool {
-        self.ring().is_short_for(seq)
+    /// See [`Ring::drops_soon_after`].
+    pub fn drops_soon_after(&self, seq: i64) -> bool {
+        self.ring().drops_soon_after(seq)
     }
 
     /// See [`Ring::pull`].

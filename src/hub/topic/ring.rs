@@ -174,7 +174,7 @@ impl Ring {
     }
 
     /// Whether the ring will soon drop events after `seq`.
-    pub fn is_short_for(&self, seq: i64) -> bool {
+    pub fn drops_soon_after(&self, seq: i64) -> bool {
         let full = self.frames.len() >= self.capacity || 2 * self.bytes > RING_BYTES;
         full && self.frames.get(self.frames.len() / 2).is_some_and(|middle| seq < middle.seq)
     }
@@ -213,8 +213,8 @@ impl Ring {
             // Early frames may use as much memory as the ring. Later ones are dropped, because the log has all of them.
             _ if self.early.len() < self.capacity && self.early_bytes < RING_BYTES => {
                 self.early_bytes += frame.bytes.len();
-                let twin = self.early.insert(frame.seq, (epoch, frame));
-                self.early_bytes -= twin.map_or(0, |(_, frame)| frame.bytes.len());
+                let replaced = self.early.insert(frame.seq, (epoch, frame));
+                self.early_bytes -= replaced.map_or(0, |(_, frame)| frame.bytes.len());
             }
             _ => {}
         }

@@ -48,7 +48,7 @@ async fn login_answers_with_the_documented_token_pair() {
 async fn token_lifetimes_come_from_the_configuration() {
     let app = App::with(|config| {
         config.tokens.access_seconds = 61;
-        config.tokens.session_seconds = 77;
+        config.tokens.login_session_seconds = 77;
     })
     .await;
     let pair = app.tokens("admin").await;
@@ -110,8 +110,8 @@ async fn failed_login_does_not_say_why() {
 async fn unknown_name_takes_as_long_as_a_wrong_password() {
     let app = App::start().await;
     let disabled = app.gateway.users.create("gone", PASSWORD.to_owned(), Role::Viewer).await;
-    let change = streamgate::auth::user::Change { disabled: Some(true), ..Default::default() };
-    app.gateway.users.change(disabled.expect("a user").id, change).await.expect("a change");
+    let change = streamgate::auth::user::UserUpdate { disabled: Some(true), ..Default::default() };
+    app.gateway.users.update(disabled.expect("a user").id, change).await.expect("a change");
     // The shortest time of several attempts per name. Other load on the machine only makes an
     // attempt longer, so more attempts come closer to the true time.
     let mut shortest = ["admin", "nobody", "NOT A NAME", "gone"].map(|name| (name, Duration::MAX));

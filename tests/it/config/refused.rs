@@ -57,7 +57,7 @@ fn error_of_an_invalid_value_names_its_key() {
         ("tokens.algorithms", "['EdDSA', 'HS256']", "`HS256` must be one of EdDSA"),
         ("tokens.algorithms", "['none']", "`none` must be one of EdDSA"),
         ("tokens.access_seconds", "59", "from 60 to 86400"),
-        ("tokens.session_seconds", "0", "from 60 to"),
+        ("tokens.login_session_seconds", "0", "from 60 to"),
         ("tokens.stream_seconds", "29", "from 30 to 300"),
         ("tokens.stream_seconds", "301", "from 30 to 300"),
         ("streams.heartbeat_seconds", "61", "from 1 to 60"),

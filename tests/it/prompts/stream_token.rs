@@ -47,7 +47,8 @@ async fn stream_token_of_a_prompt_opens_only_its_stream() {
     let topic = Topic::new(Family::Prompt, asked.id);
     let tokens = &app.gateway.tokens;
     let scope = StreamScope::Topic(topic.to_string());
-    let (short, _) = tokens.stream(owner.id().await, Uuid::now_v7(), scope, Duration::ZERO);
+    let (short, _) =
+        tokens.sign_stream_token(owner.id().await, Uuid::now_v7(), scope, Duration::ZERO);
     let stream = format!("{}/stream?max_events=1&stream_token={short}", asked.path);
     until("expiry", async || {
         let answer = anyone.get(&stream).await;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::support::caller::{Answer, Caller};
 
-pub async fn change(admin: &Caller, id: Uuid, change: Value) -> Answer {
+pub async fn update(admin: &Caller, id: Uuid, change: Value) -> Answer {
     admin.call(Method::PATCH, &format!("/v1/users/{id}"), Some(change)).await
 }
 

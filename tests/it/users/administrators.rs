@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::support::{
     App,
-    user::{change, delete},
+    user::{delete, update},
 };
 
 #[tokio::test]
@@ -17,7 +17,7 @@ async fn only_an_administrator_manages_users() {
         // Users do not manage themselves either.
         let detail = caller.get(&format!("/v1/users/{own}")).await.problem(403);
         assert_eq!(detail, "this operation requires the role admin");
-        change(&caller, own, json!({ "role": "admin" })).await.problem(403);
+        update(&caller, own, json!({ "role": "admin" })).await.problem(403);
         caller.get("/v1/users").await.problem(403);
     }
     app.finish().await;
@@ -31,9 +31,9 @@ async fn last_administrator_cannot_be_removed() {
     let guarded = async || {
         for answer in [
             delete(&admin, id).await,
-            change(&admin, id, json!({ "disabled": true })).await,
-            change(&admin, id, json!({ "role": "operator" })).await,
-            change(&admin, id, json!({ "role": "viewer", "disabled": true })).await,
+            update(&admin, id, json!({ "disabled": true })).await,
+            update(&admin, id, json!({ "role": "operator" })).await,
+            update(&admin, id, json!({ "role": "viewer", "disabled": true })).await,
         ] {
             let expected =
                 "the last administrator cannot be removed, disabled or given another role";
@@ -45,12 +45,12 @@ async fn last_administrator_cannot_be_removed() {
     app.caller(Role::Operator).await;
     let second = app.caller(Role::Admin).await;
     let second_id = second.id().await;
-    change(&admin, second_id, json!({ "disabled": true })).await.ok();
+    update(&admin, second_id, json!({ "disabled": true })).await.ok();
     guarded().await;
     // Changes that keep an administrator are allowed.
-    change(&admin, id, json!({ "role": "admin", "disabled": false })).await.ok();
-    change(&admin, second_id, json!({ "disabled": false })).await.ok();
-    change(&admin, id, json!({ "role": "viewer" })).await.ok();
+    update(&admin, id, json!({ "role": "admin", "disabled": false })).await.ok();
+    update(&admin, second_id, json!({ "disabled": false })).await.ok();
+    update(&admin, id, json!({ "role": "viewer" })).await.ok();
     let second = {
         let me = app.gateway.users.find(second_id).await.expect("a user");
         app.log_in(&me.username).await
@@ -70,7 +70,7 @@ async fn two_administrators_cannot_remove_each_other_at_once() {
             tokio::join!(delete(&survivor, other), delete(&rival, own))
         } else {
             let demote = json!({ "role": "viewer" });
-            tokio::join!(change(&survivor, other, demote.clone()), change(&rival, own, demote))
+            tokio::join!(update(&survivor, other, demote.clone()), update(&rival, own, demote))
         };
         let won = [first.status.is_success(), second.status.is_success()];
         assert_eq!(won.iter().filter(|won| **won).count(), 1, "{first:?} {second:?}");

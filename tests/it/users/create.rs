@@ -13,7 +13,7 @@ use crate::support::{
     App, Caller, PASSWORD, PATIENCE,
     auth::bearer,
     id_of,
-    user::{change, delete},
+    user::{delete, update},
 };
 
 #[tokio::test]
@@ -37,9 +37,9 @@ async fn user_is_created_read_updated_and_deleted() {
     assert_eq!(admin.get(&path).await.ok(), ada);
     app.log_in("ada.l-1_x").await.me().await;
 
-    let changed = change(&admin, id, json!({ "role": "operator", "disabled": true })).await.ok();
+    let changed = update(&admin, id, json!({ "role": "operator", "disabled": true })).await.ok();
     assert_eq!((&changed["role"], &changed["disabled"]), (&json!("operator"), &json!(true)));
-    assert_eq!(change(&admin, id, json!({})).await.ok(), changed, "absent fields stay unchanged");
+    assert_eq!(update(&admin, id, json!({})).await.ok(), changed, "absent fields stay unchanged");
     assert_eq!(admin.get(&path).await.ok(), changed);
 
     let answer = delete(&admin, id).await;
@@ -47,7 +47,7 @@ async fn user_is_created_read_updated_and_deleted() {
     for answer in [
         admin.get(&path).await,
         delete(&admin, id).await,
-        change(&admin, id, json!({ "disabled": true })).await,
+        update(&admin, id, json!({ "disabled": true })).await,
         admin.call(Method::POST, &format!("{path}/revoke"), None).await,
     ] {
         answer.problem(404);
@@ -110,8 +110,8 @@ async fn password_limit_in_bytes_is_the_same_everywhere() {
         log_in(&name, &fits).await.ok();
         let detail = log_in(&name, &long).await.problem(400);
         assert!(detail.contains("password"), "{detail}");
-        change(&admin, id, json!({ "password": long })).await.problem(400);
-        change(&admin, id, json!({ "password": fits })).await.ok();
+        update(&admin, id, json!({ "password": long })).await.problem(400);
+        update(&admin, id, json!({ "password": fits })).await.ok();
         let users = &app.gateway.users;
         let made = users.create("by-hand", long.clone(), Role::Viewer).await;
         assert!(made.is_err(), "{letter}");

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{
     App, PASSWORD,
     auth::{bearer, invalid_token},
-    user::{change, delete},
+    user::{delete, update},
 };
 
 #[tokio::test]
@@ -16,7 +16,7 @@ async fn new_password_ends_the_sessions_of_the_old_one() {
     let admin = app.log_in("admin").await;
     let id = app.create_user("ada", Role::Viewer).await.id;
     let (pair, caller) = (app.tokens("ada").await, app.log_in("ada").await);
-    change(&admin, id, json!({ "password": "another password" })).await.ok();
+    update(&admin, id, json!({ "password": "another password" })).await.ok();
     assert_eq!(invalid_token(caller.get("/v1/auth/me").await), "the login session has ended");
     let refresh = json!({ "refresh_token": pair["refresh_token"] });
     invalid_token(app.anyone().post("/v1/auth/refresh", refresh).await);
@@ -37,7 +37,7 @@ async fn enabling_a_user_again_restores_no_session() {
     let minted = caller.mint(topology).await;
     let url = minted["url"].as_str().expect("a URL");
     for disabled in [true, false, true, false] {
-        change(&admin, id, json!({ "disabled": disabled })).await.ok();
+        update(&admin, id, json!({ "disabled": disabled })).await.ok();
         let detail = if disabled { "the user is disabled" } else { "the login session has ended" };
         let refresh = json!({ "refresh_token": pair["refresh_token"] });
         for answer in [
@@ -59,13 +59,13 @@ async fn user_update_takes_effect_at_the_next_request() {
     let caller = app.caller(Role::Viewer).await;
     let id = caller.id().await;
     caller.get("/v1/users").await.problem(403);
-    change(&admin, id, json!({ "role": "admin" })).await.ok();
+    update(&admin, id, json!({ "role": "admin" })).await.ok();
     caller.get("/v1/users").await.ok();
-    change(&admin, id, json!({ "role": "viewer" })).await.ok();
+    update(&admin, id, json!({ "role": "viewer" })).await.ok();
     caller.get("/v1/users").await.problem(403);
-    change(&admin, id, json!({ "disabled": true })).await.ok();
+    update(&admin, id, json!({ "disabled": true })).await.ok();
     assert_eq!(invalid_token(caller.get("/v1/auth/me").await), "the user is disabled");
-    change(&admin, id, json!({ "disabled": false })).await.ok();
+    update(&admin, id, json!({ "disabled": false })).await.ok();
     assert_eq!(invalid_token(caller.get("/v1/auth/me").await), "the login session has ended");
     let name = app.gateway.users.find(id).await.expect("a user").username;
     let caller = app.log_in(&name).await;

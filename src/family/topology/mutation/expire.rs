@@ -16,19 +16,19 @@ use crate::{
     event::{Family, NewEvent},
     family::{
         Result, commit,
-        queue::{self, LEASES_PER_QUERY, LeaseEnd, expired_within},
+        queue::{self, ExpiringLease, LEASES_PER_QUERY, expired_within},
         topology::rows::{lock, topic},
     },
     gateway::Gateway,
 };
 
 /// The columns that store the end of a lease.
-const LEASE_END: (mutation::Column, mutation::Column) =
+const LEASE_COLUMNS: (mutation::Column, mutation::Column) =
     (mutation::Column::LeaseExpiresAt, mutation::Column::LeaseClock);
 
 /// Makes mutations whose lease has expired pending again, in all topologies.
 pub(in crate::family::topology) async fn end_expired(gateway: &Gateway) -> Result<()> {
-    let find = |now, time| lease_ends(gateway, now, time);
+    let find = |now, time| expiring_leases(gateway, now, time);
     queue::end_expired(gateway, Family::Topology, find, |topology| async move {
         let tx = gateway.database.begin_write().await?;
         lock(&tx, topology).await?;
@@ -40,14 +40,14 @@ pub(in crate::family::topology) async fn end_expired(gateway: &Gateway) -> Resul
 
 /// Topologies with leases that expire within `time` from now. Each has the earliest end of its leases, for each clock
 /// setting.
-async fn lease_ends(
+async fn expiring_leases(
     gateway: &Gateway,
     now: Reading,
     time: Duration,
-) -> std::result::Result<Vec<LeaseEnd>, DbErr> {
+) -> std::result::Result<Vec<ExpiringLease>, DbErr> {
     mutation::Entity::find()
         .filter(mutation::Column::State.eq(mutation::State::Applying))
-        .filter(expired_within(&now, time, LEASE_END))
+        .filter(expired_within(&now, time, LEASE_COLUMNS))
         .select_only()
         .column(mutation::Column::TopologyId)
         .column_as(mutation::Column::LeaseExpiresAt.min(), "first")
@@ -64,7 +64,7 @@ async fn lease_ends(
 /// The mutations of a topology that are pending, or whose lease has expired.
 pub(super) fn claimable(gateway: &Gateway, topology: Uuid) -> Select<mutation::Entity> {
     let pending = mutation::Column::State.eq(mutation::State::Pending);
-    let expired = expired_within(&gateway.clock.read(), Duration::ZERO, LEASE_END);
+    let expired = expired_within(&gateway.clock.read(), Duration::ZERO, LEASE_COLUMNS);
     unfinished(topology).filter(Condition::any().add(pending).add(expired))
 }
 
@@ -77,7 +77,7 @@ pub(super) async fn requeue_expired(
 ) -> Result<Vec<NewEvent>> {
     let expired = unfinished(topology)
         .filter(mutation::Column::State.eq(mutation::State::Applying))
-        .filter(expired_within(&gateway.clock.read(), Duration::ZERO, LEASE_END))
+        .filter(expired_within(&gateway.clock.read(), Duration::ZERO, LEASE_COLUMNS))
         .all(tx)
         .await?;
     let mut events = Vec::with_capacity(expired.len());

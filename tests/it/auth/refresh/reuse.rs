@@ -88,10 +88,10 @@ async fn successor_is_stored_encrypted_and_only_during_the_grace_period() {
     // The successor is swept within the grace period and after it. No session is older than this
     // time.
     let long_ago = Timestamp(0);
-    app.gateway.sessions.prune(long_ago).await.expect("a sweep");
+    app.gateway.login_sessions.prune(long_ago).await.expect("a sweep");
     assert_eq!(sealed().await.len(), 1);
     used_earlier(&app, 71).await;
-    app.gateway.sessions.prune(long_ago).await.expect("a sweep");
+    app.gateway.login_sessions.prune(long_ago).await.expect("a sweep");
     assert_eq!(sealed().await.len(), 0);
     app.finish().await;
 }
