@@ -17,7 +17,7 @@ use rustix::fs::OFlags;
 pub enum DataDirError {
     /// The directory cannot be created.
     #[error("data_dir: cannot create {}", .path.display())]
-    Make {
+    Create {
         /// Path of the directory.
         path: PathBuf,
         /// Error of the operating system.
@@ -45,9 +45,9 @@ pub enum DataDirError {
 
 /// Creates the directory if it is missing, with mode 0700. Only its owner may enter it, because it contains the
 /// password hashes and the signing keys.
-pub fn make(path: &Path) -> Result<(), DataDirError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| DataDirError::Make { path: path.to_owned(), source })
+pub fn create(path: &Path) -> Result<(), DataDirError> {
+    let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    created.map_err(|source| DataDirError::Create { path: path.to_owned(), source })
 }
 
 /// Lock on a SQLite database, held until this value is dropped. The operating system releases the lock when the process

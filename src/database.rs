@@ -201,11 +201,11 @@ impl Database {
         match timeout(PROBE_TIMEOUT, self.reader.pool().ping()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                self.writes.suspect();
-                return Err(Failure::of(&error).fault().unwrap_or(Fault::Unreachable));
+                self.writes.request_probe();
+                return Err(Failure::from_error(&error).fault().unwrap_or(Fault::Unreachable));
             }
             Err(_) => {
-                self.writes.suspect();
+                self.writes.request_probe();
                 return Err(Fault::Unreachable);
             }
         }
@@ -232,7 +232,7 @@ impl Database {
                     if self.probe(HEALED_BYTES, HEALED_TIMEOUT).await
                         && self.probe(1, HEALED_TIMEOUT).await
                     {
-                        self.writes.healed(faults);
+                        self.writes.recovered(faults);
                     }
                 }
                 None => {
@@ -264,7 +264,7 @@ impl Database {
         let write = Statement::from_sql_and_values(backend, sql, values);
         let fault = match timeout(patience, self.writer.execute_raw(write)).await {
             Ok(Ok(_)) => return true,
-            Ok(Err(error)) => match Failure::of(&error) {
+            Ok(Err(error)) => match Failure::from_error(&error) {
                 Failure::Fault(fault) => fault,
                 Failure::Closed => return false,
                 _ => {
@@ -323,8 +323,9 @@ fn create_private(file: &Path) -> Result<(), DbErr> {
     if !is_plain(file) {
         return Ok(());
     }
-    let made = OpenOptions::new().create(true).append(true).mode(0o600).open(file);
-    made.map(drop)
+    let created = OpenOptions::new().create(true).append(true).mode(0o600).open(file);
+    created
+        .map(drop)
         .map_err(|error| DbErr::Conn(RuntimeErr::Internal(format!("{}: {error}", file.display()))))
 }
 

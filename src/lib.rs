@@ -146,7 +146,7 @@ pub async fn run(
 
 /// Locks the database if it is a SQLite file.
 fn lock(config: &Config) -> Result<Option<DatabaseLock>, StartError> {
-    data_dir::make(&config.data_dir)?;
+    data_dir::create(&config.data_dir)?;
     let url = config.database.url.as_deref();
     let Some(file) = database::sqlite_file(url, &config.data_dir)? else { return Ok(None) };
     let (key, place) = match url {

@@ -63,7 +63,7 @@ fn reactors(configured: usize) -> usize {
 /// Opens the database of this configuration, without a migration. Creates the data directory and a SQLite file if they
 /// are missing.
 pub async fn open_database(config: &Config) -> Result<Database, StartError> {
-    data_dir::make(&config.data_dir)?;
+    data_dir::create(&config.data_dir)?;
     let url = config.database.url.as_deref();
     Ok(Database::connect(url, &config.data_dir, config.database.pool_size).await?)
 }
@@ -106,7 +106,7 @@ pub async fn build(
     let node = Uuid::new_v4();
     let bus_messages = Mutex::new(bus.join(node).await?);
     for family in Family::ALL {
-        telemetry.expect_family(family.name());
+        telemetry.init_family(family.name());
     }
     let hub = Hub::new(
         EventLog::new(database.clone(), Arc::clone(&clock)),

@@ -196,8 +196,8 @@ pub(super) fn gateway(request: &Request) -> &Arc<Gateway> {
 
 /// Tells the server which user gets the response, and that the connection is authenticated.
 fn identify(request: &Request, principal: &Principal) {
-    if let Some(origin) = request.extensions().get::<Arc<ClientConnection>>() {
-        origin.identify(principal.user_id);
+    if let Some(client_connection) = request.extensions().get::<Arc<ClientConnection>>() {
+        client_connection.set_user(principal.user_id);
     }
 }
 

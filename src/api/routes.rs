@@ -61,10 +61,10 @@ impl Routes {
 
 impl Route {
     fn matches(&self, path: &str) -> bool {
-        let mut asked = path.split('/');
+        let mut parts = path.split('/');
         self.segments.iter().all(|segment| {
-            asked.next().is_some_and(|part| segment.starts_with('{') || segment == part)
-        }) && asked.next().is_none()
+            parts.next().is_some_and(|part| segment.starts_with('{') || segment == part)
+        }) && parts.next().is_none()
     }
 }
 

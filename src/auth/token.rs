@@ -351,7 +351,7 @@ fn verify<C: DeserializeOwned>(
 /// same key.
 fn load_or_create(
     path: &Path,
-    make: impl FnOnce() -> io::Result<Vec<u8>>,
+    create: impl FnOnce() -> io::Result<Vec<u8>>,
 ) -> Result<Vec<u8>, KeyError> {
     let file = |source| KeyError::File { path: path.to_owned(), source };
     match fs::read(path) {
@@ -366,7 +366,7 @@ fn load_or_create(
         .create_new(true)
         .mode(0o600)
         .open(&draft)
-        .and_then(|mut out| out.write_all(&make()?).and_then(|()| out.sync_all()))
+        .and_then(|mut out| out.write_all(&create()?).and_then(|()| out.sync_all()))
         // Unlike a rename, a link does not replace the key of a process that was faster.
         .and_then(|()| fs::hard_link(&draft, path));
     // The draft may be absent already. Only the key matters.

@@ -53,12 +53,12 @@ where
     let (shutdown, reload) = (CancellationToken::new(), Arc::<Notify>::default());
     let signals = Signals { shutdown: shutdown.clone(), reload: Arc::clone(&reload) };
     let twice = async move {
-        let mut asked = 0;
-        while asked < 2 {
+        let mut signals = 0;
+        while signals < 2 {
             tokio::select! {
-                _ = term.recv() => asked += 1,
-                _ = int.recv() => asked += 1,
-                _ = quit.recv() => asked += 1,
+                _ = term.recv() => signals += 1,
+                _ = int.recv() => signals += 1,
+                _ = quit.recv() => signals += 1,
                 _ = hup.recv() => match hangup {
                     OnHangup::Reloads => reload.notify_one(),
                     OnHangup::Ends => shutdown.cancel(),
@@ -66,7 +66,7 @@ where
                 _ = usr1.recv() => tracing::info!("SIGUSR1 is ignored"),
                 _ = usr2.recv() => tracing::info!("SIGUSR2 is ignored"),
             }
-            if asked > 0 {
+            if signals > 0 {
                 shutdown.cancel();
             }
         }

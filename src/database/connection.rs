@@ -63,12 +63,12 @@ impl Connections {
 
     /// Handles an error of a statement or of BEGIN.
     pub(super) fn note(&self, error: &DbErr, backend: DatabaseBackend, is_write: bool) {
-        let fault = match Failure::of(error) {
+        let fault = match Failure::from_error(error) {
             Failure::Fault(fault) => fault,
             // A server that is down looks like a busy server, because the pool tries again until its timeout.
             Failure::Contended if matches!(error, DbErr::ConnectionAcquire(_)) => {
                 if let Some(writes) = &self.writes {
-                    writes.suspect();
+                    writes.request_probe();
                 }
                 return;
             }
@@ -86,7 +86,7 @@ impl Connections {
         if is_write && fault != Fault::Unreachable {
             writes.failed(fault);
         } else {
-            writes.suspect();
+            writes.request_probe();
         }
     }
 

@@ -56,7 +56,7 @@ impl Fault {
     }
 
     /// The fault of a SQLite result code. The low byte of an extended code is the primary code.
-    fn of_sqlite(code: u32) -> Option<Self> {
+    fn from_sqlite(code: u32) -> Option<Self> {
         match code & 0xff {
             // BUSY, LOCKED, PROTOCOL
             5 | 6 | 15 => Some(Self::Locked),
@@ -71,7 +71,7 @@ impl Fault {
     }
 
     /// The fault of a PostgreSQL SQLSTATE.
-    fn of_postgres(code: &str) -> Option<Self> {
+    fn from_postgres(code: &str) -> Option<Self> {
         match code {
             "53100" => Some(Self::Full),
             "25006" => Some(Self::ReadOnly),
@@ -89,13 +89,13 @@ impl Fault {
 impl Failure {
     /// The class of an error.
     #[must_use]
-    pub fn of(error: &DbErr) -> Self {
+    pub fn from_error(error: &DbErr) -> Self {
         match error {
             DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => Self::Contended,
             DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed) => Self::Closed,
             DbErr::Conn(RuntimeErr::SqlxError(error))
             | DbErr::Exec(RuntimeErr::SqlxError(error))
-            | DbErr::Query(RuntimeErr::SqlxError(error)) => Self::of_sqlx(error),
+            | DbErr::Query(RuntimeErr::SqlxError(error)) => Self::from_sqlx(error),
             DbErr::Conn(_) => Self::Fault(Fault::Unreachable),
             _ => Self::Bug,
         }
@@ -107,7 +107,7 @@ impl Failure {
         if let Self::Fault(fault) = self { Some(fault) } else { None }
     }
 
-    fn of_sqlx(error: &sqlx::Error) -> Self {
+    fn from_sqlx(error: &sqlx::Error) -> Self {
         let error = match error {
             sqlx::Error::Database(error) => error,
             sqlx::Error::PoolTimedOut => return Self::Contended,
@@ -123,13 +123,13 @@ impl Failure {
         if error.try_downcast_ref::<SqliteError>().is_some() {
             let code = code.parse().unwrap_or_default();
             // TOOBIG, CONSTRAINT and MISMATCH
-            return match Fault::of_sqlite(code) {
+            return match Fault::from_sqlite(code) {
                 Some(fault) => Self::Fault(fault),
                 None if matches!(code & 0xff, 18..=20) => Self::Refused,
                 None => Self::Bug,
             };
         }
-        if let Some(fault) = Fault::of_postgres(&code) {
+        if let Some(fault) = Fault::from_postgres(&code) {
             return Self::Fault(fault);
         }
         let is_of = |classes: &[&str]| classes.iter().any(|class| code.starts_with(class));

@@ -110,7 +110,7 @@ impl Writes {
     }
 
     /// Asks for a probe after a failure that may mean that writes fail.
-    pub(super) fn suspect(&self) {
+    pub(super) fn request_probe(&self) {
         self.probe_needed.notify_one();
     }
 
@@ -122,7 +122,7 @@ impl Writes {
 
     /// Ends the outage after a successful probe. `faults` is the number of faults before the probe. If another fault
     /// came since then, the outage continues.
-    pub(super) fn healed(&self, faults: u64) {
+    pub(super) fn recovered(&self, faults: u64) {
         self.succeeded();
         let mut failing = self.failing();
         let Some(Outage { fault, since, .. }) =

@@ -100,7 +100,7 @@ impl EventLog {
             .map(|run| (run[0].topic.as_str(), run.iter().map(|add| add.events.len()).sum()))
             .collect();
         let nonce = rand::random_range(1..=i32::MAX);
-        let mut heads = advance(tx, &topics, nonce).await?;
+        let mut heads = reserve_positions(tx, &topics, nonce).await?;
         let at = self.clock.now();
         let mut rows = Vec::with_capacity(topics.iter().map(|(_, count)| count).sum());
         let mut numbers = Vec::with_capacity(additions.len());
@@ -184,7 +184,7 @@ impl EventLog {
 
 /// Advances the heads of topics by these numbers of events, with this nonce. Creates missing rows. Returns the rows by
 /// name, as they were before the change. Locks the rows in the given order.
-pub(super) async fn advance(
+pub(super) async fn reserve_positions(
     tx: &Transaction,
     topics: &[(&str, usize)],
     nonce: i32,

@@ -5,7 +5,7 @@ use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, sea_query::Expr};
 use uuid::Uuid;
 
 use super::{
-    append::{AppendError, NewEvents, advance},
+    append::{AppendError, NewEvents, reserve_positions},
     log::EventLog,
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 impl EventLog {
     /// Creates the log of a new resource, in the transaction that creates the resource.
     pub async fn create(&self, tx: &Transaction, topic: &Topic) -> Result<(), DbErr> {
-        advance(tx, &[(topic.as_str(), 0)], 0).await.map(drop)
+        reserve_positions(tx, &[(topic.as_str(), 0)], 0).await.map(drop)
     }
 
     /// Appends events in the transaction of the change that they report. The topic's row stays locked until the

@@ -80,7 +80,7 @@ impl Delivery {
         for (topic, known) in topics.into_iter().zip(known) {
             let head = positions.get(topic.name().as_str());
             // A topic that is over can have no log, because logs are deleted some time after their last event.
-            if head.map_or(!topic.is_over(), |head| !topic.agrees(known, *head)) {
+            if head.map_or(!topic.is_over(), |head| !topic.matches_log(known, *head)) {
                 topic.fill();
             }
         }

@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// A topic and its stream.
-struct Branch {
+struct TopicStream {
     requested: RequestedTopic,
     /// The topic's stream. `None` before it is opened, and after it has ended.
     body: Option<Body>,
@@ -51,16 +51,16 @@ struct Branch {
 pub struct MergedStream {
     opener: Arc<StreamOpener>,
     request: Uuid,
-    branches: Vec<Branch>,
+    branches: Vec<TopicStream>,
     /// The topics' streams own the connection, so it closes with the last of them.
     connection: Weak<Connection>,
     access: Arc<dyn TopicAccess>,
     /// Time at which the stream ends, if the client set a maximum duration.
     until: Option<Instant>,
     /// Number of events that may still be sent. `u64::MAX` without a limit.
-    left: u64,
+    events_left: u64,
     /// Index of the topic that is polled first.
-    first: usize,
+    next_to_poll: usize,
     /// Text that is not sent yet.
     ready: BytesMut,
     /// Time at which the last text was sent.
@@ -69,7 +69,7 @@ pub struct MergedStream {
 }
 
 /// The output of a topic's stream: text, or `None` at its end.
-struct Output {
+struct TopicOutput {
     branch: usize,
     text: Option<Bytes>,
     /// Keeps the connection open while the output is handled. Otherwise the end of the last stream would free the slot,
@@ -85,7 +85,7 @@ pub async fn open_many(
     let OpenMany { topics, resume, bounds, client, access } = open;
     let request = client.request;
     let connection = opener.connect(client);
-    let branch = |requested| Branch { requested, body: None, cursor: None, is_closed: false };
+    let branch = |requested| TopicStream { requested, body: None, cursor: None, is_closed: false };
     let mut merge = MergedStream {
         opener: Arc::clone(opener),
         request,
@@ -93,8 +93,8 @@ pub async fn open_many(
         connection: Arc::downgrade(&connection),
         access,
         until: bounds.max_time.map(|time| Instant::now() + time),
-        left: bounds.max_events.map_or(u64::MAX, Into::into),
-        first: 0,
+        events_left: bounds.max_events.map_or(u64::MAX, Into::into),
+        next_to_poll: 0,
         ready: prelude(opener.context().settings.retry).as_slice().into(),
         written: time::Instant::now(),
         is_over: false,
@@ -175,22 +175,22 @@ impl MergedStream {
 
     /// Polls the topics' streams. Starts after the topic that was last ready, so that a busy topic cannot delay the
     /// others.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Output> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<TopicOutput> {
         let connection = self.connection.upgrade();
         let count = self.branches.len();
         for step in 0..count {
-            let branch = (self.first + step) % count;
+            let branch = (self.next_to_poll + step) % count;
             if let Some(body) = &mut self.branches[branch].body
                 && let Poll::Ready(text) = body.poll_next_unpin(cx)
             {
-                self.first = branch + 1;
-                return Poll::Ready(Output { branch, text, connection });
+                self.next_to_poll = branch + 1;
+                return Poll::Ready(TopicOutput { branch, text, connection });
             }
         }
         Poll::Pending
     }
 
-    async fn take(&mut self, Output { branch, text, connection }: Output) {
+    async fn take(&mut self, TopicOutput { branch, text, connection }: TopicOutput) {
         if let Some(text) = text {
             self.write(branch, &text);
             return;
@@ -221,7 +221,7 @@ impl MergedStream {
         let lowered = End::Session(Ended::RoleLowered);
         // No event of any topic is sent before the caller's access is known.
         self.close_silently(lowered);
-        let is_open = |branch: &&Branch| !branch.is_closed;
+        let is_open = |branch: &&TopicStream| !branch.is_closed;
         let topics = self.branches.iter().filter(is_open);
         let topics = topics.map(|branch| branch.requested.name.clone()).collect();
         let (watch, allowed) = match self.access.recheck(topics).await {
@@ -295,8 +295,8 @@ impl MergedStream {
             self.ready.put_slice(part);
         }
         self.ready.put_slice(b"\n\n");
-        self.left -= 1;
-        if self.left == 0 {
+        self.events_left -= 1;
+        if self.events_left == 0 {
             self.end(End::MaxEvents);
         }
     }
@@ -319,7 +319,7 @@ impl MergedStream {
         }
         self.close_silently(end);
         self.is_over = true;
-        let failure = self.branches.first().map(|branch| branch.requested.subject.failure);
+        let failure = self.branches.first().map(|branch| branch.requested.properties.failure);
         let failure = || failure.map(|failure| failure(self.request)).unwrap_or_default();
         self.ready.put_slice(&end.text(self.opener.context().settings.retry, failure));
     }
@@ -332,7 +332,7 @@ impl MergedStream {
     }
 }
 
-impl Branch {
+impl TopicStream {
     /// The point at which the topic resumes.
     fn resume(&self) -> Resume {
         let cursor = self.cursor.as_ref().and_then(|cursor| cursor.parse().ok());

@@ -38,4 +38,4 @@ pub use merge::MergedStream;
 pub use publish::PublishError;
 pub use request::{Bounds, Open, OpenMany, Opened, RequestedTopic, Resume, TopicAccess};
 pub use subscription::{Client, OpenConnection};
-pub use topic::{Snapshot, Source, Subject};
+pub use topic::{Snapshot, Source, TopicProperties};

@@ -78,7 +78,7 @@ impl StreamOpener {
         // Every event that is committed from now on reaches the topic's ring.
         let subscribers = self.topics.join(name, new);
         let topic = Arc::clone(subscribers.topic());
-        topic.set_subject(&requested.subject);
+        topic.set_properties(&requested.properties);
         let until = bounds.max_time.map(|time| Instant::now() + time);
         let ends = (bounds.max_events, until);
         // From here on, the subscription releases what it holds when it is dropped, even after an error.
@@ -91,7 +91,7 @@ impl StreamOpener {
                 subscription.start_over(&topic.current_snapshot(reset).await?);
             }
         }
-        subscription.count();
+        subscription.count_as_open();
         Ok(Opened::Stream(PendingSubscription::new(subscription, subscribers, &self.reactors)))
     }
 }
@@ -105,7 +105,7 @@ async fn start(topic: &Arc<LiveTopic>, resume: Resume) -> Result<Start, DbErr> {
         Resume::After(cursor) => cursor,
     };
     Ok(match topic.position_of(cursor).await? {
-        Ok(position) if matches!(topic.pull(position, 1), Pulled::Over) => Start::Complete,
+        Ok(position) if matches!(topic.pull(position, 1), Pulled::TopicEnded) => Start::Complete,
         Ok(position) => Start::After(position),
         Err(stale) => Start::Snapshot(Some(stale)),
     })

@@ -51,39 +51,39 @@ impl From<DbErr> for PublishError {
     }
 }
 
-struct Job {
+struct PublishRequest {
     addition: NewEvents,
-    done: Done,
+    result_sender: ResultSender,
 }
 
-impl Job {
+impl PublishRequest {
     fn bytes(&self) -> usize {
         self.addition.events.iter().map(|event| event.kind.len() + event.data.len()).sum()
     }
 }
 
-type Done = oneshot::Sender<Result<Vec<Event>, PublishError>>;
+type ResultSender = oneshot::Sender<Result<Vec<Event>, PublishError>>;
 
 /// Sends events to the task that writes them.
 pub struct Publisher {
-    jobs: mpsc::Sender<Job>,
+    requests: mpsc::Sender<PublishRequest>,
 }
 
 impl Publisher {
     /// Starts the task. The task writes events, and gives the committed events to `delivery`.
     pub fn start(context: &Arc<Context>, delivery: &Arc<Delivery>) -> Self {
-        let (jobs, queue) = mpsc::channel(QUEUE);
+        let (requests, queue) = mpsc::channel(QUEUE);
         let writer = Writer { context: Arc::clone(context), delivery: Arc::clone(delivery) };
         // The task is not tracked. It ends when the hub is dropped, because that drops the sender.
         tokio::spawn(writer.run(queue));
-        Self { jobs }
+        Self { requests }
     }
 
     /// Writes events. Returns after their transaction was committed.
     pub async fn publish(&self, addition: NewEvents) -> Result<Vec<Event>, PublishError> {
-        let (done, answer) = oneshot::channel();
-        let job = Job { addition, done };
-        self.jobs.send(job).await.map_err(|_| PublishError::Closed)?;
+        let (result_sender, answer) = oneshot::channel();
+        let request = PublishRequest { addition, result_sender };
+        self.requests.send(request).await.map_err(|_| PublishError::Closed)?;
         answer.await.map_err(|_| PublishError::Closed)?
     }
 }
@@ -94,34 +94,35 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(self, mut queue: mpsc::Receiver<Job>) {
+    async fn run(self, mut queue: mpsc::Receiver<PublishRequest>) {
         let mut next = None;
         while let Some(first) = match next.take() {
-            Some(job) => Some(job),
+            Some(request) => Some(request),
             None => queue.recv().await,
         } {
             let (mut events, mut bytes) = (first.addition.events.len(), first.bytes());
-            let mut jobs = vec![first];
-            while let Ok(job) = queue.try_recv() {
-                events += job.addition.events.len();
-                bytes += job.bytes();
+            let mut requests = vec![first];
+            while let Ok(request) = queue.try_recv() {
+                events += request.addition.events.len();
+                bytes += request.bytes();
                 if events > BATCH_EVENTS || bytes > BATCH_BYTES {
-                    next = Some(job);
+                    next = Some(request);
                     break;
                 }
-                jobs.push(job);
+                requests.push(request);
             }
-            self.write(jobs).await;
+            self.write(requests).await;
         }
     }
 
-    /// Writes all jobs in one transaction. If the database refuses it, each half gets its own transaction. This repeats
-    /// until only the refused job fails. If the database cannot write at all, all remaining jobs get that error, and no
+    /// Writes all requests in one transaction. If the database refuses it, each half gets its own transaction. This repeats
+    /// until only the refused request fails. If the database cannot write at all, all remaining requests get that error, and no
     /// other write is tried.
-    async fn write(&self, mut jobs: Vec<Job>) {
-        // The log locks topics in this order. The sort is stable, so the jobs of one topic stay in order.
-        jobs.sort_by(|a, b| a.addition.topic.as_str().cmp(b.addition.topic.as_str()));
-        let (additions, waiting) = jobs.into_iter().map(|job| (job.addition, job.done)).unzip();
+    async fn write(&self, mut requests: Vec<PublishRequest>) {
+        // The log locks topics in this order. The sort is stable, so the requests of one topic stay in order.
+        requests.sort_by(|a, b| a.addition.topic.as_str().cmp(b.addition.topic.as_str()));
+        let (additions, waiting) =
+            requests.into_iter().map(|request| (request.addition, request.result_sender)).unzip();
         let mut batches = vec![Batch { additions, waiting }];
         while let Some(mut batch) = batches.pop() {
             let began = Instant::now();
@@ -159,9 +160,9 @@ impl Writer {
             .map(|(number, addition)| number.map(|number| number.into_events(addition).collect()))
             .collect();
         let all = written.iter().flatten().flatten().cloned().collect();
-        for (events, done) in written.into_iter().zip(batch.waiting) {
+        for (events, result_sender) in written.into_iter().zip(batch.waiting) {
             // The send fails if the caller no longer waits for the result.
-            let _ = done.send(events.map_err(PublishError::Refused));
+            let _ = result_sender.send(events.map_err(PublishError::Refused));
         }
         // A panic in delivery must not end this task, because then no event would be written again. The next heartbeat
         // delivers the events that are missing after a panic.
@@ -171,13 +172,13 @@ impl Writer {
 
 /// Whether the database refused these events, but can write others.
 fn is_refused(error: &DbErr) -> bool {
-    Failure::of(error) == Failure::Refused
+    Failure::from_error(error) == Failure::Refused
 }
 
 /// The content of one transaction, and the callers that wait for it, in the same order.
 struct Batch {
     additions: Vec<NewEvents>,
-    waiting: Vec<Done>,
+    waiting: Vec<ResultSender>,
 }
 
 impl Batch {
@@ -188,8 +189,8 @@ impl Batch {
     }
 
     fn fail(self, error: &PublishError) {
-        for done in self.waiting {
-            let _ = done.send(Err(error.clone()));
+        for result_sender in self.waiting {
+            let _ = result_sender.send(Err(error.clone()));
         }
     }
 }

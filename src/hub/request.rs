@@ -4,7 +4,7 @@ use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{fanout::PendingSubscription, subscription::Client, topic::Subject};
+use super::{fanout::PendingSubscription, subscription::Client, topic::TopicProperties};
 use crate::{
     auth::login_session::{SessionError, SessionWatch},
     config::Overflow,
@@ -17,7 +17,7 @@ pub struct RequestedTopic {
     /// Name of the topic.
     pub name: Topic,
     /// Properties that all streams of the topic share.
-    pub subject: Subject,
+    pub properties: TopicProperties,
     /// Strategy for a client that is slower than the topic.
     pub overflow: Overflow,
 }

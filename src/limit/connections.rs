@@ -115,7 +115,7 @@ pub struct ConnectionPermit {
 
 impl ConnectionPermit {
     /// Call this after a request has authenticated. The connection then no longer counts for its address.
-    pub fn identify(&self) {
+    pub fn mark_authenticated(&self) {
         if let Some(address) = self.address.lock().take() {
             self.connections.open.lock().remove_unauthenticated(address);
         }
@@ -147,7 +147,7 @@ impl Open {
 #[derive(Debug)]
 pub struct ClientConnection {
     /// The counted connection.
-    pub admission: Arc<ConnectionPermit>,
+    pub permit: Arc<ConnectionPermit>,
     /// Cancelled when the client closes its sending side. A client that disconnects looks the same at first.
     pub half_closed: CancellationToken,
     user: OnceLock<Uuid>,
@@ -156,13 +156,13 @@ pub struct ClientConnection {
 impl ClientConnection {
     /// Creates the state for a request that is not authenticated yet.
     #[must_use]
-    pub fn new(admission: Arc<ConnectionPermit>, half_closed: CancellationToken) -> Self {
-        Self { admission, half_closed, user: OnceLock::new() }
+    pub fn new(permit: Arc<ConnectionPermit>, half_closed: CancellationToken) -> Self {
+        Self { permit, half_closed, user: OnceLock::new() }
     }
 
     /// Records the authenticated user.
-    pub fn identify(&self, user: Uuid) {
-        self.admission.identify();
+    pub fn set_user(&self, user: Uuid) {
+        self.permit.mark_authenticated();
         // A request has only one user, so later calls change nothing.
         let _ = self.user.set(user);
     }

@@ -50,8 +50,8 @@ async fn accept(shared: &Arc<Shared>, listener: &TcpListener) -> io::Result<()> 
     while let Some(accepted) = shared.stop.run_until_cancelled(listener.accept()).await {
         match accepted {
             Ok((tcp, remote)) => match shared.connections.admit(remote.ip()) {
-                Ok(admission) => {
-                    let connection = connection::serve(Arc::clone(shared), tcp, remote, admission);
+                Ok(permit) => {
+                    let connection = connection::serve(Arc::clone(shared), tcp, remote, permit);
                     shared.tasks.spawn(connection);
                 }
                 Err(full) => refuse(shared, tcp, remote, full, &mut refused),

@@ -61,7 +61,7 @@ pub(super) async fn serve(
     shared: Arc<Shared>,
     tcp: TcpStream,
     remote: SocketAddr,
-    admission: ConnectionPermit,
+    permit: ConnectionPermit,
 ) {
     let (state, stop) = (ConnectionState::new(shared.timeouts), shared.stop.clone());
     let Ok(local) = tcp.local_addr() else { return };
@@ -69,7 +69,7 @@ pub(super) async fn serve(
     let handler = Arc::new(RequestHandler {
         shared,
         state,
-        admission: Arc::new(admission),
+        permit: Arc::new(permit),
         half_closed: CancellationToken::new(),
         local,
         remote,

@@ -27,7 +27,7 @@ use crate::limit::{ClientConnection, ConnectionPermit, client_network};
 pub(super) struct RequestHandler {
     pub(super) shared: Arc<Shared>,
     pub(super) state: Arc<ConnectionState>,
-    pub(super) admission: Arc<ConnectionPermit>,
+    pub(super) permit: Arc<ConnectionPermit>,
     /// Cancelled when the client has finished sending.
     pub(super) half_closed: CancellationToken,
     pub(super) local: SocketAddr,
@@ -70,9 +70,10 @@ impl RequestHandler {
         let has_body = version != Version::HTTP_2 && !request.body().is_end_stream();
         let (local, remote) = (LocalAddr(self.local.into()), RemoteAddr(self.remote.into()));
         let mut request = Request::from((request, local, remote, self.scheme.clone()));
-        let origin = ClientConnection::new(Arc::clone(&self.admission), self.half_closed.clone());
-        let origin = Arc::new(origin);
-        request.extensions_mut().insert(Arc::clone(&origin));
+        let client_connection =
+            ClientConnection::new(Arc::clone(&self.permit), self.half_closed.clone());
+        let client_connection = Arc::new(client_connection);
+        request.extensions_mut().insert(Arc::clone(&client_connection));
         let unread = has_body.then(|| {
             let (body, unread) = request_body::track(request.take_body().into());
             request.set_body(Body::from(body));
@@ -103,7 +104,7 @@ impl RequestHandler {
                 });
             }
         }
-        let client = origin
+        let client = client_connection
             .user()
             .map_or_else(|| Client::Address(client_network(self.remote.ip())), Client::User);
         let (parts, body) = hyper::Response::from(response).into_parts();

@@ -202,7 +202,7 @@ impl Telemetry {
 
     /// Shows the metrics of a family from the start, at zero. Otherwise a reader cannot tell a metric without a count
     /// from a metric that does not exist.
-    pub fn expect_family(&self, family: &'static str) {
+    pub fn init_family(&self, family: &'static str) {
         let labels = ByFamily { family };
         drop(self.streams_open.get_or_create(&labels));
         for counters in [

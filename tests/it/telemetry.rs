@@ -39,7 +39,7 @@ fn every_metric_is_rendered_under_its_documented_name() {
     telemetry.published("task", 3);
     telemetry.delivered("task").inc();
     telemetry.delivered("task").inc();
-    telemetry.expect_family("task");
+    telemetry.init_family("task");
     telemetry.caught_up("task");
     telemetry.stream_reset("task", "stale");
     telemetry.authenticated("refused");

@@ -43,7 +43,7 @@ pub(in crate::api) struct Bounds {
 }
 
 /// Checks the head and reads the whole body.
-pub(in crate::api) async fn receive(
+pub(in crate::api) async fn limit_body(
     request: &mut Request,
     gateway: &Gateway,
     routes: &Routes,

@@ -16,7 +16,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
-    body::{Bounds, receive},
+    body::{Bounds, limit_body},
     client::client,
     refusal_event::{refusal_event, wants_event},
     request_info::RequestInfo,
@@ -76,9 +76,15 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
         let _gone_with_this = gone.clone().drop_guard();
         let answer = async {
             contradiction?;
-            receive(&mut request, &self.gateway, &self.routes, self.bounds).await?;
-            let origin = request.extensions().get::<Arc<ClientConnection>>().cloned();
-            request.set_data(RequestInfo { id, method: method.clone(), address, gone, origin });
+            limit_body(&mut request, &self.gateway, &self.routes, self.bounds).await?;
+            let client_connection = request.extensions().get::<Arc<ClientConnection>>().cloned();
+            request.set_data(RequestInfo {
+                id,
+                method: method.clone(),
+                address,
+                gone,
+                client_connection,
+            });
             let inner = Arc::clone(&self.inner);
             // A panic fails only its request, and not the process.
             let answer = AssertUnwindSafe(async move { inner.call(request).await })

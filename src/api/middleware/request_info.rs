@@ -18,7 +18,7 @@ pub(in crate::api) struct RequestInfo {
     /// Cancelled when the client no longer waits for the response.
     pub(in crate::api) gone: CancellationToken,
     /// The connection of the request. Absent in tests without a socket.
-    pub(in crate::api) origin: Option<Arc<ClientConnection>>,
+    pub(in crate::api) client_connection: Option<Arc<ClientConnection>>,
     /// The client's address, as trusted proxies report it, else the address of the peer.
     pub(in crate::api) address: IpAddr,
 }
@@ -28,8 +28,10 @@ impl RequestInfo {
     /// client that has closed its sending side counts as gone, because a crashed worker looks the same.
     pub(in crate::api) async fn client_gone(&self, wait: Duration) {
         let half_closed = async {
-            match &self.origin {
-                Some(origin) if !wait.is_zero() => origin.half_closed.cancelled().await,
+            match &self.client_connection {
+                Some(client_connection) if !wait.is_zero() => {
+                    client_connection.half_closed.cancelled().await
+                }
                 _ => pending().await,
             }
         };

@@ -122,7 +122,7 @@ impl From<LeaseLost> for Problem {
 
 impl From<&DatabaseError> for Problem {
     fn from(error: &DatabaseError) -> Self {
-        let (kind, detail, wait) = match Failure::of(error) {
+        let (kind, detail, wait) = match Failure::from_error(error) {
             Failure::Refused | Failure::Bug => return Self::internal(error),
             Failure::Closed => (Kind::Unavailable, "the gateway is shutting down", 2),
             Failure::Contended => (Kind::Unavailable, "the database is too busy", 2),

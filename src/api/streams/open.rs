@@ -13,7 +13,7 @@ use crate::{
     event::Topic,
     family::{self, SubscriptionAccess},
     gateway::Gateway,
-    hub::{Client, Open, OpenMany, Opened, RequestedTopic, Subject},
+    hub::{Client, Open, OpenMany, Opened, RequestedTopic, TopicProperties},
     limit::Headers,
 };
 
@@ -78,14 +78,14 @@ async fn admit<M>(
         .map_err(|refused| Problem::refused(&refused, &gateway.telemetry))?;
     let watch = gateway.login_sessions.watch(&caller.principal).await?;
     let Parameters { request, address, .. } = *parameters;
-    let admission = parameters.admission.clone();
-    Ok((Client { request, address, watch, slot, admission }, headers))
+    let permit = parameters.permit.clone();
+    Ok((Client { request, address, watch, slot, permit }, headers))
 }
 
 fn requested(gateway: &Arc<Gateway>, topic: Topic, parameters: &Parameters) -> RequestedTopic {
     let source = family::source(gateway, &topic);
     let overflow = parameters.overflow.unwrap_or_else(|| gateway.settings(topic.family()).1);
-    RequestedTopic { name: topic, subject: Subject { source, failure }, overflow }
+    RequestedTopic { name: topic, properties: TopicProperties { source, failure }, overflow }
 }
 
 /// The data of the `error` event that ends a stream after a failure.

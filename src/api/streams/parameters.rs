@@ -53,7 +53,7 @@ pub(in crate::api) struct Parameters {
     /// The address of the client.
     pub(in crate::api) address: IpAddr,
     /// The connection of the request.
-    pub(in crate::api) admission: Option<Arc<ConnectionPermit>>,
+    pub(in crate::api) permit: Option<Arc<ConnectionPermit>>,
     /// Whether this is a HEAD request. Its response has no body, so no stream is opened.
     pub(in crate::api) is_head: bool,
     last_event_id: Option<String>,
@@ -106,7 +106,10 @@ impl<'a> ApiExtractor<'a> for Parameters {
         Ok(Self {
             request: info.id,
             address: info.address,
-            admission: info.origin.as_ref().map(|origin| Arc::clone(&origin.admission)),
+            permit: info
+                .client_connection
+                .as_ref()
+                .map(|client_connection| Arc::clone(&client_connection.permit)),
             is_head: info.method == Method::HEAD,
             last_event_id,
             max_events: number(request, body, "max_events", MAX_EVENTS).await?,

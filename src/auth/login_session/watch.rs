@@ -67,7 +67,7 @@ impl WatchedSessions {
         // would seem to have lost its role.
         let fresh =
             SessionState::Valid { role: principal.role, expires_at: principal.session_expires_at };
-        let make = || {
+        let new_entry = || {
             Arc::new(WatchedSession {
                 session: principal.session_id,
                 user: principal.user_id,
@@ -76,11 +76,12 @@ impl WatchedSessions {
             })
         };
         let mut watched = self.lock();
-        let (entry, holders) = watched.entry(principal.session_id).or_insert_with(|| (make(), 0));
+        let (entry, holders) =
+            watched.entry(principal.session_id).or_insert_with(|| (new_entry(), 0));
         let is_ended = matches!(*entry.state(), SessionState::Ended(_));
         if is_ended {
             // Not all streams of the ended session are closed yet. The new stream gets a new entry.
-            (*entry, *holders) = (make(), 0);
+            (*entry, *holders) = (new_entry(), 0);
         }
         *holders += 1;
         if entry.set_state(fresh) {

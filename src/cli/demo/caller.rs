@@ -56,9 +56,9 @@ impl Caller {
     }
 
     /// Creates a resource with a POST request. Returns the path of the resource.
-    pub(super) async fn make(&self, path: &str, body: Value) -> anyhow::Result<String> {
-        let made = self.post(path, body).await?;
-        Ok(format!("{path}/{}", made["id"].as_str().context("no id")?))
+    pub(super) async fn create(&self, path: &str, body: Value) -> anyhow::Result<String> {
+        let created = self.post(path, body).await?;
+        Ok(format!("{path}/{}", created["id"].as_str().context("no id")?))
     }
 
     /// Sends a POST request with a lease token. Returns the body of the response.

@@ -9,7 +9,7 @@ use streamgate::{auth::password, config::Config, server, telemetry};
 use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{caller::Caller, play::Demo};
+use super::{activity::Demo, caller::Caller};
 use crate::cli::output::print_line;
 
 /// Runs the demo until `shutdown` is cancelled.
@@ -33,20 +33,21 @@ pub(crate) async fn run(
         let _ = ready.send((address, password.unwrap_or_else(given)));
     };
     let service = streamgate::run(config, listener, shutdown.clone(), announce);
-    let play = async {
+    let activity = async {
         let (address, password) = started.await.context("the gateway did not start")?;
-        let played = shutdown.run_until_cancelled(Box::pin(play(address, &password))).await;
+        let activity_result =
+            shutdown.run_until_cancelled(Box::pin(create_and_run(address, &password))).await;
         // Requests may fail during the shutdown. This is not an error.
-        if shutdown.is_cancelled() { Ok(()) } else { played.unwrap_or(Ok(())) }
+        if shutdown.is_cancelled() { Ok(()) } else { activity_result.unwrap_or(Ok(())) }
     };
     tokio::pin!(service);
     tokio::select! {
         ended = &mut service => ended?,
-        played = play => {
+        activity_result = activity => {
             // The error of the activity comes first, because it may cause the other error.
             shutdown.cancel();
             let ended = service.await;
-            played?;
+            activity_result?;
             ended?;
         }
     }
@@ -61,7 +62,7 @@ async fn bind(listen: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
     }
 }
 
-async fn play(address: SocketAddr, admin_password: &str) -> anyhow::Result<()> {
+async fn create_and_run(address: SocketAddr, admin_password: &str) -> anyhow::Result<()> {
     let anyone = Caller::new(address);
     let admin = anyone.log_in("admin", admin_password).await?;
     let mut people = vec![("admin", admin_password.to_owned())];
@@ -72,15 +73,15 @@ async fn play(address: SocketAddr, admin_password: &str) -> anyhow::Result<()> {
         people.push((role, password));
     }
     let caller = |index: usize| anyone.log_in(people[index].0, &people[index].1);
-    let stage = Demo::set(caller(1).await?, caller(2).await?, caller(3).await?).await?;
-    if let Err(error) = explain(address, &people, &stage) {
+    let demo = Demo::create(caller(1).await?, caller(2).await?, caller(3).await?).await?;
+    if let Err(error) = explain(address, &people, &demo) {
         tracing::warn!(%error, "cannot print the instructions of the demo");
     }
-    stage.play().await
+    demo.run().await
 }
 
-fn explain(address: SocketAddr, people: &[(&str, String)], stage: &Demo) -> io::Result<()> {
-    let token = stage.viewer.token().unwrap_or_default();
+fn explain(address: SocketAddr, people: &[(&str, String)], demo: &Demo) -> io::Result<()> {
+    let token = demo.viewer.token().unwrap_or_default();
     let people: Vec<String> =
         people.iter().map(|(name, password)| format!("  {name:<10} {password}")).collect();
     print_line(&format!(
@@ -94,7 +95,7 @@ fn explain(address: SocketAddr, people: &[(&str, String)], stage: &Demo) -> io::
          Or watch one resource:\n\n\
          curl -N -H 'Authorization: Bearer {token}' http://{address}{}/stream\n",
         people.join("\n"),
-        stage.topics.iter().map(|topic| format!("topic={topic}")).collect::<Vec<_>>().join("&"),
-        stage.task,
+        demo.topics.iter().map(|topic| format!("topic={topic}")).collect::<Vec<_>>().join("&"),
+        demo.task,
     ))
 }

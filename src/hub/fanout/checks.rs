@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::handle::ReactorHandle;
-use crate::hub::subscription::{Now, TICKS_PER_HEARTBEAT};
+use crate::hub::subscription::{CheckTime, TICKS_PER_HEARTBEAT};
 
 /// Shortest time between two checks of all streams. Without this limit, frequent reasons for a check would keep the
 /// reactor busy.
@@ -89,7 +89,7 @@ impl Checks {
     }
 
     /// Begins a check, if it is time.
-    fn begin(&mut self, now: &mut Now, reactor: &ReactorHandle) -> Option<CheckRun> {
+    fn begin(&mut self, now: &mut CheckTime, reactor: &ReactorHandle) -> Option<CheckRun> {
         let is_full = now.instant >= self.next_full;
         if now.instant >= self.next_tick {
             self.next_tick = now.instant + self.interval;

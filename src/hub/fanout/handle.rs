@@ -16,7 +16,7 @@ use slab::Slab;
 
 use super::send::Sender;
 use crate::hub::{
-    subscription::{Now, TICKS_PER_HEARTBEAT},
+    subscription::{CheckTime, TICKS_PER_HEARTBEAT},
     topic::Position,
 };
 
@@ -44,7 +44,7 @@ pub trait FanOut: Send + Sync {
         &self,
         range: (usize, usize),
         reactor: usize,
-        now: &Now,
+        now: &CheckTime,
         is_full: bool,
     ) -> Option<Instant>;
 }
@@ -126,9 +126,9 @@ impl ReactorHandle {
     }
 
     /// The current time and tick, for a check of a stream.
-    pub fn now(&self) -> Now {
+    pub fn now(&self) -> CheckTime {
         let (instant, timestamp) = (Instant::now(), Timestamp::now());
-        Now { instant, timestamp, tick: self.tick() }
+        CheckTime { instant, timestamp, tick: self.tick() }
     }
 
     /// Requests a fan-out to the shard of a topic that has moved.

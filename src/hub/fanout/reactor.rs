@@ -278,6 +278,6 @@ fn handle_event(stream: &Attached, event: &Event) {
     if closed || event.is_readable() && !subscriber.drain() {
         subscriber.close();
     } else if event.is_writable() {
-        subscribers.try_again(subscriber);
+        subscribers.on_writable(subscriber);
     }
 }

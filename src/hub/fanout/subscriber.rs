@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use super::{handle::ReactorHandle, sink::Sink};
 use crate::hub::{
-    subscription::{End, Next, Now, OpenConnection, Piece, Subscription},
+    subscription::{CheckTime, End, Next, OpenConnection, Piece, Subscription},
     topic::{Missed, Run},
 };
 
@@ -93,21 +93,21 @@ impl Subscriber {
     pub fn topic_changed(self: &Arc<Self>) {
         let mut state = self.state();
         state.subscription.topic_changed();
-        self.drive(&mut state);
+        self.write_pending(&mut state);
     }
 
     /// Writes to the stream after the reactor was told that the socket accepts bytes again.
-    pub fn try_again(self: &Arc<Self>, state: &mut State) {
+    pub fn on_writable(self: &Arc<Self>, state: &mut State) {
         state.is_full = false;
-        self.drive(state);
+        self.write_pending(state);
     }
 
     /// Writes until the stream has nothing to write or the socket is full.
-    fn drive(self: &Arc<Self>, state: &mut State) {
+    fn write_pending(self: &Arc<Self>, state: &mut State) {
         while let Some(piece) = self.next(state) {
             let Sink::Socket(socket) = &mut state.sink else { return };
             let result = socket.write(piece.bytes());
-            self.wrote(state, piece, result);
+            self.apply_write_result(state, piece, result);
         }
     }
 
@@ -134,7 +134,7 @@ impl Subscriber {
     }
 
     /// Applies the result of a write.
-    fn wrote(&self, state: &mut State, piece: Piece, result: io::Result<usize>) {
+    fn apply_write_result(&self, state: &mut State, piece: Piece, result: io::Result<usize>) {
         match result {
             Ok(written) => {
                 let is_all = written == piece.bytes().len();
@@ -158,7 +158,7 @@ impl Subscriber {
     pub fn enter_direct_mode(self: &Arc<Self>, history: u32) -> Option<(RawFd, i64)> {
         let mut state = self.state();
         state.subscription.topic_changed();
-        self.drive(&mut state);
+        self.write_pending(&mut state);
         let Sink::Socket(socket) = &state.sink else { return None };
         let socket = socket.as_raw_fd();
         if state.is_full || state.mode == Mode::Closed || !state.subscription.wants_all(history) {
@@ -180,8 +180,8 @@ impl Subscriber {
     /// Applies the result of a write by the fan-out, and continues to write.
     pub fn wrote_directly(self: &Arc<Self>, run: Run, result: io::Result<usize>) {
         let mut state = self.state();
-        self.wrote(&mut state, Piece::Frames(run), result);
-        self.drive(&mut state);
+        self.apply_write_result(&mut state, Piece::Frames(run), result);
+        self.write_pending(&mut state);
     }
 
     /// Marks the socket as full, and waits until it accepts more bytes.
@@ -219,7 +219,7 @@ impl Subscriber {
     fn end_catch_up(self: &Arc<Self>, missed: Result<Missed, DbErr>) {
         let mut state = self.state();
         state.subscription.end_catch_up(missed);
-        self.drive(&mut state);
+        self.write_pending(&mut state);
     }
 
     /// Shows the client the end of the stream, after the last byte. A client with its own socket then has to close its
@@ -272,7 +272,7 @@ impl Subscriber {
     }
 
     /// Ends the stream if there is a reason, and sends a heartbeat if the stream was silent for too long.
-    pub fn check(self: &Arc<Self>, state: &mut State, now: &Now) {
+    pub fn check(self: &Arc<Self>, state: &mut State, now: &CheckTime) {
         let may_stay = match &state.sink {
             Sink::Ending(_, until) => *until > now.instant,
             sink => {
@@ -281,14 +281,14 @@ impl Subscriber {
             }
         };
         if may_stay {
-            self.drive(state);
+            self.write_pending(state);
         } else {
             self.close_locked(state);
         }
     }
 
     /// Latest time of the next check. `None` if the periodic checks are enough.
-    pub fn check_by(&self, now: &Now) -> Option<Instant> {
+    pub fn check_by(&self, now: &CheckTime) -> Option<Instant> {
         let state = self.state();
         match &state.sink {
             Sink::Ending(_, until) => Some(*until),
@@ -299,7 +299,7 @@ impl Subscriber {
     /// Ends the stream for an external reason.
     pub fn end_with(self: &Arc<Self>, state: &mut State, end: End) {
         state.subscription.end_with(end);
-        self.drive(state);
+        self.write_pending(state);
     }
 
     /// Whether the stream is open, is on this connection, and belongs to `user`. Every open stream belongs to `None`.

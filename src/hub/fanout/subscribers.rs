@@ -26,7 +26,7 @@ use crate::{
     event::Topic,
     hub::{
         context::Context,
-        subscription::{End, Now, OpenConnection},
+        subscription::{CheckTime, End, OpenConnection},
         topic::{LiveTopic, Observer, Position, TopicTable},
     },
 };
@@ -55,7 +55,7 @@ struct Progress {
     /// Number of subscribers in the shard.
     len: AtomicUsize,
     /// Whether the reactor has been told to write to the shard, and has not finished.
-    is_due: AtomicBool,
+    is_requested: AtomicBool,
     /// Number of the event up to which the reactor has written to every subscriber whose socket accepts bytes.
     reached: AtomicI64,
 }
@@ -64,7 +64,7 @@ impl Progress {
     fn new() -> Self {
         Self {
             len: AtomicUsize::new(0),
-            is_due: AtomicBool::new(false),
+            is_requested: AtomicBool::new(false),
             reached: AtomicI64::new(0),
         }
     }
@@ -100,7 +100,7 @@ impl Subscribers {
         let slowest = self
             .progress
             .iter()
-            .filter(|progress| progress.is_due.load(Ordering::Acquire))
+            .filter(|progress| progress.is_requested.load(Ordering::Acquire))
             .map(|progress| progress.reached.load(Ordering::Acquire))
             .min();
         slowest.is_some_and(|reached| self.topic.drops_soon_after(reached))
@@ -150,7 +150,7 @@ impl Subscribers {
     }
 
     /// Ends direct mode, and returns the state of a subscriber.
-    fn synced<'a>(&self, subscriber: &'a Subscriber) -> MutexGuard<'a, State> {
+    fn lock_after_sync<'a>(&self, subscriber: &'a Subscriber) -> MutexGuard<'a, State> {
         loop {
             let state = subscriber.state();
             if !state.is_direct() {
@@ -166,20 +166,20 @@ impl Subscribers {
     /// opened.
     pub fn start(&self, subscriber: &Arc<Subscriber>) {
         let now = subscriber.reactor().now();
-        subscriber.check(&mut self.synced(subscriber), &now);
+        subscriber.check(&mut self.lock_after_sync(subscriber), &now);
         if let Some(by) = subscriber.check_by(&now) {
             subscriber.reactor().check_by(by);
         }
     }
 
     /// Writes to a subscriber after the reactor was told that its socket accepts bytes again.
-    pub fn try_again(&self, subscriber: &Arc<Subscriber>) {
-        subscriber.try_again(&mut self.synced(subscriber));
+    pub fn on_writable(&self, subscriber: &Arc<Subscriber>) {
+        subscriber.on_writable(&mut self.lock_after_sync(subscriber));
     }
 
     /// Ends a stream for an external reason.
     pub fn end_with(&self, subscriber: &Arc<Subscriber>, end: End) {
-        subscriber.end_with(&mut self.synced(subscriber), end);
+        subscriber.end_with(&mut self.lock_after_sync(subscriber), end);
         // The time to send the end is limited.
         if let Some(by) = subscriber.check_by(&subscriber.reactor().now()) {
             subscriber.reactor().check_by(by);
@@ -195,7 +195,7 @@ impl Subscribers {
     ) {
         // Other streams stay in direct mode.
         if subscriber.belongs_to(user) {
-            self.synced(subscriber).report(list);
+            self.lock_after_sync(subscriber).report(list);
         }
     }
 
@@ -216,7 +216,7 @@ impl Observer for Subscribers {
             return;
         }
         for ((len, progress), reactor) in lens().zip(&self.progress).zip(&*self.reactors) {
-            if len > 0 && !progress.is_due.swap(true, Ordering::AcqRel) {
+            if len > 0 && !progress.is_requested.swap(true, Ordering::AcqRel) {
                 reactor.fan_out(Arc::clone(&self) as Arc<dyn FanOut>);
             }
         }
@@ -260,8 +260,8 @@ impl FanOut for Subscribers {
         progress.reached.store(from.map_or(0, |position| position.seq), Ordering::Release);
         // `swap` and not `store`. A publisher that found the flag set has moved the ring before, and `swap` makes that
         // visible below.
-        progress.is_due.swap(false, Ordering::AcqRel);
-        let again = self.head() != from && !progress.is_due.swap(true, Ordering::AcqRel);
+        progress.is_requested.swap(false, Ordering::AcqRel);
+        let again = self.head() != from && !progress.is_requested.swap(true, Ordering::AcqRel);
         self.finished.notify_waiters();
         again
     }
@@ -270,12 +270,12 @@ impl FanOut for Subscribers {
         &self,
         (from, to): (usize, usize),
         reactor: usize,
-        now: &Now,
+        now: &CheckTime,
         is_full: bool,
     ) -> Option<Instant> {
         let due = self.shards()[reactor].to_check(from, to, now.tick, is_full);
         let check = |subscriber: &Arc<Subscriber>| {
-            subscriber.check(&mut self.synced(subscriber), now);
+            subscriber.check(&mut self.lock_after_sync(subscriber), now);
             subscriber.check_by(now)
         };
         due.iter().filter_map(check).min()

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{
     end::End,
     subscription::Subscription,
-    ticks::{Now, SILENT_TICKS},
+    ticks::{CheckTime, SILENT_TICKS},
 };
 use crate::config::Overflow;
 
@@ -18,7 +18,7 @@ const HEARTBEAT: &[u8] = b"3\r\n:\n\n\r\n";
 impl Subscription {
     /// Ends the stream if there is an external reason. Otherwise queues a heartbeat if the stream was silent for too
     /// long. `is_stuck` means that the client does not take bytes. Returns false if the time to send the end is over.
-    pub fn check(&mut self, now: &Now, is_stuck: bool) -> bool {
+    pub fn check(&mut self, now: &CheckTime, is_stuck: bool) -> bool {
         if self.end.is_none() {
             let connection = self.connection.as_ref();
             let refused = connection.and_then(|open| open.allowed_until(now.timestamp).err());
@@ -30,7 +30,9 @@ impl Subscription {
                 self.end_with(End::MaxSeconds);
             } else if is_stuck && self.must_close_for_overflow() {
                 self.end_with(End::Overflow);
-            } else if now.tick.wrapping_sub(self.written) >= SILENT_TICKS && self.ready.is_empty() {
+            } else if now.tick.wrapping_sub(self.last_write_tick) >= SILENT_TICKS
+                && self.ready.is_empty()
+            {
                 self.queue(&Bytes::from_static(HEARTBEAT));
             }
         }
@@ -38,7 +40,7 @@ impl Subscription {
     }
 
     /// Latest time of the next check. `None` if the periodic checks are enough.
-    pub fn check_by(&self, now: &Now) -> Option<Instant> {
+    pub fn check_by(&self, now: &CheckTime) -> Option<Instant> {
         let expiry = || {
             let expiry = self.connection.as_ref()?.allowed_until(now.timestamp).ok()?;
             now.instant.checked_add(expiry.since(now.timestamp))
@@ -49,6 +51,6 @@ impl Subscription {
 
     /// Whether a stream that cannot be written to has to end because of its overflow strategy.
     fn must_close_for_overflow(&self) -> bool {
-        self.overflow == Overflow::CloseConnection && self.resume_cursors().is_some()
+        self.overflow == Overflow::CloseConnection && self.skip_targets().is_some()
     }
 }

@@ -34,7 +34,7 @@ pub struct Client {
     pub slot: Slot,
     /// Permit of the TCP connection, held until the stream closes. `None` if the request came without a TCP
     /// connection, as in tests.
-    pub admission: Option<Arc<ConnectionPermit>>,
+    pub permit: Option<Arc<ConnectionPermit>>,
 }
 
 /// An open connection. Its slot is freed with its last stream.
@@ -42,27 +42,27 @@ pub struct Connection {
     id: Uuid,
     address: IpAddr,
     slot: Slot,
-    _admission: Option<Arc<ConnectionPermit>>,
+    _permit: Option<Arc<ConnectionPermit>>,
     /// Reports the end of the user's login session.
     watch: Mutex<SessionWatch>,
     /// Number of events that were sent by streams that are no longer on the connection.
     events_of_closed_streams: AtomicU64,
     /// A shutdown waits until this token is dropped.
-    _open: TaskTrackerToken,
+    _shutdown_token: TaskTrackerToken,
 }
 
 impl Connection {
     /// Creates a connection without streams.
     pub fn new(context: &Context, client: Client) -> Arc<Self> {
-        let Client { request, address, watch, slot, admission } = client;
+        let Client { request, address, watch, slot, permit } = client;
         Arc::new(Self {
             id: request,
             address,
             slot,
-            _admission: admission,
+            _permit: permit,
             watch: Mutex::new(watch),
             events_of_closed_streams: AtomicU64::new(0),
-            _open: context.token(),
+            _shutdown_token: context.token(),
         })
     }
 

@@ -14,4 +14,4 @@ pub use connection::{Client, Connection, OpenConnection};
 pub use end::{End, prelude};
 pub use next::{Next, Piece};
 pub use subscription::Subscription;
-pub use ticks::{Now, SILENT_TICKS, TICKS_PER_HEARTBEAT};
+pub use ticks::{CheckTime, SILENT_TICKS, TICKS_PER_HEARTBEAT};

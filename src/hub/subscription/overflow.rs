@@ -29,19 +29,19 @@ impl Lag {
     pub const SOME: Self = Self(u32::MAX - 1);
 
     /// Number of events that the subscriber still gets. `None` if they are not counted.
-    pub fn left(self) -> Option<u32> {
+    pub fn events_before_drop(self) -> Option<u32> {
         (self.0 < Self::SOME.0).then_some(self.0)
     }
 
     /// The lag after the subscriber took `count` more events.
     pub fn after(self, count: u64) -> Self {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.left().map_or(self, |left| Self(left.saturating_sub(count)))
+        self.events_before_drop().map_or(self, |left| Self(left.saturating_sub(count)))
     }
 
     /// Chooses the action for a subscriber that lags, after the ring has dropped its next event. The subscriber can
     /// resume after `oldest` or after `newest`. The ring holds `capacity` events.
-    pub fn overflow(
+    pub fn choose_action(
         &mut self,
         strategy: Overflow,
         (oldest, newest): (Cursor, Cursor),

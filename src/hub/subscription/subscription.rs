@@ -28,7 +28,7 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 
 /// The state of a read of the log, for a subscription that is behind the ring.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Log {
+enum LogRead {
     /// No read was requested.
     Idle,
     /// A task reads the log.
@@ -51,14 +51,14 @@ pub struct Subscription {
     /// Bytes to send before anything else: chunks, or the rest of one chunk.
     pub(super) ready: Bytes,
     /// Frames from the log that follow the position.
-    fetched: Option<Box<Run>>,
+    frames_from_log: Option<Box<Run>>,
     pub(super) end: Option<End>,
     /// Time at which the stream ends, if the client set a maximum time. Once `end` is set, time until which the end can
     /// be sent.
     pub(super) until: Option<Instant>,
     /// The reactor's tick at the last write.
-    pub(super) written: u32,
-    log: Log,
+    pub(super) last_write_tick: u32,
+    log: LogRead,
     lag: Lag,
     pub(super) overflow: Overflow,
     /// Whether the metrics count the stream as open.
@@ -82,11 +82,11 @@ impl Subscription {
             delivered: 0,
             max_events,
             ready: Bytes::new(),
-            fetched: None,
+            frames_from_log: None,
             end: None,
             until,
-            written: 0,
-            log: Log::Idle,
+            last_write_tick: 0,
+            log: LogRead::Idle,
             lag: Lag::NONE,
             overflow,
             is_counted: false,
@@ -110,7 +110,7 @@ impl Subscription {
     }
 
     /// Counts the stream as open in the metrics.
-    pub fn count(&mut self) {
+    pub fn count_as_open(&mut self) {
         self.topic.context().telemetry.stream_opened(self.topic.family());
         self.is_counted = true;
     }
@@ -123,7 +123,7 @@ impl Subscription {
     /// Sends a snapshot, and resumes after it.
     pub fn start_over(&mut self, snapshot: &SnapshotFrame) {
         self.position = snapshot.position;
-        self.log = Log::Idle;
+        self.log = LogRead::Idle;
         self.lag = Lag::SOME;
         self.queue(&snapshot.bytes);
         self.delivered += 1;
@@ -135,9 +135,12 @@ impl Subscription {
 
     /// Starts a read of the log. Returns the position to read from, and the maximum number of events.
     pub fn begin_catch_up(&mut self) -> (Position, u64) {
-        self.log = Log::Reading;
+        self.log = LogRead::Reading;
         let left = self.remaining();
-        (self.position, self.lag.left().map_or(left, |waiting| left.min(waiting.into())))
+        (
+            self.position,
+            self.lag.events_before_drop().map_or(left, |waiting| left.min(waiting.into())),
+        )
     }
 
     /// Applies the result of a read of the log.
@@ -147,8 +150,8 @@ impl Subscription {
         }
         match missed {
             Ok(Missed::Events(run)) => {
-                self.log = if run.is_none() { Log::Exhausted } else { Log::Idle };
-                self.fetched = run.map(Box::new);
+                self.log = if run.is_none() { LogRead::Exhausted } else { LogRead::Idle };
+                self.frames_from_log = run.map(Box::new);
             }
             Ok(Missed::StartOver(snapshot)) => self.start_over(&snapshot),
             Err(error) => {
@@ -165,21 +168,21 @@ impl Subscription {
             && self.ready.is_empty()
             && self.end.is_none()
             && self.max_events.is_none()
-            && self.fetched.is_none()
-            && self.log == Log::Idle
+            && self.frames_from_log.is_none()
+            && self.log == LogRead::Idle
     }
 
     /// Applies the progress of direct mode, which has written all events up to `seq`.
     pub fn sync_back(&mut self, seq: i64, tick: u32) {
         self.delivered += u64::try_from(seq - self.position.seq).unwrap_or_default();
         self.position.seq = seq;
-        self.written = tick;
+        self.last_write_tick = tick;
     }
 
     /// Reports that the topic has moved.
     pub fn topic_changed(&mut self) {
-        if self.log == Log::Exhausted {
-            self.log = Log::Idle;
+        if self.log == LogRead::Exhausted {
+            self.log = LogRead::Idle;
         }
     }
 
@@ -202,10 +205,10 @@ impl Subscription {
                 }
                 None => {}
             }
-            if let Some(run) = &self.fetched {
+            if let Some(run) = &self.frames_from_log {
                 return Next::Write(Piece::Frames((**run).clone()));
             }
-            if self.log == Log::Reading {
+            if self.log == LogRead::Reading {
                 return Next::Wait;
             }
             return match self.topic.pull(self.position, self.remaining()) {
@@ -213,7 +216,7 @@ impl Subscription {
                     self.lag = Lag::SOME;
                     Next::Write(Piece::Frames(run))
                 }
-                Pulled::Over => {
+                Pulled::TopicEnded => {
                     self.end_with(End::Completed);
                     continue;
                 }
@@ -222,9 +225,9 @@ impl Subscription {
                     Next::Wait
                 }
                 Pulled::Ahead => Next::Wait,
-                Pulled::Behind if self.log == Log::Exhausted => Next::Wait,
+                Pulled::Behind if self.log == LogRead::Exhausted => Next::Wait,
                 Pulled::Behind if self.handle_overflow() => continue,
-                Pulled::Behind | Pulled::Lost => Next::CatchUp,
+                Pulled::Behind | Pulled::HistoryReplaced => Next::CatchUp,
             };
         }
     }
@@ -232,7 +235,7 @@ impl Subscription {
     /// Reports that the first `written` bytes of a piece were written. The rest of a frame that was begun stays ready.
     /// The frames after it are dropped, because the position is enough to find them again.
     pub fn wrote(&mut self, piece: Piece, written: usize, tick: u32) {
-        self.written = tick;
+        self.last_write_tick = tick;
         let run = match piece {
             Piece::Ready(_) => return self.ready.advance(written),
             Piece::Frames(run) => run,
@@ -240,7 +243,7 @@ impl Subscription {
         if written < run.bytes.len() {
             self.blocked();
         }
-        self.fetched = None;
+        self.frames_from_log = None;
         let (count, end) = run.frames_started(written);
         // Copied, because otherwise a client that does not read would keep the whole piece in memory.
         self.ready = Bytes::copy_from_slice(&run.bytes[written..end]);
@@ -256,7 +259,7 @@ impl Subscription {
     /// Reports that the socket did not accept all bytes of a piece.
     pub fn blocked(&mut self) {
         // Only frames from the ring show that the client is slow now. Ready bytes and events from the log can be old.
-        if self.ready.is_empty() && self.fetched.is_none() && self.lag == Lag::NONE {
+        if self.ready.is_empty() && self.frames_from_log.is_none() && self.lag == Lag::NONE {
             self.lag = Lag::SOME;
         }
     }
@@ -293,9 +296,9 @@ impl Subscription {
 
     /// Applies the overflow strategy, if the ring has dropped the next event. Returns false if the log has to be read.
     fn handle_overflow(&mut self) -> bool {
-        let Some(passed) = self.resume_cursors() else { return false };
+        let Some(passed) = self.skip_targets() else { return false };
         let capacity = self.topic.context().settings.buffer_events;
-        match self.lag.overflow(self.overflow, passed, capacity) {
+        match self.lag.choose_action(self.overflow, passed, capacity) {
             Action::ReadLog => return false,
             Action::Close => self.end_with(End::Overflow),
             Action::SkipTo(cursor) => self.skip_to(cursor),
@@ -303,9 +306,9 @@ impl Subscription {
         true
     }
 
-    /// Two events after which the stream can resume, if its client is too slow; see [`LiveTopic::resume_cursors`].
-    pub(super) fn resume_cursors(&self) -> Option<(Cursor, Cursor)> {
-        if self.lag == Lag::NONE { None } else { self.topic.resume_cursors(self.position) }
+    /// Two events after which the stream can resume, if its client is too slow; see [`LiveTopic::skip_targets`].
+    pub(super) fn skip_targets(&self) -> Option<(Cursor, Cursor)> {
+        if self.lag == Lag::NONE { None } else { self.topic.skip_targets(self.position) }
     }
 
     /// Resumes after this event. `stream.dropped` has the cursor of this event, so a client that reconnects does not
@@ -324,8 +327,8 @@ impl Subscription {
         self.has_queued_end = true;
         let end = if self.remaining() == 0 { End::MaxEvents } else { end };
         let failure = || {
-            let subject = self.topic.subject();
-            subject.map(|subject| (subject.failure)(self.request())).unwrap_or_default()
+            let properties = self.topic.properties();
+            properties.map(|properties| (properties.failure)(self.request())).unwrap_or_default()
         };
         let text = end.text(self.topic.context().settings.retry, failure);
         if !text.is_empty() {

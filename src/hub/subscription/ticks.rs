@@ -12,7 +12,7 @@ pub const TICKS_PER_HEARTBEAT: u32 = 8;
 pub const SILENT_TICKS: u32 = TICKS_PER_HEARTBEAT - 1;
 
 /// The moment at which a stream is checked.
-pub struct Now {
+pub struct CheckTime {
     /// Monotonic time.
     pub instant: Instant,
     /// Wall clock time, by which login sessions expire.

@@ -37,12 +37,12 @@ impl LiveTopic {
         let permit = self.context().readers.acquire().await;
         self.context().telemetry.caught_up(self.family());
         let most = ReadLimit { events: PAGE.events.min(most), ..PAGE };
-        match self.context().log.since(self.name(), position.seq, known.furthest, most).await {
+        match self.context().log.since(self.name(), position.seq, known.newest_known, most).await {
             Ok(page) => {
                 let frames: Vec<Frame> = page.events.iter().map(Frame::from).collect();
                 let run = Run::from_frames(&frames.iter().collect::<Vec<_>>());
                 match page.events.last() {
-                    Some(event) if self.admit(known.history, event.cursor).is_none() => {
+                    Some(event) if self.accept_cursor(known.history, event.cursor).is_none() => {
                         // The log was replaced after this read, and the ring has already noticed that.
                         drop(permit);
                         return self.start_over_from(StaleCursor::Replaced).await;

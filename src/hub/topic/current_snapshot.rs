@@ -40,12 +40,12 @@ impl LiveTopic {
         self: &Arc<Self>,
         reset: Option<StaleCursor>,
     ) -> Result<SnapshotFrame, DbErr> {
-        let Some(subject) = self.subject() else {
+        let Some(properties) = self.properties() else {
             return Err(DbErr::RecordNotFound(self.name().to_string()));
         };
         loop {
             let read_at = Instant::now();
-            let Snapshot { cursor, data, terminal } = subject.source.snapshot(reset).await?;
+            let Snapshot { cursor, data, terminal } = properties.source.snapshot(reset).await?;
             if self.head().is_none() {
                 self.start_at(0, (cursor, terminal), StaleCursor::UnknownCursor);
             }

@@ -29,7 +29,7 @@ impl LiveTopic {
         self.context().telemetry.caught_up(self.family());
         let topic = Arc::clone(self);
         let work = async move {
-            while topic.fill_again() {
+            while topic.take_fill_request() {
                 if let Err(error) = topic.fill_once().await {
                     // The next heartbeat tries again.
                     tracing::warn!(
@@ -37,7 +37,7 @@ impl LiveTopic {
                         %error,
                         "cannot read the event log, retrying at the next heartbeat"
                     );
-                    topic.give_up_fill();
+                    topic.abort_fill();
                     return;
                 }
             }
@@ -51,7 +51,7 @@ impl LiveTopic {
             let Some(known) = self.known() else {
                 return self.start().await;
             };
-            match log.since(self.name(), known.head.seq, known.furthest, PAGE).await {
+            match log.since(self.name(), known.head.seq, known.newest_known, PAGE).await {
                 Ok(page) => {
                     let frame = |event| (known.head.epoch, Frame::from(event));
                     self.push(page.events.iter().map(frame));
@@ -117,7 +117,7 @@ impl LiveTopic {
                 }
                 return Ok(Ok(position));
             }
-            let found = self.context().log.find(self.name(), cursor, known.furthest).await?;
+            let found = self.context().log.find(self.name(), cursor, known.newest_known).await?;
             if let Some(stale) = found.known {
                 self.start_over(known.history, (found.head, found.closed), stale);
                 continue;
@@ -125,8 +125,8 @@ impl LiveTopic {
             if let Some(stale) = found.cursor {
                 return Ok(Err(stale));
             }
-            let position = self.admit(known.history, cursor);
-            if !self.agrees(Some(known), found.head) {
+            let position = self.accept_cursor(known.history, cursor);
+            if !self.matches_log(Some(known), found.head) {
                 self.fill();
             }
             // Without a position, the ring's history has changed in the meantime, and the loop tries again.

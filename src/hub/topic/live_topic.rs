@@ -10,7 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 use super::{
     frame::Frame,
     ring::{KnownEvents, Position, Pulled, Ring},
-    snapshot::{SnapshotFrame, Subject},
+    snapshot::{SnapshotFrame, TopicProperties},
 };
 use crate::{
     event::{Cursor, Topic},
@@ -37,7 +37,7 @@ pub trait Observer: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
     /// No event is missing.
-    Whole,
+    Complete,
     /// A number was skipped, or belonged to another event. The log has to be read.
     Gap,
 }
@@ -51,7 +51,7 @@ pub struct LiveTopic {
     ring: Mutex<Ring>,
     fill: AtomicU8,
     /// Set by the first stream of the topic.
-    subject: OnceLock<Subject>,
+    properties: OnceLock<TopicProperties>,
     /// The newest snapshot. Only the holder of the lock reads the next one.
     pub(super) snapshot: tokio::sync::Mutex<Option<SnapshotFrame>>,
     /// Counts events that were written to subscribers.
@@ -64,7 +64,7 @@ impl LiveTopic {
         Self {
             ring: Mutex::new(Ring::new(context.settings.buffer_events)),
             fill: AtomicU8::new(IDLE),
-            subject: OnceLock::new(),
+            properties: OnceLock::new(),
             snapshot: tokio::sync::Mutex::default(),
             delivered: context.telemetry.delivered(name.family().name()),
             name,
@@ -89,13 +89,13 @@ impl LiveTopic {
     }
 
     /// Sets the properties that the topic's streams share. Later calls have no effect.
-    pub fn set_subject(&self, subject: &Subject) {
-        self.subject.get_or_init(|| subject.clone());
+    pub fn set_properties(&self, properties: &TopicProperties) {
+        self.properties.get_or_init(|| properties.clone());
     }
 
     /// The properties that the topic's streams share. `None` before the first stream sets them.
-    pub fn subject(&self) -> Option<&Subject> {
-        self.subject.get()
+    pub fn properties(&self) -> Option<&TopicProperties> {
+        self.properties.get()
     }
 
     /// Reports that a stream of the topic has released what it held.
@@ -130,19 +130,19 @@ impl LiveTopic {
         self.ring().find(cursor)
     }
 
-    /// See [`Ring::admit`].
-    pub fn admit(&self, history: u32, cursor: Cursor) -> Option<Position> {
-        self.ring().admit(history, cursor)
+    /// See [`Ring::accept_cursor`].
+    pub fn accept_cursor(&self, history: u32, cursor: Cursor) -> Option<Position> {
+        self.ring().accept_cursor(history, cursor)
     }
 
-    /// See [`Ring::agrees`].
-    pub fn agrees(&self, known: Option<KnownEvents>, head: Cursor) -> bool {
-        self.ring().agrees(known, head)
+    /// See [`Ring::matches_log`].
+    pub fn matches_log(&self, known: Option<KnownEvents>, head: Cursor) -> bool {
+        self.ring().matches_log(known, head)
     }
 
-    /// See [`Ring::resume_cursors`].
-    pub fn resume_cursors(&self, position: Position) -> Option<(Cursor, Cursor)> {
-        self.ring().resume_cursors(position)
+    /// See [`Ring::skip_targets`].
+    pub fn skip_targets(&self, position: Position) -> Option<(Cursor, Cursor)> {
+        self.ring().skip_targets(position)
     }
 
     /// See [`Ring::drops_soon_after`].
@@ -179,7 +179,7 @@ impl LiveTopic {
         if moved && let Some(observer) = self.observer.upgrade() {
             observer.topic_changed();
         }
-        if gap { Pushed::Gap } else { Pushed::Whole }
+        if gap { Pushed::Gap } else { Pushed::Complete }
     }
 
     /// Requests a read of the log for the ring. Returns whether the caller has to start the read. If not, the task that
@@ -189,14 +189,14 @@ impl LiveTopic {
     }
 
     /// Whether a request came since the reading task called this last. If not, the task has to end.
-    pub(super) fn fill_again(&self) -> bool {
+    pub(super) fn take_fill_request(&self) -> bool {
         self.fill
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| state.checked_sub(1))
             .is_ok_and(|state| state == REQUESTED)
     }
 
     /// Ends the reading task early, after an error.
-    pub(super) fn give_up_fill(&self) {
+    pub(super) fn abort_fill(&self) {
         self.fill.store(IDLE, Ordering::Release);
     }
 

@@ -15,5 +15,5 @@ pub use catch_up::Missed;
 pub use frame::{Frame, LAST_CHUNK, Run, chunk, payload};
 pub use live_topic::{LiveTopic, Observer, Pushed};
 pub use ring::{KnownEvents, Position, Pulled};
-pub use snapshot::{Snapshot, SnapshotFrame, Source, Subject};
+pub use snapshot::{Snapshot, SnapshotFrame, Source, TopicProperties};
 pub use table::TopicTable;

@@ -34,7 +34,7 @@ pub struct KnownEvents {
     /// Cursor of the newest frame, or of the event at which the history began.
     pub head: Cursor,
     /// Cursor of the newest known event of the history: the head or a later event.
-    pub furthest: Cursor,
+    pub newest_known: Cursor,
 }
 
 /// The result of a request for the frames after a position.
@@ -44,13 +44,13 @@ pub enum Pulled {
     /// No event follows yet.
     Nothing,
     /// No event can follow: the position is that of the last event.
-    Over,
+    TopicEnded,
     /// The position is newer than the ring's head.
     Ahead,
     /// The position is older than the ring. Only the log has the next event.
     Behind,
     /// The history was replaced: the subscription has to start over.
-    Lost,
+    HistoryReplaced,
 }
 
 /// The newest frames of a topic.
@@ -73,11 +73,11 @@ pub struct Ring {
     has_foreign_frame: bool,
     /// Frames that arrived before an earlier frame, with their epochs. The events of two commits can arrive in either
     /// order.
-    early: BTreeMap<i64, (i64, Frame)>,
-    early_bytes: usize,
+    out_of_order: BTreeMap<i64, (i64, Frame)>,
+    out_of_order_bytes: usize,
     capacity: usize,
     /// The frames after a position, in one piece. Stored because most subscribers are at the same position.
-    piece: Option<(i64, Run)>,
+    cached_run: Option<(i64, Run)>,
 }
 
 impl Ring {
@@ -108,35 +108,35 @@ impl Ring {
 
     /// The position of a cursor, if the ring alone shows that the cursor is in this history.
     pub fn find(&self, cursor: Cursor) -> Option<Position> {
-        let KnownEvents { history, head, furthest } = self.known?;
+        let KnownEvents { history, head, newest_known } = self.known?;
         let is_ours = cursor.epoch == head.epoch && self.nonce(cursor.seq) == Some(cursor.nonce);
-        (is_ours || cursor == furthest).then_some(Position { history, seq: cursor.seq })
+        (is_ours || cursor == newest_known).then_some(Position { history, seq: cursor.seq })
     }
 
     /// The position of a cursor that was found in the log together with the known events of this history. `None` if the
     /// history has changed since then.
-    pub fn admit(&mut self, history: u32, cursor: Cursor) -> Option<Position> {
+    pub fn accept_cursor(&mut self, history: u32, cursor: Cursor) -> Option<Position> {
         let nonce = self.nonce(cursor.seq);
         let known = self.known.as_mut().filter(|known| known.history == history)?;
         if nonce.is_some_and(|nonce| nonce != cursor.nonce) {
             return None;
         }
-        if cursor.seq > known.furthest.seq {
-            known.furthest = cursor;
+        if cursor.seq > known.newest_known.seq {
+            known.newest_known = cursor;
         }
         Some(Position { history, seq: cursor.seq })
     }
 
     /// Whether the ring can have all events of a log whose newest event is `head`, and no others. `known` is the state
     /// of the ring before the log was read. Also true if the ring has begun another history since then.
-    pub fn agrees(&self, known: Option<KnownEvents>, head: Cursor) -> bool {
+    pub fn matches_log(&self, known: Option<KnownEvents>, head: Cursor) -> bool {
         let (Some(before), Some(now)) = (known, self.known) else { return false };
         if before.history != now.history {
             return true;
         }
         let nonce = self.nonce(head.seq);
         head.epoch == now.head.epoch
-            && head.seq >= before.furthest.seq
+            && head.seq >= before.newest_known.seq
             && head.seq <= now.head.seq
             && nonce.is_none_or(|nonce| nonce == head.nonce)
     }
@@ -155,7 +155,7 @@ impl Ring {
     ///
     /// The first is the newest event that the ring has dropped. The second is the newest event of the ring, or the
     /// event before it if no event can follow. Every subscription must get the last event.
-    pub fn resume_cursors(&self, position: Position) -> Option<(Cursor, Cursor)> {
+    pub fn skip_targets(&self, position: Position) -> Option<(Cursor, Cursor)> {
         let KnownEvents { head, .. } =
             self.known.filter(|known| known.history == position.history)?;
         let kept = i64::try_from(self.frames.len()).unwrap_or(i64::MAX);
@@ -170,7 +170,7 @@ impl Ring {
     /// Whether a frame is missing, or did not belong to this history. The call resets the second condition.
     pub fn has_gap(&mut self) -> bool {
         let has_foreign_frame = std::mem::take(&mut self.has_foreign_frame);
-        self.known.is_some() && (has_foreign_frame || !self.early.is_empty())
+        self.known.is_some() && (has_foreign_frame || !self.out_of_order.is_empty())
     }
 
     /// Whether the ring will soon drop events after `seq`.
@@ -185,21 +185,21 @@ impl Ring {
         if self.known.map_or(0, |known| known.history) != old {
             return false;
         }
-        self.known = Some(KnownEvents { history: old + 1, head, furthest: head });
+        self.known = Some(KnownEvents { history: old + 1, head, newest_known: head });
         self.stale_reason = Some(lost);
         self.start_seq = head.seq;
         self.prior_nonce = head.nonce;
         self.is_over = is_over;
         self.frames.clear();
         self.bytes = 0;
-        self.piece = None;
+        self.cached_run = None;
         if old != 0 {
             // Early frames may belong to the old history. The log has those that belong to the new history.
-            self.has_foreign_frame |= !self.early.is_empty();
-            self.early.clear();
-            self.early_bytes = 0;
+            self.has_foreign_frame |= !self.out_of_order.is_empty();
+            self.out_of_order.clear();
+            self.out_of_order_bytes = 0;
         }
-        self.take_early();
+        self.take_out_of_order();
         true
     }
 
@@ -208,13 +208,15 @@ impl Ring {
         match self.known {
             Some(KnownEvents { head, .. }) if head.epoch != epoch || frame.seq <= head.seq + 1 => {
                 self.take(epoch, frame);
-                self.take_early();
+                self.take_out_of_order();
             }
             // Early frames may use as much memory as the ring. Later ones are dropped, because the log has all of them.
-            _ if self.early.len() < self.capacity && self.early_bytes < RING_BYTES => {
-                self.early_bytes += frame.bytes.len();
-                let replaced = self.early.insert(frame.seq, (epoch, frame));
-                self.early_bytes -= replaced.map_or(0, |(_, frame)| frame.bytes.len());
+            _ if self.out_of_order.len() < self.capacity
+                && self.out_of_order_bytes < RING_BYTES =>
+            {
+                self.out_of_order_bytes += frame.bytes.len();
+                let replaced = self.out_of_order.insert(frame.seq, (epoch, frame));
+                self.out_of_order_bytes -= replaced.map_or(0, |(_, frame)| frame.bytes.len());
             }
             _ => {}
         }
@@ -226,15 +228,15 @@ impl Ring {
             return Pulled::Nothing;
         };
         if head.history != position.history {
-            return Pulled::Lost;
+            return Pulled::HistoryReplaced;
         }
         if position.seq > head.seq {
             return Pulled::Ahead;
         }
         if position.seq == head.seq {
-            return if self.is_over { Pulled::Over } else { Pulled::Nothing };
+            return if self.is_over { Pulled::TopicEnded } else { Pulled::Nothing };
         }
-        if let Some((from, run)) = &self.piece
+        if let Some((from, run)) = &self.cached_run
             && *from == position.seq
             && run.count <= most
         {
@@ -260,7 +262,7 @@ impl Ring {
         };
         // A piece that `most` has limited is not stored, because it would make other subscribers write less.
         if run.count < most {
-            self.piece = Some((position.seq, run.clone()));
+            self.cached_run = Some((position.seq, run.clone()));
         }
         Pulled::Run(run)
     }
@@ -280,18 +282,18 @@ impl Ring {
     }
 
     fn append(&mut self, frame: Frame) {
-        let Some(KnownEvents { head, furthest, .. }) = &mut self.known else { return };
-        let is_replaced = frame.seq == furthest.seq && frame.nonce != furthest.nonce;
+        let Some(KnownEvents { head, newest_known, .. }) = &mut self.known else { return };
+        let is_replaced = frame.seq == newest_known.seq && frame.nonce != newest_known.nonce;
         if frame.prior_nonce != head.nonce || is_replaced {
             self.has_foreign_frame = true;
             return;
         }
         (head.seq, head.nonce) = (frame.seq, frame.nonce);
-        if head.seq > furthest.seq {
-            *furthest = *head;
+        if head.seq > newest_known.seq {
+            *newest_known = *head;
         }
         self.is_over = frame.terminal;
-        self.piece = None;
+        self.cached_run = None;
         self.bytes += frame.bytes.len();
         self.frames.push_back(frame);
         while self.frames.len() > self.capacity || self.bytes > RING_BYTES && self.frames.len() > 1
@@ -302,16 +304,16 @@ impl Ring {
         }
     }
 
-    fn take_early(&mut self) {
+    fn take_out_of_order(&mut self) {
         while let (Some(KnownEvents { head, .. }), Some(entry)) =
-            (self.known, self.early.first_entry())
+            (self.known, self.out_of_order.first_entry())
         {
             let seq = *entry.key();
             if seq > head.seq + 1 {
                 break;
             }
             let (epoch, frame) = entry.remove();
-            self.early_bytes -= frame.bytes.len();
+            self.out_of_order_bytes -= frame.bytes.len();
             self.take(epoch, frame);
         }
     }

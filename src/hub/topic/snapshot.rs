@@ -32,7 +32,7 @@ pub struct Snapshot {
 
 /// Properties that all streams of a topic share.
 #[derive(Clone)]
-pub struct Subject {
+pub struct TopicProperties {
     /// Reads the state of the topic's resource.
     pub source: Arc<dyn Source>,
     /// Returns the data of the `error` event that ends a failed stream: JSON text on one line. The argument is the id

@@ -9,7 +9,7 @@ use streamgate::bus::InProcessBus;
 use uuid::Uuid;
 
 use crate::{
-    clock::work::{HOUR, SETTLED, every_second, look},
+    clock::work::{HOUR, LONGER_THAN_STABLE, every_second, look},
     support::{App, Caller, Store, id_of, prompt, task, time::Time, until},
 };
 
@@ -31,12 +31,12 @@ impl Things {
     async fn new(app: &App) -> Self {
         let (owner, agent) = task::owner_and_agent(app).await;
         let operator = app.caller(Role::Operator).await;
-        let task = task::make(&owner, "thing").await;
+        let task = task::create(&owner, "thing").await;
         let claimed = task::claim(&agent, "thing").await;
         task::report(&agent, &claimed, 1, "completed").await.ok();
-        let prompt = prompt::ask(&owner).await.path;
+        let prompt = prompt::create(&owner).await.path;
         prompt::publish(&agent, &prompt, &Value::Null, prompt::event("complete")).await.ok();
-        let answered = prompt::ask(&owner).await.path;
+        let answered = prompt::create(&owner).await.path;
         prompt::publish(&agent, &answered, &Value::Null, prompt::message(1)).await.ok();
         let mcp = id_of(&owner.post("/v1/mcp-sessions", json!({})).await.ok());
         let notifications = format!("/v1/users/{}/notifications", owner.id().await);
@@ -92,7 +92,7 @@ impl Things {
 /// waiting for a stable clock.
 async fn orphan(app: &App) -> Uuid {
     let owner = app.caller(Role::Viewer).await;
-    let task = task::make(&owner, "orphan").await;
+    let task = task::create(&owner, "orphan").await;
     entity::user::Entity::delete_by_id(owner.id().await)
         .exec(app.gateway.database.writer())
         .await
@@ -145,7 +145,7 @@ async fn nothing_is_deleted_while_the_clock_is_sixty_days_ahead() {
     assert_eq!(things.left().await, before);
     app.time.set_ahead(0);
     look(&app, &things.owner, &things.agent).await;
-    app.time.pass(SETTLED);
+    app.time.pass(LONGER_THAN_STABLE);
     things.swept(&app).await;
     assert_eq!(things.left().await, before);
     app.finish().await;
@@ -158,7 +158,7 @@ async fn lasting_clock_jump_does_not_shorten_the_retention() {
     let before = things.left().await;
     app.time.set_ahead(SIXTY_DAYS);
     until("jump", async || app.metric("streamgate_clock_jumps_total") > 0.5).await;
-    app.time.pass(SETTLED);
+    app.time.pass(LONGER_THAN_STABLE);
     things.swept(&app).await;
     assert_eq!(things.left().await, before);
     // After a week, the login sessions have expired by the wall clock, so the test reads the
@@ -202,7 +202,7 @@ async fn gateway_that_starts_with_a_wrong_clock_deletes_nothing() {
     assert_eq!(things.left().await, before);
     time.set_ahead(0);
     look(&app, &things.owner, &things.agent).await;
-    time.pass(SETTLED);
+    time.pass(LONGER_THAN_STABLE);
     things.swept(&app).await;
     assert_eq!(things.left().await, before);
     app.finish().await;

@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, prelude::Expr};
 use uuid::Uuid;
 
 use crate::{
-    clock::work::{FREE, HOUR, SETTLED, Work, every_second},
+    clock::work::{ClaimedWork, HOUR, LONGER_THAN_STABLE, UNCLAIMED, every_second},
     support::{App, Caller, until},
 };
 
@@ -21,7 +21,7 @@ fn session_of(app: &App, caller: &Caller) -> Uuid {
 async fn leases_expire_and_cached_sessions_are_discarded_after_a_suspend() {
     // During this test, only the clock ends cache entries.
     let app = App::with(|config| config.streams.heartbeat_seconds = 60).await;
-    let work = Work::claimed(&app, 300).await;
+    let work = ClaimedWork::claimed(&app, 300).await;
     let user = app.caller(Role::Viewer).await;
     user.me().await;
     login_session::Entity::update_many()
@@ -36,7 +36,7 @@ async fn leases_expire_and_cached_sessions_are_discarded_after_a_suspend() {
     work.reports_are_refused().await;
     // In operation, the first heartbeat after the wake-up does this.
     app.look_for_expired_leases();
-    until("end of the leases", async || work.states().await == FREE).await;
+    until("end of the leases", async || work.states().await == UNCLAIMED).await;
     assert!(app.metric("streamgate_clock_jumps_total") < 0.5);
     app.finish().await;
 }
@@ -66,7 +66,7 @@ async fn sessions_and_tokens_expire_without_a_stable_clock() {
         let late = Timestamp::now().since(end);
         assert!(late < Duration::from_secs(5), "{late:?} late in round {round}");
         user.get("/v1/auth/me").await.problem(401);
-        app.time.pass(SETTLED);
+        app.time.pass(LONGER_THAN_STABLE);
         until("adoption", async || app.metric("streamgate_clock_offset_seconds").abs() < 2.0).await;
     }
     app.finish().await;

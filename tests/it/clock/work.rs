@@ -13,14 +13,14 @@ use crate::support::{App, Caller, id_of, mutation, prompt, task, until};
 pub const HOUR: i64 = 3_600;
 
 /// A little longer than the time for which a clock must be stable.
-pub const SETTLED: Duration = STABLE_AFTER.saturating_add(Duration::from_secs(1));
+pub const LONGER_THAN_STABLE: Duration = STABLE_AFTER.saturating_add(Duration::from_secs(1));
 
-pub const HELD: [&str; 3] = ["running", "applying", "processing"];
+pub const CLAIMED: [&str; 3] = ["running", "applying", "processing"];
 
-pub const FREE: [&str; 3] = ["pending", "pending", "queued"];
+pub const UNCLAIMED: [&str; 3] = ["pending", "pending", "queued"];
 
 /// A claimed resource of each family that has leases.
-pub struct Work {
+pub struct ClaimedWork {
     pub owner: Caller,
     pub operator: Caller,
     pub agent: Caller,
@@ -31,14 +31,14 @@ pub struct Work {
     pub prompt_claim: Value,
 }
 
-impl Work {
+impl ClaimedWork {
     pub async fn claimed(app: &App, seconds: u64) -> Self {
         let (operator, agent, _, mutations) = mutation::topology_with_workers(app, "active").await;
         let owner = app.caller(Role::Viewer).await;
         let topology = mutations.split('/').nth(3).and_then(|id| id.parse().ok()).expect("an id");
         operator.mutate(topology, 1).await.ok();
-        task::make(&owner, "work").await;
-        let asked = prompt::ask(&owner).await;
+        task::create(&owner, "work").await;
+        let asked = prompt::create(&owner).await;
         let lease = json!({ "lease_seconds": seconds });
         let work = json!({ "lease_seconds": seconds, "skills": ["work"] });
         let first =
@@ -56,7 +56,7 @@ impl Work {
     }
 
     pub async fn states(&self) -> [Value; 3] {
-        let task = task::read(&self.owner, id_of(&self.task["task"])).await["status"].take();
+        let task = task::get(&self.owner, id_of(&self.task["task"])).await["status"].take();
         let mutation = self.operator.get(&self.mutations).await.ok()["items"][0]["state"].take();
         [task, mutation, prompt::status(&self.owner, &self.prompt).await]
     }
@@ -111,12 +111,12 @@ pub fn every_second(config: &mut Config) {
 pub async fn look(app: &App, owner: &Caller, agent: &Caller) {
     for _ in 0..2 {
         let skill = Uuid::new_v4().to_string();
-        let id = task::make(owner, &skill).await;
+        let id = task::create(owner, &skill).await;
         let claim = json!({ "skills": [skill], "lease_seconds": 1 });
         agent.post("/v1/tasks/claim", claim).await.ok();
         until("end of a short lease", async || {
             app.look_for_expired_leases();
-            task::read(owner, id).await["status"] == "pending"
+            task::get(owner, id).await["status"] == "pending"
         })
         .await;
     }

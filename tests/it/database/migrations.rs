@@ -12,14 +12,14 @@ use streamgate::{
 };
 use uuid::Uuid;
 
-use crate::support::{App, Store, soon, topology::topology_that_is};
+use crate::support::{App, Store, soon, topology::topology_with_status};
 
 #[tokio::test]
 async fn migration_marks_topics_that_had_already_ended() {
     let app = App::start().await;
     let operator = app.caller(Role::Operator).await;
-    let ended = topology_that_is(&operator, "torn_down").await;
-    let active = topology_that_is(&operator, "active").await;
+    let ended = topology_with_status(&operator, "torn_down").await;
+    let active = topology_with_status(&operator, "active").await;
     let database = &app.gateway.database;
     // Back to the schema in which topics could not end.
     let steps = Migrator::migrations().len() - 3;

@@ -5,14 +5,14 @@ use serde_json::json;
 
 use crate::support::{
     App,
-    prompt::{ask, claim, event, events, kinds, owner_and_agent, publish, watch},
+    prompt::{claim, create, event, events, kinds, owner_and_agent, publish, watch},
 };
 
 #[tokio::test]
 async fn cancelled_prompt_refuses_everything_from_its_agent() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let asked = ask(&owner).await;
+    let asked = create(&owner).await;
     let claimed = claim(&agent).await;
     let mut reader = watch(&owner, &asked.path, "").await;
     reader.expect("snapshot").await;

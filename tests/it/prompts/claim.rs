@@ -9,7 +9,8 @@ use uuid::Uuid;
 use crate::support::{
     App, id_of,
     prompt::{
-        ask, claim, claim_with, event, events, give_back, kinds, message, owner_and_agent, publish,
+        claim, claim_with, create, event, events, give_back, kinds, message, owner_and_agent,
+        publish,
     },
     soon,
 };
@@ -20,7 +21,7 @@ async fn oldest_prompts_are_claimed_first_and_only_once() {
     let (owner, agent) = owner_and_agent(&app).await;
     let mut asked = Vec::new();
     for _ in 0..20 {
-        asked.push(ask(&owner).await);
+        asked.push(create(&owner).await);
     }
     let first = claim_with(&agent, json!({ "max": 2, "lease_seconds": 3600 })).await;
     let ids: Vec<Uuid> = first.iter().map(|claimed| id_of(&claimed["prompt"])).collect();
@@ -52,7 +53,7 @@ async fn waiting_agent_gets_a_new_or_released_prompt() {
     };
     let waiting = wait();
     app.claim_waits().await;
-    let asked = ask(&owner).await;
+    let asked = create(&owner).await;
     let claimed = soon("work", waiting).await.expect("no panic").remove(0);
     assert_eq!(id_of(&claimed["prompt"]), asked.id);
     let waiting = wait();
@@ -81,7 +82,7 @@ async fn waiting_agent_gets_a_new_or_released_prompt() {
 async fn only_the_newest_claim_may_publish() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let asked = ask(&owner).await;
+    let asked = create(&owner).await;
     let stranger = json!({ "lease_token": Uuid::new_v4() });
     publish(&agent, &asked.path, &stranger, message(0)).await.problem(409);
     let claimed = claim(&agent).await;

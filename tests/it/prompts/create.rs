@@ -8,14 +8,14 @@ use uuid::Uuid;
 
 use crate::support::{
     App,
-    prompt::{ask, owner_and_agent},
+    prompt::{create, owner_and_agent},
 };
 
 #[tokio::test]
 async fn invalid_prompts_and_prompts_over_the_limit_are_refused() {
     let app = App::start().await;
     let (owner, _) = owner_and_agent(&app).await;
-    let asked = ask(&owner).await;
+    let asked = create(&owner).await;
     let path = format!("/v1/sessions/{}/prompts", asked.session);
     let long = |bytes: usize| json!({ "prompt": "é".repeat(bytes / 2) });
     for body in [json!({}), json!({ "prompt": "" }), json!({ "prompt": 5 }), long(65_538)] {

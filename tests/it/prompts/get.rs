@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::support::{
     App, Caller, id_of,
-    prompt::{ask, claim, events, kinds, message, owner_and_agent, publish, watch},
+    prompt::{claim, create, events, kinds, message, owner_and_agent, publish, watch},
 };
 
 #[tokio::test]
@@ -15,8 +15,8 @@ async fn prompt_is_found_by_owner_and_administrators_in_its_session() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
     let (other, admin) = (app.caller(Role::Operator).await, app.log_in("admin").await);
-    let asked = ask(&owner).await;
-    let elsewhere = ask(&owner).await;
+    let asked = create(&owner).await;
+    let elsewhere = create(&owner).await;
     let claimed = claim(&agent).await;
     assert_eq!(claimed["prompt"]["id"], json!(asked.id));
     let sessions = async |caller: &Caller| {

@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use crate::support::{
     App,
-    prompt::{Asked, ask, claim, event, message, owner_and_agent, publish, status, watch},
+    prompt::{
+        CreatedPrompt, claim, create, event, message, owner_and_agent, publish, status, watch,
+    },
     until,
 };
 
@@ -18,9 +20,9 @@ async fn unclaimed_prompt_fails_after_its_idle_timeout() {
     })
     .await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let claimed = ask(&owner).await;
+    let claimed = create(&owner).await;
     claim(&agent).await;
-    let (queued, silent) = (ask(&owner).await, ask(&owner).await);
+    let (queued, silent) = (create(&owner).await, create(&owner).await);
     let mut reader = watch(&owner, &silent.path, "").await;
     reader.expect("snapshot").await;
     publish(&agent, &silent.path, &Value::Null, message(1)).await.ok();
@@ -45,7 +47,7 @@ async fn prompt_with_a_new_event_does_not_fail_as_idle() {
     let (owner, agent) = owner_and_agent(&app).await;
     let mut asked = Vec::new();
     for _ in 0..60 {
-        asked.push(ask(&owner).await);
+        asked.push(create(&owner).await);
     }
     for asked in &asked {
         publish(&agent, &asked.path, &Value::Null, message(1)).await.ok();
@@ -58,7 +60,7 @@ async fn prompt_with_a_new_event_does_not_fail_as_idle() {
         .col_expr(prompt::Column::UpdatedAt, Expr::value(Timestamp(0)));
     begun.exec(writer).await.expect("an update");
     let [first, .., before_last, last] = asked.as_slice() else { panic!("no prompts") };
-    let is_failed = async |asked: &Asked| status(&owner, &asked.path).await == "failed";
+    let is_failed = async |asked: &CreatedPrompt| status(&owner, &asked.path).await == "failed";
     until("end of the first prompt", async || is_failed(first).await).await;
     publish(&agent, &last.path, &Value::Null, message(2)).await.ok();
     assert!(!is_failed(before_last).await, "the sweep had passed before the event");

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::support::{
     App, id_of,
-    prompt::{ask, claim, claim_with, event, message, owner_and_agent, publish, status, watch},
+    prompt::{claim, claim_with, create, event, message, owner_and_agent, publish, status, watch},
     until,
 };
 
@@ -24,7 +24,7 @@ async fn expire(app: &App, id: Uuid) {
 async fn expired_lease_queues_a_prompt_unless_it_has_events() {
     let app = App::with(|config| config.streams.heartbeat_seconds = 1).await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let (silent, begun, ended) = (ask(&owner).await, ask(&owner).await, ask(&owner).await);
+    let (silent, begun, ended) = (create(&owner).await, create(&owner).await, create(&owner).await);
     let claimed = [claim(&agent).await, claim(&agent).await, claim(&agent).await];
     let mut reader = watch(&owner, &begun.path, "").await;
     reader.expect("snapshot").await;
@@ -56,7 +56,7 @@ async fn leases_expire_unless_they_are_renewed() {
     // No heartbeat looks at leases during this test.
     let app = App::with(|config| config.streams.heartbeat_seconds = 60).await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let (lost, kept, talked) = (ask(&owner).await, ask(&owner).await, ask(&owner).await);
+    let (lost, kept, talked) = (create(&owner).await, create(&owner).await, create(&owner).await);
     // The shortest lease is not the first.
     let mut claimed = Vec::new();
     for seconds in [4, 3, 3] {

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Answer, App, Caller,
-    prompt::{ask, claim, event, events, kinds, lines, message, owner_and_agent, publish, status},
+    prompt::{
+        claim, create, event, events, kinds, lines, message, owner_and_agent, publish, status,
+    },
 };
 
 /// Publishes a body unchanged.
@@ -20,7 +22,7 @@ const NDJSON: &str = "application/x-ndjson";
 async fn one_event_an_array_and_ndjson_are_published_unchanged() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let asked = ask(&owner).await;
+    let asked = create(&owner).await;
     let data = json!({ "text": "a\u{2028}b\0", "list": [1.5, null, true], "deep": { "x": {} } });
     let kinds_of = ["message", "tool_use", "tool_result", "usage"];
     let many: Vec<Value> =
@@ -53,7 +55,7 @@ async fn one_event_an_array_and_ndjson_are_published_unchanged() {
 async fn batch_with_one_fault_is_refused_as_a_whole() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let asked = ask(&owner).await;
+    let asked = create(&owner).await;
     let path = &asked.path;
     let good = message(1);
     let long = json!({ "kind": "message", "data": "x".repeat(65_535) });
@@ -124,7 +126,7 @@ async fn one_batch_can_begin_and_end_a_prompt() {
     for (last, end) in [("complete", "completed"), ("cancelled", "cancelled"), ("error", "failed")]
     {
         for is_claimed in [false, true] {
-            let asked = ask(&owner).await;
+            let asked = create(&owner).await;
             let claimed = if is_claimed { claim(&agent).await } else { Value::Null };
             let batch = json!([message(1), event("usage"), event(last)]);
             let answer = publish(&agent, &asked.path, &claimed, batch).await.ok();

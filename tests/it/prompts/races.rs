@@ -15,7 +15,8 @@ use tokio::task::{JoinHandle, yield_now};
 use crate::support::{
     App, Caller, SseReader,
     prompt::{
-        Asked, ask, claim, event, events, lines as ndjson, message, owner_and_agent, publish, watch,
+        CreatedPrompt, claim, create, event, events, lines as ndjson, message, owner_and_agent,
+        publish, watch,
     },
     soon,
 };
@@ -45,11 +46,11 @@ async fn read_all(mut reader: SseReader) -> Told {
 }
 
 /// Opens a stream, and reads it in a separate task.
-async fn subscribe(owner: &Caller, asked: &Asked) -> JoinHandle<Told> {
+async fn subscribe(owner: &Caller, asked: &CreatedPrompt) -> JoinHandle<Told> {
     tokio::spawn(read_all(watch(owner, &asked.path, "").await))
 }
 
-async fn cancel(owner: &Caller, asked: &Asked) {
+async fn cancel(owner: &Caller, asked: &CreatedPrompt) {
     owner.call(Method::POST, &format!("{}/cancel", asked.path), None).await.ok();
 }
 
@@ -71,7 +72,7 @@ async fn prompt_events_reach_all_subscribers_complete_and_in_order() {
     let app = App::with(|config| config.limits.streams_per_user = 100).await;
     let (owner, agent) = owner_and_agent(&app).await;
     for (total, batch) in [(4_000, 40), (1_000, 1)] {
-        let asked = ask(&owner).await;
+        let asked = create(&owner).await;
         let claimed = claim(&agent).await;
         let mut subscribers = Vec::new();
         let all: Vec<Value> = (0..total).map(message).collect();
@@ -100,7 +101,7 @@ async fn concurrent_publishers_write_nothing_after_a_cancellation() {
     let app = App::with(|config| config.limits.streams_per_user = 100).await;
     let (owner, agent) = owner_and_agent(&app).await;
     for round in 0..12 {
-        let asked = ask(&owner).await;
+        let asked = create(&owner).await;
         let claimed = if round % 2 == 0 { claim(&agent).await } else { Value::Null };
         let subscribers = [subscribe(&owner, &asked).await, subscribe(&owner, &asked).await];
         // Each publisher publishes until it is refused. From then on, everything is refused.
@@ -148,7 +149,7 @@ async fn agent_cannot_publish_on_a_prompt_that_it_released() {
     let (owner, agent) = owner_and_agent(&app).await;
     let (mut taken_over, mut kept) = (0, 0);
     for round in 0..40 {
-        let asked = ask(&owner).await;
+        let asked = create(&owner).await;
         let old = claim(&agent).await;
         let path = &asked.path;
         let said = |claimed: &Value, count: u64| {
@@ -234,7 +235,7 @@ async fn snapshot_and_stream_equal_the_log_under_concurrent_steps() {
     let mut runner = TestRunner::default();
     for _ in 0..40 {
         let lanes = lanes().new_tree(&mut runner).expect("lanes").current();
-        let asked = ask(&owner).await;
+        let asked = create(&owner).await;
         let subscribers = Mutex::new(Vec::new());
         let acknowledged = Mutex::new(BTreeSet::new());
         let claimed = Mutex::new(Value::Null);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{
     App,
-    prompt::{ask, event, message, owner_and_agent, publish, watch},
+    prompt::{create, event, message, owner_and_agent, publish, watch},
     until,
 };
 
@@ -18,9 +18,9 @@ async fn ended_prompts_are_deleted_and_their_sessions_stay() {
     })
     .await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let ended = ask(&owner).await;
+    let ended = create(&owner).await;
     publish(&agent, &ended.path, &Value::Null, event("complete")).await.ok();
-    let running = ask(&owner).await;
+    let running = create(&owner).await;
     for number in 1..=2 {
         publish(&agent, &running.path, &Value::Null, message(number)).await.ok();
     }

@@ -6,12 +6,14 @@ use uuid::Uuid;
 
 use crate::support::{
     App, Caller,
-    prompt::{Asked, ask, claim, event, events, kinds, message, owner_and_agent, publish},
+    prompt::{
+        CreatedPrompt, claim, create, event, events, kinds, message, owner_and_agent, publish,
+    },
 };
 
 /// A prompt in this stage, and its claim, if it has one.
-async fn asked_that_is(owner: &Caller, agent: &Caller, stage: &str) -> (Asked, Value) {
-    let asked = ask(owner).await;
+async fn prompt_with_status(owner: &Caller, agent: &Caller, stage: &str) -> (CreatedPrompt, Value) {
+    let asked = create(owner).await;
     let claimed = match stage {
         "queued" => return (asked, Value::Null),
         "open" => Value::Null,
@@ -49,7 +51,7 @@ async fn status_of_a_prompt_decides_which_steps_are_allowed() {
     let (owner, agent) = owner_and_agent(&app).await;
     for (step, expected) in STEPS {
         for (stage, expected) in STAGES.into_iter().zip(expected) {
-            let (asked, claimed) = asked_that_is(&owner, &agent, stage).await;
+            let (asked, claimed) = prompt_with_status(&owner, &agent, stage).await;
             let path = &asked.path;
             let before = (owner.get(path).await.ok(), events(&owner, path).await);
             let token = claimed["lease_token"]

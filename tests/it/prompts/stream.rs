@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use crate::support::{
     App,
-    prompt::{ask, claim, event, events, message, owner_and_agent, publish, watch},
+    prompt::{claim, create, event, events, message, owner_and_agent, publish, watch},
 };
 
 #[tokio::test]
 async fn new_stream_gets_a_snapshot_and_resumed_stream_the_rest() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let asked = ask(&owner).await;
+    let asked = create(&owner).await;
     let path = &asked.path;
     let snapshot = watch(&owner, path, "").await.expect("snapshot").await.data;
     let prompt = owner.get(path).await.ok();
@@ -65,7 +65,7 @@ async fn new_stream_gets_a_snapshot_and_resumed_stream_the_rest() {
 async fn snapshot_holds_the_newest_mebibyte_of_events() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let asked = ask(&owner).await;
+    let asked = create(&owner).await;
     let text = "x".repeat(60_000);
     for number in 0..20 {
         let data = json!({ "number": number, "text": text });

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::support::{
     App,
-    prompt::{ask, owner_and_agent},
+    prompt::{create, owner_and_agent},
     until,
 };
 
@@ -20,7 +20,7 @@ use crate::support::{
 async fn stream_token_of_a_prompt_opens_only_its_stream() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let (asked, other) = (ask(&owner).await, ask(&owner).await);
+    let (asked, other) = (create(&owner).await, create(&owner).await);
     let mint = format!("{}/stream-token", asked.path);
     let anyone = app.anyone();
     for body in [None, Some(json!({})), Some(json!({ "ttl_seconds": 30 }))] {

@@ -148,7 +148,7 @@ fn ipv6_network_counts_as_one_address() {
     for exempt in ["10.1.2.3", "::ffff:10.1.2.3", "2001:db8:1::1"] {
         let _two = (admit(exempt).unwrap(), admit(exempt).unwrap());
     }
-    first.identify();
+    first.mark_authenticated();
     let _next = admit("2001:db8::2").unwrap();
     drop(first);
     assert_eq!(admit("2001:db8::3").unwrap_err(), ConnectionLimit::Address);

@@ -8,13 +8,13 @@ use crate::support::{
     app::App,
     caller::{Answer, Caller, id_of},
     sse::SseReader,
-    topology::topology_that_is,
+    topology::topology_with_status,
 };
 
 /// An operator, an agent and the path of a topology's mutations.
 pub async fn topology_with_workers(app: &App, status: &str) -> (Caller, Caller, Uuid, String) {
     let (operator, agent) = (app.caller(Role::Operator).await, app.caller(Role::Agent).await);
-    let id = topology_that_is(&operator, status).await;
+    let id = topology_with_status(&operator, status).await;
     (operator, agent, id, format!("/v1/topologies/{id}/mutations"))
 }
 

@@ -13,7 +13,7 @@ use crate::support::{
 
 /// A prompt and its path.
 #[derive(Clone)]
-pub struct Asked {
+pub struct CreatedPrompt {
     pub session: Uuid,
     pub id: Uuid,
     pub path: String,
@@ -25,13 +25,13 @@ pub async fn owner_and_agent(app: &App) -> (Caller, Caller) {
 }
 
 /// Creates a prompt in a new conversation.
-pub async fn ask(owner: &Caller) -> Asked {
+pub async fn create(owner: &Caller) -> CreatedPrompt {
     let session = id_of(&owner.post("/v1/sessions", json!({})).await.ok());
     let path = format!("/v1/sessions/{session}/prompts");
     let answer = owner.post(&path, json!({ "prompt": "why?" })).await;
     assert_eq!(answer.status, 201, "{answer:?}");
     let id = id_of(&answer.body);
-    Asked { session, id, path: format!("{path}/{id}") }
+    CreatedPrompt { session, id, path: format!("{path}/{id}") }
 }
 
 /// Claims one prompt.

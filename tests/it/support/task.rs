@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// Creates a task of this type.
-pub async fn make(owner: &Caller, task_type: &str) -> Uuid {
+pub async fn create(owner: &Caller, task_type: &str) -> Uuid {
     let new = json!({ "task_type": task_type, "input": { "number": 7 } });
     id_of(&owner.post("/v1/tasks", new).await.ok())
 }
@@ -34,7 +34,7 @@ pub async fn report(agent: &Caller, claimed: &Value, seq: u64, status: &str) -> 
     send(agent, claimed, "report", json!({ "seq": seq, "status": status })).await
 }
 
-pub async fn read(caller: &Caller, id: Uuid) -> Value {
+pub async fn get(caller: &Caller, id: Uuid) -> Value {
     caller.get(&format!("/v1/tasks/{id}")).await.ok()
 }
 
@@ -49,7 +49,7 @@ pub async fn watch(caller: &Caller, id: Uuid, query: &str) -> SseReader {
 /// Everything that REST returns for a task.
 pub async fn shown(caller: &Caller, id: Uuid) -> [Value; 2] {
     let events = caller.get(&format!("/v1/tasks/{id}/events?limit=200")).await.ok();
-    [read(caller, id).await, events]
+    [get(caller, id).await, events]
 }
 
 /// Makes the lease of a task expire.
@@ -66,11 +66,11 @@ pub async fn run_out(app: &App, id: Uuid) {
 
 /// Makes the lease of a task expire, and waits until the gateway has noticed. Returns the task.
 pub async fn expire(app: &App, owner: &Caller, id: Uuid) -> Value {
-    let before = read(owner, id).await;
+    let before = get(owner, id).await;
     run_out(app, id).await;
     app.look_for_expired_leases();
-    until("end of the lease", async || read(owner, id).await != before).await;
-    read(owner, id).await
+    until("end of the lease", async || get(owner, id).await != before).await;
+    get(owner, id).await
 }
 
 /// Creates an owner and an agent.

@@ -41,7 +41,7 @@ pub const LIFE: [(&str, &[&str]); 7] = [
 ];
 
 /// Creates a topology in this status.
-pub async fn topology_that_is(operator: &Caller, status: &str) -> Uuid {
+pub async fn topology_with_status(operator: &Caller, status: &str) -> Uuid {
     let way: &[&str] = match status {
         "pending" => &[],
         "deploying" => &["deploying"],

@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use crate::support::{
     App,
-    task::{cancel, claim, make, owner_and_agent, read, report, send, shown, watch},
+    task::{cancel, claim, create, get, owner_and_agent, report, send, shown, watch},
 };
 
 #[tokio::test]
 async fn cancellation_reaches_the_worker_with_the_next_heartbeat() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let id = make(&owner, "a").await;
+    let id = create(&owner, "a").await;
     let claimed = claim(&agent, "a").await;
     let beat = || send(&agent, &claimed, "heartbeat", json!({}));
     let before = beat().await.ok();
@@ -27,7 +27,7 @@ async fn cancellation_reaches_the_worker_with_the_next_heartbeat() {
     assert_eq!(cancel(&owner, id).await.ok(), asked);
     assert_eq!(beat().await.ok(), told);
     report(&agent, &claimed, 1, "cancelled").await.ok();
-    let ended = read(&owner, id).await;
+    let ended = get(&owner, id).await;
     assert_eq!(ended["status"], "cancelled");
     assert_eq!(cancel(&owner, id).await.ok(), ended);
     app.finish().await;
@@ -41,7 +41,7 @@ async fn task_is_cancelled_when_the_grace_time_is_over() {
     })
     .await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let id = make(&owner, "a").await;
+    let id = create(&owner, "a").await;
     let claimed = claim(&agent, "a").await;
     report(&agent, &claimed, 1, "running").await.ok();
     let mut reader = watch(&owner, id, "").await;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::support::{
     App, id_of, soon,
-    task::{claim, expire, make, owner_and_agent, read, send},
+    task::{claim, create, expire, get, owner_and_agent, send},
 };
 
 #[tokio::test]
@@ -17,7 +17,7 @@ async fn workers_get_the_oldest_tasks_of_their_skills() {
     let (owner, agent) = owner_and_agent(&app).await;
     let mut made = Vec::new();
     for task_type in ["a", "b", "c", "a", "b"] {
-        made.push(make(&owner, task_type).await);
+        made.push(create(&owner, task_type).await);
     }
     let ask = |skills: Value, max: u64| {
         let claim = json!({ "skills": skills, "max": max, "lease_seconds": 600 });
@@ -40,7 +40,7 @@ async fn workers_get_the_oldest_tasks_of_their_skills() {
         claimed.iter().flatten().map(|one| one["lease_token"].to_string()).collect();
     assert_eq!(tokens.len(), 4);
     for one in claimed.iter().flatten() {
-        assert_eq!(one["task"], read(&owner, id_of(&one["task"])).await, "the whole task");
+        assert_eq!(one["task"], get(&owner, id_of(&one["task"])).await, "the whole task");
         assert_eq!((&one["attempt"], &one["task"]["attempt"]), (&json!(1), &json!(1)));
         assert_eq!(one["task"]["input"], json!({ "number": 7 }));
     }
@@ -67,7 +67,7 @@ async fn concurrent_workers_never_get_the_same_task() {
     let (owner, agent) = owner_and_agent(&app).await;
     let mut made = Vec::new();
     for _ in 0..30 {
-        made.push(make(&owner, "a").await);
+        made.push(create(&owner, "a").await);
     }
     let claims = (0..20).map(|worker| {
         agent.post("/v1/tasks/claim", json!({ "skills": ["a"], "max": 1 + worker % 2 }))
@@ -99,7 +99,7 @@ async fn waiting_worker_gets_a_new_released_or_expired_task() {
         });
         app.claim_waits().await;
         match round {
-            1 => id = make(&owner, "a").await,
+            1 => id = create(&owner, "a").await,
             2 => drop(send(&agent, &claimed, "release", json!({})).await.ok()),
             _ => {
                 expire(&app, &owner, id).await;

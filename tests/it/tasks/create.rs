@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::support::{
     App, id_of,
-    task::{claim, make, owner_and_agent, read, report},
+    task::{claim, create, get, owner_and_agent, report},
 };
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn task_is_stored_as_sent_and_listed_by_status() {
         let task = owner.post("/v1/tasks", new).await.ok();
         let expected = if input.is_null() { None } else { Some(&input) };
         assert_eq!(task.get("input"), expected);
-        assert_eq!(task, read(&owner, id_of(&task)).await);
+        assert_eq!(task, get(&owner, id_of(&task)).await);
         let rest = ["owner", "status", "attempt", "max_attempts", "artifacts", "cancel_requested"];
         let rest: Vec<_> = rest.into_iter().map(|name| task[name].clone()).collect();
         assert_eq!(json!(rest), json!([me, "pending", 0, 3, [], false]));
@@ -80,7 +80,7 @@ async fn owner_has_at_most_1_000_waiting_tasks() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
     let me = owner.id().await;
-    let first = make(&owner, "a").await;
+    let first = create(&owner, "a").await;
     // Rows as if 997 more tasks had been created.
     let row = entity::task::Entity::find_by_id(first).one(app.gateway.database.reader()).await;
     let row = row.expect("a row").expect("the task");

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::support::{
     App, id_of,
-    task::{cancel, make, owner_and_agent, read},
+    task::{cancel, create, get, owner_and_agent},
 };
 
 #[tokio::test]
@@ -14,8 +14,8 @@ async fn only_owner_and_administrators_see_a_task() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
     let (other, admin) = (app.caller(Role::Operator).await, app.log_in("admin").await);
-    let id = make(&owner, "a").await;
-    let foreign = make(&other, "b").await;
+    let id = create(&owner, "a").await;
+    let foreign = create(&other, "b").await;
     let page = admin.get("/v1/tasks").await.ok();
     assert_eq!(page["items"].as_array().map(Vec::len), Some(2));
     for (caller, seen) in [(&owner, id), (&other, foreign)] {
@@ -45,9 +45,9 @@ async fn only_owner_and_administrators_see_a_task() {
     for (caller, path) in [(app.anyone(), url), (admin.clone(), &format!("/v1/tasks/{id}/stream"))]
     {
         let snapshot = caller.stream(path, "").await.expect("snapshot").await;
-        assert_eq!(snapshot.data, json!({ "task": read(&owner, id).await }));
+        assert_eq!(snapshot.data, json!({ "task": get(&owner, id).await }));
     }
     cancel(&admin, id).await.ok();
-    assert_eq!(read(&owner, id).await["status"], "cancelled");
+    assert_eq!(get(&owner, id).await["status"], "cancelled");
     app.finish().await;
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::{
     App,
-    task::{make, owner_and_agent, send},
+    task::{create, owner_and_agent, send},
 };
 
 #[tokio::test]
@@ -16,7 +16,7 @@ async fn heartbeat_and_report_renew_the_lease_for_its_duration() {
     use entity::task::{Column, Entity};
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let id = make(&owner, "a").await;
+    let id = create(&owner, "a").await;
     let ask = json!({ "skills": ["a"], "lease_seconds": 600 });
     let claimed = agent.post("/v1/tasks/claim", ask).await.ok()[0].take();
     for (what, body) in [

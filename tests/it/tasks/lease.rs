@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::support::{
     App, Caller, id_of, soon,
-    task::{cancel, claim, expire, make, owner_and_agent, read, report, run_out, send, watch},
+    task::{cancel, claim, create, expire, get, owner_and_agent, report, run_out, send, watch},
 };
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn expired_leases_use_up_attempts_but_releases_do_not() {
     reader.expect_end().await;
     assert_eq!(claim(&agent, "a").await, Value::Null);
     // A task with a requested cancellation is not queued again.
-    let id = make(&owner, "a").await;
+    let id = create(&owner, "a").await;
     let claimed = claim(&agent, "a").await;
     cancel(&owner, id).await.ok();
     assert_eq!(expire(&app, &owner, id).await["status"], "cancelled");
@@ -99,7 +99,7 @@ async fn task_of_a_killed_worker_is_finished_by_the_next() {
         .spawn()
         .expect("a process");
     let mut lines = BufReader::new(worker.stdout.take().expect("a pipe")).lines();
-    let id = make(&owner, "a").await;
+    let id = create(&owner, "a").await;
     let claimed: Value = loop {
         let line = soon("claim", lines.next_line()).await.expect("a pipe").expect("no end");
         if let Some(claimed) = line.strip_prefix("claimed ") {
@@ -116,7 +116,7 @@ async fn task_of_a_killed_worker_is_finished_by_the_next() {
     let end = json!({ "seq": 1, "status": "completed", "output": "by the second" });
     send(&second, &newest, "report", end).await.ok();
     report(&first, &claimed, 1, "failed").await.problem(409);
-    let task = read(&owner, id).await;
+    let task = get(&owner, id).await;
     assert_eq!((&task["status"], &task["output"]), (&json!("completed"), &json!("by the second")));
     app.finish().await;
 }

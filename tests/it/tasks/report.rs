@@ -5,14 +5,14 @@ use uuid::Uuid;
 
 use crate::support::{
     App,
-    task::{claim, make, owner_and_agent, report, send},
+    task::{claim, create, owner_and_agent, report, send},
 };
 
 #[tokio::test]
 async fn repeated_report_changes_nothing_and_a_gap_is_refused() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let id = make(&owner, "a").await;
+    let id = create(&owner, "a").await;
     let path = format!("/v1/tasks/{id}/events");
     let claimed = claim(&agent, "a").await;
     let chunk = |seq: u64, text: &str| {
@@ -47,7 +47,7 @@ async fn repeated_report_changes_nothing_and_a_gap_is_refused() {
     assert_eq!(report(&agent, &claimed, 4, "running").await.body.get("expected_seq"), None);
     assert_eq!(owner.get(&path).await.ok(), log, "no event, no change");
     // The next attempt counts from 1 again.
-    make(&owner, "b").await;
+    create(&owner, "b").await;
     let claimed = claim(&agent, "b").await;
     report(&agent, &claimed, 1, "running").await.ok();
     send(&agent, &claimed, "release", json!({})).await.ok();
@@ -61,7 +61,7 @@ async fn repeated_report_changes_nothing_and_a_gap_is_refused() {
 async fn report_field_that_does_not_fit_the_status_is_refused() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let id = make(&owner, "a").await;
+    let id = create(&owner, "a").await;
     let claimed = claim(&agent, "a").await;
     let artifact = |data: Value, append: bool| json!({ "seq": 1, "artifact": { "artifact_id": "a", "data": data, "append": append } });
     let mut no_data = artifact(json!(1), false);
@@ -91,7 +91,7 @@ async fn report_field_that_does_not_fit_the_status_is_refused() {
     assert_eq!(page["events"].as_array().map(Vec::len), Some(1), "the claim");
     let output = json!({ "seq": 1, "status": "completed", "output": "x".repeat(65_534) });
     send(&agent, &claimed, "report", output).await.ok();
-    make(&owner, "a").await;
+    create(&owner, "a").await;
     let claimed = claim(&agent, "a").await;
     let error = json!({ "seq": 1, "status": "failed", "error": "ä".repeat(4_000) });
     assert_eq!(send(&agent, &claimed, "report", error).await.ok()["error"], "ä".repeat(4_000));

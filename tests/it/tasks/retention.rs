@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::support::{
     App,
-    task::{claim, make, owner_and_agent, read, report, send},
+    task::{claim, create, get, owner_and_agent, report, send},
     until,
 };
 
@@ -17,7 +17,7 @@ async fn ended_task_is_deleted_with_its_artifacts_and_events() {
     })
     .await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let (ended, waiting) = (make(&owner, "a").await, make(&owner, "b").await);
+    let (ended, waiting) = (create(&owner, "a").await, create(&owner, "b").await);
     let claimed = claim(&agent, "a").await;
     let last = json!({
         "seq": 1, "status": "completed", "artifact": { "artifact_id": "a", "data": [1] },
@@ -34,6 +34,6 @@ async fn ended_task_is_deleted_with_its_artifacts_and_events() {
     let topics = entity::topic::Entity::find().all(database).await.expect("topics");
     let topics: Vec<_> = topics.into_iter().map(|topic| topic.name).collect();
     assert_eq!(topics, [format!("task.{waiting}")]);
-    assert_eq!(read(&owner, waiting).await["status"], "pending");
+    assert_eq!(get(&owner, waiting).await["status"], "pending");
     app.finish().await;
 }

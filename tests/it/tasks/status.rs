@@ -5,13 +5,13 @@ use uuid::Uuid;
 
 use crate::support::{
     App, Caller,
-    task::{cancel, claim, make, owner_and_agent, report, send, shown},
+    task::{cancel, claim, create, owner_and_agent, report, send, shown},
 };
 
 /// A task in this status (`cancelling`: running with a requested cancellation), and its claim.
-async fn task_in_status(owner: &Caller, agent: &Caller, status: &str) -> (Uuid, Value) {
+async fn task_with_status(owner: &Caller, agent: &Caller, status: &str) -> (Uuid, Value) {
     let skill = Uuid::new_v4().to_string();
-    let id = make(owner, &skill).await;
+    let id = create(owner, &skill).await;
     let mut claimed = json!({ "task": { "id": id }, "lease_token": Uuid::new_v4() });
     if status != "pending" {
         claimed = claim(agent, &skill).await;
@@ -48,7 +48,7 @@ async fn status_of_a_task_decides_which_steps_are_allowed() {
                 ("pending" | "cancelled", "cancel") => Some("cancelled"),
                 _ => None,
             };
-            let (id, claimed) = task_in_status(&owner, &agent, status).await;
+            let (id, claimed) = task_with_status(&owner, &agent, status).await;
             let before = shown(&owner, id).await;
             let seq = if ["running", "cancelling"].contains(&status) { 1 } else { 2 };
             let answer = match step {

@@ -4,17 +4,17 @@ use serde_json::json;
 
 use crate::support::{
     App,
-    task::{claim, make, owner_and_agent, read, send, watch},
+    task::{claim, create, get, owner_and_agent, send, watch},
 };
 
 #[tokio::test]
 async fn task_stream_is_a_snapshot_events_and_an_end() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let id = make(&owner, "a").await;
+    let id = create(&owner, "a").await;
     let mut early = watch(&owner, id, "").await;
     let mut reader = watch(&owner, id, "").await;
-    let made = json!({ "task": read(&owner, id).await });
+    let made = json!({ "task": get(&owner, id).await });
     assert_eq!(early.expect("snapshot").await.data, made);
     let snapshot = reader.expect("snapshot").await;
     let claimed = claim(&agent, "a").await;

@@ -3,13 +3,13 @@
 use entity::user::Role;
 use streamgate::event::Cursor;
 
-use crate::support::{App, events::prune, topology::topology_that_is};
+use crate::support::{App, events::prune, topology::topology_with_status};
 
 #[tokio::test]
 async fn unusable_cursor_of_event_page_is_410_and_garbage_400() {
     let app = App::start().await;
     let operator = app.caller(Role::Operator).await;
-    let id = topology_that_is(&operator, "active").await;
+    let id = topology_with_status(&operator, "active").await;
     let path = format!("/v1/topologies/{id}/events");
     for number in 0..4 {
         operator.mutate(id, number).await.ok();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     App, Caller, id_of,
-    topology::{items, topology_that_is},
+    topology::{items, topology_with_status},
 };
 
 /// All objects of a list, page by page.
@@ -32,7 +32,7 @@ async fn lists_are_complete_ordered_paged_and_filtered_by_status() {
     let viewer = app.caller(Role::Viewer).await;
     let mut made = Vec::new();
     for status in ["pending", "active", "pending", "degraded", "pending"] {
-        let id = topology_that_is(&operator, status).await;
+        let id = topology_with_status(&operator, status).await;
         made.push(operator.get(&format!("/v1/topologies/{id}")).await.ok());
     }
     for limit in [1, 2, 4, 5, 200] {

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::support::{
     App, id_of,
-    topology::{LIFE, items, shown, topology_that_is},
+    topology::{LIFE, items, shown, topology_with_status},
 };
 
 #[tokio::test]
@@ -15,7 +15,7 @@ async fn transition_is_the_same_in_stream_audit_trail_and_events() {
     let me = operator.me().await;
     for (from, targets) in LIFE {
         for to in targets {
-            let id = topology_that_is(&operator, from).await;
+            let id = topology_with_status(&operator, from).await;
             let path = format!("/v1/topologies/{id}");
             let before = operator.get(&path).await.ok();
             let mut reader = operator.watch(id, "").await;
@@ -51,7 +51,7 @@ async fn transition_is_the_same_in_stream_audit_trail_and_events() {
 async fn change_whose_event_cannot_be_written_is_not_made() {
     let app = App::start().await;
     let operator = app.caller(Role::Operator).await;
-    let id = topology_that_is(&operator, "active").await;
+    let id = topology_with_status(&operator, "active").await;
     let before = shown(&operator, id).await;
 
     app.rename_table("event", "hidden_event").await;
@@ -70,7 +70,7 @@ async fn illegal_transition_is_a_conflict_that_changes_nothing() {
     let operator = app.caller(Role::Operator).await;
     let mut refused = 0;
     for (from, targets) in LIFE {
-        let id = topology_that_is(&operator, from).await;
+        let id = topology_with_status(&operator, from).await;
         let before = shown(&operator, id).await;
         for to in LIFE.map(|(to, _)| to).into_iter().filter(|to| !targets.contains(to)) {
             let detail = operator.set_status(id, to).await.problem(409);
@@ -88,7 +88,7 @@ async fn only_one_of_concurrent_equal_transitions_succeeds() {
     let app = App::start().await;
     let operator = app.caller(Role::Operator).await;
     for _ in 0..5 {
-        let id = topology_that_is(&operator, "failed").await;
+        let id = topology_with_status(&operator, "failed").await;
         let changes = (0..4).map(|_| operator.set_status(id, "tearing_down"));
         let answers = futures_util::future::join_all(changes).await;
         let mut statuses: Vec<u16> = answers.iter().map(|a| a.status.as_u16()).collect();
@@ -103,7 +103,7 @@ async fn only_one_of_concurrent_equal_transitions_succeeds() {
 async fn tearing_down_fails_open_mutations_and_ends_the_streams() {
     let app = App::start().await;
     let (operator, agent) = (app.caller(Role::Operator).await, app.caller(Role::Agent).await);
-    let id = topology_that_is(&operator, "active").await;
+    let id = topology_with_status(&operator, "active").await;
     let path = format!("/v1/topologies/{id}");
     let (first, second) = (operator.mutate(id, 1).await.ok(), operator.mutate(id, 2).await.ok());
     let claimed = agent.post(&format!("{path}/mutations/claim"), json!({})).await.ok();

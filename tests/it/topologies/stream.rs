@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::support::{
     App, Caller, SseReader, id_of,
-    topology::{items, topology_that_is},
+    topology::{items, topology_with_status},
 };
 
 /// The next event of the stream. It must equal the newest row that REST shows.
@@ -26,7 +26,7 @@ async fn stream_shows_what_the_same_role_reads_over_rest() {
     let app = App::start().await;
     let (operator, agent) = (app.caller(Role::Operator).await, app.caller(Role::Agent).await);
     let viewer = app.caller(Role::Viewer).await;
-    let id = topology_that_is(&operator, "active").await;
+    let id = topology_with_status(&operator, "active").await;
     let path = format!("/v1/topologies/{id}");
     let mut reader = viewer.watch(id, "").await;
     let snapshot = reader.expect("snapshot").await;

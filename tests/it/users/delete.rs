@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::support::{
     App, id_of, prompt as prompts,
-    prompt::{ask, event, events, publish, status},
-    task::{claim, make, owner_and_agent, read, report, watch},
+    prompt::{event, events, publish, status},
+    task::{claim, create, get, owner_and_agent, report, watch},
     until,
 };
 
@@ -17,12 +17,12 @@ async fn deleting_a_user_ends_their_tasks_prompts_and_sessions() {
     let app = App::start().await;
     let admin = app.log_in("admin").await;
     let ((owner, agent), other) = (owner_and_agent(&app).await, owner_and_agent(&app).await.0);
-    let running = make(&owner, "x").await;
+    let running = create(&owner, "x").await;
     let claimed = claim(&agent, "x").await;
-    let (pending, others) = (make(&owner, "x").await, make(&other, "x").await);
-    let processing = ask(&owner).await;
+    let (pending, others) = (create(&owner, "x").await, create(&other, "x").await);
+    let processing = prompts::create(&owner).await;
     let answering = prompts::claim(&agent).await;
-    let (queued, done) = (ask(&owner).await, ask(&owner).await);
+    let (queued, done) = (prompts::create(&owner).await, prompts::create(&owner).await);
     publish(&agent, &done.path, &Value::Null, event("complete")).await.ok();
     let empty = id_of(&owner.post("/v1/sessions", json!({})).await.ok());
     let mcp = id_of(&owner.post("/v1/mcp-sessions", json!({})).await.ok());
@@ -36,7 +36,7 @@ async fn deleting_a_user_ends_their_tasks_prompts_and_sessions() {
     assert_eq!(reader.expect("stream.closed").await.data["reason"], "completed");
     reader.expect_end().await;
     for task in [running, pending] {
-        assert_eq!(read(&admin, task).await["status"], "cancelled");
+        assert_eq!(get(&admin, task).await["status"], "cancelled");
     }
     report(&agent, &claimed, 1, "completed").await.problem(409);
     for asked in [&processing, &queued] {
@@ -52,7 +52,7 @@ async fn deleting_a_user_ends_their_tasks_prompts_and_sessions() {
     // Conversations with prompts are kept until the prompts are deleted.
     admin.get(&format!("/v1/sessions/{empty}")).await.problem(404);
     admin.get(&format!("/v1/sessions/{}", done.session)).await.ok();
-    assert_eq!(read(&admin, others).await["status"], "pending");
+    assert_eq!(get(&admin, others).await["status"], "pending");
     app.finish().await;
 }
 
@@ -68,8 +68,8 @@ async fn rows_of_a_deleted_user_are_eventually_deleted() {
     .await;
     let (owner, _) = owner_and_agent(&app).await;
     let id = owner.id().await;
-    make(&owner, "x").await;
-    ask(&owner).await;
+    create(&owner, "x").await;
+    prompts::create(&owner).await;
     owner.post("/v1/mcp-sessions", json!({})).await.ok();
     owner.get(&format!("/v1/users/{id}/notifications")).await.ok();
     let reader = app.gateway.database.reader();

@@ -30,11 +30,11 @@ fn ring() -> Ring {
 #[test]
 fn only_a_position_once_in_the_ring_is_passed() {
     let ring = ring();
-    assert_eq!(ring.resume_cursors(position(1, 4)), None, "never in it");
-    let passed = ring.resume_cursors(position(1, 5));
+    assert_eq!(ring.skip_targets(position(1, 4)), None, "never in it");
+    let passed = ring.skip_targets(position(1, 5));
     assert_eq!(passed, Some((at(6), at(7))), "the last one must not be missed");
-    assert_eq!(ring.resume_cursors(position(1, 6)), None, "still in it");
-    assert_eq!(ring.resume_cursors(position(2, 5)), None, "another history");
+    assert_eq!(ring.skip_targets(position(1, 6)), None, "still in it");
+    assert_eq!(ring.skip_targets(position(2, 5)), None, "another history");
 }
 
 #[test]
@@ -47,9 +47,9 @@ fn a_ring_finds_events_and_not_numbers() {
     }
     assert_eq!(ring.find(at(5)), None, "too long ago");
     assert_eq!(ring.find(at(9)), None, "not known");
-    assert_eq!(ring.admit(1, at(9)), Some(position(1, 9)));
+    assert_eq!(ring.accept_cursor(1, at(9)), Some(position(1, 9)));
     assert_eq!(ring.find(at(9)), Some(position(1, 9)));
-    assert_eq!(ring.admit(2, at(9)), None, "another history");
+    assert_eq!(ring.accept_cursor(2, at(9)), None, "another history");
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_frame_of_another_history_is_not_taken() {
     ring.push(1, frame(8, 7, 7));
     assert!(!ring.has_gap(), "known");
     // The log had 9; then the log was replaced.
-    ring.admit(1, at(9));
+    ring.accept_cursor(1, at(9));
     ring.push(1, frame(9, 7, 6));
     assert!(ring.has_gap());
     assert_eq!(ring.head(), Some(position(1, 8)));
@@ -87,7 +87,7 @@ fn a_new_history_begins_once_and_ends_old_positions() {
     let mut ring = ring();
     assert!(ring.begin(1, at(4), false, StaleCursor::Replaced));
     assert!(!ring.begin(1, at(4), false, StaleCursor::Replaced), "already done");
-    assert!(matches!(ring.pull(position(1, 8), 1), Pulled::Lost));
+    assert!(matches!(ring.pull(position(1, 8), 1), Pulled::HistoryReplaced));
     assert!(matches!(ring.pull(position(2, 4), 1), Pulled::Nothing));
     assert_eq!(ring.stale_reason(), StaleCursor::Replaced);
 }
@@ -106,17 +106,17 @@ fn early_frames_are_dropped_with_their_history() {
 fn a_log_that_lacks_known_events_does_not_agree() {
     let mut ring = ring();
     let before = ring.known();
-    assert!(ring.agrees(before, at(8)));
+    assert!(ring.matches_log(before, at(8)));
     for (what, log) in [
         ("shorter", at(7)),
         ("another event", Cursor { nonce: 6, ..at(8) }),
         ("another topic", Cursor { epoch: 2, ..at(8) }),
         ("longer", at(9)),
     ] {
-        assert!(!ring.agrees(before, log), "{what}");
+        assert!(!ring.matches_log(before, log), "{what}");
     }
     // A log that was read before may lack an event that came since then.
     ring.push(1, frame(9, 7, 5));
-    assert!(ring.agrees(before, at(8)));
-    assert!(!ring.agrees(ring.known(), at(8)));
+    assert!(ring.matches_log(before, at(8)));
+    assert!(!ring.matches_log(ring.known(), at(8)));
 }

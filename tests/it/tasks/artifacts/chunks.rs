@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     support::{
         App,
-        task::{make, owner_and_agent, read, send, watch},
+        task::{create, get, owner_and_agent, send, watch},
     },
     tasks::artifacts::sender::{Maker, chunk},
 };
@@ -16,7 +16,7 @@ use crate::{
 async fn chunks_append_to_or_replace_their_artifact() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let id = make(&owner, "a").await;
+    let id = create(&owner, "a").await;
     let mut maker = Maker::of(&agent, "a").await;
     for artifact in [
         chunk("text", "It was a \u{1f319} ", false),
@@ -39,7 +39,7 @@ async fn chunks_append_to_or_replace_their_artifact() {
         json!({ "artifact_id": "list", "data": [1, [2], "3"], "last_chunk": false }),
         json!({ "artifact_id": "one", "data": { "a": [1, "\0"] }, "last_chunk": false }),
     );
-    assert_eq!(read(&owner, id).await["artifacts"], json!([text, list, one]));
+    assert_eq!(get(&owner, id).await["artifacts"], json!([text, list, one]));
 
     // The next attempt finds the artifacts, and may replace them.
     send(&agent, &maker.claimed, "release", json!({})).await.ok();
@@ -49,7 +49,7 @@ async fn chunks_append_to_or_replace_their_artifact() {
     next.send(chunk("list", json!([4]), true)).await.ok();
     let text = json!({ "artifact_id": "text", "data": 7, "last_chunk": false });
     let list = json!({ "artifact_id": "list", "data": [1, [2], "3", 4], "last_chunk": false });
-    let task = read(&owner, id).await;
+    let task = get(&owner, id).await;
     assert_eq!(task["artifacts"], json!([text, list, one]));
     let snapshot = watch(&owner, id, "").await.expect("snapshot").await;
     assert_eq!(snapshot.data, json!({ "task": task }));
@@ -60,12 +60,12 @@ async fn chunks_append_to_or_replace_their_artifact() {
 async fn chunk_of_another_type_is_not_appended() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let id = make(&owner, "a").await;
+    let id = create(&owner, "a").await;
     let mut maker = Maker::of(&agent, "a").await;
     for (id, data) in [("text", json!("a")), ("list", json!([1])), ("one", json!({}))] {
         maker.send(chunk(id, data, false)).await.ok();
     }
-    let before = read(&owner, id).await;
+    let before = get(&owner, id).await;
     for (id, data) in [
         ("text", json!(["b"])),
         ("list", json!("b")),
@@ -75,7 +75,7 @@ async fn chunk_of_another_type_is_not_appended() {
     ] {
         maker.send(chunk(id, data, true)).await.problem(409);
     }
-    assert_eq!(read(&owner, id).await, before);
+    assert_eq!(get(&owner, id).await, before);
     // A refused report uses no number.
     maker.send(chunk("text", "b", true)).await.ok();
     app.finish().await;
@@ -85,7 +85,7 @@ async fn chunk_of_another_type_is_not_appended() {
 async fn artifacts_of_a_task_hold_at_most_1_mib() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let id = make(&owner, "a").await;
+    let id = create(&owner, "a").await;
     let mut maker = Maker::of(&agent, "a").await;
     // A chunk has at most 64 KiB as JSON.
     let piece = "x".repeat(1 << 15);
@@ -97,12 +97,12 @@ async fn artifacts_of_a_task_hold_at_most_1_mib() {
         // Each character has two bytes as JSON.
         maker.send(chunk("b", "\n".repeat(1 << 14), number > 0)).await.ok();
     }
-    let before = read(&owner, id).await;
+    let before = get(&owner, id).await;
     for (name, append) in [("a", true), ("c", false)] {
         let detail = maker.send(chunk(name, "x", append)).await.problem(409);
         assert!(detail.contains("1048576 bytes"), "{detail}");
     }
-    assert_eq!(read(&owner, id).await, before);
+    assert_eq!(get(&owner, id).await, before);
     // A chunk that replaces its artifact frees the old size.
     maker.send(chunk("b", "x", false)).await.ok();
     maker.send(chunk("c", &piece[1..], false)).await.ok();
@@ -112,7 +112,7 @@ async fn artifacts_of_a_task_hold_at_most_1_mib() {
     maker.send(chunk("c", "x", true)).await.problem(409);
     let detail = maker.send(chunk("d", "x".repeat(65_535), false)).await.problem(400);
     assert!(detail.contains("65536 bytes"), "{detail}");
-    let artifacts = read(&owner, id).await["artifacts"].take();
+    let artifacts = get(&owner, id).await["artifacts"].take();
     let lengths = artifacts.as_array().expect("artifacts").iter();
     let lengths: Vec<_> = lengths.map(|one| one["data"].as_str().map(str::len)).collect();
     assert_eq!(lengths, [Some(3 << 18), Some(1), Some((1 << 18) - 1)]);
@@ -125,7 +125,7 @@ async fn artifacts_of_a_task_hold_at_most_1_mib() {
 async fn task_holds_at_most_1_000_artifacts() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let id = make(&owner, "a").await;
+    let id = create(&owner, "a").await;
     let mut maker = Maker::of(&agent, "a").await;
     maker.send(chunk("0", "", false)).await.ok();
     let row = Entity::find_by_id((id, 0, 0)).one(app.gateway.database.reader()).await;
@@ -148,7 +148,7 @@ async fn task_holds_at_most_1_000_artifacts() {
 async fn small_chunks_share_rows_and_large_ones_are_written_once() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let id = make(&owner, "a").await;
+    let id = create(&owner, "a").await;
     let mut maker = Maker::of(&agent, "a").await;
     let (mut text, mut items) = (String::new(), Vec::new());
     for number in 0..40 {
@@ -163,7 +163,7 @@ async fn small_chunks_share_rows_and_large_ones_are_written_once() {
         maker.send(chunk("text", large.as_str(), true)).await.ok();
         text.push_str(&large);
     }
-    let artifacts = read(&owner, id).await["artifacts"].take();
+    let artifacts = get(&owner, id).await["artifacts"].take();
     assert_eq!((&artifacts[0]["data"], &artifacts[1]["data"]), (&json!(text), &json!(items)));
     let rows = Entity::find().order_by_asc(Column::Position).order_by_asc(Column::Chunk);
     let rows = rows.all(app.gateway.database.reader()).await.expect("rows");

@@ -9,7 +9,7 @@ use crate::{
     support::{
         App, Block, Caller, id_of,
         rebuilt::Rebuilt,
-        task::{cancel, claim, expire, make, read, report, send, watch},
+        task::{cancel, claim, create, expire, get, report, send, watch},
     },
     tasks::artifacts::sender::chunk,
 };
@@ -99,7 +99,7 @@ struct Played {
 impl Played {
     async fn new(owner: &Caller) -> Self {
         let skill = Uuid::new_v4().to_string();
-        let id = make(owner, &skill).await;
+        let id = create(owner, &skill).await;
         let claimed = json!({ "task": { "id": id }, "lease_token": Uuid::new_v4() });
         let last = json!({ "seq": 1, "status": "running" });
         Self { skill, id, claimed, seq: 0, last, watchers: Vec::new() }
@@ -135,7 +135,7 @@ impl Played {
             Step::Again => drop(send(agent, &self.claimed, "report", self.last.clone()).await),
             Step::Release => drop(send(agent, &self.claimed, "release", json!({})).await),
             Step::Lapse => {
-                if read(owner, self.id).await["status"] == "running" {
+                if get(owner, self.id).await["status"] == "running" {
                     expire(app, owner, self.id).await;
                 }
             }
@@ -167,7 +167,7 @@ async fn subscriber_rebuilds_the_task_from_its_stream() {
             tasks[*task].play(step, &app, [&owner, &agent]).await;
         }
         for task in &mut tasks {
-            let shown = read(&owner, task.id).await;
+            let shown = get(&owner, task.id).await;
             assert_eq!(id_of(&shown), task.id);
             artifacts += shown["artifacts"].as_array().map_or(0, Vec::len);
             for watcher in &mut task.watchers {

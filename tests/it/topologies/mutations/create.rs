@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::support::{
     App,
     mutation::{claim, report, topology_with_workers},
-    topology::{LIFE, shown, topology_that_is},
+    topology::{LIFE, shown, topology_with_status},
 };
 
 #[tokio::test]
@@ -16,7 +16,7 @@ async fn mutation_is_accepted_only_in_status_active_or_degraded() {
     let app = App::start().await;
     let operator = app.caller(Role::Operator).await;
     for (status, _) in LIFE {
-        let id = topology_that_is(&operator, status).await;
+        let id = topology_with_status(&operator, status).await;
         let before = shown(&operator, id).await;
         let answer = operator.mutate(id, 1).await;
         if ["active", "degraded"].contains(&status) {
@@ -65,7 +65,7 @@ async fn mutation_with_an_outdated_expected_version_is_a_conflict() {
 async fn unknown_topology_is_404_and_an_invalid_mutation_400() {
     let app = App::start().await;
     let (operator, agent, id, path) = topology_with_workers(&app, "active").await;
-    let other = topology_that_is(&operator, "active").await;
+    let other = topology_with_status(&operator, "active").await;
     let unknown = format!("/v1/topologies/{}/mutations", Uuid::now_v7());
     operator.mutate(id, 1).await.ok();
     let claimed = claim(&agent, &path, 1).await.remove(0);

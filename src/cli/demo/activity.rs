@@ -38,21 +38,21 @@ pub(super) struct Demo {
 }
 
 impl Demo {
-    pub(super) async fn set(
+    pub(super) async fn create(
         operator: Caller,
         agent: Caller,
         viewer: Caller,
     ) -> anyhow::Result<Self> {
         let new = json!({ "name": "demo", "config": { "lans": 2 } });
-        let topology = operator.make("/v1/topologies", new).await?;
+        let topology = operator.create("/v1/topologies", new).await?;
         for step in ["deploying", "active"] {
             status(&operator, &topology, step).await?;
         }
-        let task = viewer.make("/v1/tasks", json!({ "task_type": "book" })).await?;
-        let session = viewer.make("/v1/sessions", json!({ "name": "demo" })).await?;
+        let task = viewer.create("/v1/tasks", json!({ "task_type": "book" })).await?;
+        let session = viewer.create("/v1/sessions", json!({ "name": "demo" })).await?;
         let prompts = format!("{session}/prompts");
-        let prompt = viewer.make(&prompts, json!({ "prompt": "What is a stream?" })).await?;
-        let mcp_session = viewer.make("/v1/mcp-sessions", json!({ "name": "demo" })).await?;
+        let prompt = viewer.create(&prompts, json!({ "prompt": "What is a stream?" })).await?;
+        let mcp_session = viewer.create("/v1/mcp-sessions", json!({ "name": "demo" })).await?;
         let me = viewer.call(Method::GET, "/v1/auth/me", None).await?;
         let me = me["id"].as_str().context("no id")?;
         let topic = |family: &str, path: &str| {
@@ -80,7 +80,7 @@ impl Demo {
     }
 
     /// Runs until the demo ends.
-    pub(super) async fn play(&self) -> anyhow::Result<()> {
+    pub(super) async fn run(&self) -> anyhow::Result<()> {
         tokio::try_join!(
             self.run_operator(),
             self.mutate(),
