@@ -243,8 +243,8 @@ impl Reading {
         (by(in_effect), others.map(|setting| (setting.id, by(setting))).collect())
     }
 
-    /// The wall time at which the uptime was zero, by the setting of this deadline. If another process granted it, by the
-    /// setting in effect.
+    /// The wall time at which the uptime was zero, by the setting of this deadline. If another process granted it, by
+    /// the setting in effect.
     fn start_of(&self, deadline: Deadline) -> Timestamp {
         let History { current, earlier, .. } = &self.history;
         let in_effect = self.history.in_effect();

@@ -24,42 +24,45 @@
 //!
 //! # Three paths through the program
 //!
-//! `docs/architecture.md` lists every file on each path.
+//! `docs/architecture.md` lists the files on each path.
 //!
 //! ## A publish
 //!
 //! A client publishes an event, and another client watches the topic.
 //!
-//! 1. [`api::endpoint`]: the operation authenticates the caller and calls the family.
+//! 1. [`api`]: the operation authenticates the caller and calls the family.
 //! 2. [`family::mcp_session::publish()`]: checks that the caller may publish, and creates the event.
 //! 3. [`hub::Hub::publish`]: waits for capacity, and passes the event to the group commit.
 //! 4. [`event_log::EventLog::append_all`]: writes and numbers the events of all waiting publishers, in one transaction.
-//! 5. [`hub::Hub::deliver`]: after the commit, encodes the event once and adds it to the ring of its live topic.
-//! 6. [`hub`]: the publisher itself writes to a few subscribers, and reactors write to many.
+//! 5. [`hub::Delivery::committed`]: after the commit, encodes the event once and adds it to the ring of its live topic.
+//! 6. [`hub::Subscribers`]: the publisher itself writes to a few subscribers, and reactors write to many.
 //!
 //! ## An open
 //!
 //! A client opens a stream.
 //!
-//! 1. [`api::endpoint`]: the operation authenticates the caller, by an access token, a cookie or a stream token.
+//! 1. [`api`]: the operation authenticates the caller, by an access token or a stream token.
 //! 2. [`family::find_visible`]: checks that the resource exists and is visible to the caller.
 //! 3. [`limit::Limits::admit`]: takes a slot of the user.
-//! 4. [`hub::Hub::open`]: joins the live topic first, then finds the cursor in the ring or in the event log.
-//! 5. [`family::source`]: without a usable cursor, reads the snapshot.
-//! 6. [`hub::Handover`]: carries the pending subscription in the response to the server.
-//! 7. [`server::serve`]: on plain HTTP/1.1 takes the socket from hyper and gives it to a reactor.
+//! 4. [`auth::login_session::LoginSessions::watch`]: watches the login session, so that the stream ends with it.
+//! 5. [`hub::Hub::open`]: joins the live topic first, then finds the cursor in the ring or in the event log.
+//! 6. [`hub::Source::snapshot`]: without a usable cursor, the family reads the snapshot.
+//! 7. [`hub::Handover`]: carries the pending subscription in the response to the server.
+//! 8. [`server`]: on plain HTTP/1.1 takes the socket from hyper and gives it to a reactor.
 //!
 //! ## A claim
 //!
 //! A worker claims work. When the lease expires, another worker can claim the work.
 //!
-//! 1. [`api::endpoint`]: the operation authenticates the worker and calls the family.
-//! 2. [`family::queue::claim_or_wait`]: claims work, or waits until there is some.
-//! 3. [`family::topology::mutation::claim()`]: leases the oldest pending mutations to the worker.
+//! 1. [`api`]: the operation authenticates the worker and calls the family.
+//! 2. [`family::topology::mutation::claim()`]: checks that the topology exists.
+//! 3. [`family::queue::claim_or_wait`]: has the family lease the oldest pending mutations to the worker. If there are
+//!    none, waits for them.
 //! 4. [`family::commit`]: commits rows and events in one transaction, then delivers the events.
 //! 5. [`deadline::NextDeadline`]: holds the time at which the next lease expires.
 //! 6. [`background::JOBS`]: the job that ends leases runs at that time.
-//! 7. [`family::queue::end_expired`]: finds expired leases, and makes their work pending again.
+//! 7. [`family::queue::end_expired`]: finds the expired leases, has the family make their work pending again, and
+//!    notifies the waiting workers.
 
 pub mod api;
 pub mod auth;

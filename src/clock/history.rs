@@ -8,8 +8,8 @@ use uuid::Uuid;
 /// A wall clock that was set takes effect when it has been stable for this long.
 pub const STABLE_AFTER: Duration = Duration::from_mins(1);
 
-/// A change of the wall clock by more than this is a jump, in microseconds. Time services make steps of up to a second, for
-/// example a leap second, and the measurement is not exact. Smaller steps take effect at once.
+/// A change of the wall clock by more than this is a jump, in microseconds. Time services make steps of up to a second,
+/// for example a leap second, and the measurement is not exact. Smaller steps take effect at once.
 const MAX_STEP: u64 = 1_500_000;
 
 /// Maximum number of earlier settings that are kept one by one. A clock with more jumps than this is broken.
@@ -74,7 +74,8 @@ pub(super) enum Change {
     Replaced(f64),
     /// The wall clock returned to the setting in effect.
     Returned,
-    /// The current setting was stable for long enough and takes effect. It is so many seconds ahead of the previous one.
+    /// The current setting was stable for long enough and takes effect. It is so many seconds ahead of the previous
+    /// one.
     Adopted(f64),
 }
 

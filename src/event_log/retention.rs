@@ -107,7 +107,7 @@ impl EventLog {
         surplus: i64,
         cutoff: Timestamp,
     ) -> Result<u64, DbErr> {
-        let edge = |newest| {
+        let end_of_log = |newest| {
             let rows = event::Entity::find().filter(event::Column::TopicId.eq(head.id));
             let rows = if newest {
                 rows.filter(event::Column::At.lt(cutoff)).order_by_desc(event::Column::Seq)
@@ -116,12 +116,12 @@ impl EventLog {
             };
             rows.one(self.database.reader())
         };
-        let Some(oldest) = edge(false).await? else {
+        let Some(oldest) = end_of_log(false).await? else {
             return Ok(0);
         };
         // Most topics have nothing to prune, and the first row shows that.
         let outdated =
-            if oldest.at < cutoff { edge(true).await?.map_or(0, |row| row.seq) } else { 0 };
+            if oldest.at < cutoff { end_of_log(true).await?.map_or(0, |row| row.seq) } else { 0 };
         // The newest event of a topic that has not ended stays. Its time shows how long the topic has been silent.
         let end = head.last_seq - i64::from(!head.closed);
         let last = Ord::min(Ord::max(surplus, outdated), end);

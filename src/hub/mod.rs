@@ -32,7 +32,8 @@ mod subscription;
 mod topic;
 
 pub use context::Settings;
-pub use fanout::{Handover, PendingSubscription};
+pub use delivery::Delivery;
+pub use fanout::{Handover, PendingSubscription, Subscribers};
 pub use hub::Hub;
 pub use merge::MergedStream;
 pub use publish::PublishError;

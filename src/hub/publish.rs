@@ -115,9 +115,9 @@ impl Writer {
         }
     }
 
-    /// Writes all requests in one transaction. If the database refuses it, each half gets its own transaction. This repeats
-    /// until only the refused request fails. If the database cannot write at all, all remaining requests get that error, and no
-    /// other write is tried.
+    /// Writes all requests in one transaction. If the database refuses it, each half gets its own transaction. This
+    /// repeats until only the refused request fails. If the database cannot write at all, all remaining requests get
+    /// that error, and no other write is tried.
     async fn write(&self, mut requests: Vec<PublishRequest>) {
         // The log locks topics in this order. The sort is stable, so the requests of one topic stay in order.
         requests.sort_by(|a, b| a.addition.topic.as_str().cmp(b.addition.topic.as_str()));

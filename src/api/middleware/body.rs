@@ -1,7 +1,8 @@
 //! Checks the head of a request and reads its body.
 //!
-//! The body is read before the operation runs, so that no operation waits for a slow client. The body is not read if the
-//! access token is missing or not valid, or if the operation does not exist. For a public operation, it must be small.
+//! The body is read before the operation runs, so that no operation waits for a slow client. The body is not read if
+//! the access token is missing or not valid, or if the operation does not exist. For a public operation, it must be
+//! small.
 
 use std::time::Duration;
 

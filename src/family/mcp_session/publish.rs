@@ -18,7 +18,7 @@ const MAX_MESSAGE: usize = 262_144;
 ///
 /// # Errors
 /// [`FamilyError::NotFound`] if the caller may not publish, [`FamilyError::BadInput`] if the message is too large,
-/// [`FamilyError::Publish`] if the session is closed.
+/// [`FamilyError::LeaseLost`] if the session is closed.
 pub async fn publish(
     gateway: &Gateway,
     principal: &Principal,

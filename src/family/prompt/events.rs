@@ -26,9 +26,9 @@ pub(super) const EVENTS: [EventKind; 9] = [
     },
     EventKind {
         kind: "status",
-        description: "An agent claimed the prompt, or released it without an event. Other changes of the \
-                      status have events of their own: the first published event makes a queued prompt \
-                      `processing`, the last one ends it.",
+        description: "An agent claimed or released the prompt, or its lease expired before the first \
+                      event. Other changes of the status have events of their own: the first \
+                      published event makes a queued prompt `processing`, the last one ends it.",
         schema: schema::<PromptStatusChange>,
     },
     published("message", "A part of the answer."),

@@ -18,9 +18,8 @@ use crate::{event::Event, family::Result, gateway::Gateway};
 /// agents. The event log refuses these at the time of writing if the lease was lost or the prompt has ended.
 ///
 /// # Errors
-/// - [`FamilyError::LeaseLost`](crate::family::FamilyError::LeaseLost) or
-///   [`FamilyError::Publish`](crate::family::FamilyError::Publish) if the token is not the token of the lease, if the
-///   lease has expired, or if the prompt has ended.
+/// - [`FamilyError::LeaseLost`](crate::family::FamilyError::LeaseLost) if the token is not the token of the lease, if
+///   the lease has expired, or if the prompt has ended.
 /// - [`FamilyError::BadInput`](crate::family::FamilyError::BadInput) if the events are not valid.
 pub async fn publish(
     gateway: &Gateway,
