@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use poem::web::Data;
-use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json, types::Example};
+use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -11,6 +11,7 @@ use super::{
     caller::{Caller, Viewer},
     middleware::RequestInfo,
     problem::{Problem, Result},
+    responses::NoContent,
     tag::Tag,
     users::UserRole,
 };
@@ -157,13 +158,6 @@ impl Example for JwkSet {
     }
 }
 
-#[derive(ApiResponse)]
-enum LoggedOut {
-    /// The login session and its streams have ended.
-    #[oai(status = 204)]
-    Done,
-}
-
 /// The operations.
 pub(super) struct AuthApi;
 
@@ -243,9 +237,9 @@ impl AuthApi {
         &self,
         caller: Caller<Viewer>,
         gateway: Data<&Arc<Gateway>>,
-    ) -> Result<LoggedOut> {
+    ) -> Result<NoContent> {
         gateway.revoke_login_session(caller.principal.session_id).await?;
-        Ok(LoggedOut::Done)
+        Ok(NoContent::NoContent)
     }
 
     /// Get the caller

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use entity::{Timestamp, user::Role};
 use poem::web::Data;
 use poem_openapi::{
-    ApiResponse, Object, OpenApi,
+    Object, OpenApi,
     param::{Path, Query},
     payload::Json,
     types::Example,
@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{
     caller::{Caller, Viewer},
     problem::{Problem, Result},
+    responses::NoContent,
     tag::Tag,
 };
 use crate::{
@@ -88,13 +89,6 @@ fn visible_to(principal: &Principal) -> Option<Uuid> {
     if principal.role >= Role::Admin { None } else { Some(principal.user_id) }
 }
 
-#[derive(ApiResponse)]
-enum Done {
-    /// The gateway ends the stream.
-    #[oai(status = 204)]
-    Done,
-}
-
 /// The operations.
 pub(super) struct ConnectionsApi;
 
@@ -131,9 +125,9 @@ impl ConnectionsApi {
         gateway: Data<&Arc<Gateway>>,
         /// Connection id.
         id: Path<Uuid>,
-    ) -> Result<Done> {
+    ) -> Result<NoContent> {
         if gateway.hub.disconnect(id.0, visible_to(&caller.principal)) {
-            Ok(Done::Done)
+            Ok(NoContent::NoContent)
         } else {
             Err(Problem::not_found())
         }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{
     caller::{Caller, Viewer},
     problem::Result,
+    responses::{Created, NoContent},
     tag::Tag,
 };
 use crate::{
@@ -24,24 +25,10 @@ use crate::{
 };
 
 #[derive(ApiResponse)]
-enum Created {
-    /// The MCP session was created.
-    #[oai(status = 201)]
-    Created(Json<McpSession>),
-}
-
-#[derive(ApiResponse)]
 enum Published {
     /// The message is committed to the event log.
     #[oai(status = 202)]
     Accepted(Json<PublishedMessage>),
-}
-
-#[derive(ApiResponse)]
-enum Closed {
-    /// The MCP session is closed.
-    #[oai(status = 204)]
-    Closed,
 }
 
 /// The operations.
@@ -59,7 +46,7 @@ impl McpSessionsApi {
         caller: Caller<Viewer>,
         gateway: Data<&Arc<Gateway>>,
         body: Json<NewMcpSession>,
-    ) -> Result<Created> {
+    ) -> Result<Created<McpSession>> {
         let session = mcp_session::create(&gateway, &caller.principal, body.0).await?;
         Ok(Created::Created(Json(session)))
     }
@@ -108,9 +95,9 @@ impl McpSessionsApi {
         gateway: Data<&Arc<Gateway>>,
         /// MCP session id.
         id: Path<Uuid>,
-    ) -> Result<Closed> {
+    ) -> Result<NoContent> {
         mcp_session::close(&gateway, &caller.principal, id.0).await?;
-        Ok(Closed::Closed)
+        Ok(NoContent::NoContent)
     }
 
     /// Publish a message

@@ -16,6 +16,7 @@ mod notifications;
 mod openapi;
 mod problem;
 mod prompts;
+mod responses;
 mod routes;
 mod service;
 mod stream_tokens;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use poem::web::Data;
 use poem_openapi::{
-    ApiResponse, OpenApi,
+    OpenApi,
     param::{Path, Query},
     payload::Json,
 };
@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{
     caller::{Agent, Caller, Viewer},
     problem::Result,
+    responses::Created,
     tag::Tag,
 };
 use crate::{
@@ -22,13 +23,6 @@ use crate::{
     },
     gateway::Gateway,
 };
-
-#[derive(ApiResponse)]
-enum Created {
-    /// The notification was created.
-    #[oai(status = 201)]
-    Created(Json<Notification>),
-}
 
 /// The operations.
 pub(super) struct NotificationsApi;
@@ -46,7 +40,7 @@ impl NotificationsApi {
         /// Id of the user to notify.
         id: Path<Uuid>,
         body: Json<NewNotification>,
-    ) -> Result<Created> {
+    ) -> Result<Created<Notification>> {
         let notification = notification::create(&gateway, id.0, body.0).await?;
         Ok(Created::Created(Json(notification)))
     }

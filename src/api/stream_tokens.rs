@@ -3,13 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use poem::web::Data;
-use poem_openapi::{ApiResponse, Enum, Object, OpenApi, payload::Json, types::Example};
+use poem_openapi::{Enum, Object, OpenApi, payload::Json, types::Example};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
     caller::{Caller, STREAM_TOKEN, Viewer},
     problem::{Problem, Result},
+    responses::Created,
     streams::{TopicName, stream_path},
     tag::Tag,
 };
@@ -95,13 +96,6 @@ impl Example for StreamToken {
     }
 }
 
-#[derive(ApiResponse)]
-pub(super) enum Minted {
-    /// The stream token was minted.
-    #[oai(status = 201)]
-    Minted(Json<StreamToken>),
-}
-
 /// The operations.
 pub(super) struct StreamTokensApi;
 
@@ -121,7 +115,7 @@ impl StreamTokensApi {
         caller: Caller<Viewer>,
         gateway: Data<&Arc<Gateway>>,
         body: Json<NewStreamToken>,
-    ) -> Result<Minted> {
+    ) -> Result<Created<StreamToken>> {
         let NewStreamToken { family, id, topics, ttl_seconds } = body.0;
         let principal = &caller.principal;
         match (family, id, topics) {
@@ -143,7 +137,7 @@ pub(super) async fn mint(
     principal: &Principal,
     topic: &Topic,
     ttl_seconds: Option<u64>,
-) -> Result<Minted> {
+) -> Result<Created<StreamToken>> {
     let resource = family::find_visible(gateway, principal, topic).await?;
     let path = stream_path(topic, resource);
     let scope = StreamScope::Topic(topic.to_string());
@@ -156,7 +150,7 @@ async fn mint_many(
     principal: &Principal,
     topics: &[Topic],
     ttl_seconds: Option<u64>,
-) -> Result<Minted> {
+) -> Result<Created<StreamToken>> {
     let mut url = "/v1/streams?".to_owned();
     for topic in topics {
         family::find_visible(gateway, principal, topic).await?;
@@ -178,12 +172,12 @@ fn minted(
     scope: StreamScope,
     url: &str,
     ttl_seconds: Option<u64>,
-) -> Minted {
+) -> Created<StreamToken> {
     let seconds = ttl_seconds.unwrap_or(gateway.config.tokens.stream_seconds);
     let life = Duration::from_secs(seconds);
     let (token, expires_at) =
         gateway.tokens.sign_stream_token(principal.user_id, principal.session_id, scope, life);
-    Minted::Minted(Json(StreamToken {
+    Created::Created(Json(StreamToken {
         url: format!("{url}{STREAM_TOKEN}={token}"),
         token,
         expires_in: seconds,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use poem::web::Data;
 use poem_openapi::{
-    ApiResponse, OpenApi,
+    OpenApi,
     param::{Path, Query},
     payload::Json,
 };
@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{
     caller::{Caller, Operator, Viewer},
     problem::Result,
+    responses::Created,
     tag::Tag,
 };
 use crate::{
@@ -22,13 +23,6 @@ use crate::{
     },
     gateway::Gateway,
 };
-
-#[derive(ApiResponse)]
-enum Created {
-    /// The topology was created.
-    #[oai(status = 201)]
-    Created(Json<Topology>),
-}
 
 /// The operations.
 pub(super) struct TopologiesApi;
@@ -44,7 +38,7 @@ impl TopologiesApi {
         _caller: Caller<Operator>,
         gateway: Data<&Arc<Gateway>>,
         body: Json<NewTopology>,
-    ) -> Result<Created> {
+    ) -> Result<Created<Topology>> {
         Ok(Created::Created(Json(topology::create(&gateway, body.0).await?)))
     }
 

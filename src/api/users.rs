@@ -5,7 +5,7 @@ use std::sync::Arc;
 use entity::user;
 use poem::web::Data;
 use poem_openapi::{
-    ApiResponse, Object, OpenApi,
+    Object, OpenApi,
     param::{Path, Query},
     payload::Json,
     types::Example,
@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{
     caller::{Admin, Caller},
     problem::Result,
+    responses::{Created, NoContent},
     tag::Tag,
 };
 use crate::{
@@ -122,20 +123,6 @@ impl Example for User {
     }
 }
 
-#[derive(ApiResponse)]
-enum Created {
-    /// The user was created.
-    #[oai(status = 201)]
-    Created(Json<User>),
-}
-
-#[derive(ApiResponse)]
-enum Done {
-    /// The operation succeeded.
-    #[oai(status = 204)]
-    Done,
-}
-
 /// The operations.
 pub(super) struct UsersApi;
 
@@ -150,7 +137,7 @@ impl UsersApi {
         _caller: Caller<Admin>,
         gateway: Data<&Arc<Gateway>>,
         body: Json<NewUser>,
-    ) -> Result<Created> {
+    ) -> Result<Created<User>> {
         let NewUser { username, password, role } = body.0;
         let row = gateway.users.create(&username.0, password.0, role.into()).await?;
         Ok(Created::Created(Json(row.into())))
@@ -223,12 +210,12 @@ impl UsersApi {
         gateway: Data<&Arc<Gateway>>,
         /// User id.
         id: Path<Uuid>,
-    ) -> Result<Done> {
+    ) -> Result<NoContent> {
         gateway.users.delete(id.0).await?;
         gateway.user_changed(id.0).await?;
         family::cancel_orphans(&gateway).await?;
         notification::delete_logs(&gateway, &[id.0]).await?;
-        Ok(Done::Done)
+        Ok(NoContent::NoContent)
     }
 
     /// Revoke login sessions
@@ -242,9 +229,9 @@ impl UsersApi {
         gateway: Data<&Arc<Gateway>>,
         /// User id.
         id: Path<Uuid>,
-    ) -> Result<Done> {
+    ) -> Result<NoContent> {
         gateway.users.find(id.0).await?;
         gateway.revoke_user(id.0).await?;
-        Ok(Done::Done)
+        Ok(NoContent::NoContent)
     }
 }

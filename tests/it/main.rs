@@ -13,7 +13,7 @@ mod cluster;
 mod config;
 mod connections;
 mod database;
-mod docs;
+mod documentation;
 mod documented_statuses;
 mod event_log;
 mod hub;

@@ -16,7 +16,8 @@ use crate::{
     api::{
         caller::{Agent, Caller, StreamCaller, Viewer},
         problem::Result,
-        stream_tokens::{Minted, mint},
+        responses::Created,
+        stream_tokens::{StreamToken, mint},
         streams::{Events, Parameters, StreamResponse, events, open_topic},
         tag::Tag,
     },
@@ -26,13 +27,6 @@ use crate::{
     },
     gateway::Gateway,
 };
-
-#[derive(ApiResponse)]
-enum Created {
-    /// The prompt was created and waits for an agent.
-    #[oai(status = 201)]
-    Created(Json<Prompt>),
-}
 
 #[derive(ApiResponse)]
 enum Published {
@@ -58,7 +52,7 @@ impl PromptsApi {
         /// Session id.
         session_id: Path<Uuid>,
         body: Json<NewPrompt>,
-    ) -> Result<Created> {
+    ) -> Result<Created<Prompt>> {
         let prompt = prompt::create(&gateway, &caller.principal, session_id.0, body.0).await?;
         Ok(Created::Created(Json(prompt)))
     }
@@ -130,7 +124,7 @@ impl PromptsApi {
     #[oai(
         path = "/:session_id/prompts/:prompt_id/stream-token",
         method = "post",
-        operation_id = "prompt_mint_stream_token"
+        operation_id = "prompt_stream_token_mint"
     )]
     async fn mint_stream_token(
         &self,
@@ -141,7 +135,7 @@ impl PromptsApi {
         /// Prompt id.
         prompt_id: Path<Uuid>,
         body: OptionalBody,
-    ) -> Result<Minted> {
+    ) -> Result<Created<StreamToken>> {
         let principal = &caller.principal;
         let topic = find_in_conversation(&gateway, principal, session_id.0, prompt_id.0).await?;
         let ttl_seconds = body.0.and_then(|options| options.ttl_seconds);

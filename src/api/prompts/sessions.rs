@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use poem::web::Data;
 use poem_openapi::{
-    ApiResponse, OpenApi,
+    OpenApi,
     param::{Path, Query},
     payload::Json,
 };
@@ -14,6 +14,7 @@ use crate::{
     api::{
         caller::{Caller, Viewer},
         problem::Result,
+        responses::Created,
         tag::Tag,
     },
     family::{
@@ -22,13 +23,6 @@ use crate::{
     },
     gateway::Gateway,
 };
-
-#[derive(ApiResponse)]
-enum Created {
-    /// The session was created.
-    #[oai(status = 201)]
-    Created(Json<Conversation>),
-}
 
 /// The operations.
 pub(in crate::api) struct SessionsApi;
@@ -45,7 +39,7 @@ impl SessionsApi {
         caller: Caller<Viewer>,
         gateway: Data<&Arc<Gateway>>,
         body: Json<NewConversation>,
-    ) -> Result<Created> {
+    ) -> Result<Created<Conversation>> {
         let session = conversation::create(&gateway, &caller.principal, body.0).await?;
         Ok(Created::Created(Json(session)))
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use poem::web::Data;
 use poem_openapi::{
-    ApiResponse, OpenApi,
+    OpenApi,
     param::{Path, Query},
     payload::Json,
 };
@@ -14,6 +14,7 @@ use crate::{
     api::{
         caller::{Caller, Viewer},
         problem::Result,
+        responses::Created,
         tag::Tag,
     },
     family::{
@@ -22,13 +23,6 @@ use crate::{
     },
     gateway::Gateway,
 };
-
-#[derive(ApiResponse)]
-enum Created {
-    /// The task was created and waits for a worker.
-    #[oai(status = 201)]
-    Created(Json<Task>),
-}
 
 /// The operations.
 pub(in crate::api) struct TasksApi;
@@ -45,7 +39,7 @@ impl TasksApi {
         caller: Caller<Viewer>,
         gateway: Data<&Arc<Gateway>>,
         body: Json<NewTask>,
-    ) -> Result<Created> {
+    ) -> Result<Created<Task>> {
         Ok(Created::Created(Json(task::create(&gateway, &caller.principal, body.0).await?)))
     }
 

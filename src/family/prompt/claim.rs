@@ -19,12 +19,12 @@ use super::{
 };
 use crate::{
     event::Family,
-    family::{Result, queue::claim_or_wait},
+    family::{
+        Result,
+        queue::{DEFAULT_LEASE_SECONDS, claim_or_wait},
+    },
     gateway::Gateway,
 };
-
-/// Default duration of a lease, in seconds.
-const DEFAULT_LEASE_SECONDS: u32 = 60;
 
 /// Claims the oldest queued prompts, or waits for one. See [`claim_or_wait`].
 pub async fn claim(

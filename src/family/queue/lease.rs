@@ -17,6 +17,9 @@ use crate::{
 /// Time until the next attempt after an error.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Duration of a lease in seconds, if the worker does not ask for another one.
+pub const DEFAULT_LEASE_SECONDS: u32 = 60;
+
 /// Maximum number of leases that one query returns. After some of them have ended, another query follows.
 pub const LEASES_PER_QUERY: u64 = 500;
 

@@ -5,5 +5,7 @@ mod lease;
 mod stored_lease;
 
 pub use claim::claim_or_wait;
-pub use lease::{ExpiringLease, LEASES_PER_QUERY, end_expired, expired_within};
+pub use lease::{
+    DEFAULT_LEASE_SECONDS, ExpiringLease, LEASES_PER_QUERY, end_expired, expired_within,
+};
 pub use stored_lease::StoredLease;

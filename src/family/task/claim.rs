@@ -20,12 +20,13 @@ use super::{
 };
 use crate::{
     event::Family,
-    family::{Result, queue::claim_or_wait, wire::PAGE_BYTES},
+    family::{
+        Result,
+        queue::{DEFAULT_LEASE_SECONDS, claim_or_wait},
+        wire::PAGE_BYTES,
+    },
     gateway::Gateway,
 };
-
-/// Default duration of a lease, in seconds.
-const DEFAULT_LEASE_SECONDS: u32 = 60;
 
 /// Claims the oldest pending tasks with one of the skills, or waits for one. See [`claim_or_wait`].
 pub async fn claim(

@@ -20,7 +20,7 @@ use crate::{
     event::Family,
     family::{
         Result, commit, find_visible,
-        queue::claim_or_wait,
+        queue::{DEFAULT_LEASE_SECONDS, claim_or_wait},
         topology::{
             rows::{lock, topic},
             status::accepts_mutations,
@@ -28,9 +28,6 @@ use crate::{
     },
     gateway::Gateway,
 };
-
-/// Default duration of a lease, in seconds.
-const DEFAULT_LEASE_SECONDS: u64 = 60;
 
 /// Claims the oldest pending mutations of a topology, or waits for one. See [`claim_or_wait`].
 pub async fn claim(
@@ -70,7 +67,8 @@ async fn claim_pending(
     } else {
         Vec::new()
     };
-    let lease = Duration::from_secs(request.lease_seconds.unwrap_or(DEFAULT_LEASE_SECONDS));
+    let seconds = request.lease_seconds.unwrap_or(DEFAULT_LEASE_SECONDS.into());
+    let lease = Duration::from_secs(seconds);
     let (lease_token, until) = (Uuid::new_v4(), gateway.clock.read().deadline_in(lease));
     let lease_end = Instant::now() + lease;
     let mut claimed = Vec::with_capacity(rows.len());
