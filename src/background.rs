@@ -223,7 +223,7 @@ async fn receive_bus_message(gateway: Arc<Gateway>) -> JobResult {
     match message {
         Some(Message::Events(events)) => gateway.hub.deliver(&events),
         Some(Message::LoginSessionRevoked(session)) => {
-            gateway.login_sessions.session_ended(session)
+            gateway.login_sessions.session_ended(session);
         }
         Some(Message::UserChanged(user)) => gateway.login_sessions.recheck_user(user).await?,
         // The bus is closed, so no other message can arrive.

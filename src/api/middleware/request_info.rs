@@ -30,7 +30,7 @@ impl RequestInfo {
         let half_closed = async {
             match &self.client_connection {
                 Some(client_connection) if !wait.is_zero() => {
-                    client_connection.half_closed.cancelled().await
+                    client_connection.half_closed.cancelled().await;
                 }
                 _ => pending().await,
             }
