@@ -33,6 +33,9 @@ use crate::{
 const DEFAULT_LEASE_SECONDS: u64 = 60;
 
 /// Claims the oldest pending mutations of a topology, or waits for one. See [`claim_or_wait`].
+///
+/// # Errors
+/// [`FamilyError::NotFound`](crate::family::FamilyError::NotFound) if the topology does not exist.
 pub async fn claim(
     gateway: &Gateway,
     principal: &Principal,
