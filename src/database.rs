@@ -193,7 +193,13 @@ impl Database {
     }
 
     /// Checks whether the database answers and accepts writes. Cheap: it writes only if no write succeeded in the last
-    /// 5 seconds. While writes are known to fail, it returns the fault without a query.
+    /// 5 seconds.
+    ///
+    /// # Errors
+    /// - The [`Fault`] of the current outage while writes are known to fail. Then no query is run.
+    /// - The fault of the read or write that the check tries.
+    /// - [`Fault::Unreachable`] if the database does not answer within 1.5 seconds, or [`Fault::Locked`] if SQLite
+    ///   answers but does not finish the write in this time.
     pub async fn check(&self) -> Result<(), Fault> {
         if let Some(fault) = self.writes.fault() {
             return Err(fault);

@@ -63,6 +63,9 @@ impl Visibility {
 
     /// Finds the resource of a topic in the cache, or with `look_up`. Returns `None` if the resource does not exist, or
     /// if a user with this role may not see it.
+    ///
+    /// # Errors
+    /// The error of `look_up`.
     pub async fn find<E>(
         &self,
         topic: &Topic,

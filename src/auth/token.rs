@@ -147,6 +147,11 @@ impl Tokens {
     /// Loads the keys from `data_dir/keys`. Creates missing ones, readable only by the user of the process.
     /// `algorithms` is the allow-list for access tokens. The counters count the hits and misses of the cache of
     /// verified access tokens.
+    ///
+    /// # Errors
+    /// - [`KeyError::OwnAlgorithm`] if `algorithms` does not contain `EdDSA`.
+    /// - [`KeyError::File`] if a key cannot be read or written.
+    /// - [`KeyError::Content`] if a file contains no Ed25519 key, or a secret of less than 32 bytes.
     pub fn load(
         data_dir: &Path,
         issuer: &str,
@@ -256,6 +261,12 @@ impl Tokens {
     ///
     /// A verified token is cached, because verifying the signature takes 37 µs and finding the hash 0.4 µs. The
     /// expiry is checked every time. A refusal is not cached.
+    ///
+    /// # Errors
+    /// - [`TokenError::Expired`] if the time of `exp` has passed.
+    /// - [`TokenError::NotYetValid`] if the time of `nbf` has not come.
+    /// - [`TokenError::Invalid`] if this gateway did not issue the token as an access token, or if the token has a
+    ///   critical header (`crit`).
     pub fn verify_access(&self, token: &str) -> Result<VerifiedClaims, TokenError> {
         let mut key = [0; 32];
         key.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
@@ -272,6 +283,9 @@ impl Tokens {
     }
 
     /// Verifies a stream token. This takes 3 µs, so there is no cache.
+    ///
+    /// # Errors
+    /// The same as those of [`Self::verify_access`], for a stream token.
     pub fn verify_stream(&self, token: &str) -> Result<StreamClaims, TokenError> {
         verify(token, STREAM_TYPE, &self.stream_verifier, &self.stream_validation)
     }

@@ -67,6 +67,10 @@ impl Users {
 
     /// Creates the first administrator, unless there is one already. Returns the password if this function
     /// generated it, that is, if `given` is absent.
+    ///
+    /// # Errors
+    /// [`UserError::Password`] if `given` is too short or too long, [`UserError::NameTaken`] if a user who is not an
+    /// administrator has the name [`FIRST_ADMIN`].
     pub async fn bootstrap(&self, given: Option<String>) -> Result<Option<String>, UserError> {
         let admins = || user::Entity::find().filter(user::Column::Role.eq(Role::Admin));
         if admins().count(self.database.reader()).await? > 0 {
@@ -89,6 +93,11 @@ impl Users {
     }
 
     /// Creates a user.
+    ///
+    /// # Errors
+    /// - [`UserError::NameInvalid`] if the name has a wrong length, or characters that are not allowed.
+    /// - [`UserError::NameTaken`] if another user has the name.
+    /// - [`UserError::Password`] if the password is too short or too long.
     pub async fn create(
         &self,
         username: &str,
@@ -137,6 +146,9 @@ impl Users {
     }
 
     /// The user with this id.
+    ///
+    /// # Errors
+    /// [`UserError::NotFound`] if no user has this id.
     pub async fn find(&self, id: Uuid) -> Result<user::Model, UserError> {
         user::Entity::find_by_id(id).one(self.database.reader()).await?.ok_or(UserError::NotFound)
     }
@@ -152,6 +164,11 @@ impl Users {
     }
 
     /// Updates a user. A new password and disabling revoke all login sessions of the user.
+    ///
+    /// # Errors
+    /// - [`UserError::NotFound`] if no user has this id.
+    /// - [`UserError::Password`] if the new password is too short or too long.
+    /// - [`UserError::LastAdmin`] if the change would leave no enabled administrator.
     pub async fn update(&self, id: Uuid, change: UserUpdate) -> Result<user::Model, UserError> {
         // Before the transaction, because others wait for its lock, and a hash takes long.
         let password_hash = match change.password {
@@ -193,6 +210,10 @@ impl Users {
     }
 
     /// Deletes a user and all login sessions of the user.
+    ///
+    /// # Errors
+    /// [`UserError::NotFound`] if no user has this id, [`UserError::LastAdmin`] if the user is the last enabled
+    /// administrator.
     pub async fn delete(&self, id: Uuid) -> Result<(), UserError> {
         let tx = self.database.begin_write().await?;
         let user = lock_for_update(&tx, id, |_| true).await?;

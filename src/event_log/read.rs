@@ -53,6 +53,9 @@ pub struct ReadLimit {
 
 impl EventLog {
     /// The events after `cursor`.
+    ///
+    /// # Errors
+    /// Those of [`Self::since`], with `cursor` as `known`.
     pub async fn after(
         &self,
         topic: &Topic,
@@ -62,7 +65,13 @@ impl EventLog {
         self.since(topic, cursor.seq, cursor, most).await
     }
 
-    /// The events after the number `seq`. Fails if the log does not have `known`, which must not be older than `seq`.
+    /// The events after the number `seq`. The log must have `known`, which must not be older than `seq`.
+    ///
+    /// # Errors
+    /// [`LogError::Stale`] with
+    /// - [`StaleCursor::UnknownCursor`] if the topic has no log, or if `known` is a cursor of another log.
+    /// - [`StaleCursor::Replaced`] if the log has another event at the number of `known`, or none yet.
+    /// - [`StaleCursor::Pruned`] if an event after `seq` or the event after `known` was pruned.
     pub async fn since(
         &self,
         topic: &Topic,
@@ -104,6 +113,9 @@ impl EventLog {
     }
 
     /// The oldest events that are still in the log, and the cursor before them.
+    ///
+    /// # Errors
+    /// [`LogError::Stale`] with [`StaleCursor::UnknownCursor`] if the topic has no log.
     pub async fn oldest(&self, topic: &Topic, most: ReadLimit) -> Result<(Cursor, Page), LogError> {
         let tx = self.database.begin_read().await?;
         let head = topic_row(&tx, topic).await?.ok_or(StaleCursor::UnknownCursor)?;

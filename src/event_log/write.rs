@@ -21,6 +21,11 @@ impl EventLog {
 
     /// Appends events in the transaction of the change that they report. The topic's row stays locked until the
     /// transaction ends.
+    ///
+    /// # Errors
+    /// [`AppendError::Refused`] with [`AppendRefused::Closed`](crate::event_log::AppendRefused::Closed) if the last
+    /// event of the topic has been written. Never [`AppendRefused::Fenced`](crate::event_log::AppendRefused::Fenced),
+    /// because these events are under no lease.
     pub async fn append(
         &self,
         tx: &Transaction,

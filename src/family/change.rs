@@ -10,6 +10,9 @@ use crate::{
 };
 
 /// Appends the events of a change to the topic's log, commits both, and delivers the events.
+///
+/// # Errors
+/// [`FamilyError::LeaseLost`](crate::family::FamilyError::LeaseLost) if the last event of the topic has been written.
 pub async fn commit(
     gateway: &Gateway,
     tx: Transaction,
@@ -21,6 +24,9 @@ pub async fn commit(
 }
 
 /// Creates an event. `kind` is one of the kinds of the family.
+///
+/// # Errors
+/// [`FamilyError::EventKind`](crate::family::FamilyError::EventKind) if `kind` is not a valid name.
 pub fn new_event(kind: &str, data: &impl ToJSON) -> Result<NewEvent> {
     Ok(NewEvent::new(kind, &data.to_json())?)
 }

@@ -10,7 +10,8 @@ use crate::{
     hub::PublishError,
 };
 
-/// The result of an operation of a family.
+/// The result of an operation of a family. Every operation that uses the database can fail with
+/// [`FamilyError::Database`], so the `# Errors` sections name only the other errors.
 pub type Result<T> = std::result::Result<T, FamilyError>;
 
 /// The reason why an operation of a family failed.
@@ -39,7 +40,7 @@ pub enum FamilyError {
         /// The number that the next report must have.
         expected: i64,
     },
-    /// The caller does not hold the lease.
+    /// The caller does not hold the lease, or the resource has ended.
     #[error(transparent)]
     LeaseLost(#[from] LeaseLost),
     /// The caller or the resource already has the maximum number of unfinished items.

@@ -22,6 +22,9 @@ pub trait ResourceFamily: Send + Sync {
     fn events(&self) -> &'static [EventKind];
 
     /// Refuses a caller that may not use this id, whether or not the resource exists. By default, every caller may.
+    ///
+    /// # Errors
+    /// [`FamilyError::Forbidden`](crate::family::FamilyError::Forbidden) if the caller may not use this id.
     fn authorize(&self, _principal: &Principal, _id: Uuid) -> Result<()> {
         Ok(())
     }

@@ -17,8 +17,10 @@ pub async fn end_expired_leases(gateway: &Gateway, family: Family) -> Result<()>
 }
 
 /// Ends the resources of deleted users, in all families. Runs when a user is deleted, and again with every sweep,
-/// because the first run may have been interrupted. After an error, continues with the next family, and returns the
-/// first error at the end.
+/// because the first run may have been interrupted.
+///
+/// # Errors
+/// The first error of any family. After an error, the other families are still processed.
 pub async fn cancel_orphans(gateway: &Arc<Gateway>) -> Result<()> {
     let mut result = Ok(());
     for family in Family::ALL {
@@ -37,8 +39,10 @@ pub async fn cancel_orphans(gateway: &Arc<Gateway>) -> Result<()> {
 }
 
 /// Deletes ended resources and their event logs after their retention. Also ends or deletes resources that a family
-/// keeps only for a limited time. After an error, continues with the next family, and returns the first error at the
-/// end.
+/// keeps only for a limited time.
+///
+/// # Errors
+/// The first error of any family. After an error, the other families are still processed.
 pub async fn sweep(gateway: &Arc<Gateway>) -> Result<()> {
     let mut result = Ok(());
     for family in Family::ALL {

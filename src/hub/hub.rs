@@ -43,6 +43,9 @@ pub struct Hub {
 impl Hub {
     /// Creates the hub of the gateway `node`, and starts the hub's threads. `tasks` tracks background work and open
     /// streams, so that a shutdown can wait for them.
+    ///
+    /// # Errors
+    /// If the thread of a reactor or its `mio::Poll` cannot be created.
     pub fn new(
         log: EventLog,
         bus: Arc<dyn Bus>,
@@ -97,6 +100,12 @@ impl Hub {
 
     /// Writes events that change no row, and delivers them. Returns after the commit. One transaction contains the
     /// events of many callers. Once the events are in the queue, they are written even if the caller drops this future.
+    ///
+    /// # Errors
+    /// - [`PublishError::Refused`] with [`AppendRefused::Closed`](crate::event_log::AppendRefused::Closed) if the last
+    ///   event of the topic has been written.
+    /// - [`PublishError::Database`] if the database refuses the events, or fails.
+    /// - [`PublishError::Closed`] if the gateway is stopping.
     pub async fn publish(
         &self,
         topic: Topic,
@@ -106,8 +115,12 @@ impl Hub {
         self.publisher.publish(NewEvents { topic, fence: None, events }).await
     }
 
-    /// Publishes events like [`Self::publish`], under a lease. Refuses them if `lease_token` is not the newest token at
-    /// the time of the write.
+    /// Publishes events like [`Self::publish`], under a lease. The lease is checked at the time of the write.
+    ///
+    /// # Errors
+    /// Those of [`Self::publish`], and [`PublishError::Refused`] with
+    /// [`AppendRefused::Fenced`](crate::event_log::AppendRefused::Fenced) if `lease_token` is not the newest token of
+    /// the topic.
     pub async fn publish_under(
         &self,
         lease_token: Uuid,

@@ -58,6 +58,9 @@ pub struct Open {
 #[async_trait]
 pub trait TopicAccess: Send + Sync + 'static {
     /// Returns a new watch of the caller's login session, and those of `topics` that the caller may still see.
+    ///
+    /// # Errors
+    /// [`SessionError::Ended`] if the login session has ended, or if the role was lowered again during the call.
     async fn recheck(&self, topics: Vec<Topic>)
     -> Result<(SessionWatch, Vec<Topic>), SessionError>;
 }

@@ -78,7 +78,11 @@ impl Connections {
         Arc::new(Self { limits, open: Mutex::default() })
     }
 
-    /// Counts a new connection from this address, or refuses it.
+    /// Counts a new connection from this address.
+    ///
+    /// # Errors
+    /// [`ConnectionLimit::Total`] if the maximum number of connections is open. [`ConnectionLimit::Address`] if the
+    /// address has too many connections without an authenticated request, and is not exempt.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<ConnectionPermit, ConnectionLimit> {
         let canonical = address.to_canonical();
         let is_exempt = self.limits.exempt.iter().any(|network| network.contains(&canonical));

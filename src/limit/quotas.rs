@@ -192,7 +192,10 @@ impl Limits {
         Self { settings, rates, slots: Arc::default() }
     }
 
-    /// Counts one call, or refuses it if the quota is used up.
+    /// Counts one call.
+    ///
+    /// # Errors
+    /// [`Refused`] if `key` has used up the quota. Such a call is not counted.
     pub fn check(&self, quota: Quota, key: &Key) -> Result<(), Refused> {
         let limiter = &self.rates[quota as usize];
         limiter.check_key(key).map_err(|early| {
@@ -215,6 +218,9 @@ impl Limits {
     }
 
     /// Takes a slot for a stream of `user`, and returns the headers for the response.
+    ///
+    /// # Errors
+    /// [`Refused`] if `user` has the maximum number of open streams.
     pub fn admit(&self, user: Uuid) -> Result<(Slot, Headers), Refused> {
         let cap = self.settings.streams_per_user;
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);

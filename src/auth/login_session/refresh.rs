@@ -80,6 +80,13 @@ impl From<DbErr> for RefreshError {
 impl LoginSessions {
     /// Exchanges a refresh token for its successor, and extends the session. After [`RefreshError::Reused`], the
     /// caller announces the revoked session on the bus.
+    ///
+    /// # Errors
+    /// - [`RefreshError::Session`] with [`Ended::Revoked`] if the token is unknown, or if the session was revoked.
+    /// - [`RefreshError::Session`] with [`Ended::UserDisabled`] or [`Ended::Expired`] if the user is disabled, or if
+    ///   the session has expired.
+    /// - [`RefreshError::Superseded`] if the token is used again within the grace, and its successor was used.
+    /// - [`RefreshError::Reused`] if the token is used again after the grace.
     pub async fn refresh(&self, token: &str) -> Result<SessionGrant, RefreshError> {
         let (now, as_of) = (Timestamp::now(), self.watched.announced());
         let reading = self.clock.read();

@@ -59,8 +59,11 @@ impl LoginSessions {
         self.life
     }
 
-    /// Creates a login session for a user whose password was checked. Refuses if the password was changed, or the
-    /// user was disabled or deleted, during the check.
+    /// Creates a login session for a user whose password was checked.
+    ///
+    /// # Errors
+    /// [`SessionError::Ended`] with [`Ended::Revoked`] if the password was changed, or the user was disabled or
+    /// deleted, during the check of the password.
     pub async fn create(&self, checked: user::Model) -> Result<SessionGrant, SessionError> {
         let (now, as_of) = (Timestamp::now(), self.watched.announced());
         let tx = self.database.begin_write().await?;
@@ -82,6 +85,12 @@ impl LoginSessions {
     }
 
     /// The principal of a verified token, from the cache or from the database.
+    ///
+    /// # Errors
+    /// [`SessionError::Ended`] with
+    /// - [`Ended::Revoked`] if the session was revoked, does not exist, or belongs to another user.
+    /// - [`Ended::UserDisabled`] if the user is disabled.
+    /// - [`Ended::Expired`] if the session was not refreshed in time.
     pub async fn validate(&self, session: Uuid, user: Uuid) -> Result<Principal, SessionError> {
         let as_of = self.watched.announced();
         let lookup = match self.cache.get(session, user, as_of) {
@@ -136,6 +145,10 @@ impl LoginSessions {
 
     /// Watches a session for a stream. If any session has changed since the request was authenticated, the session
     /// is looked up again.
+    ///
+    /// # Errors
+    /// If the session is looked up again, those of [`Self::validate`]. Also [`SessionError::Ended`] with
+    /// [`Ended::RoleLowered`] if the user has a lower role now than in `principal`.
     pub async fn watch(&self, principal: &Principal) -> Result<SessionWatch, SessionError> {
         let watch = self.watched.add(principal);
         if self.watched.announced() != principal.as_of {

@@ -33,11 +33,17 @@ pub async fn list(
 }
 
 /// A conversation that the caller may see.
+///
+/// # Errors
+/// [`FamilyError::NotFound`] if the conversation does not exist or is not visible to the caller.
 pub async fn get(gateway: &Gateway, principal: &Principal, id: Uuid) -> Result<Conversation> {
     Ok(find(gateway, principal, id).await?.into())
 }
 
 /// The row of a conversation that the caller may see.
+///
+/// # Errors
+/// [`FamilyError::NotFound`] if the conversation does not exist or is not visible to the caller.
 pub async fn find(
     gateway: &Gateway,
     principal: &Principal,

@@ -17,7 +17,8 @@ use crate::{
 /// Closes a session on request of its owner or an administrator. Changes nothing if the session is closed already.
 ///
 /// # Errors
-/// [`FamilyError::NotFound`] for all other callers. The agent that serves the session may not close it either.
+/// [`FamilyError::NotFound`] if the session does not exist, or if the caller is neither its owner nor an administrator.
+/// The agent that serves the session may not close it either.
 pub async fn close(gateway: &Gateway, principal: &Principal, id: Uuid) -> Result<()> {
     let resource = find_visible(gateway, principal, &topic(id)).await?;
     let Principal { user_id, role, .. } = *principal;

@@ -17,8 +17,10 @@ const MAX_MESSAGE: usize = 262_144;
 /// Publishes a message. Returns after the commit.
 ///
 /// # Errors
-/// [`FamilyError::NotFound`] if the caller may not publish, [`FamilyError::BadInput`] if the message is too large,
-/// [`FamilyError::LeaseLost`] if the session is closed.
+/// - [`FamilyError::NotFound`] if the session does not exist, or if the caller may not publish.
+/// - [`FamilyError::BadInput`] if the message is too large.
+/// - [`FamilyError::LeaseLost`] if the session is closed.
+/// - [`FamilyError::Publish`] if the gateway is stopping, or if the write of the message fails.
 pub async fn publish(
     gateway: &Gateway,
     principal: &Principal,

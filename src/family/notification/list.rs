@@ -18,6 +18,10 @@ use crate::{
 };
 
 /// A page of a user's notifications, newest first. `unread` selects unread or read notifications. `None` selects all.
+///
+/// # Errors
+/// [`FamilyError::Forbidden`](crate::family::FamilyError::Forbidden) if `user` is not the caller,
+/// [`FamilyError::NotFound`](crate::family::FamilyError::NotFound) if the user was deleted.
 pub async fn list(
     gateway: &Gateway,
     principal: &Principal,

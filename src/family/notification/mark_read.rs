@@ -18,6 +18,10 @@ use crate::{
 
 /// Marks a notification as read and publishes a `notification.read` event. Changes nothing if the notification is read
 /// already.
+///
+/// # Errors
+/// [`FamilyError::Forbidden`] if `user` is not the caller, [`FamilyError::NotFound`] if the user was deleted or has no
+/// notification with this id.
 pub async fn mark_read(
     gateway: &Gateway,
     principal: &Principal,

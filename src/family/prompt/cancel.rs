@@ -20,7 +20,9 @@ use crate::{
 /// Cancels a prompt at once. Its agent cannot publish any longer. Changes nothing if the prompt is cancelled already.
 ///
 /// # Errors
-/// [`FamilyError::Conflict`] if the prompt has completed or failed.
+/// - [`FamilyError::NotFound`] if the conversation has no prompt with this id, or if the prompt is not visible to the
+///   caller.
+/// - [`FamilyError::Conflict`] if the prompt has completed or failed.
 pub async fn cancel(
     gateway: &Gateway,
     principal: &Principal,

@@ -28,7 +28,7 @@ const MAX_UNFINISHED: u64 = 1_000;
 /// Creates a prompt in a conversation. The prompt belongs to the owner of the conversation.
 ///
 /// # Errors
-/// - [`FamilyError::NotFound`] if the caller may not see the conversation.
+/// - [`FamilyError::NotFound`] if the conversation does not exist or is not visible to the caller.
 /// - [`FamilyError::TooMany`] if the owner has 1,000 unfinished prompts.
 /// - [`FamilyError::BadInput`] if the text is too large.
 pub async fn create(

@@ -16,6 +16,9 @@ use crate::{
 };
 
 /// A page of the prompts of a conversation, oldest first.
+///
+/// # Errors
+/// [`FamilyError::NotFound`] if the conversation does not exist or is not visible to the caller.
 pub async fn list(
     gateway: &Gateway,
     principal: &Principal,
@@ -35,6 +38,10 @@ pub async fn list(
 }
 
 /// A prompt that the caller may see.
+///
+/// # Errors
+/// [`FamilyError::NotFound`] if the conversation has no prompt with this id, or if the prompt is not visible to the
+/// caller.
 pub async fn get(
     gateway: &Gateway,
     principal: &Principal,
@@ -47,6 +54,10 @@ pub async fn get(
 }
 
 /// The topic of a prompt that the caller may see. Under the path of another session, the prompt is not found.
+///
+/// # Errors
+/// [`FamilyError::NotFound`] if the conversation has no prompt with this id, or if the prompt is not visible to the
+/// caller.
 pub async fn find_in_conversation(
     gateway: &Gateway,
     principal: &Principal,

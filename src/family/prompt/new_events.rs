@@ -76,7 +76,7 @@ impl NewPromptEvents {
     /// Parses the events, in order.
     ///
     /// # Errors
-    /// The index and the reason, if a value is not an event.
+    /// The index and the reason of the first value that is an error or is not an event.
     pub fn parse_all(
         values: impl IntoIterator<Item = std::result::Result<Value, String>>,
     ) -> std::result::Result<Self, String> {

@@ -18,9 +18,12 @@ use crate::{event::Event, family::Result, gateway::Gateway};
 /// agents. The event log refuses these at the time of writing if the lease was lost or the prompt has ended.
 ///
 /// # Errors
-/// - [`FamilyError::LeaseLost`](crate::family::FamilyError::LeaseLost) if the token is not the token of the lease, if
-///   the lease has expired, or if the prompt has ended.
+/// - [`FamilyError::NotFound`](crate::family::FamilyError::NotFound) if the conversation has no prompt with this id.
+/// - [`FamilyError::LeaseLost`](crate::family::FamilyError::LeaseLost) if `lease_token` is not the token of the
+///   prompt's lease (`None` without a lease), if the lease has expired, or if the prompt has ended.
 /// - [`FamilyError::BadInput`](crate::family::FamilyError::BadInput) if the events are not valid.
+/// - [`FamilyError::Publish`](crate::family::FamilyError::Publish) if the gateway is stopping, or if the write of the
+///   events fails.
 pub async fn publish(
     gateway: &Gateway,
     (conversation, id): (Uuid, Uuid),

@@ -19,6 +19,7 @@ use crate::{
 /// Releases a claimed prompt. The prompt is queued again.
 ///
 /// # Errors
+/// - [`FamilyError::NotFound`] if the conversation has no prompt with this id.
 /// - [`FamilyError::LeaseLost`] if the lease is not the newest or has expired, or if the prompt has ended.
 /// - [`FamilyError::Conflict`] if an event was published under the claim, because published events cannot be taken
 ///   back.

@@ -11,8 +11,9 @@ use crate::{family::Result, gateway::Gateway};
 /// Renews the lease of a prompt for its full duration.
 ///
 /// # Errors
-/// [`FamilyError::LeaseLost`](crate::family::FamilyError::LeaseLost) if the lease is not the newest or has expired, or
-/// if the prompt has ended.
+/// - [`FamilyError::NotFound`](crate::family::FamilyError::NotFound) if the conversation has no prompt with this id.
+/// - [`FamilyError::LeaseLost`](crate::family::FamilyError::LeaseLost) if the lease is not the newest or has expired,
+///   or if the prompt has ended.
 pub async fn renew(
     gateway: &Gateway,
     (conversation, id): (Uuid, Uuid),

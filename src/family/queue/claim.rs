@@ -12,6 +12,9 @@ use crate::{event::Family, family::error::Result, gateway::Gateway};
 /// claimed, so no lease goes to a client that cannot learn of it.
 ///
 /// Work that is created through another gateway is found with the next heartbeat.
+///
+/// # Errors
+/// The error of `claim`, which ends the wait.
 pub async fn claim_or_wait<T, F>(
     gateway: &Gateway,
     family: Family,

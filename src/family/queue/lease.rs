@@ -50,8 +50,11 @@ pub fn expired_within<C: ColumnTrait>(
 pub type ExpiringLease = (Uuid, Timestamp, Option<Uuid>);
 
 /// Ends the expired leases of a family, and sets the deadline for leases that expire before the next heartbeat. `find`
-/// returns at most [`LEASES_PER_QUERY`] leases that expire within a time. `end` ends the leases with an id. After an
-/// error of `end`, continues with the next lease, and returns the first error at the end.
+/// returns at most [`LEASES_PER_QUERY`] leases that expire within a time. `end` ends the leases with an id.
+///
+/// # Errors
+/// The error of `find`, or the first error of `end`. After an error of `end`, the other leases are still ended. After
+/// any error, the next attempt is due within 1 second.
 pub async fn end_expired<F, E>(
     gateway: &Gateway,
     family: Family,

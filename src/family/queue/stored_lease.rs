@@ -24,12 +24,18 @@ impl StoredLease {
         Self { token, end: expires_at.map(|at| Deadline { at, clock }) }
     }
 
-    /// Refuses a token that is not the token of the lease.
+    /// Checks a lease token. Does not check whether the lease has expired.
+    ///
+    /// # Errors
+    /// [`LeaseLost::Superseded`] if `token` is not the token of the newest lease.
     pub fn check_token(&self, token: Uuid) -> Result<(), LeaseLost> {
         if self.token == Some(token) { Ok(()) } else { Err(LeaseLost::Superseded) }
     }
 
-    /// Refuses if the lease has expired.
+    /// Checks that the lease has not expired.
+    ///
+    /// # Errors
+    /// [`LeaseLost::Expired`] if the lease has expired, or if the row is under no lease.
     pub fn check_time(&self, now: &Reading) -> Result<(), LeaseLost> {
         match self.time_left(now) {
             Some(left) if !left.is_zero() => Ok(()),

@@ -26,7 +26,8 @@ use crate::{
 /// was requested before.
 ///
 /// # Errors
-/// [`FamilyError::Conflict`](crate::family::FamilyError::Conflict) if the task has completed or failed.
+/// [`FamilyError::NotFound`](crate::family::FamilyError::NotFound) if the task does not exist or is not visible to the
+/// caller, [`FamilyError::Conflict`](crate::family::FamilyError::Conflict) if the task has completed or failed.
 pub async fn cancel(gateway: &Gateway, principal: &Principal, id: Uuid) -> Result<Task> {
     find_visible(gateway, principal, &topic(id)).await?;
     let tx = gateway.database.begin_write().await?;

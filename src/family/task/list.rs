@@ -55,6 +55,9 @@ pub async fn list(
 }
 
 /// A task that the caller may see, with its artifacts.
+///
+/// # Errors
+/// [`FamilyError::NotFound`] if the task does not exist or is not visible to the caller.
 pub async fn get(gateway: &Gateway, principal: &Principal, id: Uuid) -> Result<Task> {
     find_visible(gateway, principal, &topic(id)).await?;
     let tx = gateway.database.begin_read().await?;

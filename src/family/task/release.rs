@@ -21,8 +21,9 @@ use crate::{
 /// count as an expired lease.
 ///
 /// # Errors
-/// [`FamilyError::LeaseLost`](crate::family::FamilyError::LeaseLost) if the lease is not the newest or has expired, or
-/// if the task has ended.
+/// - [`FamilyError::NotFound`](crate::family::FamilyError::NotFound) if the task does not exist.
+/// - [`FamilyError::LeaseLost`](crate::family::FamilyError::LeaseLost) if the lease is not the newest or has expired,
+///   or if the task has ended.
 pub async fn release(gateway: &Gateway, id: Uuid, lease: &TaskLease) -> Result<Task> {
     let tx = gateway.database.begin_write().await?;
     let row = lock(&tx, id).await?;

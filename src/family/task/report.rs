@@ -29,6 +29,7 @@ const MAX_CHUNK: usize = 65_536;
 /// changes nothing.
 ///
 /// # Errors
+/// - [`FamilyError::NotFound`] if the task does not exist.
 /// - [`FamilyError::LeaseLost`] if the lease is not the newest or has expired, or if the task has ended.
 /// - [`FamilyError::OutOfSequence`] if the report does not have the next number.
 /// - [`FamilyError::Conflict`] if a task is reported as cancelled without a request, or if a chunk cannot be added.

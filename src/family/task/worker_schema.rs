@@ -155,6 +155,9 @@ pub struct TaskReport {
 
 impl TaskReport {
     /// Refuses a report with a combination of fields that is not allowed.
+    ///
+    /// # Errors
+    /// [`FamilyError::BadInput`] names the first field that is missing or not allowed.
     pub fn check(&self) -> Result<()> {
         if self.status.is_none() && self.artifact.is_none() {
             let reason = "a report must have a status, an artifact, or both";

@@ -18,6 +18,9 @@ use crate::{
 };
 
 /// A topology. Every user may see it.
+///
+/// # Errors
+/// [`FamilyError::NotFound`](crate::family::FamilyError::NotFound) if the topology does not exist.
 pub async fn get(gateway: &Gateway, id: Uuid) -> Result<Topology> {
     Ok(find(gateway, id).await?.into())
 }
@@ -41,6 +44,9 @@ pub async fn list(
 }
 
 /// A page of the transitions of a topology, oldest first.
+///
+/// # Errors
+/// [`FamilyError::NotFound`](crate::family::FamilyError::NotFound) if the topology does not exist.
 pub async fn list_transitions(
     gateway: &Gateway,
     principal: &Principal,

@@ -21,7 +21,8 @@ use crate::{
 /// unfinished mutation and ends the topology's streams.
 ///
 /// # Errors
-/// [`FamilyError::Conflict`] if the topology cannot change from its status to the new one.
+/// [`FamilyError::NotFound`] if the topology does not exist, [`FamilyError::Conflict`] if the topology cannot change
+/// from its status to the new one.
 pub async fn update_status(
     gateway: &Gateway,
     principal: &Principal,

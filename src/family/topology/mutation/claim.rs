@@ -30,6 +30,9 @@ use crate::{
 };
 
 /// Claims the oldest pending mutations of a topology, or waits for one. See [`claim_or_wait`].
+///
+/// # Errors
+/// [`FamilyError::NotFound`](crate::family::FamilyError::NotFound) if the topology does not exist.
 pub async fn claim(
     gateway: &Gateway,
     principal: &Principal,

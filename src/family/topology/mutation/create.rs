@@ -28,6 +28,7 @@ const MAX_UNFINISHED: u64 = 200;
 /// Enqueues a mutation of a topology.
 ///
 /// # Errors
+/// - [`FamilyError::NotFound`] if the topology does not exist.
 /// - [`FamilyError::Conflict`] if the topology does not accept mutations, or if its version is not the expected one.
 /// - [`FamilyError::TooMany`] if the topology has 200 unfinished mutations.
 /// - [`FamilyError::BadInput`] if the payload is too large.

@@ -16,6 +16,9 @@ use crate::{
 };
 
 /// A page of the mutations of a topology, oldest first. With `state`, only mutations in this state.
+///
+/// # Errors
+/// [`FamilyError::NotFound`](crate::family::FamilyError::NotFound) if the topology does not exist.
 pub async fn list(
     gateway: &Gateway,
     principal: &Principal,

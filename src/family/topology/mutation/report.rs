@@ -22,8 +22,9 @@ use crate::{
 /// Reports the outcome of a claimed mutation. A report that is sent again changes nothing and gets the same response.
 ///
 /// # Errors
-/// [`FamilyError::LeaseLost`] if the lease is not the newest or has expired, or if the mutation ended with the other
-/// outcome.
+/// - [`FamilyError::NotFound`] if the topology does not exist, or has no mutation with this id.
+/// - [`FamilyError::LeaseLost`] if the lease is not the newest or has expired, or if the mutation ended with the other
+///   outcome.
 pub async fn report(
     gateway: &Gateway,
     topology: Uuid,
