@@ -56,9 +56,9 @@ async fn change_whose_event_cannot_be_written_is_not_made() {
 
     app.rename_table("event", "hidden_event").await;
     operator.set_status(id, "degraded").await.problem(500);
+    app.rename_table("hidden_event", "event").await;
     assert_eq!(shown(&operator, id).await, before);
 
-    app.rename_table("hidden_event", "event").await;
     operator.set_status(id, "degraded").await.ok();
     assert_ne!(shown(&operator, id).await, before);
     app.finish().await;
