@@ -80,12 +80,12 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     pub fn get(&self, key: &K, is_enough: impl FnOnce(&V) -> bool) -> Result<V, LookupStart> {
         let generations = self.lock();
         let at = self.clock.uptime();
-        let answer = generations
+        let value = generations
             .current
             .get(key)
             .or_else(|| generations.previous.get(key))
             .filter(|(from, value)| at.saturating_sub(*from) < self.life && is_enough(value));
-        if let Some((_, value)) = answer {
+        if let Some((_, value)) = value {
             self.hits.inc();
             Ok(value.clone())
         } else {
@@ -162,9 +162,9 @@ mod tests {
 
     const LONG: Duration = Duration::from_hours(1);
 
-    fn look_up(cache: &Cache<u32, &'static str>, key: u32, answer: &'static str) {
+    fn look_up(cache: &Cache<u32, &'static str>, key: u32, value: &'static str) {
         let began = cache.get(&key, |_| true).expect_err("nothing yet");
-        cache.insert(key, answer, began);
+        cache.insert(key, value, began);
     }
 
     fn known(cache: &Cache<u32, &'static str>, key: u32) -> Option<&'static str> {
@@ -175,15 +175,15 @@ mod tests {
     fn an_answer_is_known_until_it_is_forgotten() {
         let cache = small_cache(LONG, 10);
         for key in 1..=3 {
-            look_up(&cache, key, "answer");
+            look_up(&cache, key, "value");
         }
         cache.invalidate(&1);
-        assert_eq!([1, 2, 3].map(|key| known(&cache, key)), [None, Some("answer"), Some("answer")]);
-        cache.invalidate_unless(&2, |answer| *answer == "answer");
-        cache.invalidate_unless(&3, |answer| *answer == "another");
-        assert_eq!([2, 3].map(|key| known(&cache, key)), [Some("answer"), None]);
-        assert!(cache.get(&2, |answer| *answer == "better").is_err());
-        cache.invalidate_where(|answer| *answer == "answer");
+        assert_eq!([1, 2, 3].map(|key| known(&cache, key)), [None, Some("value"), Some("value")]);
+        cache.invalidate_unless(&2, |value| *value == "value");
+        cache.invalidate_unless(&3, |value| *value == "another");
+        assert_eq!([2, 3].map(|key| known(&cache, key)), [Some("value"), None]);
+        assert!(cache.get(&2, |value| *value == "better").is_err());
+        cache.invalidate_where(|value| *value == "value");
         assert_eq!(known(&cache, 2), None);
         assert_eq!((cache.hits.get(), cache.misses.get()), (3, 7));
     }
@@ -214,14 +214,14 @@ mod tests {
         while cache.clock.uptime() < began.at + life / 2 {
             std::hint::spin_loop();
         }
-        cache.insert(1, "answer", began);
+        cache.insert(1, "value", began);
         // Reading the entry does not extend its life.
         while known(&cache, 1).is_some() {
             assert!(cache.clock.uptime() < until + Duration::from_secs(5), "still there");
         }
         assert!(cache.clock.uptime() >= until);
         // The look-up took longer than the lifetime of its result.
-        cache.insert(1, "answer", began);
+        cache.insert(1, "value", began);
         assert_eq!(known(&cache, 1), None);
     }
 
@@ -229,12 +229,12 @@ mod tests {
     fn cache_is_bounded_and_keeps_the_newest_half() {
         let cache = small_cache(LONG, 10);
         for key in 0..1_000 {
-            look_up(&cache, key, "answer");
+            look_up(&cache, key, "value");
             let generations = cache.lock();
             assert!(generations.current.len() + generations.previous.len() <= 10);
             drop(generations);
             for newest in key.saturating_sub(4)..=key {
-                assert_eq!(known(&cache, newest), Some("answer"));
+                assert_eq!(known(&cache, newest), Some("value"));
             }
         }
     }
@@ -242,9 +242,9 @@ mod tests {
     #[test]
     fn unused_entry_is_dropped_after_two_lifetimes() {
         let cache = small_cache(Duration::ZERO, 10);
-        look_up(&cache, 1, "answer");
-        look_up(&cache, 2, "answer");
-        look_up(&cache, 3, "answer");
+        look_up(&cache, 1, "value");
+        look_up(&cache, 2, "value");
+        look_up(&cache, 3, "value");
         let generations = cache.lock();
         assert_eq!(
             (generations.current.contains_key(&3), generations.previous.contains_key(&2)),

@@ -182,8 +182,8 @@ async fn check(
     ping: impl Future<Output = std::result::Result<(), &'static str>>,
 ) -> Dependency {
     let began = Instant::now();
-    let answered = tokio::time::timeout(PROBE_TIMEOUT, ping).await;
-    let cause = answered.unwrap_or(Err("timeout")).err();
+    let probed = tokio::time::timeout(PROBE_TIMEOUT, ping).await;
+    let cause = probed.unwrap_or(Err("timeout")).err();
     if let Some(cause) = cause {
         tracing::warn!(dependency = name, cause, "a dependency is down");
     }

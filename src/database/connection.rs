@@ -163,7 +163,7 @@ impl Transaction {
         wrote: impl FnOnce(&T) -> bool,
     ) -> Result<T, DbErr> {
         match &result {
-            Ok(answer) if wrote(answer) => self.has_written.store(true, Ordering::Release),
+            Ok(value) if wrote(value) => self.has_written.store(true, Ordering::Release),
             Ok(_) => {}
             Err(error) => {
                 self.is_failed.store(true, Ordering::Release);
@@ -283,7 +283,7 @@ impl Pool {
         wrote: impl FnOnce(&T) -> bool,
     ) -> Result<T, DbErr> {
         match &result {
-            Ok(answer) if wrote(answer) => self.connections.succeeded(),
+            Ok(value) if wrote(value) => self.connections.succeeded(),
             Ok(_) => {}
             Err(error) => self.note_error(error),
         }

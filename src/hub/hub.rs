@@ -136,14 +136,12 @@ impl Hub {
         self.delivery.deliver(events);
     }
 
-    /// Waits while the reactors write the events of a topic more slowly than they are published. Without this wait, the
-    /// ring would drop events that a reactor has not written. Then even subscribers that read fast would need the log.
+    /// See [`Delivery::wait_for_capacity`].
     pub async fn wait_for_capacity(&self, topic: &Topic) {
         self.delivery.wait_for_capacity(topic).await;
     }
 
-    /// Compares every live topic with its log, and reads the events that the bus has lost. If a log was replaced, the
-    /// streams of its topic start over.
+    /// See [`Delivery::recheck`].
     pub async fn recheck(&self) -> Result<(), DbErr> {
         self.delivery.recheck().await
     }

@@ -81,10 +81,10 @@ impl Publisher {
 
     /// Writes events. Returns after their transaction was committed.
     pub async fn publish(&self, addition: NewEvents) -> Result<Vec<Event>, PublishError> {
-        let (result_sender, answer) = oneshot::channel();
+        let (result_sender, result) = oneshot::channel();
         let request = PublishRequest { addition, result_sender };
         self.requests.send(request).await.map_err(|_| PublishError::Closed)?;
-        answer.await.map_err(|_| PublishError::Closed)?
+        result.await.map_err(|_| PublishError::Closed)?
     }
 }
 

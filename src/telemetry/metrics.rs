@@ -330,7 +330,7 @@ impl Telemetry {
 
     /// Records the time from the request to the head of its response: `http_request_seconds`. So a stream counts when
     /// it starts. `operation` is the `operationId` of the OpenAPI document.
-    pub fn request_answered(&self, operation: &'static str, status: u16, took: Duration) {
+    pub fn request_finished(&self, operation: &'static str, status: u16, took: Duration) {
         self.http_request
             .get_or_create(&ByOperation { operation, status })
             .observe(took.as_secs_f64());

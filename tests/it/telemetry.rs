@@ -49,7 +49,7 @@ fn every_metric_is_rendered_under_its_documented_name() {
     telemetry.login_session_validated(took);
     telemetry.looked_up("task", took);
     telemetry.committed(took);
-    telemetry.request_answered("task_stream", 200, took);
+    telemetry.request_finished("task_stream", 200, took);
 
     let rendered = telemetry.render();
     for line in [

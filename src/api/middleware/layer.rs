@@ -74,7 +74,7 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
         let span = tracing::info_span!("request", %id, %method, path, client = %address, %scheme);
         let gone = CancellationToken::new();
         let _gone_with_this = gone.clone().drop_guard();
-        let answer = async {
+        let response = async {
             contradiction?;
             limit_body(&mut request, &self.gateway, &self.routes, self.bounds).await?;
             let client_connection = request.extensions().get::<Arc<ClientConnection>>().cloned();
@@ -87,22 +87,24 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
             });
             let inner = Arc::clone(&self.inner);
             // A panic fails only its request, and not the process.
-            let answer = AssertUnwindSafe(async move { inner.call(request).await })
+            let response = AssertUnwindSafe(async move { inner.call(request).await })
                 .catch_unwind()
-                .map(|answer| answer.unwrap_or_else(|panic| Err(panicked(panic.as_ref()).into())));
+                .map(|response| {
+                    response.unwrap_or_else(|panic| Err(panicked(panic.as_ref()).into()))
+                });
             if matches!(method, Method::GET | Method::HEAD) {
-                return answer.await;
+                return response.await;
             }
             // A request that can change data runs to its end, even if the client disconnects. Otherwise a change could
             // be committed without the delivery of its events.
-            let answer = self.gateway.run_to_end(answer.in_current_span()).await;
-            answer.unwrap_or_else(|error| Err(Problem::internal(error).into()))
+            let response = self.gateway.run_to_end(response.in_current_span()).await;
+            response.unwrap_or_else(|error| Err(Problem::internal(error).into()))
         };
         // With `on_refusal=event` the response has the status 200. Metrics and log have the status of the refusal.
         let mut refused = None;
-        let (mut response, operation) = match answer.instrument(span.clone()).await {
-            Ok(answer) => {
-                let response = answer.into_response();
+        let (mut response, operation) = match response.instrument(span.clone()).await {
+            Ok(response) => {
+                let response = response.into_response();
                 let operation = response.data::<OperationId>().map(|id| id.0);
                 (response, operation)
             }
@@ -133,7 +135,7 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
         };
         let took = began.elapsed();
         let status = refused.unwrap_or(response.status()).as_u16();
-        self.gateway.telemetry.request_answered(operation.unwrap_or("none"), status, took);
+        self.gateway.telemetry.request_finished(operation.unwrap_or("none"), status, took);
         tracing::info!(parent: &span, status, micros = took.as_micros(), "answered");
         finish(&mut response, id, &method);
         Ok(response)

@@ -33,8 +33,8 @@ pub(in crate::api) async fn open_topic<M: MinimumRole>(
     let topics = [topic.clone()];
     let requested = requested(gateway, topic, &parameters);
     let (resume, bounds) = (parameters.resume(), parameters.bounds());
-    let answer = gateway.hub.open(Open { topic: requested, resume, bounds, client }).await;
-    Ok(match answer.map_err(|error| family::stream_open_error(gateway, &topics, error))? {
+    let opened = gateway.hub.open(Open { topic: requested, resume, bounds, client }).await;
+    Ok(match opened.map_err(|error| family::stream_open_error(gateway, &topics, error))? {
         Opened::Stream(subscription) => StreamResponse::Open(Box::new(subscription), headers),
         Opened::Complete => StreamResponse::Complete,
     })
@@ -59,8 +59,8 @@ pub(in crate::api) async fn open_topics<M: MinimumRole>(
     let requested = topics.iter().map(|topic| requested(gateway, topic.clone(), &parameters));
     let (resume, bounds) = (parameters.resume(), parameters.bounds());
     let open = OpenMany { topics: requested.collect(), resume, bounds, client, access };
-    let answer = gateway.hub.open_many(open).await;
-    Ok(match answer.map_err(|error| family::stream_open_error(gateway, &topics, error))? {
+    let opened = gateway.hub.open_many(open).await;
+    Ok(match opened.map_err(|error| family::stream_open_error(gateway, &topics, error))? {
         Opened::Stream(merge) => StreamResponse::Many(Box::new(merge), headers),
         Opened::Complete => StreamResponse::Complete,
     })

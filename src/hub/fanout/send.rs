@@ -95,8 +95,8 @@ impl Sender {
                     error => Err(io::Error::from_raw_os_error(-error)),
                 };
                 let index = usize::try_from(done.user_data()).unwrap_or(usize::MAX);
-                if let Some(answer) = results.get_mut(index) {
-                    *answer = Some(result);
+                if let Some(slot) = results.get_mut(index) {
+                    *slot = Some(result);
                 }
                 missing -= 1;
             }
