@@ -1,10 +1,10 @@
-//! A cache of look-ups, with a fixed capacity. An entry expires after the lifetime of the cache. After a change in this
+//! A cache of lookups, with a fixed capacity. An entry expires after the lifetime of the cache. After a change in this
 //! process, the cache does not return the previous value.
 //!
-//! A caller that finds no entry gets a [`LookupStart`], and passes it with the result of its look-up to
+//! A caller that finds no entry gets a [`LookupStart`], and passes it with the result of its lookup to
 //! [`Cache::insert`]. If any entry was invalidated in between, the result may be outdated, and is not cached.
 //! Invalidations are counted under the lock of the entries. This prevents a race that common cache libraries allow. One
-//! count for all keys is enough, because a result that is not cached only costs another look-up.
+//! count for all keys is enough, because a result that is not cached only costs another lookup.
 //!
 //! The cache needs no sweep and no order of use, because it has two generations. New entries go into the current
 //! generation. After the lifetime, or when the current generation is full, it becomes the previous generation, and the
@@ -22,7 +22,7 @@ use prometheus_client::metrics::counter::Counter;
 
 use crate::clock::Clock;
 
-/// Results of look-ups, by key.
+/// Results of lookups, by key.
 #[derive(Debug)]
 pub struct Cache<K, V> {
     life: Duration,
@@ -35,7 +35,7 @@ pub struct Cache<K, V> {
 
 #[derive(Debug)]
 struct Generations<K, V> {
-    /// New entries, each with the uptime at which its look-up began.
+    /// New entries, each with the uptime at which its lookup began.
     current: HashMap<K, (Duration, V)>,
     /// The entries of the generation before.
     previous: HashMap<K, (Duration, V)>,
@@ -45,7 +45,7 @@ struct Generations<K, V> {
     invalidations: u64,
 }
 
-/// The start of a look-up, for [`Cache::insert`].
+/// The start of a lookup, for [`Cache::insert`].
 #[derive(Clone, Copy, Debug)]
 pub struct LookupStart {
     /// The uptime at the start.
@@ -76,7 +76,7 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     }
 
     /// Returns the cached result if it has not expired and `is_enough` accepts it. Otherwise returns the start of a
-    /// look-up.
+    /// lookup.
     pub fn get(&self, key: &K, is_enough: impl FnOnce(&V) -> bool) -> Result<V, LookupStart> {
         let generations = self.lock();
         let at = self.clock.uptime();
@@ -94,12 +94,12 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         }
     }
 
-    /// Starts a look-up without a search for the entry. For a caller that is about to create the value.
+    /// Starts a lookup without a search for the entry. For a caller that is about to create the value.
     pub fn start_lookup(&self) -> LookupStart {
         LookupStart { at: self.clock.uptime(), invalidations: self.lock().invalidations }
     }
 
-    /// Caches the result of a look-up, unless any entry was invalidated since the look-up began.
+    /// Caches the result of a lookup, unless any entry was invalidated since the lookup began.
     pub fn insert(&self, key: K, value: V, began: LookupStart) {
         let mut generations = self.lock();
         if generations.invalidations != began.invalidations {
@@ -120,7 +120,7 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         drop(dropped);
     }
 
-    /// Removes an entry. Running look-ups then do not cache their results.
+    /// Removes an entry. Running lookups then do not cache their results.
     pub fn invalidate(&self, key: &K) {
         self.invalidate_unless(key, |_| false);
     }
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_known_until_it_is_forgotten() {
+    fn value_is_known_until_it_is_invalidated() {
         let cache = small_cache(LONG, 10);
         for key in 1..=3 {
             look_up(&cache, key, "value");
@@ -220,7 +220,7 @@ mod tests {
             assert!(cache.clock.uptime() < until + Duration::from_secs(5), "still there");
         }
         assert!(cache.clock.uptime() >= until);
-        // The look-up took longer than the lifetime of its result.
+        // The lookup took longer than the lifetime of its result.
         cache.insert(1, "value", began);
         assert_eq!(known(&cache, 1), None);
     }

@@ -47,14 +47,14 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// Timeout of a probe that decides whether writes work again.
-const HEALED_TIMEOUT: Duration = Duration::from_secs(10);
+const RECOVERY_PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Interval between probes while writes fail.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Size of the probe that must succeed before writes count as working again: 4 MiB, as much as one transaction of the
 /// event log.
-const HEALED_BYTES: usize = 4 << 20;
+const RECOVERY_PROBE_BYTES: usize = 4 << 20;
 
 /// Access to the database: the pool of readers and the pool of writers.
 #[derive(Clone, Debug)]
@@ -235,8 +235,8 @@ impl Database {
                     // After a failover the open connections may lead to the old server.
                     self.writer.discard_open();
                     // The second probe replaces the large row by a small one, which frees the space.
-                    if self.probe(HEALED_BYTES, HEALED_TIMEOUT).await
-                        && self.probe(1, HEALED_TIMEOUT).await
+                    if self.probe(RECOVERY_PROBE_BYTES, RECOVERY_PROBE_TIMEOUT).await
+                        && self.probe(1, RECOVERY_PROBE_TIMEOUT).await
                     {
                         self.writes.recovered(faults);
                     }

@@ -10,8 +10,8 @@ use uuid::Uuid;
 /// Declares the families, each with its name. The name is also the table, the topic prefix and the OpenAPI tag.
 macro_rules! families {
     ($($(#[$doc:meta])* $family:ident = $name:literal),+ $(,)?) => {
-        /// A type of resource that has streams. A new family needs a line below, a file in `src/api`, an entity and
-        /// a migration.
+        /// A type of resource that has streams. A new family needs a line below, a folder in `src/family`, operations
+        /// in `src/api`, an entity and a migration.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Family { $($(#[$doc])* $family),+ }
 
@@ -158,7 +158,7 @@ impl Cursors {
 
     /// The cursor with this epoch.
     #[must_use]
-    pub fn of(&self, epoch: i64) -> Option<Cursor> {
+    pub fn for_epoch(&self, epoch: i64) -> Option<Cursor> {
         self.0.iter().find(|cursor| cursor.epoch == epoch).copied()
     }
 }
@@ -330,10 +330,10 @@ mod tests {
     #[test]
     fn cursors_of_many_topics_are_told_apart_by_their_epochs() {
         let cursors: Cursors = "2f-42-b.a1-7-c".parse().expect("cursors");
-        assert_eq!(cursors.of(0xa1), Some(Cursor { epoch: 0xa1, seq: 7, nonce: 0xc }));
-        assert_eq!(cursors.of(0x2f), Some(Cursor { epoch: 0x2f, seq: 42, nonce: 0xb }));
-        assert_eq!(cursors.of(0xff), None);
-        assert_eq!("2f-42-b".parse::<Cursors>().map(|one| one.of(0x2f).is_some()), Ok(true));
+        assert_eq!(cursors.for_epoch(0xa1), Some(Cursor { epoch: 0xa1, seq: 7, nonce: 0xc }));
+        assert_eq!(cursors.for_epoch(0x2f), Some(Cursor { epoch: 0x2f, seq: 42, nonce: 0xb }));
+        assert_eq!(cursors.for_epoch(0xff), None);
+        assert_eq!("2f-42-b".parse::<Cursors>().map(|one| one.for_epoch(0x2f).is_some()), Ok(true));
         let many = |count| vec!["1-1-1"; count].join(".");
         assert!(many(Cursors::MAX).parse::<Cursors>().is_ok());
         let two = ["1-1-1..2-2-2", "1-1-1,2-2-2", "1-1-1.2-2"];

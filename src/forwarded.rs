@@ -73,7 +73,7 @@ pub fn client(
     if !is_trusted(peer) {
         return Ok(Client { address: peer, scheme });
     }
-    let walk = |hops: Vec<Hop>| {
+    let client_of = |hops: Vec<Hop>| {
         let (mut address, mut proto) = (peer, None);
         for hop in hops.into_iter().rev() {
             proto = hop.proto;
@@ -85,22 +85,22 @@ pub fn client(
         }
         (address, proto)
     };
-    let by_standard = list(&fields.forwarded, elements).map(walk);
-    let by_custom = list(&fields.forwarded_for, |line| {
+    let from_forwarded = list(&fields.forwarded, elements).map(client_of);
+    let from_x_forwarded_for = list(&fields.forwarded_for, |line| {
         // Quotes have no meaning in this field, so an open quote must not hide the entries after it.
         let entries = line.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         entries.map(|entry| Hop { node: node(entry), proto: None }).collect()
     })
-    .map(walk);
+    .map(client_of);
     // The peer wrote the last entry.
     let last = fields.forwarded_proto.last().and_then(|line| line.rsplit(',').next());
-    let custom_proto = last.and_then(proto);
-    let (address, proto) = match (by_standard, by_custom) {
+    let x_forwarded_proto = last.and_then(proto);
+    let (address, proto) = match (from_forwarded, from_x_forwarded_for) {
         (Some((one, _)), Some((other, _))) if one != other => return Err(ConflictingClients),
         (Some(found), _) | (None, Some(found)) => found,
         (None, None) => (peer, None),
     };
-    Ok(Client { address, scheme: proto.or(custom_proto).unwrap_or(scheme) })
+    Ok(Client { address, scheme: proto.or(x_forwarded_proto).unwrap_or(scheme) })
 }
 
 /// The entry that one proxy wrote.

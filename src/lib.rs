@@ -35,7 +35,7 @@
 //! 3. [`hub::Hub::publish`]: waits for capacity, and passes the event to the group commit.
 //! 4. [`event_log::EventLog::append_all`]: writes and numbers the events of all waiting publishers, in one transaction.
 //! 5. [`hub::Delivery::committed`]: after the commit, encodes the event once and adds it to the ring of its live topic.
-//! 6. [`hub::Subscribers`]: the publisher itself writes to a few subscribers, and reactors write to many.
+//! 6. [`hub::Subscribers`]: the task that delivers the event writes to a few subscribers, and reactors write to many.
 //!
 //! ## An open
 //!

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use crate::event::Family;
 
-    /// A [`Visibility`] that counts its look-ups.
+    /// A [`Visibility`] that counts its lookups.
     struct Counted {
         visibility: Visibility,
         topic: Topic,
@@ -131,7 +131,7 @@ mod tests {
             }
         }
 
-        /// Returns the result for `user`, and the number of look-ups.
+        /// Returns the result for `user`, and the number of lookups.
         async fn find(&self, user: Uuid) -> (Option<Resource>, usize) {
             self.looks.set(0);
             let look_up = async {

@@ -117,7 +117,8 @@ impl ConnectionsApi {
     /// Close an open stream
     ///
     /// Ends a stream of the caller on this gateway with `stream.closed` and the reason `disconnected`. The client
-    /// can reconnect. An administrator can close the streams of all users. Requires the role viewer.
+    /// can reconnect. An administrator can close the streams of all users. Requires the role viewer. 404 for
+    /// streams of other users.
     #[oai(path = "/:id", method = "delete", operation_id = "connection_delete")]
     async fn delete(
         &self,

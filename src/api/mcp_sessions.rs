@@ -72,7 +72,8 @@ impl McpSessionsApi {
 
     /// Get an MCP session
     ///
-    /// Only the session's owner, the agent that serves it and administrators may call this. Requires the role viewer.
+    /// Only the session's owner, the agent that serves it and administrators may call this. Every other user gets 404.
+    /// Requires the role viewer.
     #[oai(path = "/:id", method = "get", operation_id = "mcp_session_get")]
     async fn get(
         &self,
@@ -87,7 +88,8 @@ impl McpSessionsApi {
     /// Close an MCP session
     ///
     /// Ends the streams of the session. The session can still be read until its retention ends. A second close changes
-    /// nothing. Only the session's owner and administrators may call this. Requires the role viewer.
+    /// nothing. Only the session's owner and administrators may call this. Every other user gets 404. Requires the
+    /// role viewer.
     #[oai(path = "/:id", method = "delete", operation_id = "mcp_session_delete")]
     async fn delete(
         &self,

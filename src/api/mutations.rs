@@ -79,9 +79,9 @@ impl MutationsApi {
 
     /// Claim mutations
     ///
-    /// Claims the oldest pending mutations of a topology under a lease. If there is none, waits up to `wait_seconds`
-    /// for one, then returns an empty list. While the topology is neither `active` nor `degraded`, nothing can be
-    /// claimed. Requires the role agent.
+    /// Claims the oldest pending mutations of a topology, all under one lease. If there is none, waits up to
+    /// `wait_seconds` for one, then returns an empty list. While the topology is neither `active` nor `degraded`,
+    /// nothing can be claimed. Requires the role agent.
     #[oai(path = "/:id/mutations/claim", method = "post", operation_id = "mutation_claim")]
     async fn claim(
         &self,
@@ -100,8 +100,8 @@ impl MutationsApi {
     /// Report a mutation
     ///
     /// Reports the outcome of a claimed mutation. If the report is sent again, it gets the same response. Requires the
-    /// role agent. 409 if the lease has expired or is not the newest of the mutation, or if the mutation has already
-    /// ended with another outcome.
+    /// role agent. 409 if the lease has expired or is not the newest of the mutation. 409 also if the mutation has
+    /// already ended with another outcome.
     #[oai(
         path = "/:id/mutations/:mutation_id/report",
         method = "post",

@@ -31,7 +31,8 @@ pub(super) struct NotificationsApi;
 impl NotificationsApi {
     /// Create a notification
     ///
-    /// Stores a notification for a user, and sends it to the user's streams. Requires the role agent.
+    /// Stores a notification for a user, and sends it to the user's streams. Requires the role agent. 404 if the user
+    /// does not exist.
     #[oai(path = "/:id/notifications", method = "post", operation_id = "notification_create")]
     async fn create(
         &self,
@@ -56,7 +57,7 @@ impl NotificationsApi {
         gateway: Data<&Arc<Gateway>>,
         /// User id.
         id: Path<Uuid>,
-        /// `true` returns only unread notifications, `false` only read ones.
+        /// `true` returns only unread notifications, `false` returns only read notifications.
         unread: Query<Option<bool>>,
         /// Return only notifications that are older than the one with this id: `next` of the previous page.
         after: Query<Option<Uuid>>,

@@ -1,4 +1,4 @@
-//! Stream tokens. Each token opens one stream, and is sent in the URL of an `EventSource`.
+//! Stream tokens. Each token opens the streams that it was minted for, and is sent in the URL of an `EventSource`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -70,7 +70,8 @@ impl Example for NewStreamToken {
     }
 }
 
-/// A token that opens one stream, any number of times until it expires.
+/// A token that opens the streams that it was minted for, any number of times until it expires. It is valid only while
+/// its login session is.
 #[derive(Object)]
 #[oai(example)]
 pub(super) struct StreamToken {

@@ -11,7 +11,7 @@ pub(super) enum Tag {
     User,
     /// Streams of several topics.
     Stream,
-    /// Tokens that open one stream each, for `EventSource`.
+    /// Tokens that open certain streams, for `EventSource`.
     StreamToken,
     /// Open streams.
     Connection,

@@ -1,9 +1,9 @@
-//! Signed tokens: access tokens for every operation, stream tokens for one stream each.
+//! Signed tokens: access tokens for every operation, stream tokens for certain streams.
 //!
 //! An access token is never accepted as a stream token, nor a stream token as an access token. The two have
 //! different keys, algorithms, `typ` headers and audiences. The access token is a JWT (RFC 9068), signed with an
 //! Ed25519 key. The gateway publishes the public key, so other services can verify the token. The stream token
-//! is sent in a URL, is valid for minutes, and opens one stream of one login session. Only this gateway reads
+//! is sent in a URL, is valid for minutes, and opens certain streams of one login session. Only this gateway reads
 //! it, so an HMAC with a secret of the gateway is enough.
 
 use std::{

@@ -18,20 +18,20 @@ pub(crate) fn print_line(text: &str) -> std::io::Result<()> {
     out.flush()
 }
 
-/// Writes a line like [`say`]. It is not an error if the reader stops early (`| head`).
+/// Writes a line like [`print_line`]. It is not an error if the reader stops early (`| head`).
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     match print_line(text) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        said => Ok(said?),
+        result => Ok(result?),
     }
 }
 
 /// Writes a line to standard error. Ignores errors, and waits at most [`LAST_WRITE_TIMEOUT`] for the reader.
 pub(crate) fn print_error(text: String) {
-    let (done, said) = mpsc::channel();
+    let (done, written) = mpsc::channel();
     thread::spawn(move || {
         let _ = writeln!(std::io::stderr(), "{text}");
         done.send(())
     });
-    let _ = said.recv_timeout(LAST_WRITE_TIMEOUT);
+    let _ = written.recv_timeout(LAST_WRITE_TIMEOUT);
 }

@@ -44,7 +44,7 @@ impl Setting {
 
 /// An earlier setting of the wall clock.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Earlier {
+pub(super) struct EndedSetting {
     pub(super) setting: Setting,
     /// The uptime at which the setting ended. Later timestamps are from later settings.
     pub(super) ended_at: Duration,
@@ -58,8 +58,8 @@ pub(super) struct History {
     pub(super) current: Setting,
     /// The previous setting, which is in effect while the current one is not yet stable.
     pub(super) in_effect: Option<Setting>,
-    /// Earlier settings, oldest first.
-    pub(super) earlier: VecDeque<Earlier>,
+    /// Ended settings, oldest first.
+    pub(super) earlier: VecDeque<EndedSetting>,
     /// Summary of the settings that were dropped from `earlier`: the earliest start and the latest end.
     pub(super) dropped: Option<(Timestamp, Duration)>,
     /// Whether a setting has been stable for [`STABLE_AFTER`] since the start of the process.
@@ -102,7 +102,7 @@ impl History {
         let jumped = !new.is_like(&self.current);
         if jumped {
             let was_in_effect = self.in_effect.is_none();
-            self.end(Earlier { setting: self.current, ended_at: uptime, was_in_effect });
+            self.end(EndedSetting { setting: self.current, ended_at: uptime, was_in_effect });
             let before = std::mem::replace(&mut self.current, new);
             if self.was_stable {
                 self.in_effect.get_or_insert(before);
@@ -119,16 +119,16 @@ impl History {
             self.in_effect = None;
             // This setting was in effect until now.
             self.earlier.retain(|earlier| earlier.setting.id != previous.id);
-            self.end(Earlier { setting: previous, ended_at: uptime, was_in_effect: true });
+            self.end(EndedSetting { setting: previous, ended_at: uptime, was_in_effect: true });
             return Some(if returned { Change::Returned } else { Change::Adopted(jump) });
         }
         jumped.then_some(Change::Jumped(jump))
     }
 
-    fn end(&mut self, earlier: Earlier) {
+    fn end(&mut self, earlier: EndedSetting) {
         self.earlier.push_back(earlier);
         if self.earlier.len() > MAX_SETTINGS
-            && let Some(Earlier { setting, ended_at, .. }) = self.earlier.pop_front()
+            && let Some(EndedSetting { setting, ended_at, .. }) = self.earlier.pop_front()
         {
             let (start, last) = self.dropped.unwrap_or((setting.start, ended_at));
             self.dropped = Some((start.min(setting.start), last.max(ended_at)));

@@ -150,7 +150,8 @@ fn read_environment(
             return Err(ConfigError::UnknownVariable { name: name.to_owned() });
         };
         let origin = Origin::Environment(name.to_owned());
-        let parsed = value.to_str().ok_or("must be Unicode").and_then(|text| typed(key.kind, text));
+        let parsed =
+            value.to_str().ok_or("must be Unicode").and_then(|text| parse_value(key.kind, text));
         match parsed {
             Ok(value) => settings.push(Setting { key, value, origin }),
             Err(reason) => return Err(invalid(&key, origin, reason)),
@@ -161,7 +162,7 @@ fn read_environment(
 
 /// Converts the text of a variable to the TOML type of its key. The type is that of the default. A key without a
 /// default is a string.
-fn typed(kind: LeafKind, text: &str) -> Result<Value, &'static str> {
+fn parse_value(kind: LeafKind, text: &str) -> Result<Value, &'static str> {
     let LeafKind::Required { default: Some(default) } = kind else {
         return Ok(Value::from(text));
     };

@@ -62,13 +62,13 @@ pub(super) fn networks<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<IpNet>
     let network = |text: String| {
         let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         let expected = "must be an address or a network such as `10.0.0.0/8`";
-        network.map(unmapped).map_err(|_| D::Error::custom(format!("`{text}` {expected}")))
+        network.map(to_ipv4_if_mapped).map_err(|_| D::Error::custom(format!("`{text}` {expected}")))
     };
     Vec::<String>::deserialize(value)?.into_iter().map(network).collect()
 }
 
 /// Converts an IPv4 network that is mapped into IPv6 (`::ffff:10.0.0.0/104`) to IPv4. Peers are compared as IPv4 too.
-fn unmapped(network: IpNet) -> IpNet {
+fn to_ipv4_if_mapped(network: IpNet) -> IpNet {
     let IpNet::V6(mapped) = network else { return network };
     let address = mapped.addr().to_ipv4_mapped();
     let length = mapped.prefix_len().checked_sub(96);

@@ -62,7 +62,7 @@ impl Connections {
     }
 
     /// Handles an error of a statement or of BEGIN.
-    pub(super) fn note(&self, error: &DbErr, backend: DatabaseBackend, is_write: bool) {
+    pub(super) fn handle_error(&self, error: &DbErr, backend: DatabaseBackend, is_write: bool) {
         let fault = match Failure::from_error(error) {
             Failure::Fault(fault) => fault,
             // A server that is down looks like a busy server, because the pool tries again until its timeout.
@@ -76,9 +76,9 @@ impl Connections {
         };
         // A lock of another process does not affect the connection. After a full disk, PostgreSQL only aborts the
         // transaction.
-        let is_sound =
+        let is_usable =
             fault == Fault::Locked || fault == Fault::Full && backend == DatabaseBackend::Postgres;
-        if !is_sound {
+        if !is_usable {
             self.discard_open();
         }
         let Some(writes) = &self.writes else { return };
@@ -91,9 +91,9 @@ impl Connections {
     }
 
     /// Handles an error of COMMIT or ROLLBACK. After any error there, the state of the connection is unknown.
-    fn note_end(&self, error: &DbErr, backend: DatabaseBackend, is_write: bool) {
+    fn handle_end_error(&self, error: &DbErr, backend: DatabaseBackend, is_write: bool) {
         self.discard_open();
-        self.note(error, backend, is_write);
+        self.handle_error(error, backend, is_write);
     }
 
     fn succeeded(&self) {
@@ -136,7 +136,7 @@ impl Transaction {
         match &ended {
             Ok(()) if has_written => self.connections.succeeded(),
             Ok(()) => {}
-            Err(error) => self.connections.note_end(error, backend, self.is_write),
+            Err(error) => self.connections.handle_end_error(error, backend, self.is_write),
         }
         ended
     }
@@ -145,7 +145,7 @@ impl Transaction {
     pub async fn rollback(self) -> Result<(), DbErr> {
         let backend = self.inner.get_database_backend();
         let ended = self.inner.rollback().await;
-        ended.inspect_err(|error| self.connections.note_end(error, backend, self.is_write))
+        ended.inspect_err(|error| self.connections.handle_end_error(error, backend, self.is_write))
     }
 
     fn check(&self) -> Result<(), DbErr> {
@@ -157,7 +157,7 @@ impl Transaction {
         Ok(())
     }
 
-    fn note<T>(
+    fn record_result<T>(
         &self,
         result: Result<T, DbErr>,
         wrote: impl FnOnce(&T) -> bool,
@@ -167,7 +167,11 @@ impl Transaction {
             Ok(_) => {}
             Err(error) => {
                 self.is_failed.store(true, Ordering::Release);
-                self.connections.note(error, self.inner.get_database_backend(), self.is_write);
+                self.connections.handle_error(
+                    error,
+                    self.inner.get_database_backend(),
+                    self.is_write,
+                );
             }
         }
         result
@@ -182,24 +186,30 @@ impl ConnectionTrait for Transaction {
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         self.check()?;
-        self.note(self.inner.execute_raw(statement).await, |done| done.rows_affected() > 0)
+        self.record_result(self.inner.execute_raw(statement).await, |done| done.rows_affected() > 0)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         self.check()?;
-        self.note(self.inner.execute_unprepared(sql).await, |done| done.rows_affected() > 0)
+        self.record_result(self.inner.execute_unprepared(sql).await, |done| {
+            done.rows_affected() > 0
+        })
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         self.check()?;
         let is_write = is_write(&statement);
-        self.note(self.inner.query_one_raw(statement).await, |row| is_write && row.is_some())
+        self.record_result(self.inner.query_one_raw(statement).await, |row| {
+            is_write && row.is_some()
+        })
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         self.check()?;
         let is_write = is_write(&statement);
-        self.note(self.inner.query_all_raw(statement).await, |rows| is_write && !rows.is_empty())
+        self.record_result(self.inner.query_all_raw(statement).await, |rows| {
+            is_write && !rows.is_empty()
+        })
     }
 }
 
@@ -264,7 +274,7 @@ impl Pool {
     }
 
     fn note_error(&self, error: &DbErr) {
-        self.connections.note(error, self.inner.get_database_backend(), self.is_write);
+        self.connections.handle_error(error, self.inner.get_database_backend(), self.is_write);
     }
 
     /// Begins a transaction for a statement that writes and returns rows, if the database needs one. SQLite commits
@@ -277,7 +287,7 @@ impl Pool {
         }
     }
 
-    fn note<T>(
+    fn record_result<T>(
         &self,
         result: Result<T, DbErr>,
         wrote: impl FnOnce(&T) -> bool,
@@ -298,11 +308,13 @@ impl ConnectionTrait for Pool {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.note(self.inner.execute_raw(statement).await, |done| done.rows_affected() > 0)
+        self.record_result(self.inner.execute_raw(statement).await, |done| done.rows_affected() > 0)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.note(self.inner.execute_unprepared(sql).await, |done| done.rows_affected() > 0)
+        self.record_result(self.inner.execute_unprepared(sql).await, |done| {
+            done.rows_affected() > 0
+        })
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
@@ -312,7 +324,9 @@ impl ConnectionTrait for Pool {
             return Ok(row);
         }
         let is_write = is_write(&statement);
-        self.note(self.inner.query_one_raw(statement).await, |row| is_write && row.is_some())
+        self.record_result(self.inner.query_one_raw(statement).await, |row| {
+            is_write && row.is_some()
+        })
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
@@ -322,6 +336,8 @@ impl ConnectionTrait for Pool {
             return Ok(rows);
         }
         let is_write = is_write(&statement);
-        self.note(self.inner.query_all_raw(statement).await, |rows| is_write && !rows.is_empty())
+        self.record_result(self.inner.query_all_raw(statement).await, |rows| {
+            is_write && !rows.is_empty()
+        })
     }
 }

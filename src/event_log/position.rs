@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 
 use super::{
     log::EventLog,
-    topic_row::{absent, head_of, topic_row},
+    topic_row::{head_of, missing_log, topic_row},
 };
 use crate::event::{Cursor, Topic};
 
@@ -22,7 +22,7 @@ impl EventLog {
         topic: &Topic,
     ) -> Result<Cursor, DbErr> {
         let row = topic_row(connection, topic).await?;
-        row.map(|row| head_of(&row)).ok_or_else(|| absent(topic))
+        row.map(|row| head_of(&row)).ok_or_else(|| missing_log(topic))
     }
 
     /// The cursor of the topic's newest event, and whether it is the last event. `None` if the topic has no log.

@@ -10,7 +10,7 @@ use sea_orm::{
 use super::{
     error::{LogError, StaleCursor},
     log::EventLog,
-    topic_row::{absent, head_of, topic_row},
+    topic_row::{head_of, missing_log, topic_row},
 };
 use crate::{
     database::Transaction,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Number of rows in the first query for a page, before their sizes are known.
-const FIRST_STEP: u64 = 16;
+const FIRST_QUERY_ROWS: u64 = 16;
 
 /// A page of the events of a topic.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl EventLog {
         known: Cursor,
     ) -> Result<LogState, DbErr> {
         let tx = self.database.begin_read().await?;
-        let head = topic_row(&tx, topic).await?.ok_or_else(|| absent(topic))?;
+        let head = topic_row(&tx, topic).await?.ok_or_else(|| missing_log(topic))?;
         let state = LogState {
             head: head_of(&head),
             closed: head.closed,
@@ -133,7 +133,7 @@ impl EventLog {
         topic: &Topic,
         most: ReadLimit,
     ) -> Result<(Vec<Event>, bool), DbErr> {
-        let head = topic_row(tx, topic).await?.ok_or_else(|| absent(topic))?;
+        let head = topic_row(tx, topic).await?.ok_or_else(|| missing_log(topic))?;
         let mut rows = read(tx, &head, Order::Desc, head.last_seq + 1, most).await?;
         rows.reverse();
         let first = rows.first().map_or(head.last_seq + 1, |row| row.seq);
@@ -178,7 +178,7 @@ async fn read(
     most: ReadLimit,
 ) -> Result<Vec<event::Model>, DbErr> {
     let mut rows: Vec<event::Model> = Vec::new();
-    let (mut bytes, mut step) = (0, FIRST_STEP);
+    let (mut bytes, mut step) = (0, FIRST_QUERY_ROWS);
     loop {
         let wanted = step.min(most.events - rows.len() as u64);
         let behind = match order {

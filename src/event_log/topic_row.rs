@@ -10,7 +10,7 @@ pub(super) fn head_of(row: &topic::Model) -> Cursor {
     Cursor { epoch: row.epoch, seq: row.last_seq, nonce: row.nonce }
 }
 
-pub(super) fn absent(topic: &Topic) -> DbErr {
+pub(super) fn missing_log(topic: &Topic) -> DbErr {
     DbErr::RecordNotFound(format!("the log of {topic}"))
 }
 

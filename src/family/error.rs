@@ -66,7 +66,7 @@ pub enum LeaseLost {
     /// The lease expired.
     #[error("the lease has expired")]
     Expired,
-    /// The task, mutation, prompt or session has ended.
+    /// The task, mutation, prompt or MCP session has ended.
     #[error("the resource has ended")]
     Ended,
     /// The prompt is claimed, and the request contains no lease token.

@@ -51,7 +51,7 @@ struct TopicStream {
 pub struct MergedStream {
     opener: Arc<StreamOpener>,
     request: Uuid,
-    branches: Vec<TopicStream>,
+    streams: Vec<TopicStream>,
     /// The topics' streams own the connection, so it closes with the last of them.
     connection: Weak<Connection>,
     access: Arc<dyn TopicAccess>,
@@ -70,7 +70,8 @@ pub struct MergedStream {
 
 /// The output of a topic's stream: text, or `None` at its end.
 struct TopicOutput {
-    branch: usize,
+    /// Index of the topic.
+    index: usize,
     text: Option<Bytes>,
     /// Keeps the connection open while the output is handled. Otherwise the end of the last stream would free the slot,
     /// although the topic may be opened again.
@@ -85,11 +86,11 @@ pub async fn open_many(
     let OpenMany { topics, resume, bounds, client, access } = open;
     let request = client.request;
     let connection = opener.connect(client);
-    let branch = |requested| TopicStream { requested, body: None, cursor: None, is_closed: false };
+    let stream = |requested| TopicStream { requested, body: None, cursor: None, is_closed: false };
     let mut merge = MergedStream {
         opener: Arc::clone(opener),
         request,
-        branches: topics.into_iter().map(branch).collect(),
+        streams: topics.into_iter().map(stream).collect(),
         connection: Arc::downgrade(&connection),
         access,
         until: bounds.max_time.map(|time| Instant::now() + time),
@@ -100,10 +101,10 @@ pub async fn open_many(
         is_over: false,
     };
     let resumes = merge.resumes(resume).await?;
-    for (branch, resume) in resumes.into_iter().enumerate() {
-        merge.open(branch, resume, &connection).await?;
+    for (index, resume) in resumes.into_iter().enumerate() {
+        merge.open(index, resume, &connection).await?;
     }
-    let is_complete = merge.branches.iter().all(|branch| branch.is_closed);
+    let is_complete = merge.streams.iter().all(|stream| stream.is_closed);
     Ok(if is_complete { Opened::Complete } else { Opened::Stream(merge) })
 }
 
@@ -119,15 +120,15 @@ impl MergedStream {
     /// The point at which each topic resumes. The epoch of a cursor shows to which topic it belongs.
     async fn resumes(&self, resume: Resume<Cursors>) -> Result<Vec<Resume>, DbErr> {
         let cursors = match resume {
-            Resume::Start => return Ok(vec![Resume::Start; self.branches.len()]),
-            Resume::Invalid => return Ok(vec![Resume::Invalid; self.branches.len()]),
+            Resume::Start => return Ok(vec![Resume::Start; self.streams.len()]),
+            Resume::Invalid => return Ok(vec![Resume::Invalid; self.streams.len()]),
             Resume::After(cursors) => cursors,
         };
         let topics: Vec<Topic> =
-            self.branches.iter().map(|branch| branch.requested.name.clone()).collect();
+            self.streams.iter().map(|stream| stream.requested.name.clone()).collect();
         let positions = self.opener.context().log.positions(&topics).await?;
         let resume = |topic: &Topic| {
-            let cursor = cursors.of(positions.get(topic.as_str())?.epoch)?;
+            let cursor = cursors.for_epoch(positions.get(topic.as_str())?.epoch)?;
             Some(Resume::After(cursor))
         };
         Ok(topics.iter().map(|topic| resume(topic).unwrap_or(Resume::Start)).collect())
@@ -140,15 +141,15 @@ impl MergedStream {
         resume: Resume,
         connection: &Arc<Connection>,
     ) -> Result<(), DbErr> {
-        let branch = &mut self.branches[index];
+        let stream = &mut self.streams[index];
         if let Resume::After(cursor) = resume {
-            branch.cursor = Some(cursor.to_string());
+            stream.cursor = Some(cursor.to_string());
         }
         let max_time = self.until.map(|until| until.saturating_duration_since(Instant::now()));
         // `write_event` counts the events of all topics.
         let bounds = Bounds { max_events: None, max_time };
-        match self.opener.open_on(connection, &branch.requested, resume, bounds).await? {
-            Opened::Stream(pending) => branch.body = Some(pending.attach()),
+        match self.opener.open_on(connection, &stream.requested, resume, bounds).await? {
+            Opened::Stream(pending) => stream.body = Some(pending.attach()),
             Opened::Complete => self.close_topic(index, End::Completed.reason()),
         }
         Ok(())
@@ -177,31 +178,31 @@ impl MergedStream {
     /// others.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<TopicOutput> {
         let connection = self.connection.upgrade();
-        let count = self.branches.len();
+        let count = self.streams.len();
         for step in 0..count {
-            let branch = (self.next_to_poll + step) % count;
-            if let Some(body) = &mut self.branches[branch].body
+            let index = (self.next_to_poll + step) % count;
+            if let Some(body) = &mut self.streams[index].body
                 && let Poll::Ready(text) = body.poll_next_unpin(cx)
             {
-                self.next_to_poll = branch + 1;
-                return Poll::Ready(TopicOutput { branch, text, connection });
+                self.next_to_poll = index + 1;
+                return Poll::Ready(TopicOutput { index, text, connection });
             }
         }
         Poll::Pending
     }
 
-    async fn take(&mut self, TopicOutput { branch, text, connection }: TopicOutput) {
+    async fn take(&mut self, TopicOutput { index, text, connection }: TopicOutput) {
         if let Some(text) = text {
-            self.write(branch, &text);
+            self.write(index, &text);
             return;
         }
-        let Some(body) = self.branches[branch].body.take() else { return };
+        let Some(body) = self.streams[index].body.take() else { return };
         match (body.end(), connection) {
-            (Some((End::Completed, true)), _) => self.close_topic(branch, End::Completed.reason()),
+            (Some((End::Completed, true)), _) => self.close_topic(index, End::Completed.reason()),
             // The topic ended before the client had all of its events. A new stream of the topic sends the rest.
             (Some((End::Completed, false)), Some(connection)) => {
-                let resume = self.branches[branch].resume();
-                let opened = self.open(branch, resume, &connection).await;
+                let resume = self.streams[index].resume();
+                let opened = self.open(index, resume, &connection).await;
                 self.end_if_failed(opened);
             }
             (Some((End::Session(Ended::RoleLowered), _)), Some(connection)) => {
@@ -211,7 +212,7 @@ impl MergedStream {
             (Some((End::Completed, false)), None) | (None, _) => self.is_over = true,
             (Some((end, _)), _) => self.end(end),
         }
-        if !self.is_over && self.branches.iter().all(|branch| branch.is_closed) {
+        if !self.is_over && self.streams.iter().all(|stream| stream.is_closed) {
             self.end(End::Completed);
         }
     }
@@ -221,25 +222,25 @@ impl MergedStream {
         let lowered = End::Session(Ended::RoleLowered);
         // No event of any topic is sent before the caller's access is known.
         self.close_silently(lowered);
-        let is_open = |branch: &&TopicStream| !branch.is_closed;
-        let topics = self.branches.iter().filter(is_open);
-        let topics = topics.map(|branch| branch.requested.name.clone()).collect();
+        let is_open = |stream: &&TopicStream| !stream.is_closed;
+        let topics = self.streams.iter().filter(is_open);
+        let topics = topics.map(|stream| stream.requested.name.clone()).collect();
         let (watch, allowed) = match self.access.recheck(topics).await {
             Ok(answer) => answer,
             Err(SessionError::Ended(ended)) => return self.end(End::Session(ended)),
             Err(SessionError::Database(error)) => return self.end_if_failed(Err(error)),
         };
         connection.set_watch(watch);
-        for index in 0..self.branches.len() {
-            let branch = &self.branches[index];
-            if branch.is_closed || self.is_over {
+        for index in 0..self.streams.len() {
+            let stream = &self.streams[index];
+            if stream.is_closed || self.is_over {
                 continue;
             }
-            if !allowed.contains(&branch.requested.name) {
+            if !allowed.contains(&stream.requested.name) {
                 self.close_topic(index, "forbidden");
                 continue;
             }
-            let opened = self.open(index, branch.resume(), connection).await;
+            let opened = self.open(index, stream.resume(), connection).await;
             self.end_if_failed(opened);
         }
         if allowed.is_empty() {
@@ -259,9 +260,9 @@ impl MergedStream {
                 // A block without a cursor announces the end of the topic's stream. This stream announces its own end.
                 && let Some(id) = id.take()
             {
-                let branch = &mut self.branches[index];
-                branch.cursor = Some(String::from_utf8_lossy(id).into_owned());
-                let topic = branch.requested.name.clone();
+                let stream = &mut self.streams[index];
+                stream.cursor = Some(String::from_utf8_lossy(id).into_owned());
+                let topic = stream.requested.name.clone();
                 let head = format!("{{\"topic\":\"{topic}\",\"data\":");
                 self.write_event(kind, &[head.as_bytes(), data, b"}"]);
             }
@@ -270,10 +271,10 @@ impl MergedStream {
 
     /// Tells the client that no further events of a topic follow.
     fn close_topic(&mut self, index: usize, reason: &str) {
-        let branch = &mut self.branches[index];
-        branch.is_closed = true;
+        let stream = &mut self.streams[index];
+        stream.is_closed = true;
         let data =
-            event::json(&json!({ "topic": branch.requested.name.as_str(), "reason": reason }));
+            event::json(&json!({ "topic": stream.requested.name.as_str(), "reason": reason }));
         self.write_event(b"topic.closed", &[data.as_bytes()]);
     }
 
@@ -282,7 +283,7 @@ impl MergedStream {
         if self.is_over {
             return;
         }
-        let cursors = self.branches.iter().filter_map(|branch| branch.cursor.as_deref());
+        let cursors = self.streams.iter().filter_map(|stream| stream.cursor.as_deref());
         let mut before: &[u8] = b"id: ";
         for cursor in cursors {
             self.ready.put_slice(before);
@@ -319,14 +320,14 @@ impl MergedStream {
         }
         self.close_silently(end);
         self.is_over = true;
-        let failure = self.branches.first().map(|branch| branch.requested.properties.failure);
+        let failure = self.streams.first().map(|stream| stream.requested.properties.failure);
         let failure = || failure.map(|failure| failure(self.request)).unwrap_or_default();
         self.ready.put_slice(&end.text(self.opener.context().settings.retry, failure));
     }
 
     /// Ends the topics' streams. They send no reason to the client.
     fn close_silently(&mut self, end: End) {
-        for body in self.branches.iter_mut().filter_map(|branch| branch.body.take()) {
+        for body in self.streams.iter_mut().filter_map(|stream| stream.body.take()) {
             body.close_silently(end);
         }
     }

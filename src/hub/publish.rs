@@ -129,7 +129,7 @@ impl Writer {
             let written = self.commit(&batch.additions).await;
             self.context.telemetry.committed(began.elapsed());
             match written {
-                Ok(numbers) => self.acknowledge(batch, numbers),
+                Ok(positions) => self.acknowledge(batch, positions),
                 Err(error) if is_refused(&error) && batch.waiting.len() > 1 => {
                     let second = batch.halve();
                     batches.extend([second, batch]);
@@ -149,15 +149,17 @@ impl Writer {
         additions: &[NewEvents],
     ) -> Result<Vec<Result<AssignedPositions, AppendRefused>>, DbErr> {
         let tx = self.context.log.database().begin_write().await?;
-        let numbers = self.context.log.append_all(&tx, additions).await?;
+        let positions = self.context.log.append_all(&tx, additions).await?;
         tx.commit().await?;
-        Ok(numbers)
+        Ok(positions)
     }
 
-    fn acknowledge(&self, batch: Batch, numbers: Vec<Result<AssignedPositions, AppendRefused>>) {
-        let additions = numbers.into_iter().zip(batch.additions);
+    fn acknowledge(&self, batch: Batch, positions: Vec<Result<AssignedPositions, AppendRefused>>) {
+        let additions = positions.into_iter().zip(batch.additions);
         let written: Vec<Result<Vec<Event>, AppendRefused>> = additions
-            .map(|(number, addition)| number.map(|number| number.into_events(addition).collect()))
+            .map(|(position, addition)| {
+                position.map(|position| position.into_events(addition).collect())
+            })
             .collect();
         let all = written.iter().flatten().flatten().cloned().collect();
         for (events, result_sender) in written.into_iter().zip(batch.waiting) {

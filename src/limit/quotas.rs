@@ -42,7 +42,7 @@ impl Quota {
     ];
 
     /// Name, key in the configuration, default per minute, message.
-    const fn parts(self) -> (&'static str, &'static str, u32, &'static str) {
+    const fn definition(self) -> (&'static str, &'static str, u32, &'static str) {
         match self {
             Self::Requests => (
                 "requests",
@@ -80,19 +80,19 @@ impl Quota {
     /// The name in `RateLimit` headers and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        self.parts().0
+        self.definition().0
     }
 
     /// The key in the configuration.
     #[must_use]
     pub const fn key(self) -> &'static str {
-        self.parts().1
+        self.definition().1
     }
 
     /// Default number per minute. The configuration documents the same number; a test compares them.
     #[must_use]
     pub const fn default(self) -> u32 {
-        self.parts().2
+        self.definition().2
     }
 
     const fn per_minute(self, settings: &Settings) -> u32 {
@@ -203,7 +203,7 @@ impl Limits {
             let retry_after = jittered(wait);
             Refused {
                 limit: quota.name(),
-                message: quota.parts().3,
+                message: quota.definition().3,
                 retry_after,
                 headers: Headers {
                     policy: format!(

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection_state::{ConnectionState, Timeout};
 use super::error_body::WithErrorBody;
-use super::request_handler::{DirectStream, RequestHandler};
+use super::request_handler::{RequestHandler, SocketStream};
 use super::shared::Shared;
 use super::socket::{Socket, close_lingering, read_preface};
 use crate::limit::ConnectionPermit;
@@ -74,23 +74,23 @@ pub(super) async fn serve(
         local,
         remote,
         scheme,
-        direct_stream: Mutex::default(),
+        socket_stream: Mutex::default(),
     });
     let tcp = Arc::new(tcp);
     let connection = Connection { tcp: Arc::clone(&tcp), handler: Arc::clone(&handler) };
     let ended = connection.run().await;
     drop(connection);
-    let direct_stream = handler.direct_stream.lock().take();
+    let socket_stream = handler.socket_stream.lock().take();
     // A direct stream always ends with an error, because the error makes hyper release the socket.
-    if let (Err(error), None) = (ended, &direct_stream) {
+    if let (Err(error), None) = (ended, &socket_stream) {
         // Only the outer error, because its source can quote bytes from the client.
         tracing::debug!(%remote, %error, "connection ended early");
     }
     // After an upgrade another task owns the socket, and closes it.
     let Some(tcp) = Arc::into_inner(tcp) else { return };
-    match direct_stream {
+    match socket_stream {
         Some(stream) => {
-            if let Err(error) = start_direct_stream(tcp, stream) {
+            if let Err(error) = start_socket_stream(tcp, stream) {
                 tracing::warn!(%error, "cannot prepare the socket of a stream, closing the connection");
             }
         }
@@ -101,11 +101,11 @@ pub(super) async fn serve(
 }
 
 /// Gives the socket to a stream.
-fn start_direct_stream(tcp: TcpStream, stream: DirectStream) -> io::Result<()> {
+fn start_socket_stream(tcp: TcpStream, stream: SocketStream) -> io::Result<()> {
     let socket = SockRef::from(&tcp);
     socket.set_tcp_notsent_lowat(UNSENT_STREAM)?;
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-    let DirectStream { head, subscription } = stream;
+    let SocketStream { head, subscription } = stream;
     subscription.send_over(tcp.into_std()?, &head);
     Ok(())
 }

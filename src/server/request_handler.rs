@@ -34,11 +34,11 @@ pub(super) struct RequestHandler {
     pub(super) remote: SocketAddr,
     pub(super) scheme: Scheme,
     /// The stream that gets the socket when hyper has released it.
-    pub(super) direct_stream: Mutex<Option<DirectStream>>,
+    pub(super) socket_stream: Mutex<Option<SocketStream>>,
 }
 
 /// A stream that is written to the socket itself, and the head of its response.
-pub(super) struct DirectStream {
+pub(super) struct SocketStream {
     pub(super) head: Vec<u8>,
     pub(super) subscription: PendingSubscription,
 }
@@ -47,7 +47,7 @@ pub(super) struct DirectStream {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoResponse {
     #[error("a stream takes over the socket")]
-    DirectStream,
+    SocketStream,
     #[error("the client of a stream has disconnected")]
     ClientGone,
 }
@@ -64,7 +64,7 @@ impl RequestHandler {
         guard: RequestGuard,
     ) -> Result<hyper::Response<ResponseBody>, NoResponse> {
         let version = request.version();
-        let is_direct = version == Version::HTTP_11 && self.scheme == Scheme::HTTP;
+        let gets_socket = version == Version::HTTP_11 && self.scheme == Scheme::HTTP;
         // The client waits for "100 Continue" or for a final status before it sends its body.
         let expects_continue = request.headers().contains_key(header::EXPECT);
         let has_body = version != Version::HTTP_2 && !request.body().is_end_stream();
@@ -82,10 +82,10 @@ impl RequestHandler {
         let mut response = self.shared.endpoint.get_response(request).await;
         let handover = response.extensions_mut().remove::<Handover>();
         if let Some(subscription) = handover.and_then(|handover| handover.take()) {
-            if is_direct {
+            if gets_socket {
                 let head = response_head::encode(&response);
-                *self.direct_stream.lock() = Some(DirectStream { head, subscription });
-                return Err(NoResponse::DirectStream);
+                *self.socket_stream.lock() = Some(SocketStream { head, subscription });
+                return Err(NoResponse::SocketStream);
             }
             let frames = subscription.into_body().map(Ok::<_, io::Error>);
             response.set_body(Body::from_bytes_stream(frames));

@@ -263,7 +263,7 @@ impl Telemetry {
     }
 
     /// The counter `events_delivered_total` of a family. A subscriber keeps it, so that counting a delivery is one
-    /// atomic addition without a look-up.
+    /// atomic addition without a lookup.
     #[must_use]
     pub fn delivered(&self, family: &'static str) -> Counter {
         self.events_delivered.get_or_create_owned(&ByFamily { family })

@@ -111,18 +111,18 @@ struct Writer<W> {
 
 impl<W: Write> Writer<W> {
     fn run(mut self) {
-        let mut told = DROPPED.get();
+        let mut reported = DROPPED.get();
         loop {
             let message = self.inbox.try_recv().or_else(|_| {
                 // No line waits, so this line is not dropped for lack of space.
                 let dropped = DROPPED.get();
-                if self.works && dropped > told {
-                    let lines = dropped - told;
+                if self.works && dropped > reported {
+                    let lines = dropped - reported;
                     tracing::warn!(
                         lines,
                         "log lines were dropped: standard error was closed, full or too slow"
                     );
-                    told = dropped;
+                    reported = dropped;
                 }
                 self.inbox.recv()
             });
@@ -177,7 +177,7 @@ mod tests {
     struct Disk(Arc<Mutex<(Vec<u8>, usize)>>);
 
     impl Disk {
-        fn make_room(&self, bytes: usize) {
+        fn free_bytes(&self, bytes: usize) {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).1 += bytes;
         }
 
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn a_line_after_a_torn_one_starts_at_the_beginning() {
         let disk = Disk::default();
-        disk.make_room(8);
+        disk.free_bytes(8);
         let sink = Sink::start(disk.clone()).expect("a thread");
         let before = DROPPED.get();
         for line in ["first\n", "second\n", "third\n"] {
@@ -211,7 +211,7 @@ mod tests {
         }
         sink.flush();
         assert_eq!((disk.text().as_str(), DROPPED.get() - before), ("first\nse", 2));
-        disk.make_room(100);
+        disk.free_bytes(100);
         sink.push(b"fourth\n");
         sink.flush();
         assert_eq!((disk.text().as_str(), DROPPED.get() - before), ("first\nse\nfourth\n", 2));

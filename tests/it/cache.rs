@@ -142,11 +142,11 @@ async fn session_read_before_a_revocation_is_not_cached_after_it() {
             break;
         }
     }
-    // PostgreSQL's driver sends other messages before the query, so the look-up may run after the
+    // PostgreSQL's driver sends other messages before the query, so the lookup may run after the
     // revocation there.
     assert!(
         raced || app.gateway.config.database.url.is_some(),
-        "no look-up began before the revocation"
+        "no lookup began before the revocation"
     );
     app.finish().await;
 }

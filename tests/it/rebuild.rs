@@ -37,7 +37,7 @@ fn by_id(list: &Value, id: &Value) -> Option<usize> {
 }
 
 /// Replaces the item with this id, or appends it. Returns whether it is new.
-fn put(list: &mut Value, item: &Value) -> bool {
+fn insert(list: &mut Value, item: &Value) -> bool {
     let at = by_id(list, &item["id"]);
     let items = list.as_array_mut().expect("a list");
     match at {
@@ -66,12 +66,12 @@ fn apply_to_topology(state: &mut Value, event: &Block) {
             topology["status_changed_at"] = event.data["at"].clone();
             count_up(&mut topology["version"], 1);
         }
-        "mutation.enqueued" if put(&mut state["mutations"], &event.data) => {
+        "mutation.enqueued" if insert(&mut state["mutations"], &event.data) => {
             count_up(&mut state["topology"]["version"], 1);
         }
         "mutation.enqueued" => {}
         "mutation.applying" => {
-            put(&mut state["mutations"], &event.data);
+            insert(&mut state["mutations"], &event.data);
         }
         "mutation.applied" | "mutation.failed" => {
             remove(&mut state["mutations"], &event.data["id"]);

@@ -73,7 +73,7 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
         let Client { address, scheme } = client;
         let span = tracing::info_span!("request", %id, %method, path, client = %address, %scheme);
         let gone = CancellationToken::new();
-        let _gone_with_this = gone.clone().drop_guard();
+        let _cancel_on_drop = gone.clone().drop_guard();
         let response = async {
             contradiction?;
             limit_body(&mut request, &self.gateway, &self.routes, self.bounds).await?;
@@ -136,7 +136,7 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
         let took = began.elapsed();
         let status = refused.unwrap_or(response.status()).as_u16();
         self.gateway.telemetry.request_finished(operation.unwrap_or("none"), status, took);
-        tracing::info!(parent: &span, status, micros = took.as_micros(), "answered");
+        tracing::info!(parent: &span, status, micros = took.as_micros(), "request finished");
         finish(&mut response, id, &method);
         Ok(response)
     }

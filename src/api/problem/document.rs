@@ -39,7 +39,7 @@ impl ApiResponse for Problem {
 
 /// An example of a problem with this status. Null if no kind of problem has the status.
 pub(in crate::api) fn example(status: u16) -> Value {
-    let kind = Kind::ALL.into_iter().find(|kind| kind.parts().0.as_u16() == status);
+    let kind = Kind::ALL.into_iter().find(|kind| kind.definition().0.as_u16() == status);
     let problem = match kind {
         Some(kind @ Kind::TooManyRequests) => {
             Problem::new(kind, kind.description()).retry_after(Duration::from_secs(7))
@@ -61,7 +61,7 @@ pub(in crate::api) fn meta(kind: Kind) -> MetaResponse {
     };
     MetaResponse {
         description: kind.description(),
-        status: Some(kind.parts().0.as_u16()),
+        status: Some(kind.definition().0.as_u16()),
         status_range: None,
         content: vec![MetaMediaType {
             content_type: "application/problem+json",

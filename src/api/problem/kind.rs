@@ -66,7 +66,7 @@ impl Kind {
     ];
 
     /// The status, the last part of `type`, and the `title`.
-    pub(super) const fn parts(self) -> (StatusCode, &'static str, &'static str) {
+    pub(super) const fn definition(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "Bad request"),
             Self::Unauthenticated => {

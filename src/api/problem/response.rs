@@ -170,7 +170,7 @@ impl Problem {
     /// The status.
     #[must_use]
     pub(in crate::api) fn status(&self) -> StatusCode {
-        self.0.kind.parts().0
+        self.0.kind.definition().0
     }
 
     /// The internal cause. It must not go to the client.
@@ -182,7 +182,7 @@ impl Problem {
     /// The body, as JSON text on one line.
     #[must_use]
     pub(in crate::api) fn body(&self, request: Uuid) -> String {
-        let (status, slug, title) = self.0.kind.parts();
+        let (status, slug, title) = self.0.kind.definition();
         let body = Body {
             kind: format!("https://streamgate.dev/problems/{slug}"),
             title: title.to_owned(),

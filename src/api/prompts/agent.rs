@@ -40,9 +40,9 @@ impl AgentsApi {
 
     /// Renew a prompt lease
     ///
-    /// Renews the lease for its full length. If more than half of the lease has passed, publishing an event also renews
-    /// it. Requires the role agent. 409 if the lease has expired or is not the newest of the prompt, or if the prompt
-    /// has ended.
+    /// Renews the lease for its full duration. If more than half of the lease has passed, publishing an event also
+    /// renews it. Requires the role agent. 409 if the lease has expired or is not the newest of the prompt, or if the
+    /// prompt has ended.
     #[oai(
         path = "/sessions/:session_id/prompts/:prompt_id/heartbeat",
         method = "post",

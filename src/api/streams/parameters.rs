@@ -29,7 +29,7 @@ enum OnRefusal {
     Event,
 }
 
-/// Strategy for a client that is too slow: the next event for the client is no longer in memory.
+/// Strategy for a client that is so slow that its next event is no longer in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case", remote = "config::Overflow")]
 enum Overflow {
@@ -208,9 +208,8 @@ pub(in crate::api) fn documented_parameters() -> Vec<Value> {
         parameter(
             MetaParamIn::Query,
             "overflow",
-            "Strategy for a client that is too slow: the next event for the client is no longer in memory. \
-             `catch_up` reads the missed events from the event log, without loss. `drop_oldest` continues with \
-             the newest events. `drop_new` first sends the events that were in memory. Both announce dropped \
+            "Strategy for a client that is so slow that its next event is no longer in memory. `catch_up` reads the missed events from the event log, without loss. `drop_oldest` continues with \
+             the newest events. `drop_new` first sends the events that were in memory, then continues with the newest. Both announce dropped \
              events in `stream.dropped`. `close_connection` ends the stream. The default is \
              `overflow.<family>` of the configuration.",
             &one_of(&Overflow::name()),

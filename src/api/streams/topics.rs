@@ -54,7 +54,7 @@ impl StreamsApi {
     /// `snapshot`, or after its cursor. The data of each event is the data of the topic's own stream, wrapped as
     /// `{"topic": ..., "data": ...}`.
     ///
-    /// The `id` of an event contains the cursors of all topics. When a client resumes, a topic without a cursor in the
+    /// The `id` of an event contains the cursors of all topics. On resume, a topic without a cursor in the
     /// `id` starts with a snapshot. So a client can add and remove topics when it reconnects.
     ///
     /// The stream sends `topic.closed` when a topic ends, or when the caller may no longer see it. The stream ends with

@@ -40,8 +40,8 @@ impl WorkersApi {
 
     /// Renew a task lease
     ///
-    /// Renews the lease for its full length. The response says whether cancellation was requested. Requires the role
-    /// agent. 409 if the lease has expired or is not the newest of the task.
+    /// Renews the lease for its full duration. The response says whether cancellation was requested. Requires the role
+    /// agent. 409 if the lease has expired or is not the newest of the task, or if the task has ended.
     #[oai(path = "/:id/heartbeat", method = "post", operation_id = "task_renew")]
     async fn renew(
         &self,
@@ -67,6 +67,7 @@ impl WorkersApi {
     /// Requires the role agent. 409 in these cases:
     ///
     /// - The lease has expired or is not the newest of the task.
+    /// - The task has ended, and the report was not sent before.
     /// - The report skips a number.
     /// - The report says `cancelled`, and cancellation was not requested.
     /// - The chunk cannot be appended, or exceeds the limits of the artifacts.
@@ -85,7 +86,8 @@ impl WorkersApi {
     /// Release a task
     ///
     /// Makes a claimed task pending again, or cancelled if cancellation was requested. The release does not count as a
-    /// failed attempt. Requires the role agent. 409 if the lease has expired or is not the newest of the task.
+    /// failed attempt. Requires the role agent. 409 if the lease has expired or is not the newest of the task, or
+    /// if the task has ended.
     #[oai(path = "/:id/release", method = "post", operation_id = "task_release")]
     async fn release(
         &self,

@@ -26,22 +26,22 @@ impl CachedSessions {
         Self(Cache::new(life, CAPACITY, counters, clock))
     }
 
-    /// The principal of a session of this user, if it is cached, else the start of a look-up.
+    /// The principal of a session of this user, if it is cached, else the start of a lookup.
     ///
-    /// `as_of` must be read before this call. A session that is in the cache now has not changed until now, so the
-    /// principal is valid as of then.
+    /// `changes_seen` must be read before this call. A session that is in the cache now has not changed until now, so
+    /// the principal is valid as of then.
     pub(super) fn get(
         &self,
         session: Uuid,
         user: Uuid,
-        as_of: u64,
+        changes_seen: u64,
     ) -> Result<Principal, LookupStart> {
         let now = Timestamp::now();
         let is_enough = |known: &Principal| known.user_id == user && known.session_expires_at > now;
-        self.0.get(&session, is_enough).map(|known| Principal { as_of, ..known })
+        self.0.get(&session, is_enough).map(|known| Principal { changes_seen, ..known })
     }
 
-    /// Caches the result of a look-up, unless a session was invalidated since the look-up began.
+    /// Caches the result of a lookup, unless a session was invalidated since the lookup began.
     pub(super) fn insert(&self, principal: Principal, lookup: LookupStart) {
         self.0.insert(principal.session_id, principal, lookup);
     }

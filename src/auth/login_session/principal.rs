@@ -16,8 +16,8 @@ pub struct Principal {
     pub session_id: Uuid,
     /// Time at which the login session ends without a refresh.
     pub session_expires_at: Timestamp,
-    /// Number of session changes that this process had announced before the look-up.
-    pub(super) as_of: u64,
+    /// Number of session changes that this process had announced before the lookup.
+    pub(super) changes_seen: u64,
 }
 
 /// The result of a login or a refresh.

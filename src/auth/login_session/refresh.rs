@@ -88,7 +88,7 @@ impl LoginSessions {
     /// - [`RefreshError::Superseded`] if the token is used again within the grace, and its successor was used.
     /// - [`RefreshError::Reused`] if the token is used again after the grace.
     pub async fn refresh(&self, token: &str) -> Result<SessionGrant, RefreshError> {
-        let (now, as_of) = (Timestamp::now(), self.watched.announced());
+        let (now, changes_seen) = (Timestamp::now(), self.watched.change_count());
         let reading = self.clock.read();
         let tx = self.database.begin_write().await?;
         let by_hash = || refresh_token::Entity::find_by_id(fingerprint(token));
@@ -131,7 +131,10 @@ impl LoginSessions {
         tx.commit().await?;
         let state = SessionState::Valid { role: user.role, expires_at: session.expires_at };
         self.announce(session.id, state);
-        Ok(SessionGrant { principal: principal(user, &session, as_of), refresh_token: successor })
+        Ok(SessionGrant {
+            principal: principal(user, &session, changes_seen),
+            refresh_token: successor,
+        })
     }
 
     /// Revokes a session whose token was used again after the grace. Two parties have the token, and one of them is

@@ -28,7 +28,7 @@ pub(super) fn valid(session: &login_session::Model, user: &user::Model) -> Resul
 pub(super) fn principal(
     user: user::Model,
     session: &login_session::Model,
-    as_of: u64,
+    changes_seen: u64,
 ) -> Principal {
     Principal {
         user_id: user.id,
@@ -36,7 +36,7 @@ pub(super) fn principal(
         role: user.role,
         session_id: session.id,
         session_expires_at: session.expires_at,
-        as_of,
+        changes_seen,
     }
 }
 

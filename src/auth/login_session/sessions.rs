@@ -65,7 +65,7 @@ impl LoginSessions {
     /// [`SessionError::Ended`] with [`Ended::Revoked`] if the password was changed, or the user was disabled or
     /// deleted, during the check of the password.
     pub async fn create(&self, checked: user::Model) -> Result<SessionGrant, SessionError> {
-        let (now, as_of) = (Timestamp::now(), self.watched.announced());
+        let (now, changes_seen) = (Timestamp::now(), self.watched.change_count());
         let tx = self.database.begin_write().await?;
         let user = user::Entity::find_by_id(checked.id).lock_shared().one(&tx).await?;
         let user = user
@@ -81,7 +81,7 @@ impl LoginSessions {
         session.clone().into_active_model().insert(&tx).await?;
         let refresh_token = issue(&tx, session.id, now).await?;
         tx.commit().await?;
-        Ok(SessionGrant { principal: principal(user, &session, as_of), refresh_token })
+        Ok(SessionGrant { principal: principal(user, &session, changes_seen), refresh_token })
     }
 
     /// The principal of a verified token, from the cache or from the database.
@@ -92,8 +92,8 @@ impl LoginSessions {
     /// - [`Ended::UserDisabled`] if the user is disabled.
     /// - [`Ended::Expired`] if the session was not refreshed in time.
     pub async fn validate(&self, session: Uuid, user: Uuid) -> Result<Principal, SessionError> {
-        let as_of = self.watched.announced();
-        let lookup = match self.cache.get(session, user, as_of) {
+        let changes_seen = self.watched.change_count();
+        let lookup = match self.cache.get(session, user, changes_seen) {
             Ok(principal) => return Ok(principal),
             Err(lookup) => lookup,
         };
@@ -103,7 +103,7 @@ impl LoginSessions {
             return Err(Ended::Revoked.into());
         }
         valid(&session, &owner)?;
-        let principal = principal(owner, &session, as_of);
+        let principal = principal(owner, &session, changes_seen);
         self.cache.insert(principal.clone(), lookup);
         Ok(principal)
     }
@@ -151,7 +151,7 @@ impl LoginSessions {
     /// [`Ended::RoleLowered`] if the user has a lower role now than in `principal`.
     pub async fn watch(&self, principal: &Principal) -> Result<SessionWatch, SessionError> {
         let watch = self.watched.add(principal);
-        if self.watched.announced() != principal.as_of {
+        if self.watched.change_count() != principal.changes_seen {
             let now = self.validate(principal.session_id, principal.user_id).await?;
             if now.role < principal.role {
                 return Err(Ended::RoleLowered.into());

@@ -40,7 +40,7 @@ impl WatchedSession {
     /// Sets the state. Returns whether it changed.
     fn set_state(&self, state: SessionState) -> bool {
         let mut now = self.state();
-        // An ended session stays ended. An older look-up may still return a valid one.
+        // An ended session stays ended. An older lookup may still return a valid one.
         let changed = *now != state && !matches!(*now, SessionState::Ended(_));
         if changed {
             *now = state;
@@ -96,7 +96,7 @@ impl WatchedSessions {
     }
 
     /// Number of announcements so far.
-    pub(super) fn announced(&self) -> u64 {
+    pub(super) fn change_count(&self) -> u64 {
         self.announced.load(Ordering::Acquire)
     }
 

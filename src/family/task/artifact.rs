@@ -24,7 +24,7 @@ const MAX_ARTIFACTS: usize = 1_000;
 /// Maximum size of a row after a chunk is joined to it, in bytes of JSON. A chunk that does not fit gets its own row.
 /// Models report a few characters at a time, so joining saves many rows. Every read of the task with its artifacts
 /// reads all rows.
-const JOINED_BYTES: usize = 4_096;
+const MAX_JOINED_BYTES: usize = 4_096;
 
 /// The artifacts of one task, as rows.
 pub(super) struct Artifacts {
@@ -99,7 +99,7 @@ impl Artifacts {
                         "a string can be appended only to a string, and an array only to an array",
                     ));
                 }
-                joins = bytes(before) + bytes(&row) <= JOINED_BYTES;
+                joins = bytes(before) + bytes(&row) <= MAX_JOINED_BYTES;
                 row.position = before.position;
                 row.chunk = before.chunk + i32::from(!joins);
                 at = last + usize::from(!joins);

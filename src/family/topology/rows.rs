@@ -19,7 +19,7 @@ pub fn topic(id: Uuid) -> Topic {
     Topic::new(Family::Topology, id)
 }
 
-/// Reads a topology. Records the duration of the look-up in the metrics.
+/// Reads a topology. Records the duration of the lookup in the metrics.
 pub(super) async fn find(gateway: &Gateway, id: Uuid) -> Result<topology::Model> {
     let began = Instant::now();
     let row = topology::Entity::find_by_id(id).one(gateway.database.reader()).await;

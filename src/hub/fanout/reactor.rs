@@ -44,12 +44,12 @@ pub struct Reactors {
 /// One thread's share of the open streams.
 struct Reactor {
     handle: Arc<ReactorHandle>,
-    streams: Mutex<Slab<Attached>>,
+    streams: Mutex<Slab<AttachedStream>>,
 }
 
 /// An open stream, and all subscribers of its topic.
 #[derive(Clone)]
-pub struct Attached {
+pub struct AttachedStream {
     /// The stream.
     pub subscriber: Arc<Subscriber>,
     /// All subscribers of the stream's topic.
@@ -88,8 +88,8 @@ impl Reactors {
     }
 
     /// All streams that are open now.
-    pub fn streams(&self) -> Vec<Attached> {
-        let each = |reactor: &Arc<Reactor>| -> Vec<Attached> {
+    pub fn streams(&self) -> Vec<AttachedStream> {
+        let each = |reactor: &Arc<Reactor>| -> Vec<AttachedStream> {
             reactor.streams().iter().map(|(_, stream)| stream.clone()).collect()
         };
         self.all.iter().flat_map(each).collect()
@@ -117,23 +117,24 @@ impl Reactor {
         // Added before the reactor can see the stream and remove it.
         subscribers.add(&subscriber);
         let attached = Arc::clone(&subscriber);
-        vacant.insert(Attached { subscriber: attached, subscribers: Arc::clone(subscribers) });
+        vacant
+            .insert(AttachedStream { subscriber: attached, subscribers: Arc::clone(subscribers) });
         subscriber
     }
 
     fn remove(&self, key: usize) {
         // The lock is released before the stream is dropped.
         let removed = self.streams().try_remove(key);
-        if let Some(Attached { subscriber, subscribers }) = removed {
+        if let Some(AttachedStream { subscriber, subscribers }) = removed {
             subscribers.remove(&subscriber);
         }
     }
 
-    fn stream(&self, key: usize) -> Option<Attached> {
+    fn stream(&self, key: usize) -> Option<AttachedStream> {
         self.streams().get(key).cloned()
     }
 
-    fn streams(&self) -> MutexGuard<'_, Slab<Attached>> {
+    fn streams(&self) -> MutexGuard<'_, Slab<AttachedStream>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -163,7 +164,7 @@ fn start(index: usize, settings: &Settings) -> io::Result<Arc<Reactor>> {
 }
 
 /// A fan-out to one shard of a topic, from the last index to the first.
-struct Running {
+struct RunningFanOut {
     topic: Arc<dyn FanOut>,
     /// The ring's head at the start of the fan-out.
     from: Option<Position>,
@@ -175,7 +176,7 @@ struct Running {
 struct Worker {
     reactor: Arc<Reactor>,
     poll: Poll,
-    fan_outs: VecDeque<Running>,
+    fan_outs: VecDeque<RunningFanOut>,
     closed: Vec<mio::Token>,
     is_to_stop: bool,
     sender: Option<Sender>,
@@ -245,9 +246,9 @@ impl Worker {
         }
     }
 
-    fn begin(&self, topic: Arc<dyn FanOut>) -> Running {
+    fn begin(&self, topic: Arc<dyn FanOut>) -> RunningFanOut {
         let (from, left) = (topic.head(), topic.shard_len(self.reactor.handle.index()));
-        Running { topic, from, left }
+        RunningFanOut { topic, from, left }
     }
 
     /// Advances every fan-out by a slice, so that no fan-out delays another.
@@ -272,8 +273,8 @@ impl Worker {
 }
 
 /// Handles an event of a stream's socket.
-fn handle_event(stream: &Attached, event: &Event) {
-    let Attached { subscriber, subscribers } = stream;
+fn handle_event(stream: &AttachedStream, event: &Event) {
+    let AttachedStream { subscriber, subscribers } = stream;
     let closed = event.is_read_closed() || event.is_write_closed() || event.is_error();
     if closed || event.is_readable() && !subscriber.drain() {
         subscriber.close();

@@ -95,7 +95,7 @@ impl Shard {
 
     /// The subscribers from index `from` to `to` (exclusive) that have to be checked on this tick. A full check
     /// includes all of them. Any other check includes those that may have been silent for [`SILENT_TICKS`] ticks.
-    pub fn to_check(
+    pub fn subscribers_to_check(
         &self,
         from: usize,
         to: usize,

@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Maximum number of subscribers that the publisher itself writes to.
-const MAX_DIRECT_WRITES: usize = 8;
+const MAX_WITHOUT_REACTORS: usize = 8;
 
 /// Number of streams that are written to before another thread can lock the shards: about 0.1 ms.
 const GROUP: usize = 16;
@@ -209,7 +209,7 @@ impl Observer for Subscribers {
     fn topic_changed(self: Arc<Self>) {
         // Read without the lock, because a fan-out may hold it.
         let lens = || self.progress.iter().map(|progress| progress.len.load(Ordering::Acquire));
-        if lens().sum::<usize>() <= MAX_DIRECT_WRITES {
+        if lens().sum::<usize>() <= MAX_WITHOUT_REACTORS {
             let few: Vec<Arc<Subscriber>> =
                 self.shards().iter_mut().flat_map(Shard::sync_all_back).collect();
             few.iter().for_each(Subscriber::topic_changed);
@@ -273,7 +273,7 @@ impl FanOut for Subscribers {
         now: &CheckTime,
         is_full: bool,
     ) -> Option<Instant> {
-        let due = self.shards()[reactor].to_check(from, to, now.tick, is_full);
+        let due = self.shards()[reactor].subscribers_to_check(from, to, now.tick, is_full);
         let check = |subscriber: &Arc<Subscriber>| {
             subscriber.check(&mut self.lock_after_sync(subscriber), now);
             subscriber.check_by(now)

@@ -161,7 +161,7 @@ impl LiveTopic {
             let mut ring = self.ring();
             (ring.begin(old, head, is_over, lost), ring.has_gap())
         };
-        self.pushed(moved, gap)
+        self.notify_and_report(moved, gap)
     }
 
     /// Takes frames with their epochs, in any order, including known frames. Tells the observer if the topic has moved.
@@ -172,10 +172,10 @@ impl LiveTopic {
             frames.for_each(|(epoch, frame)| ring.push(epoch, frame));
             (ring.head() != before, ring.has_gap())
         };
-        self.pushed(moved, gap)
+        self.notify_and_report(moved, gap)
     }
 
-    fn pushed(&self, moved: bool, gap: bool) -> Pushed {
+    fn notify_and_report(&self, moved: bool, gap: bool) -> Pushed {
         if moved && let Some(observer) = self.observer.upgrade() {
             observer.topic_changed();
         }

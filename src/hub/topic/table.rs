@@ -8,7 +8,7 @@ use std::{
 use crate::event::Topic;
 
 /// Holds a `T` for each topic that has an open stream, and counts these streams. The table is generic, because a `T`
-/// contains the table that it calls [`Self::leave`] on.
+/// contains the table that it calls [`Self::release`] on.
 pub struct TopicTable<T>(Mutex<HashMap<Topic, (Arc<T>, usize)>>);
 
 impl<T> TopicTable<T> {

@@ -38,7 +38,7 @@ impl ClaimedWork {
         let topology = mutations.split('/').nth(3).and_then(|id| id.parse().ok()).expect("an id");
         operator.mutate(topology, 1).await.ok();
         task::create(&owner, "work").await;
-        let asked = prompt::create(&owner).await;
+        let created = prompt::create(&owner).await;
         let lease = json!({ "lease_seconds": seconds });
         let work = json!({ "lease_seconds": seconds, "skills": ["work"] });
         let first =
@@ -47,7 +47,7 @@ impl ClaimedWork {
             task: first("/v1/tasks/claim", &work).await,
             mutation: first(&format!("{mutations}/claim"), &lease).await,
             prompt_claim: first("/v1/prompts/claim", &lease).await,
-            prompt: asked.path,
+            prompt: created.path,
             owner,
             operator,
             agent,

@@ -64,10 +64,10 @@ async fn cached_session_expires_unless_another_gateway_extended_it() {
     one.anyone().post("/v1/auth/refresh", refresh).await.ok();
     until("end of the session", async || {
         prolonged.me().await;
-        let asked = Timestamp::now();
+        let sent_at = Timestamp::now();
         let answer = ending.get("/v1/auth/me").await;
         if answer.status == 200 {
-            assert!(asked < end, "accepted after the session had expired");
+            assert!(sent_at < end, "accepted after the session had expired");
             return false;
         }
         assert_eq!(invalid_token(answer), "the login session has expired");
@@ -145,10 +145,10 @@ async fn change_takes_effect_within_one_heartbeat_without_a_bus() {
         admin.call(method, &path, body).await.ok();
         let deadline = Instant::now() + heartbeat;
         until("change", async || {
-            let asked = Instant::now();
+            let sent_at = Instant::now();
             let answer = there.get("/v1/auth/me").await;
             let as_before = answer.status == 200 && answer.body["role"] == "operator";
-            assert!(!as_before || asked < deadline, "{path}");
+            assert!(!as_before || sent_at < deadline, "{path}");
             !as_before
         })
         .await;

@@ -19,15 +19,15 @@ use crate::support::{
 async fn oldest_prompts_are_claimed_first_and_only_once() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let mut asked = Vec::new();
+    let mut created = Vec::new();
     for _ in 0..20 {
-        asked.push(create(&owner).await);
+        created.push(create(&owner).await);
     }
     let first = claim_with(&agent, json!({ "max": 2, "lease_seconds": 3600 })).await;
     let ids: Vec<Uuid> = first.iter().map(|claimed| id_of(&claimed["prompt"])).collect();
-    assert_eq!(ids, [asked[0].id, asked[1].id]);
+    assert_eq!(ids, [created[0].id, created[1].id]);
     assert_ne!(first[0]["lease_token"], first[1]["lease_token"]);
-    assert_eq!(first[0]["prompt"], owner.get(&asked[0].path).await.ok());
+    assert_eq!(first[0]["prompt"], owner.get(&created[0].path).await.ok());
     assert_eq!((&first[0]["attempt"], &first[0]["prompt"]["prompt"]), (&json!(1), &json!("why?")));
     let claims = (0..12).map(|_| claim_with(&agent, json!({ "max": 2 })));
     let claimed: Vec<Value> = join_all(claims).await.concat();
@@ -53,20 +53,20 @@ async fn waiting_agent_gets_a_new_or_released_prompt() {
     };
     let waiting = wait();
     app.claim_waits().await;
-    let asked = create(&owner).await;
+    let created = create(&owner).await;
     let claimed = soon("work", waiting).await.expect("no panic").remove(0);
-    assert_eq!(id_of(&claimed["prompt"]), asked.id);
+    assert_eq!(id_of(&claimed["prompt"]), created.id);
     let waiting = wait();
     app.claim_waits().await;
-    let queued = give_back(&agent, &asked.path, &claimed).await.ok();
+    let queued = give_back(&agent, &created.path, &claimed).await.ok();
     assert_eq!((&queued["status"], &queued["attempt"]), (&json!("queued"), &json!(1)));
     let again = soon("work", waiting).await.expect("no panic").remove(0);
-    assert_eq!((id_of(&again["prompt"]), &again["attempt"]), (asked.id, &json!(2)));
+    assert_eq!((id_of(&again["prompt"]), &again["attempt"]), (created.id, &json!(2)));
     // The old claim is refused.
-    publish(&agent, &asked.path, &claimed, message(1)).await.problem(409);
-    give_back(&agent, &asked.path, &claimed).await.problem(409);
-    publish(&agent, &asked.path, &again, message(1)).await.ok();
-    let told = events(&owner, &asked.path).await;
+    publish(&agent, &created.path, &claimed, message(1)).await.problem(409);
+    give_back(&agent, &created.path, &claimed).await.problem(409);
+    publish(&agent, &created.path, &again, message(1)).await.ok();
+    let told = events(&owner, &created.path).await;
     assert_eq!(kinds(&told), ["status", "status", "status", "message"]);
     let changes: Vec<Value> = told.iter().take(3).map(|event| event["data"].clone()).collect();
     for (change, (status, attempt)) in
@@ -82,21 +82,21 @@ async fn waiting_agent_gets_a_new_or_released_prompt() {
 async fn only_the_newest_claim_may_publish() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let asked = create(&owner).await;
+    let created = create(&owner).await;
     let stranger = json!({ "lease_token": Uuid::new_v4() });
-    publish(&agent, &asked.path, &stranger, message(0)).await.problem(409);
+    publish(&agent, &created.path, &stranger, message(0)).await.problem(409);
     let claimed = claim(&agent).await;
     for body in [message(1), json!([message(1), event("complete")]), event("error")] {
-        publish(&agent, &asked.path, &stranger, body.clone()).await.problem(409);
-        publish(&agent, &asked.path, &Value::Null, body).await.problem(409);
+        publish(&agent, &created.path, &stranger, body.clone()).await.problem(409);
+        publish(&agent, &created.path, &Value::Null, body).await.problem(409);
     }
-    publish(&agent, &asked.path, &json!({ "lease_token": "x" }), message(1)).await.problem(400);
-    publish(&agent, &asked.path, &claimed, message(1)).await.ok();
+    publish(&agent, &created.path, &json!({ "lease_token": "x" }), message(1)).await.problem(400);
+    publish(&agent, &created.path, &claimed, message(1)).await.ok();
     // A prompt with a published event cannot be released.
-    give_back(&agent, &asked.path, &claimed).await.problem(409);
-    publish(&agent, &asked.path, &claimed, event("complete")).await.ok();
-    let detail = publish(&agent, &asked.path, &claimed, message(2)).await.problem(409);
+    give_back(&agent, &created.path, &claimed).await.problem(409);
+    publish(&agent, &created.path, &claimed, event("complete")).await.ok();
+    let detail = publish(&agent, &created.path, &claimed, message(2)).await.problem(409);
     assert!(detail.contains("ended"), "{detail}");
-    assert_eq!(kinds(&events(&owner, &asked.path).await), ["status", "message", "complete"]);
+    assert_eq!(kinds(&events(&owner, &created.path).await), ["status", "message", "complete"]);
     app.finish().await;
 }

@@ -45,12 +45,12 @@ async fn unclaimed_prompt_fails_after_its_idle_timeout() {
 async fn prompt_with_a_new_event_does_not_fail_as_idle() {
     let app = App::with(|config| config.retention.sweep_seconds = 1).await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let mut asked = Vec::new();
+    let mut created = Vec::new();
     for _ in 0..60 {
-        asked.push(create(&owner).await);
+        created.push(create(&owner).await);
     }
-    for asked in &asked {
-        publish(&agent, &asked.path, &Value::Null, message(1)).await.ok();
+    for created in &created {
+        publish(&agent, &created.path, &Value::Null, message(1)).await.ok();
     }
     let writer = app.gateway.database.writer();
     let long_ago = entity::event::Entity::update_many()
@@ -59,8 +59,8 @@ async fn prompt_with_a_new_event_does_not_fail_as_idle() {
     let begun = prompt::Entity::update_many()
         .col_expr(prompt::Column::UpdatedAt, Expr::value(Timestamp(0)));
     begun.exec(writer).await.expect("an update");
-    let [first, .., before_last, last] = asked.as_slice() else { panic!("no prompts") };
-    let is_failed = async |asked: &CreatedPrompt| status(&owner, &asked.path).await == "failed";
+    let [first, .., before_last, last] = created.as_slice() else { panic!("no prompts") };
+    let is_failed = async |created: &CreatedPrompt| status(&owner, &created.path).await == "failed";
     until("end of the first prompt", async || is_failed(first).await).await;
     publish(&agent, &last.path, &Value::Null, message(2)).await.ok();
     assert!(!is_failed(before_last).await, "the sweep had passed before the event");

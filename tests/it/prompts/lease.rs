@@ -31,10 +31,10 @@ async fn expired_lease_queues_a_prompt_unless_it_has_events() {
     publish(&agent, &begun.path, &claimed[1], message(1)).await.ok();
     publish(&agent, &ended.path, &claimed[2], event("complete")).await.ok();
     reader.expect("message").await;
-    for (asked, claimed) in [(&silent, &claimed[0]), (&begun, &claimed[1])] {
-        expire(&app, asked.id).await;
+    for (created, claimed) in [(&silent, &claimed[0]), (&begun, &claimed[1])] {
+        expire(&app, created.id).await;
         // The lease is refused even before the gateway notices that it has expired.
-        publish(&agent, &asked.path, claimed, message(2)).await.problem(409);
+        publish(&agent, &created.path, claimed, message(2)).await.problem(409);
     }
     let error = reader.expect("error").await;
     assert!(error.id.is_some() && error.data["message"].is_string(), "{}", error.text);
@@ -77,8 +77,8 @@ async fn leases_expire_unless_they_are_renewed() {
         () = keep => {}
         change = reader.expect("status") => assert_eq!(change.data["status"], "queued"),
     }
-    for (asked, claimed) in [(&kept, &claimed[1]), (&talked, &claimed[2])] {
-        publish(&agent, &asked.path, claimed, event("complete")).await.ok();
+    for (created, claimed) in [(&kept, &claimed[1]), (&talked, &claimed[2])] {
+        publish(&agent, &created.path, claimed, event("complete")).await.ok();
     }
     drop(reader);
     app.finish().await;

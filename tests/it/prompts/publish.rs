@@ -22,7 +22,7 @@ const NDJSON: &str = "application/x-ndjson";
 async fn one_event_an_array_and_ndjson_are_published_unchanged() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let asked = create(&owner).await;
+    let created = create(&owner).await;
     let data = json!({ "text": "a\u{2028}b\0", "list": [1.5, null, true], "deep": { "x": {} } });
     let kinds_of = ["message", "tool_use", "tool_result", "usage"];
     let many: Vec<Value> =
@@ -33,16 +33,16 @@ async fn one_event_an_array_and_ndjson_are_published_unchanged() {
         assert_eq!((answer.status.as_u16(), &answer.body["count"]), (201, &json!(count)));
         lasts.push(answer.body["last"].clone());
     };
-    answered(publish(&agent, &asked.path, &Value::Null, one.clone()).await, 1);
-    answered(publish(&agent, &asked.path, &Value::Null, json!(many)).await, 4);
-    answered(publish_raw(&agent, &asked.path, NDJSON, lines(&many)).await, 4);
+    answered(publish(&agent, &created.path, &Value::Null, one.clone()).await, 1);
+    answered(publish(&agent, &created.path, &Value::Null, json!(many)).await, 4);
+    answered(publish_raw(&agent, &created.path, NDJSON, lines(&many)).await, 4);
     // The last line may lack its line end, lines may end with CRLF, and data may be absent.
     let windows = "{\"kind\":\"message\"}\r\n{\"kind\":\"message\",\"data\":null}";
     let kind = "Application/X-NDJSON; charset=utf-8";
-    answered(publish_raw(&agent, &asked.path, kind, windows).await, 2);
+    answered(publish_raw(&agent, &created.path, kind, windows).await, 2);
     let null = json!({ "kind": "message", "data": null });
     let expected = [vec![one], many.clone(), many, vec![null.clone(), null]].concat();
-    let told = events(&owner, &asked.path).await;
+    let told = events(&owner, &created.path).await;
     for (told, expected) in told.iter().zip(&expected) {
         assert_eq!((&told["kind"], &told["data"]), (&expected["kind"], &expected["data"]));
     }
@@ -55,8 +55,8 @@ async fn one_event_an_array_and_ndjson_are_published_unchanged() {
 async fn batch_with_one_fault_is_refused_as_a_whole() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let asked = create(&owner).await;
-    let path = &asked.path;
+    let created = create(&owner).await;
+    let path = &created.path;
     let good = message(1);
     let long = json!({ "kind": "message", "data": "x".repeat(65_535) });
     for (fault, at) in [
@@ -126,15 +126,15 @@ async fn one_batch_can_begin_and_end_a_prompt() {
     for (last, end) in [("complete", "completed"), ("cancelled", "cancelled"), ("error", "failed")]
     {
         for is_claimed in [false, true] {
-            let asked = create(&owner).await;
+            let created = create(&owner).await;
             let claimed = if is_claimed { claim(&agent).await } else { Value::Null };
             let batch = json!([message(1), event("usage"), event(last)]);
-            let answer = publish(&agent, &asked.path, &claimed, batch).await.ok();
-            let told = events(&owner, &asked.path).await;
+            let answer = publish(&agent, &created.path, &claimed, batch).await.ok();
+            let told = events(&owner, &created.path).await;
             let before = usize::from(is_claimed);
             assert_eq!(kinds(&told)[before..], ["message", "usage", last]);
             assert_eq!(told.last().expect("events")["id"], answer["last"]);
-            assert_eq!(status(&owner, &asked.path).await, end);
+            assert_eq!(status(&owner, &created.path).await, end);
         }
     }
     app.finish().await;

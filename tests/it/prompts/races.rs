@@ -46,12 +46,12 @@ async fn read_all(mut reader: SseReader) -> Told {
 }
 
 /// Opens a stream, and reads it in a separate task.
-async fn subscribe(owner: &Caller, asked: &CreatedPrompt) -> JoinHandle<Told> {
-    tokio::spawn(read_all(watch(owner, &asked.path, "").await))
+async fn subscribe(owner: &Caller, created: &CreatedPrompt) -> JoinHandle<Told> {
+    tokio::spawn(read_all(watch(owner, &created.path, "").await))
 }
 
-async fn cancel(owner: &Caller, asked: &CreatedPrompt) {
-    owner.call(Method::POST, &format!("{}/cancel", asked.path), None).await.ok();
+async fn cancel(owner: &Caller, created: &CreatedPrompt) {
+    owner.call(Method::POST, &format!("{}/cancel", created.path), None).await.ok();
 }
 
 /// Publishes events as NDJSON.
@@ -72,19 +72,19 @@ async fn prompt_events_reach_all_subscribers_complete_and_in_order() {
     let app = App::with(|config| config.limits.streams_per_user = 100).await;
     let (owner, agent) = owner_and_agent(&app).await;
     for (total, batch) in [(4_000, 40), (1_000, 1)] {
-        let asked = create(&owner).await;
+        let created = create(&owner).await;
         let claimed = claim(&agent).await;
         let mut subscribers = Vec::new();
         let all: Vec<Value> = (0..total).map(message).collect();
         for (at, lines) in all.chunks(batch).enumerate() {
             // Some subscribers come at the start, some later.
             if at < 3 || at == 10 || at == 20 {
-                subscribers.push(subscribe(&owner, &asked).await);
+                subscribers.push(subscribe(&owner, &created).await);
             }
-            publish_lines(&agent, &asked.path, &claimed, lines).await;
+            publish_lines(&agent, &created.path, &claimed, lines).await;
         }
-        publish(&agent, &asked.path, &claimed, event("complete")).await.ok();
-        let page = told(&events(&owner, &asked.path).await);
+        publish(&agent, &created.path, &claimed, event("complete")).await.ok();
+        let page = told(&events(&owner, &created.path).await);
         assert_eq!(numbers(&page), (0..total).collect::<Vec<_>>());
         for subscriber in subscribers {
             assert!(
@@ -101,12 +101,12 @@ async fn concurrent_publishers_write_nothing_after_a_cancellation() {
     let app = App::with(|config| config.limits.streams_per_user = 100).await;
     let (owner, agent) = owner_and_agent(&app).await;
     for round in 0..12 {
-        let asked = create(&owner).await;
+        let created = create(&owner).await;
         let claimed = if round % 2 == 0 { claim(&agent).await } else { Value::Null };
-        let subscribers = [subscribe(&owner, &asked).await, subscribe(&owner, &asked).await];
+        let subscribers = [subscribe(&owner, &created).await, subscribe(&owner, &created).await];
         // Each publisher publishes until it is refused. From then on, everything is refused.
         let publishers = join_all((0..6_u64).map(|publisher| {
-            let (agent, claimed, path) = (&agent, &claimed, &asked.path);
+            let (agent, claimed, path) = (&agent, &claimed, &created.path);
             async move {
                 let mut acknowledged = Vec::new();
                 for number in (publisher * 1_000).. {
@@ -123,11 +123,11 @@ async fn concurrent_publishers_write_nothing_after_a_cancellation() {
         }));
         let interrupt = async {
             // Cancels when the first events are in the log.
-            while events(&owner, &asked.path).await.len() < 10 {}
-            cancel(&owner, &asked).await;
+            while events(&owner, &created.path).await.len() < 10 {}
+            cancel(&owner, &created).await;
         };
         let (acknowledged, ()) = soon("end", join(publishers, interrupt)).await;
-        let page = told(&events(&owner, &asked.path).await);
+        let page = told(&events(&owner, &created.path).await);
         assert_eq!(page.last().expect("an end").1, "cancelled");
         assert_eq!(page.iter().filter(|(_, kind, _)| kind == "cancelled").count(), 1);
         // The log has the acknowledged events of each publisher in order, and no others.
@@ -149,9 +149,9 @@ async fn agent_cannot_publish_on_a_prompt_that_it_released() {
     let (owner, agent) = owner_and_agent(&app).await;
     let (mut taken_over, mut kept) = (0, 0);
     for round in 0..40 {
-        let asked = create(&owner).await;
+        let created = create(&owner).await;
         let old = claim(&agent).await;
-        let path = &asked.path;
+        let path = &created.path;
         let said = |claimed: &Value, count: u64| {
             let (agent, claimed) = (agent.clone(), claimed.clone());
             async move {
@@ -197,7 +197,7 @@ async fn agent_cannot_publish_on_a_prompt_that_it_released() {
             assert!(by_old > 0, "the release was refused although the prompt has no event");
             kept += 1;
         }
-        cancel(&owner, &asked).await;
+        cancel(&owner, &created).await;
     }
     assert!(taken_over > 0 && kept > 0, "the steps never raced: {taken_over} {kept}");
     app.finish().await;
@@ -235,13 +235,13 @@ async fn snapshot_and_stream_equal_the_log_under_concurrent_steps() {
     let mut runner = TestRunner::default();
     for _ in 0..40 {
         let lanes = lanes().new_tree(&mut runner).expect("lanes").current();
-        let asked = create(&owner).await;
+        let created = create(&owner).await;
         let subscribers = Mutex::new(Vec::new());
         let acknowledged = Mutex::new(BTreeSet::new());
         let claimed = Mutex::new(Value::Null);
         let lock = || claimed.lock().unwrap_or_else(PoisonError::into_inner);
         join_all(lanes.iter().enumerate().map(|(lane, steps)| {
-            let (owner, agent, asked) = (&owner, &agent, &asked);
+            let (owner, agent, created) = (&owner, &agent, &created);
             let (subscribers, acknowledged) = (&subscribers, &acknowledged);
             async move {
                 for (at, step) in steps.iter().enumerate() {
@@ -251,14 +251,14 @@ async fn snapshot_and_stream_equal_the_log_under_concurrent_steps() {
                             let first = (lane * 100 + at) as u64 * 10;
                             let numbers: Vec<u64> = (first..).take(count).collect();
                             let batch: Vec<Value> = numbers.iter().copied().map(message).collect();
-                            let answer = publish(agent, &asked.path, &lease, json!(batch)).await;
+                            let answer = publish(agent, &created.path, &lease, json!(batch)).await;
                             if answer.status != 409 {
                                 answer.ok();
                                 acknowledged.lock().expect("a set").extend(numbers);
                             }
                         }
                         Step::Complete => {
-                            publish(agent, &asked.path, &lease, event("complete")).await;
+                            publish(agent, &created.path, &lease, event("complete")).await;
                         }
                         Step::Claim => {
                             let answer = agent.post("/v1/prompts/claim", json!({})).await;
@@ -268,17 +268,17 @@ async fn snapshot_and_stream_equal_the_log_under_concurrent_steps() {
                         }
                         Step::Release => {
                             let lease = json!({ "lease_token": lease["lease_token"] });
-                            let path = format!("{}/release", asked.path);
+                            let path = format!("{}/release", created.path);
                             if agent.post(&path, lease).await.status == 200 {
                                 *lock() = Value::Null;
                             }
                         }
                         Step::Cancel => {
-                            let path = format!("{}/cancel", asked.path);
+                            let path = format!("{}/cancel", created.path);
                             owner.call(Method::POST, &path, None).await;
                         }
                         Step::Subscribe => {
-                            let subscriber = subscribe(owner, asked).await;
+                            let subscriber = subscribe(owner, created).await;
                             subscribers.lock().expect("a list").push(subscriber);
                         }
                     }
@@ -287,8 +287,8 @@ async fn snapshot_and_stream_equal_the_log_under_concurrent_steps() {
         }))
         .await;
         // Ends the prompt if it has not ended.
-        owner.call(Method::POST, &format!("{}/cancel", asked.path), None).await;
-        let page = told(&events(&owner, &asked.path).await);
+        owner.call(Method::POST, &format!("{}/cancel", created.path), None).await;
+        let page = told(&events(&owner, &created.path).await);
         let there: BTreeSet<u64> = numbers(&page).into_iter().collect();
         assert_eq!(there, acknowledged.into_inner().expect("a set"), "{lanes:?}");
         for subscriber in subscribers.into_inner().expect("a list") {

@@ -13,9 +13,9 @@ use crate::support::{
 
 /// A prompt in this stage, and its claim, if it has one.
 async fn prompt_with_status(owner: &Caller, agent: &Caller, stage: &str) -> (CreatedPrompt, Value) {
-    let asked = create(owner).await;
+    let created = create(owner).await;
     let claimed = match stage {
-        "queued" => return (asked, Value::Null),
+        "queued" => return (created, Value::Null),
         "open" => Value::Null,
         _ => claim(agent).await,
     };
@@ -24,10 +24,10 @@ async fn prompt_with_status(owner: &Caller, agent: &Caller, stage: &str) -> (Cre
         "completed" => event("complete"),
         "failed" => event("error"),
         "cancelled" => event("cancelled"),
-        _ => return (asked, claimed),
+        _ => return (created, claimed),
     };
-    assert_eq!(publish(agent, &asked.path, &claimed, end).await.status, 201);
-    (asked, claimed)
+    assert_eq!(publish(agent, &created.path, &claimed, end).await.status, 201);
+    (created, claimed)
 }
 
 /// The table has the status after each step in each stage, or 409 if the step is refused.
@@ -51,8 +51,8 @@ async fn status_of_a_prompt_decides_which_steps_are_allowed() {
     let (owner, agent) = owner_and_agent(&app).await;
     for (step, expected) in STEPS {
         for (stage, expected) in STAGES.into_iter().zip(expected) {
-            let (asked, claimed) = prompt_with_status(&owner, &agent, stage).await;
-            let path = &asked.path;
+            let (created, claimed) = prompt_with_status(&owner, &agent, stage).await;
+            let path = &created.path;
             let before = (owner.get(path).await.ok(), events(&owner, path).await);
             let token = claimed["lease_token"]
                 .as_str()

@@ -11,8 +11,8 @@ use crate::support::{
 async fn new_stream_gets_a_snapshot_and_resumed_stream_the_rest() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let asked = create(&owner).await;
-    let path = &asked.path;
+    let created = create(&owner).await;
+    let path = &created.path;
     let snapshot = watch(&owner, path, "").await.expect("snapshot").await.data;
     let prompt = owner.get(path).await.ok();
     assert_eq!(snapshot, json!({ "prompt": prompt, "events": [], "earlier": false }));
@@ -65,14 +65,14 @@ async fn new_stream_gets_a_snapshot_and_resumed_stream_the_rest() {
 async fn snapshot_holds_the_newest_mebibyte_of_events() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
-    let asked = create(&owner).await;
+    let created = create(&owner).await;
     let text = "x".repeat(60_000);
     for number in 0..20 {
         let data = json!({ "number": number, "text": text });
         let body = json!({ "kind": "message", "data": data });
-        publish(&agent, &asked.path, &Value::Null, body).await.ok();
+        publish(&agent, &created.path, &Value::Null, body).await.ok();
     }
-    let snapshot = watch(&owner, &asked.path, "").await.expect("snapshot").await.data;
+    let snapshot = watch(&owner, &created.path, "").await.expect("snapshot").await.data;
     let numbers: Vec<_> = snapshot["events"].as_array().expect("events").iter().collect();
     let numbers: Vec<_> = numbers.iter().map(|event| event["data"]["number"].clone()).collect();
     assert_eq!((numbers, &snapshot["earlier"]), ((3..20).map(Value::from).collect(), &json!(true)));

@@ -17,7 +17,7 @@ use crate::server::{
 async fn shutdown_lets_a_running_response_finish() {
     for client in [h1(), h2c()] {
         let mut gate = Gate::open(settings()).await;
-        let asked = tokio::spawn(client.get(gate.url("/slow")).send());
+        let response = tokio::spawn(client.get(gate.url("/slow")).send());
         gate.expect(Event::Requested).await;
         gate.stop.cancel();
         // The listener closes at once, and the response still arrives.
@@ -25,7 +25,7 @@ async fn shutdown_lets_a_running_response_finish() {
         timeout(BOUND, refused).await.expect("still listening");
         assert!(!gate.ended.is_finished());
         gate.release.send(true).unwrap();
-        assert_eq!(asked.await.unwrap().unwrap().text().await.unwrap(), "done");
+        assert_eq!(response.await.unwrap().unwrap().text().await.unwrap(), "done");
         gate.ends().await;
     }
 }
@@ -35,12 +35,12 @@ async fn shutdown_drops_open_responses_after_the_drain_time() {
     for client in [h1(), h2c()] {
         for path in ["/endless", "/slow"] {
             let mut gate = Gate::open(Settings { drain: SHORT, ..settings() }).await;
-            let asked = tokio::spawn(client.get(gate.url(path)).send());
+            let response = tokio::spawn(client.get(gate.url(path)).send());
             let answer = if path == "/slow" {
                 gate.expect(Event::Requested).await;
                 None
             } else {
-                Some(asked.await.unwrap().unwrap())
+                Some(response.await.unwrap().unwrap())
             };
             let began = Instant::now();
             gate.stop.cancel();

@@ -16,15 +16,18 @@ async fn cancellation_reaches_the_worker_with_the_next_heartbeat() {
     let beat = || send(&agent, &claimed, "heartbeat", json!({}));
     let before = beat().await.ok();
     assert_eq!(before["cancel_requested"], false);
-    let asked = cancel(&owner, id).await.ok();
-    assert_eq!((&asked["status"], &asked["cancel_requested"]), (&json!("running"), &json!(true)));
+    let cancelled = cancel(&owner, id).await.ok();
+    assert_eq!(
+        (&cancelled["status"], &cancelled["cancel_requested"]),
+        (&json!("running"), &json!(true))
+    );
     let told = beat().await.ok();
     assert_eq!(told["cancel_requested"], true);
     // The grace time is shorter than the lease was, and does not start again.
     let end = |beat: &Value| beat["lease_expires_at"].as_str().expect("a time").to_owned();
     assert!(end(&told) < end(&before), "{told} {before}");
     assert_eq!(beat().await.ok(), told);
-    assert_eq!(cancel(&owner, id).await.ok(), asked);
+    assert_eq!(cancel(&owner, id).await.ok(), cancelled);
     assert_eq!(beat().await.ok(), told);
     report(&agent, &claimed, 1, "cancelled").await.ok();
     let ended = get(&owner, id).await;

@@ -39,9 +39,9 @@ async fn deleting_a_user_ends_their_tasks_prompts_and_sessions() {
         assert_eq!(get(&admin, task).await["status"], "cancelled");
     }
     report(&agent, &claimed, 1, "completed").await.problem(409);
-    for asked in [&processing, &queued] {
-        assert_eq!(status(&admin, &asked.path).await, "cancelled");
-        let told = events(&admin, &asked.path).await;
+    for created in [&processing, &queued] {
+        assert_eq!(status(&admin, &created.path).await, "cancelled");
+        let told = events(&admin, &created.path).await;
         assert_eq!(told.last().expect("an event")["kind"], "cancelled");
     }
     publish(&agent, &processing.path, &answering, event("message")).await.problem(409);

@@ -24,7 +24,7 @@ async fn access_token_with_one_wrong_part_is_refused() {
     let forge = Forge::like(&app, &genuine).await;
     let other = part(&app.caller(Role::Admin).await.token.expect("a token"), 1);
     let (body, signature) = genuine.rsplit_once('.').expect("three parts");
-    let turned: String = signature.chars().rev().collect();
+    let reversed: String = signature.chars().rev().collect();
     let now = Timestamp::now().seconds();
 
     let again = sign(&forge.header, &forge.claims, &forge.access_key);
@@ -52,7 +52,7 @@ async fn access_token_with_one_wrong_part_is_refused() {
         ("no aud", forge.without("aud")),
         ("no sub", forge.without("sub")),
         ("no sid", forge.without("sid")),
-        ("signature", format!("{body}.{turned}")),
+        ("signature", format!("{body}.{reversed}")),
         ("no signature", format!("{body}.")),
         ("two parts", body.to_owned()),
         ("empty", String::new()),

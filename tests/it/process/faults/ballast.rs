@@ -19,7 +19,7 @@ impl Ballast {
     }
 
     /// Fills the file system, except for this many bytes.
-    pub fn leave(&self, bytes: u64) {
+    pub fn fill_except(&self, bytes: u64) {
         let mut file = File::create(&self.0).expect("a file");
         let block = vec![0; 64 << 10];
         while let Ok(1..) = file.write(&block) {}
@@ -34,7 +34,7 @@ impl Ballast {
 
 impl Fault for Ballast {
     async fn strike(&mut self, random: &mut StdRng) {
-        self.leave(random.random_range(0..100_000));
+        self.fill_except(random.random_range(0..100_000));
     }
 
     async fn heal(&mut self) {

@@ -104,7 +104,7 @@ async fn full_disk_is_507_until_space_is_free() {
     assert_eq!(cause(&admin).await, "");
 
     let ballast = Ballast::on(&disk.0);
-    ballast.leave(0);
+    ballast.fill_except(0);
     let refused = loop {
         // Writes until the write-ahead log is full.
         let answer = admin.post("/v1/tasks", json!({ "task_type": "a", "input": pad() })).await;

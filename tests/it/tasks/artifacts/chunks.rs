@@ -9,7 +9,7 @@ use crate::{
         App,
         task::{create, get, owner_and_agent, send, watch},
     },
-    tasks::artifacts::sender::{Maker, chunk},
+    tasks::artifacts::sender::{ReportingWorker, chunk},
 };
 
 #[tokio::test]
@@ -17,7 +17,7 @@ async fn chunks_append_to_or_replace_their_artifact() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
     let id = create(&owner, "a").await;
-    let mut maker = Maker::of(&agent, "a").await;
+    let mut maker = ReportingWorker::new(&agent, "a").await;
     for artifact in [
         chunk("text", "It was a \u{1f319} ", false),
         chunk("list", json!([]), false),
@@ -43,7 +43,7 @@ async fn chunks_append_to_or_replace_their_artifact() {
 
     // The next attempt finds the artifacts, and may replace them.
     send(&agent, &maker.claimed, "release", json!({})).await.ok();
-    let mut next = Maker::of(&agent, "a").await;
+    let mut next = ReportingWorker::new(&agent, "a").await;
     assert_eq!(next.claimed["task"]["artifacts"], json!([text, list, one]));
     next.send(chunk("text", 7, false)).await.ok();
     next.send(chunk("list", json!([4]), true)).await.ok();
@@ -61,7 +61,7 @@ async fn chunk_of_another_type_is_not_appended() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
     let id = create(&owner, "a").await;
-    let mut maker = Maker::of(&agent, "a").await;
+    let mut maker = ReportingWorker::new(&agent, "a").await;
     for (id, data) in [("text", json!("a")), ("list", json!([1])), ("one", json!({}))] {
         maker.send(chunk(id, data, false)).await.ok();
     }
@@ -86,7 +86,7 @@ async fn artifacts_of_a_task_hold_at_most_1_mib() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
     let id = create(&owner, "a").await;
-    let mut maker = Maker::of(&agent, "a").await;
+    let mut maker = ReportingWorker::new(&agent, "a").await;
     // A chunk has at most 64 KiB as JSON.
     let piece = "x".repeat(1 << 15);
     maker.send(chunk("a", "", false)).await.ok();
@@ -126,7 +126,7 @@ async fn task_holds_at_most_1_000_artifacts() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
     let id = create(&owner, "a").await;
-    let mut maker = Maker::of(&agent, "a").await;
+    let mut maker = ReportingWorker::new(&agent, "a").await;
     maker.send(chunk("0", "", false)).await.ok();
     let row = Entity::find_by_id((id, 0, 0)).one(app.gateway.database.reader()).await;
     let row = row.expect("a row").expect("the chunk");
@@ -149,7 +149,7 @@ async fn small_chunks_share_rows_and_large_ones_are_written_once() {
     let app = App::start().await;
     let (owner, agent) = owner_and_agent(&app).await;
     let id = create(&owner, "a").await;
-    let mut maker = Maker::of(&agent, "a").await;
+    let mut maker = ReportingWorker::new(&agent, "a").await;
     let (mut text, mut items) = (String::new(), Vec::new());
     for number in 0..40 {
         let (more, item) = (format!("\u{1f319}\n{number}").repeat(20), json!([number, "\0", []]));

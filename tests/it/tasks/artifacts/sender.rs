@@ -8,14 +8,14 @@ use crate::support::{
 };
 
 /// A worker, its claim, and the number of its newest report.
-pub struct Maker<'a> {
+pub struct ReportingWorker<'a> {
     pub agent: &'a Caller,
     pub claimed: Value,
     pub seq: u64,
 }
 
-impl<'a> Maker<'a> {
-    pub async fn of(agent: &'a Caller, skill: &str) -> Self {
+impl<'a> ReportingWorker<'a> {
+    pub async fn new(agent: &'a Caller, skill: &str) -> Self {
         Self { agent, claimed: claim(agent, skill).await, seq: 0 }
     }
 
