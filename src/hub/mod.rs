@@ -5,8 +5,8 @@
 //!
 //! 1. `hub.rs`, `publish.rs`: a transaction commits.
 //! 2. `delivery.rs`: the events are encoded once, and put into the rings of their topics (`topic/live_topic.rs`).
-//! 3. `fanout/subscribers.rs`: if the topic has few subscribers, the publisher writes to them. If it has many, the
-//!    reactors write to them (`fanout/reactor.rs`).
+//! 3. `fanout/subscribers.rs`: if the topic has few subscribers, the task that delivers the event writes to them. If
+//!    it has many, the reactors write to them (`fanout/reactor.rs`).
 //! 4. `fanout/shard.rs`: each subscriber gets the frames that follow its position.
 //!
 //! `fanout/subscriber.rs` drives the streams of a topic with few subscribers. It also drives a stream that needs more

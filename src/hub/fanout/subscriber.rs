@@ -1,7 +1,7 @@
 //! One open stream with its socket or its response body.
 //!
 //! Each of these drives a stream:
-//! - the publisher, when the topic moves and has few subscribers;
+//! - the task that delivers an event, if the topic has few subscribers;
 //! - the reactor, when the topic has many subscribers, when the socket accepts more bytes, and when the stream is
 //!   checked periodically;
 //! - the task that has read the log for the stream;

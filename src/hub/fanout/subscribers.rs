@@ -1,7 +1,8 @@
 //! All subscribers of one live topic.
 //!
-//! If they are few, the publisher itself writes to them. Waking another thread costs milliseconds when many topics are
-//! busy. If they are many, each reactor writes to those whose sockets it holds, and the publisher continues.
+//! If they are few, the task that delivers an event writes to them itself. Waking another thread costs milliseconds
+//! when many topics are busy. If they are many, each reactor writes to those whose sockets it holds, and the delivery
+//! continues.
 
 use std::{
     collections::BTreeMap,
@@ -31,7 +32,7 @@ use crate::{
     },
 };
 
-/// Maximum number of subscribers that the publisher itself writes to.
+/// Maximum number of subscribers that the task that delivers an event writes to itself.
 const MAX_WITHOUT_REACTORS: usize = 8;
 
 /// Number of streams that are written to before another thread can lock the shards: about 0.1 ms.
@@ -127,7 +128,7 @@ impl Subscribers {
         let index = shard.push(Arc::clone(subscriber));
         // A process has fewer file descriptors than `u32::MAX`.
         subscriber.index.store(u32::try_from(index).unwrap_or(u32::MAX), Ordering::Relaxed);
-        // Set before the stream reads the ring. A publisher that still sees the old length has already moved the ring,
+        // Set before the stream reads the ring. A delivery that still sees the old length has already moved the ring,
         // so the stream finds the event there.
         self.progress[reactor.index()].len.store(shard.len(), Ordering::Release);
     }
@@ -258,7 +259,7 @@ impl FanOut for Subscribers {
     fn finish(&self, reactor: usize, from: Option<Position>) -> bool {
         let progress = &self.progress[reactor];
         progress.reached.store(from.map_or(0, |position| position.seq), Ordering::Release);
-        // `swap` and not `store`. A publisher that found the flag set has moved the ring before, and `swap` makes that
+        // `swap` and not `store`. A delivery that found the flag set has moved the ring before, and `swap` makes that
         // visible below.
         progress.is_requested.swap(false, Ordering::AcqRel);
         let again = self.head() != from && !progress.is_requested.swap(true, Ordering::AcqRel);
