@@ -135,12 +135,12 @@ stream_operations! {
     ///
     /// Sends server-sent events: a `snapshot`, then `message` events. Each of these events has an `id`, the cursor to
     /// resume after. The stream ends when the session is closed. Only the session's owner, the agent that serves it and
-    /// administrators may call this. Requires the role viewer.
+    /// administrators may call this. Every other user gets 404. Requires the role viewer.
     stream "/v1/mcp-sessions/:id/stream" as "mcp_session_stream",
 
     /// List MCP session events
     ///
     /// Returns the events of the stream in pages, for clients that cannot stream. Only the session's owner, the agent
-    /// that serves it and administrators may call this. Requires the role viewer.
+    /// that serves it and administrators may call this. Every other user gets 404. Requires the role viewer.
     events "/v1/mcp-sessions/:id/events" as "mcp_session_list_events",
 }
