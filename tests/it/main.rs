@@ -13,6 +13,7 @@ mod cluster;
 mod config;
 mod connections;
 mod database;
+mod disconnects;
 mod documentation;
 mod documented_statuses;
 mod event_log;

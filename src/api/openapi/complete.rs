@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     examples::{field_examples, parameter_example},
-    walk::{members, operations},
+    operations::{members, operations},
 };
 use crate::api::{
     problem::example as problem_example,

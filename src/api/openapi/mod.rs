@@ -4,7 +4,7 @@ mod complete;
 mod documents;
 mod examples;
 mod json_schema;
+mod operations;
 mod typed_events;
-mod walk;
 
 pub use documents::{Documents, Version};

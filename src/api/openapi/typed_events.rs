@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     complete::{add_schemas, remove_null_defaults},
     json_schema::to_json_schema_2020,
-    walk::operations,
+    operations::operations,
 };
 use crate::{
     api::streams::{CONTROL_EVENTS, DROPPED, EVENT_STREAM, TOPIC_CLOSED, stream_operation},
