@@ -1,6 +1,6 @@
 //! The errors of the families. `api/problem` maps each error to an HTTP status.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use sea_orm::DbErr;
 
@@ -46,9 +46,12 @@ pub enum FamilyError {
     /// The caller or the resource already has the maximum number of unfinished items.
     #[error("{0}")]
     TooMany(&'static str),
-    /// The events were not published, and the lease is not the reason.
+    /// The events were not published, because the gateway is shutting down.
+    #[error("the gateway is shutting down")]
+    ShuttingDown,
+    /// The write of the events failed. Publishers whose events were in one transaction share this error.
     #[error(transparent)]
-    Publish(PublishError),
+    Write(Arc<DbErr>),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DbErr),
@@ -102,7 +105,8 @@ impl From<PublishError> for FamilyError {
     fn from(error: PublishError) -> Self {
         match error {
             PublishError::Refused(refused) => refused.into(),
-            error => Self::Publish(error),
+            PublishError::Database(error) => Self::Write(error),
+            PublishError::Closed => Self::ShuttingDown,
         }
     }
 }

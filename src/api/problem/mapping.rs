@@ -15,7 +15,6 @@ use crate::{
     auth::user::UserError,
     database::{DatabaseError, Failure, Fault},
     family::{FamilyError, LeaseLost},
-    hub::PublishError,
     limit,
     telemetry::Telemetry,
 };
@@ -84,17 +83,6 @@ impl From<DatabaseError> for Problem {
     }
 }
 
-impl From<PublishError> for Problem {
-    fn from(error: PublishError) -> Self {
-        match error {
-            PublishError::Refused(_) => FamilyError::from(error).into(),
-            PublishError::Database(error) => Self::from(&*error),
-            PublishError::Closed => Self::new(Kind::Unavailable, "the gateway is shutting down")
-                .retry_after(limit::jittered(Duration::from_secs(2))),
-        }
-    }
-}
-
 impl From<FamilyError> for Problem {
     fn from(error: FamilyError) -> Self {
         match error {
@@ -107,7 +95,11 @@ impl From<FamilyError> for Problem {
             }
             FamilyError::LeaseLost(lost) => lost.into(),
             FamilyError::TooMany(reason) => Self::conflict(reason),
-            FamilyError::Publish(error) => error.into(),
+            FamilyError::ShuttingDown => {
+                Self::new(Kind::Unavailable, "the gateway is shutting down")
+                    .retry_after(limit::jittered(Duration::from_secs(2)))
+            }
+            FamilyError::Write(error) => Self::from(&*error),
             FamilyError::Database(error) => error.into(),
             FamilyError::EventKind(error) => Self::internal(error),
         }

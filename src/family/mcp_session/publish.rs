@@ -20,7 +20,8 @@ const MAX_MESSAGE: usize = 262_144;
 /// - [`FamilyError::NotFound`] if the session does not exist, or if the caller may not publish.
 /// - [`FamilyError::BadInput`] if the message is too large.
 /// - [`FamilyError::LeaseLost`] if the session is closed.
-/// - [`FamilyError::Publish`] if the gateway is stopping, or if the write of the message fails.
+/// - [`FamilyError::ShuttingDown`] if the gateway is shutting down.
+/// - [`FamilyError::Write`] if the write of the message fails.
 pub async fn publish(
     gateway: &Gateway,
     principal: &Principal,

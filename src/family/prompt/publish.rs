@@ -22,8 +22,8 @@ use crate::{event::Event, family::Result, gateway::Gateway};
 /// - [`FamilyError::LeaseLost`](crate::family::FamilyError::LeaseLost) if `lease_token` is not the token of the
 ///   prompt's lease (`None` without a lease), if the lease has expired, or if the prompt has ended.
 /// - [`FamilyError::BadInput`](crate::family::FamilyError::BadInput) if the events are not valid.
-/// - [`FamilyError::Publish`](crate::family::FamilyError::Publish) if the gateway is stopping, or if the write of the
-///   events fails.
+/// - [`FamilyError::ShuttingDown`](crate::family::FamilyError::ShuttingDown) if the gateway is shutting down.
+/// - [`FamilyError::Write`](crate::family::FamilyError::Write) if the write of the events fails.
 pub async fn publish(
     gateway: &Gateway,
     (conversation, id): (Uuid, Uuid),
