@@ -144,7 +144,8 @@ impl<'a, M: MinimumRole> ApiExtractor<'a> for StreamCaller<M> {
                 ty: "apiKey",
                 description: Some(
                     "A token from `POST /v1/stream-tokens` that opens the streams that it was minted for. \
-                     It is for `EventSource`, which cannot send a header. Only operations that open a stream accept it.",
+                     It is for `EventSource`, which cannot send a header. Only operations that open a \
+                     stream accept it.",
                 ),
                 name: Some(STREAM_TOKEN),
                 key_in: Some("query"),

@@ -208,10 +208,11 @@ pub(in crate::api) fn documented_parameters() -> Vec<Value> {
         parameter(
             MetaParamIn::Query,
             "overflow",
-            "Strategy for a client that is so slow that its next event is no longer in memory. `catch_up` reads the missed events from the event log, without loss. `drop_oldest` continues with \
-             the newest events. `drop_new` first sends the events that were in memory, then continues with the newest. Both announce dropped \
-             events in `stream.dropped`. `close_connection` ends the stream. The default is \
-             `overflow.<family>` of the configuration.",
+            "Strategy for a client that is so slow that its next event is no longer in memory. `catch_up` reads \
+             the missed events from the event log, without loss. `drop_oldest` continues with the newest \
+             events. `drop_new` first sends the events that were in memory, then continues with the newest. \
+             Both announce dropped events in `stream.dropped`. `close_connection` ends the stream. The default \
+             is `overflow.<family>` of the configuration.",
             &one_of(&Overflow::name()),
         ),
         parameter(

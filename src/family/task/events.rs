@@ -21,7 +21,8 @@ pub(super) const EVENTS: [EventKind; 3] = [
     EventKind {
         kind: "task.status",
         description: "The task was claimed, reported or released, its lease expired, its cancellation was \
-                      requested, or it ended. Artifacts have an event of their own. The stream ends after `completed`, `failed` or `cancelled`.",
+                      requested, or it ended. Artifacts have an event of their own. The stream ends after \
+                      `completed`, `failed` or `cancelled`.",
         schema: schema::<TaskState>,
     },
     EventKind {
