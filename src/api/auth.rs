@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use poem::web::Data;
-use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
+use poem_openapi::{Object, OpenApi, types::Example};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
     caller::{Caller, Viewer},
+    json::Json,
     middleware::RequestInfo,
     problem::{Problem, Result},
     responses::NoContent,

@@ -7,7 +7,6 @@ use poem::web::Data;
 use poem_openapi::{
     Object, OpenApi,
     param::{Path, Query},
-    payload::Json,
     types::Example,
 };
 use time::OffsetDateTime;
@@ -15,6 +14,7 @@ use uuid::Uuid;
 
 use super::{
     caller::{Caller, Viewer},
+    json::Json,
     problem::{Problem, Result},
     responses::NoContent,
     tag::Tag,

@@ -8,12 +8,13 @@ use std::{
 use poem::{IntoResponse, Response, web::Data};
 use poem_openapi::{
     ApiResponse, Enum, Object, OpenApi,
-    payload::{Json, Payload},
+    payload::Payload,
     registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry},
     types::{Example, ToJSON, Type},
 };
 
 use super::{
+    json::Json,
     problem::{Kind, Problem, Result},
     tag::Tag,
 };

@@ -6,12 +6,12 @@ use poem::web::Data;
 use poem_openapi::{
     ApiResponse, OpenApi,
     param::{Path, Query},
-    payload::Json,
 };
 use uuid::Uuid;
 
 use super::{
     caller::{Caller, Viewer},
+    json::Json,
     problem::Result,
     responses::{Created, NoContent},
     tag::Tag,

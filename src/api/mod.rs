@@ -9,6 +9,7 @@ mod connections;
 mod docs;
 mod headers;
 mod health;
+mod json;
 mod mcp_sessions;
 mod middleware;
 mod mutations;

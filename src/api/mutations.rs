@@ -6,12 +6,12 @@ use poem::web::Data;
 use poem_openapi::{
     ApiResponse, OpenApi,
     param::{Path, Query},
-    payload::Json,
 };
 use uuid::Uuid;
 
 use super::{
     caller::{Agent, Caller, Operator, Viewer},
+    json::Json,
     middleware::RequestInfo,
     problem::Result,
     tag::Tag,

@@ -2,9 +2,10 @@
 
 use poem_openapi::{
     ApiResponse,
-    payload::Json,
     types::{ToJSON, Type},
 };
+
+use super::json::Json;
 
 /// 201 with the new resource.
 #[derive(ApiResponse)]

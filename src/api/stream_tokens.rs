@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use poem::web::Data;
-use poem_openapi::{Enum, Object, OpenApi, payload::Json, types::Example};
+use poem_openapi::{Enum, Object, OpenApi, types::Example};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
     caller::{Caller, STREAM_TOKEN, Viewer},
+    json::Json,
     problem::{Problem, Result},
     responses::Created,
     streams::{TopicName, stream_path},

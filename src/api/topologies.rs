@@ -6,12 +6,12 @@ use poem::web::Data;
 use poem_openapi::{
     OpenApi,
     param::{Path, Query},
-    payload::Json,
 };
 use uuid::Uuid;
 
 use super::{
     caller::{Caller, Operator, Viewer},
+    json::Json,
     problem::Result,
     responses::Created,
     tag::Tag,

@@ -7,7 +7,6 @@ use poem::web::Data;
 use poem_openapi::{
     Object, OpenApi,
     param::{Path, Query},
-    payload::Json,
     types::Example,
 };
 use time::OffsetDateTime;
@@ -15,6 +14,7 @@ use uuid::Uuid;
 
 use super::{
     caller::{Admin, Caller},
+    json::Json,
     problem::Result,
     responses::{Created, NoContent},
     tag::Tag,

@@ -47,7 +47,7 @@ pub(super) fn complete(document: &mut Value) {
     }
     let taken: Vec<String> = operations(document)
         .filter_map(|(_, operation)| {
-            let schema = "/requestBody/content/application~1json; charset=utf-8/schema/$ref";
+            let schema = "/requestBody/content/application~1json/schema/$ref";
             Some(operation.pointer(schema)?.as_str()?.rsplit('/').next()?.to_owned())
         })
         .collect();

@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use poem::web::Data;
-use poem_openapi::{OpenApi, param::Path, payload::Json};
+use poem_openapi::{OpenApi, param::Path};
 use uuid::Uuid;
 
 use crate::{
     api::{
         caller::{Agent, Caller},
+        json::Json,
         middleware::RequestInfo,
         problem::Result,
         tag::Tag,

@@ -3,11 +3,10 @@
 use poem::{Request, RequestBody};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
-    payload::Json,
     registry::{MetaRequest, Registry},
 };
 
-use crate::family::prompt::StreamTokenOptions;
+use crate::{api::json::Json, family::prompt::StreamTokenOptions};
 
 /// A JSON body that may be absent. Without a body, `Content-Type` may be absent too.
 pub(super) struct OptionalBody(pub(super) Option<StreamTokenOptions>);

@@ -7,7 +7,6 @@ use poem::web::Data;
 use poem_openapi::{
     ApiResponse, OpenApi,
     param::{Header, Path, Query},
-    payload::Json,
 };
 use uuid::Uuid;
 
@@ -15,6 +14,7 @@ use super::{optional_body::OptionalBody, publication::Publication};
 use crate::{
     api::{
         caller::{Agent, Caller, StreamCaller, Viewer},
+        json::Json,
         problem::Result,
         responses::Created,
         stream_tokens::{StreamToken, mint},

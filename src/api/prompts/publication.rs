@@ -4,14 +4,14 @@ use poem::{FromRequest, Request, RequestBody};
 use poem_openapi::{
     ApiRequest,
     error::ParseRequestPayloadError,
-    payload::{Json, ParsePayload, Payload},
+    payload::{ParsePayload, Payload},
     registry::{MetaSchema, MetaSchemaRef},
     types::{Example, ToJSON},
 };
 use serde_json::json;
 
 use crate::{
-    api::middleware::lines,
+    api::{json::Json, middleware::lines},
     family::prompt::{NewPromptEvent, NewPromptEvents},
 };
 

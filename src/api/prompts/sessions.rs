@@ -6,13 +6,13 @@ use poem::web::Data;
 use poem_openapi::{
     OpenApi,
     param::{Path, Query},
-    payload::Json,
 };
 use uuid::Uuid;
 
 use crate::{
     api::{
         caller::{Caller, Viewer},
+        json::Json,
         problem::Result,
         responses::Created,
         tag::Tag,

@@ -6,7 +6,6 @@
 use poem::{IntoResponse, Response};
 use poem_openapi::{
     ApiResponse, Object,
-    payload::Json,
     registry::{MetaResponses, Registry},
     types::{Any, Example, Type},
 };
@@ -14,7 +13,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::api::problem::{self, Kind, Problem, Result};
+use crate::api::{
+    json::Json,
+    problem::{self, Kind, Problem, Result},
+};
 use crate::{
     auth::login_session::Principal,
     event::{Cursor, Event, Topic},
@@ -100,7 +102,7 @@ pub(in crate::api) struct Events(Vec<u8>);
 
 impl IntoResponse for Events {
     fn into_response(self) -> Response {
-        Response::builder().content_type("application/json; charset=utf-8").body(self.0)
+        Response::builder().content_type("application/json").body(self.0)
     }
 }
 
