@@ -4,7 +4,7 @@ use poem_openapi::registry::Registry;
 use serde_json::{Value, json};
 
 use super::{
-    examples::{field_examples, parameter_example},
+    examples::{add_example, field_examples},
     operations::{members, operations},
 };
 use crate::api::{
@@ -42,7 +42,7 @@ pub(super) fn complete(document: &mut Value) {
         for parameter in
             operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten()
         {
-            parameter["example"] = parameter_example(parameter);
+            add_example(parameter);
         }
     }
     let taken: Vec<String> = operations(document)

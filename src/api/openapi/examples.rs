@@ -32,6 +32,19 @@ fn absent_example(name: &str) -> Option<Value> {
     }
 }
 
+/// Adds the example of a parameter. Swagger UI enters each example into its form, and a wrong value for an optional
+/// parameter makes a request fail or find nothing. So most optional parameters have it as a part of the description.
+pub(super) fn add_example(parameter: &mut Value) {
+    let example = parameter_example(parameter);
+    let is_bound = matches!(parameter["name"].as_str(), Some("max_events" | "max_seconds"));
+    if parameter["required"] == true || is_bound {
+        parameter["example"] = example;
+    } else if let Some(description) = parameter["description"].as_str() {
+        let example = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
+        parameter["description"] = json!(format!("{description} Example: `{example}`."));
+    }
+}
+
 /// The example of a parameter. Parameters with the same name have the same example, unless their types differ.
 pub(super) fn parameter_example(parameter: &Value) -> Value {
     let is_id = parameter["schema"]["format"] == "uuid";
@@ -40,8 +53,8 @@ pub(super) fn parameter_example(parameter: &Value) -> Value {
         "after" | "last_event_id" | "Last-Event-ID" => json!("2f1a3b9c-42-5d8e01f7"),
         "topic" => json!([format!("topology.{}", example_id())]),
         "limit" => json!(50),
-        "max_events" => json!(10),
-        "max_seconds" => json!(60),
+        // Swagger UI shows a response when it has ended.
+        "max_events" | "max_seconds" => json!(5),
         "on_refusal" => json!("event"),
         "overflow" => json!("catch_up"),
         "status" if refers_to(parameter, "TaskStatus") => json!("running"),
