@@ -23,7 +23,7 @@ use super::{
     },
     tasks, topologies, users,
 };
-use crate::gateway::Gateway;
+use crate::{config::PublicUrl, gateway::Gateway};
 
 type Apis = (
     auth::AuthApi,
@@ -77,13 +77,18 @@ fn service(documents: DocsApi) -> OpenApiService<Apis, ()> {
 /// The OpenAPI documents of this version.
 #[must_use]
 pub fn documents() -> Documents {
-    Documents::new(&service(DocsApi::empty()))
+    documents_at(None)
+}
+
+/// The OpenAPI documents of a gateway with this public URL.
+fn documents_at(public_url: Option<&PublicUrl>) -> Documents {
+    Documents::new(&service(DocsApi::empty()), public_url)
 }
 
 /// The HTTP interface of a gateway.
 #[must_use]
 pub fn endpoint(gateway: &Arc<Gateway>) -> BoxEndpoint<'static, Response> {
-    let documents = Arc::new(documents());
+    let documents = documents_at(gateway.config.server.public_url.as_ref());
     let layer = RequestLayer {
         gateway: Arc::clone(gateway),
         routes: Arc::new(Routes::new(documents.v3_0())),
@@ -94,7 +99,7 @@ pub fn endpoint(gateway: &Arc<Gateway>) -> BoxEndpoint<'static, Response> {
         },
     };
     Route::new()
-        .nest("/", service(DocsApi::new(documents)))
+        .nest("/", service(DocsApi::new(Arc::new(documents))))
         .data(Arc::clone(gateway))
         .with(layer)
         .map_to_response()

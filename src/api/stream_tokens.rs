@@ -82,7 +82,9 @@ pub(super) struct StreamToken {
     expires_in: u64,
     /// Time at which the token expires, UTC.
     expires_at: OffsetDateTime,
-    /// Path and query of the stream, for `new EventSource(url)`.
+    /// URL of the stream, for `new EventSource(url)`. If `server.public_url` is configured, the URL is absolute.
+    /// Otherwise it is a path that begins with `/`. If the gateway has another origin than the page or is below a path
+    /// prefix, put the base URL of the gateway before the path.
     url: String,
 }
 
@@ -153,26 +155,26 @@ async fn mint_many(
     topics: &[Topic],
     ttl_seconds: Option<u64>,
 ) -> Result<Created<StreamToken>> {
-    let mut url = "/v1/streams?".to_owned();
+    let mut path = "/v1/streams?".to_owned();
     for topic in topics {
         family::find_visible(gateway, principal, topic).await?;
-        url.extend(["topic=", topic.as_str(), "&"]);
+        path.extend(["topic=", topic.as_str(), "&"]);
     }
     Ok(minted(
         gateway,
         principal,
         StreamScope::Topics(topics.iter().map(Topic::to_string).collect()),
-        &url,
+        &path,
         ttl_seconds,
     ))
 }
 
-/// Creates a token for the stream whose URL starts with `url`. The URL ends with `?` or `&`.
+/// Creates a token for the stream whose path and query start with `path`. It ends with `?` or `&`.
 fn minted(
     gateway: &Gateway,
     principal: &Principal,
     scope: StreamScope,
-    url: &str,
+    path: &str,
     ttl_seconds: Option<u64>,
 ) -> Created<StreamToken> {
     let seconds = ttl_seconds.unwrap_or(gateway.config.tokens.stream_seconds);
@@ -180,7 +182,7 @@ fn minted(
     let (token, expires_at) =
         gateway.tokens.sign_stream_token(principal.user_id, principal.session_id, scope, life);
     Created::Created(Json(StreamToken {
-        url: format!("{url}{STREAM_TOKEN}={token}"),
+        url: gateway.config.server.url(&format!("{path}{STREAM_TOKEN}={token}")),
         token,
         expires_in: seconds,
         expires_at: expires_at.datetime(),

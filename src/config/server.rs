@@ -5,12 +5,19 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::validate;
+use super::{public_url::PublicUrl, validate};
 
 /// `[server]`
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct Server {
+    /// Base URL of the gateway for its clients, such as `https://example.com/gate`. It has the scheme
+    /// `http` or `https`, and neither user, query nor fragment. The URLs that the gateway returns start with
+    /// it, and the OpenAPI documents name it as the server. Without it, a returned URL is a path, and a client
+    /// puts its own base URL before the path.
+    #[config(env = "STREAMGATE_SERVER__PUBLIC_URL")]
+    pub public_url: Option<PublicUrl>,
+
     /// Seconds a client may take to send the head of a request, counted from its first byte, from 1
     /// to 3600. A new connection has the same time for its first request, TLS handshake included. Keep
     /// it short, because a connection without a request takes a descriptor.
@@ -125,4 +132,15 @@ pub struct Server {
         validate = validate::not_empty
     )]
     pub tls_key: Option<PathBuf>,
+}
+
+impl Server {
+    /// The URL of a path of the gateway, as clients get it: absolute with `public_url`, else the path.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        match &self.public_url {
+            Some(base) => format!("{base}{path}"),
+            None => path.to_owned(),
+        }
+    }
 }

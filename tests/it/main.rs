@@ -27,6 +27,7 @@ mod problems;
 mod process;
 mod prompts;
 mod proxy;
+mod public_url;
 mod rebuild;
 mod revocation;
 mod server;

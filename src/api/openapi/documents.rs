@@ -5,9 +5,14 @@
 
 use bytes::Bytes;
 use poem_openapi::{OpenApi, OpenApiService};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{complete::complete, typed_events::with_typed_events};
+use crate::config::PublicUrl;
+
+/// The server of a document without a public URL: the folder that the document is in. So a client that reads the
+/// document below a path prefix calls the operations there. The committed documents have it too.
+const RELATIVE: &str = ".";
 
 /// The version of an OpenAPI document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +33,15 @@ pub struct Documents {
 }
 
 impl Documents {
-    pub(in crate::api) fn new<A: OpenApi>(service: &OpenApiService<A, ()>) -> Self {
+    pub(in crate::api) fn new<A: OpenApi>(
+        service: &OpenApiService<A, ()>,
+        public_url: Option<&PublicUrl>,
+    ) -> Self {
         let spec = service.spec();
         let mut v3_0: Value = serde_json::from_str(&spec).expect("poem-openapi writes JSON");
         complete(&mut v3_0);
+        let server = public_url.map_or_else(|| RELATIVE.to_owned(), PublicUrl::to_string);
+        v3_0["servers"] = json!([{ "url": server }]);
         let v3_2 = with_typed_events(v3_0.clone());
         let page = service.swagger_ui_html().replace(&spec, &v3_0.to_string());
         let texts = [&v3_0, &v3_2].map(|document| format!("{document:#}\n").into());

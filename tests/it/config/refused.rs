@@ -40,6 +40,36 @@ fn error_of_an_invalid_value_names_its_key() {
         ("database.pool_size", "0", "from 1 to 1000"),
         ("database.pool_size", "-1", "u32"),
         ("database.pool_size", "'many'", "default: 8"),
+        ("server.public_url", "''", "absolute URL such as `https://example.com`"),
+        ("server.public_url", "'/gate'", "absolute URL such as `https://example.com`"),
+        ("server.public_url", "'example.com'", "absolute URL such as `https://example.com`"),
+        ("server.public_url", "'ftp://example.com'", "absolute URL such as `https://example.com`"),
+        (
+            "server.public_url",
+            "'https://user:s3cret@example.com'",
+            "absolute URL such as `https://example.com`",
+        ),
+        (
+            "server.public_url",
+            "'https://example.com/?a=b'",
+            "absolute URL such as `https://example.com`",
+        ),
+        (
+            "server.public_url",
+            "'https://example.com/#a'",
+            "absolute URL such as `https://example.com`",
+        ),
+        ("server.public_url", "'https:///gate'", "absolute URL such as `https://example.com`"),
+        (
+            "server.public_url",
+            "'https://example.com:99999'",
+            "absolute URL such as `https://example.com`",
+        ),
+        (
+            "server.public_url",
+            "'https://exa mple.com'",
+            "absolute URL such as `https://example.com`",
+        ),
         ("server.header_timeout_seconds", "0", "from 1 to 3600"),
         ("server.idle_timeout_seconds", "0", "from 1 to 3600"),
         ("server.write_timeout_seconds", "3601", "from 1 to 3600"),
@@ -159,6 +189,8 @@ fn database_password_is_never_shown() {
     for file in [
         "database.url = 'mysql://gate:s3cret@host/name'",
         "database.url = 'postgres://gate:s3cret'",
+        "server.public_url = 'https://gate:s3cret@host/name'",
+        "server.public_url = 'https://gate:s3cret@'",
         "database.url = \"postgres://gate:s3cret@host/name",
         "database.url = ['postgres://gate:s3cret@host/name']",
     ] {

@@ -95,3 +95,18 @@ async fn every_family_uses_its_own_configuration_keys() {
     }
     app.finish().await;
 }
+
+#[test]
+fn public_url_has_one_form() {
+    for (text, url) in [
+        ("https://example.com", "https://example.com"),
+        ("https://example.com/", "https://example.com"),
+        ("HTTPS://Example.com:443/gate/", "https://example.com/gate"),
+        ("http://127.0.0.1:8080/a/b//", "http://127.0.0.1:8080/a/b"),
+        ("https://[::1]:8443/@a", "https://[::1]:8443/@a"),
+    ] {
+        let config = load(&format!("server.public_url = '{text}'"), &[]).expect("a public URL");
+        assert_eq!(config.server.url("/v1"), format!("{url}/v1"));
+    }
+    assert_eq!(load("", &[]).expect("the defaults").server.url("/v1"), "/v1");
+}

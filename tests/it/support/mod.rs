@@ -12,6 +12,7 @@ pub mod memory;
 pub mod mutation;
 pub mod notification;
 pub mod openapi;
+pub mod prefix_proxy;
 pub mod process;
 pub mod prompt;
 pub mod raw;
