@@ -99,7 +99,7 @@ pub fn endpoint(gateway: &Arc<Gateway>) -> BoxEndpoint<'static, Response> {
         },
     };
     Route::new()
-        .nest("/", service(DocsApi::new(Arc::new(documents))))
+        .nest("/", service(DocsApi::new(&documents)))
         .data(Arc::clone(gateway))
         .with(layer)
         .map_to_response()

@@ -14,6 +14,7 @@ mod config;
 mod connections;
 mod database;
 mod disconnects;
+mod docs;
 mod documentation;
 mod documented_statuses;
 mod event_log;

@@ -1,0 +1,164 @@
+//! The OpenAPI documents and Swagger UI, as operations.
+
+use poem::{
+    IntoResponse, Request, Response,
+    http::{HeaderValue, StatusCode, header},
+};
+use poem_openapi::{
+    ApiResponse, OpenApi,
+    registry::{
+        MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
+    },
+    types::Type,
+};
+
+use super::encoded_document::EncodedDocument;
+use crate::api::{
+    openapi::{Documents, Version},
+    problem::{Problem, Result},
+    tag::Tag,
+};
+
+/// The content security policy of Swagger UI. The page contains its scripts and loads nothing from other origins. The
+/// browser enforces that with this policy.
+const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+                      img-src 'self' data:; font-src data:; connect-src 'self'; \
+                      frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
+const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=utf-8";
+
+/// The document, or 304.
+struct Json(Response);
+/// The page, or 304.
+struct Html(Response);
+
+impl IntoResponse for Json {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl IntoResponse for Html {
+    fn into_response(mut self) -> Response {
+        let policy = HeaderValue::from_static(POLICY);
+        self.0.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+        self.0
+    }
+}
+
+impl ApiResponse for Json {
+    fn meta() -> MetaResponses {
+        let schema = MetaSchemaRef::Inline(Box::new(MetaSchema::new("object")));
+        meta("The document", JSON, schema)
+    }
+
+    fn register(_registry: &mut Registry) {}
+}
+
+impl ApiResponse for Html {
+    fn meta() -> MetaResponses {
+        meta("The page", HTML, String::schema_ref())
+    }
+
+    fn register(_registry: &mut Registry) {}
+}
+
+fn meta(
+    description: &'static str,
+    content_type: &'static str,
+    schema: MetaSchemaRef,
+) -> MetaResponses {
+    let field = |name: &str, description: &str| MetaHeader {
+        name: name.to_owned(),
+        description: Some(description.to_owned()),
+        required: true,
+        deprecated: false,
+        schema: String::schema_ref(),
+    };
+    let cache_fields = || {
+        vec![
+            field("ETag", "Version of the response. Send it as `If-None-Match`"),
+            field(
+                "Cache-Control",
+                "`public, no-cache`: keep it, and ask each time whether it is current",
+            ),
+            field("Vary", "`accept-encoding`"),
+        ]
+    };
+    let coding = MetaHeader {
+        required: false,
+        ..field("Content-Encoding", "`br` or `gzip`, if `Accept-Encoding` allows it")
+    };
+    let response = |description, status: StatusCode, content, headers| MetaResponse {
+        description,
+        status: Some(status.as_u16()),
+        status_range: None,
+        content,
+        headers,
+    };
+    let content = vec![MetaMediaType { content_type, schema }];
+    let fields = cache_fields().into_iter().chain([coding]).collect();
+    let known = "The client has the current version, which `If-None-Match` names";
+    MetaResponses {
+        responses: vec![
+            response(description, StatusCode::OK, content, fields),
+            response(known, StatusCode::NOT_MODIFIED, Vec::new(), cache_fields()),
+        ],
+    }
+}
+
+/// The operations.
+pub(in crate::api) struct DocsApi(Option<Served>);
+
+struct Served {
+    v3_0: EncodedDocument,
+    v3_2: EncodedDocument,
+    page: EncodedDocument,
+}
+
+impl DocsApi {
+    pub(in crate::api) fn new(documents: &Documents) -> Self {
+        Self(Some(Served {
+            v3_0: EncodedDocument::new(JSON, documents.text(Version::V3_0)),
+            v3_2: EncodedDocument::new(JSON, documents.text(Version::V3_2)),
+            page: EncodedDocument::new(HTML, documents.page()),
+        }))
+    }
+
+    /// Creates the operations without documents, for the service from which the documents are generated.
+    pub(in crate::api) fn empty() -> Self {
+        Self(None)
+    }
+
+    fn served(&self) -> Result<&Served> {
+        self.0.as_ref().ok_or_else(|| Problem::internal("no documents"))
+    }
+}
+
+#[OpenApi(tag = "Tag::Docs")]
+impl DocsApi {
+    /// Get OpenAPI 3.0
+    ///
+    /// Returns the OpenAPI 3.0 document, for client generators. Public.
+    #[oai(path = "/openapi.json", method = "get", operation_id = "openapi_get")]
+    async fn openapi(&self, request: &Request) -> Result<Json> {
+        self.served()?.v3_0.respond(request.headers()).await.map(Json)
+    }
+
+    /// Get OpenAPI 3.2
+    ///
+    /// Returns the OpenAPI 3.2 document. It also has the type of every event of every stream (`itemSchema`). Public.
+    #[oai(path = "/openapi-3.2.json", method = "get", operation_id = "openapi_3_2_get")]
+    async fn openapi_3_2(&self, request: &Request) -> Result<Json> {
+        self.served()?.v3_2.respond(request.headers()).await.map(Json)
+    }
+
+    /// Open Swagger UI
+    ///
+    /// Returns a page on which you can try the operations. The page loads nothing from other hosts. Public.
+    #[oai(path = "/docs", method = "get", operation_id = "docs_get")]
+    async fn docs(&self, request: &Request) -> Result<Html> {
+        self.served()?.page.respond(request.headers()).await.map(Html)
+    }
+}
