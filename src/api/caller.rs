@@ -8,14 +8,20 @@
 use std::{marker::PhantomData, sync::Arc, time::Instant};
 
 use entity::user::Role;
-use poem::{Request, RequestBody, http::header};
+use poem::{
+    Request, RequestBody,
+    http::{Method, header},
+};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
     registry::{MetaSecurityScheme, Registry},
 };
 use uuid::Uuid;
 
-use super::problem::{Kind, Problem, Result};
+use super::{
+    middleware::RequestInfo,
+    problem::{Kind, Problem, Result},
+};
 use crate::{
     auth::login_session::{Principal, SessionError},
     auth::token::{StreamScope, TokenError},
@@ -170,7 +176,10 @@ impl<'a, M: MinimumRole> ApiExtractor<'a> for StreamCaller<M> {
         let credential = Credential::from_request(gateway, request, true)?;
         let (principal, bound) = credential.authenticate(gateway).await?;
         identify(request, &principal);
-        admit::<M>(gateway, &principal, Quota::StreamOpens)?;
+        // HEAD opens no stream.
+        let is_head = request.data::<RequestInfo>().is_some_and(|info| info.method == Method::HEAD);
+        let quota = if is_head { Quota::Requests } else { Quota::StreamOpens };
+        admit::<M>(gateway, &principal, quota)?;
         Ok(Self { principal, bound, minimum: PhantomData })
     }
 }

@@ -18,6 +18,7 @@ mod docs;
 mod documentation;
 mod documented_statuses;
 mod event_log;
+mod head;
 mod hub;
 mod limits;
 mod mcp_sessions;

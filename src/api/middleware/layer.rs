@@ -3,12 +3,15 @@
 //!
 //! The log contains the path without the query, because the query can contain a stream token.
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
+use std::{any::Any, io, panic::AssertUnwindSafe, sync::Arc};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
+use http_body_util::combinators::BoxBody;
+use hyper::body::Body as _;
 use poem::{
-    Body, Endpoint, IntoResponse, Middleware, Request, Response,
-    http::{HeaderValue, Method, header},
+    Endpoint, IntoResponse, Middleware, Request, Response,
+    http::{HeaderValue, Method, StatusCode, header},
 };
 use poem_openapi::OperationId;
 use tokio_util::sync::CancellationToken;
@@ -85,6 +88,10 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
                 gone,
                 client_connection,
             });
+            if method == Method::HEAD {
+                // The router would discard the body of the response, and with it the length. `RequestInfo` keeps HEAD.
+                request.set_method(Method::GET);
+            }
             let inner = Arc::clone(&self.inner);
             // A panic fails only its request, and not the process.
             let response = AssertUnwindSafe(async move { inner.call(request).await })
@@ -155,7 +162,19 @@ fn finish(response: &mut Response, id: Uuid, method: &Method) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     if *method == Method::HEAD {
-        response.set_body(Body::empty());
+        remove_body(response);
+    }
+}
+
+/// Removes the body of a response to HEAD. The length stays (RFC 9110, section 9.3.2), unless the response is a stream,
+/// whose length is not known.
+fn remove_body(response: &mut Response) {
+    let body: BoxBody<Bytes, io::Error> = response.take_body().into();
+    let status = response.status();
+    // RFC 9110, section 8.6: a 204 has no length, and the length of a 304 would be that of the 200.
+    let has_length = status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED;
+    if let (true, Some(length)) = (has_length, body.size_hint().exact()) {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
 }
 

@@ -13,7 +13,7 @@ use crate::limit::ClientConnection;
 pub(in crate::api) struct RequestInfo {
     /// The request's id.
     pub(in crate::api) id: Uuid,
-    /// The method that the client sent. For HEAD, poem runs the operation of GET and passes GET as the method.
+    /// The method that the client sent. HEAD runs the operation of GET, which sees GET as the method of its request.
     pub(in crate::api) method: Method,
     /// Cancelled when the client no longer waits for the response.
     pub(in crate::api) gone: CancellationToken,

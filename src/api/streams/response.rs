@@ -2,7 +2,8 @@
 
 use std::io;
 
-use futures_util::StreamExt;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use poem::{
     Body, IntoResponse, Response,
     http::{HeaderName, HeaderValue, StatusCode, header},
@@ -50,7 +51,11 @@ impl IntoResponse for StreamResponse {
                 response.set_body(Body::from_bytes_stream(events));
                 Some(limits)
             }
-            Self::Head => None,
+            Self::Head => {
+                // The response to a GET has no known length, so this has none.
+                response.set_body(Body::from_bytes_stream(stream::empty::<io::Result<Bytes>>()));
+                None
+            }
             Self::Complete => {
                 response.set_status(StatusCode::NO_CONTENT);
                 return response;
