@@ -35,6 +35,14 @@ pub struct Job {
     run: fn(Context) -> BoxFuture<'static, JobResult>,
 }
 
+impl Job {
+    /// Whether the time of a run is recorded. A continuous job mostly waits for its trigger, so its time says nothing.
+    #[must_use]
+    pub fn is_timed(&self) -> bool {
+        self.when != Schedule::Continuously
+    }
+}
+
 /// The times at which a job runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schedule {
@@ -170,7 +178,8 @@ pub struct Context {
 pub fn start(context: &Context) {
     for job in &JOBS {
         let context = context.clone();
-        let Gateway { tasks, stopping, .. } = &*context.gateway;
+        let Gateway { tasks, stopping, telemetry, .. } = &*context.gateway;
+        telemetry.init_job(job.name, job.is_timed());
         let (tasks, stopping) = (tasks.clone(), stopping.clone());
         tasks.spawn(async move { stopping.run_until_cancelled(repeat(job, &context)).await });
     }
@@ -212,8 +221,7 @@ async fn run_once(job: &Job, context: &Context) -> bool {
         let cause = cause.map(ToString::to_string).collect::<Vec<_>>().join(": ");
         tracing::warn!(job = job.name, %error, cause, "a background job failed");
     }
-    // A continuous job mostly waits for its trigger, so its time says nothing.
-    let took = (job.when != Schedule::Continuously).then(|| began.elapsed());
+    let took = job.is_timed().then(|| began.elapsed());
     context.gateway.telemetry.job_finished(job.name, result.is_ok(), took);
     result.is_ok()
 }

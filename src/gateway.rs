@@ -66,6 +66,8 @@ pub struct Gateway {
     pub(crate) node: Uuid,
     /// Tasks that a shutdown waits for.
     pub(crate) tasks: TaskTracker,
+    /// Cancelled when a shutdown is announced, before the gateway starts to shut down.
+    pub(crate) leaving: CancellationToken,
     /// Cancelled when the gateway starts to shut down.
     pub(crate) stopping: CancellationToken,
 }
@@ -174,8 +176,20 @@ impl Gateway {
         self.stopping.cancelled().await;
     }
 
+    /// Reports that the gateway is not ready. Everything else works as before.
+    pub fn announce_stop(&self) {
+        self.leaving.cancel();
+    }
+
+    /// Whether a shutdown was announced or has started.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.is_cancelled()
+    }
+
     /// Ends every stream with `stream.closed`, and stops the background jobs.
     pub fn begin_stop(&self) {
+        self.announce_stop();
         self.stopping.cancel();
         self.hub.close();
     }

@@ -12,7 +12,7 @@
 //! | layer | modules | what it does |
 //! |---|---|---|
 //! | 7 | `main`, `cli` | parses the command line and runs one command |
-//! | 6 | this file, [`start`], [`background`] | starts and stops a gateway, schedules the background jobs |
+//! | 6 | this file, [`start`], [`background`], [`shutdown_delay`] | starts and stops a gateway, schedules the background jobs |
 //! | 5 | [`api`] | operations, problems, OpenAPI documents: everything that is HTTP |
 //! | 5 | [`server`] | the accept loop, the limits of connections, the delivery of a stream to its socket |
 //! | 4 | [`family`] | the resources that can be watched: state machines, rows, events, snapshots, work queues |
@@ -82,6 +82,7 @@ pub mod gateway;
 pub mod hub;
 pub mod limit;
 pub mod server;
+pub mod shutdown_delay;
 pub mod start;
 pub mod telemetry;
 pub mod visibility;
@@ -96,6 +97,7 @@ use config::Config;
 use data_dir::DatabaseLock;
 use gateway::Gateway;
 use limit::ConnectionLimits;
+use shutdown_delay::ShutdownDelay;
 use start::StartError;
 
 /// Controls a running gateway. A [`CancellationToken`] converts into a control that never reloads.
@@ -105,11 +107,13 @@ pub struct Control {
     pub shutdown: CancellationToken,
     /// Makes the gateway read the files of its TLS certificate at once.
     pub reload: Arc<Notify>,
+    /// The time between the start of the shutdown and the drain.
+    pub delay: ShutdownDelay,
 }
 
 impl From<CancellationToken> for Control {
     fn from(shutdown: CancellationToken) -> Self {
-        Self { shutdown, reload: Arc::default() }
+        Self { shutdown, ..Self::default() }
     }
 }
 
@@ -161,7 +165,8 @@ fn lock(config: &Config) -> Result<Option<DatabaseLock>, StartError> {
 
 /// Runs a gateway until `control` shuts it down.
 ///
-/// The shutdown takes at most `server.drain_seconds`. It accepts no new connection, sends `stream.closed` on every
+/// For `server.shutdown_delay_seconds`, the gateway works as before and only reports that it is not ready. Then the
+/// shutdown takes at most `server.drain_seconds`. It accepts no new connection, sends `stream.closed` on every
 /// stream, and waits for running requests. Then it waits for writes of requests and background jobs, and closes the
 /// database.
 pub async fn serve(
@@ -169,7 +174,7 @@ pub async fn serve(
     listener: TcpListener,
     control: impl Into<Control>,
 ) -> Result<(), RunError> {
-    let Control { shutdown, reload } = control.into();
+    let Control { shutdown, reload, delay } = control.into();
     let (config, limits) = (&gateway.config.server, &gateway.config.limits);
     let drain = Duration::from_secs(config.drain_seconds);
     let certificate = match (&config.tls_certificate, &config.tls_key) {
@@ -197,17 +202,29 @@ pub async fn serve(
         telemetry: Arc::clone(&gateway.telemetry),
     };
     background::start(&background::Context { gateway: Arc::clone(&gateway), certificate, reload });
+    // Cancelled when the drain starts. Dropping this future also stops the server.
+    let stop = CancellationToken::new();
     let draining = async {
-        shutdown.cancelled().await;
+        let delayed = async {
+            shutdown.cancelled().await;
+            gateway.announce_stop();
+            if config.shutdown_delay_seconds > 0 {
+                let seconds = config.shutdown_delay_seconds;
+                tracing::info!(seconds, "shutting down after a delay: not ready from now on");
+                delay.run(Duration::from_secs(seconds)).await;
+            }
+        };
+        stop.run_until_cancelled(delayed).await;
         tracing::info!("shutting down");
         gateway.begin_stop();
+        stop.cancel();
         Instant::now() + drain
     };
-    let accepting = server::serve(listener, api::endpoint(&gateway), settings, shutdown.clone());
+    let accepting = server::serve(listener, api::endpoint(&gateway), settings, stop.clone());
     let accepting = async {
         let accepted = accepting.await;
-        // A listener that fails shuts the gateway down too.
-        shutdown.cancel();
+        // A listener that fails shuts the gateway down too, without a delay.
+        stop.cancel();
         accepted
     };
     let (deadline, accepted) = tokio::join!(draining, accepting);

@@ -18,11 +18,11 @@ use crate::{
     data_dir::{self, DataDirError},
     database::{Database, DatabaseError},
     event::Family,
-    event_log::EventLog,
+    event_log::{EventLog, StaleCursor},
     gateway::Gateway,
     hub::{self, Hub},
-    limit::{self, Limits},
-    telemetry::Telemetry,
+    limit::{self, ConnectionLimit, Limits, Quota},
+    telemetry::{KnownLabels, Telemetry},
     visibility::Visibility,
 };
 
@@ -105,9 +105,13 @@ pub async fn build(
     let tasks = TaskTracker::new();
     let node = Uuid::new_v4();
     let bus_messages = Mutex::new(bus.join(node).await?);
-    for family in Family::ALL {
-        telemetry.init_family(family.name());
-    }
+    telemetry.init(&KnownLabels {
+        families: Family::ALL.map(Family::name).into(),
+        ends: hub::End::ALL.map(hub::End::reason).into(),
+        resets: StaleCursor::ALL.map(StaleCursor::reason).into(),
+        quotas: Quota::ALL.map(Quota::name).into(),
+        connection_limits: ConnectionLimit::ALL.map(ConnectionLimit::name).into(),
+    });
     let hub = Hub::new(
         EventLog::new(database.clone(), Arc::clone(&clock)),
         Arc::clone(&bus),
@@ -156,6 +160,7 @@ pub async fn build(
         first_password,
         node,
         tasks,
+        leaving: CancellationToken::new(),
         stopping: CancellationToken::new(),
     });
     Ok(gateway)

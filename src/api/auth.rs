@@ -286,6 +286,7 @@ fn count(gateway: &Gateway, quota: Quota, key: &Key) -> Result<()> {
 
 fn pair(gateway: &Gateway, opened: SessionGrant) -> TokenPair {
     let SessionGrant { principal, refresh_token } = opened;
+    tracing::Span::current().record("user", tracing::field::display(principal.user_id));
     let (access_token, life) =
         gateway.tokens.sign_access_token(principal.user_id, principal.session_id);
     TokenPair {

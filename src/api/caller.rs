@@ -204,8 +204,9 @@ pub(super) fn gateway(request: &Request) -> &Arc<Gateway> {
     request.data().expect("the endpoint carries the gateway")
 }
 
-/// Tells the server which user gets the response, and that the connection is authenticated.
+/// Tells the log and the server which user gets the response, and that the connection is authenticated.
 fn identify(request: &Request, principal: &Principal) {
+    tracing::Span::current().record("user", tracing::field::display(principal.user_id));
     if let Some(client_connection) = request.extensions().get::<Arc<ClientConnection>>() {
         client_connection.set_user(principal.user_id);
     }

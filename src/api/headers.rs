@@ -1,6 +1,9 @@
-//! Names of response headers.
+//! Names of headers.
 
 use poem::http::HeaderName;
+
+/// The caller's own id of the request, in the request and in its response.
+pub(super) const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 
 /// The remaining quota (draft-ietf-httpapi-ratelimit-headers).
 pub(super) const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -10,3 +13,6 @@ pub(super) const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelim
 
 /// The id of the request.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The trace that the request belongs to (W3C Trace Context).
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");

@@ -5,20 +5,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use poem::{IntoResponse, Response, web::Data};
+use poem::web::{Accept, Data};
 use poem_openapi::{
-    ApiResponse, Enum, Object, OpenApi,
-    payload::Payload,
-    registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry},
-    types::{Example, ToJSON, Type},
+    Enum, Object, OpenApi,
+    types::{Example, ToJSON},
 };
+use tokio::task::spawn_blocking;
 
 use super::{
     json::Json,
+    metrics::{Metrics, negotiate},
     problem::{Kind, Problem, Result},
     tag::Tag,
 };
-use crate::{database::Fault, gateway::Gateway, limit::jittered, telemetry};
+use crate::{database::Fault, gateway::Gateway, limit::jittered};
 
 /// Time after which a dependency that does not answer counts as down. Short, because orchestrators probe every few
 /// seconds.
@@ -78,7 +78,7 @@ impl Example for Dependency {
 #[derive(Object)]
 #[oai(example)]
 struct Readiness {
-    /// Always `up`. If a dependency is down, the response is a problem with status 503.
+    /// Always `up`. If a dependency is down or the gateway shuts down, the response is a problem with status 503.
     status: State,
     /// Status of every dependency.
     dependencies: Vec<Dependency>,
@@ -89,42 +89,6 @@ impl Example for Readiness {
         let works = Dependency { status: State::Up, cause: None, ..Dependency::example() };
         Self { status: State::Up, dependencies: vec![works] }
     }
-}
-
-/// Metrics as OpenMetrics text.
-struct Metrics(String);
-
-impl Payload for Metrics {
-    const CONTENT_TYPE: &'static str = telemetry::CONTENT_TYPE;
-
-    fn schema_ref() -> MetaSchemaRef {
-        String::schema_ref()
-    }
-}
-
-impl IntoResponse for Metrics {
-    fn into_response(self) -> Response {
-        Response::builder().content_type(telemetry::CONTENT_TYPE).body(self.0)
-    }
-}
-
-impl ApiResponse for Metrics {
-    fn meta() -> MetaResponses {
-        MetaResponses {
-            responses: vec![MetaResponse {
-                description: "All metrics (OpenMetrics 1.0)",
-                status: Some(200),
-                status_range: None,
-                content: vec![MetaMediaType {
-                    content_type: Self::CONTENT_TYPE,
-                    schema: Self::schema_ref(),
-                }],
-                headers: Vec::new(),
-            }],
-        }
-    }
-
-    fn register(_registry: &mut Registry) {}
 }
 
 /// The operations.
@@ -143,7 +107,7 @@ impl HealthApi {
 
     /// Check readiness
     ///
-    /// Answers 503 while a dependency is down. The body lists all `dependencies` in both cases. The database is up
+    /// Answers 503 while a dependency is down, and from the moment when a shutdown starts. The body lists all `dependencies` in both cases. The database is up
     /// if it answers and accepts writes. Public.
     #[oai(path = "/health/ready", method = "get", operation_id = "readiness_get")]
     async fn ready(&self, gateway: Data<&Arc<Gateway>>) -> Result<Json<Readiness>> {
@@ -157,11 +121,14 @@ impl HealthApi {
             }),
         );
         let dependencies = vec![database, bus];
-        let up = dependencies.iter().all(|dependency| dependency.status == State::Up);
-        if up {
+        let works = dependencies.iter().all(|dependency| dependency.status == State::Up);
+        let detail = if !works {
+            "a dependency of the gateway is down"
+        } else if gateway.is_leaving() {
+            "the gateway is shutting down"
+        } else {
             return Ok(Json(Readiness { status: State::Up, dependencies }));
-        }
-        let detail = "a dependency of the gateway is down";
+        };
         let dependencies = dependencies.to_json().unwrap_or_default();
         Err(Problem::new(Kind::Unavailable, detail)
             .with("dependencies", dependencies)
@@ -170,11 +137,15 @@ impl HealthApi {
 
     /// Get metrics
     ///
-    /// Returns all metrics for Prometheus (OpenMetrics 1.0). Public. If the gateway is reachable from the internet,
-    /// block this path at the proxy.
+    /// Returns all metrics for Prometheus, in the format that `Accept` prefers. Public. If the gateway is reachable
+    /// from the internet, block this path at the proxy.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics_get")]
-    async fn metrics(&self, gateway: Data<&Arc<Gateway>>) -> Result<Metrics> {
-        Ok(Metrics(gateway.telemetry.render()))
+    async fn metrics(&self, gateway: Data<&Arc<Gateway>>, accept: Accept) -> Result<Metrics> {
+        let format = negotiate(&accept);
+        let telemetry = Arc::clone(&gateway.telemetry);
+        // The metrics of the process are read from files.
+        let text = spawn_blocking(move || telemetry.render(format)).await;
+        Ok(Metrics { format, text: text.map_err(Problem::internal)? })
     }
 }
 

@@ -11,6 +11,7 @@ mod headers;
 mod health;
 mod json;
 mod mcp_sessions;
+mod metrics;
 mod middleware;
 mod mutations;
 mod notifications;

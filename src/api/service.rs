@@ -121,6 +121,6 @@ pub fn refusal(status: StatusCode) -> (String, String) {
         _ => Problem::bad_request("this is not an HTTP request"),
     };
     let id = Uuid::now_v7();
-    tracing::info!(%id, status = status.as_u16(), "refused a malformed request");
+    tracing::info!(request_id = %id, status = status.as_u16(), "refused a malformed request");
     (id.to_string(), problem.body(id))
 }

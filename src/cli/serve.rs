@@ -22,7 +22,7 @@ pub(crate) async fn serve(
     let (log_filter, filter) = (config.log.filter.clone(), logging.filter());
     let reload = Arc::new(Mutex::new(Reload { settings, values, log_filter, filter }));
     match server::raise_descriptor_limit() {
-        Ok(limit) => tracing::info!(limit, "file descriptors"),
+        Ok(descriptors) => tracing::info!(descriptors, "file descriptors"),
         Err(error) => tracing::warn!(%error, "cannot raise the limit of file descriptors"),
     }
     let listener = TcpListener::bind(config.listen)
@@ -45,7 +45,8 @@ pub(crate) async fn serve(
             tracing::warn!(%error, %address, "the gateway is listening, but could not print its address");
         }
     };
-    let control = Control { shutdown: signals.shutdown, ..Control::default() };
+    let control =
+        Control { shutdown: signals.shutdown, delay: signals.delay, ..Control::default() };
     let certificate = control.reload.clone();
     let reloading = async {
         loop {

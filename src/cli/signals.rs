@@ -2,7 +2,7 @@
 //!
 //! | signal | effect |
 //! |---|---|
-//! | TERM, INT, QUIT | the first signal starts a shutdown; the second ends the command without waiting |
+//! | TERM, INT, QUIT | the first signal starts a shutdown; the next ends its delay; the one after that ends the command |
 //! | HUP | see [`OnHangup`] |
 //! | USR1, USR2 | ignored, with a line in the log |
 //! | ALRM, VTALRM, PROF, IO, XFSZ | ignored; a write to a file at its size limit fails, and the process continues |
@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use rustix::process::Signal;
+use streamgate::shutdown_delay::ShutdownDelay;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::Notify,
@@ -29,11 +30,14 @@ pub(crate) enum OnHangup {
 pub(crate) struct Signals {
     /// Cancelled when the command must end.
     pub shutdown: CancellationToken,
+    /// The delay of the shutdown.
+    pub delay: ShutdownDelay,
     /// Notified by SIGHUP with [`OnHangup::Reloads`].
     pub reload: Arc<Notify>,
 }
 
-/// Runs `work` until it ends, or until the second TERM, INT or QUIT.
+/// Runs `work` until it ends, or until the second TERM, INT or QUIT. A signal during the delay of the shutdown ends the
+/// delay, and does not count as the second.
 pub(crate) async fn until_signal<W>(
     hangup: OnHangup,
     work: impl FnOnce(Signals) -> W,
@@ -51,22 +55,34 @@ where
         drop(signal(SignalKind::from_raw(silent.as_raw()))?);
     }
     let (shutdown, reload) = (CancellationToken::new(), Arc::<Notify>::default());
-    let signals = Signals { shutdown: shutdown.clone(), reload: Arc::clone(&reload) };
+    let delay = ShutdownDelay::default();
+    let signals =
+        Signals { shutdown: shutdown.clone(), delay: delay.clone(), reload: Arc::clone(&reload) };
     let twice = async move {
         let mut signals = 0;
         while signals < 2 {
-            tokio::select! {
-                _ = term.recv() => signals += 1,
-                _ = int.recv() => signals += 1,
-                _ = quit.recv() => signals += 1,
-                _ = hup.recv() => match hangup {
-                    OnHangup::Reloads => reload.notify_one(),
-                    OnHangup::Ends => shutdown.cancel(),
-                },
-                _ = usr1.recv() => tracing::info!("SIGUSR1 is ignored"),
-                _ = usr2.recv() => tracing::info!("SIGUSR2 is ignored"),
-            }
-            if signals > 0 {
+            let is_stop = tokio::select! {
+                _ = term.recv() => true,
+                _ = int.recv() => true,
+                _ = quit.recv() => true,
+                _ = hup.recv() => {
+                    match hangup {
+                        OnHangup::Reloads => reload.notify_one(),
+                        OnHangup::Ends => shutdown.cancel(),
+                    }
+                    false
+                }
+                _ = usr1.recv() => {
+                    tracing::info!("SIGUSR1 is ignored");
+                    false
+                }
+                _ = usr2.recv() => {
+                    tracing::info!("SIGUSR2 is ignored");
+                    false
+                }
+            };
+            if is_stop && !delay.end() {
+                signals += 1;
                 shutdown.cancel();
             }
         }

@@ -107,8 +107,18 @@ pub struct Server {
     )]
     pub trusted_proxies: Vec<IpNet>,
 
-    /// Seconds in which open requests and streams can end after a stop signal, from 0 (none) to
-    /// 3600.
+    /// Seconds from a stop signal to the drain, from 0 (none) to 3600. In this time `/health/ready`
+    /// answers 503, and everything else works as before, so that a load balancer can stop sending
+    /// requests first. A second stop signal ends this time.
+    #[config(
+        default = 0,
+        env = "STREAMGATE_SERVER__SHUTDOWN_DELAY_SECONDS",
+        validate(*shutdown_delay_seconds <= 3600, "must be from 0 to 3600 seconds")
+    )]
+    pub shutdown_delay_seconds: u64,
+
+    /// Seconds in which open requests and streams can end after a stop signal and
+    /// `shutdown_delay_seconds`, from 0 (none) to 3600.
     #[config(
         default = 10,
         env = "STREAMGATE_SERVER__DRAIN_SECONDS",

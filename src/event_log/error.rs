@@ -29,6 +29,9 @@ pub enum StaleCursor {
 }
 
 impl StaleCursor {
+    /// All reasons.
+    pub const ALL: [Self; 3] = [Self::UnknownCursor, Self::Replaced, Self::Pruned];
+
     /// The reason in the metrics.
     #[must_use]
     pub fn reason(self) -> &'static str {

@@ -305,9 +305,10 @@ impl MergedStream {
     fn end_if_failed(&mut self, opened: Result<(), DbErr>) {
         if let Err(error) = opened {
             tracing::error!(
-                id = %self.request,
+                parent: None,
+                request_id = %self.request,
                 %error,
-                "stream ended: cannot read one of its topics"
+                "cannot read a topic of a stream"
             );
             self.end(End::Failed);
         }

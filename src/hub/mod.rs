@@ -38,5 +38,5 @@ pub use hub::Hub;
 pub use merge::MergedStream;
 pub use publish::PublishError;
 pub use request::{Bounds, Open, OpenMany, Opened, RequestedTopic, Resume, TopicAccess};
-pub use subscription::{Client, OpenConnection};
+pub use subscription::{Client, End, OpenConnection};
 pub use topic::{Snapshot, Source, TopicProperties};

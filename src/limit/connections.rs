@@ -38,6 +38,9 @@ pub enum ConnectionLimit {
 }
 
 impl ConnectionLimit {
+    /// All limits.
+    pub const ALL: [Self; 2] = [Self::Total, Self::Address];
+
     /// The name of the limit in metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {

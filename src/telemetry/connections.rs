@@ -7,6 +7,9 @@ use prometheus_client::{
 
 use super::labels::ByLimit;
 
+/// The limits that abort a response.
+const ABORTS: [&str; 2] = ["write_timeout", "unread_bytes"];
+
 /// The metrics of connections, each by limit.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
@@ -15,6 +18,16 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
+    /// Shows the metrics from the start. `limits` are those that refuse connections.
+    pub(super) fn init(&self, limits: impl IntoIterator<Item = &'static str>) {
+        for limit in limits {
+            drop(self.refused.get_or_create(&ByLimit { limit }));
+        }
+        for limit in ABORTS {
+            drop(self.aborted.get_or_create(&ByLimit { limit }));
+        }
+    }
+
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "connections_refused",

@@ -5,12 +5,7 @@ use std::time::Duration;
 use entity::Timestamp;
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{
-        counter::Counter,
-        family::Family,
-        gauge::Gauge,
-        histogram::{Histogram, exponential_buckets},
-    },
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
@@ -25,10 +20,14 @@ struct ByOutcome {
     outcome: &'static str,
 }
 
-/// A histogram from 1 ms to 35 min. Each bucket is twice as large as the previous bucket.
+/// Upper bounds of the buckets of a run, in seconds. With the last bucket, which has no bound, there are 12.
+const BOUNDS: [f64; 11] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 1_800.0];
+
 fn duration() -> Histogram {
-    Histogram::new(exponential_buckets(1e-3, 2.0, 22))
+    Histogram::new(BOUNDS)
 }
+
+const OUTCOMES: [&str; 2] = ["succeeded", "failed"];
 
 /// The metrics of the background jobs of one gateway.
 #[derive(Debug)]
@@ -69,9 +68,20 @@ impl JobMetrics {
         );
     }
 
+    /// Shows the metrics of a job from the start. Without `is_timed`, the time of its runs is not recorded.
+    pub(super) fn init(&self, job: &'static str, is_timed: bool) {
+        for outcome in OUTCOMES {
+            drop(self.runs.get_or_create(&ByOutcome { job, outcome }));
+        }
+        if is_timed {
+            drop(self.seconds.get_or_create(&ByJob { job }));
+        }
+    }
+
     /// Counts a finished run. `took` is absent for a job that mostly waits for its trigger.
     pub(super) fn finished(&self, job: &'static str, succeeded: bool, took: Option<Duration>) {
-        let outcome = if succeeded { "succeeded" } else { "failed" };
+        let [success, failure] = OUTCOMES;
+        let outcome = if succeeded { success } else { failure };
         self.runs.get_or_create(&ByOutcome { job, outcome }).inc();
         if let Some(took) = took {
             self.seconds.get_or_create(&ByJob { job }).observe(took.as_secs_f64());

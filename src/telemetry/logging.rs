@@ -7,8 +7,14 @@ use std::{
     panic,
 };
 
+use tracing::Subscriber;
 use tracing_subscriber::{
-    EnvFilter, Layer as _, Registry, filter::ParseError, fmt, layer::SubscriberExt as _, reload,
+    EnvFilter, Layer, Registry,
+    filter::ParseError,
+    fmt::{self, MakeWriter, time::SystemTime},
+    layer::SubscriberExt as _,
+    registry::LookupSpan,
+    reload,
     util::SubscriberInitExt as _,
 };
 
@@ -49,12 +55,16 @@ pub struct Logging {
 pub fn init_logging(json: bool, filter: &str) -> Result<Logging, LoggingError> {
     let (filter, handle) = reload::Layer::new(EnvFilter::try_new(filter)?);
     let sink = Sink::start(std::io::stderr())?;
-    let lines = fmt::layer()
-        .with_writer(sink.clone())
-        .with_ansi(std::io::stderr().is_terminal())
-        // Internal errors are printed with `eprintln!`, which panics if standard error is closed.
-        .log_internal_errors(false);
-    let lines = if json { lines.json().flatten_event(true).boxed() } else { lines.boxed() };
+    let lines = if json {
+        json_lines(sink.clone()).boxed()
+    } else {
+        fmt::layer()
+            .with_writer(sink.clone())
+            .with_ansi(std::io::stderr().is_terminal())
+            // Internal errors are printed with `eprintln!`, which panics if standard error is closed.
+            .log_internal_errors(false)
+            .boxed()
+    };
     let started = tracing_subscriber::registry().with(filter).with(lines).try_init();
     started.map_err(|error| LoggingError::Started(Box::new(error)))?;
     panic::set_hook(Box::new(|panic| {
@@ -67,6 +77,21 @@ pub fn init_logging(json: bool, filter: &str) -> Result<Logging, LoggingError> {
         tracing::error!(at, backtrace, "panic: {message}");
     }));
     Ok(Logging { sink, filter: handle })
+}
+
+/// Writes one JSON object per line. The fields of an event and of its request are members of the object.
+pub fn json_lines<S, W>(writer: W) -> impl Layer<S> + Send + Sync
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let mut lines = json_subscriber::JsonLayer::new(writer);
+    lines.with_timer("timestamp", SystemTime);
+    lines.with_level("level");
+    lines.with_target("target");
+    lines.with_flattened_event();
+    lines.with_top_level_flattened_span_list();
+    lines
 }
 
 impl Logging {

@@ -4,29 +4,20 @@ use std::{sync::atomic::AtomicU64, time::Duration};
 
 use prometheus_client::{
     encoding::text,
-    metrics::{
-        counter::Counter,
-        family::Family,
-        gauge::Gauge,
-        histogram::{Histogram, exponential_buckets},
-    },
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
 use super::{
-    connections, jobs,
+    build_info, connections,
+    exposition::{self, MetricsFormat},
+    jobs,
+    known_labels::{AUTHENTICATIONS, KnownLabels},
     labels::{ByCache, ByFamily, ByLimit, ByOperation, ByOutcome, ByReason, ByResource},
+    latency::latency,
+    process::ProcessMetrics,
     sink,
 };
-
-/// Media type of [`Telemetry::render`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// A histogram from 10 µs to 14.6 s. Each bucket is 1.5 times as large as the previous bucket, so a percentile has an
-/// error of a fifth at most.
-fn latency() -> Histogram {
-    Histogram::new(exponential_buckets(10e-6, 1.5, 36))
-}
 
 type Latency<Labels> = Family<Labels, Histogram>;
 
@@ -65,11 +56,12 @@ impl Default for Telemetry {
 }
 
 impl Telemetry {
-    /// Starts with all metrics at zero. A metric with labels appears in [`Telemetry::render`] after its first use.
+    /// Starts with all metrics at zero. A metric with labels appears in [`Telemetry::render`] after its first use, or
+    /// after [`Telemetry::init`].
     #[must_use]
     pub fn new() -> Self {
         let mut telemetry = Self {
-            registry: Registry::with_prefix("streamgate"),
+            registry: Registry::default(),
             streams_open: Family::default(),
             streams_opened: Family::default(),
             streams_closed: Family::default(),
@@ -99,7 +91,9 @@ impl Telemetry {
 
     /// Registers names and help texts. The encoder adds `streamgate_`, the unit, `_total` and the full stop.
     fn register(&mut self) {
-        let r = &mut self.registry;
+        self.registry.register_collector(Box::new(ProcessMetrics));
+        let r = self.registry.sub_registry_with_prefix("streamgate");
+        build_info::register(r);
         r.register("streams_open", "Streams open now", self.streams_open.clone());
         r.register("streams_opened", "Streams opened", self.streams_opened.clone());
         r.register("streams_closed", "Streams closed, by reason", self.streams_closed.clone());
@@ -197,32 +191,51 @@ impl Telemetry {
 
     /// The registry, for engines that register their own metrics.
     pub fn registry(&mut self) -> &mut Registry {
-        &mut self.registry
+        self.registry.sub_registry_with_prefix("streamgate")
     }
 
-    /// Shows the metrics of a family from the start, at zero. Otherwise a reader cannot tell a metric without a count
-    /// from a metric that does not exist.
-    pub fn init_family(&self, family: &'static str) {
-        let labels = ByFamily { family };
-        drop(self.streams_open.get_or_create(&labels));
-        for counters in [
-            &self.streams_opened,
-            &self.events_published,
-            &self.events_delivered,
-            &self.events_dropped,
-            &self.catch_ups,
-        ] {
-            drop(counters.get_or_create(&labels));
+    /// Shows the counters and histograms with these labels from the start. The latency of an operation is shown after
+    /// its first request, because operations, statuses and buckets together are thousands of lines.
+    pub fn init(&self, known: &KnownLabels) {
+        for &family in &known.families {
+            let labels = ByFamily { family };
+            drop(self.streams_open.get_or_create(&labels));
+            for counters in [
+                &self.streams_opened,
+                &self.events_published,
+                &self.events_delivered,
+                &self.events_dropped,
+                &self.catch_ups,
+            ] {
+                drop(counters.get_or_create(&labels));
+            }
+            for &reason in &known.ends {
+                drop(self.streams_closed.get_or_create(&ByReason { family, reason }));
+            }
+            for &reason in &known.resets {
+                drop(self.resets.get_or_create(&ByReason { family, reason }));
+            }
+            drop(self.lookup.get_or_create(&ByResource { resource: family }));
         }
+        for &limit in &known.quotas {
+            drop(self.quota_refused.get_or_create(&ByLimit { limit }));
+        }
+        for outcome in AUTHENTICATIONS {
+            drop(self.authentications.get_or_create(&ByOutcome { outcome }));
+        }
+        self.connections.init(known.connection_limits.iter().copied());
     }
 
-    /// All metrics as OpenMetrics text, of type [`CONTENT_TYPE`].
+    /// All metrics as text.
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "writing to a String does not fail")]
-    pub fn render(&self) -> String {
+    pub fn render(&self, format: MetricsFormat) -> String {
         let mut out = String::new();
         text::encode(&mut out, &self.registry).expect("writing to a String does not fail");
-        out
+        match format {
+            MetricsFormat::OpenMetrics => out,
+            MetricsFormat::Prometheus => exposition::prometheus(&out),
+        }
     }
 
     /// Counts an opened stream: `streams_open`, `streams_opened_total`.
@@ -320,6 +333,11 @@ impl Telemetry {
     /// Records the time to commit a transaction that writes events: `commit_seconds`.
     pub fn committed(&self, took: Duration) {
         self.commit.observe(took.as_secs_f64());
+    }
+
+    /// Shows the metrics of a background job from the start. Without `is_timed`, the time of its runs is not recorded.
+    pub fn init_job(&self, job: &'static str, is_timed: bool) {
+        self.jobs.init(job, is_timed);
     }
 
     /// Counts a finished run of a background job: `job_runs_total`, `job_seconds` and

@@ -216,8 +216,9 @@ fn exists(name: &str, operations: &Value, keys: &str, sources: &str) -> bool {
         return operations["paths"][path].get(method.to_lowercase()).is_some();
     }
     if let Some(metric) = name.strip_prefix("streamgate_").filter(|metric| is_word(metric)) {
-        let plain =
-            ["_total", "_seconds", "_bytes"].iter().find_map(|end| metric.strip_suffix(end));
+        let plain = ["_total", "_seconds", "_bytes", "_info"]
+            .iter()
+            .find_map(|end| metric.strip_suffix(end));
         return sources.contains(&format!("\"{}\"", plain.unwrap_or(metric)));
     }
     let variable = name.split('=').next().unwrap_or_default();

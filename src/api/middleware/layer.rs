@@ -15,25 +15,26 @@ use poem::{
 };
 use poem_openapi::OperationId;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
+use tracing::{Instrument, field};
 use uuid::Uuid;
 
 use super::{
     body::{Bounds, limit_body},
+    caller_ids::caller_ids,
     client::client,
     refusal_event::{refusal_event, wants_event},
     request_info::RequestInfo,
 };
 use crate::{
     api::{
-        headers::REQUEST_ID,
+        headers::{CORRELATION_ID, REQUEST_ID},
         problem::{Kind, Problem},
         routes::Routes,
     },
     forwarded::Client,
     gateway::Gateway,
     limit::ClientConnection,
-    telemetry::panic_message,
+    telemetry::{CallerIds, panic_message},
 };
 
 /// The middleware. See the documentation of the module.
@@ -74,7 +75,20 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
         let as_event = matches!(method, Method::GET | Method::HEAD) && wants_event(&request);
         let (client, contradiction) = client(&request, &self.gateway.config.server.trusted_proxies);
         let Client { address, scheme } = client;
-        let span = tracing::info_span!("request", %id, %method, path, client = %address, %scheme);
+        let caller_ids = Arc::new(caller_ids(request.headers()));
+        // With the highest level, so that every line of the request has these fields, whatever the log filter.
+        let span = tracing::error_span!(
+            "request",
+            request_id = %id,
+            correlation_id = caller_ids.correlation_id.as_deref(),
+            trace_id = caller_ids.trace_id.as_deref(),
+            %method,
+            path,
+            %address,
+            %scheme,
+            user = field::Empty,
+            operation = field::Empty,
+        );
         let gone = CancellationToken::new();
         let _cancel_on_drop = gone.clone().drop_guard();
         let response = async {
@@ -83,6 +97,7 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
             let client_connection = request.extensions().get::<Arc<ClientConnection>>().cloned();
             request.set_data(RequestInfo {
                 id,
+                caller_ids: Arc::clone(&caller_ids),
                 method: method.clone(),
                 address,
                 gone,
@@ -119,8 +134,7 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
                 let operation = error.data::<OperationId>().map(|id| id.0);
                 let problem = Problem::from_framework(&error);
                 if let Some(cause) = problem.cause() {
-                    // The event has the id too, because the log filter may drop the span.
-                    tracing::error!(parent: &span, %id, cause, "request failed");
+                    tracing::error!(parent: &span, cause, "request failed");
                 }
                 refused = Some(problem.status());
                 let response = if as_event && self.routes.is_stream(&path) {
@@ -143,17 +157,22 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
         let took = began.elapsed();
         let status = refused.unwrap_or(response.status()).as_u16();
         self.gateway.telemetry.request_finished(operation.unwrap_or("none"), status, took);
-        tracing::info!(parent: &span, status, micros = took.as_micros(), "request finished");
-        finish(&mut response, id, &method);
+        span.record("operation", operation);
+        tracing::info!(parent: &span, status, seconds = took.as_secs_f64(), "request finished");
+        finish(&mut response, id, &caller_ids, &method);
         Ok(response)
     }
 }
 
 /// Sets the headers of every response.
-fn finish(response: &mut Response, id: Uuid, method: &Method) {
+fn finish(response: &mut Response, id: Uuid, caller_ids: &CallerIds, method: &Method) {
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
         headers.insert(REQUEST_ID, id);
+    }
+    let correlation_id = caller_ids.correlation_id.as_deref();
+    if let Some(Ok(id)) = correlation_id.map(HeaderValue::from_str) {
+        headers.insert(CORRELATION_ID, id);
     }
     // A stream token must not reach another site in a `Referer`.
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

@@ -2,6 +2,7 @@
 //! documents of errors, and reads the body.
 
 mod body;
+mod caller_ids;
 mod client;
 mod layer;
 mod refusal_event;

@@ -6,13 +6,15 @@ use poem::http::Method;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::limit::ClientConnection;
+use crate::{limit::ClientConnection, telemetry::CallerIds};
 
 /// Information about a request that the middleware collects.
 #[derive(Clone)]
 pub(in crate::api) struct RequestInfo {
     /// The request's id.
     pub(in crate::api) id: Uuid,
+    /// The ids that the caller gave to the request.
+    pub(in crate::api) caller_ids: Arc<CallerIds>,
     /// The method that the client sent. HEAD runs the operation of GET, which sees GET as the method of its request.
     pub(in crate::api) method: Method,
     /// Cancelled when the client no longer waits for the response.

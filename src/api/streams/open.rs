@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{parameters::Parameters, response::StreamResponse};
+use super::{parameters::Parameters, response::StreamResponse, route::stream_operation};
 use crate::{
     api::{
         caller::{MinimumRole, StreamCaller},
@@ -29,7 +29,8 @@ pub(in crate::api) async fn open_topic<M: MinimumRole>(
     if parameters.is_head {
         return Ok(StreamResponse::Head);
     }
-    let (client, headers) = admit(gateway, &caller, &parameters).await?;
+    let operation = stream_operation(topic.family());
+    let (client, headers) = admit(gateway, &caller, operation, &parameters).await?;
     let topics = [topic.clone()];
     let requested = requested(gateway, topic, &parameters);
     let (resume, bounds) = (parameters.resume(), parameters.bounds());
@@ -54,7 +55,7 @@ pub(in crate::api) async fn open_topics<M: MinimumRole>(
     if parameters.is_head {
         return Ok(StreamResponse::Head);
     }
-    let (client, headers) = admit(gateway, &caller, &parameters).await?;
+    let (client, headers) = admit(gateway, &caller, "topic_stream", &parameters).await?;
     let access = Arc::new(SubscriptionAccess::new(gateway, &caller.principal));
     let requested = topics.iter().map(|topic| requested(gateway, topic.clone(), &parameters));
     let (resume, bounds) = (parameters.resume(), parameters.bounds());
@@ -70,6 +71,7 @@ pub(in crate::api) async fn open_topics<M: MinimumRole>(
 async fn admit<M>(
     gateway: &Gateway,
     caller: &StreamCaller<M>,
+    operation: &'static str,
     parameters: &Parameters,
 ) -> Result<(Client, Headers)> {
     let (slot, headers) = gateway
@@ -78,8 +80,8 @@ async fn admit<M>(
         .map_err(|refused| Problem::refused(&refused, &gateway.telemetry))?;
     let watch = gateway.login_sessions.watch(&caller.principal).await?;
     let Parameters { request, address, .. } = *parameters;
-    let permit = parameters.permit.clone();
-    Ok((Client { request, address, watch, slot, permit }, headers))
+    let (caller_ids, permit) = (Arc::clone(&parameters.caller_ids), parameters.permit.clone());
+    Ok((Client { request, caller_ids, operation, address, watch, slot, permit }, headers))
 }
 
 fn requested(gateway: &Arc<Gateway>, topic: Topic, parameters: &Parameters) -> RequestedTopic {

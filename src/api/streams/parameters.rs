@@ -19,6 +19,7 @@ use crate::{
     config,
     hub::{Bounds, Resume},
     limit::ConnectionPermit,
+    telemetry::CallerIds,
 };
 
 /// The form in which the client wants a refusal.
@@ -50,6 +51,8 @@ const MAX_SECONDS: RangeInclusive<u64> = 1..=86_400;
 pub(in crate::api) struct Parameters {
     /// The request's id.
     pub(in crate::api) request: Uuid,
+    /// The ids that the caller gave to the request.
+    pub(in crate::api) caller_ids: Arc<CallerIds>,
     /// The address of the client.
     pub(in crate::api) address: IpAddr,
     /// The connection of the request.
@@ -105,6 +108,7 @@ impl<'a> ApiExtractor<'a> for Parameters {
         query::<OnRefusal>(request, body, "on_refusal").await?;
         Ok(Self {
             request: info.id,
+            caller_ids: Arc::clone(&info.caller_ids),
             address: info.address,
             permit: info
                 .client_connection

@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use entity::Timestamp;
@@ -15,17 +16,23 @@ use parking_lot::Mutex;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
 
+use super::end::End;
 use crate::{
     auth::login_session::{Ended, SessionWatch},
     event::Topic,
     hub::context::Context,
     limit::{ConnectionPermit, Slot},
+    telemetry::CallerIds,
 };
 
 /// The client that opens a stream, and the limits that count the stream.
 pub struct Client {
     /// Id of the request that opens the stream. This becomes the connection's id.
     pub request: Uuid,
+    /// Ids that the caller gave to that request, for the log.
+    pub caller_ids: Arc<CallerIds>,
+    /// The `operationId` of that request, for the log.
+    pub operation: &'static str,
     /// Address from which the request came.
     pub address: IpAddr,
     /// Reports the end of the login session.
@@ -37,9 +44,12 @@ pub struct Client {
     pub permit: Option<Arc<ConnectionPermit>>,
 }
 
-/// An open connection. Its slot is freed with its last stream.
+/// An open connection. Its slot is freed with its last stream, and the log gets a line.
 pub struct Connection {
     id: Uuid,
+    caller_ids: Arc<CallerIds>,
+    operation: &'static str,
+    opened: Instant,
     address: IpAddr,
     slot: Slot,
     _permit: Option<Arc<ConnectionPermit>>,
@@ -47,6 +57,8 @@ pub struct Connection {
     watch: Mutex<SessionWatch>,
     /// Number of events that were sent by streams that are no longer on the connection.
     events_of_closed_streams: AtomicU64,
+    /// Why the last stream has ended, and the lag of all streams that have ended for this reason. `None` before.
+    end: Mutex<Option<(End, u64)>>,
     /// A shutdown waits until this token is dropped.
     _shutdown_token: TaskTrackerToken,
 }
@@ -54,14 +66,18 @@ pub struct Connection {
 impl Connection {
     /// Creates a connection without streams.
     pub fn new(context: &Context, client: Client) -> Arc<Self> {
-        let Client { request, address, watch, slot, permit } = client;
+        let Client { request, caller_ids, operation, address, watch, slot, permit } = client;
         Arc::new(Self {
             id: request,
+            caller_ids,
+            operation,
+            opened: Instant::now(),
             address,
             slot,
             _permit: permit,
             watch: Mutex::new(watch),
             events_of_closed_streams: AtomicU64::new(0),
+            end: Mutex::new(None),
             _shutdown_token: context.token(),
         })
     }
@@ -92,6 +108,14 @@ impl Connection {
         self.events_of_closed_streams.fetch_add(delivered, Ordering::Relaxed);
     }
 
+    /// Records why an open stream has ended, and how many events it had not sent.
+    pub fn stream_ended(&self, end: End, lag: u64) {
+        let mut ended = self.end.lock();
+        // A stream of a topic can end before the connection, for another reason.
+        let before = ended.filter(|(before, _)| *before == end).map_or(0, |(_, lag)| lag);
+        *ended = Some((end, before + lag));
+    }
+
     /// A description of the connection, without its streams.
     pub fn describe(&self) -> OpenConnection {
         OpenConnection {
@@ -102,6 +126,33 @@ impl Connection {
             delivered: self.events_of_closed_streams.load(Ordering::Relaxed),
             lag: 0,
         }
+    }
+}
+
+impl Drop for Connection {
+    /// Logs the end of the connection, if it had a stream. Those that an operator can prevent are warnings.
+    fn drop(&mut self) {
+        let Some((end, lag)) = *self.end.get_mut() else { return };
+        macro_rules! log {
+            ($level:ident) => {
+                tracing::$level!(
+                    // Another request can end the stream, and this line is not about that request.
+                    parent: None,
+                    request_id = %self.id,
+                    correlation_id = self.caller_ids.correlation_id.as_deref(),
+                    trace_id = self.caller_ids.trace_id.as_deref(),
+                    address = %self.address,
+                    user = %self.slot.user(),
+                    operation = self.operation,
+                    reason = end.reason(),
+                    seconds = self.opened.elapsed().as_secs_f64(),
+                    events = self.events_of_closed_streams.load(Ordering::Relaxed),
+                    lag,
+                    "stream ended"
+                )
+            };
+        }
+        if matches!(end, End::Overflow | End::Failed) { log!(warn) } else { log!(info) }
     }
 }
 

@@ -34,7 +34,24 @@ pub enum End {
 }
 
 impl End {
+    /// All reasons.
+    pub const ALL: [Self; 12] = [
+        Self::Completed,
+        Self::MaxEvents,
+        Self::MaxSeconds,
+        Self::Session(Ended::Expired),
+        Self::Session(Ended::Revoked),
+        Self::Session(Ended::UserDisabled),
+        Self::Session(Ended::RoleLowered),
+        Self::Shutdown,
+        Self::Overflow,
+        Self::Disconnected,
+        Self::Failed,
+        Self::ClientGone,
+    ];
+
     /// Name of the reason, in `stream.closed` and in metrics.
+    #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
             Self::Completed => "completed",

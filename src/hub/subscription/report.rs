@@ -27,7 +27,7 @@ impl Subscription {
     }
 
     /// Number of events by which the stream is behind its topic, as far as this gateway knows.
-    fn behind(&self) -> u64 {
+    pub(super) fn behind(&self) -> u64 {
         let head = self.topic.head().filter(|head| head.history == self.position.history);
         head.map_or(0, |head| u64::try_from(head.seq - self.position.seq).unwrap_or_default())
     }

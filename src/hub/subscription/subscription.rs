@@ -156,7 +156,7 @@ impl Subscription {
             Ok(Missed::StartOver(snapshot)) => self.start_over(&snapshot),
             Err(error) => {
                 let (topic, id) = (self.topic.name(), self.request());
-                tracing::error!(%topic, %id, %error, "stream ended: cannot read the missed events");
+                tracing::error!(parent: None, %topic, request_id = %id, %error, "cannot read the missed events of a stream");
                 self.end_with(End::Failed);
             }
         }
@@ -286,10 +286,12 @@ impl Subscription {
     /// Releases the connection and the topic. Later calls have no effect.
     pub fn release(&mut self) {
         let Some(connection) = self.connection.take() else { return };
+        let lag = self.behind();
         connection.release(self.delivered);
         self.topic.release();
         if self.is_counted {
             let end = self.end.unwrap_or(End::ClientGone);
+            connection.stream_ended(end, lag);
             self.topic.context().telemetry.stream_closed(self.topic.family(), end.reason());
         }
     }

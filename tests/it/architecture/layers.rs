@@ -20,7 +20,7 @@ const LAYERS: [&[&str]; 8] = [
     &["gateway"],
     &["family"],
     &["api", "server"],
-    &["background", "lib", "start"],
+    &["background", "lib", "shutdown_delay", "start"],
     &["cli", "main"],
 ];
 

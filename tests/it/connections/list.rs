@@ -3,6 +3,7 @@
 use entity::{Timestamp, user::Role};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use streamgate::telemetry::MetricsFormat;
 use uuid::Uuid;
 
 use crate::support::{
@@ -56,7 +57,11 @@ async fn users_end_own_connections_and_administrators_end_all() {
     app.slots_freed().await;
     assert!(list(&admin).await.is_empty());
     let closed = "streamgate_streams_closed_total{family=\"topology\",reason=\"disconnected\"}";
-    assert!((app.metric(closed) - 2.0).abs() < 0.1, "{}", app.gateway.telemetry.render());
+    assert!(
+        (app.metric(closed) - 2.0).abs() < 0.1,
+        "{}",
+        app.gateway.telemetry.render(MetricsFormat::OpenMetrics)
+    );
     app.finish().await;
 }
 

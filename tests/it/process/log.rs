@@ -113,7 +113,7 @@ async fn log_holds_every_error_id_and_no_secret() {
     let lines: Vec<Value> =
         log.lines().map(|line| serde_json::from_str(line).expect("JSON on every line")).collect();
     for id in errors {
-        let about = |line: &&Value| line["span"]["id"] == *id || line["spans"][0]["id"] == *id;
+        let about = |line: &&Value| line["request_id"] == *id;
         let lines: Vec<&Value> = lines.iter().filter(about).collect();
         assert!(!lines.is_empty(), "no line about {id}");
         assert!(lines.iter().any(|line| line["status"].as_u64() >= Some(400)), "{lines:?}");

@@ -4,6 +4,7 @@ mod command;
 mod crash;
 mod demo;
 mod faults;
+mod lines;
 mod lock;
 mod log;
 mod output;

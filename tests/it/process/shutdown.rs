@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::net::TcpStream;
+use uuid::Uuid;
 
 use crate::support::{
-    Store, id_of,
+    Caller, SseReader, Store, id_of,
     process::{ADMIN, Process, streamgate},
 };
 
@@ -56,4 +57,66 @@ async fn signal_closes_streams_and_ends_the_process_successfully() {
         assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
         store.remove().await;
     }
+}
+
+/// Starts with this delay of the shutdown. Returns the process, a client, a topology and its stream.
+async fn with_delay(store: &Store, seconds: &str) -> (Process, Caller, Uuid, SseReader) {
+    let mut serve = streamgate(store, ["serve"]);
+    serve
+        .env("STREAMGATE_ADMIN_PASSWORD", ADMIN)
+        .env("STREAMGATE_SERVER__SHUTDOWN_DELAY_SECONDS", seconds);
+    let process = Process::start(&mut serve).await;
+    let admin = process.log_in("admin", ADMIN).await;
+    let id = id_of(&admin.post("/v1/topologies", json!({ "name": "lab" })).await.ok());
+    let mut reader = admin.watch(id, "").await;
+    reader.expect("snapshot").await;
+    assert_eq!(process.anyone().get("/health/ready").await.status, 200);
+    (process, admin, id, reader)
+}
+
+#[tokio::test]
+async fn gateway_serves_unready_until_a_second_signal() {
+    for second in ["TERM", "INT"] {
+        let store = Store::new().await;
+        // Longer than any test. Only the second signal can end this delay.
+        let (process, admin, id, mut reader) = with_delay(&store, "3600").await;
+        process.signal("TERM").await;
+        process.logs("not ready from now on").await;
+        let refused = process.anyone().get("/health/ready").await;
+        assert!(refused.headers.contains_key("retry-after"));
+        assert_eq!(refused.body["dependencies"][0]["status"], "up");
+        assert_eq!(refused.problem(503), "the gateway is shutting down");
+        assert_eq!(process.anyone().get("/health/live").await.status, 200);
+        // Both use new connections.
+        let mut late = process.log_in("admin", ADMIN).await.watch(id, "").await;
+        late.expect("snapshot").await;
+        admin.set_status(id, "deploying").await.ok();
+        for open in [&mut reader, &mut late] {
+            open.expect("status").await;
+        }
+
+        process.signal(second).await;
+        for open in [&mut reader, &mut late] {
+            let closed = open.expect("stream.closed").await;
+            assert_eq!(closed.data, json!({ "reason": "shutdown" }));
+            open.expect_end().await;
+        }
+        drop((reader, late));
+        process.ended().await;
+        store.remove().await;
+    }
+}
+
+#[tokio::test]
+async fn drain_follows_the_delay_without_another_signal() {
+    let store = Store::new().await;
+    let (process, _, _, mut reader) = with_delay(&store, "1").await;
+    let began = Instant::now();
+    process.signal("TERM").await;
+    reader.expect("stream.closed").await;
+    assert!(began.elapsed() >= Duration::from_secs(1), "the delay was too short");
+    reader.expect_end().await;
+    drop(reader);
+    process.ended().await;
+    store.remove().await;
 }

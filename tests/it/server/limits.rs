@@ -3,6 +3,7 @@
 use streamgate::{
     limit::{ConnectionLimit, ConnectionLimits, Connections},
     server::Settings,
+    telemetry::MetricsFormat,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -93,7 +94,7 @@ async fn number_of_http_2_streams_is_limited() {
 /// Whether exactly one connection was closed at once because of this limit.
 fn refused(settings: &Settings, limit: &str) -> bool {
     let sample = format!("streamgate_connections_refused_total{{limit=\"{limit}\"}} 1\n");
-    settings.telemetry.render().contains(&sample)
+    settings.telemetry.render(MetricsFormat::OpenMetrics).contains(&sample)
 }
 
 #[tokio::test]

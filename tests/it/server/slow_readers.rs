@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use streamgate::server::Settings;
+use streamgate::{server::Settings, telemetry::MetricsFormat};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
@@ -18,7 +18,7 @@ use crate::{
 
 /// Reads the counter of responses that were aborted because of this limit.
 fn given_up(settings: &Settings, limit: &str) -> u64 {
-    let text = settings.telemetry.render();
+    let text = settings.telemetry.render(MetricsFormat::OpenMetrics);
     let sample = format!("streamgate_responses_aborted_total{{limit=\"{limit}\"}} ");
     let value = text.lines().find_map(|line| line.strip_prefix(&sample));
     value.map_or(0, |value| value.parse().unwrap())

@@ -10,6 +10,7 @@ use streamgate::{
     clock::STABLE_AFTER,
     config::Config,
     gateway::Gateway,
+    telemetry::MetricsFormat,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -152,7 +153,7 @@ impl App {
 
     /// The value of one sample of the metrics, or 0 if the sample is absent.
     pub fn metric(&self, sample: &str) -> f64 {
-        let text = self.gateway.telemetry.render();
+        let text = self.gateway.telemetry.render(MetricsFormat::OpenMetrics);
         let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
         value.map_or(0.0, |value| value.parse().expect("a number"))
     }

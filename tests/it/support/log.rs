@@ -6,6 +6,10 @@ use std::{
 };
 
 use serde_json::Value;
+use streamgate::telemetry::json_lines;
+use tracing_subscriber::{
+    filter::LevelFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 /// Captures log lines.
 #[derive(Clone, Default)]
@@ -15,8 +19,8 @@ impl Log {
     /// Captures the log of this thread. The server also runs on this thread.
     pub fn start(&self) -> tracing::subscriber::DefaultGuard {
         let log = self.clone();
-        let subscriber = tracing_subscriber::fmt().json().with_writer(move || log.clone());
-        tracing::subscriber::set_default(subscriber.finish())
+        let lines = json_lines(move || log.clone());
+        tracing_subscriber::registry().with(LevelFilter::INFO).with(lines).set_default()
     }
 
     /// The captured lines.

@@ -113,9 +113,9 @@ async fn reused_token_is_a_security_event_in_the_log() {
     events.retain(|line| line["target"] == "streamgate::security");
     let [event] = &events[..] else { panic!("one event: {text_of_all}") };
     assert_eq!(event["level"], "WARN");
-    assert_eq!(event["fields"]["user"], who["id"]);
-    assert_eq!(event["fields"]["session"], who["session_id"]);
-    assert_eq!(event["span"]["client"], "127.0.0.1");
+    assert_eq!(event["user"], who["id"]);
+    assert_eq!(event["session"], who["session_id"]);
+    assert_eq!(event["address"], "127.0.0.1");
     for token in [&pair, &second].map(|pair| text(pair, "refresh_token")) {
         assert!(!text_of_all.contains(&token));
     }
