@@ -29,7 +29,7 @@ use super::{
     fanout::Body,
     open::StreamOpener,
     request::{Bounds, OpenMany, Opened, RequestedTopic, Resume, TopicAccess},
-    subscription::{Connection, End, SILENT_TICKS, TICKS_PER_HEARTBEAT, prelude},
+    subscription::{Connection, End, HEARTBEAT, SILENT_TICKS, TICKS_PER_HEARTBEAT, retry_line},
 };
 use crate::{
     auth::login_session::{Ended, SessionError},
@@ -96,7 +96,7 @@ pub async fn open_many(
         until: bounds.max_time.map(|time| Instant::now() + time),
         events_left: bounds.max_events.map_or(u64::MAX, Into::into),
         next_to_poll: 0,
-        ready: prelude(opener.context().settings.retry).as_slice().into(),
+        ready: retry_line(opener.context().settings.retry).as_bytes().into(),
         written: time::Instant::now(),
         is_over: false,
     };
@@ -167,7 +167,7 @@ impl MergedStream {
             select! {
                 biased;
                 output = poll_fn(|cx| self.poll(cx)) => self.take(output).await,
-                () = silent => self.ready.put_slice(b":\n\n"),
+                () = silent => self.ready.put_slice(HEARTBEAT),
             }
         }
         self.written = time::Instant::now();

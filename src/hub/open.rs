@@ -12,7 +12,7 @@ use super::{
     context::Context,
     fanout::{PendingSubscription, Reactors, Subscribers},
     request::{Bounds, Open, Opened, RequestedTopic, Resume},
-    subscription::{Client, Connection, Subscription, prelude},
+    subscription::{Client, Connection, Subscription, retry_line},
     topic::{LiveTopic, Position, Pulled, TopicTable, chunk},
 };
 use crate::event_log::StaleCursor;
@@ -60,7 +60,7 @@ impl StreamOpener {
         let Open { topic, resume, bounds, client } = open;
         let mut opened = self.open_on(&self.connect(client), &topic, resume, bounds).await?;
         if let Opened::Stream(pending) = &mut opened {
-            pending.prepend(&chunk(&prelude(self.context.settings.retry)));
+            pending.prepend(&chunk(retry_line(self.context.settings.retry).as_bytes()));
         }
         Ok(opened)
     }

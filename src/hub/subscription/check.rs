@@ -12,8 +12,12 @@ use super::{
 };
 use crate::config::Overflow;
 
-/// A comment of `text/event-stream`, as one chunk.
-const HEARTBEAT: &[u8] = b"3\r\n:\n\n\r\n";
+/// A comment of `text/event-stream`. No blank line follows it, because several clients deliver a block without data as
+/// an empty message.
+pub const HEARTBEAT: &[u8] = b":\n";
+
+/// [`HEARTBEAT`] as one chunk.
+const HEARTBEAT_CHUNK: &[u8] = b"2\r\n:\n\r\n";
 
 impl Subscription {
     /// Ends the stream if there is an external reason. Otherwise queues a heartbeat if the stream was silent for too
@@ -33,7 +37,7 @@ impl Subscription {
             } else if now.tick.wrapping_sub(self.last_write_tick) >= SILENT_TICKS
                 && self.ready.is_empty()
             {
-                self.queue(&Bytes::from_static(HEARTBEAT));
+                self.queue(&Bytes::from_static(HEARTBEAT_CHUNK));
             }
         }
         self.end.is_none() || self.until.is_none_or(|until| until > now.instant)

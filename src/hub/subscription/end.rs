@@ -82,12 +82,11 @@ impl End {
     }
 }
 
-/// The first text of a stream. The gateway sends it at once, so that every proxy forwards the head of the response.
-pub fn prelude(retry: Duration) -> Vec<u8> {
-    format!(":\n{}\n", retry_line(retry)).into()
-}
-
 /// Tells the client how long to wait before it reconnects, with jitter.
-fn retry_line(retry: Duration) -> String {
+///
+/// This is also the first text of a stream. The gateway sends it at once, so that every proxy forwards the head of the
+/// response. It is one line of the block of the first event, and not a block: several clients deliver a block without
+/// data as an empty message.
+pub fn retry_line(retry: Duration) -> String {
     format!("retry: {}\n", jittered(retry).as_millis())
 }

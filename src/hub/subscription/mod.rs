@@ -10,8 +10,9 @@ mod report;
 mod subscription;
 mod ticks;
 
+pub use check::HEARTBEAT;
 pub use connection::{Client, Connection, OpenConnection};
-pub use end::{End, prelude};
+pub use end::{End, retry_line};
 pub use next::{Next, Piece};
 pub use subscription::Subscription;
 pub use ticks::{CheckTime, SILENT_TICKS, TICKS_PER_HEARTBEAT};

@@ -66,14 +66,25 @@ impl SseReader {
         })
     }
 
-    /// The next block with an event. Skips comments and blocks that only have `retry`.
+    /// The next event, with the comments before it. The first event of a stream also has `retry`.
     pub async fn next(&mut self) -> Option<Block> {
-        while let Some(block) = self.next_block().await {
-            if !block.event.is_empty() {
-                return Some(block);
+        let block = self.next_block().await?;
+        // Several clients deliver a block without data as an empty message.
+        assert!(!block.event.is_empty() && !block.data.is_null(), "no event: {:?}", block.text);
+        Some(block)
+    }
+
+    /// The next line, with its line end. The rest of the block is read as if the line was not sent.
+    pub async fn next_line(&mut self) -> String {
+        loop {
+            if let Some(end) = self.body.iter().position(|byte| *byte == b'\n') {
+                let line = self.body.drain(..=end).collect();
+                let line = String::from_utf8(line).expect("UTF-8");
+                self.seen.push_str(&line);
+                return line;
             }
+            assert!(self.fill().await, "the end instead of a line");
         }
-        None
     }
 
     /// Reads the next event. Fails if it has another kind.
@@ -86,8 +97,8 @@ impl SseReader {
         block
     }
 
-    /// The next block of any kind.
-    pub async fn next_block(&mut self) -> Option<Block> {
+    /// The next block.
+    async fn next_block(&mut self) -> Option<Block> {
         loop {
             if let Some(end) = self.body.windows(2).position(|bytes| bytes == b"\n\n") {
                 let text: Vec<u8> = self.body.drain(..end + 2).collect();
@@ -96,7 +107,10 @@ impl SseReader {
                 return Some(parse(text));
             }
             if !self.fill().await {
-                assert!(self.body.is_empty(), "an unfinished block");
+                // A stream without an event has only the first line.
+                let rest = String::from_utf8_lossy(&self.body);
+                let is_comment = |line: &str| line == ":" || line.starts_with("retry: ");
+                assert!(rest.lines().all(is_comment), "an unfinished block: {rest:?}");
                 return None;
             }
         }
