@@ -115,6 +115,11 @@ pub struct Cursor {
     pub nonce: i32,
 }
 
+impl Cursor {
+    /// A cursor of no topic. A stream that resumes after it starts over with a `reset` reason.
+    pub const UNKNOWN: Self = Self { epoch: 0, seq: 0, nonce: 0 };
+}
+
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:x}-{}-{:x}", self.epoch, self.seq, self.nonce)
@@ -148,13 +153,18 @@ impl FromStr for Cursor {
 /// Positions in the logs of several topics. A topic finds its cursor by the epoch. So the order has no meaning, and a
 /// client can add and remove topics.
 ///
-/// The text form is one or more cursors, joined by dots.
+/// The text form is one or more cursors, joined by dots. Two different cursors of one topic are not valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursors(Vec<Cursor>);
 
 impl Cursors {
     /// Maximum number of cursors.
     pub const MAX: usize = 50;
+
+    /// The epochs of the cursors.
+    pub fn epochs(&self) -> impl Iterator<Item = i64> {
+        self.0.iter().map(|cursor| cursor.epoch)
+    }
 
     /// The cursor with this epoch.
     #[must_use]
@@ -167,9 +177,14 @@ impl FromStr for Cursors {
     type Err = CursorError;
 
     fn from_str(text: &str) -> Result<Self, CursorError> {
-        let cursors: Result<Vec<Cursor>, _> =
-            text.split('.').take(Self::MAX + 1).map(str::parse).collect();
-        cursors.ok().filter(|cursors| cursors.len() <= Self::MAX).map(Self).ok_or(CursorError)
+        let cursors: Vec<Cursor> =
+            text.split('.').take(Self::MAX + 1).map(str::parse).collect::<Result<_, _>>()?;
+        let cursors = Self(cursors);
+        let is_the_only_one = |cursor: &Cursor| cursors.for_epoch(cursor.epoch) == Some(*cursor);
+        if cursors.0.len() > Self::MAX || !cursors.0.iter().all(is_the_only_one) {
+            return Err(CursorError);
+        }
+        Ok(cursors)
     }
 }
 
@@ -230,16 +245,18 @@ pub struct Event {
 
 /// Encodes one block of `text/event-stream` (WHATWG HTML, section 9.2.6). Without a cursor the block has no `id`, and
 /// the client keeps its last cursor. `data` must be one line, as [`json`] returns it.
+///
+/// The `id` is the last line. A client such as `@microsoft/fetch-event-source` stores the cursor as soon as it has that
+/// line. If the connection broke between the cursor and the data, that client would never get the event.
 #[must_use]
 pub fn block(cursor: Option<Cursor>, kind: &str, data: &str) -> Bytes {
     let mut block = BytesMut::with_capacity(kind.len() + data.len() + 64);
-    if let Some(cursor) = cursor {
-        block.put_slice(format!("id: {cursor}\n").as_bytes());
+    for part in ["event: ", kind, "\ndata: ", data] {
+        block.put_slice(part.as_bytes());
     }
-    block.put_slice(b"event: ");
-    block.put_slice(kind.as_bytes());
-    block.put_slice(b"\ndata: ");
-    block.put_slice(data.as_bytes());
+    if let Some(cursor) = cursor {
+        block.put_slice(format!("\nid: {cursor}").as_bytes());
+    }
     block.put_slice(b"\n\n");
     block.freeze()
 }
@@ -336,7 +353,7 @@ mod tests {
         assert_eq!("2f-42-b".parse::<Cursors>().map(|one| one.for_epoch(0x2f).is_some()), Ok(true));
         let many = |count| vec!["1-1-1"; count].join(".");
         assert!(many(Cursors::MAX).parse::<Cursors>().is_ok());
-        let two = ["1-1-1..2-2-2", "1-1-1,2-2-2", "1-1-1.2-2"];
+        let two = ["1-1-1..2-2-2", "1-1-1,2-2-2", "1-1-1.2-2", "1-1-1.1-2-1"];
         for text in ["", ".", "1-1-1.", ".1-1-1", &many(Cursors::MAX + 1)].into_iter().chain(two) {
             assert_eq!(text.parse::<Cursors>(), Err(CursorError), "{text}");
         }

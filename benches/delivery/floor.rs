@@ -148,7 +148,7 @@ impl Floor {
     fn publish(&mut self, topic: usize, data: &str) {
         self.published += 1;
         let (epoch, seq, nonce) = (0x5eed_cafe_f00d_u64, self.published, 0x5eed_f00d);
-        let block = format!("id: {epoch:x}-{seq}-{nonce:x}\nevent: bench\ndata: {data}\n\n");
+        let block = format!("event: bench\ndata: {data}\nid: {epoch:x}-{seq}-{nonce:x}\n\n");
         let frame = format!("{:x}\r\n{block}\r\n", block.len());
         let Some(subscribers) = self.topics.get_mut(topic) else { return };
         let connections = &mut self.connections;

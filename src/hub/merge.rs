@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     auth::login_session::{Ended, SessionError},
-    event::{self, Cursors, Topic},
+    event::{self, Cursor, Cursors, Topic},
 };
 
 /// A topic and its stream.
@@ -41,7 +41,9 @@ struct TopicStream {
     requested: RequestedTopic,
     /// The topic's stream. `None` before it is opened, and after it has ended.
     body: Option<Body>,
-    /// Cursor of the newest event that the client has of this topic, as text. `None` before the first event.
+    /// Cursor of the newest event that the client has of this topic, as text. `None` before the first event. If the
+    /// client sent a cursor that is not usable, [`Cursor::UNKNOWN`] before the first event, so that the topic starts
+    /// with a `reset` reason even if the connection drops before that.
     cursor: Option<String>,
     /// Whether the client was told that no further events of the topic follow.
     is_closed: bool,
@@ -118,6 +120,9 @@ impl MergedStream {
     }
 
     /// The point at which each topic resumes. The epoch of a cursor shows to which topic it belongs.
+    ///
+    /// A topic without a cursor is new to the client, unless one of the cursors belongs to none of the topics. That
+    /// cursor can be of a log of the topic that no longer exists.
     async fn resumes(&self, resume: Resume<Cursors>) -> Result<Vec<Resume>, DbErr> {
         let cursors = match resume {
             Resume::Start => return Ok(vec![Resume::Start; self.streams.len()]),
@@ -127,11 +132,14 @@ impl MergedStream {
         let topics: Vec<Topic> =
             self.streams.iter().map(|stream| stream.requested.name.clone()).collect();
         let positions = self.opener.context().log.positions(&topics).await?;
+        let is_known = |epoch| positions.values().any(|position| position.epoch == epoch);
+        let otherwise =
+            if cursors.epochs().all(is_known) { Resume::Start } else { Resume::Invalid };
         let resume = |topic: &Topic| {
             let cursor = cursors.for_epoch(positions.get(topic.as_str())?.epoch)?;
             Some(Resume::After(cursor))
         };
-        Ok(topics.iter().map(|topic| resume(topic).unwrap_or(Resume::Start)).collect())
+        Ok(topics.iter().map(|topic| resume(topic).unwrap_or(otherwise)).collect())
     }
 
     /// Opens the stream of a topic.
@@ -142,8 +150,10 @@ impl MergedStream {
         connection: &Arc<Connection>,
     ) -> Result<(), DbErr> {
         let stream = &mut self.streams[index];
-        if let Resume::After(cursor) = resume {
-            stream.cursor = Some(cursor.to_string());
+        match resume {
+            Resume::Start => {}
+            Resume::After(cursor) => stream.cursor = Some(cursor.to_string()),
+            Resume::Invalid => stream.cursor = Some(Cursor::UNKNOWN.to_string()),
         }
         let max_time = self.until.map(|until| until.saturating_duration_since(Instant::now()));
         // `write_event` counts the events of all topics.
@@ -250,16 +260,14 @@ impl MergedStream {
 
     /// Writes the events in the blocks of one topic's stream as events of this stream.
     fn write(&mut self, index: usize, blocks: &[u8]) {
-        let (mut id, mut kind) = (None, &[][..]);
+        let (mut kind, mut data) = (&[][..], &[][..]);
         for line in blocks.split(|byte| *byte == b'\n') {
-            if let Some(text) = line.strip_prefix(b"id: ") {
-                id = Some(text);
-            } else if let Some(text) = line.strip_prefix(b"event: ") {
+            if let Some(text) = line.strip_prefix(b"event: ") {
                 kind = text;
-            } else if let Some(data) = line.strip_prefix(b"data: ")
+            } else if let Some(text) = line.strip_prefix(b"data: ") {
+                data = text;
+            } else if let Some(id) = line.strip_prefix(b"id: ") {
                 // A block without a cursor announces the end of the topic's stream. This stream announces its own end.
-                && let Some(id) = id.take()
-            {
                 let stream = &mut self.streams[index];
                 stream.cursor = Some(String::from_utf8_lossy(id).into_owned());
                 let topic = stream.requested.name.clone();
@@ -283,17 +291,17 @@ impl MergedStream {
         if self.is_over {
             return;
         }
+        for part in [b"event: ", kind, b"\ndata: "].iter().chain(data) {
+            self.ready.put_slice(part);
+        }
+        // The last line, see `event::block`. Without cursors there is no line, because an empty id would clear the
+        // client's cursor.
         let cursors = self.streams.iter().filter_map(|stream| stream.cursor.as_deref());
-        let mut before: &[u8] = b"id: ";
+        let mut before: &[u8] = b"\nid: ";
         for cursor in cursors {
             self.ready.put_slice(before);
             self.ready.put_slice(cursor.as_bytes());
             before = b".";
-        }
-        // An empty id would clear the client's cursor.
-        let end_of_id: &[u8] = if before == b"." { b"\n" } else { b"" };
-        for part in [end_of_id, b"event: ", kind, b"\ndata: "].iter().chain(data) {
-            self.ready.put_slice(part);
         }
         self.ready.put_slice(b"\n\n");
         self.events_left -= 1;

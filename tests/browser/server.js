@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
 
-const BINARY = process.env.STREAMGATE_BIN ?? path.resolve(import.meta.dirname, '../../target/debug/streamgate');
+export const BINARY = process.env.STREAMGATE_BIN ?? path.resolve(import.meta.dirname, '../../target/debug/streamgate');
 const PASSWORD = 'password of the browser tests';
 const START_DEADLINE_MS = 30_000;
 

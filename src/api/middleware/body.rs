@@ -27,10 +27,11 @@ use crate::{
 const PUBLIC_BODY: usize = 8 << 10;
 
 /// Header fields that a request may send only once. With two, a proxy could use the first and the gateway the last.
-const SINGLE_FIELDS: [&str; 4] = ["Authorization", "Content-Type", "Last-Event-ID", "Lease-Token"];
+const SINGLE_FIELDS: [&str; 3] = ["Authorization", "Content-Type", "Lease-Token"];
 
-/// Query parameters that a request may send only once, for the same reason.
-const SINGLE_PARAMETERS: [&str; 2] = [STREAM_TOKEN, "last_event_id"];
+/// Query parameters that a request may send only once, for the same reason. `last_event_id` and `Last-Event-ID` are not
+/// among these: a stream with two cursors uses neither and starts over.
+const SINGLE_PARAMETERS: [&str; 1] = [STREAM_TOKEN];
 
 /// Limits of a request.
 #[derive(Clone, Copy)]

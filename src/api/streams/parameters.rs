@@ -4,10 +4,13 @@ use std::{
     net::IpAddr, num::NonZeroU64, ops::RangeInclusive, str::FromStr, sync::Arc, time::Duration,
 };
 
-use poem::{Request, RequestBody, http::Method};
+use poem::{
+    Request, RequestBody,
+    http::{HeaderValue, Method},
+};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, Enum, ExtractParamOptions,
-    param::{Header, Query},
+    param::Query,
     registry::{MetaParamIn, Registry},
     types::{ParseFromParameter, Type},
 };
@@ -66,12 +69,6 @@ pub(in crate::api) struct Parameters {
 }
 
 impl Parameters {
-    /// The cursor that the client sent, as text.
-    pub(in crate::api) fn last_event_id(&self) -> Option<&str> {
-        // With the full path, because poem-openapi also gives `&str` a method `is_empty`, which always returns false.
-        self.last_event_id.as_deref().filter(|text| !str::is_empty(text))
-    }
-
     pub(in crate::api) fn bounds(&self) -> Bounds {
         Bounds {
             max_events: self.max_events.and_then(NonZeroU64::new),
@@ -80,7 +77,7 @@ impl Parameters {
     }
 
     pub(in crate::api) fn resume<C: FromStr>(&self) -> Resume<C> {
-        match self.last_event_id() {
+        match &self.last_event_id {
             None => Resume::Start,
             Some(text) => text.parse().map_or(Resume::Invalid, Resume::After),
         }
@@ -98,12 +95,6 @@ impl<'a> ApiExtractor<'a> for Parameters {
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         let info: &RequestInfo = request.data().expect("the middleware sets the request info");
-        // The header has priority. A browser that reconnects updates the header, and not the URL.
-        let header = Header::<Option<String>>::from_request(request, body, named("Last-Event-ID"));
-        let last_event_id = match header.await?.0 {
-            Some(cursor) => Some(cursor),
-            None => query::<String>(request, body, "last_event_id").await?,
-        };
         // Only checks the value. The middleware uses it, because requests can be refused before this point.
         query::<OnRefusal>(request, body, "on_refusal").await?;
         Ok(Self {
@@ -115,12 +106,31 @@ impl<'a> ApiExtractor<'a> for Parameters {
                 .as_ref()
                 .map(|client_connection| Arc::clone(&client_connection.permit)),
             is_head: info.method == Method::HEAD,
-            last_event_id,
+            last_event_id: last_event_id(request)?,
             max_events: number(request, body, "max_events", MAX_EVENTS).await?,
             max_seconds: number(request, body, "max_seconds", MAX_SECONDS).await?,
             overflow: query::<Overflow>(request, body, "overflow").await?.map(Into::into),
         })
     }
+}
+
+/// The cursor that the client sent, as text. `None` without a cursor. The text can be anything, and a stream that cannot
+/// resume after it starts over with a `reset` reason.
+///
+/// The header has priority, because a browser that reconnects updates the header, and not the URL.
+fn last_event_id(request: &Request) -> poem::Result<Option<String>> {
+    // Bytes that are not ASCII are kept, because without them the header would count as absent.
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let header = request.headers().get_all("Last-Event-ID").iter().map(text);
+    let parameters: Vec<(String, String)> = request.params()?;
+    let parameter = parameters.into_iter().filter(|(name, _)| name == "last_event_id");
+    Ok(only_value(header).or_else(|| only_value(parameter.map(|(_, value)| value))))
+}
+
+/// The value that is not empty. Several values become one text, as in RFC 9110, section 5.3. That text is not a cursor.
+fn only_value(values: impl Iterator<Item = String>) -> Option<String> {
+    let values: Vec<String> = values.filter(|value| !value.is_empty()).collect();
+    (!values.is_empty()).then(|| values.join(", "))
 }
 
 fn named<T>(name: &'static str) -> ExtractParamOptions<T> {

@@ -62,7 +62,7 @@ impl LiveTopic {
                 Err(LogError::Stale(stale)) => {
                     // Without a log, the ring begins at 0. Subscriptions then start over, and find that the resource
                     // has no state.
-                    let nothing = (Cursor { epoch: 0, seq: 0, nonce: 0 }, false);
+                    let nothing = (Cursor::UNKNOWN, false);
                     let head = log.head(self.name()).await?.unwrap_or(nothing);
                     self.start_over(known.history, head, stale);
                     return Ok(());

@@ -20,11 +20,9 @@ async fn duplicate_header_or_parameter_is_400() {
         ("/v1/auth/me", bearer.repeat(2), "Authorization"),
         ("/v1/auth/me", format!("{bearer}Authorization: Basic YTpi\r\n"), "Authorization"),
         ("/health/live", twice("Authorization: x"), "Authorization"),
-        (&stream, bearer.clone() + &twice("Last-Event-ID: a-1"), "Last-Event-ID"),
-        (&stream, bearer.clone() + &twice("Lease-Token: a"), "Lease-Token"),
+        (&stream, bearer + &twice("Lease-Token: a"), "Lease-Token"),
         ("/health/live", twice("Content-Type: application/json"), "Content-Type"),
         ("/health/live?stream_token=a&stream_token=a", String::new(), "stream_token"),
-        (&format!("{stream}?last_event_id=a-1&last%5Fevent_id=a-2"), bearer, "last_event_id"),
     ] {
         let answer = raw(&app, head("GET", path, &lines).as_bytes()).await;
         let detail = problem(answer, 400, "bad-request");

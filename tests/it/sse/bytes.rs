@@ -27,8 +27,10 @@ async fn head_forbids_buffering_and_the_first_bytes_come_at_once() {
     let first = reader.expect("snapshot").await;
     let retry = first.retry.expect("a retry");
     let cursor = first.id.expect("an id");
-    let start = format!("retry: {retry}\nid: {cursor}\nevent: snapshot\ndata: {{");
+    let start = format!("retry: {retry}\nevent: snapshot\ndata: {{");
     assert!(reader.seen.starts_with(&start), "{}", reader.seen);
+    // The cursor is the last line: a client that stores it at once has all of the event then.
+    assert!(reader.seen.ends_with(&format!("}}\nid: {cursor}\n\n")), "{}", reader.seen);
     assert!((3_000..=8_000).contains(&retry), "{retry}");
     drop(reader);
     app.finish().await;
@@ -52,7 +54,7 @@ async fn resumed_stream_without_events_sends_its_first_line_at_once() {
         // The event completes the block.
         operator.mutate(topology, number).await.ok();
         let event = reader.expect("mutation.enqueued").await;
-        assert!(event.text.starts_with("id: "), "{}", event.text);
+        assert!(event.text.starts_with("event: "), "{}", event.text);
         cursor = event.id;
     }
     app.finish().await;
@@ -84,7 +86,7 @@ async fn events_have_the_bytes_of_the_sse_standard() {
     let id: Cursor = event.id.expect("an id").parse().expect("a cursor");
     assert_eq!((id.epoch, id.seq), (cursor.epoch, 3));
     assert_ne!(id.nonce, cursor.nonce);
-    assert_eq!(event.text, format!("id: {id}\nevent: mutation.enqueued\ndata: {data}\n\n"));
+    assert_eq!(event.text, format!("event: mutation.enqueued\ndata: {data}\nid: {id}\n\n"));
     drop(reader);
     app.finish().await;
 }

@@ -43,7 +43,7 @@ async fn heartbeats_are_sent_only_on_silent_streams() {
         app.gateway.hub.publish(topic.clone(), vec![note(number, 1)]).await.expect("a commit");
         let block = busy.expect("note").await;
         assert_eq!(block.data["number"], number);
-        assert!(block.text.starts_with("id: "), "no heartbeat: {}", block.text);
+        assert!(block.text.starts_with("event: "), "no heartbeat: {}", block.text);
     }
     for _ in 0..3 {
         assert_eq!(quiet.next_line().await, ":\n");

@@ -4,3 +4,4 @@ mod bounds;
 mod cursors;
 mod roles;
 mod topics;
+mod unusable_cursors;

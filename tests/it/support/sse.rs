@@ -36,12 +36,21 @@ pub struct Block {
 
 impl SseReader {
     pub async fn open(address: SocketAddr, request: &str) -> Self {
-        Self::on(TcpStream::connect(address).await.expect("a connection"), request).await
+        Self::send(address, request.as_bytes()).await
+    }
+
+    /// Opens a stream with a request that can have bytes that are not UTF-8.
+    pub async fn send(address: SocketAddr, request: &[u8]) -> Self {
+        Self::send_on(TcpStream::connect(address).await.expect("a connection"), request).await
     }
 
     /// Opens a stream on an open connection.
-    pub async fn on(mut socket: TcpStream, request: &str) -> Self {
-        socket.write_all(request.as_bytes()).await.expect("a request");
+    pub async fn on(socket: TcpStream, request: &str) -> Self {
+        Self::send_on(socket, request.as_bytes()).await
+    }
+
+    async fn send_on(mut socket: TcpStream, request: &[u8]) -> Self {
+        socket.write_all(request).await.expect("a request");
         let mut raw = Vec::new();
         let end = loop {
             if let Some(end) = raw.windows(4).position(|bytes| bytes == b"\r\n\r\n") {

@@ -49,8 +49,8 @@ async fn task_stream_is_a_snapshot_events_and_an_end() {
     let mut resumed = watch(&owner, id, &at(&snapshot.id)).await;
     for kind in ["task.status", "task.artifact", "task.status"] {
         let text = resumed.expect(kind).await.text;
-        let (_, event) = text.split_once("id: ").expect("an id");
-        assert!(whole.contains(&format!("\n\nid: {event}")), "the same bytes: {text}");
+        let (_, event) = text.split_once("event: ").expect("a kind");
+        assert!(whole.contains(&format!("\n\nevent: {event}")), "the same bytes: {text}");
     }
     resumed.expect("stream.closed").await;
     let mut late = watch(&owner, id, "").await;
