@@ -2,10 +2,10 @@
 
 use poem_openapi::types::ToJSON;
 
-use super::error::Result;
+use super::error::{FamilyError, Result};
 use crate::{
     database::Transaction,
-    event::{NewEvent, Topic},
+    event::{MAX_DATA, NewEvent, Topic},
     gateway::Gateway,
 };
 
@@ -26,7 +26,29 @@ pub async fn commit(
 /// Creates an event. `kind` is one of the kinds of the family.
 ///
 /// # Errors
-/// [`FamilyError::EventKind`](crate::family::FamilyError::EventKind) if `kind` is not a valid name.
+/// - [`FamilyError::EventKind`] if `kind` is not a valid name.
+/// - [`FamilyError::BadInput`] if the data has more than [`MAX_DATA`] bytes as JSON.
 pub fn new_event(kind: &str, data: &impl ToJSON) -> Result<NewEvent> {
-    Ok(NewEvent::new(kind, &data.to_json())?)
+    let event = NewEvent::new(kind, &data.to_json())?;
+    if event.data.len() > MAX_DATA {
+        let reason = format!("the event would have more than {MAX_DATA} bytes as JSON");
+        return Err(FamilyError::bad_input("data", reason));
+    }
+    Ok(event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_with_more_bytes_than_a_client_reads_is_refused() {
+        let quotes = 2;
+        assert!(new_event("note", &"x".repeat(MAX_DATA - quotes)).is_ok());
+        // Each of these characters becomes an escape of six bytes.
+        for text in ["x".repeat(MAX_DATA - quotes + 1), "\u{2028}".repeat(MAX_DATA / 6)] {
+            let refused = new_event("note", &text).expect_err("a refusal").to_string();
+            assert!(refused.contains("500000 bytes"), "{refused}");
+        }
+    }
 }

@@ -32,7 +32,7 @@ pub use event_kind::{EventKind, schema};
 pub use existing_users::existing_users;
 pub use resource_family::{ORPHANS_PER_TRANSACTION, ResourceFamily};
 pub use silent::{SilentTopics, is_silent};
-pub use snapshot::ResourceState;
+pub use snapshot::{ResourceState, count_with_size};
 pub use source::source;
 pub use sweep::{cancel_orphans, end_expired_leases, sweep};
 pub use table::resource_family;

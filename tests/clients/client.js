@@ -3,6 +3,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import readline from 'node:readline';
 
+// Longer than a reconnection takes.
+const DEADLINE_MS = 60_000;
+
 export class Client {
   #process;
   #error = '';
@@ -25,11 +28,18 @@ export class Client {
 
   // Resolves when the messages fulfil the condition.
   async until(condition) {
-    while (!condition(this.messages)) {
-      if (this.#process.exitCode !== null || this.#process.signalCode !== null || !this.#process.pid) {
-        throw new Error(`the client ended\n${this.description}`);
+    let isLate = false;
+    const deadline = setTimeout(() => {
+      isLate = true;
+      this.#wake();
+    }, DEADLINE_MS);
+    try {
+      while (!condition(this.messages)) {
+        if (isLate || this.#hasEnded) throw new Error(`${condition}\n${this.description}`);
+        await new Promise((resolve) => this.#changed.push(resolve));
       }
-      await new Promise((resolve) => this.#changed.push(resolve));
+    } finally {
+      clearTimeout(deadline);
     }
   }
 
@@ -39,10 +49,14 @@ export class Client {
   }
 
   async stop() {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null || !this.#process.pid) return;
+    if (this.#hasEnded) return;
     const ended = once(this.#process, 'exit');
     this.#process.kill('SIGKILL');
     await ended;
+  }
+
+  get #hasEnded() {
+    return this.#process.exitCode !== null || this.#process.signalCode !== null || !this.#process.pid;
   }
 
   #wake() {

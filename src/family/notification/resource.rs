@@ -71,7 +71,7 @@ impl ResourceFamily for NotificationFamily {
         let newest = newest.limit(NOTIFICATIONS_PER_SNAPSHOT).all(tx).await?;
         let notifications = newest.into_iter().map(Notification::from).collect();
         let snapshot = NotificationSnapshot { unread, notifications, reset };
-        Ok(Some(ResourceState::new(&snapshot, false)))
+        Ok(Some(ResourceState::with_limit(snapshot, false, NotificationSnapshot::shorten)))
     }
 
     async fn sweep(&self, gateway: &Arc<Gateway>, retention: Retention) -> Result<()> {

@@ -8,7 +8,10 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::family::wire::{ResetReason, Text, example_id, example_time};
+use crate::family::{
+    count_with_size,
+    wire::{ResetReason, Text, example_id, example_time},
+};
 
 /// A notification to create.
 #[derive(Object)]
@@ -104,7 +107,8 @@ impl Example for Notification {
 pub struct NotificationSnapshot {
     /// Number of all unread notifications. Can be greater than the length of `notifications`.
     pub unread: u64,
-    /// The newest unread notifications, newest first, at most 50.
+    /// The newest unread notifications, newest first, at most 50, and those that fit into 500,000 bytes of JSON. If there
+    /// are fewer than `unread`, the operation `List notifications` returns the others.
     pub notifications: Vec<Notification>,
     /// Reason why the stream starts over. Absent if it does not start over.
     pub reset: Option<ResetReason>,
@@ -114,6 +118,15 @@ impl Example for NotificationSnapshot {
     fn example() -> Self {
         let unread = Notification { read_at: None, ..Notification::example() };
         Self { unread: 1, notifications: vec![unread], reset: None }
+    }
+}
+
+impl NotificationSnapshot {
+    /// Leaves the oldest notifications out, so that at least `bytes` bytes are removed.
+    pub(super) fn shorten(&mut self, bytes: usize) -> bool {
+        let count = count_with_size(self.notifications.iter().rev(), bytes);
+        self.notifications.truncate(self.notifications.len() - count);
+        count > 0
     }
 }
 

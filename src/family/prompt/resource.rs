@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     database::Transaction,
+    event::MAX_DATA,
     event_log::{EventLog, ReadLimit, Retention},
     family::{EventKind, ResourceFamily, ResourceState, Result, wire::ResetReason},
     gateway::Gateway,
@@ -24,7 +25,7 @@ use crate::{
 
 /// Limits of the events in a snapshot. Most answers are smaller, so a client that connects late gets the complete
 /// answer.
-const SNAPSHOT: ReadLimit = ReadLimit { events: 1_000, bytes: 1 << 20 };
+const SNAPSHOT: ReadLimit = ReadLimit { events: 1_000, bytes: MAX_DATA };
 
 /// The family `prompt`.
 pub struct PromptFamily;
@@ -60,7 +61,7 @@ impl ResourceFamily for PromptFamily {
         let terminal = is_terminal(row.status);
         let events = events.iter().map(logged_event).collect::<std::result::Result<_, _>>()?;
         let snapshot = PromptSnapshot { prompt: row.into(), events, earlier, reset };
-        Ok(Some(ResourceState::new(&snapshot, terminal)))
+        Ok(Some(ResourceState::with_limit(snapshot, terminal, PromptSnapshot::shorten)))
     }
 
     async fn delete(&self, tx: &Transaction, ids: &[Uuid]) -> std::result::Result<bool, DbErr> {

@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::family::wire::{ResetReason, Text, example_id, example_time, wire_enum};
+use crate::family::{
+    count_with_size,
+    wire::{ResetReason, Text, example_id, example_time, wire_enum},
+};
 
 wire_enum! {
     /// Status of a prompt.
@@ -147,7 +150,7 @@ impl Example for PromptEvent {
 pub struct PromptSnapshot {
     /// The prompt.
     pub prompt: Prompt,
-    /// The newest events, oldest first. At most 1,000 events and 1 MiB of data.
+    /// The newest events, oldest first. At most 1,000, and those that fit with the prompt into 500,000 bytes of JSON.
     pub events: Vec<PromptEvent>,
     /// Whether the prompt had earlier events, which this snapshot does not contain. The operation `List prompt events`
     /// returns those that were not pruned.
@@ -164,6 +167,16 @@ impl Example for PromptSnapshot {
             earlier: true,
             reset: None,
         }
+    }
+}
+
+impl PromptSnapshot {
+    /// Leaves the oldest events out, so that at least `bytes` bytes are removed.
+    pub(super) fn shorten(&mut self, bytes: usize) -> bool {
+        let count = count_with_size(self.events.iter(), bytes);
+        self.events.drain(..count);
+        self.earlier = true;
+        count > 0
     }
 }
 

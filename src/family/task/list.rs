@@ -54,7 +54,7 @@ pub async fn list(
     Ok(Page::new(rows, limit, |row| (row.id, bytes(row))))
 }
 
-/// A task that the caller may see, with its artifacts.
+/// A task that the caller may see, with its artifacts and its cursor.
 ///
 /// # Errors
 /// [`FamilyError::NotFound`] if the task does not exist or is not visible to the caller.
@@ -63,6 +63,7 @@ pub async fn get(gateway: &Gateway, principal: &Principal, id: Uuid) -> Result<T
     let tx = gateway.database.begin_read().await?;
     let row = task::Entity::find_by_id(id).one(&tx).await?.ok_or(FamilyError::NotFound)?;
     let task = with_artifacts(&tx, row).await?;
+    let cursor = gateway.hub.log().position(&tx, &topic(id)).await?;
     tx.rollback().await?;
-    Ok(task)
+    Ok(Task { cursor: Some(cursor.to_string()), ..task })
 }

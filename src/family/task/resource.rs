@@ -41,8 +41,9 @@ impl ResourceFamily for TaskFamily {
     ) -> std::result::Result<Option<ResourceState>, DbErr> {
         let Some(row) = task::Entity::find_by_id(id).one(tx).await? else { return Ok(None) };
         let terminal = is_terminal(row.status);
-        let snapshot = TaskSnapshot { task: rows::with_artifacts(tx, row).await?, reset };
-        Ok(Some(ResourceState::new(&snapshot, terminal)))
+        let task = rows::with_artifacts(tx, row).await?;
+        let snapshot = TaskSnapshot { task, artifacts_left_out: None, reset };
+        Ok(Some(ResourceState::with_limit(snapshot, terminal, TaskSnapshot::shorten)))
     }
 
     async fn delete(&self, tx: &Transaction, ids: &[Uuid]) -> std::result::Result<bool, DbErr> {

@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::family::wire::{ResetReason, Text, example_id, example_time, wire_enum};
+use crate::family::{
+    count_with_size,
+    wire::{ResetReason, Text, example_id, example_time, wire_enum},
+};
 
 wire_enum! {
     /// Status of a task.
@@ -64,12 +67,15 @@ pub struct Task {
     /// Artifacts so far, in the order of their first chunks. Artifacts of an earlier attempt remain until a later
     /// attempt replaces them. Absent in lists of tasks.
     pub artifacts: Option<Vec<Artifact>>,
+    /// Cursor of the newest event that this state includes. A stream that opens after it continues from this state. Only
+    /// in the response of `Get a task`.
+    pub cursor: Option<String>,
 }
 
 impl From<task::Model> for Task {
     fn from(mut row: task::Model) -> Self {
         let input = any(row.input.take().as_ref());
-        Self { state: row.into(), input, artifacts: None }
+        Self { state: row.into(), input, artifacts: None, cursor: None }
     }
 }
 
@@ -79,6 +85,7 @@ impl Example for Task {
             state: TaskState::example(),
             input: Some(Any(example_input())),
             artifacts: Some(vec![Artifact::example()]),
+            cursor: Some("2f1a3b9c-42-5d8e01f7".to_owned()),
         }
     }
 }
@@ -257,15 +264,29 @@ impl Example for ArtifactChunk {
 #[derive(Object)]
 #[oai(example, skip_serializing_if_is_none)]
 pub struct TaskSnapshot {
-    /// The task, with its artifacts.
+    /// The task, with those artifacts that fit into 500,000 bytes of JSON.
     pub task: Task,
+    /// Number of artifacts that did not fit: the last ones. Absent if the snapshot has all of them. To continue, get the
+    /// task, which then has all of them, and open the stream again after the `cursor` of that response.
+    pub artifacts_left_out: Option<usize>,
     /// Reason why the stream starts over. Absent if it does not start over.
     pub reset: Option<ResetReason>,
 }
 
 impl Example for TaskSnapshot {
     fn example() -> Self {
-        Self { task: Task::example(), reset: None }
+        Self { task: Task::example(), artifacts_left_out: None, reset: None }
+    }
+}
+
+impl TaskSnapshot {
+    /// Leaves the last artifacts out, so that at least `bytes` bytes are removed.
+    pub(super) fn shorten(&mut self, bytes: usize) -> bool {
+        let Some(artifacts) = &mut self.task.artifacts else { return false };
+        let count = count_with_size(artifacts.iter().rev(), bytes);
+        artifacts.truncate(artifacts.len() - count);
+        *self.artifacts_left_out.get_or_insert_default() += count;
+        count > 0
     }
 }
 

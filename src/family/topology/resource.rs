@@ -46,8 +46,9 @@ impl ResourceFamily for TopologyFamily {
         let mutations = list_unfinished(tx, id).await?;
         let terminal = row.status == topology::Status::TornDown;
         let mutations = mutations.into_iter().map(Mutation::from).collect();
-        let snapshot = TopologySnapshot { topology: row.into(), mutations, reset };
-        Ok(Some(ResourceState::new(&snapshot, terminal)))
+        let topology = row.into();
+        let snapshot = TopologySnapshot { topology, mutations, mutations_left_out: None, reset };
+        Ok(Some(ResourceState::with_limit(snapshot, terminal, TopologySnapshot::shorten)))
     }
 
     async fn end_expired_leases(&self, gateway: &Gateway) -> Result<()> {

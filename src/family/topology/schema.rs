@@ -9,7 +9,10 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::mutation::Mutation;
-use crate::family::wire::{ResetReason, Text, example_id, example_object, example_time, wire_enum};
+use crate::family::{
+    count_with_size,
+    wire::{ResetReason, Text, example_id, example_object, example_time, wire_enum},
+};
 
 wire_enum! {
     /// Status of a topology.
@@ -175,14 +178,33 @@ impl Example for Transition {
 pub struct TopologySnapshot {
     /// The topology.
     pub topology: Topology,
-    /// Mutations that are `pending` or `applying`, oldest first. At most 200.
+    /// Mutations that are `pending` or `applying`, oldest first. At most 200, and those that fit into 500,000 bytes of
+    /// JSON.
     pub mutations: Vec<Mutation>,
+    /// Number of these mutations that did not fit: the newest ones. Absent if the snapshot has all of them. The operation
+    /// `List mutations` returns them: send the id of the last mutation here as `after`.
+    pub mutations_left_out: Option<usize>,
     /// Reason why the stream starts over. Absent if it does not start over.
     pub reset: Option<ResetReason>,
 }
 
 impl Example for TopologySnapshot {
     fn example() -> Self {
-        Self { topology: Topology::example(), mutations: vec![Mutation::example()], reset: None }
+        Self {
+            topology: Topology::example(),
+            mutations: vec![Mutation::example()],
+            mutations_left_out: None,
+            reset: None,
+        }
+    }
+}
+
+impl TopologySnapshot {
+    /// Leaves the newest mutations out, so that at least `bytes` bytes are removed.
+    pub(super) fn shorten(&mut self, bytes: usize) -> bool {
+        let count = count_with_size(self.mutations.iter().rev(), bytes);
+        self.mutations.truncate(self.mutations.len() - count);
+        *self.mutations_left_out.get_or_insert_default() += count;
+        count > 0
     }
 }

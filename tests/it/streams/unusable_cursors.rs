@@ -155,7 +155,8 @@ async fn unusable_cursor_starts_every_stream_with_a_reset() {
             // The header has priority over a cursor that could be resumed.
             ways.push((format!("last_event_id={valid}"), header, reason));
         }
-        for only_in_a_query in [" ", "\t", "\0", "\n", &format!(" {valid}"), &format!("{valid}\n")] {
+        for only_in_a_query in [" ", "\t", "\0", "\n", &format!(" {valid}"), &format!("{valid}\n")]
+        {
             let query = format!("last_event_id={}", encoded(only_in_a_query.as_bytes()));
             ways.push((query, Vec::new(), "unknown_cursor"));
         }
@@ -234,6 +235,7 @@ async fn lost_cursor_of_one_topic_resets_it_among_several() {
         }
         ids.push((block.id.expect("an id"), resets));
     }
+    drop(reader);
     // A client that lost the connection before the snapshot of the second topic still gets the reset.
     for (id, seen) in &ids {
         let mut again = user.stream(&path(&both, id), "").await;
