@@ -101,9 +101,9 @@ export class Server {
     return id;
   }
 
-  async enqueue(topology) {
+  async enqueue(topology, payload = {}) {
     const target = `/v1/topologies/${topology}/mutations`;
-    const { id } = await this.call('POST', target, { op: 'add_node', payload: {} }, 202);
+    const { id } = await this.call('POST', target, { op: 'add_node', payload }, 202);
     return id;
   }
 

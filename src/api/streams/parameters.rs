@@ -196,7 +196,8 @@ pub(in crate::api) fn documented_parameters() -> Vec<Value> {
         parameter(
             MetaParamIn::Header,
             "Last-Event-ID",
-            "Cursor to resume after. Browsers send this header when they reconnect.",
+            "Cursor to resume after. Browsers send this header when they reconnect. An empty header counts as none. \
+             If the stream cannot resume, it starts with a snapshot that has a `reset` reason.",
             &text,
         ),
         parameter(

@@ -94,7 +94,7 @@ pub(in crate::api) struct StreamEvent {
     id: Option<String>,
     /// Kind of the event.
     event: String,
-    /// Data of the event, as JSON text.
+    /// Data of the event, as JSON text of at most 500,000 bytes.
     data: String,
     /// Time to wait before a reconnect, in milliseconds. Absent if the time does not change.
     retry: Option<u32>,
@@ -119,7 +119,8 @@ impl ApiResponse for StreamResponse {
             responses: vec![
                 MetaResponse {
                     description: "Server-sent events: the events after the cursor, or a snapshot and the \
-                                  events after the snapshot. Comments keep an idle connection open.",
+                                  events after the snapshot. The data of an event or a snapshot has at most \
+                                  500,000 bytes. Comments keep an idle connection open.",
                     status: Some(200),
                     status_range: None,
                     content: vec![MetaMediaType {

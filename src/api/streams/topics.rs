@@ -55,7 +55,8 @@ impl StreamsApi {
     /// `{"topic": ..., "data": ...}`.
     ///
     /// The `id` of an event contains the cursors of all topics. On resume, a topic without a cursor in the
-    /// `id` starts with a snapshot. So a client can add and remove topics when it reconnects.
+    /// `id` starts with a snapshot. So a client can add and remove topics when it reconnects. If another cursor in
+    /// the `id` belongs to none of the topics, that snapshot has the reset reason `unknown_cursor`.
     ///
     /// The stream sends `topic.closed` when a topic ends, or when the caller may no longer see it. The stream ends with
     /// its last topic. A stream token opens all or some of the topics that it was minted for. Requires the role viewer.

@@ -60,21 +60,3 @@ async fn new_stream_gets_a_snapshot_and_resumed_stream_the_rest() {
     drop(reader);
     app.finish().await;
 }
-
-#[tokio::test]
-async fn snapshot_holds_the_newest_mebibyte_of_events() {
-    let app = App::start().await;
-    let (owner, agent) = owner_and_agent(&app).await;
-    let created = create(&owner).await;
-    let text = "x".repeat(60_000);
-    for number in 0..20 {
-        let data = json!({ "number": number, "text": text });
-        let body = json!({ "kind": "message", "data": data });
-        publish(&agent, &created.path, &Value::Null, body).await.ok();
-    }
-    let snapshot = watch(&owner, &created.path, "").await.expect("snapshot").await.data;
-    let numbers: Vec<_> = snapshot["events"].as_array().expect("events").iter().collect();
-    let numbers: Vec<_> = numbers.iter().map(|event| event["data"]["number"].clone()).collect();
-    assert_eq!((numbers, &snapshot["earlier"]), ((3..20).map(Value::from).collect(), &json!(true)));
-    app.finish().await;
-}

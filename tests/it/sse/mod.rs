@@ -3,4 +3,5 @@
 mod bytes;
 mod heartbeats;
 mod lifetime;
+mod longest_line;
 mod resume;
