@@ -45,8 +45,8 @@ mod tests {
     fn event_with_more_bytes_than_a_client_reads_is_refused() {
         let quotes = 2;
         assert!(new_event("note", &"x".repeat(MAX_DATA - quotes)).is_ok());
-        // Each of these characters becomes an escape of six bytes.
-        for text in ["x".repeat(MAX_DATA - quotes + 1), "\u{2028}".repeat(MAX_DATA / 6)] {
+        // Each U+2028 becomes an escape of six bytes.
+        for text in ["x".repeat(MAX_DATA - quotes + 1), "\u{2028}".repeat(MAX_DATA / 6 + 1)] {
             let refused = new_event("note", &text).expect_err("a refusal").to_string();
             assert!(refused.contains("500000 bytes"), "{refused}");
         }

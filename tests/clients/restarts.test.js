@@ -29,7 +29,7 @@ async function heartbeat(server, stream) {
   let seen = '';
   for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
     seen += chunk;
-    if (seen.endsWith('\n\n:\n')) break;
+    if (/^:$/m.test(seen)) break;
   }
   closed.abort();
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use poem::web::Data;
 use poem_openapi::{
-    OpenApi,
+    ApiResponse, OpenApi,
     param::{Path, Query},
 };
 use uuid::Uuid;
@@ -23,6 +23,19 @@ use crate::{
     },
     gateway::Gateway,
 };
+
+/// 200 with a task and its cursor.
+#[derive(ApiResponse)]
+enum TaskWithCursor {
+    /// The task.
+    #[oai(status = 200)]
+    Ok(
+        Json<Task>,
+        /// Cursor of the newest event that this state includes, opaque.
+        #[oai(header = "Last-Event-ID")]
+        String,
+    ),
+}
 
 /// The operations.
 pub(in crate::api) struct TasksApi;
@@ -70,7 +83,8 @@ impl TasksApi {
 
     /// Get a task
     ///
-    /// Returns a task with its artifacts. Requires the role viewer. 404 for tasks of other users, unless the caller is
+    /// Returns a task with its artifacts. The header `Last-Event-ID` of the response is a cursor: a stream that opens
+    /// after it continues from this state. Requires the role viewer. 404 for tasks of other users, unless the caller is
     /// an administrator.
     #[oai(path = "/:id", method = "get", operation_id = "task_get")]
     async fn get(
@@ -79,8 +93,9 @@ impl TasksApi {
         gateway: Data<&Arc<Gateway>>,
         /// Task id.
         id: Path<Uuid>,
-    ) -> Result<Json<Task>> {
-        Ok(Json(task::get(&gateway, &caller.principal, id.0).await?))
+    ) -> Result<TaskWithCursor> {
+        let (task, cursor) = task::get(&gateway, &caller.principal, id.0).await?;
+        Ok(TaskWithCursor::Ok(Json(task), cursor.to_string()))
     }
 
     /// Cancel a task

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     auth::login_session::Principal,
+    event::Cursor,
     family::{
         FamilyError, Result, find_visible,
         wire::{Page, page_limit},
@@ -54,16 +55,16 @@ pub async fn list(
     Ok(Page::new(rows, limit, |row| (row.id, bytes(row))))
 }
 
-/// A task that the caller may see, with its artifacts and its cursor.
+/// A task that the caller may see, with its artifacts, and the cursor of the newest event that this state includes.
 ///
 /// # Errors
 /// [`FamilyError::NotFound`] if the task does not exist or is not visible to the caller.
-pub async fn get(gateway: &Gateway, principal: &Principal, id: Uuid) -> Result<Task> {
+pub async fn get(gateway: &Gateway, principal: &Principal, id: Uuid) -> Result<(Task, Cursor)> {
     find_visible(gateway, principal, &topic(id)).await?;
     let tx = gateway.database.begin_read().await?;
     let row = task::Entity::find_by_id(id).one(&tx).await?.ok_or(FamilyError::NotFound)?;
     let task = with_artifacts(&tx, row).await?;
     let cursor = gateway.hub.log().position(&tx, &topic(id)).await?;
     tx.rollback().await?;
-    Ok(Task { cursor: Some(cursor.to_string()), ..task })
+    Ok((task, cursor))
 }

@@ -67,15 +67,12 @@ pub struct Task {
     /// Artifacts so far, in the order of their first chunks. Artifacts of an earlier attempt remain until a later
     /// attempt replaces them. Absent in lists of tasks.
     pub artifacts: Option<Vec<Artifact>>,
-    /// Cursor of the newest event that this state includes. A stream that opens after it continues from this state. Only
-    /// in the response of `Get a task`.
-    pub cursor: Option<String>,
 }
 
 impl From<task::Model> for Task {
     fn from(mut row: task::Model) -> Self {
         let input = any(row.input.take().as_ref());
-        Self { state: row.into(), input, artifacts: None, cursor: None }
+        Self { state: row.into(), input, artifacts: None }
     }
 }
 
@@ -85,7 +82,6 @@ impl Example for Task {
             state: TaskState::example(),
             input: Some(Any(example_input())),
             artifacts: Some(vec![Artifact::example()]),
-            cursor: Some("2f1a3b9c-42-5d8e01f7".to_owned()),
         }
     }
 }
@@ -266,8 +262,8 @@ impl Example for ArtifactChunk {
 pub struct TaskSnapshot {
     /// The task, with those artifacts that fit into 500,000 bytes of JSON.
     pub task: Task,
-    /// Number of artifacts that did not fit: the last ones. Absent if the snapshot has all of them. To continue, get the
-    /// task, which then has all of them, and open the stream again after the `cursor` of that response.
+    /// Number of artifacts that did not fit: the last ones. Absent if the snapshot has all of them. To get all of them,
+    /// call `Get a task`, and open the stream again after the `Last-Event-ID` of that response.
     pub artifacts_left_out: Option<usize>,
     /// Reason why the stream starts over. Absent if it does not start over.
     pub reset: Option<ResetReason>,
@@ -275,7 +271,7 @@ pub struct TaskSnapshot {
 
 impl Example for TaskSnapshot {
     fn example() -> Self {
-        Self { task: Task::example(), artifacts_left_out: None, reset: None }
+        Self { task: Task::example(), artifacts_left_out: Some(3), reset: None }
     }
 }
 

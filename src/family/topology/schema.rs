@@ -193,7 +193,7 @@ impl Example for TopologySnapshot {
         Self {
             topology: Topology::example(),
             mutations: vec![Mutation::example()],
-            mutations_left_out: None,
+            mutations_left_out: Some(3),
             reset: None,
         }
     }

@@ -79,7 +79,8 @@ impl SseReader {
     pub async fn next(&mut self) -> Option<Block> {
         let block = self.next_block().await?;
         // Several clients deliver a block without data as an empty message.
-        assert!(!block.event.is_empty() && !block.data.is_null(), "no event: {:?}", block.text);
+        let has_data = block.text.lines().any(|line| line.starts_with("data: "));
+        assert!(has_data && !block.event.is_empty(), "no event: {:?}", block.text);
         Some(block)
     }
 
