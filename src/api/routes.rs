@@ -1,6 +1,6 @@
 //! The paths of the OpenAPI document, for the middleware, which sees requests before and after their operations.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::streams::EVENT_STREAM;
 
@@ -76,7 +76,7 @@ fn route(path: &str, operations: &Value) -> Route {
         methods.push("HEAD".to_owned());
     }
     let public = operations.into_iter().flatten();
-    let public = public.filter(|(_, operation)| operation.get("security").is_none());
+    let public = public.filter(|(_, operation)| operation["security"] == json!([]));
     let public = public.map(|(method, _)| method.to_uppercase()).collect();
     let is_stream = operations.into_iter().flatten().any(|(_, operation)| {
         operation

@@ -5,16 +5,15 @@ use serde_json::{Value, json};
 
 use super::{
     examples::{add_example, field_examples},
-    operations::{members, operations},
+    operations::{is_stream, members, operations, visit},
 };
 use crate::api::{
     problem::example as problem_example,
-    streams::{EVENT_STREAM, documented_parameters, register_parameters},
+    streams::{documented_parameters, register_parameters},
 };
 
 /// Adds the parts that poem-openapi leaves out, and corrects its errors.
 pub(super) fn complete(document: &mut Value) {
-    document["openapi"] = json!("3.0.3");
     let mut registry = Registry::new();
     register_parameters(&mut registry);
     add_schemas(document, registry);
@@ -23,6 +22,10 @@ pub(super) fn complete(document: &mut Value) {
     }
     for (method, operation) in operations(document) {
         remove_impossible(method, operation);
+        if operation.get("security").is_none() {
+            // Without it, a linter cannot know whether an operation is public or was forgotten.
+            operation["security"] = json!([]);
+        }
         let summary = operation.get("summary").cloned().unwrap_or_default();
         for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
             if response["description"] == "" {
@@ -34,7 +37,7 @@ pub(super) fn complete(document: &mut Value) {
                 problem["example"] = problem_example(status);
             }
         }
-        if operation["responses"]["200"]["content"].get(EVENT_STREAM).is_some()
+        if is_stream(operation)
             && let Some(own) = operation["parameters"].as_array_mut()
         {
             own.extend(documented_parameters());
@@ -54,7 +57,7 @@ pub(super) fn complete(document: &mut Value) {
     for name in taken {
         take_null(&mut document["components"]["schemas"][name]);
     }
-    remove_null_defaults(document);
+    tidy(document);
 }
 
 /// Allows null for the optional fields of a request body. There, null means the same as absent.
@@ -97,16 +100,22 @@ pub(super) fn add_schemas(document: &mut Value, registry: Registry) {
     }
 }
 
-/// Removes `default: null`, which is not valid. poem-openapi writes it for `#[oai(default)]` on an optional value.
-pub(super) fn remove_null_defaults(value: &mut Value) {
-    match value {
-        Value::Object(object) => {
-            if object.get("default").is_some_and(Value::is_null) {
-                object.remove("default");
-            }
-            object.values_mut().for_each(remove_null_defaults);
+/// Corrects what poem-openapi writes in schemas. It writes `default: null`, which is not valid, for `#[oai(default)]` on
+/// an optional value. For a reference with a description it writes two members of `allOf`, and many generators cannot
+/// read this. They can read one member with the description next to `allOf`.
+pub(super) fn tidy(document: &mut Value) {
+    visit(document, &mut |value| {
+        let Some(schema) = value.as_object_mut() else { return };
+        if schema.get("default").is_some_and(Value::is_null) {
+            schema.remove("default");
         }
-        Value::Array(array) => array.iter_mut().for_each(remove_null_defaults),
-        _ => {}
-    }
+        if let Some(parts) = schema.get_mut("allOf").and_then(Value::as_array_mut)
+            && let [reference, description] = parts.as_slice()
+            && reference.get("$ref").is_some()
+            && description.as_object().is_some_and(|only| only.keys().eq(["description"]))
+        {
+            let description = parts.remove(1)["description"].take();
+            schema.insert("description".to_owned(), description);
+        }
+    });
 }

@@ -1,13 +1,13 @@
 //! The OpenAPI documents: the document of poem-openapi, completed, in two versions.
 //!
-//! Many generators read only version 3.0, in which an event is an object of strings. Version 3.2 can describe the
-//! contents of a stream (`itemSchema`): the kind of each event and the type of its data.
+//! Many generators read only version 3.0, in which a stream is text. Version 3.2 can describe the contents of a stream
+//! (`itemSchema`): the kind of each event and the type of its data.
 
 use bytes::Bytes;
 use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::{Value, json};
 
-use super::{complete::complete, typed_events::with_typed_events};
+use super::{complete::complete, differences};
 use crate::config::PublicUrl;
 
 /// The server of a document without a public URL: the folder that the document is in. So a client that reads the
@@ -38,11 +38,12 @@ impl Documents {
         public_url: Option<&PublicUrl>,
     ) -> Self {
         let spec = service.spec();
-        let mut v3_0: Value = serde_json::from_str(&spec).expect("poem-openapi writes JSON");
-        complete(&mut v3_0);
+        let mut document: Value = serde_json::from_str(&spec).expect("poem-openapi writes JSON");
+        complete(&mut document);
         let server = public_url.map_or_else(|| RELATIVE.to_owned(), PublicUrl::to_string);
-        v3_0["servers"] = json!([{ "url": server }]);
-        let v3_2 = with_typed_events(v3_0.clone());
+        document["servers"] = json!([{ "url": server }]);
+        let v3_0 = differences::v3_0(document.clone());
+        let v3_2 = differences::v3_2(document);
         let page = service.swagger_ui_html().replace(&spec, &v3_0.to_string());
         let texts = [&v3_0, &v3_2].map(|document| format!("{document:#}\n").into());
         Self { v3_0, texts, page: page.into() }

@@ -10,7 +10,7 @@ pub(super) fn field_examples(schema: &mut Value) {
     let fields = schema.get_mut("properties").and_then(Value::as_object_mut);
     for (name, field) in fields.into_iter().flatten() {
         // A reference uses the example of its target, and OpenAPI 3.0 allows no other member next to `$ref`.
-        let own = field.get("$ref").is_none() && field.get("example").is_none();
+        let own = ["$ref", "allOf", "example"].iter().all(|word| field.get(word).is_none());
         let value = example.get(name).cloned().or_else(|| absent_example(name));
         if let (true, Some(value)) = (own, value) {
             field["example"] = value;

@@ -1,6 +1,7 @@
 //! The OpenAPI documents.
 
 mod complete;
+mod differences;
 mod documents;
 mod examples;
 mod json_schema;

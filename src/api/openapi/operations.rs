@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::api::streams::EVENT_STREAM;
+
 /// Every operation, with its method.
 pub(super) fn operations(document: &mut Value) -> impl Iterator<Item = (&str, &mut Value)> {
     members(&mut document["paths"])
@@ -10,7 +12,22 @@ pub(super) fn operations(document: &mut Value) -> impl Iterator<Item = (&str, &m
         .map(|(method, operation)| (method.as_str(), operation))
 }
 
+/// Whether an operation opens a stream.
+pub(super) fn is_stream(operation: &Value) -> bool {
+    operation["responses"]["200"]["content"].get(EVENT_STREAM).is_some()
+}
+
 /// The values of an object.
 pub(super) fn members(object: &mut Value) -> impl Iterator<Item = &mut Value> {
     object.as_object_mut().into_iter().flat_map(Map::values_mut)
+}
+
+/// Calls `change` with every value in the document, the document included. A value comes before its members.
+pub(super) fn visit(value: &mut Value, change: &mut impl FnMut(&mut Value)) {
+    change(value);
+    match value {
+        Value::Object(object) => object.values_mut().for_each(|value| visit(value, change)),
+        Value::Array(array) => array.iter_mut().for_each(|value| visit(value, change)),
+        _ => {}
+    }
 }

@@ -4,8 +4,7 @@ use poem_openapi::registry::Registry;
 use serde_json::{Value, json};
 
 use super::{
-    complete::{add_schemas, remove_null_defaults},
-    json_schema::to_json_schema_2020,
+    complete::{add_schemas, tidy},
     operations::operations,
 };
 use crate::{
@@ -17,16 +16,10 @@ use crate::{
 /// The operation that streams several topics.
 const STREAM_OF_SEVERAL: &str = "topic_stream";
 
-/// The document as OpenAPI 3.2, with the types of all events.
-pub(super) fn with_typed_events(mut document: Value) -> Value {
-    document["openapi"] = json!("3.2.0");
-    document["info"]["license"]["identifier"] = json!("MIT OR Apache-2.0");
+/// Gives every stream the types of all its events.
+pub(super) fn add_typed_events(document: &mut Value) {
     let mut registry = Registry::new();
-    for (_, operation) in operations(&mut document) {
-        if let Some(lines) = operation.pointer_mut("/requestBody/content/application~1x-ndjson") {
-            // OpenAPI 3.0 cannot describe the lines.
-            *lines = json!({ "itemSchema": { "$ref": "#/components/schemas/NewPromptEvent" } });
-        }
+    for (_, operation) in operations(document) {
         let id = operation["operationId"].as_str().unwrap_or_default();
         let family = Family::ALL.into_iter().find(|family| stream_operation(*family) == id);
         let mut events = match family {
@@ -43,14 +36,8 @@ pub(super) fn with_typed_events(mut document: Value) -> Value {
         operation["responses"]["200"]["content"][EVENT_STREAM] =
             json!({ "itemSchema": { "oneOf": events } });
     }
-    add_schemas(&mut document, registry);
-    if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
-        // The typed events replace this schema.
-        schemas.remove("StreamEvent");
-    }
-    remove_null_defaults(&mut document);
-    to_json_schema_2020(&mut document);
-    document
+    add_schemas(document, registry);
+    tidy(document);
 }
 
 /// The events of all families, each with its topic and data. If several families have events of the same kind, these
@@ -73,9 +60,13 @@ fn events_of_many(registry: &mut Registry) -> Vec<Value> {
             }
         }
     }
-    let events = kinds
-        .into_iter()
-        .map(|(kind, envelopes)| event(kind, true, &json!({ "oneOf": envelopes })));
+    let events = kinds.into_iter().map(|(kind, mut envelopes)| {
+        let data = match envelopes.len() {
+            1 => envelopes.remove(0),
+            _ => json!({ "oneOf": envelopes }),
+        };
+        event(kind, true, &data)
+    });
     let mut events: Vec<Value> = events.collect();
     events.push(event(&TOPIC_CLOSED, true, &data(&TOPIC_CLOSED, registry)));
     events

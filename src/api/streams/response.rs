@@ -9,9 +9,9 @@ use poem::{
     http::{HeaderName, HeaderValue, StatusCode, header},
 };
 use poem_openapi::{
-    ApiResponse, Object,
+    ApiResponse,
     registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
-    types::{Example, Type},
+    types::Type,
 };
 
 use crate::{
@@ -85,32 +85,6 @@ pub(in crate::api) fn set_stream_headers(response: &mut Response) {
     }
 }
 
-/// One server-sent event, as generated clients see it.
-#[derive(Object)]
-#[oai(rename = "StreamEvent", skip_serializing_if_is_none, example)]
-pub(in crate::api) struct StreamEvent {
-    /// Cursor to resume after, opaque. Absent on `stream.closed`, and on an `error` for a failed stream or a refused
-    /// request.
-    id: Option<String>,
-    /// Kind of the event.
-    event: String,
-    /// Data of the event, as JSON text of at most 500,000 bytes.
-    data: String,
-    /// Time to wait before a reconnect, in milliseconds. Absent if the time does not change.
-    retry: Option<u32>,
-}
-
-impl Example for StreamEvent {
-    fn example() -> Self {
-        Self {
-            id: Some("2f1a3b9c-42-5d8e01f7".to_owned()),
-            event: "status".to_owned(),
-            data: r#"{"from":"deploying","to":"active"}"#.to_owned(),
-            retry: Some(3_210),
-        }
-    }
-}
-
 impl ApiResponse for StreamResponse {
     fn meta() -> MetaResponses {
         let limits = problem::meta(Kind::TooManyRequests).headers;
@@ -125,7 +99,7 @@ impl ApiResponse for StreamResponse {
                     status_range: None,
                     content: vec![MetaMediaType {
                         content_type: EVENT_STREAM,
-                        schema: StreamEvent::schema_ref(),
+                        schema: String::schema_ref(),
                     }],
                     headers: limits,
                 },
@@ -141,7 +115,5 @@ impl ApiResponse for StreamResponse {
         }
     }
 
-    fn register(registry: &mut Registry) {
-        StreamEvent::register(registry);
-    }
+    fn register(_registry: &mut Registry) {}
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::support::{
     App,
@@ -179,6 +179,5 @@ fn openapi_3_2_types_every_stream_event_by_name() {
         let has_id = item["required"].as_array().expect("required").contains(&"id".into());
         assert_eq!(has_id, !["stream.closed", "error"].contains(&name), "{name}");
     }
-    let record = stream(&v3_0)["schema"]["$ref"].clone();
-    assert_eq!(record, "#/components/schemas/StreamEvent", "3.0 has a record of strings");
+    assert_eq!(stream(&v3_0), json!({ "schema": { "type": "string" } }), "3.0 has text");
 }
