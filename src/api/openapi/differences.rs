@@ -67,8 +67,8 @@ fn streams(document: &mut Value) -> impl Iterator<Item = &mut Value> {
 
 fn explain_stream_tokens(document: &mut Value) {
     for stream in streams(document) {
-        for alternative in stream["security"].as_array_mut().into_iter() {
-            alternative.retain(|schemes| schemes.get(STREAM_TOKEN).is_none());
+        if let Some(alternatives) = stream["security"].as_array_mut() {
+            alternatives.retain(|schemes| schemes.get(STREAM_TOKEN).is_none());
         }
         let words = "A client that cannot send the header `Authorization`, such as a browser's `EventSource`, sends a \
                      stream token from `POST /v1/stream-tokens` in the query parameter `stream_token` instead.";
@@ -83,7 +83,7 @@ fn explain_stream_tokens(document: &mut Value) {
 
 fn remove_cursor_header(document: &mut Value) {
     for stream in streams(document) {
-        for parameters in stream["parameters"].as_array_mut().into_iter() {
+        if let Some(parameters) = stream["parameters"].as_array_mut() {
             parameters.retain(|parameter| parameter["name"] != "Last-Event-ID");
         }
     }
@@ -91,7 +91,7 @@ fn remove_cursor_header(document: &mut Value) {
 
 fn remove_empty_streams(document: &mut Value) {
     for stream in streams(document) {
-        for responses in stream["responses"].as_object_mut().into_iter() {
+        if let Some(responses) = stream["responses"].as_object_mut() {
             responses.remove("204");
         }
     }
@@ -100,7 +100,7 @@ fn remove_empty_streams(document: &mut Value) {
 fn keep_json_body(document: &mut Value) {
     for (_, operation) in operations(document) {
         let content = operation.pointer_mut("/requestBody/content");
-        for content in content.and_then(Value::as_object_mut).into_iter() {
+        if let Some(content) = content.and_then(Value::as_object_mut) {
             content.retain(|media_type, _| media_type == "application/json");
         }
     }
@@ -116,8 +116,8 @@ fn type_lines(document: &mut Value) {
 
 fn keep_arrays(document: &mut Value) {
     visit(document, &mut |schema| {
-        let forms = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();
-        let array = forms.filter(|form| form["type"] == "array").next_back().cloned();
+        let mut forms = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();
+        let array = forms.find(|form| form["type"] == "array").cloned();
         if let (Some(Value::Object(array)), Some(schema)) = (array, schema.as_object_mut()) {
             schema.remove("oneOf");
             schema.extend(array);

@@ -1,5 +1,6 @@
 //! The OpenAPI documents.
 
+mod differences;
 mod documents;
 mod examples;
 mod prefill;
