@@ -19,7 +19,7 @@
 //! | 3 | [`gateway`] | the state that operations, families and background jobs share |
 //! | 2 | [`hub`] | live delivery in one process: live topics, subscriptions, fan-out |
 //! | 1 | [`event_log`], [`bus`], [`auth`], [`limit`], [`visibility`] | engines; none of them imports another |
-//! | 0 | [`clock`], [`config`], [`telemetry`], [`database`], [`event`], [`cache`], [`deadline`], [`data_dir`], [`forwarded`] | the basis that every layer uses |
+//! | 0 | [`clock`], [`config`], [`telemetry`], [`database`], [`event`], [`json`], [`cache`], [`deadline`], [`data_dir`], [`forwarded`] | the basis that every layer uses |
 //! | | `entity`, `migration` | crates: the rows of the tables, and the migrations of the schema |
 //!
 //! # Three paths through the program
@@ -80,6 +80,7 @@ pub mod family;
 pub mod forwarded;
 pub mod gateway;
 pub mod hub;
+pub mod json;
 pub mod limit;
 pub mod server;
 pub mod shutdown_delay;

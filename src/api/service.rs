@@ -25,6 +25,13 @@ use super::{
 };
 use crate::{config::PublicUrl, gateway::Gateway};
 
+/// The description of the OpenAPI document. [`json::parse`](crate::json::parse) keeps what it promises about JSON.
+const DESCRIPTION: &str = "An OpenAPI-first gateway for authenticated live streams.\n\n\
+    A request body must be JSON (RFC 8259) in UTF-8 without a byte order mark. At most 48 arrays and \
+    objects may be nested in it. No object may have a key twice, and no string may contain a lone \
+    surrogate. Otherwise the response is 400. JSON that the gateway only relays keeps the text of its \
+    numbers and the value of its strings. The order of members can change.";
+
 type Apis = (
     auth::AuthApi,
     users::UsersApi,
@@ -70,7 +77,7 @@ fn service(documents: DocsApi) -> OpenApiService<Apis, ()> {
         documents,
     );
     OpenApiService::new(apis, "streamgate", env!("CARGO_PKG_VERSION"))
-        .description("An OpenAPI-first gateway for authenticated live streams.")
+        .description(DESCRIPTION)
         .license("MIT OR Apache-2.0")
 }
 

@@ -7,6 +7,7 @@ use crate::{
     database::Transaction,
     event::{MAX_DATA, NewEvent, Topic},
     gateway::Gateway,
+    json::Relayed,
 };
 
 /// Appends the events of a change to the topic's log, commits both, and delivers the events.
@@ -29,7 +30,7 @@ pub async fn commit(
 /// - [`FamilyError::EventKind`] if `kind` is not a valid name.
 /// - [`FamilyError::BadInput`] if the data has more than [`MAX_DATA`] bytes as JSON.
 pub fn new_event(kind: &str, data: &impl ToJSON) -> Result<NewEvent> {
-    let event = NewEvent::new(kind, &data.to_json())?;
+    let event = NewEvent::new(kind, &Relayed(&data.to_json().unwrap_or_default()))?;
     if event.data.len() > MAX_DATA {
         let reason = format!("the event would have more than {MAX_DATA} bytes as JSON");
         return Err(FamilyError::bad_input("data", reason));

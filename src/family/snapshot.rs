@@ -2,7 +2,10 @@
 
 use poem_openapi::types::ToJSON;
 
-use crate::event::{self, MAX_DATA};
+use crate::{
+    event::{self, MAX_DATA},
+    json::Relayed,
+};
 
 /// The state of a resource at one moment.
 pub struct ResourceState {
@@ -15,7 +18,7 @@ pub struct ResourceState {
 impl ResourceState {
     /// Creates a state with this snapshot as its data.
     pub fn new(snapshot: &impl ToJSON, terminal: bool) -> Self {
-        Self { data: event::json(&snapshot.to_json()), terminal }
+        Self { data: event::json(&Relayed(&snapshot.to_json().unwrap_or_default())), terminal }
     }
 
     /// Creates a state like [`Self::new`]. While the data has more than [`MAX_DATA`] bytes, `shorten` gets the number of
@@ -43,7 +46,7 @@ pub fn count_with_size<'a, T: ToJSON + 'a>(
     let mut size = 0;
     let before = |item: &&T| {
         let is_before = size < bytes;
-        size += event::json(&item.to_json()).len();
+        size += event::json(&Relayed(&item.to_json().unwrap_or_default())).len();
         is_before
     };
     items.take_while(before).count()

@@ -31,6 +31,7 @@ mod prompts;
 mod proxy;
 mod public_url;
 mod rebuild;
+mod relayed_json;
 mod revocation;
 mod server;
 mod sse;

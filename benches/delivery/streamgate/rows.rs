@@ -39,7 +39,7 @@ pub(super) async fn insert_topics(gateway: &Gateway) -> anyhow::Result<Vec<Watch
         id: Uuid::now_v7(),
         name: format!("bench-{i}"),
         mode: "standard".to_owned(),
-        config: serde_json::Map::new().into(),
+        config: "{}".to_owned().into(),
         status: topology::Status::Active,
         status_changed_at: now,
         version: 1,

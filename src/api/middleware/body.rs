@@ -12,7 +12,6 @@ use poem::{
     http::{Version, header},
 };
 
-use super::reserved_keys::WithoutReservedKeys;
 use crate::{
     api::{
         caller::STREAM_TOKEN,
@@ -89,26 +88,8 @@ pub(in crate::api) async fn limit_body(
             return Err(Problem::new(Kind::RequestTimeout, "the body did not arrive in time"));
         }
     };
-    // Media types are case-insensitive, and the parsers of the body accept them in any case.
-    let kind = request.content_type().unwrap_or_default().to_ascii_lowercase();
-    let harmless = |json: &[u8]| serde_json::from_slice::<WithoutReservedKeys>(json).map(drop);
-    let checked = if kind.contains("ndjson") {
-        lines(&bytes).try_for_each(harmless)
-    } else if kind.contains("json") {
-        harmless(&bytes)
-    } else {
-        Ok(())
-    };
-    if let Err(error) = checked {
-        return Err(Problem::bad_request(format!("the body: {error}")));
-    }
     request.set_body(bytes);
     Ok(())
-}
-
-/// The lines of NDJSON. A line feed after the last line is optional.
-pub(in crate::api) fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
-    body.strip_suffix(b"\n").unwrap_or(body).split(|byte| *byte == b'\n')
 }
 
 fn check_head(request: &Request, bounds: Bounds) -> Result<()> {

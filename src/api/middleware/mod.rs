@@ -7,8 +7,7 @@ mod client;
 mod layer;
 mod refusal_event;
 mod request_info;
-mod reserved_keys;
 
-pub(super) use body::{Bounds, lines};
+pub(super) use body::Bounds;
 pub(super) use layer::RequestLayer;
 pub(super) use request_info::RequestInfo;

@@ -8,7 +8,7 @@ use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::{Value, json};
 
 use super::{complete::complete, differences};
-use crate::config::PublicUrl;
+use crate::{config::PublicUrl, json};
 
 /// The server of a document without a public URL: the folder that the document is in. So a client that reads the
 /// document below a path prefix calls the operations there. The committed documents have it too.
@@ -42,8 +42,8 @@ impl Documents {
         complete(&mut document);
         let server = public_url.map_or_else(|| RELATIVE.to_owned(), PublicUrl::to_string);
         document["servers"] = json!([{ "url": server }]);
-        let v3_0 = differences::v3_0(document.clone());
-        let v3_2 = differences::v3_2(document);
+        let v3_0 = without_embedded(&differences::v3_0(document.clone()));
+        let v3_2 = without_embedded(&differences::v3_2(document));
         let page = service.swagger_ui_html().replace(&spec, &v3_0.to_string());
         let texts = [&v3_0, &v3_2].map(|document| format!("{document:#}\n").into());
         Self { v3_0, texts, page: page.into() }
@@ -67,4 +67,9 @@ impl Documents {
     pub(in crate::api) fn page(&self) -> Bytes {
         self.page.clone()
     }
+}
+
+/// The document with its embedded texts as values. Examples of relayed JSON are embedded.
+fn without_embedded(document: &Value) -> Value {
+    serde_json::from_str(&json::text(document)).expect("a document is JSON")
 }

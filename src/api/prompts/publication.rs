@@ -3,7 +3,6 @@
 use poem::{FromRequest, Request, RequestBody};
 use poem_openapi::{
     ApiRequest,
-    error::ParseRequestPayloadError,
     payload::{ParsePayload, Payload},
     registry::{MetaSchema, MetaSchemaRef},
     types::{Example, ToJSON},
@@ -11,8 +10,9 @@ use poem_openapi::{
 use serde_json::json;
 
 use crate::{
-    api::{json::Json, middleware::lines},
+    api::json::{Json, parse},
     family::prompt::{NewPromptEvent, NewPromptEvents},
+    json::text,
 };
 
 /// Events as NDJSON: one event in each line.
@@ -27,10 +27,11 @@ impl Payload for Ndjson {
     }
 
     fn schema_ref() -> MetaSchemaRef {
-        let line = json!(NewPromptEvent::example().to_json()).to_string();
+        let line = text(&NewPromptEvent::example().to_json().unwrap_or_default());
         MetaSchemaRef::Inline(Box::new(MetaSchema {
             description: Some(
-                "1 to 1,000 lines, each with one event. The gateway publishes all events or none.",
+                "1 to 1,000 lines, each with one event. Blank lines are skipped. The gateway publishes all \
+                 events or none.",
             ),
             example: Some(json!(format!("{line}\n{line}\n"))),
             ..MetaSchema::new("string")
@@ -43,10 +44,11 @@ impl ParsePayload for Ndjson {
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
         let body = Vec::<u8>::from_request(request, body).await?;
-        let values = lines(&body)
-            .map(|line| serde_json::from_slice(line).map_err(|error| error.to_string()));
-        let events = NewPromptEvents::parse_all(values);
-        Ok(Self(events.map_err(|reason| ParseRequestPayloadError { reason })?))
+        let lines = body.split(|byte| *byte == b'\n').zip(1..);
+        let events = lines
+            .filter(|(line, _)| !line.trim_ascii().is_empty())
+            .map(|(line, number)| Ok((number, parse(line, Some(number))?)));
+        Ok(Self(NewPromptEvents::from_lines(events.collect::<poem::Result<_>>()?)))
     }
 }
 

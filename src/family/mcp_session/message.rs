@@ -8,6 +8,8 @@ use poem_openapi::{
 };
 use serde_json::{Map, Value, json};
 
+use crate::json::{is_embedded, is_integer};
+
 /// One JSON-RPC message: a request, a notification or a response. The values of its members are stored as they were
 /// sent.
 pub struct Message(pub Map<String, Value>);
@@ -26,10 +28,12 @@ fn violation(message: &Map<String, Value>) -> Option<&'static str> {
         );
     }
     // Fractions are refused, because implementations may compare them differently (section 4).
-    let is_id = |id: &Value| id.is_string() || id.is_i64() || id.is_u64();
+    let is_id = |id: &Value| id.is_string() || is_integer(id);
     if let Some(method) = message.get("method") {
         let id_fits = message.get("id").is_none_or(is_id);
-        let params_fit = message.get("params").is_none_or(|it| it.is_object() || it.is_array());
+        let params_fit = message
+            .get("params")
+            .is_none_or(|it| it.is_array() || it.is_object() && !is_embedded(it));
         return if !method.is_string() {
             Some("`method` must be a string")
         } else if has("result") || has("error") {
@@ -54,7 +58,7 @@ fn violation(message: &Map<String, Value>) -> Option<&'static str> {
         _ => return Some("`id` must be the id of the request: a string or an integer"),
     }
     let error_fits = message.get("error").is_none_or(|error| {
-        let code = error.get("code").is_some_and(|code| code.is_i64() || code.is_u64());
+        let code = error.get("code").is_some_and(is_integer);
         code && error.get("message").is_some_and(Value::is_string)
     });
     if error_fits { None } else { Some("`error` must have an integer code and a message") }

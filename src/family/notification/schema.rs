@@ -1,16 +1,13 @@
 //! Notifications on the wire.
 
-use std::collections::BTreeMap;
-
 use entity::{Timestamp, notification};
 use poem_openapi::{Object, types::Example};
-use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::family::{
     count_with_size,
-    wire::{ResetReason, Text, example_id, example_time},
+    wire::{AnyObject, ResetReason, Text, example_id, example_object, example_time},
 };
 
 /// A notification to create.
@@ -29,7 +26,7 @@ pub struct NewNotification {
     /// Whether the reported action succeeded. Absent if the notification reports no action.
     pub success: Option<bool>,
     /// Further data for programs, at most 16,384 bytes as JSON. The default is an empty object.
-    pub data: Option<BTreeMap<String, Value>>,
+    pub data: Option<AnyObject>,
 }
 
 impl Example for NewNotification {
@@ -39,7 +36,7 @@ impl Example for NewNotification {
             message: "Your connection to GitHub was renewed.".into(),
             provider: Some("github".into()),
             success: Some(true),
-            data: Some(BTreeMap::from([("expires_in".to_owned(), Value::from(28_800))])),
+            data: Some(example_object("expires_in", 28_800)),
         }
     }
 }
@@ -61,7 +58,7 @@ pub struct Notification {
     /// Whether the reported action succeeded. Absent if the notification reports no action.
     pub success: Option<bool>,
     /// Further data for programs. Empty if there is none.
-    pub data: BTreeMap<String, Value>,
+    pub data: AnyObject,
     /// Time of creation, UTC.
     pub created_at: OffsetDateTime,
     /// Time at which the user marked the notification as read, UTC. Absent before.
@@ -77,7 +74,7 @@ impl From<notification::Model> for Notification {
             message: row.message,
             provider: row.provider,
             success: row.success,
-            data: row.data.members().into_iter().collect(),
+            data: AnyObject(row.data),
             created_at: row.created_at.datetime(),
             read_at: row.read_at.map(Timestamp::datetime),
         }

@@ -1,19 +1,17 @@
 //! The events of the family.
 
 use entity::prompt;
-use poem_openapi::types::Any;
-use sea_orm::DbErr;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::schema::{PromptEvent, PromptSnapshot, PromptStatusChange};
 use crate::{
     event::{Event, NewEvent},
-    family::{EventKind, Result, new_event, schema},
+    family::{EventKind, Result, new_event, schema, wire::AnyJson},
 };
 
 /// A kind of event that agents publish, with any data.
 const fn published(kind: &'static str, description: &'static str) -> EventKind {
-    EventKind { kind, description, schema: schema::<Any<Value>> }
+    EventKind { kind, description, schema: schema::<AnyJson> }
 }
 
 /// Every kind of event that the stream of a prompt can send.
@@ -59,12 +57,11 @@ pub(super) fn end_event(kind: &str, message: &str) -> Result<NewEvent> {
 }
 
 /// Converts an event of the log for a snapshot.
-pub(super) fn logged_event(event: &Event) -> std::result::Result<PromptEvent, DbErr> {
-    let data = serde_json::from_str(&event.data).map_err(|error| DbErr::Json(error.to_string()))?;
-    Ok(PromptEvent {
+pub(super) fn logged_event(event: &Event) -> PromptEvent {
+    PromptEvent {
         id: event.cursor.to_string(),
         kind: event.kind.clone(),
-        data: Any(data),
+        data: AnyJson(event.data.clone().into()),
         at: event.at.datetime(),
-    })
+    }
 }

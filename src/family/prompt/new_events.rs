@@ -6,13 +6,13 @@ use entity::prompt;
 use poem_openapi::{
     Enum, Object,
     registry::{MetaSchema, MetaSchemaRef, Registry},
-    types::{Any, Example, ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
+    types::{Example, ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
 };
 use serde_json::{Value, json};
 
 use crate::{
     event::NewEvent,
-    family::{FamilyError, Result, new_event},
+    family::{FamilyError, Result, new_event, wire::AnyJson},
 };
 
 /// Maximum number of events in one request.
@@ -60,34 +60,31 @@ pub struct NewPromptEvent {
     /// Kind of the event. `complete`, `cancelled` and `error` end the prompt, so no event can follow.
     kind: PromptEventKind,
     /// Data of the event: any JSON value, at most 65,536 bytes as JSON. The default is null.
-    data: Option<Any<Value>>,
+    data: Option<AnyJson>,
 }
 
 impl Example for NewPromptEvent {
     fn example() -> Self {
-        Self { kind: PromptEventKind::Message, data: Some(Any(json!({ "text": "First, " }))) }
+        Self {
+            kind: PromptEventKind::Message,
+            data: Some(AnyJson::from(&json!({ "text": "First, " }))),
+        }
     }
 }
 
-/// The events of a request: one, or an array of them.
-pub struct NewPromptEvents(Vec<NewPromptEvent>);
+/// The events of a request: one, or many.
+pub struct NewPromptEvents {
+    events: Vec<NewPromptEvent>,
+    /// The line of each event. Empty if the events were not in lines.
+    lines: Vec<usize>,
+}
 
 impl NewPromptEvents {
-    /// Parses the events, in order.
-    ///
-    /// # Errors
-    /// The index and the reason of the first value that is an error or is not an event.
-    pub fn parse_all(
-        values: impl IntoIterator<Item = std::result::Result<Value, String>>,
-    ) -> std::result::Result<Self, String> {
-        let events = values.into_iter().enumerate().map(|(at, value)| {
-            value
-                .and_then(|value| {
-                    NewPromptEvent::parse_from_json(Some(value)).map_err(ParseError::into_message)
-                })
-                .map_err(|reason| format!("events[{at}]: {reason}"))
-        });
-        events.collect::<std::result::Result<_, _>>().map(Self)
+    /// Events of NDJSON, each with the number of its line.
+    #[must_use]
+    pub fn from_lines(events: Vec<(usize, NewPromptEvent)>) -> Self {
+        let (lines, events) = events.into_iter().unzip();
+        Self { events, lines }
     }
 }
 
@@ -137,7 +134,15 @@ impl ParseFromJSON for NewPromptEvents {
             Value::Array(values) => values,
             one => vec![one],
         };
-        Self::parse_all(values.into_iter().map(Ok)).map_err(ParseError::custom)
+        let events = values.into_iter().enumerate().map(|(at, value)| {
+            NewPromptEvent::parse_from_json(Some(value)).map_err(|error| {
+                ParseError::custom(format!("events[{at}]: {}", error.into_message()))
+            })
+        });
+        Ok(Self {
+            events: events.collect::<std::result::Result<Vec<_>, ParseError<Self>>>()?,
+            lines: Vec::new(),
+        })
     }
 }
 
@@ -155,7 +160,11 @@ impl Batch {
     /// [`FamilyError::BadInput`] if there are no events or too many, or if an event is too large. Also if an event
     /// follows one that ends the prompt.
     pub(super) fn new(events: NewPromptEvents) -> Result<Self> {
-        let NewPromptEvents(new) = events;
+        let NewPromptEvents { events: new, lines } = events;
+        let place = |at: usize| match lines.get(at) {
+            Some(line) => format!("line {line}"),
+            None => format!("events[{at}]"),
+        };
         if new.is_empty() || new.len() > MAX_EVENTS {
             let reason = format!("a request has 1 to {MAX_EVENTS} events, not {}", new.len());
             return Err(FamilyError::bad_input("the body", reason));
@@ -163,13 +172,13 @@ impl Batch {
         let mut batch = Self { events: Vec::with_capacity(new.len()), terminal_status: None };
         for (at, NewPromptEvent { kind, data }) in new.into_iter().enumerate() {
             if batch.terminal_status.is_some() {
-                let reason = format!("events[{at}]: the event before it ends the prompt");
+                let reason = format!("{}: the event before it ends the prompt", place(at));
                 return Err(FamilyError::bad_input("the body", reason));
             }
             let name = kind.to_json_string().replace('"', "");
-            let event = new_event(&name, &data.map_or(Value::Null, |data| data.0))?;
+            let event = new_event(&name, &data)?;
             if event.data.len() > MAX_DATA {
-                let reason = format!("events[{at}]: data: more than {MAX_DATA} bytes");
+                let reason = format!("{}: data: more than {MAX_DATA} bytes", place(at));
                 return Err(FamilyError::bad_input("the body", reason));
             }
             batch.terminal_status = kind.terminal_status();

@@ -59,7 +59,7 @@ impl ResourceFamily for PromptFamily {
         let Some(row) = prompt::Entity::find_by_id(id).one(tx).await? else { return Ok(None) };
         let (events, earlier) = EventLog::newest(tx, &topic(id), SNAPSHOT).await?;
         let terminal = is_terminal(row.status);
-        let events = events.iter().map(logged_event).collect::<std::result::Result<_, _>>()?;
+        let events = events.iter().map(logged_event).collect();
         let snapshot = PromptSnapshot { prompt: row.into(), events, earlier, reset };
         Ok(Some(ResourceState::with_limit(snapshot, terminal, PromptSnapshot::shorten)))
     }

@@ -1,17 +1,14 @@
 //! Prompts on the wire.
 
 use entity::{Timestamp, prompt};
-use poem_openapi::{
-    Object,
-    types::{Any, Example},
-};
-use serde_json::{Value, json};
+use poem_openapi::{Object, types::Example};
+use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::family::{
     count_with_size,
-    wire::{ResetReason, Text, example_id, example_time, wire_enum},
+    wire::{AnyJson, ResetReason, Text, example_id, example_time, wire_enum},
 };
 
 wire_enum! {
@@ -128,7 +125,7 @@ pub struct PromptEvent {
     /// Kind of the event, such as `message`.
     pub kind: String,
     /// Data of the event: the same JSON as in the stream.
-    pub data: Any<Value>,
+    pub data: AnyJson,
     /// Time at which the event was written, UTC.
     pub at: OffsetDateTime,
 }
@@ -138,7 +135,7 @@ impl Example for PromptEvent {
         Self {
             id: "2f1a3b9c-42-5d8e01f7".to_owned(),
             kind: "message".to_owned(),
-            data: Any(json!({ "text": "First, " })),
+            data: AnyJson::from(&json!({ "text": "First, " })),
             at: example_time(),
         }
     }

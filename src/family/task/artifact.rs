@@ -1,18 +1,16 @@
 //! Artifacts: the results of a task. Workers report them in chunks, and this module joins the chunks.
 
 use entity::{JsonText, artifact};
-use poem_openapi::types::Any;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel,
     QueryFilter, QueryOrder,
 };
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::schema::{Artifact, NewArtifact};
 use crate::{
     database::Transaction,
-    family::{FamilyError, Result},
+    family::{FamilyError, Result, wire::AnyJson},
 };
 
 /// Maximum total size of the artifacts of a task, in bytes of JSON. Every snapshot contains all of them.
@@ -69,7 +67,7 @@ impl Artifacts {
             chunk: 0,
             artifact_id: new.artifact_id.0.clone(),
             name: new.name.as_ref().map(|name| name.0.clone()),
-            data: (&new.data.0).into(),
+            data: new.data.0.clone(),
             last_chunk: new.last_chunk,
         };
         let mut at = self.rows.len();
@@ -105,7 +103,7 @@ impl Artifacts {
                 at = last + usize::from(!joins);
                 if joins {
                     row.name = row.name.or_else(|| before.name.clone());
-                    row.data = (&join([before, &row])).into();
+                    row.data = join([before, &row]);
                     self.rows.remove(last);
                 }
             }
@@ -149,19 +147,20 @@ fn can_join(before: &JsonText, after: &JsonText) -> bool {
     both('"') || both('[')
 }
 
-/// Joins the data of these rows of one artifact.
-fn join<'a>(rows: impl IntoIterator<Item = &'a artifact::Model>) -> Value {
-    let mut rows = rows.into_iter().map(|row| row.data.value());
-    let mut data = rows.next().unwrap_or_default();
+/// Joins the data of these rows of one artifact, as text: the characters of strings, or the items of arrays.
+fn join<'a>(rows: impl IntoIterator<Item = &'a artifact::Model>) -> JsonText {
+    let mut rows = rows.into_iter().map(|row| row.data.as_str());
+    let mut joined = rows.next().unwrap_or("null").to_owned();
     for more in rows {
-        match (&mut data, more) {
-            (Value::String(text), Value::String(more)) => text.push_str(&more),
-            (Value::Array(items), Value::Array(mut more)) => items.append(&mut more),
-            // `can_join` excludes every other pair.
-            _ => {}
+        // `can_join` makes sure that both have the same kind of quotes or brackets. The end of `more` ends both.
+        let more = more.get(1..).unwrap_or_default();
+        joined.pop();
+        if joined.starts_with('[') && joined.len() > 1 && more.len() > 1 {
+            joined.push(',');
         }
+        joined.push_str(more);
     }
-    data
+    joined.into()
 }
 
 fn joined(rows: &[artifact::Model]) -> Artifact {
@@ -169,7 +168,7 @@ fn joined(rows: &[artifact::Model]) -> Artifact {
     Artifact {
         artifact_id: last.artifact_id.clone(),
         name: rows.iter().rev().find_map(|row| row.name.clone()),
-        data: Any(join(rows)),
+        data: AnyJson(join(rows)),
         last_chunk: last.last_chunk,
     }
 }

@@ -37,7 +37,7 @@ const DEFAULT_MAX_ATTEMPTS: i32 = 3;
 /// large.
 pub async fn create(gateway: &Gateway, principal: &Principal, new: NewTask) -> Result<Task> {
     let NewTask { task_type, input, max_attempts } = new;
-    let input = input.map(|input| json_value("input", &input.0, MAX_INPUT)).transpose()?;
+    let input = input.as_ref().map(|input| json_value("input", input, MAX_INPUT)).transpose()?;
     let owner_id = principal.user_id;
     let lookup = gateway.visibility.start_lookup();
     let tx = gateway.database.begin_write().await?;
@@ -47,7 +47,7 @@ pub async fn create(gateway: &Gateway, principal: &Principal, new: NewTask) -> R
         id: Uuid::now_v7(),
         owner_id,
         task_type: task_type.0,
-        input,
+        input: input.cloned(),
         output: None,
         error: None,
         status: task::Status::Pending,

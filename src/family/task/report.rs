@@ -1,7 +1,6 @@
 //! Reports on a task.
 
 use entity::{Timestamp, task};
-use poem_openapi::types::Any;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, IntoActiveModel};
 use uuid::Uuid;
 
@@ -38,9 +37,9 @@ const MAX_CHUNK: usize = 65_536;
 pub async fn report(gateway: &Gateway, id: Uuid, report: TaskReport) -> Result<Task> {
     report.check()?;
     let output = report.output.as_ref();
-    let output = output.map(|output| json_value("output", &output.0, MAX_OUTPUT)).transpose()?;
+    let output = output.map(|output| json_value("output", output, MAX_OUTPUT)).transpose()?;
     if let Some(artifact) = &report.artifact {
-        json_value("artifact.data", &artifact.data.0, MAX_CHUNK)?;
+        json_value("artifact.data", &artifact.data, MAX_CHUNK)?;
     }
     let tx = gateway.database.begin_write().await?;
     let row = lock(&tx, id).await?;
@@ -74,7 +73,7 @@ pub async fn report(gateway: &Gateway, id: Uuid, report: TaskReport) -> Result<T
     };
     change.report_seq = Set(report.seq);
     if output.is_some() {
-        change.output = Set(output);
+        change.output = Set(output.cloned());
     }
     if let Some(error) = report.error {
         change.error = Set(Some(error.0));
@@ -95,7 +94,7 @@ fn chunk(row: &task::Model, seq: i64, new: NewArtifact, now: Timestamp) -> Artif
         seq,
         artifact_id: new.artifact_id.0,
         name: new.name.map(|name| name.0),
-        data: Any(new.data.0),
+        data: new.data,
         append: new.append,
         last_chunk: new.last_chunk,
         at: now.datetime(),

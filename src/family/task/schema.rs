@@ -1,17 +1,14 @@
 //! Tasks on the wire, for their owners. `worker_schema.rs` has the types for workers.
 
-use entity::{JsonText, Timestamp, task};
-use poem_openapi::{
-    Object,
-    types::{Any, Example},
-};
+use entity::{Timestamp, task};
+use poem_openapi::{Object, types::Example};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::family::{
     count_with_size,
-    wire::{ResetReason, Text, example_id, example_time, wire_enum},
+    wire::{AnyJson, ResetReason, Text, example_id, example_time, wire_enum},
 };
 
 wire_enum! {
@@ -38,7 +35,7 @@ pub struct NewTask {
     #[oai(validator(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9_.:-]+$"))]
     pub task_type: Text,
     /// Input of the task: any JSON value, at most 16,384 bytes as JSON. Null means no input, like an absent field.
-    pub input: Option<Any<Value>>,
+    pub input: Option<AnyJson>,
     /// The task fails when this number of its leases has expired, from 1 to 100. The default is 3. A released lease
     /// does not count.
     #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
@@ -49,7 +46,7 @@ impl Example for NewTask {
     fn example() -> Self {
         Self {
             task_type: "summarize".into(),
-            input: Some(Any(example_input())),
+            input: Some(AnyJson::from(&example_input())),
             max_attempts: Some(3),
         }
     }
@@ -63,7 +60,7 @@ pub struct Task {
     #[oai(flatten)]
     pub state: TaskState,
     /// Input of the task. Absent if the task has none.
-    pub input: Option<Any<Value>>,
+    pub input: Option<AnyJson>,
     /// Artifacts so far, in the order of their first chunks. Artifacts of an earlier attempt remain until a later
     /// attempt replaces them. Absent in lists of tasks.
     pub artifacts: Option<Vec<Artifact>>,
@@ -71,7 +68,7 @@ pub struct Task {
 
 impl From<task::Model> for Task {
     fn from(mut row: task::Model) -> Self {
-        let input = any(row.input.take().as_ref());
+        let input = row.input.take().map(AnyJson);
         Self { state: row.into(), input, artifacts: None }
     }
 }
@@ -80,7 +77,7 @@ impl Example for Task {
     fn example() -> Self {
         Self {
             state: TaskState::example(),
-            input: Some(Any(example_input())),
+            input: Some(AnyJson::from(&example_input())),
             artifacts: Some(vec![Artifact::example()]),
         }
     }
@@ -98,7 +95,7 @@ pub struct TaskState {
     /// Type of the task: the skill that a worker needs.
     pub task_type: String,
     /// Output of the task. Absent unless the task completed with an output.
-    pub output: Option<Any<Value>>,
+    pub output: Option<AnyJson>,
     /// Reason why the task failed. Absent if the task did not fail, or if the worker gave no reason.
     pub error: Option<String>,
     /// Status of the task.
@@ -123,7 +120,7 @@ impl From<task::Model> for TaskState {
             id: row.id,
             owner: row.owner_id,
             task_type: row.task_type,
-            output: any(row.output.as_ref()),
+            output: row.output.map(AnyJson),
             error: row.error,
             status: row.status.into(),
             attempt: row.attempt,
@@ -142,7 +139,7 @@ impl Example for TaskState {
             id: example_id(),
             owner: example_id(),
             task_type: "summarize".to_owned(),
-            output: Some(Any(json!({ "words": 120 }))),
+            output: Some(AnyJson::from(&json!({ "words": 120 }))),
             error: None,
             status: TaskStatus::Completed,
             attempt: 1,
@@ -165,7 +162,7 @@ pub struct Artifact {
     /// Display name: the newest name that a chunk contained. Absent if no chunk contained a name.
     pub name: Option<String>,
     /// Data of the artifact: the chunks, joined to one string or array, or the value of the only chunk.
-    pub data: Any<Value>,
+    pub data: AnyJson,
     /// Whether the newest chunk was reported as the last one.
     pub last_chunk: bool,
 }
@@ -175,7 +172,7 @@ impl Example for Artifact {
         Self {
             artifact_id: "summary".to_owned(),
             name: Some("Summary".to_owned()),
-            data: Any(json!("It was a dark and stormy night.")),
+            data: AnyJson::from(&json!("It was a dark and stormy night.")),
             last_chunk: true,
         }
     }
@@ -193,7 +190,7 @@ pub struct NewArtifact {
     pub name: Option<Text>,
     /// Data of the chunk: any JSON value except null, at most 65,536 bytes as JSON. Send larger data in several chunks.
     /// Only strings and arrays can have several chunks.
-    pub data: Any<Value>,
+    pub data: AnyJson,
     /// Whether to append the chunk to the artifact: a string to a string, or an array to an array. With `false`, the
     /// chunk becomes the first chunk and replaces earlier data. The default is `false`.
     #[oai(default)]
@@ -208,7 +205,7 @@ impl Example for NewArtifact {
         Self {
             artifact_id: "summary".into(),
             name: Some("Summary".into()),
-            data: Any(json!("It was a dark ")),
+            data: AnyJson::from(&json!("It was a dark ")),
             append: false,
             last_chunk: false,
         }
@@ -230,7 +227,7 @@ pub struct ArtifactChunk {
     /// Display name, 1 to 256 characters. Absent if the report contained none.
     pub name: Option<String>,
     /// Data of the chunk: any JSON value except null.
-    pub data: Any<Value>,
+    pub data: AnyJson,
     /// Whether to append the chunk to the artifact. With `false`, the chunk becomes the first chunk and replaces
     /// earlier data. The artifact keeps its position.
     pub append: bool,
@@ -248,7 +245,7 @@ impl Example for ArtifactChunk {
             seq: 2,
             artifact_id: "summary".to_owned(),
             name: Some("Summary".to_owned()),
-            data: Any(json!("and stormy night.")),
+            data: AnyJson::from(&json!("and stormy night.")),
             append: true,
             last_chunk: true,
             at: example_time(),
@@ -284,10 +281,6 @@ impl TaskSnapshot {
         *self.artifacts_left_out.get_or_insert_default() += count;
         count > 0
     }
-}
-
-fn any(text: Option<&JsonText>) -> Option<Any<Value>> {
-    text.map(|text| Any(text.value()))
 }
 
 fn example_input() -> Value {

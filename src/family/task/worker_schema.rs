@@ -1,18 +1,15 @@
 //! Tasks on the wire, for workers.
 
 use entity::task;
-use poem_openapi::{
-    Object,
-    types::{Any, Example},
-};
-use serde_json::{Value, json};
+use poem_openapi::{Object, types::Example};
+use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::schema::{NewArtifact, Task, TaskState, TaskStatus};
 use crate::family::{
     FamilyError, Result,
-    wire::{Text, example_id, example_time, wire_enum},
+    wire::{AnyJson, Text, example_id, example_time, wire_enum},
 };
 
 /// A request to claim tasks.
@@ -145,7 +142,7 @@ pub struct TaskReport {
     pub status: Option<TaskProgress>,
     /// Output of the task: any JSON value, at most 65,536 bytes as JSON. Allowed only with the status `completed`. Null
     /// means no output, like an absent field.
-    pub output: Option<Any<Value>>,
+    pub output: Option<AnyJson>,
     /// Reason why the task failed, at most 4,000 characters. Allowed only with the status `failed`.
     #[oai(validator(max_length = 4000, pattern = r"^[^\x00]*$"))]
     pub error: Option<Text>,
@@ -170,16 +167,15 @@ impl TaskReport {
         if self.error.is_some() && self.status != Some(TaskProgress::Failed) {
             return Err(FamilyError::bad_input("error", "allowed only with the status failed"));
         }
-        match self.artifact.as_ref().map(|artifact| (&artifact.data.0, artifact.append)) {
-            Some((Value::Null, _)) => {
-                Err(FamilyError::bad_input("artifact.data", "missing or null"))
-            }
-            None | Some((_, false) | (Value::String(_) | Value::Array(_), true)) => Ok(()),
-            Some(_) => {
-                let reason = "only a string or an array can be appended";
-                Err(FamilyError::bad_input("artifact.append", reason))
-            }
+        let Some(artifact) = &self.artifact else { return Ok(()) };
+        if artifact.data.is_null() {
+            return Err(FamilyError::bad_input("artifact.data", "missing or null"));
         }
+        if artifact.append && !artifact.data.0.as_str().starts_with(['"', '[']) {
+            let reason = "only a string or an array can be appended";
+            return Err(FamilyError::bad_input("artifact.append", reason));
+        }
+        Ok(())
     }
 }
 
@@ -189,7 +185,7 @@ impl Example for TaskReport {
             lease_token: example_id(),
             seq: 1,
             status: Some(TaskProgress::Completed),
-            output: Some(Any(json!({ "words": 120 }))),
+            output: Some(AnyJson::from(&json!({ "words": 120 }))),
             error: None,
             artifact: Some(NewArtifact::example()),
         }

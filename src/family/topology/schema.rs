@@ -1,17 +1,14 @@
 //! Topologies on the wire.
 
-use std::collections::BTreeMap;
-
 use entity::{topology, topology_transition};
 use poem_openapi::{Object, types::Example};
-use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::mutation::Mutation;
 use crate::family::{
     count_with_size,
-    wire::{ResetReason, Text, example_id, example_object, example_time, wire_enum},
+    wire::{AnyObject, ResetReason, Text, example_id, example_object, example_time, wire_enum},
 };
 
 wire_enum! {
@@ -46,7 +43,7 @@ pub struct NewTopology {
     #[oai(validator(min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1f\x7f]+$"))]
     pub mode: Option<Text>,
     /// Configuration of the topology, at most 16,384 bytes as JSON. The default is an empty object.
-    pub config: Option<BTreeMap<String, Value>>,
+    pub config: Option<AnyObject>,
 }
 
 impl Example for NewTopology {
@@ -70,7 +67,7 @@ pub struct Topology {
     /// Mode of operation, as given at creation.
     pub mode: String,
     /// Configuration of the topology. Empty if none was given.
-    pub config: BTreeMap<String, Value>,
+    pub config: AnyObject,
     /// Status of the topology.
     pub status: TopologyStatus,
     /// Time of the last change of the status, UTC.
@@ -87,7 +84,7 @@ impl From<topology::Model> for Topology {
             id: row.id,
             name: row.name,
             mode: row.mode,
-            config: row.config.members().into_iter().collect(),
+            config: AnyObject(row.config),
             status: row.status.into(),
             status_changed_at: row.status_changed_at.datetime(),
             version: row.version,

@@ -1,10 +1,11 @@
 //! Values for the examples in the OpenAPI document.
 
-use std::collections::BTreeMap;
-
-use serde_json::Value;
+use serde_json::json;
 use time::{OffsetDateTime, macros::datetime};
 use uuid::{Uuid, uuid};
+
+use super::json::AnyObject;
+use crate::json;
 
 /// An id: a UUID of version 7, like the ids of resources.
 #[must_use]
@@ -20,6 +21,6 @@ pub fn example_time() -> OffsetDateTime {
 
 /// An object with one member, a number.
 #[must_use]
-pub fn example_object(key: &str, value: i64) -> BTreeMap<String, Value> {
-    BTreeMap::from([(key.to_owned(), Value::from(value))])
+pub fn example_object(key: &str, value: i64) -> AnyObject {
+    AnyObject(json::text(&json!({ key: value })).into())
 }

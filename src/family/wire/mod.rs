@@ -9,7 +9,7 @@ mod text;
 mod wire_enum;
 
 pub use example::{example_id, example_object, example_time};
-pub use json::{json_object, json_value};
+pub use json::{AnyJson, AnyObject, json_object, json_value};
 pub use page::{PAGE_BYTES, Page, page_limit};
 pub use reset_reason::ResetReason;
 pub use text::Text;

@@ -13,6 +13,7 @@ const LAYERS: [&[&str]; 8] = [
         "deadline",
         "event",
         "forwarded",
+        "json",
         "telemetry",
     ],
     &["auth", "bus", "event_log", "limit", "visibility"],

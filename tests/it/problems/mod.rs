@@ -4,4 +4,5 @@ mod answers;
 mod bodies;
 mod fields;
 mod head;
+mod json;
 mod paths;

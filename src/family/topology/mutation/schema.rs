@@ -1,14 +1,11 @@
 //! Mutations on the wire.
 
-use std::collections::BTreeMap;
-
 use entity::{Timestamp, mutation};
 use poem_openapi::{Object, types::Example};
-use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::family::wire::{Text, example_id, example_object, example_time, wire_enum};
+use crate::family::wire::{AnyObject, Text, example_id, example_object, example_time, wire_enum};
 
 wire_enum! {
     /// Operation of a mutation.
@@ -54,7 +51,7 @@ pub struct NewMutation {
     pub op: MutationOp,
     /// Parameters of the operation, at most 16,384 bytes as JSON. The default is an empty object.
     #[oai(default)]
-    pub payload: BTreeMap<String, Value>,
+    pub payload: AnyObject,
     /// Version of the topology that the mutation is based on. If the topology has another version, the request is
     /// refused with 409. If absent, the version is not checked.
     pub expected_version: Option<i64>,
@@ -81,7 +78,7 @@ pub struct Mutation {
     /// Operation to apply.
     pub op: MutationOp,
     /// Parameters of the operation. Empty if it has none.
-    pub payload: BTreeMap<String, Value>,
+    pub payload: AnyObject,
     /// State of the mutation.
     pub state: MutationState,
     /// Time at which the mutation was enqueued, UTC.
@@ -100,7 +97,7 @@ impl From<mutation::Model> for Mutation {
             id: row.id,
             topology_id: row.topology_id,
             op: row.op.into(),
-            payload: row.payload.members().into_iter().collect(),
+            payload: AnyObject(row.payload),
             state: row.state.into(),
             requested_at: row.requested_at.datetime(),
             applied_at: row.applied_at.map(Timestamp::datetime),
