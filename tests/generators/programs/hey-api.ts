@@ -29,7 +29,9 @@ async function main([origin, password]: string[]) {
 
   const published: string[] = [];
   const received: unknown[] = [];
-  const { stream } = await topologyStream({ path, sseMaxRetryAttempts: 1 });
+  // Leaving the loop does not close the connection.
+  const closed = new AbortController();
+  const { stream } = await topologyStream({ path, sseMaxRetryAttempts: 1, signal: closed.signal });
   for await (const item of stream) {
     // The item is the parsed `data`, whose type depends on the event. A program must check what it gets.
     const isUnknown: Same<typeof item, unknown> = true;
@@ -42,6 +44,7 @@ async function main([origin, password]: string[]) {
       }
     } else if ('id' in item && received.push(item.id) === 10) break;
   }
+  closed.abort();
 
   const missing = await topologyGet({ path: { id: '0198c2f0-7d52-7a11-8c7e-3f5f1f1f9d10' } });
   const refused = await authLogin({ body });
