@@ -90,8 +90,8 @@ fn remove_cursor_header(document: &mut Value) {
 
 /// Lets the value of a stream be anything. Some generators return the text, others the parsed `data` of each event.
 fn leave_events_open(document: &mut Value) {
-    for operation in operations(document).filter(|operation| is_stream(operation)) {
-        operation["responses"]["200"]["content"][EVENT_STREAM]["schema"] = json!({});
+    for stream in streams(document) {
+        stream["responses"]["200"]["content"][EVENT_STREAM]["schema"] = json!({});
     }
 }
 
