@@ -1,6 +1,6 @@
 //! The OpenAPI documents: the document of poem-openapi, completed, in two versions.
 //!
-//! Many generators read only version 3.0, in which a stream is text. Version 3.2 can describe the contents of a stream
+//! Many generators read only version 3.0, in which an event has no type. Version 3.2 can describe the events of a stream
 //! (`itemSchema`): the kind of each event and the type of its data.
 
 use bytes::Bytes;
