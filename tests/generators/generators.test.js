@@ -13,6 +13,8 @@ const TIMEOUT_MS = 300_000;
 const SETTINGS = {
   // The second login of a program gets 429.
   STREAMGATE_LIMITS__LOGINS_PER_MINUTE_PER_USER: '1',
+  // A program asks repeatedly whether its stream is open.
+  STREAMGATE_LIMITS__REQUESTS_PER_MINUTE: '1000000',
 };
 const DOCUMENT = path.resolve(import.meta.dirname, '../../openapi/openapi.json');
 const GENERATED = path.join(import.meta.dirname, 'generated');

@@ -16,6 +16,9 @@ async function* events(body: ReadableStream<Uint8Array>) {
   }
 }
 
+// Whether two types are the same.
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+
 function ok<T>({ data, error }: { data?: T; error?: unknown }): T {
   if (data === undefined) throw new Error(JSON.stringify(error));
   return data;
@@ -41,7 +44,8 @@ async function main([baseUrl, password]: string[]) {
   const published: string[] = [];
   const received: unknown[] = [];
   const stream = ok(await client.GET('/v1/topologies/{id}/stream', { params, parseAs: 'stream' }));
-  if (!(stream instanceof ReadableStream)) throw new Error('no stream');
+  const isStream: Same<typeof stream, Response['body']> = true;
+  if (!(stream instanceof ReadableStream)) throw new Error(`${isStream} ${typeof stream}`);
   for await (const event of events(stream)) {
     if (typeof event !== 'object' || event === null) throw new Error(typeof event);
     if (published.length === 0) {

@@ -3,7 +3,7 @@
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar, assert_type
 from uuid import UUID
 
 from client.api.auth import auth_login
@@ -56,7 +56,7 @@ def main(origin: str, password: str) -> None:
             pass
         mutation = NewMutation(op=MutationOp.ADD_NODE)
         published = [str(ok(mutation_create.sync(topology, client=client, body=mutation)).id) for _ in range(10)]
-        text = stream.result()
+        text = assert_type(stream.result(), Any | Problem | None)
     assert isinstance(text, str), text
     data = [json.loads(line.removeprefix("data:")) for line in text.splitlines() if line.startswith("data:")]
     received = [event["id"] for event in data[1:11]]
