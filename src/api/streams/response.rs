@@ -10,8 +10,7 @@ use poem::{
 };
 use poem_openapi::{
     ApiResponse,
-    registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
-    types::Type,
+    registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
 };
 
 use crate::{
@@ -99,7 +98,8 @@ impl ApiResponse for StreamResponse {
                     status_range: None,
                     content: vec![MetaMediaType {
                         content_type: EVENT_STREAM,
-                        schema: String::schema_ref(),
+                        // A client gets the text, or the parsed `data` of each event. No one type is true for both.
+                        schema: MetaSchemaRef::Inline(Box::new(MetaSchema::ANY)),
                     }],
                     headers: limits,
                 },
