@@ -18,11 +18,11 @@ pub struct ResourceState {
 impl ResourceState {
     /// Creates a state with this snapshot as its data.
     pub fn new(snapshot: &impl ToJSON, terminal: bool) -> Self {
-        Self { data: event::json(&Relayed(&snapshot.to_json().unwrap_or_default())), terminal }
+        Self { data: text(snapshot), terminal }
     }
 
-    /// Creates a state like [`Self::new`]. While the data has more than [`MAX_DATA`] bytes, `shorten` gets the number of
-    /// bytes to remove from the snapshot. It returns false if the snapshot has nothing that can be left out.
+    /// Creates a state like [`Self::new`]. While the data has more than [`MAX_DATA`] bytes, `shorten` gets the number
+    /// of bytes to remove from the snapshot. It returns false if the snapshot has nothing that can be left out.
     pub fn with_limit<S: ToJSON>(
         mut snapshot: S,
         terminal: bool,
@@ -46,8 +46,13 @@ pub fn count_with_size<'a, T: ToJSON + 'a>(
     let mut size = 0;
     let before = |item: &&T| {
         let is_before = size < bytes;
-        size += event::json(&Relayed(&item.to_json().unwrap_or_default())).len();
+        size += text(*item).len();
         is_before
     };
     items.take_while(before).count()
+}
+
+/// The JSON text of a snapshot or of a part of it, as streams send it.
+fn text(value: &impl ToJSON) -> String {
+    event::json(&Relayed(&value.to_json().unwrap_or_default()))
 }
