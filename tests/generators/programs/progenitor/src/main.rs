@@ -4,7 +4,6 @@ use futures_util::StreamExt;
 use progenitor_client::{ByteStream, Error};
 use serde_json::{Value, json};
 
-#[allow(clippy::all, clippy::pedantic, unused, missing_docs)]
 mod client {
     include!(concat!(env!("OUT_DIR"), "/client.rs"));
 }
@@ -17,9 +16,10 @@ async fn problem(error: Refusal) -> Value {
     let Error::ErrorResponse(response) = error else { panic!("{error}") };
     let status = response.status().as_u16();
     let body = collect(response.into_inner()).await;
-    let body: Value = serde_json::from_slice(&body).expect("JSON");
-    assert_eq!(body["status"], status);
-    json!({ "status": status, "type": body["type"] })
+    let problem: types::Problem = serde_json::from_slice(&body).expect("a problem");
+    let problem = json!({ "status": problem.status, "type": problem.type_ });
+    assert_eq!(problem["status"], status);
+    problem
 }
 
 async fn collect(mut stream: ByteStream) -> Vec<u8> {
