@@ -188,9 +188,9 @@ impl FromStr for Cursors {
     }
 }
 
-/// Maximum size of the data of an event or a snapshot, in bytes. The data is one line of a stream, and clients limit the
-/// length of a line. The smallest limit of the HTTP clients in `docs/clients.md` is 512 KiB. That includes `data: ` and,
-/// on a stream of several topics, the name of the topic.
+/// Maximum size of the data of an event or a snapshot, in bytes. The data is one line of a stream, and clients limit
+/// the length of a line. The smallest limit of the HTTP clients in `docs/clients.md` is 512 KiB. That includes `data: `
+/// and, on a stream of several topics, the name of the topic.
 pub const MAX_DATA: usize = 500_000;
 
 /// An event that is not in the log yet.

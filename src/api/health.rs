@@ -107,8 +107,8 @@ impl HealthApi {
 
     /// Check readiness
     ///
-    /// Answers 503 while a dependency is down, and from the moment when a shutdown starts. The body lists all `dependencies` in both cases. The database is up
-    /// if it answers and accepts writes. Public.
+    /// Answers 503 while a dependency is down, and from the moment when a shutdown starts. The body lists all
+    /// `dependencies` in both cases. The database is up if it answers and accepts writes. Public.
     #[oai(path = "/health/ready", method = "get", operation_id = "readiness_get")]
     async fn ready(&self, gateway: Data<&Arc<Gateway>>) -> Result<Json<Readiness>> {
         let (database, bus) = tokio::join!(

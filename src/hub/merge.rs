@@ -41,9 +41,10 @@ struct TopicStream {
     requested: RequestedTopic,
     /// The topic's stream. `None` before it is opened, and after it has ended.
     body: Option<Body>,
-    /// Cursor of the newest event that the client has of this topic, as text. `None` before the first event. If the
-    /// client sent a cursor that is not usable, [`Cursor::UNKNOWN`] before the first event, so that the topic starts
-    /// with a `reset` reason even if the connection drops before that.
+    /// Cursor of the newest event that the client has of this topic, as text. `None` before the first event.
+    ///
+    /// If the client sent a cursor that is not usable, this is [`Cursor::UNKNOWN`] before the first event. So the topic
+    /// starts with a `reset` reason even if the connection drops before that.
     cursor: Option<String>,
     /// Whether the client was told that no further events of the topic follow.
     is_closed: bool,

@@ -1,4 +1,5 @@
-//! Parses and checks JSON in one pass.
+//! Parses and checks JSON in one pass. `serde_json` decodes strings, but it cannot do all of this: a visitor of it sees
+//! no text of a number, and a `Value` keeps the last of two members with the same key.
 
 use serde_json::{Map, Number, Value};
 
@@ -17,8 +18,9 @@ const RESERVED: &str = "$serde_json::private::";
 /// Parses JSON, and keeps the text of each number: see [`Relayed`](super::Relayed).
 ///
 /// # Errors
-/// If the text is not JSON (RFC 8259) in UTF-8, or is not I-JSON (RFC 7493) because an object has a key twice or a
-/// string has a lone surrogate. Also if it is nested deeper than [`MAX_DEPTH`], or has a key that `serde_json` reserves.
+/// - The text is not JSON (RFC 8259) in UTF-8.
+/// - It is not I-JSON (RFC 7493): an object has a key twice, or a string has a lone surrogate.
+/// - It is nested deeper than [`MAX_DEPTH`], or has a key that `serde_json` reserves.
 pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
     let fault = |reason, position| JsonError::at(reason, text, position);
     let checked = std::str::from_utf8(text)

@@ -22,8 +22,8 @@ fn embedded(value: &Value) -> Option<&str> {
 /// A value that is written with its [`embed`]ded texts.
 ///
 /// `serde_json` keeps a number as an integer of 64 bits or a double, so `117.63331139400017` can change on its way. But
-/// poem-openapi passes every body through [`Value`]. A `Value` therefore carries such numbers, and JSON of the database,
-/// as text under a key that cannot come from a request.
+/// poem-openapi passes every body through [`Value`]. A `Value` therefore carries such numbers, and JSON of the
+/// database, as text under a key that cannot come from a request.
 ///
 /// The feature `arbitrary_precision` of `serde_json` was the alternative. It writes `1e400` as `1e+400`. It holds for
 /// the whole binary, and shows each number as a map to code that asks for any type. With it, `jsonwebtoken` finds no

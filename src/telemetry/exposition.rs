@@ -22,8 +22,9 @@ impl MetricsFormat {
 
 /// Converts OpenMetrics text to the Prometheus text format.
 ///
-/// The crate `prometheus-client` writes OpenMetrics only. The samples are the same in both formats, but the older one
-/// names a metric in its descriptor as in its samples, and has neither units, nor the type `info`, nor a last line.
+/// The crate `prometheus-client` writes OpenMetrics only. The samples are the same in both formats. The descriptors
+/// differ: the older format names a metric as its samples do, and has no units and no type `info`. It also has no last
+/// line.
 pub(super) fn prometheus(open_metrics: &str) -> String {
     let mut out = String::with_capacity(open_metrics.len());
     let mut help = None;

@@ -100,9 +100,9 @@ pub(super) fn add_schemas(document: &mut Value, registry: Registry) {
     }
 }
 
-/// Corrects what poem-openapi writes in schemas. It writes `default: null`, which is not valid, for `#[oai(default)]` on
-/// an optional value. For a reference with a description it writes two members of `allOf`, and many generators cannot
-/// read this. They can read one member with the description next to `allOf`.
+/// Corrects what poem-openapi writes in schemas. It writes `default: null`, which is not valid, for `#[oai(default)]`
+/// on an optional value. For a reference with a description it writes two members of `allOf`, and many generators
+/// cannot read this. They can read one member with the description next to `allOf`.
 pub(super) fn tidy(document: &mut Value) {
     visit(document, &mut |value| {
         let Some(schema) = value.as_object_mut() else { return };

@@ -1,7 +1,7 @@
 //! The OpenAPI documents: the document of poem-openapi, completed, in two versions.
 //!
-//! Many generators read only version 3.0, in which an event has no type. Version 3.2 can describe the events of a stream
-//! (`itemSchema`): the kind of each event and the type of its data.
+//! Many generators read only version 3.0, in which an event has no type. Version 3.2 can describe the events of a
+//! stream (`itemSchema`): the kind of each event and the type of its data.
 
 use bytes::Bytes;
 use poem_openapi::{OpenApi, OpenApiService};

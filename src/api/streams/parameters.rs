@@ -114,8 +114,8 @@ impl<'a> ApiExtractor<'a> for Parameters {
     }
 }
 
-/// The cursor that the client sent, as text. `None` without a cursor. The text can be anything, and a stream that cannot
-/// resume after it starts over with a `reset` reason.
+/// The cursor that the client sent, as text. `None` without a cursor. The text can be anything, and a stream that
+/// cannot resume after it starts over with a `reset` reason.
 ///
 /// The header has priority, because a browser that reconnects updates the header, and not the URL.
 fn last_event_id(request: &Request) -> poem::Result<Option<String>> {

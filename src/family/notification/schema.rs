@@ -104,8 +104,8 @@ impl Example for Notification {
 pub struct NotificationSnapshot {
     /// Number of all unread notifications. Can be greater than the length of `notifications`.
     pub unread: u64,
-    /// The newest unread notifications, newest first, at most 50, and those that fit into 500,000 bytes of JSON. If there
-    /// are fewer than `unread`, the operation `List notifications` returns the others.
+    /// The newest unread notifications, newest first, at most 50, and those that fit into 500,000 bytes of JSON. If
+    /// there are fewer than `unread`, the operation `List notifications` returns the others.
     pub notifications: Vec<Notification>,
     /// Reason why the stream starts over. Absent if it does not start over.
     pub reset: Option<ResetReason>,

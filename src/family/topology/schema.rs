@@ -178,8 +178,8 @@ pub struct TopologySnapshot {
     /// Mutations that are `pending` or `applying`, oldest first. At most 200, and those that fit into 500,000 bytes of
     /// JSON.
     pub mutations: Vec<Mutation>,
-    /// Number of these mutations that did not fit: the newest ones. Absent if the snapshot has all of them. The operation
-    /// `List mutations` returns them: send the id of the last mutation here as `after`.
+    /// Number of these mutations that did not fit: the newest ones. Absent if the snapshot has all of them. The
+    /// operation `List mutations` returns them: send the id of the last mutation here as `after`.
     pub mutations_left_out: Option<usize>,
     /// Reason why the stream starts over. Absent if it does not start over.
     pub reset: Option<ResetReason>,

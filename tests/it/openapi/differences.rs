@@ -1,4 +1,4 @@
-//! What differs between the two documents, and what every generator can read in the 3.0 document.
+//! The differences between the two documents, and the forms that every generator can read.
 
 use std::collections::BTreeSet;
 
