@@ -134,6 +134,9 @@ pub async fn build(
         logins_per_minute_per_user: config.limits.logins_per_minute_per_user,
         logins_per_minute_per_name: config.limits.logins_per_minute_per_name,
         logins_per_minute_per_address: config.limits.logins_per_minute_per_address,
+        public_requests_per_minute_per_address: config
+            .limits
+            .public_requests_per_minute_per_address,
     });
     // This is the last step that can fail, because a generated password must be shown.
     let first_password = users.bootstrap(admin_password).await?;

@@ -8,13 +8,14 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    caller::{Caller, Viewer},
+    caller::{Caller, Viewer, count},
     json::Json,
     middleware::RequestInfo,
-    problem::{Problem, Result},
+    problem::{MemoryResult, Problem, ReadResult, Result, WriteResult},
     responses::NoContent,
     tag::Tag,
     users::UserRole,
+    visitor::Visitor,
 };
 use crate::{
     auth::login_session::{RefreshError, SessionError, SessionGrant},
@@ -177,7 +178,7 @@ impl AuthApi {
         gateway: Data<&Arc<Gateway>>,
         request: Data<&RequestInfo>,
         body: Json<Login>,
-    ) -> Result<Json<TokenPair>> {
+    ) -> WriteResult<Json<TokenPair>> {
         let Login { username: Text(username), password: Text(password) } = body.0;
         if password.len() > password::MAX_BYTES {
             // No user has such a password, so the response does not tell whether the user exists.
@@ -189,7 +190,7 @@ impl AuthApi {
         count(&gateway, Quota::LoginsPerName, &Key::Name(username.clone()))?;
         let Some(user) = gateway.users.authenticate(&username, password).await? else {
             gateway.telemetry.authenticated("login_refused");
-            return Err(Problem::invalid_token("the user name or the password is wrong"));
+            return Err(Problem::invalid_token("the user name or the password is wrong").into());
         };
         gateway.telemetry.authenticated("login");
         Ok(Json(pair(&gateway, gateway.login_sessions.create(user).await?)))
@@ -216,7 +217,7 @@ impl AuthApi {
         gateway: Data<&Arc<Gateway>>,
         request: Data<&RequestInfo>,
         body: Json<Refresh>,
-    ) -> Result<Json<TokenPair>> {
+    ) -> WriteResult<Json<TokenPair>> {
         count(&gateway, Quota::LoginsPerAddress, &Key::address(request.address))?;
         let opened = gateway.refresh(&body.refresh_token.0).await;
         gateway.telemetry.authenticated(match &opened {
@@ -238,7 +239,7 @@ impl AuthApi {
         &self,
         caller: Caller<Viewer>,
         gateway: Data<&Arc<Gateway>>,
-    ) -> Result<NoContent> {
+    ) -> WriteResult<NoContent> {
         gateway.revoke_login_session(caller.principal.session_id).await?;
         Ok(NoContent::NoContent)
     }
@@ -247,7 +248,7 @@ impl AuthApi {
     ///
     /// Returns the user and the login session of the access token. Requires the role viewer.
     #[oai(path = "/v1/auth/me", method = "get", operation_id = "caller_get")]
-    async fn me(&self, caller: Caller<Viewer>) -> Result<Json<Me>> {
+    async fn me(&self, caller: Caller<Viewer>) -> ReadResult<Json<Me>> {
         let principal = caller.principal;
         Ok(Json(Me {
             id: principal.user_id,
@@ -262,7 +263,11 @@ impl AuthApi {
     ///
     /// Returns the public keys with which other services can verify access tokens. Public.
     #[oai(path = "/.well-known/jwks.json", method = "get", operation_id = "key_list")]
-    async fn keys(&self, gateway: Data<&Arc<Gateway>>) -> Result<Json<JwkSet>> {
+    async fn keys(
+        &self,
+        _visitor: Visitor,
+        gateway: Data<&Arc<Gateway>>,
+    ) -> MemoryResult<Json<JwkSet>> {
         let keys = gateway.tokens.public_keys().keys.iter().map(|key| {
             let key = serde_json::to_value(key).map_err(Problem::internal)?;
             let member = |name: &str| key[name].as_str().unwrap_or_default().to_owned();
@@ -277,11 +282,6 @@ impl AuthApi {
         });
         Ok(Json(JwkSet { keys: keys.collect::<Result<_>>()? }))
     }
-}
-
-fn count(gateway: &Gateway, quota: Quota, key: &Key) -> Result<()> {
-    let counted = gateway.limits.check(quota, key);
-    counted.map_err(|refused| Problem::refused(&refused, &gateway.telemetry))
 }
 
 fn pair(gateway: &Gateway, opened: SessionGrant) -> TokenPair {

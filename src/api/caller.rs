@@ -130,6 +130,7 @@ impl<'a, M: MinimumRole> ApiExtractor<'a> for Caller<M> {
     ) -> poem::Result<Self> {
         let gateway = gateway(request);
         let credential = Credential::from_request(gateway, request, false)?;
+        let credential = credential.ok_or_else(|| no_credential(gateway))?;
         let (principal, _) = credential.authenticate(gateway).await?;
         identify(request, &principal);
         admit::<M>(gateway, &principal, Quota::Requests)?;
@@ -174,6 +175,7 @@ impl<'a, M: MinimumRole> ApiExtractor<'a> for StreamCaller<M> {
     ) -> poem::Result<Self> {
         let gateway = gateway(request);
         let credential = Credential::from_request(gateway, request, true)?;
+        let credential = credential.ok_or_else(|| no_credential(gateway))?;
         let (principal, bound) = credential.authenticate(gateway).await?;
         identify(request, &principal);
         // HEAD opens no stream.
@@ -212,19 +214,29 @@ fn identify(request: &Request, principal: &Principal) {
     }
 }
 
+/// Refuses a request without a credential.
+fn no_credential(gateway: &Gateway) -> Problem {
+    gateway.telemetry.authenticated("missing");
+    Problem::no_credential()
+}
+
 /// Checks the quota, then the role.
 fn admit<M: MinimumRole>(gateway: &Gateway, principal: &Principal, quota: Quota) -> Result<()> {
-    let key = Key::User(principal.user_id);
-    let counted = gateway.limits.check(quota, &key);
-    counted.map_err(|refused| Problem::refused(&refused, &gateway.telemetry))?;
+    count(gateway, quota, &Key::User(principal.user_id))?;
     if principal.role < M::ROLE {
         return Err(Problem::insufficient_role(M::NAME));
     }
     Ok(())
 }
 
+/// Counts one call, or refuses it.
+pub(super) fn count(gateway: &Gateway, quota: Quota, key: &Key) -> Result<()> {
+    let counted = gateway.limits.check(quota, key);
+    counted.map_err(|refused| Problem::refused(&refused, &gateway.telemetry))
+}
+
 /// The credential of a request.
-enum Credential {
+pub(super) enum Credential {
     Access(String),
     Stream(String),
 }
@@ -232,7 +244,11 @@ enum Credential {
 impl Credential {
     /// Reads the credential. An access token in the query is refused even if the header is valid, because a proxy may
     /// have logged the token (RFC 9700, section 4.3.2).
-    fn from_request(gateway: &Gateway, request: &Request, streams: bool) -> Result<Self> {
+    pub(super) fn from_request(
+        gateway: &Gateway,
+        request: &Request,
+        streams: bool,
+    ) -> Result<Option<Self>> {
         let query: Vec<(String, String)> = request.params().unwrap_or_default();
         let in_query = |(name, value): &(String, String)| {
             name == "access_token"
@@ -250,22 +266,19 @@ impl Credential {
                 let (scheme, token) = value.split_once(' ')?;
                 scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
             });
-            return bearer.map(Self::Access).ok_or_else(|| {
+            return bearer.map(|token| Some(Self::Access(token))).ok_or_else(|| {
                 gateway.telemetry.authenticated("invalid");
                 Problem::invalid_token("the Authorization header must contain a bearer token")
             });
         }
         let stream_token = query.into_iter().find(|(name, _)| name == STREAM_TOKEN);
         match stream_token {
-            Some((_, token)) if streams => Ok(Self::Stream(token)),
+            Some((_, token)) if streams => Ok(Some(Self::Stream(token))),
             Some(_) => {
                 gateway.telemetry.authenticated("invalid");
                 Err(Problem::invalid_token("a stream token is accepted on streams only"))
             }
-            None => {
-                gateway.telemetry.authenticated("missing");
-                Err(Problem::no_credential())
-            }
+            None => Ok(None),
         }
     }
 
@@ -278,6 +291,19 @@ impl Credential {
     }
 
     async fn identify(self, gateway: &Gateway) -> Result<(Principal, Option<StreamScope>)> {
+        let (session, user, topic) = self.verify(gateway)?;
+        let principal = validate(gateway, session, user).await;
+        gateway.telemetry.authenticated(match &principal {
+            Ok(_) => "ok",
+            Err(SessionError::Database(_)) => "failed",
+            Err(_) => "session_ended",
+        });
+        Ok((principal?, topic))
+    }
+
+    /// Verifies the token itself. Returns the login session, the user and, with a stream token, the streams that it
+    /// opens.
+    pub(super) fn verify(self, gateway: &Gateway) -> Result<(Uuid, Uuid, Option<StreamScope>)> {
         let claims = match self {
             Self::Access(token) => {
                 gateway.tokens.verify_access(&token).map(|claims| (claims.sid, claims.sub, None))
@@ -287,7 +313,7 @@ impl Credential {
                 .verify_stream(&token)
                 .map(|claims| (claims.sid, claims.sub, Some(claims.scope))),
         };
-        let (session, user, topic) = claims.map_err(|error| match error {
+        claims.map_err(|error| match error {
             TokenError::Expired => {
                 gateway.telemetry.authenticated("expired");
                 Problem::invalid_token("the token has expired")
@@ -300,14 +326,7 @@ impl Credential {
                 gateway.telemetry.authenticated("invalid");
                 Problem::invalid_token("the token is not valid")
             }
-        })?;
-        let principal = validate(gateway, session, user).await;
-        gateway.telemetry.authenticated(match &principal {
-            Ok(_) => "ok",
-            Err(SessionError::Database(_)) => "failed",
-            Err(_) => "session_ended",
-        });
-        Ok((principal?, topic))
+        })
     }
 }
 

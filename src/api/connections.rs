@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{
     caller::{Caller, Viewer},
     json::Json,
-    problem::{Problem, Result},
+    problem::{Problem, ReadResult},
     responses::NoContent,
     tag::Tag,
 };
@@ -108,7 +108,7 @@ impl ConnectionsApi {
         /// Maximum number of streams to return. The default is 50.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
-    ) -> Result<Json<Page<Connection>>> {
+    ) -> ReadResult<Json<Page<Connection>>> {
         let mut open = gateway.hub.connections(visible_to(&caller.principal));
         open.retain(|connected| after.0.is_none_or(|after| connected.id > after));
         Ok(Json(Page::new(open, page_limit(limit.0), |connected| (connected.id, 0))))
@@ -126,11 +126,11 @@ impl ConnectionsApi {
         gateway: Data<&Arc<Gateway>>,
         /// Connection id.
         id: Path<Uuid>,
-    ) -> Result<NoContent> {
+    ) -> ReadResult<NoContent> {
         if gateway.hub.disconnect(id.0, visible_to(&caller.principal)) {
             Ok(NoContent::NoContent)
         } else {
-            Err(Problem::not_found())
+            Err(Problem::not_found().into())
         }
     }
 }

@@ -15,8 +15,9 @@ use tokio::task::spawn_blocking;
 use super::{
     json::Json,
     metrics::{Metrics, negotiate},
-    problem::{Kind, Problem, Result},
+    problem::{Kind, MemoryResult, Problem, ReadResult},
     tag::Tag,
+    visitor::Probe,
 };
 use crate::{database::Fault, gateway::Gateway, limit::jittered};
 
@@ -101,7 +102,7 @@ impl HealthApi {
     /// Answers 200 while the process runs. Checks no dependency, because a restart does not repair a dependency.
     /// Public.
     #[oai(path = "/health/live", method = "get", operation_id = "liveness_get")]
-    async fn live(&self) -> Result<Json<Liveness>> {
+    async fn live(&self, _probe: Probe) -> MemoryResult<Json<Liveness>> {
         Ok(Json(Liveness { status: State::Up }))
     }
 
@@ -110,7 +111,11 @@ impl HealthApi {
     /// Answers 503 while a dependency is down, and from the moment when a shutdown starts. The body lists all
     /// `dependencies` in both cases. The database is up if it answers and accepts writes. Public.
     #[oai(path = "/health/ready", method = "get", operation_id = "readiness_get")]
-    async fn ready(&self, gateway: Data<&Arc<Gateway>>) -> Result<Json<Readiness>> {
+    async fn ready(
+        &self,
+        _probe: Probe,
+        gateway: Data<&Arc<Gateway>>,
+    ) -> ReadResult<Json<Readiness>> {
         let (database, bus) = tokio::join!(
             check("database", async { gateway.database.check().await.map_err(Fault::name) }),
             check("bus", async {
@@ -132,7 +137,8 @@ impl HealthApi {
         let dependencies = dependencies.to_json().unwrap_or_default();
         Err(Problem::new(Kind::Unavailable, detail)
             .with("dependencies", dependencies)
-            .retry_after(jittered(Duration::from_secs(2))))
+            .retry_after(jittered(Duration::from_secs(2)))
+            .into())
     }
 
     /// Get metrics
@@ -140,7 +146,12 @@ impl HealthApi {
     /// Returns all metrics for Prometheus, in the format that `Accept` prefers. Public. If the gateway is reachable
     /// from the internet, block this path at the proxy.
     #[oai(path = "/metrics", method = "get", operation_id = "metrics_get")]
-    async fn metrics(&self, gateway: Data<&Arc<Gateway>>, accept: Accept) -> Result<Metrics> {
+    async fn metrics(
+        &self,
+        _probe: Probe,
+        gateway: Data<&Arc<Gateway>>,
+        accept: Accept,
+    ) -> MemoryResult<Metrics> {
         let format = negotiate(&accept);
         let telemetry = Arc::clone(&gateway.telemetry);
         // The metrics of the process are read from files.
@@ -149,10 +160,7 @@ impl HealthApi {
     }
 }
 
-async fn check(
-    name: &str,
-    ping: impl Future<Output = std::result::Result<(), &'static str>>,
-) -> Dependency {
+async fn check(name: &str, ping: impl Future<Output = Result<(), &'static str>>) -> Dependency {
     let began = Instant::now();
     let probed = tokio::time::timeout(PROBE_TIMEOUT, ping).await;
     let cause = probed.unwrap_or(Err("timeout")).err();

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     caller::{Caller, Viewer},
     json::Json,
-    problem::Result,
+    problem::{ChangeResult, ReadResult, WriteResult},
     responses::{Created, NoContent},
     tag::Tag,
 };
@@ -46,7 +46,7 @@ impl McpSessionsApi {
         caller: Caller<Viewer>,
         gateway: Data<&Arc<Gateway>>,
         body: Json<NewMcpSession>,
-    ) -> Result<Created<McpSession>> {
+    ) -> WriteResult<Created<McpSession>> {
         let session = mcp_session::create(&gateway, &caller.principal, body.0).await?;
         Ok(Created::Created(Json(session)))
     }
@@ -65,7 +65,7 @@ impl McpSessionsApi {
         /// Maximum number of sessions to return. The default is 50.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
-    ) -> Result<Json<Page<McpSession>>> {
+    ) -> ReadResult<Json<Page<McpSession>>> {
         let page = (after.0, limit.0);
         Ok(Json(mcp_session::list(&gateway, &caller.principal, page).await?))
     }
@@ -81,7 +81,7 @@ impl McpSessionsApi {
         gateway: Data<&Arc<Gateway>>,
         /// MCP session id.
         id: Path<Uuid>,
-    ) -> Result<Json<McpSession>> {
+    ) -> ReadResult<Json<McpSession>> {
         Ok(Json(mcp_session::get(&gateway, &caller.principal, id.0).await?))
     }
 
@@ -97,7 +97,7 @@ impl McpSessionsApi {
         gateway: Data<&Arc<Gateway>>,
         /// MCP session id.
         id: Path<Uuid>,
-    ) -> Result<NoContent> {
+    ) -> WriteResult<NoContent> {
         mcp_session::close(&gateway, &caller.principal, id.0).await?;
         Ok(NoContent::NoContent)
     }
@@ -117,7 +117,7 @@ impl McpSessionsApi {
         /// MCP session id.
         id: Path<Uuid>,
         body: Json<Message>,
-    ) -> Result<Published> {
+    ) -> ChangeResult<Published> {
         let message = mcp_session::publish(&gateway, &caller.principal, id.0, &body.0).await?;
         Ok(Published::Accepted(Json(message)))
     }

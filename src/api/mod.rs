@@ -27,6 +27,7 @@ mod tag;
 mod tasks;
 mod topologies;
 mod users;
+mod visitor;
 
 pub use openapi::{Documents, Version};
 pub use service::{documents, endpoint, refusal};

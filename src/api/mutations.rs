@@ -13,7 +13,7 @@ use super::{
     caller::{Agent, Caller, Operator, Viewer},
     json::Json,
     middleware::RequestInfo,
-    problem::Result,
+    problem::{ChangeResult, ReadResult, WriteResult},
     tag::Tag,
 };
 use crate::{
@@ -51,7 +51,7 @@ impl MutationsApi {
         /// Topology id.
         id: Path<Uuid>,
         body: Json<NewMutation>,
-    ) -> Result<Enqueued> {
+    ) -> ChangeResult<Enqueued> {
         Ok(Enqueued::Accepted(Json(mutation::create(&gateway, id.0, body.0).await?)))
     }
 
@@ -72,7 +72,7 @@ impl MutationsApi {
         /// Maximum number of mutations to return. The default is 50.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
-    ) -> Result<Json<Page<Mutation>>> {
+    ) -> ReadResult<Json<Page<Mutation>>> {
         let page = (after.0, limit.0);
         Ok(Json(mutation::list(&gateway, &caller.principal, id.0, state.0, page).await?))
     }
@@ -91,7 +91,7 @@ impl MutationsApi {
         /// Topology id.
         id: Path<Uuid>,
         body: Json<ClaimMutations>,
-    ) -> Result<Json<Vec<ClaimedMutation>>> {
+    ) -> WriteResult<Json<Vec<ClaimedMutation>>> {
         let gone = request.client_gone(Duration::from_secs(body.wait_seconds.unwrap_or(0)));
         let claimed = mutation::claim(&gateway, &caller.principal, id.0, &body, gone);
         Ok(Json(claimed.await?))
@@ -116,7 +116,7 @@ impl MutationsApi {
         /// Mutation id.
         mutation_id: Path<Uuid>,
         body: Json<MutationReport>,
-    ) -> Result<Json<Mutation>> {
+    ) -> ChangeResult<Json<Mutation>> {
         Ok(Json(mutation::report(&gateway, id.0, mutation_id.0, body.0).await?))
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     caller::{Agent, Caller, Viewer},
     json::Json,
-    problem::Result,
+    problem::{ReadResult, WriteResult},
     responses::Created,
     tag::Tag,
 };
@@ -41,7 +41,7 @@ impl NotificationsApi {
         /// Id of the user to notify.
         id: Path<Uuid>,
         body: Json<NewNotification>,
-    ) -> Result<Created<Notification>> {
+    ) -> WriteResult<Created<Notification>> {
         let notification = notification::create(&gateway, id.0, body.0).await?;
         Ok(Created::Created(Json(notification)))
     }
@@ -64,7 +64,7 @@ impl NotificationsApi {
         /// Maximum number of notifications to return. The default is 50.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
-    ) -> Result<Json<Page<Notification>>> {
+    ) -> ReadResult<Json<Page<Notification>>> {
         let page = (after.0, limit.0);
         let list = notification::list(&gateway, &caller.principal, id.0, unread.0, page);
         Ok(Json(list.await?))
@@ -87,7 +87,7 @@ impl NotificationsApi {
         id: Path<Uuid>,
         /// Notification id.
         notification_id: Path<Uuid>,
-    ) -> Result<Json<Notification>> {
+    ) -> WriteResult<Json<Notification>> {
         let notification_id = notification_id.0;
         let read = notification::mark_read(&gateway, &caller.principal, id.0, notification_id);
         Ok(Json(read.await?))

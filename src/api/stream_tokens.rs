@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     caller::{Caller, STREAM_TOKEN, Viewer},
     json::Json,
-    problem::{Problem, Result},
+    problem::{Problem, ReadResult},
     responses::Created,
     streams::{TopicName, stream_path},
     tag::Tag,
@@ -119,7 +119,7 @@ impl StreamTokensApi {
         caller: Caller<Viewer>,
         gateway: Data<&Arc<Gateway>>,
         body: Json<NewStreamToken>,
-    ) -> Result<Created<StreamToken>> {
+    ) -> ReadResult<Created<StreamToken>> {
         let NewStreamToken { family, id, topics, ttl_seconds } = body.0;
         let principal = &caller.principal;
         match (family, id, topics) {
@@ -130,7 +130,7 @@ impl StreamTokensApi {
                 let topics: Vec<Topic> = names.into_iter().map(|name| name.0).collect();
                 mint_many(&gateway, principal, &topics, ttl_seconds).await
             }
-            _ => Err(Problem::bad_request("send either family and id, or topics")),
+            _ => Err(Problem::bad_request("send either family and id, or topics").into()),
         }
     }
 }
@@ -141,7 +141,7 @@ pub(super) async fn mint(
     principal: &Principal,
     topic: &Topic,
     ttl_seconds: Option<u64>,
-) -> Result<Created<StreamToken>> {
+) -> ReadResult<Created<StreamToken>> {
     let resource = family::find_visible(gateway, principal, topic).await?;
     let path = stream_path(topic, resource);
     let scope = StreamScope::Topic(topic.to_string());
@@ -154,7 +154,7 @@ async fn mint_many(
     principal: &Principal,
     topics: &[Topic],
     ttl_seconds: Option<u64>,
-) -> Result<Created<StreamToken>> {
+) -> ReadResult<Created<StreamToken>> {
     let mut path = "/v1/streams?".to_owned();
     for topic in topics {
         family::find_visible(gateway, principal, topic).await?;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     caller::{Caller, Operator, Viewer},
     json::Json,
-    problem::Result,
+    problem::{ChangeResult, ReadResult},
     responses::Created,
     tag::Tag,
 };
@@ -38,7 +38,7 @@ impl TopologiesApi {
         _caller: Caller<Operator>,
         gateway: Data<&Arc<Gateway>>,
         body: Json<NewTopology>,
-    ) -> Result<Created<Topology>> {
+    ) -> ChangeResult<Created<Topology>> {
         Ok(Created::Created(Json(topology::create(&gateway, body.0).await?)))
     }
 
@@ -57,7 +57,7 @@ impl TopologiesApi {
         /// Maximum number of topologies to return. The default is 50.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
-    ) -> Result<Json<Page<Topology>>> {
+    ) -> ReadResult<Json<Page<Topology>>> {
         Ok(Json(topology::list(&gateway, status.0, (after.0, limit.0)).await?))
     }
 
@@ -71,7 +71,7 @@ impl TopologiesApi {
         gateway: Data<&Arc<Gateway>>,
         /// Topology id.
         id: Path<Uuid>,
-    ) -> Result<Json<Topology>> {
+    ) -> ReadResult<Json<Topology>> {
         Ok(Json(topology::get(&gateway, id.0).await?))
     }
 
@@ -98,7 +98,7 @@ impl TopologiesApi {
         /// Topology id.
         id: Path<Uuid>,
         body: Json<NewStatus>,
-    ) -> Result<Json<Topology>> {
+    ) -> ChangeResult<Json<Topology>> {
         Ok(Json(topology::update_status(&gateway, &caller.principal, id.0, body.0).await?))
     }
 
@@ -118,7 +118,7 @@ impl TopologiesApi {
         /// Maximum number of transitions to return. The default is 50.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
-    ) -> Result<Json<Page<Transition>>> {
+    ) -> ReadResult<Json<Page<Transition>>> {
         let page = (after.0, limit.0);
         let list = topology::list_transitions(&gateway, &caller.principal, id.0, page);
         Ok(Json(list.await?))

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{
     caller::{Admin, Caller},
     json::Json,
-    problem::Result,
+    problem::{ChangeResult, ReadResult, WriteResult},
     responses::{Created, NoContent},
     tag::Tag,
 };
@@ -137,7 +137,7 @@ impl UsersApi {
         _caller: Caller<Admin>,
         gateway: Data<&Arc<Gateway>>,
         body: Json<NewUser>,
-    ) -> Result<Created<User>> {
+    ) -> ChangeResult<Created<User>> {
         let NewUser { username, password, role } = body.0;
         let row = gateway.users.create(&username.0, password.0, role.into()).await?;
         Ok(Created::Created(Json(row.into())))
@@ -156,7 +156,7 @@ impl UsersApi {
         /// Maximum number of users to return. The default is 50.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
-    ) -> Result<Json<Page<User>>> {
+    ) -> ReadResult<Json<Page<User>>> {
         let limit = page_limit(limit.0);
         let rows = gateway.users.list(after.0, limit + 1).await?;
         Ok(Json(Page::new(rows, limit, |row| (row.id, 0))))
@@ -172,7 +172,7 @@ impl UsersApi {
         gateway: Data<&Arc<Gateway>>,
         /// User id.
         id: Path<Uuid>,
-    ) -> Result<Json<User>> {
+    ) -> ReadResult<Json<User>> {
         Ok(Json(gateway.users.find(id.0).await?.into()))
     }
 
@@ -188,7 +188,7 @@ impl UsersApi {
         /// User id.
         id: Path<Uuid>,
         body: Json<UserChange>,
-    ) -> Result<Json<User>> {
+    ) -> ChangeResult<Json<User>> {
         let change = UserUpdate {
             role: body.0.role.map(Into::into),
             disabled: body.0.disabled,
@@ -210,7 +210,7 @@ impl UsersApi {
         gateway: Data<&Arc<Gateway>>,
         /// User id.
         id: Path<Uuid>,
-    ) -> Result<NoContent> {
+    ) -> ChangeResult<NoContent> {
         gateway.users.delete(id.0).await?;
         gateway.user_changed(id.0).await?;
         family::cancel_orphans(&gateway).await?;
@@ -229,7 +229,7 @@ impl UsersApi {
         gateway: Data<&Arc<Gateway>>,
         /// User id.
         id: Path<Uuid>,
-    ) -> Result<NoContent> {
+    ) -> WriteResult<NoContent> {
         gateway.users.find(id.0).await?;
         gateway.revoke_user(id.0).await?;
         Ok(NoContent::NoContent)

@@ -86,4 +86,15 @@ pub struct Limits {
         validate(*logins_per_minute_per_address >= 1, "must be at least 1 per minute")
     )]
     pub logins_per_minute_per_address: u32,
+
+    /// Requests per minute of one public operation from one address, per gateway. At least 1. Public
+    /// operations are the health checks, the metrics, the documents and the public keys. Each has its own
+    /// count, so that requests of `/docs` do not use up those of `/health/ready`. Behind a proxy all
+    /// clients share its address unless it is in `server.trusted_proxies`.
+    #[config(
+        default = 6_000,
+        env = "STREAMGATE_LIMITS__PUBLIC_REQUESTS_PER_MINUTE_PER_ADDRESS",
+        validate(*public_requests_per_minute_per_address >= 1, "must be at least 1 per minute")
+    )]
+    pub public_requests_per_minute_per_address: u32,
 }

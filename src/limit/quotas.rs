@@ -29,16 +29,19 @@ pub enum Quota {
     LoginsPerName,
     /// Logins and refreshes from one address.
     LoginsPerAddress,
+    /// Requests of one public operation from one address. Login and refresh have the quotas above.
+    PublicRequests,
 }
 
 impl Quota {
     /// All quotas, in the order of their declaration.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Requests,
         Self::StreamOpens,
         Self::LoginsPerUser,
         Self::LoginsPerName,
         Self::LoginsPerAddress,
+        Self::PublicRequests,
     ];
 
     /// Name, key in the configuration, default per minute, message.
@@ -74,6 +77,12 @@ impl Quota {
                 60,
                 "too many logins from this address in the last minute",
             ),
+            Self::PublicRequests => (
+                "public-requests",
+                "limits.public_requests_per_minute_per_address",
+                6_000,
+                "too many requests of this operation from this address in the last minute",
+            ),
         }
     }
 
@@ -102,6 +111,7 @@ impl Quota {
             Self::LoginsPerUser => settings.logins_per_minute_per_user,
             Self::LoginsPerName => settings.logins_per_minute_per_name,
             Self::LoginsPerAddress => settings.logins_per_minute_per_address,
+            Self::PublicRequests => settings.public_requests_per_minute_per_address,
         }
     }
 }
@@ -121,6 +131,8 @@ pub struct Settings {
     pub logins_per_minute_per_name: u32,
     /// See [`Quota::LoginsPerAddress`].
     pub logins_per_minute_per_address: u32,
+    /// See [`Quota::PublicRequests`].
+    pub public_requests_per_minute_per_address: u32,
 }
 
 /// The key that a quota counts by.
@@ -134,6 +146,8 @@ pub enum Key {
     NameAt(String, IpAddr),
     /// The address of the request, see [`client_network`].
     Address(IpAddr),
+    /// The path of a public operation, and the address of the request.
+    PathFrom(Box<str>, IpAddr),
 }
 
 impl Key {
@@ -141,6 +155,12 @@ impl Key {
     #[must_use]
     pub fn address(address: IpAddr) -> Self {
         Self::Address(client_network(address))
+    }
+
+    /// Creates the key of the path of a public operation and an address.
+    #[must_use]
+    pub fn path_from(path: &str, address: IpAddr) -> Self {
+        Self::PathFrom(path.into(), client_network(address))
     }
 
     /// Creates the key of a user name and an address.
@@ -176,7 +196,7 @@ pub struct Headers {
 /// The counters of all quotas and slots.
 pub struct Limits {
     settings: Settings,
-    rates: [DefaultKeyedRateLimiter<Key>; 5],
+    rates: [DefaultKeyedRateLimiter<Key>; 6],
     slots: Arc<Mutex<HashMap<Uuid, u32>>>,
 }
 

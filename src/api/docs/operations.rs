@@ -15,8 +15,9 @@ use poem_openapi::{
 use super::encoded_document::EncodedDocument;
 use crate::api::{
     openapi::{Documents, Version},
-    problem::{Problem, Result},
+    problem::{MemoryResult, Problem, Result},
     tag::Tag,
+    visitor::Visitor,
 };
 
 /// The content security policy of Swagger UI. The page contains its scripts and loads nothing from other origins. The
@@ -142,23 +143,23 @@ impl DocsApi {
     ///
     /// Returns the OpenAPI 3.0 document, for client generators. Public.
     #[oai(path = "/openapi.json", method = "get", operation_id = "openapi_get")]
-    async fn openapi(&self, request: &Request) -> Result<Json> {
-        self.served()?.v3_0.respond(request.headers()).await.map(Json)
+    async fn openapi(&self, _visitor: Visitor, request: &Request) -> MemoryResult<Json> {
+        Ok(Json(self.served()?.v3_0.respond(request.headers()).await?))
     }
 
     /// Get OpenAPI 3.2
     ///
     /// Returns the OpenAPI 3.2 document. It also has the type of every event of every stream (`itemSchema`). Public.
     #[oai(path = "/openapi-3.2.json", method = "get", operation_id = "openapi_3_2_get")]
-    async fn openapi_3_2(&self, request: &Request) -> Result<Json> {
-        self.served()?.v3_2.respond(request.headers()).await.map(Json)
+    async fn openapi_3_2(&self, _visitor: Visitor, request: &Request) -> MemoryResult<Json> {
+        Ok(Json(self.served()?.v3_2.respond(request.headers()).await?))
     }
 
     /// Open Swagger UI
     ///
     /// Returns a page on which you can try the operations. The page loads nothing from other hosts. Public.
     #[oai(path = "/docs", method = "get", operation_id = "docs_get")]
-    async fn docs(&self, request: &Request) -> Result<Html> {
-        self.served()?.page.respond(request.headers()).await.map(Html)
+    async fn docs(&self, _visitor: Visitor, request: &Request) -> MemoryResult<Html> {
+        Ok(Html(self.served()?.page.respond(request.headers()).await?))
     }
 }

@@ -20,8 +20,8 @@ pub(super) fn complete(document: &mut Value) {
     for schema in members(&mut document["components"]["schemas"]) {
         field_examples(schema);
     }
-    for (method, operation) in operations(document) {
-        remove_impossible(method, operation);
+    for (_, operation) in operations(document) {
+        remove_impossible(operation);
         if operation.get("security").is_none() {
             // Without it, a linter cannot know whether an operation is public or was forgotten.
             operation["security"] = json!([]);
@@ -72,21 +72,20 @@ fn take_null(schema: &mut Value) {
     }
 }
 
-/// Removes statuses that an operation cannot return. All operations share one error type, so poem-openapi lists all of
-/// its statuses. A read returns no 409 and no 507. A request without a body gets no 408, 413 or 415.
-fn remove_impossible(method: &str, operation: &mut Value) {
+/// Removes the statuses about parameters and bodies from an operation that has none. The other statuses come from the
+/// result type of the operation.
+fn remove_impossible(operation: &mut Value) {
     let has_body = operation.get("requestBody").is_some();
-    let statuses = operation["responses"].as_object_mut().into_iter();
-    for responses in statuses {
-        if method == "get" {
-            responses.remove("409");
-            responses.remove("507");
+    let has_parameters =
+        operation["parameters"].as_array().is_some_and(|parameters| !parameters.is_empty());
+    let Some(responses) = operation["responses"].as_object_mut() else { return };
+    if !has_body {
+        for status in ["408", "413", "415"] {
+            responses.remove(status);
         }
-        if !has_body {
-            for status in ["408", "413", "415"] {
-                responses.remove(status);
-            }
-        }
+    }
+    if !has_body && !has_parameters {
+        responses.remove("400");
     }
 }
 

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use poem_openapi::{
-    ApiResponse,
-    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry},
+    registry::{MetaHeader, MetaMediaType, MetaResponse},
     types::Type,
 };
 use serde_json::Value;
@@ -14,28 +13,6 @@ use super::{
     response::{Body, Problem},
 };
 use crate::family::wire::example_id;
-
-impl ApiResponse for Problem {
-    fn meta() -> MetaResponses {
-        let documented = Kind::ALL.into_iter().filter(|kind| {
-            // The document leaves out problems that occur before an operation is chosen (405, 414, 501), and problems
-            // that only some operations return.
-            !matches!(
-                kind,
-                Kind::MethodNotAllowed
-                    | Kind::UriTooLong
-                    | Kind::Gone
-                    | Kind::RefreshSuperseded
-                    | Kind::NotImplemented
-            )
-        });
-        MetaResponses { responses: documented.map(meta).collect() }
-    }
-
-    fn register(registry: &mut Registry) {
-        Body::register(registry);
-    }
-}
 
 /// An example of a problem with this status. Null if no kind of problem has the status.
 pub(in crate::api) fn example(status: u16) -> Value {

@@ -6,10 +6,12 @@
 //! never to the client.
 
 mod document;
+mod documented;
 mod kind;
 mod mapping;
 mod response;
 
 pub(super) use document::{example, meta};
+pub(super) use documented::{ChangeResult, MemoryResult, ReadResult, WriteResult};
 pub(super) use kind::Kind;
-pub(super) use response::{Problem, Result};
+pub(super) use response::{Body, Problem, Result};

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use poem::{
-    IntoResponse, Response,
+    Response,
     http::{HeaderName, HeaderValue, StatusCode, header},
 };
 use poem_openapi::{
@@ -31,13 +31,14 @@ struct Parts {
     cause: Option<Arc<str>>,
 }
 
-/// The result of an operation.
+/// The result of a step of an operation. The result of an operation itself also says which problems are documented, see
+/// `documented.rs`.
 pub(in crate::api) type Result<T> = std::result::Result<T, Problem>;
 
 /// A problem document (RFC 9457).
 #[derive(Object)]
 #[oai(rename = "Problem", skip_serializing_if_is_none, example)]
-pub(super) struct Body {
+pub(in crate::api) struct Body {
     /// Kind of problem, as a stable URI.
     #[oai(rename = "type")]
     kind: String,
@@ -216,11 +217,5 @@ impl From<Problem> for poem::Error {
         let mut error = Self::from_status(problem.status());
         error.set_data(problem);
         error
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        self.head()
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         caller::{Agent, Caller},
         json::Json,
         middleware::RequestInfo,
-        problem::Result,
+        problem::{ChangeResult, WriteResult},
         tag::Tag,
     },
     family::prompt::{self, ClaimPrompts, ClaimedPrompt, Prompt, PromptLease, RenewedPromptLease},
@@ -34,7 +34,7 @@ impl AgentsApi {
         gateway: Data<&Arc<Gateway>>,
         request: Data<&RequestInfo>,
         body: Json<ClaimPrompts>,
-    ) -> Result<Json<Vec<ClaimedPrompt>>> {
+    ) -> WriteResult<Json<Vec<ClaimedPrompt>>> {
         let gone = request.client_gone(Duration::from_secs(body.wait_seconds.unwrap_or(0)));
         Ok(Json(prompt::claim(&gateway, &body, gone).await?))
     }
@@ -58,7 +58,7 @@ impl AgentsApi {
         /// Prompt id.
         prompt_id: Path<Uuid>,
         body: Json<PromptLease>,
-    ) -> Result<Json<RenewedPromptLease>> {
+    ) -> ChangeResult<Json<RenewedPromptLease>> {
         Ok(Json(prompt::renew(&gateway, (session_id.0, prompt_id.0), &body).await?))
     }
 
@@ -81,7 +81,7 @@ impl AgentsApi {
         /// Prompt id.
         prompt_id: Path<Uuid>,
         body: Json<PromptLease>,
-    ) -> Result<Json<Prompt>> {
+    ) -> ChangeResult<Json<Prompt>> {
         Ok(Json(prompt::release(&gateway, (session_id.0, prompt_id.0), &body).await?))
     }
 }

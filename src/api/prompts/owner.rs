@@ -15,7 +15,7 @@ use crate::{
     api::{
         caller::{Agent, Caller, StreamCaller, Viewer},
         json::Json,
-        problem::Result,
+        problem::{ChangeResult, ReadResult},
         responses::Created,
         stream_tokens::{StreamToken, mint},
         streams::{Events, Parameters, StreamResponse, events, open_topic},
@@ -52,7 +52,7 @@ impl PromptsApi {
         /// Session id.
         session_id: Path<Uuid>,
         body: Json<NewPrompt>,
-    ) -> Result<Created<Prompt>> {
+    ) -> ChangeResult<Created<Prompt>> {
         let prompt = prompt::create(&gateway, &caller.principal, session_id.0, body.0).await?;
         Ok(Created::Created(Json(prompt)))
     }
@@ -72,7 +72,7 @@ impl PromptsApi {
         /// Maximum number of prompts to return. The default is 50.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
-    ) -> Result<Json<Page<Prompt>>> {
+    ) -> ReadResult<Json<Page<Prompt>>> {
         let page = (after.0, limit.0);
         Ok(Json(prompt::list(&gateway, &caller.principal, session_id.0, page).await?))
     }
@@ -89,7 +89,7 @@ impl PromptsApi {
         session_id: Path<Uuid>,
         /// Prompt id.
         prompt_id: Path<Uuid>,
-    ) -> Result<Json<Prompt>> {
+    ) -> ReadResult<Json<Prompt>> {
         let principal = &caller.principal;
         Ok(Json(prompt::get(&gateway, principal, session_id.0, prompt_id.0).await?))
     }
@@ -112,7 +112,7 @@ impl PromptsApi {
         session_id: Path<Uuid>,
         /// Prompt id.
         prompt_id: Path<Uuid>,
-    ) -> Result<Json<Prompt>> {
+    ) -> ChangeResult<Json<Prompt>> {
         let principal = &caller.principal;
         Ok(Json(prompt::cancel(&gateway, principal, session_id.0, prompt_id.0).await?))
     }
@@ -135,7 +135,7 @@ impl PromptsApi {
         /// Prompt id.
         prompt_id: Path<Uuid>,
         body: OptionalBody,
-    ) -> Result<Created<StreamToken>> {
+    ) -> ReadResult<Created<StreamToken>> {
         let principal = &caller.principal;
         let topic = find_in_conversation(&gateway, principal, session_id.0, prompt_id.0).await?;
         let ttl_seconds = body.0.and_then(|options| options.ttl_seconds);
@@ -161,7 +161,7 @@ impl PromptsApi {
         /// Prompt id.
         prompt_id: Path<Uuid>,
         parameters: Parameters,
-    ) -> Result<StreamResponse> {
+    ) -> ReadResult<StreamResponse> {
         caller.may_open(&topic(prompt_id.0))?;
         let principal = &caller.principal;
         let topic = find_in_conversation(&gateway, principal, session_id.0, prompt_id.0).await?;
@@ -189,7 +189,7 @@ impl PromptsApi {
         /// Maximum number of events to return. The default is 50.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
-    ) -> Result<Events> {
+    ) -> ReadResult<Events> {
         let principal = &caller.principal;
         let topic = find_in_conversation(&gateway, principal, session_id.0, prompt_id.0).await?;
         events(&gateway, principal, &topic, after.0, limit.0).await
@@ -224,7 +224,7 @@ impl PromptsApi {
         #[oai(name = "Lease-Token")]
         lease_token: Header<Option<Uuid>>,
         body: Publication,
-    ) -> Result<Published> {
+    ) -> ChangeResult<Published> {
         let events = body.into_events();
         let place = (session_id.0, prompt_id.0);
         let published = prompt::publish(&gateway, place, lease_token.0, events).await?;

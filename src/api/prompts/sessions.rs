@@ -13,7 +13,7 @@ use crate::{
     api::{
         caller::{Caller, Viewer},
         json::Json,
-        problem::Result,
+        problem::{ReadResult, WriteResult},
         responses::Created,
         tag::Tag,
     },
@@ -39,7 +39,7 @@ impl SessionsApi {
         caller: Caller<Viewer>,
         gateway: Data<&Arc<Gateway>>,
         body: Json<NewConversation>,
-    ) -> Result<Created<Conversation>> {
+    ) -> WriteResult<Created<Conversation>> {
         let session = conversation::create(&gateway, &caller.principal, body.0).await?;
         Ok(Created::Created(Json(session)))
     }
@@ -58,7 +58,7 @@ impl SessionsApi {
         /// Maximum number of sessions to return. The default is 50.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
-    ) -> Result<Json<Page<Conversation>>> {
+    ) -> ReadResult<Json<Page<Conversation>>> {
         let page = (after.0, limit.0);
         Ok(Json(conversation::list(&gateway, &caller.principal, page).await?))
     }
@@ -73,7 +73,7 @@ impl SessionsApi {
         gateway: Data<&Arc<Gateway>>,
         /// Session id.
         session_id: Path<Uuid>,
-    ) -> Result<Json<Conversation>> {
+    ) -> ReadResult<Json<Conversation>> {
         Ok(Json(conversation::get(&gateway, &caller.principal, session_id.0).await?))
     }
 }

@@ -1,9 +1,9 @@
 //! The events that every stream can send, whatever its family.
 
-use poem_openapi::{ApiResponse, Object, registry::MetaSchemaRef, types::Example};
+use poem_openapi::{Object, types::Example};
 
 use crate::{
-    api::problem::Problem,
+    api::problem,
     family::{EventKind, schema},
 };
 
@@ -53,9 +53,6 @@ pub(in crate::api) const CONTROL_EVENTS: [EventKind; 2] = [
     EventKind {
         kind: "error",
         description: "The stream failed, or a request with `on_refusal=event` was refused.",
-        schema: |registry| {
-            <Problem as ApiResponse>::register(registry);
-            MetaSchemaRef::Reference("Problem".to_owned())
-        },
+        schema: schema::<problem::Body>,
     },
 ];

@@ -15,7 +15,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::api::{
     json::Json,
-    problem::{self, Kind, Problem, Result},
+    problem::{self, Kind, Problem, ReadResult, Result},
 };
 use crate::{
     auth::login_session::Principal,
@@ -125,9 +125,9 @@ pub(in crate::api) async fn events(
     topic: &Topic,
     after: Option<String>,
     limit: Option<u64>,
-) -> Result<Events> {
+) -> ReadResult<Events> {
     family::find_visible(gateway, principal, topic).await?;
-    read(gateway, topic, after, page_limit(limit)).await
+    Ok(read(gateway, topic, after, page_limit(limit)).await?)
 }
 
 /// Reads a page of a topic that the caller may see.

@@ -8,7 +8,7 @@ use super::{parameters::Parameters, response::StreamResponse, route::stream_oper
 use crate::{
     api::{
         caller::{MinimumRole, StreamCaller},
-        problem::{Kind, Problem, Result},
+        problem::{Kind, Problem, ReadResult, Result},
     },
     event::Topic,
     family::{self, SubscriptionAccess},
@@ -23,7 +23,7 @@ pub(in crate::api) async fn open_topic<M: MinimumRole>(
     caller: StreamCaller<M>,
     topic: Topic,
     parameters: Parameters,
-) -> Result<StreamResponse> {
+) -> ReadResult<StreamResponse> {
     caller.may_open(&topic)?;
     family::find_visible(gateway, &caller.principal, &topic).await?;
     if parameters.is_head {
@@ -47,7 +47,7 @@ pub(in crate::api) async fn open_topics<M: MinimumRole>(
     caller: StreamCaller<M>,
     topics: Vec<Topic>,
     parameters: Parameters,
-) -> Result<StreamResponse> {
+) -> ReadResult<StreamResponse> {
     caller.may_open_all(&topics)?;
     for topic in &topics {
         family::find_visible(gateway, &caller.principal, topic).await?;

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     api::{
         caller::{Caller, StreamCaller, Viewer},
-        problem::Result,
+        problem::ReadResult,
         tag::Tag,
     },
     family::{mcp_session, notification, task, topology},
@@ -51,7 +51,7 @@ macro_rules! stream_operations {
                 #[doc = $id]
                 id: Path<Uuid>,
                 parameters: Parameters,
-            ) -> Result<StreamResponse> {
+            ) -> ReadResult<StreamResponse> {
                 open_topic(&gateway, caller, $topic(id.0), parameters).await
             }
 
@@ -68,7 +68,7 @@ macro_rules! stream_operations {
                 /// Maximum number of events to return. The default is 50.
                 #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
                 limit: Query<Option<u64>>,
-            ) -> Result<Events> {
+            ) -> ReadResult<Events> {
                 events(&gateway, &caller.principal, &$topic(id.0), after.0, limit.0).await
             }
         }

@@ -13,7 +13,7 @@ use crate::{
     api::{
         caller::{Caller, Viewer},
         json::Json,
-        problem::Result,
+        problem::{ChangeResult, ReadResult},
         responses::Created,
         tag::Tag,
     },
@@ -52,7 +52,7 @@ impl TasksApi {
         caller: Caller<Viewer>,
         gateway: Data<&Arc<Gateway>>,
         body: Json<NewTask>,
-    ) -> Result<Created<Task>> {
+    ) -> ChangeResult<Created<Task>> {
         Ok(Created::Created(Json(task::create(&gateway, &caller.principal, body.0).await?)))
     }
 
@@ -75,7 +75,7 @@ impl TasksApi {
         /// Maximum number of tasks to return. The default is 50.
         #[oai(validator(minimum(value = "1"), maximum(value = "200")))]
         limit: Query<Option<u64>>,
-    ) -> Result<Json<Page<Task>>> {
+    ) -> ReadResult<Json<Page<Task>>> {
         let filter = TaskFilter { status: status.0, task_type: task_type.0 };
         let page = (after.0, limit.0);
         Ok(Json(task::list(&gateway, &caller.principal, filter, page).await?))
@@ -93,7 +93,7 @@ impl TasksApi {
         gateway: Data<&Arc<Gateway>>,
         /// Task id.
         id: Path<Uuid>,
-    ) -> Result<TaskWithCursor> {
+    ) -> ReadResult<TaskWithCursor> {
         let (task, cursor) = task::get(&gateway, &caller.principal, id.0).await?;
         Ok(TaskWithCursor::Ok(Json(task), cursor.to_string()))
     }
@@ -113,7 +113,7 @@ impl TasksApi {
         gateway: Data<&Arc<Gateway>>,
         /// Task id.
         id: Path<Uuid>,
-    ) -> Result<Json<Task>> {
+    ) -> ChangeResult<Json<Task>> {
         Ok(Json(task::cancel(&gateway, &caller.principal, id.0).await?))
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         caller::{Agent, Caller},
         json::Json,
         middleware::RequestInfo,
-        problem::Result,
+        problem::{ChangeResult, WriteResult},
         tag::Tag,
     },
     family::task::{self, ClaimTasks, ClaimedTask, RenewedTaskLease, Task, TaskLease, TaskReport},
@@ -34,7 +34,7 @@ impl WorkersApi {
         gateway: Data<&Arc<Gateway>>,
         request: Data<&RequestInfo>,
         body: Json<ClaimTasks>,
-    ) -> Result<Json<Vec<ClaimedTask>>> {
+    ) -> WriteResult<Json<Vec<ClaimedTask>>> {
         let gone = request.client_gone(Duration::from_secs(body.wait_seconds.unwrap_or(0)));
         Ok(Json(task::claim(&gateway, &body, gone).await?))
     }
@@ -51,7 +51,7 @@ impl WorkersApi {
         /// Task id.
         id: Path<Uuid>,
         body: Json<TaskLease>,
-    ) -> Result<Json<RenewedTaskLease>> {
+    ) -> ChangeResult<Json<RenewedTaskLease>> {
         Ok(Json(task::renew(&gateway, id.0, &body).await?))
     }
 
@@ -80,7 +80,7 @@ impl WorkersApi {
         /// Task id.
         id: Path<Uuid>,
         body: Json<TaskReport>,
-    ) -> Result<Json<Task>> {
+    ) -> ChangeResult<Json<Task>> {
         Ok(Json(task::report(&gateway, id.0, body.0).await?))
     }
 
@@ -97,7 +97,7 @@ impl WorkersApi {
         /// Task id.
         id: Path<Uuid>,
         body: Json<TaskLease>,
-    ) -> Result<Json<Task>> {
+    ) -> ChangeResult<Json<Task>> {
         Ok(Json(task::release(&gateway, id.0, &body).await?))
     }
 }

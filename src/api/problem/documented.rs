@@ -1,0 +1,97 @@
+//! The results of operations. The type of the result says which problems the OpenAPI document lists for the operation.
+
+use std::marker::PhantomData;
+
+use poem_openapi::{
+    ApiResponse,
+    registry::{MetaResponses, Registry},
+    types::Type,
+};
+
+use super::{
+    document::meta,
+    kind::Kind,
+    response::{Body, Problem},
+};
+
+/// The problems that every operation lists. `openapi/complete.rs` removes those of parameters and bodies from an
+/// operation that has none.
+///
+/// Not among them are the problems of a request that is refused before an operation is chosen (405, 414 and 501).
+const EVERY: [Kind; 10] = [
+    Kind::BadRequest,
+    Kind::Unauthenticated,
+    Kind::Forbidden,
+    Kind::NotFound,
+    Kind::RequestTimeout,
+    Kind::PayloadTooLarge,
+    Kind::UnsupportedMediaType,
+    Kind::TooManyRequests,
+    Kind::HeadTooLarge,
+    Kind::Internal,
+];
+
+/// The problems that an operation lists beyond those that every operation lists.
+pub(in crate::api) trait Further: Send {
+    const KINDS: &'static [Kind];
+}
+
+/// Of an operation that uses the memory of the process only.
+pub(in crate::api) struct Memory;
+/// Of an operation that reads from the database. Every operation that checks a login session does.
+pub(in crate::api) struct Read;
+/// Of an operation that writes to the database.
+pub(in crate::api) struct Write;
+/// Of an operation that writes to the database if the state of the resource allows it.
+pub(in crate::api) struct Change;
+
+impl Further for Memory {
+    const KINDS: &'static [Kind] = &[];
+}
+
+impl Further for Read {
+    const KINDS: &'static [Kind] = &[Kind::Unavailable];
+}
+
+impl Further for Write {
+    const KINDS: &'static [Kind] = &[Kind::Unavailable, Kind::InsufficientStorage];
+}
+
+impl Further for Change {
+    const KINDS: &'static [Kind] = &[Kind::Conflict, Kind::Unavailable, Kind::InsufficientStorage];
+}
+
+/// A problem of an operation that lists the problems of `F`.
+pub(in crate::api) struct Documented<F>(Problem, PhantomData<F>);
+
+/// The result of an operation that uses the memory of the process only.
+pub(in crate::api) type MemoryResult<T> = Result<T, Documented<Memory>>;
+/// The result of an operation that reads from the database.
+pub(in crate::api) type ReadResult<T> = Result<T, Documented<Read>>;
+/// The result of an operation that writes to the database.
+pub(in crate::api) type WriteResult<T> = Result<T, Documented<Write>>;
+/// The result of an operation that writes to the database if the state of the resource allows it.
+pub(in crate::api) type ChangeResult<T> = Result<T, Documented<Change>>;
+
+impl<F, E: Into<Problem>> From<E> for Documented<F> {
+    fn from(error: E) -> Self {
+        Self(error.into(), PhantomData)
+    }
+}
+
+impl<F> From<Documented<F>> for poem::Error {
+    fn from(documented: Documented<F>) -> Self {
+        documented.0.into()
+    }
+}
+
+impl<F: Further> ApiResponse for Documented<F> {
+    fn meta() -> MetaResponses {
+        let kinds = EVERY.iter().chain(F::KINDS);
+        MetaResponses { responses: kinds.map(|kind| meta(*kind)).collect() }
+    }
+
+    fn register(registry: &mut Registry) {
+        Body::register(registry);
+    }
+}

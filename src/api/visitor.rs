@@ -1,0 +1,60 @@
+//! Callers of public operations. The extractors here are the first argument of every public operation, except for login
+//! and refresh, which have quotas of their own.
+
+use poem::{
+    FromRequest, Request, RequestBody,
+    http::{HeaderValue, header},
+};
+
+use super::{
+    caller::{Credential, count, gateway},
+    middleware::RequestInfo,
+    problem::Result,
+};
+use crate::limit::{Key, Quota};
+
+/// The caller of a public operation that people and their programs call. A token is not needed, but a token that is sent
+/// must be valid. So a client learns early that its token has expired. The login session is not checked, because a
+/// public operation must also work without the database.
+pub(super) struct Visitor;
+
+/// The caller of a health check or of the metrics. A token that is sent is ignored: it may be for a proxy, and an
+/// orchestrator must not restart the gateway because of it.
+pub(super) struct Probe;
+
+impl<'a> FromRequest<'a> for Visitor {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
+        admit(request)?;
+        let gateway = gateway(request);
+        if !has_other_scheme(request)
+            && let Some(credential) = Credential::from_request(gateway, request, false)?
+        {
+            credential.verify(gateway)?;
+        }
+        Ok(Self)
+    }
+}
+
+impl<'a> FromRequest<'a> for Probe {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
+        admit(request)?;
+        Ok(Self)
+    }
+}
+
+/// Whether the request has a credential for somebody else, such as the `Basic` credential of a proxy.
+fn has_other_scheme(request: &Request) -> bool {
+    let value = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    value.is_some_and(|value| {
+        let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
+        !scheme.eq_ignore_ascii_case(b"bearer")
+    })
+}
+
+/// Counts the request. Each public operation has its own count: nobody can use up the health checks of an orchestrator
+/// with requests of the documents, even if both come through the same proxy.
+fn admit(request: &Request) -> Result<()> {
+    let Some(info) = request.data::<RequestInfo>() else { return Ok(()) };
+    let key = Key::path_from(request.uri().path(), info.address);
+    count(gateway(request), Quota::PublicRequests, &key)
+}
