@@ -30,7 +30,9 @@ const DESCRIPTION: &str = "An OpenAPI-first gateway for authenticated live strea
     A request body must be JSON (RFC 8259) in UTF-8 without a byte order mark. At most 48 arrays and \
     objects may be nested in it. No object may have a key twice, and no string may contain a lone \
     surrogate. Otherwise the response is 400. JSON that the gateway only relays keeps the text of its \
-    numbers and the value of its strings. The order of members can change.";
+    numbers and the value of its strings. The order of members can change.\n\n\
+    Whatever its path, a request that is not valid HTTP gets 400, 414 or 501, and a method that the path does not \
+    have gets 405. The operations do not list these again.";
 
 type Apis = (
     auth::AuthApi,

@@ -104,6 +104,7 @@ fn error_of_an_invalid_value_names_its_key() {
         ("limits.stream_opens_per_minute", "0", "at least 1"),
         ("limits.logins_per_minute_per_user", "0", "at least 1"),
         ("limits.logins_per_minute_per_address", "0", "at least 1"),
+        ("limits.public_requests_per_minute_per_address", "0", "at least 1"),
         ("retention.topology_events", "0", "at least 1"),
         ("retention.topology_seconds", "0", "from 1 to"),
         ("retention.sweep_seconds", "0", "from 1 to 86400"),

@@ -5,5 +5,8 @@
 
 mod exceptions;
 mod operation;
+mod possible;
+mod public;
 mod refusals;
+mod resources;
 mod walker;

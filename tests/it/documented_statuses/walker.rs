@@ -28,19 +28,9 @@ impl Walker {
         operations(&self.document).into_iter().filter(|found| !found.is_public()).collect()
     }
 
-    /// Sends the operation's request with these ids in the path.
+    /// Sends the operation's request with these ids in the path and the body of the example.
     pub async fn send(&self, caller: &Caller, operation: &Operation<'_>, ids: &[Uuid]) -> Answer {
-        let names = operation.ids();
-        assert_eq!(names.len(), ids.len(), "{}", operation.id);
-        let path = names.iter().zip(ids).fold(operation.path.to_owned(), |path, (name, id)| {
-            path.replace(&format!("{{{name}}}"), &id.to_string())
-        });
-        let query = operation.query().join("&");
-        let separator = if path.contains('?') { "&" } else { "?" };
-        let path = if query.is_empty() { path } else { format!("{path}{separator}{query}") };
-        let method = operation.method.to_uppercase();
-        let method = Method::from_bytes(method.as_bytes()).expect("a method");
-        caller.call(method, &path, operation.body(&self.document)).await
+        send(&self.document, caller, operation, (ids.to_vec(), None)).await
     }
 
     /// Sends the request with ids that do not exist.
@@ -48,6 +38,29 @@ impl Walker {
         let ids: Vec<_> = operation.ids().iter().map(|_| Uuid::now_v7()).collect();
         self.send(caller, operation, &ids).await
     }
+}
+
+/// Ids for the path of a request, and its body. Without a body, the request has that of the document's example.
+pub type Request = (Vec<Uuid>, Option<Value>);
+
+/// Sends a request of an operation.
+pub async fn send(
+    document: &Value,
+    caller: &Caller,
+    operation: &Operation<'_>,
+    (ids, body): Request,
+) -> Answer {
+    let names = operation.ids();
+    assert_eq!(names.len(), ids.len(), "{}", operation.id);
+    let path = names.iter().zip(ids).fold(operation.path.to_owned(), |path, (name, id)| {
+        path.replace(&format!("{{{name}}}"), &id.to_string())
+    });
+    let query = operation.query().join("&");
+    let separator = if path.contains('?') { "&" } else { "?" };
+    let path = if query.is_empty() { path } else { format!("{path}{separator}{query}") };
+    let method = operation.method.to_uppercase();
+    let method = Method::from_bytes(method.as_bytes()).expect("a method");
+    caller.call(method, &path, body.or_else(|| operation.body(document))).await
 }
 
 /// The operations that were tried, and their faults. All faults are reported together.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
 use uuid::Uuid;
 
-use crate::support::{sse::SseReader, waiting::soon};
+use crate::support::{openapi::assert_documented, sse::SseReader, waiting::soon};
 
 /// A client of the gateway.
 #[derive(Clone)]
@@ -70,9 +70,16 @@ impl Caller {
         }
     }
 
+    /// Sends a request, and checks that the document lists the status of a refusal.
     pub async fn answer(request: RequestBuilder) -> Answer {
-        let answer = soon("answer", request.send()).await.expect("an answer");
+        let (client, request) = request.build_split();
+        let request = request.expect("a request");
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let answer = soon("answer", client.execute(request)).await.expect("an answer");
         let (status, headers) = (answer.status(), answer.headers().clone());
+        if status.is_client_error() || status.is_server_error() {
+            assert_documented(&method, &path, status);
+        }
         let text = soon("body", answer.text()).await.expect("a body");
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         Answer { status, headers, body }

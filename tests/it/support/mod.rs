@@ -5,6 +5,7 @@ pub mod auth;
 pub mod caller;
 pub mod cluster;
 pub mod connection;
+pub mod disk;
 pub mod events;
 pub mod log;
 pub mod mcp_session;

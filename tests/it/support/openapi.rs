@@ -1,7 +1,35 @@
 //! The OpenAPI documents and their operations.
 
+use std::sync::LazyLock;
+
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use streamgate::api::{Version, documents};
+
+/// The committed 3.2 document. A test checks that the server has the same.
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../../../openapi/openapi-3.2.json")).expect("JSON")
+});
+
+/// Checks that the document lists this status for the operation, if the path has one.
+///
+/// Not listed are the statuses of requests that are not valid HTTP, and of methods that the path does not have.
+#[track_caller]
+pub fn assert_documented(method: &Method, path: &str, status: StatusCode) {
+    let matches = |template: &str| {
+        let (template, path) = (template.split('/'), path.split('/'));
+        template.clone().count() == path.clone().count()
+            && template.zip(path).all(|(part, sent)| part.starts_with('{') || part == sent)
+    };
+    let method = if method == Method::HEAD { "get" } else { &method.as_str().to_lowercase() };
+    let of_path = operations(&DOCUMENT).into_iter().filter(|operation| matches(operation.path));
+    let operation = of_path
+        .filter(|operation| operation.method == method)
+        .min_by_key(|it| it.path.matches('{').count());
+    let Some(operation) = operation else { return };
+    let is_listed = !operation.value["responses"][status.as_str()].is_null();
+    assert!(is_listed, "{status} is not documented for {}: {method} {path}", operation.id);
+}
 
 /// An operation of the 3.0 document.
 pub struct Operation<'a> {

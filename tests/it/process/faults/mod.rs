@@ -1,6 +1,5 @@
 //! Real faults under the database, while clients use the gateway.
 
-mod ballast;
 mod load;
 mod postgres;
 mod record;

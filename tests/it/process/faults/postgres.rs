@@ -12,12 +12,10 @@ use tokio::{
 };
 
 use crate::{
-    process::faults::{
-        ballast::Ballast,
-        run::{Fault, acknowledged_is_kept, cause, command, is_root, metric, serve},
-    },
+    process::faults::run::{Fault, acknowledged_is_kept, cause, metric, serve},
     support::{
         Store,
+        disk::{Ballast, command, is_root},
         process::{ADMIN, Process},
         soon, until,
     },

@@ -22,6 +22,7 @@ use crate::{
     process::faults::{load::Load, record::Record},
     support::{
         Caller, Store,
+        disk::Ballast,
         process::{ADMIN, Process, streamgate},
         until,
     },
@@ -38,20 +39,14 @@ pub trait Fault {
     async fn heal(&mut self);
 }
 
-/// Whether the tests run as root.
-pub async fn is_root() -> bool {
-    let id = Command::new("id").arg("-u").output().await.expect("id");
-    let is_root = id.stdout.trim_ascii() == b"0";
-    if !is_root {
-        eprintln!("not root: nothing can be mounted, so this fault was not tried");
+impl Fault for Ballast {
+    async fn strike(&mut self, random: &mut StdRng) {
+        self.fill_except(random.random_range(0..100_000));
     }
-    is_root
-}
 
-pub async fn command(program: &str, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).output().await.expect(program);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}: {error}");
+    async fn heal(&mut self) {
+        self.remove();
+    }
 }
 
 pub fn serve(store: &Store) -> Command {

@@ -6,37 +6,15 @@ use rand::{RngExt, rngs::StdRng};
 use serde_json::json;
 
 use crate::{
-    process::faults::{
-        ballast::Ballast,
-        run::{Fault, acknowledged_is_kept, cause, command, is_root, metric, serve},
-    },
+    process::faults::run::{Fault, acknowledged_is_kept, cause, metric, serve},
     support::{
-        Store, id_of,
+        Store,
+        disk::{Ballast, Disk, command, is_root, write_until_refused},
+        id_of,
         process::{ADMIN, Process},
         until,
     },
 };
-
-/// A small file system for a data directory. Unmounted when dropped.
-struct Disk(PathBuf);
-
-impl Disk {
-    async fn mount(store: &Store, size: &str) -> Self {
-        let place = store.directory.path().join("data");
-        fs::create_dir(&place).expect("a directory");
-        let path = place.to_str().expect("UTF-8");
-        let options = format!("size={size},mode=0700");
-        command("mount", &["-t", "tmpfs", "-o", &options, "streamgate-test", path]).await;
-        Self(place)
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let unmounted = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status();
-        assert!(unmounted.expect("umount").success());
-    }
-}
 
 #[tokio::test]
 async fn acknowledged_writes_survive_a_full_disk() {
@@ -105,13 +83,7 @@ async fn full_disk_is_507_until_space_is_free() {
 
     let ballast = Ballast::on(&disk.0);
     ballast.fill_except(0);
-    let refused = loop {
-        // Writes until the write-ahead log is full.
-        let answer = admin.post("/v1/tasks", json!({ "task_type": "a", "input": pad() })).await;
-        if answer.status != 201 {
-            break answer;
-        }
-    };
+    let refused = write_until_refused(&admin).await;
     assert_eq!(refused.status, 507, "{refused:?}");
     let seconds = refused.headers["retry-after"].to_str().expect("ASCII").parse::<u64>();
     assert!((10..=16).contains(&seconds.expect("seconds")), "{refused:?}");
@@ -134,10 +106,6 @@ async fn full_disk_is_507_until_space_is_free() {
     }
     drop(disk);
     store.remove().await;
-}
-
-fn pad() -> serde_json::Value {
-    json!({ "pad": "x".repeat(15_000) })
 }
 
 /// Another process holds the write lock.
