@@ -95,7 +95,7 @@ async fn every_documented_refusal_is_provoked_or_has_a_reason() {
 }
 
 #[tokio::test]
-async fn every_operation_with_a_documented_400_refuses_a_bad_request() {
+async fn every_documented_400_answers_a_bad_request() {
     let walker = Walker::over(App::start().await).await;
     let mut report = Report::default();
     let admin = walker.app.log_in("admin").await;
@@ -126,7 +126,7 @@ fn head_of(operation: &Operation<'_>, caller: &Caller, lines: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_operation_refuses_a_body_or_a_head_that_it_does_not_accept() {
+async fn every_operation_refuses_a_wrong_body_or_a_large_head() {
     let app = App::with(|config| config.server.body_timeout_seconds = 1).await;
     let walker = Walker::over(app).await;
     let mut report = Report::default();
@@ -156,7 +156,7 @@ async fn every_operation_refuses_a_body_or_a_head_that_it_does_not_accept() {
 }
 
 #[tokio::test]
-async fn every_operation_with_a_documented_409_or_410_answers_it() {
+async fn every_documented_409_and_410_happens() {
     let walker = Walker::over(App::start().await).await;
     let mut report = Report::default();
     let admin = walker.app.log_in("admin").await;
@@ -181,7 +181,7 @@ async fn every_operation_with_a_documented_409_or_410_answers_it() {
 
 /// All connections to the database are in use, so every operation that needs one is refused after a wait.
 #[tokio::test]
-async fn every_operation_with_a_documented_503_answers_it_without_the_database() {
+async fn every_documented_503_happens_without_the_database() {
     const CONNECTIONS: u32 = 2;
     let app = App::with(|config| config.database.pool_size = CONNECTIONS).await;
     let walker = Walker::over(app).await;
@@ -216,7 +216,7 @@ async fn every_operation_with_a_documented_503_answers_it_without_the_database()
 
 /// A full file system. SQLite only, because only there the data directory of the gateway has the database.
 #[tokio::test]
-async fn every_operation_with_a_documented_507_answers_it_on_a_full_disk() {
+async fn every_documented_507_happens_on_a_full_disk() {
     let store = Store::new().await;
     if store.url().is_some() || !is_root().await {
         return;
