@@ -26,6 +26,8 @@ pub(crate) enum Side {
     Server,
     /// Core 1.
     Load,
+    /// All cores.
+    All,
 }
 
 /// A running program and its descendants.
@@ -41,12 +43,13 @@ pub(crate) struct Process {
 pub(crate) fn command(side: Side, program: &str) -> Command {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let core = match side {
-        Side::Server => "0",
-        Side::Load => "1",
+        Side::Server => Some("0"),
+        Side::Load => Some("1"),
+        Side::All => None,
     };
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "TERM"]);
-    if cores > 1 {
+    if let Some(core) = core.filter(|_| cores > 1) {
         command.args(["taskset", "--cpu-list", core]);
     }
     command.arg(program);

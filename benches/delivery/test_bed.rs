@@ -128,6 +128,12 @@ impl TestBed {
         }
     }
 
+    /// Publishes one event. Returns the time until it was written to the sockets of all subscribers. They do not read
+    /// meanwhile, so the server has all cores.
+    pub(crate) fn deliver_once(&self) -> anyhow::Result<Duration> {
+        self.server.deliver_once(self.opened)
+    }
+
     /// Publishes to all subscribers, without a commit.
     pub(crate) fn publish(&mut self, workload: &Workload) -> anyhow::Result<Measurement> {
         let (form, path) = self.peer.form();

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     child::{CONTROL, LISTENING},
     process::{Process, Side, command},
-    streamgate::TOPICS,
+    streamgate::{REACTORS, TOPICS},
 };
 
 /// Time limit for the start of a server.
@@ -47,8 +47,9 @@ impl Server {
         let directory = tempfile::tempdir()?;
         let mut server = match peer {
             Peer::Streamgate(variant) => {
+                let side = if REACTORS.contains(&variant) { Side::All } else { Side::Server };
                 let variant = variant.to_string();
-                let mut command = command(Side::Server, &own_path()?);
+                let mut command = command(side, &own_path()?);
                 command
                     .args(["--mode", "streamgate", "--variant", &variant, "--directory"])
                     .arg(directory.path());
@@ -127,6 +128,13 @@ impl Server {
         };
         fs::write(&path, text)?;
         Ok(path)
+    }
+
+    /// Publishes an event on the first topic. Returns the time until it was written to the sockets of all `count`
+    /// subscribers.
+    pub(crate) fn deliver_once(&self, count: usize) -> anyhow::Result<Duration> {
+        let nanos = get(self.control, &format!("/deliver?count={count}"))?.parse()?;
+        Ok(Duration::from_nanos(nanos))
     }
 
     /// Lists paths to publish on, see [`crate::load_generator::Publish::paths`].

@@ -1,7 +1,7 @@
 //! The order of the scenarios.
 
 use super::{
-    connect::connect, durable::durable, growth::growth, metric::SUBSCRIBERS,
+    connect::connect, cores::cores, durable::durable, growth::growth, metric::SUBSCRIBERS,
     one_to_one::one_to_one, one_topic::one_topic, overload::overload, run::Run,
 };
 
@@ -18,6 +18,7 @@ pub(crate) fn run_all(run: &mut Run) -> anyhow::Result<()> {
     one_to_one(run)?;
     connect(run)?;
     durable(run)?;
+    cores(run)?;
     growth(run)?;
     // This scenario is last, because it takes as long as the slowest server needs.
     overload(run)

@@ -8,6 +8,8 @@ pub(crate) const SUBSCRIBERS: usize = 10_000;
 pub(crate) const KEPT_UP: f64 = 0.5;
 
 pub(crate) const CONNECT_RATE: &str = "connect: rate";
+/// Seconds until one event was written to all subscribers.
+pub(crate) const CORES: &str = "cores: time";
 pub(crate) const CONNECT_CPU: &str = "connect: cpu";
 /// The highest CPU per delivery divided by the lowest, over all sizes.
 pub(crate) const GROWTH_SPREAD: &str = "growth: spread";

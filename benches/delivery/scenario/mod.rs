@@ -2,6 +2,7 @@
 
 mod all;
 mod connect;
+mod cores;
 mod durable;
 mod growth;
 pub(crate) mod metric;

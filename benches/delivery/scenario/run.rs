@@ -36,6 +36,8 @@ pub(crate) enum Scenario {
     Overload,
     /// Committed events per second
     Durable,
+    /// One event to 8,000 subscribers, with one and with two reactors
+    Cores,
 }
 
 /// A run of the benchmark.

@@ -1,6 +1,9 @@
 //! The control listener: publishes events, and lists streams and prompts with their tokens.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -65,6 +68,9 @@ async fn respond(
         String::new()
     } else if action == "prompts" {
         control.prompts()
+    } else if action == "deliver" {
+        let count = query("count").context("count=NUMBER is missing")?;
+        control.deliver_once(count).await.as_nanos().to_string()
     } else {
         let number = |name| query(name).with_context(|| format!("{name}=NUMBER is missing"));
         let has_access_tokens = action == "access-tokens";
@@ -90,6 +96,20 @@ impl Control {
         self.gateway.hub.deliver(&[event]);
         // Publishing with a commit waits in the same way.
         self.gateway.hub.wait_for_capacity(&watched.topic).await;
+    }
+
+    /// Publishes one event on the first topic, and waits until it was written to `count` subscribers.
+    async fn deliver_once(&self, count: usize) -> Duration {
+        let watched = &self.topics[0];
+        let delivered = self.gateway.telemetry.delivered(watched.topic.family().name());
+        let all = delivered.get() + count as u64;
+        let began = Instant::now();
+        self.publish(watched, event::data(0)).await;
+        while delivered.get() < all {
+            // Short, compared with a delivery to thousands of subscribers.
+            tokio::time::sleep(Duration::from_micros(100)).await;
+        }
+        began.elapsed()
     }
 
     /// Publishes `count` events through the database. Returns after the commit.

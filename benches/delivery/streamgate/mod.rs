@@ -12,5 +12,5 @@ mod variant;
 pub(crate) use self::{
     rows::TOPICS,
     serve::serve,
-    variant::{POSTGRES, VARIANTS, postgres_url},
+    variant::{POSTGRES, REACTORS, VARIANTS, postgres_url},
 };

@@ -9,7 +9,7 @@ pub(crate) struct Variant {
     pub(super) configure: fn(&mut Config),
 }
 
-/// Each variant is one row in every table. The first is the default configuration.
+/// The first is the default configuration. It and the second are rows in every table.
 pub(crate) const VARIANTS: &[Variant] = &[
     Variant { name: "streamgate", configure: |_| {} },
     Variant { name: "streamgate, io_uring", configure: |config| config.streams.io_uring = true },
@@ -17,10 +17,15 @@ pub(crate) const VARIANTS: &[Variant] = &[
         name: "streamgate, PostgreSQL",
         configure: |config| config.database.url = postgres_url(),
     },
+    Variant { name: "one reactor", configure: |config| config.streams.reactor_threads = 1 },
+    Variant { name: "two reactors", configure: |config| config.streams.reactor_threads = 2 },
 ];
 
 /// Index of the variant on PostgreSQL. Only the scenario `durable` measures it.
 pub(crate) const POSTGRES: usize = 2;
+
+/// Indexes of the variants with one and with two reactors. Only the scenario `cores` measures them, on all cores.
+pub(crate) const REACTORS: [usize; 2] = [3, 4];
 
 /// URL of the empty database that `benches/run` has started, if PostgreSQL is installed.
 pub(crate) fn postgres_url() -> Option<String> {

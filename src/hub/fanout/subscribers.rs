@@ -35,7 +35,7 @@ use crate::{
 /// Maximum number of subscribers that the task that delivers an event writes to itself.
 const MAX_WITHOUT_REACTORS: usize = 8;
 
-/// Number of streams that are written to before another thread can lock the shards: about 0.1 ms.
+/// Number of streams that are written to before another thread can lock the shard: about 0.1 ms.
 const GROUP: usize = 16;
 
 /// All subscribers of one live topic.
@@ -44,8 +44,9 @@ pub struct Subscribers {
     /// The table that contains this value.
     table: Arc<TopicTable<Self>>,
     reactors: Arc<[Arc<ReactorHandle>]>,
-    /// The mutex is fair, because a fan-out locks it again and again.
-    shards: FairMutex<Box<[Shard]>>,
+    /// The shards by the index of their reactor. Each has its own lock, so that reactors write at the same time. The lock
+    /// is fair, because a fan-out locks it again and again.
+    shards: Box<[FairMutex<Shard>]>,
     progress: Box<[Progress]>,
     /// Notified when a reactor has written to its whole shard.
     finished: Notify,
@@ -83,7 +84,7 @@ impl Subscribers {
             topic: Arc::new(LiveTopic::new(topic.clone(), context, this.clone())),
             table: Arc::clone(table),
             reactors: Arc::clone(reactors),
-            shards: FairMutex::new(reactors.iter().map(|_| Shard::default()).collect()),
+            shards: reactors.iter().map(|_| FairMutex::default()).collect(),
             progress: reactors.iter().map(|_| Progress::new()).collect(),
             finished: Notify::new(),
         })
@@ -120,8 +121,7 @@ impl Subscribers {
     /// Adds an open stream.
     pub fn add(self: &Arc<Self>, subscriber: &Arc<Subscriber>) {
         let reactor = subscriber.reactor();
-        let mut shards = self.shards();
-        let shard = &mut shards[reactor.index()];
+        let mut shard = self.shard(reactor);
         if shard.len() == 0 {
             shard.key = reactor.add_topic(Arc::clone(self) as Arc<dyn FanOut>);
         }
@@ -138,8 +138,7 @@ impl Subscribers {
     pub fn remove(&self, subscriber: &Subscriber) {
         subscriber.removed();
         let reactor = subscriber.reactor();
-        let mut shards = self.shards();
-        let shard = &mut shards[reactor.index()];
+        let mut shard = self.shard(reactor);
         let index = subscriber.index.load(Ordering::Relaxed);
         if let Some(moved) = shard.remove(index as usize) {
             moved.index.store(index, Ordering::Relaxed);
@@ -159,7 +158,7 @@ impl Subscribers {
             }
             drop(state);
             let index = subscriber.index.load(Ordering::Relaxed) as usize;
-            self.shards()[subscriber.reactor().index()].sync_back(index, subscriber);
+            self.shard(subscriber.reactor()).sync_back(index, subscriber);
         }
     }
 
@@ -200,8 +199,9 @@ impl Subscribers {
         }
     }
 
-    fn shards(&self) -> FairMutexGuard<'_, Box<[Shard]>> {
-        self.shards.lock()
+    /// Locks the shard of a reactor.
+    fn shard(&self, reactor: &ReactorHandle) -> FairMutexGuard<'_, Shard> {
+        self.shards[reactor.index()].lock()
     }
 }
 
@@ -211,8 +211,10 @@ impl Observer for Subscribers {
         // Read without the lock, because a fan-out may hold it.
         let lens = || self.progress.iter().map(|progress| progress.len.load(Ordering::Acquire));
         if lens().sum::<usize>() <= MAX_WITHOUT_REACTORS {
-            let few: Vec<Arc<Subscriber>> =
-                self.shards().iter_mut().flat_map(Shard::sync_all_back).collect();
+            let mut few: Vec<Arc<Subscriber>> = Vec::with_capacity(MAX_WITHOUT_REACTORS);
+            for (shard, _) in self.shards.iter().zip(lens()).filter(|(_, len)| *len > 0) {
+                few.extend(shard.lock().sync_all_back());
+            }
             few.iter().for_each(Subscriber::topic_changed);
             return;
         }
@@ -245,14 +247,14 @@ impl FanOut for Subscribers {
     ) {
         let group = if sender.is_some() { BATCH } else { GROUP };
         let mut writer = Writer { topic: &self.topic, sender, tick: reactor.tick() };
-        let mut shards = self.shards();
+        let mut shard = self.shard(reactor);
         while from < to {
             // Subscribers that were added in the meantime are at the end, and have all events. `None` was removed.
             let next = to.min(from + group);
-            shards[reactor.index()].write(from, next, &mut writer);
+            shard.write(from, next, &mut writer);
             from = next;
             // Lets a thread that waits for the lock go first.
-            FairMutexGuard::bump(&mut shards);
+            FairMutexGuard::bump(&mut shard);
         }
     }
 
@@ -274,7 +276,7 @@ impl FanOut for Subscribers {
         now: &CheckTime,
         is_full: bool,
     ) -> Option<Instant> {
-        let due = self.shards()[reactor].subscribers_to_check(from, to, now.tick, is_full);
+        let due = self.shards[reactor].lock().subscribers_to_check(from, to, now.tick, is_full);
         let check = |subscriber: &Arc<Subscriber>| {
             subscriber.check(&mut self.lock_after_sync(subscriber), now);
             subscriber.check_by(now)
