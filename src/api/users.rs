@@ -20,7 +20,7 @@ use super::{
     tag::Tag,
 };
 use crate::{
-    auth::user::UserUpdate,
+    auth::{password::NewPassword, user::UserUpdate},
     family::{
         self, notification,
         wire::{Page, Text, example_id, example_time, page_limit, wire_enum},
@@ -41,7 +41,9 @@ struct NewUser {
     /// Name to log in with: 1 to 64 characters of `a-z`, `0-9`, `.`, `_` and `-`.
     #[oai(validator(min_length = 1, max_length = 64, pattern = "^[a-z0-9._-]+$"))]
     username: Text,
-    /// Password: at least 8 characters (NIST SP 800-63B, section 5.1.1.2) and at most 1,024 bytes in UTF-8.
+    /// Password: at least 8 characters (NIST SP 800-63B, section 5.1.1.2) and at most 1,024 bytes in UTF-8, without
+    /// control characters, and without characters that are newer than Unicode 6.3. It is prepared with OpaqueString (RFC 8265, section 4.2): however a keyboard writes a letter,
+    /// the password is the same.
     #[oai(validator(min_length = 8, max_length = 1024))]
     password: Text,
     /// Role of the user.
@@ -139,7 +141,8 @@ impl UsersApi {
         body: Json<NewUser>,
     ) -> ChangeResult<Created<User>> {
         let NewUser { username, password, role } = body.0;
-        let row = gateway.users.create(&username.0, password.0, role.into()).await?;
+        let password = NewPassword::new(&password.0)?;
+        let row = gateway.users.create(&username.0, password, role.into()).await?;
         Ok(Created::Created(Json(row.into())))
     }
 
@@ -192,7 +195,7 @@ impl UsersApi {
         let change = UserUpdate {
             role: body.0.role.map(Into::into),
             disabled: body.0.disabled,
-            password: body.0.password.map(|password| password.0),
+            password: body.0.password.map(|text| NewPassword::new(&text.0)).transpose()?,
         };
         let row = gateway.users.update(id.0, change).await?;
         gateway.user_changed(id.0).await?;

@@ -1,11 +1,20 @@
 //! Passwords, hashed by Argon2id with the default parameters of its crate: those of OWASP, 19 MiB and 2 passes.
+//!
+//! A password is prepared with the profile OpaqueString (RFC 8265, section 4.2) before it is hashed. Keyboards and
+//! systems write the same letter in different ways, for example `ä` as one character or as two. The profile gives them
+//! one form, and refuses control characters. The crate knows the characters of Unicode 6.3, like the registry of the
+//! RFC, and refuses newer ones.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, LazyLock},
+};
 
 use argon2::{
     Algorithm, Argon2, Block, Params, Version,
     password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
 };
+use precis_profiles::{OpaqueString, precis_core::profile::PrecisFastInvocation};
 use tokio::sync::Semaphore;
 
 /// Limits the hashes at the same time to the number of cores. A hash takes 19 MiB, and one core for about 20 ms.
@@ -24,7 +33,7 @@ static UNKNOWN_USER: LazyLock<String> = LazyLock::new(|| hash_now(&random()));
 /// never written to takes no memory.
 const HASH_MEMORY_CAPACITY: usize = 32 << 20;
 
-/// Minimum length of a password, in characters (NIST SP 800-63B, section 5.1.1.2).
+/// Minimum length of a prepared password, in characters (NIST SP 800-63B, section 5.1.1.2).
 pub const MIN_CHARACTERS: usize = 8;
 
 /// Maximum length of a password, in bytes of UTF-8. The limit is the same for a new password and at login.
@@ -39,38 +48,102 @@ pub enum PasswordError {
     /// The password has more bytes than [`MAX_BYTES`].
     #[error("a password has at most 1024 bytes in UTF-8")]
     TooLong,
+    /// The profile OpaqueString does not allow a character of the password (RFC 8265, section 4.2).
+    #[error(
+        "a password has no control characters, and no characters that are newer than Unicode 6.3"
+    )]
+    NotAllowed,
 }
 
-/// Checks the length of a new password.
-pub fn check(password: &str) -> Result<(), PasswordError> {
-    if password.chars().count() < MIN_CHARACTERS {
-        Err(PasswordError::TooShort)
-    } else if password.len() > MAX_BYTES {
-        Err(PasswordError::TooLong)
-    } else {
-        Ok(())
+/// A new password, checked and prepared.
+#[derive(Clone)]
+pub struct NewPassword(String);
+
+impl NewPassword {
+    /// Checks and prepares a password.
+    ///
+    /// # Errors
+    /// - [`PasswordError::TooShort`] if it has fewer than [`MIN_CHARACTERS`] characters.
+    /// - [`PasswordError::TooLong`] if it has more than [`MAX_BYTES`] bytes, before or after its preparation.
+    /// - [`PasswordError::NotAllowed`] if it has a character that the profile does not allow.
+    pub fn new(password: &str) -> Result<Self, PasswordError> {
+        if password.len() > MAX_BYTES {
+            return Err(PasswordError::TooLong);
+        }
+        if password.chars().count() < MIN_CHARACTERS {
+            return Err(PasswordError::TooShort);
+        }
+        let prepared = prepare(password).ok_or(PasswordError::NotAllowed)?;
+        // The composition of characters changes the length.
+        if prepared.len() > MAX_BYTES {
+            Err(PasswordError::TooLong)
+        } else if prepared.chars().count() < MIN_CHARACTERS {
+            Err(PasswordError::TooShort)
+        } else {
+            Ok(Self(prepared))
+        }
+    }
+
+    /// Generates a password: 24 characters, 120 bits.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(random())
+    }
+
+    /// The password as text, to show it once.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// Hashes the password. Returns a PHC string.
+    pub async fn hash(self) -> String {
+        run_blocking(move || hash_now(&self.0)).await
     }
 }
 
-/// Hashes a password. Returns a PHC string.
-pub async fn hash(password: String) -> String {
-    run_blocking(move || hash_now(&password)).await
+/// How a password matches a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Match {
+    /// It does not match.
+    None,
+    /// The prepared password matches.
+    Prepared,
+    /// Only the password as it was sent matches: the hash is older than the preparation.
+    Unprepared,
 }
 
-/// Whether the password matches the hash. Without a hash, the same work is done and the result is false.
-pub async fn verify(password: String, hash: Option<String>) -> bool {
+/// Compares a password with a hash: its prepared form, and then the form that was sent, if they differ. So the work
+/// depends on the password that was sent, and on nothing else. Without a hash, the same work is done and nothing
+/// matches.
+pub async fn verify(password: String, hash: Option<String>) -> Match {
     run_blocking(move || {
         // Created at the first call for any user. Otherwise the first unknown user would take longer.
         let unknown = UNKNOWN_USER.as_str();
-        let matches = matches(&password, hash.as_deref().unwrap_or(unknown)).unwrap_or(false);
-        matches && hash.is_some()
+        let matches = |text: &str| {
+            let is_equal = matches(text, hash.as_deref().unwrap_or(unknown)).unwrap_or(false);
+            is_equal && hash.is_some()
+        };
+        let prepared = prepare(&password).unwrap_or_else(|| password.clone());
+        // Both are compared, even if the first matches. Otherwise the time would tell that the password of a disabled
+        // user is right.
+        let is_prepared = matches(&prepared);
+        let is_unprepared = prepared != password && matches(&password);
+        match (is_prepared, is_unprepared) {
+            (true, _) => Match::Prepared,
+            (_, true) => Match::Unprepared,
+            _ => Match::None,
+        }
     })
     .await
 }
 
-/// A random password: 24 characters, 120 bits.
-#[must_use]
-pub fn random() -> String {
+/// The form of a password that is hashed (RFC 8265, section 4.2.2). `None` if the profile does not allow it.
+fn prepare(password: &str) -> Option<String> {
+    OpaqueString::enforce(password).ok().map(Cow::into_owned)
+}
+
+fn random() -> String {
     const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyzACDEFGHJK";
     (0..24).map(|_| char::from(LETTERS[rand::random_range(0..LETTERS.len())])).collect()
 }

@@ -11,7 +11,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::{
-    auth::password::{self, PasswordError},
+    auth::password::{self, Match, NewPassword, PasswordError},
     database::{Database, Transaction},
 };
 
@@ -27,7 +27,7 @@ pub enum UserError {
     /// The name has a wrong length, or characters that are not allowed.
     #[error("a user name is 1 to 64 characters of a-z, 0-9, '.', '_' and '-'")]
     NameInvalid,
-    /// The password is too short or too long.
+    /// The password cannot be used.
     #[error(transparent)]
     Password(#[from] PasswordError),
     /// No user has this id.
@@ -42,14 +42,14 @@ pub enum UserError {
 }
 
 /// The new values of a user. An absent field keeps its value.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct UserUpdate {
     /// New role.
     pub role: Option<Role>,
     /// Whether the user is disabled.
     pub disabled: Option<bool>,
     /// New password.
-    pub password: Option<String>,
+    pub password: Option<NewPassword>,
 }
 
 /// The users in the database.
@@ -69,20 +69,20 @@ impl Users {
     /// generated it, that is, if `given` is absent.
     ///
     /// # Errors
-    /// [`UserError::Password`] if `given` is too short or too long, [`UserError::NameTaken`] if a user who is not an
-    /// administrator has the name [`FIRST_ADMIN`].
+    /// [`UserError::Password`] if `given` cannot be used, [`UserError::NameTaken`] if a user who is not an administrator
+    /// has the name [`FIRST_ADMIN`].
     pub async fn bootstrap(&self, given: Option<String>) -> Result<Option<String>, UserError> {
         let admins = || user::Entity::find().filter(user::Column::Role.eq(Role::Admin));
         if admins().count(self.database.reader()).await? > 0 {
             return Ok(None);
         }
-        if let Some(password) = &given {
-            password::check(password)?;
-        }
         let is_generated = given.is_none();
-        let password = given.unwrap_or_else(password::random);
+        let password = match given {
+            Some(given) => NewPassword::new(&given)?,
+            None => NewPassword::random(),
+        };
         match self.create(FIRST_ADMIN, password.clone(), Role::Admin).await {
-            Ok(_) => Ok(is_generated.then_some(password)),
+            Ok(_) => Ok(is_generated.then(|| password.text().to_owned())),
             // Another process that started at the same time created it first, or another user has the name. In
             // the second case there is no administrator.
             Err(UserError::NameTaken) if admins().count(self.database.reader()).await? > 0 => {
@@ -97,21 +97,19 @@ impl Users {
     /// # Errors
     /// - [`UserError::NameInvalid`] if the name has a wrong length, or characters that are not allowed.
     /// - [`UserError::NameTaken`] if another user has the name.
-    /// - [`UserError::Password`] if the password is too short or too long.
     pub async fn create(
         &self,
         username: &str,
-        password: String,
+        password: NewPassword,
         role: Role,
     ) -> Result<user::Model, UserError> {
         if !is_name(username) {
             return Err(UserError::NameInvalid);
         }
-        password::check(&password)?;
         let row = user::Model {
             id: Uuid::now_v7(),
             username: username.to_owned(),
-            password_hash: password::hash(password).await,
+            password_hash: password.hash().await,
             role,
             disabled: false,
             created_at: Timestamp::now(),
@@ -126,7 +124,8 @@ impl Users {
     }
 
     /// The user of this name and password, unless disabled. Takes as long for an unknown name as for a known
-    /// one, so that the time does not tell which names exist.
+    /// one, so that the time does not tell which names exist. If the hash of the password is older than the
+    /// preparation of passwords, it is replaced.
     pub async fn authenticate(
         &self,
         username: &str,
@@ -141,8 +140,27 @@ impl Users {
             None
         };
         let hash = user.as_ref().map(|user| user.password_hash.clone());
-        let matches = password::verify(password, hash).await;
-        Ok(user.filter(|user| matches && !user.disabled))
+        let matches = password::verify(password.clone(), hash).await;
+        let mut user = user.filter(|user| matches != Match::None && !user.disabled);
+        // A password that could not be set today keeps its hash.
+        if let (Some(user), Match::Unprepared, Ok(password)) =
+            (&mut user, matches, NewPassword::new(&password))
+        {
+            self.replace_hash(user, password.hash().await).await?;
+        }
+        Ok(user)
+    }
+
+    /// Replaces the hash of a password, unless the password was changed in the meantime.
+    async fn replace_hash(&self, user: &mut user::Model, hash: String) -> Result<(), DbErr> {
+        user::Entity::update_many()
+            .col_expr(user::Column::PasswordHash, Expr::value(hash.clone()))
+            .filter(user::Column::Id.eq(user.id))
+            .filter(user::Column::PasswordHash.eq(&user.password_hash))
+            .exec(self.database.writer())
+            .await?;
+        user.password_hash = hash;
+        Ok(())
     }
 
     /// The user with this id.
@@ -151,6 +169,15 @@ impl Users {
     /// [`UserError::NotFound`] if no user has this id.
     pub async fn find(&self, id: Uuid) -> Result<user::Model, UserError> {
         user::Entity::find_by_id(id).one(self.database.reader()).await?.ok_or(UserError::NotFound)
+    }
+
+    /// The user of this name.
+    ///
+    /// # Errors
+    /// [`UserError::NotFound`] if no user has this name.
+    pub async fn find_by_name(&self, username: &str) -> Result<user::Model, UserError> {
+        let by_name = user::Entity::find().filter(user::Column::Username.eq(username));
+        by_name.one(self.database.reader()).await?.ok_or(UserError::NotFound)
     }
 
     /// Up to `limit` users that were created after the user `after`, oldest first.
@@ -167,15 +194,11 @@ impl Users {
     ///
     /// # Errors
     /// - [`UserError::NotFound`] if no user has this id.
-    /// - [`UserError::Password`] if the new password is too short or too long.
     /// - [`UserError::LastAdmin`] if the change would leave no enabled administrator.
     pub async fn update(&self, id: Uuid, change: UserUpdate) -> Result<user::Model, UserError> {
         // Before the transaction, because others wait for its lock, and a hash takes long.
         let password_hash = match change.password {
-            Some(password) => {
-                password::check(&password)?;
-                Some(password::hash(password).await)
-            }
+            Some(password) => Some(password.hash().await),
             None => None,
         };
         let tx = self.database.begin_write().await?;

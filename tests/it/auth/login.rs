@@ -109,9 +109,9 @@ async fn failed_login_does_not_say_why() {
 #[tokio::test]
 async fn unknown_name_takes_as_long_as_a_wrong_password() {
     let app = App::start().await;
-    let disabled = app.gateway.users.create("gone", PASSWORD.to_owned(), Role::Viewer).await;
+    let disabled = app.create_user("gone", Role::Viewer).await;
     let change = streamgate::auth::user::UserUpdate { disabled: Some(true), ..Default::default() };
-    app.gateway.users.update(disabled.expect("a user").id, change).await.expect("a change");
+    app.gateway.users.update(disabled.id, change).await.expect("a change");
     // The shortest time of several attempts per name. Other load on the machine only makes an
     // attempt longer, so more attempts come closer to the true time.
     let mut shortest = ["admin", "nobody", "NOT A NAME", "gone"].map(|name| (name, Duration::MAX));

@@ -3,4 +3,5 @@
 mod access_token;
 mod login;
 mod logout;
+mod password;
 mod refresh;

@@ -6,6 +6,7 @@ use entity::user::Role;
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use streamgate::{
+    auth::password::NewPassword,
     bus::{Bus, InProcessBus},
     clock::STABLE_AFTER,
     config::Config,
@@ -128,7 +129,8 @@ impl App {
 
     /// Creates a user with this name and role.
     pub async fn create_user(&self, name: &str, role: Role) -> entity::user::Model {
-        self.gateway.users.create(name, PASSWORD.to_owned(), role).await.expect("a user")
+        let password = NewPassword::new(PASSWORD).expect("a password");
+        self.gateway.users.create(name, password, role).await.expect("a user")
     }
 
     /// The number of claims that wait for work.
