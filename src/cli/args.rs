@@ -71,6 +71,36 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         settings: Settings,
     },
+    /// List users: name, role, `enabled` or `disabled`, time of creation (UTC) and id, separated by tabs
+    List {
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Give a user a new generated password and print it
+    ///
+    /// The user's login sessions and streams end. On a gateway that runs, that takes at most one heartbeat.
+    Password {
+        /// Name of the user
+        name: String,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Disable a user, who can then no longer log in
+    ///
+    /// The user's login sessions and streams end. On a gateway that runs, that takes at most one heartbeat.
+    Disable {
+        /// Name of the user
+        name: String,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Let a disabled user log in again
+    Enable {
+        /// Name of the user
+        name: String,
+        #[command(flatten)]
+        settings: Settings,
+    },
 }
 
 /// Flags that override the configuration file and the environment. See `streamgate config`.

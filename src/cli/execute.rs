@@ -1,19 +1,17 @@
 //! Runs the command that the command line names.
 
-use anyhow::Context;
-use entity::user::Role;
 use streamgate::{
     api::{self, Version},
-    auth::{password, user::Users},
     config, start,
 };
 
 use super::{
-    args::{CliRole, Command, DocumentVersion, UserCommand},
+    args::{Command, DocumentVersion},
     demo,
-    output::{print, print_line},
+    output::print,
     serve::serve,
     signals::{OnHangup, Signals, until_signal},
+    user::user,
 };
 
 /// Runs a command until it ends.
@@ -35,21 +33,7 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
             }
             Ok(database.close().await?)
         }
-        Command::User(UserCommand::Add { name, role, settings }) => {
-            let database = start::open_database(&settings.load()?).await?;
-            let password = password::random();
-            let role = match role {
-                CliRole::Viewer => Role::Viewer,
-                CliRole::Agent => Role::Agent,
-                CliRole::Operator => Role::Operator,
-                CliRole::Admin => Role::Admin,
-            };
-            Users::new(database.clone()).create(&name, password.clone(), role).await?;
-            database.close().await?;
-            print_line(&format!("password of {name}, shown this once: {password}")).with_context(
-                || format!("the user {name} was created, but its password could not be printed"),
-            )
-        }
+        Command::User(command) => user(command).await,
         Command::Openapi { version } => {
             let version = match version {
                 DocumentVersion::V3_0 => Version::V3_0,

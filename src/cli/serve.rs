@@ -37,8 +37,8 @@ pub(crate) async fn serve(
         {
             tracing::warn!(
                 %error,
-                "the password of admin could not be printed: add another administrator with \
-                 `streamgate user add NAME --role admin`"
+                "the password of admin could not be printed: set a new one with \
+                 `streamgate user password admin`"
             );
         }
         if let Err(error) = print_line(&format!("listening on {scheme}://{address}")) {

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr};
 use anyhow::Context;
 use hyper::Method;
 use serde_json::json;
-use streamgate::{auth::password, config::Config, server, telemetry};
+use streamgate::{auth::password::NewPassword, config::Config, server, telemetry};
 use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -67,7 +67,7 @@ async fn create_and_run(address: SocketAddr, admin_password: &str) -> anyhow::Re
     let admin = anyone.log_in("admin", admin_password).await?;
     let mut people = vec![("admin", admin_password.to_owned())];
     for role in ["operator", "agent", "viewer"] {
-        let password = password::random();
+        let password = NewPassword::random().text().to_owned();
         let user = json!({ "username": role, "password": password, "role": role });
         admin.call(Method::POST, "/v1/users", Some(user)).await?;
         people.push((role, password));

@@ -1,10 +1,11 @@
 //! The commands that end by themselves.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{
     Store,
     process::{ADMIN, Process, Said, password, run, said, streamgate},
+    until,
 };
 
 async fn ok(store: &Store, arguments: &[&str]) -> String {
@@ -47,7 +48,10 @@ async fn help_describes_every_command() {
         ),
         (vec!["demo", "--help"], vec!["--listen <ADDRESS>", "8080", "SIGHUP"]),
         (vec!["migrate", "--help"], vec!["--down <STEPS>", "--data-dir <DIR>"]),
-        (vec!["user", "--help"], vec!["add", "Create a user"]),
+        (
+            vec!["user", "--help"],
+            vec!["add", "Create a user", "list", "password", "disable", "enable"],
+        ),
         (
             vec!["user", "add", "--help"],
             vec!["<NAME>", "--role <ROLE>", "viewer", "agent", "operator", "admin"],
@@ -110,6 +114,58 @@ async fn added_user_can_log_in_with_the_printed_password() {
     let ada = process.log_in("ada", &made_up).await;
     assert_eq!(ada.me().await["role"], "operator");
     process.log_in("admin", ADMIN).await;
+    process.stop().await;
+    store.remove().await;
+}
+
+/// The lines of `user list`, without the time of creation and the id.
+async fn listed(store: &Store) -> Vec<String> {
+    let list = ok(store, &["user", "list"]).await;
+    let line = |line: &str| {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [name, role, state, created, id] = fields[..] else { panic!("{line}") };
+        assert!(id.parse::<uuid::Uuid>().is_ok() && created.starts_with("20"), "{line}");
+        format!("{name} {role} {state}")
+    };
+    list.lines().map(line).collect()
+}
+
+#[tokio::test]
+async fn user_commands_change_the_users_of_a_running_gateway() {
+    let store = Store::new().await;
+    let mut serve = streamgate(&store, ["serve"]);
+    serve.env("STREAMGATE_ADMIN_PASSWORD", ADMIN).env("STREAMGATE_STREAMS__HEARTBEAT_SECONDS", "1");
+    let process = Process::start(&mut serve).await;
+    let admin = process.log_in("admin", ADMIN).await;
+    let made_up =
+        password(ok(&store, &["user", "add", "ada", "--role", "agent"]).await.trim_end(), "ada");
+    assert_eq!(listed(&store).await, ["admin admin enabled", "ada agent enabled"]);
+    let status = async |name: &str, password: &str| {
+        let login = json!({ "username": name, "password": password });
+        process.anyone().post("/v1/auth/login", login).await.status.as_u16()
+    };
+
+    // A new password ends the login session of the old one.
+    let shown = ok(&store, &["user", "password", "admin"]).await;
+    let renewed = password(shown.trim_end(), "admin");
+    assert_eq!((status("admin", ADMIN).await, status("admin", &renewed).await), (401, 200));
+    until("end of the session", async || admin.get("/v1/auth/me").await.status == 401).await;
+
+    assert_eq!(ok(&store, &["user", "disable", "ada"]).await, "");
+    assert_eq!(listed(&store).await, ["admin admin enabled", "ada agent disabled"]);
+    assert_eq!(status("ada", &made_up).await, 401);
+    assert_eq!(ok(&store, &["user", "enable", "ada"]).await, "");
+    assert_eq!(status("ada", &made_up).await, 200);
+    for (arguments, part) in [
+        (["user", "password", "nobody"], "user nobody: the user does not exist"),
+        (["user", "disable", "nobody"], "user nobody: the user does not exist"),
+        (["user", "enable", "nobody"], "user nobody: the user does not exist"),
+        (["user", "disable", "admin"], "user admin: the last administrator cannot be"),
+    ] {
+        let refused = run(&store, &arguments).await;
+        assert!(!refused.success && refused.err.contains(part), "{}", refused.err);
+        assert_eq!(refused.out, "");
+    }
     process.stop().await;
     store.remove().await;
 }

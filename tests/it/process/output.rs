@@ -171,8 +171,7 @@ async fn closed_standard_output_does_not_stop_the_service() {
             said.push(line["message"].as_str().unwrap_or_default().to_owned());
         };
         // The password of the first administrator is lost, so the log must say what to do.
-        let is_told =
-            said.iter().any(|line| line.contains("streamgate user add NAME --role admin"));
+        let is_told = said.iter().any(|line| line.contains("streamgate user password admin"));
         assert_eq!(is_told, closed, "at the first start: {said:?}");
         Caller::at(address, None).get("/health/live").await.ok();
         signal(&child, "TERM").await;
