@@ -14,6 +14,7 @@ pub mod mutation;
 pub mod notification;
 pub mod prompt;
 pub mod refresh_token;
+pub mod stream_token;
 pub mod task;
 mod timestamp;
 pub mod topic;
