@@ -67,11 +67,11 @@ const fn job(
 }
 
 /// Every background job of a gateway.
-pub const JOBS: [Job; 15] = [
+pub const JOBS: [Job; 18] = [
     job(
         "receive_bus_messages",
         Schedule::Continuously,
-        "Delivers events of other gateways. Ends or rechecks the login sessions in their messages.",
+        "Delivers events of other gateways. Ends or rechecks the login sessions and streams in their messages.",
         |context| receive_bus_message(context.gateway).boxed(),
     ),
     job(
@@ -85,6 +85,18 @@ pub const JOBS: [Job; 15] = [
         Schedule::Continuously,
         "Probes the database while writes fail, until it accepts writes again.",
         |context| probe_writes(context.gateway).boxed(),
+    ),
+    job(
+        "write_stream_tokens",
+        Schedule::Continuously,
+        "Records which stream tokens have opened a stream, and whose stream has ended for good.",
+        |context| write_stream_tokens(context.gateway).boxed(),
+    ),
+    job(
+        "refresh_stream_tokens",
+        Schedule::Heartbeat,
+        "Records that the streams of stream tokens are open, and ends those that were resumed elsewhere.",
+        |context| refresh_stream_tokens(context.gateway).boxed(),
     ),
     job("read_clock", Schedule::Heartbeat, "Detects jumps of the wall clock.", |context| {
         read_clock(context.gateway).boxed()
@@ -136,6 +148,12 @@ pub const JOBS: [Job; 15] = [
         Schedule::Sweep,
         "Deletes login sessions a day after their end, once the wall clock is stable.",
         |context| prune_login_sessions(context.gateway).boxed(),
+    ),
+    job(
+        "prune_stream_tokens",
+        Schedule::Sweep,
+        "Deletes the records of stream tokens that cannot resume, once the wall clock is stable.",
+        |context| prune_stream_tokens(context.gateway).boxed(),
     ),
     job("cancel_orphans", Schedule::Sweep, "Ends the resources of deleted users.", |context| {
         cancel_orphans(context.gateway).boxed()
@@ -234,6 +252,9 @@ async fn receive_bus_message(gateway: Arc<Gateway>) -> JobResult {
             gateway.login_sessions.session_ended(session);
         }
         Some(Message::UserChanged(user)) => gateway.login_sessions.recheck_user(user).await?,
+        Some(Message::StreamResumed { token, connection }) => {
+            gateway.end_replaced(token, connection);
+        }
         // The bus is closed, so no other message can arrive.
         None => pending().await,
     }
@@ -248,6 +269,18 @@ async fn end_streams(gateway: Arc<Gateway>) -> JobResult {
 
 async fn probe_writes(gateway: Arc<Gateway>) -> JobResult {
     gateway.database.watch_writes().await;
+    Ok(())
+}
+
+async fn write_stream_tokens(gateway: Arc<Gateway>) -> JobResult {
+    gateway.stream_tokens.changed().await;
+    Ok(gateway.stream_tokens.write_changes().await?)
+}
+
+async fn refresh_stream_tokens(gateway: Arc<Gateway>) -> JobResult {
+    for connection in gateway.stream_tokens.refresh().await? {
+        gateway.hub.replace(connection);
+    }
     Ok(())
 }
 
@@ -297,6 +330,11 @@ async fn prune_login_sessions(gateway: Arc<Gateway>) -> JobResult {
     let Some(now) = gateway.stable_clock().await else { return Ok(()) };
     gateway.login_sessions.prune(now.cutoff(SESSION_RETENTION)).await?;
     Ok(())
+}
+
+async fn prune_stream_tokens(gateway: Arc<Gateway>) -> JobResult {
+    let Some(now) = gateway.stable_clock().await else { return Ok(()) };
+    Ok(gateway.stream_tokens.prune(&now).await?)
 }
 
 async fn cancel_orphans(gateway: Arc<Gateway>) -> JobResult {

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     auth::{
         login_session::{LoginSessions, RefreshError, SessionGrant},
+        stream_token::StreamTokens,
         token::Tokens,
         user::Users,
     },
@@ -46,6 +47,8 @@ pub struct Gateway {
     pub users: Users,
     /// Opens, checks and revokes login sessions.
     pub login_sessions: LoginSessions,
+    /// Records the use of stream tokens.
+    pub stream_tokens: StreamTokens,
     /// Checks quotas and gives slots.
     pub limits: Limits,
     /// Checks whether a resource exists and is visible to a user.
@@ -145,6 +148,19 @@ impl Gateway {
         self.login_sessions.recheck_user(user).await
     }
 
+    /// Ends the connections that an expired stream token had before this one, on all gateways.
+    pub fn stream_resumed(&self, token: Uuid, connection: Uuid) {
+        self.end_replaced(token, connection);
+        self.bus.publish(self.node, Message::StreamResumed { token, connection });
+    }
+
+    /// Ends the connections of a stream token on this gateway, except this one.
+    pub(crate) fn end_replaced(&self, token: Uuid, connection: Uuid) {
+        for replaced in self.stream_tokens.others(token, connection) {
+            self.hub.replace(replaced);
+        }
+    }
+
     /// The work queue of a family.
     #[must_use]
     pub fn work_queue(&self, family: Family) -> &WorkQueue {
@@ -201,6 +217,14 @@ impl Gateway {
             tracing::warn!(
                 "the shutdown took too long: running tasks and open streams were aborted"
             );
+        }
+        // The job has ended with the other jobs. The clients can reconnect as soon as another process is there.
+        match timeout_at(deadline, self.stream_tokens.write_changes()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the use of stream tokens was not recorded"),
+            Err(_) => tracing::warn!(
+                "the shutdown took too long: the use of stream tokens was not recorded"
+            ),
         }
         self.hub.abort();
         match timeout_at(deadline, self.database.clone().close()).await {

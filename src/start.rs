@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::{
     auth::{
         login_session::LoginSessions,
+        stream_token::StreamTokens,
         token::{KeyError, Tokens},
         user::{UserError, Users},
     },
@@ -147,6 +148,11 @@ pub async fn build(
             heartbeat,
             telemetry.cache("login_session"),
             &clock,
+        ),
+        stream_tokens: StreamTokens::new(
+            database.clone(),
+            &clock,
+            Duration::from_secs(config.tokens.resume_seconds),
         ),
         visibility: Visibility::new(heartbeat, telemetry.cache("visibility"), &clock),
         config,

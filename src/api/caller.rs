@@ -20,11 +20,13 @@ use uuid::Uuid;
 
 use super::{
     middleware::RequestInfo,
+    presented_token::{self, PresentedToken},
     problem::{Kind, Problem, Result},
 };
 use crate::{
     auth::login_session::{Principal, SessionError},
-    auth::token::{StreamScope, TokenError},
+    auth::stream_claims::StreamScope,
+    auth::token::TokenError,
     event::Topic,
     gateway::Gateway,
     limit::{ClientConnection, Key, Quota},
@@ -78,15 +80,15 @@ pub(super) struct Caller<M> {
 /// stream token.
 pub(super) struct StreamCaller<M> {
     pub(super) principal: Principal,
-    /// The streams that the stream token opens. Absent with an access token.
-    bound: Option<StreamScope>,
+    /// The stream token. Absent with an access token.
+    pub(super) stream_token: Option<PresentedToken>,
     minimum: PhantomData<M>,
 }
 
 impl<M> StreamCaller<M> {
     /// Refuses a stream token that does not open the stream of this topic.
     pub(super) fn may_open(&self, topic: &Topic) -> Result<()> {
-        match &self.bound {
+        match self.scope() {
             None => Ok(()),
             Some(StreamScope::Topic(bound)) if bound == topic.as_str() => Ok(()),
             Some(_) => Err(another_stream()),
@@ -96,13 +98,17 @@ impl<M> StreamCaller<M> {
     /// Refuses a stream token that was not minted for all of these topics. A token for the stream of one topic is
     /// accepted if this topic is the only one.
     pub(super) fn may_open_all(&self, topics: &[Topic]) -> Result<()> {
-        let bound = match &self.bound {
+        let bound = match self.scope() {
             None => return Ok(()),
             Some(StreamScope::Topic(bound)) => std::slice::from_ref(bound),
             Some(StreamScope::Topics(bound)) => bound,
         };
         let opens = |topic: &Topic| bound.iter().any(|bound| bound == topic.as_str());
         if topics.iter().all(opens) { Ok(()) } else { Err(another_stream()) }
+    }
+
+    fn scope(&self) -> Option<&StreamScope> {
+        self.stream_token.as_ref().map(|token| &token.claims.scope)
     }
 }
 
@@ -131,7 +137,7 @@ impl<'a, M: MinimumRole> ApiExtractor<'a> for Caller<M> {
         let gateway = gateway(request);
         let credential = Credential::from_request(gateway, request, false)?;
         let credential = credential.ok_or_else(|| no_credential(gateway))?;
-        let (principal, _) = credential.authenticate(gateway).await?;
+        let (principal, _) = credential.authenticate(gateway, false).await?;
         identify(request, &principal);
         admit::<M>(gateway, &principal, Quota::Requests)?;
         Ok(Self { principal, minimum: PhantomData })
@@ -176,13 +182,13 @@ impl<'a, M: MinimumRole> ApiExtractor<'a> for StreamCaller<M> {
         let gateway = gateway(request);
         let credential = Credential::from_request(gateway, request, true)?;
         let credential = credential.ok_or_else(|| no_credential(gateway))?;
-        let (principal, bound) = credential.authenticate(gateway).await?;
-        identify(request, &principal);
-        // HEAD opens no stream.
+        // HEAD opens no stream, so an expired token has nothing to resume.
         let is_head = request.data::<RequestInfo>().is_some_and(|info| info.method == Method::HEAD);
+        let (principal, stream_token) = credential.authenticate(gateway, !is_head).await?;
+        identify(request, &principal);
         let quota = if is_head { Quota::Requests } else { Quota::StreamOpens };
         admit::<M>(gateway, &principal, quota)?;
-        Ok(Self { principal, bound, minimum: PhantomData })
+        Ok(Self { principal, stream_token, minimum: PhantomData })
     }
 }
 
@@ -218,6 +224,17 @@ fn identify(request: &Request, principal: &Principal) {
 fn no_credential(gateway: &Gateway) -> Problem {
     gateway.telemetry.authenticated("missing");
     Problem::no_credential()
+}
+
+/// Refuses a token.
+pub(super) fn refused(gateway: &Gateway, error: TokenError) -> Problem {
+    let (outcome, detail) = match error {
+        TokenError::Expired => ("expired", "the token has expired"),
+        TokenError::NotYetValid => ("early", "the token is not valid yet"),
+        TokenError::Invalid => ("invalid", "the token is not valid"),
+    };
+    gateway.telemetry.authenticated(outcome);
+    Problem::invalid_token(detail)
 }
 
 /// Checks the quota, then the role.
@@ -282,51 +299,40 @@ impl Credential {
         }
     }
 
-    /// The principal and, with a stream token, the streams that it opens.
-    async fn authenticate(self, gateway: &Gateway) -> Result<(Principal, Option<StreamScope>)> {
+    /// The principal and the stream token, if there is one. With `may_resume`, the token may be one that has expired and
+    /// can resume a stream.
+    async fn authenticate(
+        self,
+        gateway: &Gateway,
+        may_resume: bool,
+    ) -> Result<(Principal, Option<PresentedToken>)> {
         let began = Instant::now();
-        let caller = self.identify(gateway).await;
+        let caller = self.identify(gateway, may_resume).await;
         gateway.telemetry.caller_identified(began.elapsed());
         caller
     }
 
-    async fn identify(self, gateway: &Gateway) -> Result<(Principal, Option<StreamScope>)> {
-        let (session, user, topic) = self.verify(gateway)?;
+    async fn identify(
+        self,
+        gateway: &Gateway,
+        may_resume: bool,
+    ) -> Result<(Principal, Option<PresentedToken>)> {
+        let claims = match self {
+            Self::Access(token) => {
+                gateway.tokens.verify_access(&token).map(|claims| (claims.sid, claims.sub, None))
+            }
+            Self::Stream(token) => presented_token::verify(gateway, &token, may_resume)
+                .await?
+                .map(|token| (token.claims.sid, token.claims.sub, Some(token))),
+        };
+        let (session, user, stream_token) = claims.map_err(|error| refused(gateway, error))?;
         let principal = validate(gateway, session, user).await;
         gateway.telemetry.authenticated(match &principal {
             Ok(_) => "ok",
             Err(SessionError::Database(_)) => "failed",
             Err(_) => "session_ended",
         });
-        Ok((principal?, topic))
-    }
-
-    /// Verifies the token itself. Returns the login session, the user and, with a stream token, the streams that it
-    /// opens.
-    pub(super) fn verify(self, gateway: &Gateway) -> Result<(Uuid, Uuid, Option<StreamScope>)> {
-        let claims = match self {
-            Self::Access(token) => {
-                gateway.tokens.verify_access(&token).map(|claims| (claims.sid, claims.sub, None))
-            }
-            Self::Stream(token) => gateway
-                .tokens
-                .verify_stream(&token)
-                .map(|claims| (claims.sid, claims.sub, Some(claims.scope))),
-        };
-        claims.map_err(|error| match error {
-            TokenError::Expired => {
-                gateway.telemetry.authenticated("expired");
-                Problem::invalid_token("the token has expired")
-            }
-            TokenError::NotYetValid => {
-                gateway.telemetry.authenticated("early");
-                Problem::invalid_token("the token is not valid yet")
-            }
-            TokenError::Invalid => {
-                gateway.telemetry.authenticated("invalid");
-                Problem::invalid_token("the token is not valid")
-            }
-        })
+        Ok((principal?, stream_token))
     }
 }
 

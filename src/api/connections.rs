@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{
     caller::{Caller, Viewer},
     json::Json,
-    problem::{Problem, ReadResult},
+    problem::{Problem, ReadResult, WriteResult},
     responses::NoContent,
     tag::Tag,
 };
@@ -117,7 +117,7 @@ impl ConnectionsApi {
     /// Close an open stream
     ///
     /// Ends a stream of the caller on this gateway with `stream.closed` and the reason `disconnected`. The client
-    /// can reconnect. An administrator can close the streams of all users. Requires the role viewer. 404 for
+    /// can reconnect with a valid token, and not with an expired stream token. An administrator can close the streams of all users. Requires the role viewer. 404 for
     /// streams of other users.
     #[oai(path = "/:id", method = "delete", operation_id = "connection_delete")]
     async fn delete(
@@ -126,11 +126,15 @@ impl ConnectionsApi {
         gateway: Data<&Arc<Gateway>>,
         /// Connection id.
         id: Path<Uuid>,
-    ) -> ReadResult<NoContent> {
-        if gateway.hub.disconnect(id.0, visible_to(&caller.principal)) {
-            Ok(NoContent::NoContent)
-        } else {
-            Err(Problem::not_found().into())
+    ) -> WriteResult<NoContent> {
+        // Read first, because the end of the connection removes it.
+        let token = gateway.stream_tokens.token_of(id.0);
+        if !gateway.hub.disconnect(id.0, visible_to(&caller.principal)) {
+            return Err(Problem::not_found().into());
         }
+        if let Some(token) = token {
+            gateway.stream_tokens.delete(token).await?;
+        }
+        Ok(NoContent::NoContent)
     }
 }

@@ -16,6 +16,7 @@ mod middleware;
 mod mutations;
 mod notifications;
 mod openapi;
+mod presented_token;
 mod problem;
 mod prompts;
 mod responses;

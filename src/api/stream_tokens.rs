@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     auth::login_session::Principal,
-    auth::token::StreamScope,
+    auth::stream_claims::StreamScope,
     event::{Family, Topic},
     family::{
         self,
@@ -58,6 +58,9 @@ struct NewStreamToken {
     /// An open stream stays open after the token expires.
     #[oai(validator(minimum(value = "30"), maximum(value = "300")))]
     ttl_seconds: Option<u64>,
+    /// Whether the token opens a stream only once. The next request with it gets 401, so `EventSource` cannot reconnect.
+    /// The default is false.
+    single_use: Option<bool>,
 }
 
 impl Example for NewStreamToken {
@@ -67,12 +70,18 @@ impl Example for NewStreamToken {
             id: Some(example_id()),
             topics: None,
             ttl_seconds: Some(120),
+            single_use: None,
         }
     }
 }
 
-/// A token that opens the streams that it was minted for, any number of times until it expires. It is valid only while
-/// its login session is.
+/// A token that opens the streams that it was minted for, any number of times until it expires, or once with
+/// `single_use`. It is valid only while its login session is.
+///
+/// An expired token opens no new stream. It can only resume the stream that it opened last, with a cursor of all of its
+/// topics. That works for `tokens.resume_seconds` of the configuration (300 by default) after the end of the last
+/// connection, and closes the connection that the token had before. It ends with the login session, with the last event
+/// of the stream, and with `DELETE /v1/connections/{id}`.
 #[derive(Object)]
 #[oai(example)]
 pub(super) struct StreamToken {
@@ -120,19 +129,29 @@ impl StreamTokensApi {
         gateway: Data<&Arc<Gateway>>,
         body: Json<NewStreamToken>,
     ) -> ReadResult<Created<StreamToken>> {
-        let NewStreamToken { family, id, topics, ttl_seconds } = body.0;
+        let NewStreamToken { family, id, topics, ttl_seconds, single_use } = body.0;
+        let options = TokenOptions { ttl_seconds, single_use };
         let principal = &caller.principal;
         match (family, id, topics) {
             (Some(family), Some(id), None) => {
-                mint(&gateway, principal, &Topic::new(family.into(), id), ttl_seconds).await
+                mint(&gateway, principal, &Topic::new(family.into(), id), options).await
             }
             (None, None, Some(names)) => {
                 let topics: Vec<Topic> = names.into_iter().map(|name| name.0).collect();
-                mint_many(&gateway, principal, &topics, ttl_seconds).await
+                mint_many(&gateway, principal, &topics, options).await
             }
             _ => Err(Problem::bad_request("send either family and id, or topics").into()),
         }
     }
+}
+
+/// The options of a stream token to mint.
+#[derive(Clone, Copy)]
+pub(super) struct TokenOptions {
+    /// Lifetime in seconds. Without it, the configured lifetime.
+    pub(super) ttl_seconds: Option<u64>,
+    /// Whether the token opens a stream only once.
+    pub(super) single_use: Option<bool>,
 }
 
 /// Mints a token for the stream of a resource that the caller may see.
@@ -140,12 +159,12 @@ pub(super) async fn mint(
     gateway: &Gateway,
     principal: &Principal,
     topic: &Topic,
-    ttl_seconds: Option<u64>,
+    options: TokenOptions,
 ) -> ReadResult<Created<StreamToken>> {
     let resource = family::find_visible(gateway, principal, topic).await?;
     let path = stream_path(topic, resource);
     let scope = StreamScope::Topic(topic.to_string());
-    Ok(minted(gateway, principal, scope, &format!("{path}?"), ttl_seconds))
+    Ok(minted(gateway, principal, scope, &format!("{path}?"), options))
 }
 
 /// Mints a token for the stream of several resources, all of which the caller may see.
@@ -153,7 +172,7 @@ async fn mint_many(
     gateway: &Gateway,
     principal: &Principal,
     topics: &[Topic],
-    ttl_seconds: Option<u64>,
+    options: TokenOptions,
 ) -> ReadResult<Created<StreamToken>> {
     let mut path = "/v1/streams?".to_owned();
     for topic in topics {
@@ -165,7 +184,7 @@ async fn mint_many(
         principal,
         StreamScope::Topics(topics.iter().map(Topic::to_string).collect()),
         &path,
-        ttl_seconds,
+        options,
     ))
 }
 
@@ -175,12 +194,17 @@ fn minted(
     principal: &Principal,
     scope: StreamScope,
     path: &str,
-    ttl_seconds: Option<u64>,
+    options: TokenOptions,
 ) -> Created<StreamToken> {
-    let seconds = ttl_seconds.unwrap_or(gateway.config.tokens.stream_seconds);
+    let seconds = options.ttl_seconds.unwrap_or(gateway.config.tokens.stream_seconds);
     let life = Duration::from_secs(seconds);
-    let (token, expires_at) =
-        gateway.tokens.sign_stream_token(principal.user_id, principal.session_id, scope, life);
+    let (token, expires_at) = gateway.tokens.sign_stream_token(
+        principal.user_id,
+        principal.session_id,
+        scope,
+        options.single_use.unwrap_or_default(),
+        life,
+    );
     Created::Created(Json(StreamToken {
         url: gateway.config.server.url(&format!("{path}{STREAM_TOKEN}={token}")),
         token,

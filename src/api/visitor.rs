@@ -7,7 +7,7 @@ use poem::{
 };
 
 use super::{
-    caller::{Credential, count, gateway},
+    caller::{Credential, count, gateway, refused},
     middleware::RequestInfo,
     problem::Result,
 };
@@ -27,9 +27,10 @@ impl<'a> FromRequest<'a> for Visitor {
         admit(request)?;
         let gateway = gateway(request);
         if !has_other_scheme(request)
-            && let Some(credential) = Credential::from_request(gateway, request, false)?
+            && let Some(Credential::Access(token)) =
+                Credential::from_request(gateway, request, false)?
         {
-            credential.verify(gateway)?;
+            gateway.tokens.verify_access(&token).map_err(|error| refused(gateway, error))?;
         }
         Ok(Self)
     }

@@ -2,5 +2,7 @@
 
 pub mod login_session;
 pub mod password;
+pub mod stream_claims;
+pub mod stream_token;
 pub mod token;
 pub mod user;

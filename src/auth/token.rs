@@ -29,6 +29,7 @@ use prometheus_client::metrics::counter::Counter;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
+use super::stream_claims::{StreamClaims, StreamScope};
 use crate::{cache::Cache, clock::Clock};
 
 /// `typ` of an access token (RFC 9068, section 2.1).
@@ -98,34 +99,6 @@ struct AccessClaims {
     jti: Uuid,
 }
 
-/// The streams that a stream token opens.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum StreamScope {
-    /// The stream of this topic.
-    #[serde(rename = "topic")]
-    Topic(String),
-    /// One stream of these topics, or of some of them.
-    #[serde(rename = "topics")]
-    Topics(Vec<String>),
-}
-
-/// The claims of a stream token.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct StreamClaims {
-    /// Id of the user.
-    pub sub: Uuid,
-    /// Id of the login session.
-    pub sid: Uuid,
-    /// The streams that the token opens.
-    #[serde(flatten)]
-    pub scope: StreamScope,
-    iss: String,
-    aud: String,
-    iat: i64,
-    exp: i64,
-    jti: Uuid,
-}
-
 /// Signs and verifies tokens.
 pub struct Tokens {
     issuer: String,
@@ -141,6 +114,8 @@ pub struct Tokens {
     stream_key: EncodingKey,
     stream_verifier: DecodingKey,
     stream_validation: Validation,
+    /// Like `stream_validation`, but the time of `exp` may have passed.
+    expired_validation: Validation,
 }
 
 impl Tokens {
@@ -190,6 +165,8 @@ impl Tokens {
         if secret.len() < 32 {
             return Err(KeyError::Content { path: stream_path });
         }
+        let stream_validation = validation(Algorithm::HS256, issuer, &stream_audience(audience));
+        let expired_validation = Validation { validate_exp: false, ..stream_validation.clone() };
         Ok(Self {
             issuer: issuer.to_owned(),
             audience: audience.to_owned(),
@@ -204,7 +181,8 @@ impl Tokens {
             published: JwkSet { keys: vec![jwk] },
             stream_key: EncodingKey::from_secret(&secret),
             stream_verifier: DecodingKey::from_secret(&secret),
-            stream_validation: validation(Algorithm::HS256, issuer, &stream_audience(audience)),
+            stream_validation,
+            expired_validation,
         })
     }
 
@@ -231,13 +209,15 @@ impl Tokens {
         (sign(&header, &claims, &self.access_key), self.access_life)
     }
 
-    /// Signs a stream token for one login session. Returns the token and its time of expiry.
+    /// Signs a stream token for one login session. With `single_use`, it opens a stream only once. Returns the token
+    /// and its time of expiry.
     #[must_use]
     pub fn sign_stream_token(
         &self,
         user: Uuid,
         session: Uuid,
         scope: StreamScope,
+        single_use: bool,
         life: Duration,
     ) -> (String, Timestamp) {
         let now = Timestamp::now();
@@ -246,6 +226,7 @@ impl Tokens {
             sub: user,
             sid: session,
             scope,
+            single_use,
             iss: self.issuer.clone(),
             aud: stream_audience(&self.audience),
             iat: now.seconds(),
@@ -288,6 +269,15 @@ impl Tokens {
     /// The same as those of [`Self::verify_access`], for a stream token.
     pub fn verify_stream(&self, token: &str) -> Result<StreamClaims, TokenError> {
         verify(token, STREAM_TYPE, &self.stream_verifier, &self.stream_validation)
+    }
+
+    /// Verifies a stream token whose time of `exp` may have passed. It may only resume a stream, see
+    /// [`StreamTokens`](super::stream_token::StreamTokens).
+    ///
+    /// # Errors
+    /// Those of [`Self::verify_stream`], except [`TokenError::Expired`].
+    pub fn verify_expired_stream(&self, token: &str) -> Result<StreamClaims, TokenError> {
+        verify(token, STREAM_TYPE, &self.stream_verifier, &self.expired_validation)
     }
 
     /// Whether the text is a valid access token of this gateway. Does not check the login session.

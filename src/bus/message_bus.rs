@@ -16,6 +16,13 @@ pub enum Message {
     /// All login sessions of the user with this id were revoked, or the user was changed. Other gateways look them up
     /// again.
     UserChanged(Uuid),
+    /// An expired stream token has resumed its stream. Other gateways end the connections that the token had.
+    StreamResumed {
+        /// Id of the token.
+        token: Uuid,
+        /// Id of the connection that resumed.
+        connection: Uuid,
+    },
 }
 
 /// The bus does not answer.

@@ -110,6 +110,19 @@ pub struct Tokens {
         validate((30..=300).contains(stream_seconds), "must be from 30 to 300 seconds")
     )]
     pub stream_seconds: u64,
+
+    /// Time after the end of a connection in seconds in which an expired stream token can resume its stream, from
+    /// 120 to 3600, or 0. With 0, no expired token resumes a stream. It is at least twice the longest heartbeat,
+    /// because a gateway notes with every heartbeat that the stream is open.
+    #[config(
+        default = 300,
+        env = "STREAMGATE_TOKENS__RESUME_SECONDS",
+        validate(
+            *resume_seconds == 0 || (120..=3600).contains(resume_seconds),
+            "must be 0, or from 120 to 3600 seconds"
+        )
+    )]
+    pub resume_seconds: u64,
 }
 
 /// `[tasks]`

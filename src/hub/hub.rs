@@ -176,11 +176,19 @@ impl Hub {
     /// whether a connection was ended.
     #[must_use]
     pub fn disconnect(&self, id: Uuid, user: Option<Uuid>) -> bool {
+        self.end_connection(id, user, End::Disconnected)
+    }
+
+    /// Ends an open connection of this gateway, because another connection has resumed its stream. Its slot is free
+    /// from now on.
+    pub fn replace(&self, id: Uuid) {
+        self.end_connection(id, None, End::Replaced);
+    }
+
+    fn end_connection(&self, id: Uuid, user: Option<Uuid>, end: End) -> bool {
         let streams = self.reactors.streams();
         let found = streams.iter().filter(|stream| stream.subscriber.is_on(id, user));
-        let ended =
-            found.map(|stream| stream.subscribers.end_with(&stream.subscriber, End::Disconnected));
-        ended.count() > 0
+        found.map(|stream| stream.subscribers.end_with(&stream.subscriber, end)).count() > 0
     }
 
     /// Requests a check of all streams now. The check ends streams whose login session has ended.

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use streamgate::{
-    auth::token::StreamScope,
+    auth::stream_claims::StreamScope,
     event::{Event, NewEvent},
     gateway::Gateway,
 };
@@ -150,8 +150,13 @@ impl Control {
             }
             let Login { user, session } = self.logins[i % self.logins.len()];
             let scope = StreamScope::Topic(topic.to_string());
-            let (token, _) =
-                self.gateway.tokens.sign_stream_token(user, session, scope, STREAM_TOKEN_LIFETIME);
+            let (token, _) = self.gateway.tokens.sign_stream_token(
+                user,
+                session,
+                scope,
+                false,
+                STREAM_TOKEN_LIFETIME,
+            );
             format!("{number}\t{path}?stream_token={token}\t\n")
         };
         (0..count).map(line).collect()

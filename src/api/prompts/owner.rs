@@ -17,7 +17,7 @@ use crate::{
         json::Json,
         problem::{ChangeResult, ReadResult},
         responses::Created,
-        stream_tokens::{StreamToken, mint},
+        stream_tokens::{StreamToken, TokenOptions, mint},
         streams::{Events, Parameters, StreamResponse, events, open_topic},
         tag::Tag,
     },
@@ -138,8 +138,11 @@ impl PromptsApi {
     ) -> ReadResult<Created<StreamToken>> {
         let principal = &caller.principal;
         let topic = find_in_conversation(&gateway, principal, session_id.0, prompt_id.0).await?;
-        let ttl_seconds = body.0.and_then(|options| options.ttl_seconds);
-        mint(&gateway, principal, &topic, ttl_seconds).await
+        let options = TokenOptions {
+            ttl_seconds: body.0.as_ref().and_then(|options| options.ttl_seconds),
+            single_use: body.0.as_ref().and_then(|options| options.single_use),
+        };
+        mint(&gateway, principal, &topic, options).await
     }
 
     /// Stream a prompt

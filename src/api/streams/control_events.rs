@@ -12,7 +12,7 @@ use crate::{
 #[oai(rename = "StreamClosed", example)]
 pub(in crate::api) struct StreamClosed {
     /// Reason why the stream ended: `completed`, `max_seconds`, `overflow`, `disconnected`,
-    /// `session_expired`, `session_revoked`, `user_disabled`, `role_lowered` or `shutdown`.
+    /// `replaced`, `session_expired`, `session_revoked`, `user_disabled`, `role_lowered` or `shutdown`.
     reason: String,
 }
 

@@ -7,6 +7,7 @@ mod open;
 mod parameters;
 mod resources;
 mod response;
+mod resume_token;
 mod route;
 mod topic_name;
 mod topics;

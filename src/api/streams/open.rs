@@ -4,10 +4,16 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{parameters::Parameters, response::StreamResponse, route::stream_operation};
+use super::{
+    parameters::Parameters,
+    response::StreamResponse,
+    resume_token::{self, ResumeAfter},
+    route::stream_operation,
+};
 use crate::{
     api::{
         caller::{MinimumRole, StreamCaller},
+        presented_token::PresentedToken,
         problem::{Kind, Problem, ReadResult, Result},
     },
     event::Topic,
@@ -30,8 +36,9 @@ pub(in crate::api) async fn open_topic<M: MinimumRole>(
         return Ok(StreamResponse::Head);
     }
     let operation = stream_operation(topic.family());
-    let (client, headers) = admit(gateway, &caller, operation, &parameters).await?;
+    let after = resume_token::after_one(&topic, &parameters);
     let topics = [topic.clone()];
+    let (client, headers) = admit(gateway, &caller, operation, &topics, after, &parameters).await?;
     let requested = requested(gateway, topic, &parameters);
     let (resume, bounds) = (parameters.resume(), parameters.bounds());
     let opened = gateway.hub.open(Open { topic: requested, resume, bounds, client }).await;
@@ -55,7 +62,14 @@ pub(in crate::api) async fn open_topics<M: MinimumRole>(
     if parameters.is_head {
         return Ok(StreamResponse::Head);
     }
-    let (client, headers) = admit(gateway, &caller, "topic_stream", &parameters).await?;
+    let after = match &caller.stream_token {
+        Some(PresentedToken { is_expired: true, .. }) => {
+            resume_token::after_all(gateway, &topics, &parameters).await?
+        }
+        _ => None,
+    };
+    let (client, headers) =
+        admit(gateway, &caller, "topic_stream", &topics, after, &parameters).await?;
     let access = Arc::new(SubscriptionAccess::new(gateway, &caller.principal));
     let requested = topics.iter().map(|topic| requested(gateway, topic.clone(), &parameters));
     let (resume, bounds) = (parameters.resume(), parameters.bounds());
@@ -67,21 +81,37 @@ pub(in crate::api) async fn open_topics<M: MinimumRole>(
     })
 }
 
-/// Takes a slot for a stream, or refuses the request.
+/// Takes a slot for a stream, or refuses the request. With an expired token, the stream resumes after `after`.
 async fn admit<M>(
     gateway: &Gateway,
     caller: &StreamCaller<M>,
     operation: &'static str,
+    topics: &[Topic],
+    after: Option<ResumeAfter>,
     parameters: &Parameters,
 ) -> Result<(Client, Headers)> {
+    let Parameters { request, address, .. } = *parameters;
+    // First, because this frees the slot of the connection that the token had.
+    let resumed = match &caller.stream_token {
+        Some(token) if token.is_expired => {
+            Some(resume_token::resume(gateway, token, after, request).await?)
+        }
+        _ => None,
+    };
     let (slot, headers) = gateway
         .limits
         .admit(caller.principal.user_id)
         .map_err(|refused| Problem::refused(&refused, &gateway.telemetry))?;
     let watch = gateway.login_sessions.watch(&caller.principal).await?;
-    let Parameters { request, address, .. } = *parameters;
+    // Last, because this uses up a token for a single use.
+    let token = match &caller.stream_token {
+        Some(token) if !token.is_expired => {
+            resume_token::open(gateway, token, topics, request).await?
+        }
+        _ => resumed,
+    };
     let (caller_ids, permit) = (Arc::clone(&parameters.caller_ids), parameters.permit.clone());
-    Ok((Client { request, caller_ids, operation, address, watch, slot, permit }, headers))
+    Ok((Client { request, caller_ids, operation, address, watch, slot, token, permit }, headers))
 }
 
 fn requested(gateway: &Arc<Gateway>, topic: Topic, parameters: &Parameters) -> RequestedTopic {

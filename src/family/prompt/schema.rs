@@ -256,17 +256,20 @@ impl Example for RenewedPromptLease {
 
 /// Options of a stream token.
 #[derive(Object)]
-#[oai(example, deny_unknown_fields)]
+#[oai(example, deny_unknown_fields, skip_serializing_if_is_none)]
 pub struct StreamTokenOptions {
     /// Lifetime of the token, in seconds, from 30 to 300. The default is `tokens.stream_seconds` of the configuration.
     /// An open stream stays open after the token expires.
     #[oai(validator(minimum(value = "30"), maximum(value = "300")))]
     pub ttl_seconds: Option<u64>,
+    /// Whether the token opens a stream only once. The next request with it gets 401, so `EventSource` cannot reconnect.
+    /// The default is false.
+    pub single_use: Option<bool>,
 }
 
 impl Example for StreamTokenOptions {
     fn example() -> Self {
-        Self { ttl_seconds: Some(120) }
+        Self { ttl_seconds: Some(120), single_use: None }
     }
 }
 

@@ -18,7 +18,10 @@ use uuid::Uuid;
 
 use super::end::End;
 use crate::{
-    auth::login_session::{Ended, SessionWatch},
+    auth::{
+        login_session::{Ended, SessionWatch},
+        stream_token::OpenToken,
+    },
     event::Topic,
     hub::context::Context,
     limit::{ConnectionPermit, Slot},
@@ -39,6 +42,8 @@ pub struct Client {
     pub watch: SessionWatch,
     /// The slot that the connection takes.
     pub slot: Slot,
+    /// The stream token that can resume the stream after it has expired. `None` without such a token.
+    pub token: Option<OpenToken>,
     /// Permit of the TCP connection, held until the stream closes. `None` if the request came without a TCP
     /// connection, as in tests.
     pub permit: Option<Arc<ConnectionPermit>>,
@@ -51,7 +56,10 @@ pub struct Connection {
     operation: &'static str,
     opened: Instant,
     address: IpAddr,
-    slot: Slot,
+    user: Uuid,
+    /// `None` once another connection has replaced this one, and may take the slot.
+    slot: Mutex<Option<Slot>>,
+    token: Option<OpenToken>,
     _permit: Option<Arc<ConnectionPermit>>,
     /// Reports the end of the user's login session.
     watch: Mutex<SessionWatch>,
@@ -66,14 +74,16 @@ pub struct Connection {
 impl Connection {
     /// Creates a connection without streams.
     pub fn new(context: &Context, client: Client) -> Arc<Self> {
-        let Client { request, caller_ids, operation, address, watch, slot, permit } = client;
+        let Client { request, caller_ids, operation, address, watch, slot, token, permit } = client;
         Arc::new(Self {
             id: request,
             caller_ids,
             operation,
             opened: Instant::now(),
             address,
-            slot,
+            user: slot.user(),
+            slot: Mutex::new(Some(slot)),
+            token,
             _permit: permit,
             watch: Mutex::new(watch),
             events_of_closed_streams: AtomicU64::new(0),
@@ -89,7 +99,7 @@ impl Connection {
 
     /// Whether the connection belongs to `user`. Every connection belongs to `None`.
     pub fn belongs_to(&self, user: Option<Uuid>) -> bool {
-        user.is_none_or(|user| user == self.slot.user())
+        user.is_none_or(|user| user == self.user)
     }
 
     /// Time until which the login session allows the connection, as far as is known. If the session no longer allows
@@ -108,6 +118,11 @@ impl Connection {
         self.events_of_closed_streams.fetch_add(delivered, Ordering::Relaxed);
     }
 
+    /// Frees the slot before the connection has ended, for the connection that replaces it.
+    pub fn free_slot(&self) {
+        self.slot.lock().take();
+    }
+
     /// Records why an open stream has ended, and how many events it had not sent.
     pub fn stream_ended(&self, end: End, lag: u64) {
         let mut ended = self.end.lock();
@@ -120,7 +135,7 @@ impl Connection {
     pub fn describe(&self) -> OpenConnection {
         OpenConnection {
             id: self.id,
-            user: self.slot.user(),
+            user: self.user,
             topics: Vec::new(),
             address: self.address,
             delivered: self.events_of_closed_streams.load(Ordering::Relaxed),
@@ -130,9 +145,13 @@ impl Connection {
 }
 
 impl Drop for Connection {
-    /// Logs the end of the connection, if it had a stream. Those that an operator can prevent are warnings.
+    /// Logs the end of the connection, if it had a stream. Those that an operator can prevent are warnings. After a
+    /// final end, the expired stream token cannot resume the stream.
     fn drop(&mut self) {
         let Some((end, lag)) = *self.end.get_mut() else { return };
+        if let Some(token) = self.token.as_ref().filter(|_| end.is_final()) {
+            token.delete();
+        }
         macro_rules! log {
             ($level:ident) => {
                 tracing::$level!(
@@ -142,7 +161,7 @@ impl Drop for Connection {
                     correlation_id = self.caller_ids.correlation_id.as_deref(),
                     trace_id = self.caller_ids.trace_id.as_deref(),
                     address = %self.address,
-                    user = %self.slot.user(),
+                    user = %self.user,
                     operation = self.operation,
                     reason = end.reason(),
                     seconds = self.opened.elapsed().as_secs_f64(),

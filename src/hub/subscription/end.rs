@@ -27,6 +27,8 @@ pub enum End {
     Overflow,
     /// A caller has requested that the connection ends.
     Disconnected,
+    /// Another connection has resumed the stream with the same expired stream token.
+    Replaced,
     /// A read of the event log, of the state or of the caller's access failed.
     Failed,
     /// The client has closed the connection.
@@ -35,7 +37,7 @@ pub enum End {
 
 impl End {
     /// All reasons.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Completed,
         Self::MaxEvents,
         Self::MaxSeconds,
@@ -46,6 +48,7 @@ impl End {
         Self::Shutdown,
         Self::Overflow,
         Self::Disconnected,
+        Self::Replaced,
         Self::Failed,
         Self::ClientGone,
     ];
@@ -61,8 +64,26 @@ impl End {
             Self::Shutdown => "shutdown",
             Self::Overflow => "overflow",
             Self::Disconnected => "disconnected",
+            Self::Replaced => "replaced",
             Self::Failed => "failed",
             Self::ClientGone => "client_gone",
+        }
+    }
+
+    /// Whether the stream has ended for good, so that an expired stream token must not resume it.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Completed | Self::Disconnected => true,
+            // After its role was lowered, a user may still see the stream. A reconnect checks that.
+            Self::Session(ended) => ended != Ended::RoleLowered,
+            Self::MaxEvents
+            | Self::MaxSeconds
+            | Self::Shutdown
+            | Self::Overflow
+            | Self::Replaced
+            | Self::Failed
+            | Self::ClientGone => false,
         }
     }
 

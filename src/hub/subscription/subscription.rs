@@ -268,6 +268,9 @@ impl Subscription {
     /// effect.
     pub fn end_with(&mut self, end: End) {
         if self.end.is_none() {
+            if let (End::Replaced, Some(connection)) = (end, &self.connection) {
+                connection.free_slot();
+            }
             self.end = Some(end);
             self.until = Some(Instant::now() + END_WITHIN);
         }

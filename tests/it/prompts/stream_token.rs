@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::json;
 use streamgate::{
-    auth::token::StreamScope,
+    auth::stream_claims::StreamScope,
     event::{Family, Topic},
 };
 use uuid::Uuid;
@@ -48,7 +48,7 @@ async fn stream_token_of_a_prompt_opens_only_its_stream() {
     let tokens = &app.gateway.tokens;
     let scope = StreamScope::Topic(topic.to_string());
     let (short, _) =
-        tokens.sign_stream_token(owner.id().await, Uuid::now_v7(), scope, Duration::ZERO);
+        tokens.sign_stream_token(owner.id().await, Uuid::now_v7(), scope, false, Duration::ZERO);
     let stream = format!("{}/stream?max_events=1&stream_token={short}", created.path);
     until("expiry", async || {
         let answer = anyone.get(&stream).await;
