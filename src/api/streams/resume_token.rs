@@ -1,6 +1,5 @@
 //! Opens streams with a stream token: records the first use, and lets an expired token resume.
 
-use sea_orm::DbErr;
 use uuid::Uuid;
 
 use super::parameters::Parameters;
@@ -32,7 +31,7 @@ pub(super) async fn after_all(
     gateway: &Gateway,
     topics: &[Topic],
     parameters: &Parameters,
-) -> std::result::Result<Option<ResumeAfter>, DbErr> {
+) -> Result<Option<ResumeAfter>> {
     let Resume::After(cursors) = parameters.resume::<Cursors>() else { return Ok(None) };
     let positions = gateway.hub.log().positions(topics).await?;
     let is_known = |epoch| positions.values().any(|position| position.epoch == epoch);

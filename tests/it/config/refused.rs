@@ -90,6 +90,8 @@ fn error_of_an_invalid_value_names_its_key() {
         ("tokens.login_session_seconds", "0", "from 60 to"),
         ("tokens.stream_seconds", "29", "from 30 to 300"),
         ("tokens.stream_seconds", "301", "from 30 to 300"),
+        ("tokens.resume_seconds", "119", "0, or from 120 to 3600"),
+        ("tokens.resume_seconds", "3601", "0, or from 120 to 3600"),
         ("streams.heartbeat_seconds", "61", "from 1 to 60"),
         ("streams.buffer_events", "0", "from 1 to"),
         ("streams.retry_seconds", "0", "from 1 to 300"),

@@ -9,6 +9,7 @@ mod lock;
 mod log;
 mod output;
 mod reload;
+mod resume;
 mod shutdown;
 mod signals;
 mod start;

@@ -1,3 +1,7 @@
 //! `/v1/stream-tokens`.
 
 mod create;
+mod ended;
+mod gateways;
+pub mod resume;
+pub mod single_use;

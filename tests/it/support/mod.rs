@@ -20,6 +20,7 @@ pub mod raw;
 pub mod rebuilt;
 pub mod sse;
 pub mod store;
+pub mod stream_token;
 pub mod streams;
 pub mod task;
 pub mod time;
