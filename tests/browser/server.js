@@ -108,8 +108,8 @@ export class Server {
   }
 
   // Returns the path of the topology's stream, with a stream token.
-  async streamUrl(topology) {
-    const body = { family: 'topology', id: topology, ttl_seconds: 300 };
+  async streamUrl(topology, options = { ttl_seconds: 300 }) {
+    const body = { family: 'topology', id: topology, ...options };
     const { url } = await this.call('POST', '/v1/stream-tokens', body, 201);
     return url;
   }
