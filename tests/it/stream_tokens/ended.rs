@@ -10,7 +10,7 @@ use crate::support::{
     auth::invalid_token,
     connection::{delete, id},
     mutation::expect_numbers,
-    stream_token::{row, used_and_expired},
+    stream_token::{expired, row, used_and_expired},
     topology::app_with_topology,
     until,
 };
@@ -133,9 +133,10 @@ async fn no_stream_can_be_resumed_if_resuming_is_off() {
     let url = operator.stream_url(topology).await;
     let mut reader = app.anyone().stream(&url, "").await;
     let cursor = cursor_of_snapshot(&mut reader).await;
-    let late = crate::support::stream_token::expired(&app.gateway.config.data_dir, &url);
+    let late = expired(&app.gateway.config.data_dir, &url);
     let path = format!("{late}&last_event_id={cursor}");
     assert_eq!(invalid_token(app.anyone().get(&path).await), "the token has expired");
+    app.gateway.stream_tokens.write_changes().await.expect("a database");
     assert!(row(&app, &url).await.is_none());
     drop(reader);
     app.finish().await;

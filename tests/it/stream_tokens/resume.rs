@@ -10,6 +10,7 @@ use crate::support::{
     App, SseReader,
     auth::invalid_token,
     connection::list,
+    events::publish,
     mutation::{expect_numbers, number},
     stream_token::{expired, row, used_and_expired},
     streams::{operator_with_topologies, snapshots},
@@ -151,6 +152,25 @@ async fn resumed_stream_replaces_its_connection_and_takes_its_slot() {
     let viewer_of_same_user = operator.get(&format!("/v1/topologies/{topology}/stream")).await;
     viewer_of_same_user.problem(429);
     drop((first, second, third));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn connection_that_does_not_read_leaves_its_slot_to_the_resumed_stream() {
+    let (app, operator, topology) =
+        app_with_topology(|config| config.limits.streams_per_user = 1).await;
+    let anyone = app.anyone();
+    let url = operator.stream_url(topology).await;
+    let mut stalled = anyone.stream(&url, "").await;
+    let cursor = cursor_of_snapshot(&mut stalled).await;
+    let late = used_and_expired(&app, &url).await;
+    // 12 MB, which is more than the buffers of the loopback interface hold. So the end cannot be sent either.
+    publish(&app, topology, 0..200, 60_000).await;
+    let mut resumed = anyone.stream(&late, &last(&cursor)).await;
+    for _ in 0..200 {
+        resumed.expect("note").await;
+    }
+    drop((stalled, resumed));
     app.finish().await;
 }
 
