@@ -15,7 +15,7 @@ use crate::{
     api::{
         caller::{Agent, Caller, StreamCaller, Viewer},
         json::Json,
-        problem::{ChangeResult, ReadResult},
+        problem::{ChangeResult, ReadResult, WriteResult},
         responses::Created,
         stream_tokens::{StreamToken, TokenOptions, mint},
         streams::{Events, Parameters, StreamResponse, events, open_topic},
@@ -164,7 +164,7 @@ impl PromptsApi {
         /// Prompt id.
         prompt_id: Path<Uuid>,
         parameters: Parameters,
-    ) -> ReadResult<StreamResponse> {
+    ) -> WriteResult<StreamResponse> {
         caller.may_open(&topic(prompt_id.0))?;
         let principal = &caller.principal;
         let topic = find_in_conversation(&gateway, principal, session_id.0, prompt_id.0).await?;

@@ -14,7 +14,7 @@ use crate::{
     api::{
         caller::{MinimumRole, StreamCaller},
         presented_token::PresentedToken,
-        problem::{Kind, Problem, ReadResult, Result},
+        problem::{Kind, Problem, Result, WriteResult},
     },
     event::Topic,
     family::{self, SubscriptionAccess},
@@ -29,7 +29,7 @@ pub(in crate::api) async fn open_topic<M: MinimumRole>(
     caller: StreamCaller<M>,
     topic: Topic,
     parameters: Parameters,
-) -> ReadResult<StreamResponse> {
+) -> WriteResult<StreamResponse> {
     caller.may_open(&topic)?;
     family::find_visible(gateway, &caller.principal, &topic).await?;
     if parameters.is_head {
@@ -54,7 +54,7 @@ pub(in crate::api) async fn open_topics<M: MinimumRole>(
     caller: StreamCaller<M>,
     topics: Vec<Topic>,
     parameters: Parameters,
-) -> ReadResult<StreamResponse> {
+) -> WriteResult<StreamResponse> {
     caller.may_open_all(&topics)?;
     for topic in &topics {
         family::find_visible(gateway, &caller.principal, topic).await?;

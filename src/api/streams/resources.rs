@@ -21,7 +21,7 @@ use super::{
 use crate::{
     api::{
         caller::{Caller, StreamCaller, Viewer},
-        problem::ReadResult,
+        problem::{ReadResult, WriteResult},
         tag::Tag,
     },
     family::{mcp_session, notification, task, topology},
@@ -51,7 +51,7 @@ macro_rules! stream_operations {
                 #[doc = $id]
                 id: Path<Uuid>,
                 parameters: Parameters,
-            ) -> ReadResult<StreamResponse> {
+            ) -> WriteResult<StreamResponse> {
                 open_topic(&gateway, caller, $topic(id.0), parameters).await
             }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::{
         caller::{StreamCaller, Viewer},
-        problem::ReadResult,
+        problem::WriteResult,
         tag::Tag,
     },
     event::Topic,
@@ -69,7 +69,7 @@ impl StreamsApi {
         #[oai(validator(min_items = 1, max_items = 50, unique_items))]
         topic: Query<Vec<TopicName>>,
         parameters: Parameters,
-    ) -> ReadResult<StreamResponse> {
+    ) -> WriteResult<StreamResponse> {
         let topics: Vec<Topic> = topic.0.into_iter().map(|name| name.0).collect();
         open_topics(&gateway, caller, topics, parameters).await
     }

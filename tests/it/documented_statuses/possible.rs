@@ -1,5 +1,7 @@
 //! Every refusal that the document lists can happen. 401, 403, 404 and 429 are in `refusals.rs` and `public.rs`.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::join_all;
 use reqwest::{Method, header};
 use uuid::Uuid;
@@ -229,20 +231,32 @@ async fn every_documented_507_happens_on_a_full_disk() {
     let admin = process.log_in("admin", ADMIN).await;
     let document = process.anyone().get("/openapi.json").await.ok();
     let resources = Resources::new(&admin, ADMIN).await;
+    let all = operations(&document);
+    let mut urls = BTreeMap::new();
+    for operation in all.iter().filter(|operation| operation.is_stream()) {
+        urls.insert(operation.id, resources.single_use_url(&admin, operation.id).await);
+    }
+    let anyone = process.anyone();
+    let stream = resources.stream(&admin).await;
+    let connection = stream.header("x-request-id").and_then(|id| id.parse().ok()).expect("an id");
     let ballast = Ballast::on(&disk.0);
     ballast.fill_except(0);
     let refused = write_until_refused(&admin).await;
     assert_eq!(refused.status, 507, "{refused:?}");
 
     let mut report = Report::default();
-    for operation in &operations(&document) {
-        if documents(operation, 507) {
-            let request = resources.writing(operation.id);
-            check(&mut report, operation, 507, &send(&document, &admin, operation, request).await);
-        }
+    for operation in all.iter().filter(|operation| documents(operation, 507)) {
+        let answer = match (operation.id, urls.get(operation.id)) {
+            (_, Some(url)) => anyone.get(url).await,
+            ("connection_delete", _) => {
+                send(&document, &admin, operation, (vec![connection], None)).await
+            }
+            (id, _) => send(&document, &admin, operation, resources.writing(id)).await,
+        };
+        check(&mut report, operation, 507, &answer);
     }
     end(&report);
-    drop(process);
+    drop((stream, process));
     drop(disk);
     store.remove().await;
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     documented_statuses::walker::Request,
-    support::{Caller, PASSWORD, id_of, mutation, prompt, task},
+    support::{Caller, PASSWORD, SseReader, id_of, mutation, prompt, task},
 };
 
 /// Resources of an administrator.
@@ -156,6 +156,34 @@ impl Resources {
             "mcp_session_publish" => (vec![self.closed_session], None),
             _ => return None,
         })
+    }
+
+    /// The URL of a stream, with a stream token that opens it once.
+    pub async fn single_use_url(&self, admin: &Caller, operation: &str) -> String {
+        let (family, id) = match operation {
+            "topology_stream" | "topic_stream" => ("topology", self.topologies[0]),
+            "task_stream" => ("task", self.pending_task),
+            "prompt_stream" => ("prompt", self.pending_prompt.1),
+            "notification_stream" => ("notification", self.admin),
+            "mcp_session_stream" => ("mcp_session", self.session),
+            _ => panic!("{operation}: no resource with a stream"),
+        };
+        let new = if operation == "topic_stream" {
+            json!({ "topics": [format!("{family}.{id}")], "single_use": true })
+        } else {
+            json!({ "family": family, "id": id, "single_use": true })
+        };
+        let minted = admin.post("/v1/stream-tokens", new).await.ok();
+        minted["url"].as_str().expect("a URL").to_owned()
+    }
+
+    /// Opens a stream with a stream token.
+    pub async fn stream(&self, admin: &Caller) -> SseReader {
+        let url = admin.stream_url(self.topologies[0]).await;
+        let anyone = Caller { token: None, ..admin.clone() };
+        let mut reader = anyone.stream(&url, "").await;
+        reader.expect("snapshot").await;
+        reader
     }
 
     /// The id of the resource whose events an operation lists.
