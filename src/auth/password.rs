@@ -16,6 +16,7 @@ use argon2::{
 };
 use precis_profiles::{OpaqueString, precis_core::profile::PrecisFastInvocation};
 use tokio::sync::Semaphore;
+use unicode_normalization::UnicodeNormalization;
 
 /// Limits the hashes at the same time to the number of cores. A hash takes 19 MiB, and one core for about 20 ms.
 /// More at a time would make each slower, and many logins could use up the memory.
@@ -140,7 +141,10 @@ pub async fn verify(password: String, hash: Option<String>) -> Match {
 
 /// The form of a password that is hashed (RFC 8265, section 4.2.2). `None` if the profile does not allow it.
 fn prepare(password: &str) -> Option<String> {
-    OpaqueString::enforce(password).ok().map(Cow::into_owned)
+    // Composed before the profile checks the characters (RFC 8264, section 7), because it refuses the parts of which
+    // some systems compose Korean syllables.
+    let composed: String = password.nfc().collect();
+    OpaqueString::enforce(composed).ok().map(Cow::into_owned)
 }
 
 fn random() -> String {

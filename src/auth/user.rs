@@ -143,24 +143,26 @@ impl Users {
         let matches = password::verify(password.clone(), hash).await;
         let mut user = user.filter(|user| matches != Match::None && !user.disabled);
         // A password that could not be set today keeps its hash.
-        if let (Some(user), Match::Unprepared, Ok(password)) =
+        if let (Some(user), Match::Unprepared, Ok(new)) =
             (&mut user, matches, NewPassword::new(&password))
+            && !self.replace_hash(user, new.hash().await).await?
         {
-            self.replace_hash(user, password.hash().await).await?;
+            // Another login has replaced the hash, or the password was changed.
+            return Box::pin(self.authenticate(username, password)).await;
         }
         Ok(user)
     }
 
-    /// Replaces the hash of a password, unless the password was changed in the meantime.
-    async fn replace_hash(&self, user: &mut user::Model, hash: String) -> Result<(), DbErr> {
-        user::Entity::update_many()
+    /// Replaces the hash of a password. Returns false if the row has another hash in the meantime.
+    async fn replace_hash(&self, user: &mut user::Model, hash: String) -> Result<bool, DbErr> {
+        let replaced = user::Entity::update_many()
             .col_expr(user::Column::PasswordHash, Expr::value(hash.clone()))
             .filter(user::Column::Id.eq(user.id))
             .filter(user::Column::PasswordHash.eq(&user.password_hash))
             .exec(self.database.writer())
             .await?;
         user.password_hash = hash;
-        Ok(())
+        Ok(replaced.rows_affected == 1)
     }
 
     /// The user with this id.
