@@ -70,7 +70,7 @@ impl Example for NewStreamToken {
             id: Some(example_id()),
             topics: None,
             ttl_seconds: Some(120),
-            single_use: None,
+            single_use: Some(false),
         }
     }
 }

@@ -269,7 +269,7 @@ pub struct StreamTokenOptions {
 
 impl Example for StreamTokenOptions {
     fn example() -> Self {
-        Self { ttl_seconds: Some(120), single_use: None }
+        Self { ttl_seconds: Some(120), single_use: Some(false) }
     }
 }
 

@@ -156,7 +156,7 @@ async fn resumed_stream_replaces_its_connection_and_takes_its_slot() {
 }
 
 #[tokio::test]
-async fn connection_that_does_not_read_leaves_its_slot_to_the_resumed_stream() {
+async fn unread_connection_leaves_its_slot_to_the_resumed_stream() {
     let (app, operator, topology) =
         app_with_topology(|config| config.limits.streams_per_user = 1).await;
     let anyone = app.anyone();
