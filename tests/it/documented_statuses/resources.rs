@@ -148,8 +148,9 @@ impl Resources {
             }
             // The lease token of the example is not the newest.
             "mutation_report" => (self.writing(operation).0, None),
-            "task_cancel" => (vec![self.ended_task], None),
-            "task_renew" | "task_release" | "task_report" => (vec![self.ended_task], None),
+            "task_cancel" | "task_renew" | "task_release" | "task_report" => {
+                (vec![self.ended_task], None)
+            }
             "prompt_renew" | "prompt_release" | "prompt_publish" | "prompt_cancel" => {
                 (ended_prompt(), None)
             }
