@@ -43,7 +43,7 @@ impl<'a> FromRequest<'a> for Probe {
     }
 }
 
-/// Whether the request has a credential for somebody else, such as the `Basic` credential of a proxy.
+/// Whether the request has a credential for another program, such as the `Basic` credential of a proxy.
 fn has_other_scheme(request: &Request) -> bool {
     let value = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     value.is_some_and(|value| {
@@ -52,8 +52,8 @@ fn has_other_scheme(request: &Request) -> bool {
     })
 }
 
-/// Counts the request. Each public operation has its own count: nobody can use up the health checks of an orchestrator
-/// with requests of the documents, even if both come through the same proxy.
+/// Counts the request. Each public operation has its own count. So requests of the documents cannot use up the health
+/// checks of an orchestrator, even if both come through the same proxy.
 fn admit(request: &Request) -> Result<()> {
     let Some(info) = request.data::<RequestInfo>() else { return Ok(()) };
     let key = Key::path_from(request.uri().path(), info.address);

@@ -1,5 +1,5 @@
-//! What a second reactor gains: the time until one event was written to the sockets of all subscribers of a topic. The
-//! server runs on all cores, and the load generator does not read during a measurement.
+//! Measures the gain of a second reactor: the time until one event was written to the sockets of all subscribers of a
+//! topic. The server runs on all cores, and the load generator does not read during a measurement.
 
 use super::{
     metric,

@@ -45,8 +45,10 @@ pub(super) async fn after_all(
     Ok(topics.iter().map(after).collect())
 }
 
-/// Resumes a stream with an expired token, and ends the connection that it had. 401 if the token was last used for
-/// other topics, or if the stream cannot resume after the cursors.
+/// Resumes a stream with an expired token, and ends the connection that it had.
+///
+/// # Errors
+/// 401 if the token was last used for other topics, or if the stream cannot resume after the cursors.
 pub(super) async fn resume(
     gateway: &Gateway,
     token: &PresentedToken,

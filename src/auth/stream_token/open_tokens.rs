@@ -1,7 +1,7 @@
 //! The stream tokens whose streams are open in this process, and the changes of their rows that are not written yet.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     mem,
     sync::Arc,
 };
@@ -29,11 +29,17 @@ pub(super) struct Changes {
 
 #[derive(Default)]
 struct State {
-    /// The token of each open connection that was opened with one.
-    connections: HashMap<Uuid, Uuid>,
-    /// The open connections of each token.
-    tokens: HashMap<Uuid, Vec<Uuid>>,
+    /// Each token with an open connection of it. In this form, an open stream takes little memory.
+    connections: BTreeSet<(Uuid, Uuid)>,
     changes: Changes,
+}
+
+impl State {
+    /// The open connections of a token.
+    fn of(&self, token: Uuid) -> impl Iterator<Item = Uuid> {
+        let all = (token, Uuid::nil())..=(token, Uuid::max());
+        self.connections.range(all).map(|(_, connection)| *connection)
+    }
 }
 
 /// The stream tokens whose streams are open in this process.
@@ -48,8 +54,7 @@ impl OpenTokens {
     /// Adds a connection of a token.
     pub(super) fn add(self: &Arc<Self>, token: Uuid, connection: Uuid) -> OpenToken {
         let mut state = self.state.lock();
-        state.connections.insert(connection, token);
-        state.tokens.entry(token).or_default().push(connection);
+        state.connections.insert((token, connection));
         OpenToken { token, connection, open: Arc::clone(self) }
     }
 
@@ -77,7 +82,8 @@ impl OpenTokens {
     pub(super) fn put_back(&self, changes: Changes) {
         let mut state = self.state.lock();
         for (token, row) in changes.inserted {
-            if state.tokens.contains_key(&token) && !state.changes.deleted.contains(&token) {
+            let is_open = state.of(token).next().is_some();
+            if is_open && !state.changes.deleted.contains(&token) {
                 state.changes.inserted.entry(token).or_insert(row);
             }
         }
@@ -89,21 +95,23 @@ impl OpenTokens {
         self.changed.notified().await;
     }
 
-    /// The token of an open connection.
+    /// The token of an open connection. Looks at every connection, because only a deletion needs it.
     pub(super) fn token_of(&self, connection: Uuid) -> Option<Uuid> {
-        self.state.lock().connections.get(&connection).copied()
+        let state = self.state.lock();
+        state.connections.iter().find(|(_, open)| *open == connection).map(|(token, _)| *token)
     }
 
     /// The open connections of a token, except this one.
     pub(super) fn others(&self, token: Uuid, except: Uuid) -> Vec<Uuid> {
-        let state = self.state.lock();
-        let connections = state.tokens.get(&token).into_iter().flatten();
-        connections.copied().filter(|connection| *connection != except).collect()
+        self.state.lock().of(token).filter(|connection| *connection != except).collect()
     }
 
     /// The tokens with open connections.
     pub(super) fn tokens(&self) -> Vec<Uuid> {
-        self.state.lock().tokens.keys().copied().collect()
+        let mut tokens: Vec<Uuid> =
+            self.state.lock().connections.iter().map(|(token, _)| *token).collect();
+        tokens.dedup();
+        tokens
     }
 }
 
@@ -123,13 +131,6 @@ impl OpenToken {
 
 impl Drop for OpenToken {
     fn drop(&mut self) {
-        let mut state = self.open.state.lock();
-        state.connections.remove(&self.connection);
-        if let Some(connections) = state.tokens.get_mut(&self.token) {
-            connections.retain(|connection| *connection != self.connection);
-            if connections.is_empty() {
-                state.tokens.remove(&self.token);
-            }
-        }
+        self.open.state.lock().connections.remove(&(self.token, self.connection));
     }
 }
