@@ -20,6 +20,13 @@ impl Operation<'_> {
         segments.filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect()
     }
 
+    /// The path with these values in place of its names.
+    pub fn path_with(&self, values: impl IntoIterator<Item = String>) -> String {
+        self.ids().iter().zip(values).fold(self.path.to_owned(), |path, (name, value)| {
+            path.replace(&format!("{{{name}}}"), &value)
+        })
+    }
+
     /// The example of the request's body.
     pub fn body(&self, document: &Value) -> Option<Value> {
         let content = self.value["requestBody"]["content"].as_object()?;

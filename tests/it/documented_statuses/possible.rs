@@ -1,6 +1,7 @@
-//! Every refusal that the document lists can happen. 401, 403, 404 and 429 are in `refusals.rs` and `public.rs`.
+//! Every refusal that the document lists can happen, except for those of [`NOT_PROVOKED`]. 401, 403, 404 and 429 are in
+//! `refusals.rs` and `public.rs`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, iter::repeat_with};
 
 use futures_util::future::join_all;
 use reqwest::{Method, header};
@@ -22,9 +23,13 @@ use crate::{
 
 /// Statuses that no test here provokes, each with the reason.
 const NOT_PROVOKED: [(u16, &str, &str); 7] = [
-    (401, "", "in refusals.rs and public.rs"),
-    (403, "", "in refusals.rs and public.rs"),
-    (404, "", "in refusals.rs and public.rs"),
+    (
+        401,
+        "",
+        "every operation lists it; those that can answer it are in refusals.rs and public.rs",
+    ),
+    (403, "", "every operation lists it; those that can answer it are in refusals.rs"),
+    (404, "", "every operation lists it; those that can answer it are in refusals.rs"),
     (429, "", "in refusals.rs and public.rs"),
     (500, "", "a fault of the program, which no request can provoke"),
     (409, "task_create", "needs 1,000 tasks; see tasks/create.rs"),
@@ -55,9 +60,7 @@ fn with(walker: &Walker, status: u16) -> Vec<Operation<'_>> {
 
 /// The path with unknown ids and the required query parameters.
 fn path(operation: &Operation<'_>) -> String {
-    let path = operation.ids().iter().fold(operation.path.to_owned(), |path, name| {
-        path.replace(&format!("{{{name}}}"), &Uuid::now_v7().to_string())
-    });
+    let path = operation.path_with(repeat_with(|| Uuid::now_v7().to_string()));
     let query = operation.query().join("&");
     if query.is_empty() { path } else { format!("{path}?{query}") }
 }
@@ -102,10 +105,7 @@ async fn every_documented_400_answers_a_bad_request() {
     let mut report = Report::default();
     let admin = walker.app.log_in("admin").await;
     for operation in &with(&walker, 400) {
-        let ids = operation.ids();
-        let path = ids.iter().fold(operation.path.to_owned(), |path, name| {
-            path.replace(&format!("{{{name}}}"), "not-an-id")
-        });
+        let path = operation.path_with(repeat_with(|| "not-an-id".to_owned()));
         // No operation accepts a space as one of these parameters. An operation ignores those that it does not have.
         let path = format!("{path}?topic=%20&after=%20&limit=%20");
         let method = Method::from_bytes(operation.method.to_uppercase().as_bytes());

@@ -50,11 +50,8 @@ pub async fn send(
     operation: &Operation<'_>,
     (ids, body): Request,
 ) -> Answer {
-    let names = operation.ids();
-    assert_eq!(names.len(), ids.len(), "{}", operation.id);
-    let path = names.iter().zip(ids).fold(operation.path.to_owned(), |path, (name, id)| {
-        path.replace(&format!("{{{name}}}"), &id.to_string())
-    });
+    assert_eq!(operation.ids().len(), ids.len(), "{}", operation.id);
+    let path = operation.path_with(ids.iter().map(Uuid::to_string));
     let query = operation.query().join("&");
     let separator = if path.contains('?') { "&" } else { "?" };
     let path = if query.is_empty() { path } else { format!("{path}{separator}{query}") };
