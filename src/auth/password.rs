@@ -103,7 +103,7 @@ impl NewPassword {
     }
 }
 
-/// How a password matches a hash.
+/// The form of a password that matches a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Match {
     /// It does not match.
