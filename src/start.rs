@@ -103,6 +103,7 @@ pub async fn build(
     )?;
     let users = Users::new(database.clone());
     let session_life = Duration::from_secs(config.tokens.login_session_seconds);
+    let session_max = Duration::from_secs(config.tokens.session_max_seconds);
     let tasks = TaskTracker::new();
     let node = Uuid::new_v4();
     let bus_messages = Mutex::new(bus.join(node).await?);
@@ -144,7 +145,7 @@ pub async fn build(
     let gateway = Arc::new(Gateway {
         login_sessions: LoginSessions::new(
             database.clone(),
-            session_life,
+            (session_life, session_max),
             heartbeat,
             telemetry.cache("login_session"),
             &clock,

@@ -29,7 +29,7 @@ pub struct Model {
     /// Name for the login.
     #[sea_orm(unique)]
     pub username: String,
-    /// Argon2id hash as a PHC string.
+    /// Argon2id hash as a PHC string. Empty for a user of an external issuer, who has no password.
     pub password_hash: String,
     /// Role of the user.
     pub role: Role,
@@ -37,6 +37,15 @@ pub struct Model {
     pub disabled: bool,
     /// Time of creation.
     pub created_at: Timestamp,
+    /// The external issuer that authenticates the user. Absent for a user with a password.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub issuer: Option<String>,
+    /// The `sub` claim of the user at the external issuer. Absent for a user with a password.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub subject: Option<String>,
+    /// Name of the user as the external issuer reports it, for people. Absent for a user with a password.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub display_name: Option<String>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -18,6 +18,7 @@ mod m20261125_000011_event_nonce;
 mod m20261125_000012_refresh_successor;
 mod m20261126_000013_column_names;
 mod m20261126_000014_stream_token;
+mod m20261126_000015_session_method;
 
 /// Runs the migrations in order.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000012_refresh_successor::Migration),
             Box::new(m20261126_000013_column_names::Migration),
             Box::new(m20261126_000014_stream_token::Migration),
+            Box::new(m20261126_000015_session_method::Migration),
         ]
     }
 }

@@ -113,6 +113,9 @@ impl Users {
             role,
             disabled: false,
             created_at: Timestamp::now(),
+            issuer: None,
+            subject: None,
+            display_name: None,
         };
         match row.into_active_model().insert(self.database.writer()).await {
             Ok(user) => Ok(user),

@@ -169,6 +169,9 @@ fn parse_value(kind: LeafKind, text: &str) -> Result<Value, &'static str> {
     match default {
         Expr::Bool(_) => text.parse().map(Value::Boolean).map_err(|_| "must be true or false"),
         Expr::Integer(_) => text.parse().map(Value::Integer).map_err(|_| "must be a whole number"),
+        // A list of tables is written as JSON.
+        Expr::Array(_) if text.trim_start().starts_with('[') => serde_json::from_str(text)
+            .map_err(|_| "must be a JSON array, or items separated by commas"),
         Expr::Array(_) => {
             // An empty text, or a comma at the end, adds no item.
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());

@@ -102,6 +102,15 @@ pub struct Tokens {
     )]
     pub login_session_seconds: u64,
 
+    /// Time from a login to the end of its session in seconds, however often it is refreshed, from 60 to
+    /// 31536000 (a year). The default is 30 days.
+    #[config(
+        default = 2_592_000,
+        env = "STREAMGATE_TOKENS__SESSION_MAX_SECONDS",
+        validate((60..=31_536_000).contains(session_max_seconds), "must be from 60 to 31536000 seconds")
+    )]
+    pub session_max_seconds: u64,
+
     /// Default lifetime of a stream token in seconds, from 30 to 300. A request can ask for another
     /// lifetime. It is short, because the token is part of a URL and URLs are logged.
     #[config(

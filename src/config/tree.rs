@@ -21,7 +21,7 @@ pub type ConfigLayer = <Config as confique::Config>::Layer;
 ///
 /// Every key can be set in a TOML file (`streamgate serve --config FILE`) or in an environment
 /// variable, which overrides the file. A command line flag overrides both. In an environment
-/// variable, commas separate the items of a list. An unknown key or variable stops the start.
+/// variable, commas separate the items of a list. A list of tables is a JSON array there. An unknown key or variable stops the start.
 ///
 /// STREAMGATE_ADMIN_PASSWORD is not a key. The first start reads it once, as the password of the administrator
 /// `admin`, with 8 characters to 1024 bytes. Without it that password is generated and printed once.

@@ -1,6 +1,6 @@
 //! The caller.
 
-use entity::{Timestamp, user::Role};
+use entity::{Timestamp, login_session::Method, user::Role};
 use uuid::Uuid;
 
 /// An authenticated caller.
@@ -10,12 +10,16 @@ pub struct Principal {
     pub user_id: Uuid,
     /// Name of the user.
     pub username: String,
-    /// Current role of the user. May differ from the role at login.
+    /// Current role: the role of the user, or the highest role of the session if that is lower.
     pub role: Role,
+    /// How the request was authenticated.
+    pub method: Method,
     /// Id of the login session.
     pub session_id: Uuid,
     /// Time at which the login session ends without a refresh.
     pub session_expires_at: Timestamp,
+    /// Time at which the login session ends even if it is refreshed.
+    pub session_ends_at: Timestamp,
     /// Number of session changes that this process had announced before the lookup.
     pub(super) changes_seen: u64,
 }

@@ -34,7 +34,7 @@ use super::{
     ended::{Ended, SessionError},
     principal::SessionGrant,
     refresh_token::{fingerprint, issue},
-    rows::{find, principal, valid},
+    rows::{find, principal, role, valid},
     sessions::LoginSessions,
     watch::SessionState,
 };
@@ -125,11 +125,13 @@ impl LoginSessions {
                 })?
             }
         };
+        let expires_at = (now + self.life).min(session.ends_at);
         let mut extended = session.into_active_model();
-        extended.expires_at = Set(now + self.life);
+        extended.expires_at = Set(expires_at);
         let session = extended.update(&tx).await?;
         tx.commit().await?;
-        let state = SessionState::Valid { role: user.role, expires_at: session.expires_at };
+        let state =
+            SessionState::Valid { role: role(&session, &user), expires_at: session.expires_at };
         self.announce(session.id, state);
         Ok(SessionGrant {
             principal: principal(user, &session, changes_seen),

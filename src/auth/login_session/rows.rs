@@ -1,6 +1,9 @@
 //! Reads the rows of login sessions.
 
-use entity::{Timestamp, login_session, user};
+use entity::{
+    Timestamp, login_session,
+    user::{self, Role},
+};
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
 use uuid::Uuid;
 
@@ -8,9 +11,14 @@ use super::{ended::Ended, principal::Principal, watch::SessionState};
 
 pub(super) fn state(session: &login_session::Model, user: &user::Model) -> SessionState {
     match valid(session, user) {
-        Ok(()) => SessionState::Valid { role: user.role, expires_at: session.expires_at },
+        Ok(()) => SessionState::Valid { role: role(session, user), expires_at: session.expires_at },
         Err(ended) => SessionState::Ended(ended),
     }
+}
+
+/// The lower one of the user's role and the session's highest role.
+pub(super) fn role(session: &login_session::Model, user: &user::Model) -> Role {
+    session.role.map_or(user.role, |highest| highest.min(user.role))
 }
 
 pub(super) fn valid(session: &login_session::Model, user: &user::Model) -> Result<(), Ended> {
@@ -31,11 +39,13 @@ pub(super) fn principal(
     changes_seen: u64,
 ) -> Principal {
     Principal {
+        role: role(session, &user),
         user_id: user.id,
         username: user.username,
-        role: user.role,
+        method: session.method,
         session_id: session.id,
         session_expires_at: session.expires_at,
+        session_ends_at: session.ends_at,
         changes_seen,
     }
 }

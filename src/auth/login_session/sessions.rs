@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use entity::{Timestamp, login_session, user};
+use entity::{
+    Timestamp,
+    login_session::{self, Method},
+    user,
+};
 use prometheus_client::metrics::counter::Counter;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter,
@@ -28,17 +32,18 @@ pub struct LoginSessions {
     pub(super) database: Database,
     pub(super) clock: Arc<Clock>,
     pub(super) life: Duration,
+    longest: Duration,
     pub(super) cache: CachedSessions,
     pub(super) watched: WatchedSessions,
 }
 
 impl LoginSessions {
-    /// `life` is the lifetime of a session without a refresh. `heartbeat` is the time for which a looked-up session
+    /// `life` is the lifetime of a session without a refresh, and `longest` with any number of refreshes. `heartbeat` is the time for which a looked-up session
     /// stays in the cache. The counters count hits and misses of the cache.
     #[must_use]
     pub fn new(
         database: Database,
-        life: Duration,
+        (life, longest): (Duration, Duration),
         heartbeat: Duration,
         counters: [Counter; 2],
         clock: &Arc<Clock>,
@@ -48,6 +53,7 @@ impl LoginSessions {
             database,
             clock: Arc::clone(clock),
             life,
+            longest,
             cache,
             watched: WatchedSessions::default(),
         }
@@ -75,8 +81,13 @@ impl LoginSessions {
             id: Uuid::now_v7(),
             user_id: user.id,
             created_at: now,
-            expires_at: now + self.life,
+            expires_at: now + self.life.min(self.longest),
             revoked_at: None,
+            method: Method::Password,
+            role: None,
+            ends_at: now + self.longest,
+            issuer: None,
+            issuer_session: None,
         };
         session.clone().into_active_model().insert(&tx).await?;
         let refresh_token = issue(&tx, session.id, now).await?;

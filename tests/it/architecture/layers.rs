@@ -13,6 +13,7 @@ const LAYERS: [&[&str]; 8] = [
         "deadline",
         "event",
         "forwarded",
+        "http_client",
         "json",
         "telemetry",
     ],
