@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     auth::{
         login_session::{LoginSessions, RefreshError, SessionGrant},
+        session_cookie::SessionCookies,
         stream_token::StreamTokens,
         token::Tokens,
         user::Users,
@@ -47,6 +48,8 @@ pub struct Gateway {
     pub users: Users,
     /// Opens, checks and revokes login sessions.
     pub login_sessions: LoginSessions,
+    /// Signs and verifies session cookies.
+    pub session_cookies: SessionCookies,
     /// Records the use of stream tokens.
     pub stream_tokens: StreamTokens,
     /// Checks quotas and gives slots.

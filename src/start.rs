@@ -9,8 +9,10 @@ use uuid::Uuid;
 use crate::{
     auth::{
         login_session::LoginSessions,
+        session_cookie::SessionCookies,
+        signing::KeyError,
         stream_token::StreamTokens,
-        token::{KeyError, Tokens},
+        token::Tokens,
         user::{UserError, Users},
     },
     bus::{Bus, BusError},
@@ -101,6 +103,8 @@ pub async fn build(
         telemetry.cache("token"),
         &clock,
     )?;
+    let session_cookies =
+        SessionCookies::load(&config.data_dir, &config.tokens.issuer, &config.tokens.audience)?;
     let users = Users::new(database.clone());
     let session_life = Duration::from_secs(config.tokens.login_session_seconds);
     let session_max = Duration::from_secs(config.tokens.session_max_seconds);
@@ -160,6 +164,7 @@ pub async fn build(
         telemetry,
         database,
         tokens,
+        session_cookies,
         users,
         limits,
         hub,

@@ -3,22 +3,23 @@
 use std::sync::Arc;
 
 use poem::web::Data;
-use poem_openapi::{Object, OpenApi, types::Example};
+use poem_openapi::{ApiResponse, Object, OpenApi, types::Example};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
     caller::{Caller, Viewer, count},
+    credential::check_origin,
     json::Json,
     middleware::RequestInfo,
     problem::{MemoryResult, Problem, ReadResult, Result, WriteResult},
-    responses::NoContent,
+    session_cookie,
     tag::Tag,
     users::UserRole,
     visitor::Visitor,
 };
 use crate::{
-    auth::login_session::{RefreshError, SessionError, SessionGrant},
+    auth::login_session::{Principal, RefreshError, SessionError, SessionGrant},
     auth::password::{self, PasswordError},
     family::wire::{Text, example_id, example_time},
     gateway::Gateway,
@@ -27,7 +28,7 @@ use crate::{
 
 /// Credentials of a user.
 #[derive(Object)]
-#[oai(example, deny_unknown_fields)]
+#[oai(example, deny_unknown_fields, skip_serializing_if_is_none)]
 struct Login {
     /// User name, at most 64 characters.
     #[oai(validator(max_length = 64))]
@@ -35,12 +36,45 @@ struct Login {
     /// Password, at most 1,024 bytes in UTF-8.
     #[oai(validator(max_length = 1024))]
     password: Text,
+    /// Whether the response sets the session cookie. The default is false. Then the request needs the header `Origin`
+    /// with an allowed origin, and HTTPS unless it comes from the same machine.
+    cookie: Option<bool>,
 }
 
 impl Example for Login {
     fn example() -> Self {
-        Self { username: "ada".into(), password: "correct horse battery staple".into() }
+        Self {
+            username: "ada".into(),
+            password: "correct horse battery staple".into(),
+            cookie: Some(false),
+        }
     }
+}
+
+/// The response to a login.
+#[derive(ApiResponse)]
+enum LoggedIn {
+    /// The tokens of the new login session.
+    #[oai(status = 200)]
+    Tokens(
+        Json<TokenPair>,
+        /// The session cookie `__Host-streamgate` (`streamgate` on plain HTTP from the same machine). Present with
+        /// `cookie: true`.
+        #[oai(header = "Set-Cookie")]
+        Option<String>,
+    ),
+}
+
+/// The response to a logout.
+#[derive(ApiResponse)]
+enum LoggedOut {
+    /// The login session has ended. The response has no body.
+    #[oai(status = 204)]
+    NoContent(
+        /// Removes the session cookie. Present if the request had it.
+        #[oai(header = "Set-Cookie")]
+        Option<String>,
+    ),
 }
 
 /// The refresh token to exchange.
@@ -172,14 +206,22 @@ impl AuthApi {
     /// Logins are limited per user name and per client address. Behind a proxy in `server.trusted_proxies`, the proxy
     /// reports the client address. Otherwise it is the address of the connection. A wrong name and a wrong password
     /// get the same response after the same time.
+    ///
+    /// With `cookie: true` the response also sets the session cookie, for pages of the same site. 403 if the header
+    /// `Origin` is missing, or names an origin that is not allowed. Every request with the cookie extends the login
+    /// session, up to `tokens.session_max_seconds` after the login. An open stream does not.
     #[oai(path = "/v1/auth/login", method = "post", operation_id = "auth_login")]
     async fn login(
         &self,
         gateway: Data<&Arc<Gateway>>,
         request: Data<&RequestInfo>,
         body: Json<Login>,
-    ) -> WriteResult<Json<TokenPair>> {
-        let Login { username: Text(username), password: Text(password) } = body.0;
+    ) -> WriteResult<LoggedIn> {
+        let Login { username: Text(username), password: Text(password), cookie } = body.0;
+        let cookie_name = match cookie {
+            Some(true) => Some(cookie_name(&gateway, &request)?),
+            _ => None,
+        };
         if password.len() > password::MAX_BYTES {
             // No user has such a password, so the response does not tell whether the user exists.
             return Err(PasswordError::TooLong.into());
@@ -192,8 +234,14 @@ impl AuthApi {
             gateway.telemetry.authenticated("login_refused");
             return Err(Problem::invalid_token("the user name or the password is wrong").into());
         };
+        let session = gateway.login_sessions.create(user).await?;
         gateway.telemetry.authenticated("login");
-        Ok(Json(pair(&gateway, gateway.login_sessions.create(user).await?)))
+        let cookie = cookie_name.map(|name| {
+            let Principal { user_id, session_id, session_ends_at, .. } = session.principal;
+            let value = gateway.session_cookies.sign(user_id, session_id, session_ends_at);
+            session_cookie::set(name, &value, session_ends_at)
+        });
+        Ok(LoggedIn::Tokens(Json(pair(&gateway, session)), cookie))
     }
 
     /// Refresh a login session
@@ -232,16 +280,18 @@ impl AuthApi {
 
     /// Log out
     ///
-    /// Ends the login session of the access token, and the streams of this session at once. Requires the role
-    /// viewer.
+    /// Ends the login session of the credential, and the streams of this session at once. Removes the session cookie.
+    /// Requires the role viewer.
     #[oai(path = "/v1/auth/logout", method = "post", operation_id = "auth_logout")]
     async fn logout(
         &self,
         caller: Caller<Viewer>,
         gateway: Data<&Arc<Gateway>>,
-    ) -> WriteResult<NoContent> {
+        request: Data<&RequestInfo>,
+    ) -> WriteResult<LoggedOut> {
         gateway.revoke_login_session(caller.principal.session_id).await?;
-        Ok(NoContent::NoContent)
+        let cookie_name = request.cookie_name.filter(|_| caller.by_cookie);
+        Ok(LoggedOut::NoContent(cookie_name.map(session_cookie::remove)))
     }
 
     /// Get the caller
@@ -282,6 +332,16 @@ impl AuthApi {
         });
         Ok(Json(JwkSet { keys: keys.collect::<Result<_>>()? }))
     }
+}
+
+/// The name of the cookie to set, if the page may have one.
+fn cookie_name(gateway: &Gateway, request: &RequestInfo) -> Result<&'static str> {
+    check_origin(gateway, request)?;
+    request.cookie_name.ok_or_else(|| {
+        Problem::bad_request(
+            "cookie: a cookie needs HTTPS, unless the request comes from the same machine",
+        )
+    })
 }
 
 fn pair(gateway: &Gateway, opened: SessionGrant) -> TokenPair {

@@ -1,39 +1,31 @@
 //! Authenticates callers. The extractors here are the first argument of every operation that is not public.
 //!
 //! They run before the framework reads any other argument. So an anonymous caller gets 401, and cannot learn from a
-//! 400 or a 404 which resources exist. They check the credential (401), then the quota (429), then the role (403). The
-//! credential is in the `Authorization` header. On streams it can be a stream token in the query, because a browser's
-//! `EventSource` cannot send a header.
+//! 400 or a 404 which resources exist. They check the credential (401), then the quota (429), then the role (403).
+//! `credential.rs` lists the credentials.
 
-use std::{marker::PhantomData, sync::Arc, time::Instant};
+use std::{marker::PhantomData, sync::Arc};
 
 use entity::user::Role;
-use poem::{
-    Request, RequestBody,
-    http::{Method, header},
-};
+use poem::{Request, RequestBody, http::Method};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
     registry::{MetaSecurityScheme, Registry},
 };
-use uuid::Uuid;
 
 use super::{
+    credential::{Authenticated, Credential, STREAM_TOKEN, no_credential},
     middleware::RequestInfo,
-    presented_token::{self, PresentedToken},
+    presented_token::PresentedToken,
     problem::{Kind, Problem, Result},
 };
 use crate::{
-    auth::login_session::{Principal, SessionError},
+    auth::login_session::Principal,
     auth::stream_claims::StreamScope,
-    auth::token::TokenError,
     event::Topic,
     gateway::Gateway,
     limit::{ClientConnection, Key, Quota},
 };
-
-/// The query parameter that carries a stream token.
-pub(super) const STREAM_TOKEN: &str = "stream_token";
 
 /// The lowest role that may call an operation.
 pub(super) trait MinimumRole: Send + Sync + 'static {
@@ -73,14 +65,15 @@ impl MinimumRole for Admin {
 /// An authenticated caller with the role `M` or a higher one.
 pub(super) struct Caller<M> {
     pub(super) principal: Principal,
+    /// Whether the credential is the session cookie.
+    pub(super) by_cookie: bool,
     minimum: PhantomData<M>,
 }
 
-/// An authenticated caller of a stream, with the role `M` or a higher one. The credential is an access token or a
-/// stream token.
+/// An authenticated caller of a stream, with the role `M` or a higher one. The credential can also be a stream token.
 pub(super) struct StreamCaller<M> {
     pub(super) principal: Principal,
-    /// The stream token. Absent with an access token.
+    /// The stream token. Absent with another credential.
     pub(super) stream_token: Option<PresentedToken>,
     minimum: PhantomData<M>,
 }
@@ -137,10 +130,11 @@ impl<'a, M: MinimumRole> ApiExtractor<'a> for Caller<M> {
         let gateway = gateway(request);
         let credential = Credential::from_request(gateway, request, false)?;
         let credential = credential.ok_or_else(|| no_credential(gateway))?;
-        let (principal, _) = credential.authenticate(gateway, false).await?;
+        let Authenticated { principal, by_cookie, .. } =
+            credential.authenticate(gateway, request, false).await?;
         identify(request, &principal);
         admit::<M>(gateway, &principal, Quota::Requests)?;
-        Ok(Self { principal, minimum: PhantomData })
+        Ok(Self { principal, by_cookie, minimum: PhantomData })
     }
 }
 
@@ -184,7 +178,8 @@ impl<'a, M: MinimumRole> ApiExtractor<'a> for StreamCaller<M> {
         let credential = credential.ok_or_else(|| no_credential(gateway))?;
         // HEAD opens no stream, so an expired token has nothing to resume.
         let is_head = request.data::<RequestInfo>().is_some_and(|info| info.method == Method::HEAD);
-        let (principal, stream_token) = credential.authenticate(gateway, !is_head).await?;
+        let Authenticated { principal, stream_token, .. } =
+            credential.authenticate(gateway, request, !is_head).await?;
         identify(request, &principal);
         let quota = if is_head { Quota::Requests } else { Quota::StreamOpens };
         admit::<M>(gateway, &principal, quota)?;
@@ -220,23 +215,6 @@ fn identify(request: &Request, principal: &Principal) {
     }
 }
 
-/// Refuses a request without a credential.
-fn no_credential(gateway: &Gateway) -> Problem {
-    gateway.telemetry.authenticated("missing");
-    Problem::no_credential()
-}
-
-/// Refuses a token.
-pub(super) fn refused(gateway: &Gateway, error: TokenError) -> Problem {
-    let (outcome, detail) = match error {
-        TokenError::Expired => ("expired", "the token has expired"),
-        TokenError::NotYetValid => ("early", "the token is not valid yet"),
-        TokenError::Invalid => ("invalid", "the token is not valid"),
-    };
-    gateway.telemetry.authenticated(outcome);
-    Problem::invalid_token(detail)
-}
-
 /// Checks the quota, then the role.
 fn admit<M: MinimumRole>(gateway: &Gateway, principal: &Principal, quota: Quota) -> Result<()> {
     count(gateway, quota, &Key::User(principal.user_id))?;
@@ -250,99 +228,4 @@ fn admit<M: MinimumRole>(gateway: &Gateway, principal: &Principal, quota: Quota)
 pub(super) fn count(gateway: &Gateway, quota: Quota, key: &Key) -> Result<()> {
     let counted = gateway.limits.check(quota, key);
     counted.map_err(|refused| Problem::refused(&refused, &gateway.telemetry))
-}
-
-/// The credential of a request.
-pub(super) enum Credential {
-    Access(String),
-    Stream(String),
-}
-
-impl Credential {
-    /// Reads the credential. An access token in the query is refused even if the header is valid, because a proxy may
-    /// have logged the token (RFC 9700, section 4.3.2).
-    pub(super) fn from_request(
-        gateway: &Gateway,
-        request: &Request,
-        streams: bool,
-    ) -> Result<Option<Self>> {
-        let query: Vec<(String, String)> = request.params().unwrap_or_default();
-        let in_query = |(name, value): &(String, String)| {
-            name == "access_token"
-                || (value.starts_with("eyJ") && gateway.tokens.is_own_access_token(value))
-        };
-        if query.iter().any(in_query) {
-            gateway.telemetry.authenticated("in_query");
-            return Err(Problem::invalid_token(
-                "an access token must not be in a URL: send it in the Authorization header, or \
-                 mint a stream token",
-            ));
-        }
-        if let Some(value) = request.headers().get(header::AUTHORIZATION) {
-            let bearer = value.to_str().ok().and_then(|value| {
-                let (scheme, token) = value.split_once(' ')?;
-                scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
-            });
-            return bearer.map(|token| Some(Self::Access(token))).ok_or_else(|| {
-                gateway.telemetry.authenticated("invalid");
-                Problem::invalid_token("the Authorization header must contain a bearer token")
-            });
-        }
-        let stream_token = query.into_iter().find(|(name, _)| name == STREAM_TOKEN);
-        match stream_token {
-            Some((_, token)) if streams => Ok(Some(Self::Stream(token))),
-            Some(_) => {
-                gateway.telemetry.authenticated("invalid");
-                Err(Problem::invalid_token("a stream token is accepted on streams only"))
-            }
-            None => Ok(None),
-        }
-    }
-
-    /// The principal and the stream token, if there is one. With `may_resume`, the token may be one that has expired and
-    /// can resume a stream.
-    async fn authenticate(
-        self,
-        gateway: &Gateway,
-        may_resume: bool,
-    ) -> Result<(Principal, Option<PresentedToken>)> {
-        let began = Instant::now();
-        let caller = self.identify(gateway, may_resume).await;
-        gateway.telemetry.caller_identified(began.elapsed());
-        caller
-    }
-
-    async fn identify(
-        self,
-        gateway: &Gateway,
-        may_resume: bool,
-    ) -> Result<(Principal, Option<PresentedToken>)> {
-        let claims = match self {
-            Self::Access(token) => {
-                gateway.tokens.verify_access(&token).map(|claims| (claims.sid, claims.sub, None))
-            }
-            Self::Stream(token) => presented_token::verify(gateway, &token, may_resume)
-                .await?
-                .map(|token| (token.claims.sid, token.claims.sub, Some(token))),
-        };
-        let (session, user, stream_token) = claims.map_err(|error| refused(gateway, error))?;
-        let principal = validate(gateway, session, user).await;
-        gateway.telemetry.authenticated(match &principal {
-            Ok(_) => "ok",
-            Err(SessionError::Database(_)) => "failed",
-            Err(_) => "session_ended",
-        });
-        Ok((principal?, stream_token))
-    }
-}
-
-async fn validate(
-    gateway: &Gateway,
-    session: Uuid,
-    user: Uuid,
-) -> std::result::Result<Principal, SessionError> {
-    let began = Instant::now();
-    let principal = gateway.login_sessions.validate(session, user).await;
-    gateway.telemetry.login_session_validated(began.elapsed());
-    principal
 }

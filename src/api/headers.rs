@@ -5,6 +5,10 @@ use poem::http::HeaderName;
 /// The caller's own id of the request, in the request and in its response.
 pub(super) const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 
+/// Headers of responses that a page of another origin may read. A page may read `Content-Type` and a few others anyway.
+pub(super) const EXPOSED_HEADERS: &str = "ETag, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, \
+                                          X-Correlation-Id, X-Request-Id";
+
 /// The remaining quota (draft-ietf-httpapi-ratelimit-headers).
 pub(super) const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 

@@ -6,6 +6,7 @@
 mod auth;
 mod caller;
 mod connections;
+mod credential;
 mod docs;
 mod headers;
 mod health;
@@ -22,6 +23,7 @@ mod prompts;
 mod responses;
 mod routes;
 mod service;
+mod session_cookie;
 mod stream_tokens;
 mod streams;
 mod tag;

@@ -2,7 +2,7 @@
 
 use super::problem::Result;
 use crate::{
-    auth::{stream_claims::StreamClaims, token::TokenError},
+    auth::{signing::TokenError, stream_claims::StreamClaims},
     gateway::Gateway,
 };
 

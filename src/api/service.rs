@@ -10,7 +10,7 @@ use super::{
     auth, connections,
     docs::DocsApi,
     health, mcp_sessions,
-    middleware::{Bounds, RequestLayer},
+    middleware::{Bounds, Origins, RequestLayer},
     mutations, notifications,
     openapi::Documents,
     problem::{Kind, Problem},
@@ -101,6 +101,7 @@ pub fn endpoint(gateway: &Arc<Gateway>) -> BoxEndpoint<'static, Response> {
     let layer = RequestLayer {
         gateway: Arc::clone(gateway),
         routes: Arc::new(Routes::new(documents.v3_0())),
+        origins: Arc::new(Origins::new(&gateway.config.server)),
         bounds: Bounds {
             head: gateway.config.server.head_limit_bytes,
             body: gateway.config.server.body_limit_bytes,

@@ -8,7 +8,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    caller::{Caller, STREAM_TOKEN, Viewer},
+    caller::{Caller, Viewer},
+    credential::STREAM_TOKEN,
     json::Json,
     problem::{Problem, ReadResult},
     responses::Created,

@@ -7,7 +7,8 @@ use poem::{
 };
 
 use super::{
-    caller::{Credential, count, gateway, refused},
+    caller::{count, gateway},
+    credential::{Credential, refused},
     middleware::RequestInfo,
     problem::Result,
 };

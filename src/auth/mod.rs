@@ -2,6 +2,8 @@
 
 pub mod login_session;
 pub mod password;
+pub mod session_cookie;
+pub mod signing;
 pub mod stream_claims;
 pub mod stream_token;
 pub mod token;

@@ -14,6 +14,20 @@ pub struct PublicUrl(String);
 const RULE: &str = "must be an absolute URL such as `https://example.com` or `https://example.com/gate`, \
                     without a user, a query or a fragment";
 
+impl PublicUrl {
+    /// The origin of the URL, as browsers write it in `Origin` (RFC 6454, section 6.2).
+    #[must_use]
+    pub fn origin(&self) -> String {
+        Url::parse(&self.0).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
+    }
+
+    /// Whether clients reach the gateway by HTTPS.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https:")
+    }
+}
+
 impl FromStr for PublicUrl {
     type Err = &'static str;
 

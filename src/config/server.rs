@@ -18,6 +18,17 @@ pub struct Server {
     #[config(env = "STREAMGATE_SERVER__PUBLIC_URL")]
     pub public_url: Option<PublicUrl>,
 
+    /// Origins of pages that may call the gateway from another origin, such as `https://app.example.com`. Each
+    /// is compared exactly; `*` and `null` are refused. Pages of these origins can read responses (CORS), and
+    /// their requests may use the session cookie. The origin of the gateway itself is always allowed. It is that of
+    /// `public_url`, or scheme and host of the request.
+    #[config(
+        default = [],
+        env = "STREAMGATE_SERVER__ALLOWED_ORIGINS",
+        validate = validate::origins
+    )]
+    pub allowed_origins: Vec<String>,
+
     /// Seconds a client may take to send the head of a request, counted from its first byte, from 1
     /// to 3600. A new connection has the same time for its first request, TLS handshake included. Keep
     /// it short, because a connection without a request takes a descriptor.

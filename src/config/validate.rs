@@ -5,6 +5,7 @@ use std::{ffi::OsStr, net::IpAddr};
 use ipnet::{IpNet, Ipv4Net};
 use sea_orm::sqlx::{postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 use serde::{Deserialize, Deserializer, de::Error as _};
+use url::Url;
 
 // The checks are generic because confique passes `&String` and `&PathBuf`.
 
@@ -42,6 +43,23 @@ pub(super) fn database_url(url: &impl AsRef<str>) -> Result<(), String> {
     match url.parse::<PgConnectOptions>() {
         Ok(_) => Ok(()),
         Err(error) => Err(format!("must be like `postgres://user:password@host/name`: {error}")),
+    }
+}
+
+/// Checks that each text is an origin as browsers write it (RFC 6454, section 6.2).
+pub(super) fn origins(origins: &impl AsRef<[String]>) -> Result<(), String> {
+    let is_origin = |text: &str| {
+        let url = Url::parse(text).ok();
+        url.is_some_and(|url| {
+            matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
+        })
+    };
+    match origins.as_ref().iter().find(|text| !is_origin(text)) {
+        None => Ok(()),
+        Some(text) => Err(format!(
+            "`{text}` must be an origin such as `https://app.example.com` or `http://localhost:3000`: scheme, host and \
+             port, in lower case, without a path and without the default port"
+        )),
     }
 }
 

@@ -14,7 +14,7 @@ use poem::{
 
 use crate::{
     api::{
-        caller::STREAM_TOKEN,
+        credential::{self, STREAM_TOKEN},
         problem::{Kind, Problem, Result},
         routes::{Access, Routes},
     },
@@ -49,16 +49,13 @@ pub(in crate::api) async fn limit_body(
     gateway: &Gateway,
     routes: &Routes,
     bounds: Bounds,
+    cookie_name: Option<&'static str>,
 ) -> Result<()> {
     check_head(request, bounds)?;
     let limit = match routes.access(request.uri().path(), request.method().as_str()) {
         Access::Public => PUBLIC_BODY.min(bounds.body),
-        // A valid token is enough to read the body. The operation checks the login session later.
-        Access::Secured
-            if bearer(request).is_some_and(|token| gateway.tokens.is_valid_access_token(token)) =>
-        {
-            bounds.body
-        }
+        // A valid credential is enough to read the body. The operation checks the login session later.
+        Access::Secured if credential::is_valid(gateway, request, cookie_name).await => bounds.body,
         Access::Secured | Access::None => {
             drop(request.take_body());
             return Ok(());
@@ -138,10 +135,4 @@ fn check_transfer_encoding(request: &Request) -> Result<()> {
         is_chunked = true;
     }
     Ok(())
-}
-
-fn bearer(request: &Request) -> Option<&str> {
-    let (_, token) =
-        request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    Some(token.trim())
 }

@@ -22,6 +22,7 @@ use super::{
     body::{Bounds, limit_body},
     caller_ids::caller_ids,
     client::client,
+    origin::{Origins, preflight, set_cors_headers},
     refusal_event::{refusal_event, wants_event},
     request_info::RequestInfo,
 };
@@ -41,6 +42,7 @@ use crate::{
 pub(in crate::api) struct RequestLayer {
     pub(in crate::api) gateway: Arc<Gateway>,
     pub(in crate::api) routes: Arc<Routes>,
+    pub(in crate::api) origins: Arc<Origins>,
     pub(in crate::api) bounds: Bounds,
 }
 
@@ -52,6 +54,7 @@ impl<E: Endpoint + 'static> Middleware<E> for RequestLayer {
             inner: Arc::new(inner),
             gateway: Arc::clone(&self.gateway),
             routes: Arc::clone(&self.routes),
+            origins: Arc::clone(&self.origins),
             bounds: self.bounds,
         }
     }
@@ -61,6 +64,7 @@ pub(in crate::api) struct RequestEndpoint<E> {
     inner: Arc<E>,
     gateway: Arc<Gateway>,
     routes: Arc<Routes>,
+    origins: Arc<Origins>,
     bounds: Bounds,
 }
 
@@ -75,6 +79,8 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
         let as_event = matches!(method, Method::GET | Method::HEAD) && wants_event(&request);
         let (client, contradiction) = client(&request, &self.gateway.config.server.trusted_proxies);
         let Client { address, scheme } = client;
+        let origin = self.origins.origin(&request, client);
+        let cookie_name = self.origins.cookie_name(client);
         let caller_ids = Arc::new(caller_ids(request.headers()));
         // With the highest level, so that every line of the request has these fields, whatever the log filter.
         let span = tracing::error_span!(
@@ -93,12 +99,18 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
         let _cancel_on_drop = gone.clone().drop_guard();
         let response = async {
             contradiction?;
-            limit_body(&mut request, &self.gateway, &self.routes, self.bounds).await?;
+            if let Some(response) = preflight(&request, &origin, &self.routes) {
+                return Ok(response);
+            }
+            let bounds = self.bounds;
+            limit_body(&mut request, &self.gateway, &self.routes, bounds, cookie_name).await?;
             let client_connection = request.extensions().get::<Arc<ClientConnection>>().cloned();
             request.set_data(RequestInfo {
                 id,
                 caller_ids: Arc::clone(&caller_ids),
                 method: method.clone(),
+                origin: origin.clone(),
+                cookie_name,
                 address,
                 gone,
                 client_connection,
@@ -109,11 +121,10 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
             }
             let inner = Arc::clone(&self.inner);
             // A panic fails only its request, and not the process.
-            let response = AssertUnwindSafe(async move { inner.call(request).await })
-                .catch_unwind()
-                .map(|response| {
-                    response.unwrap_or_else(|panic| Err(panicked(panic.as_ref()).into()))
-                });
+            let call = async move { inner.call(request).await.map(IntoResponse::into_response) };
+            let response = AssertUnwindSafe(call).catch_unwind().map(|response| {
+                response.unwrap_or_else(|panic| Err(panicked(panic.as_ref()).into()))
+            });
             if matches!(method, Method::GET | Method::HEAD) {
                 return response.await;
             }
@@ -126,7 +137,6 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
         let mut refused = None;
         let (mut response, operation) = match response.instrument(span.clone()).await {
             Ok(response) => {
-                let response = response.into_response();
                 let operation = response.data::<OperationId>().map(|id| id.0);
                 (response, operation)
             }
@@ -159,6 +169,7 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
         self.gateway.telemetry.request_finished(operation.unwrap_or("none"), status, took);
         span.record("operation", operation);
         tracing::info!(parent: &span, status, seconds = took.as_secs_f64(), "request finished");
+        set_cors_headers(response.headers_mut(), &origin);
         finish(&mut response, id, &caller_ids, &method);
         Ok(response)
     }

@@ -5,9 +5,11 @@ mod body;
 mod caller_ids;
 mod client;
 mod layer;
+mod origin;
 mod refusal_event;
 mod request_info;
 
 pub(super) use body::Bounds;
 pub(super) use layer::RequestLayer;
+pub(super) use origin::{Origins, RequestOrigin};
 pub(super) use request_info::RequestInfo;

@@ -6,6 +6,7 @@ use poem::http::Method;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::origin::RequestOrigin;
 use crate::{limit::ClientConnection, telemetry::CallerIds};
 
 /// Information about a request that the middleware collects.
@@ -21,6 +22,10 @@ pub(in crate::api) struct RequestInfo {
     pub(in crate::api) gone: CancellationToken,
     /// The connection of the request. Absent in tests without a socket.
     pub(in crate::api) client_connection: Option<Arc<ClientConnection>>,
+    /// The origin of the page that sent the request.
+    pub(in crate::api) origin: RequestOrigin,
+    /// The name of the session cookie on this connection. Absent if a cookie would not be safe.
+    pub(in crate::api) cookie_name: Option<&'static str>,
     /// The client's address, as trusted proxies report it, else the address of the peer.
     pub(in crate::api) address: IpAddr,
 }

@@ -8,7 +8,7 @@ use super::{
     operations::{is_stream, operations, visit},
     typed_events::add_typed_events,
 };
-use crate::api::caller::STREAM_TOKEN;
+use crate::api::credential::STREAM_TOKEN;
 
 /// One difference: what each document needs, as a change of the complete document.
 struct Difference {

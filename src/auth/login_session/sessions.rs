@@ -119,6 +119,33 @@ impl LoginSessions {
         Ok(principal)
     }
 
+    /// Extends a session that was used, if a tenth of its lifetime has passed since it was extended. So a busy session
+    /// is not written with every request. If the database accepts no writes, the session stays as it is, and the next
+    /// request tries again.
+    pub async fn extend(&self, principal: &mut Principal) {
+        let until = Ord::min(Timestamp::now() + self.life, principal.session_ends_at);
+        if until.since(principal.session_expires_at) < self.life / 10 {
+            return;
+        }
+        let extended = login_session::Entity::update_many()
+            .col_expr(login_session::Column::ExpiresAt, Expr::value(until))
+            .filter(login_session::Column::Id.eq(principal.session_id))
+            .filter(login_session::Column::RevokedAt.is_null())
+            .filter(login_session::Column::ExpiresAt.lt(until))
+            .exec(self.database.writer())
+            .await;
+        match extended {
+            // Another request was faster, or the session was revoked.
+            Ok(result) if result.rows_affected == 0 => {}
+            Ok(_) => {
+                principal.session_expires_at = until;
+                let state = SessionState::Valid { role: principal.role, expires_at: until };
+                self.announce(principal.session_id, state);
+            }
+            Err(error) => tracing::warn!(%error, "a login session was not extended"),
+        }
+    }
+
     /// Revokes one session. Ends its streams in this process.
     pub async fn revoke(&self, session: Uuid) -> Result<(), DbErr> {
         self.mark_revoked(login_session::Column::Id.eq(session)).await?;
