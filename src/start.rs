@@ -124,6 +124,7 @@ pub async fn build(
         node,
         hub::Settings {
             heartbeat,
+            expiring: Duration::from_secs(config.streams.expiring_seconds),
             buffer_events: config.streams.buffer_events,
             retry: Duration::from_secs(config.streams.retry_seconds),
             reactors: reactors(config.streams.reactor_threads),
@@ -140,6 +141,7 @@ pub async fn build(
         logins_per_minute_per_user: config.limits.logins_per_minute_per_user,
         logins_per_minute_per_name: config.limits.logins_per_minute_per_name,
         logins_per_minute_per_address: config.limits.logins_per_minute_per_address,
+        refreshes_per_minute_per_session: config.limits.refreshes_per_minute_per_session,
         public_requests_per_minute_per_address: config
             .limits
             .public_requests_per_minute_per_address,

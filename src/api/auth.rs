@@ -247,7 +247,7 @@ impl AuthApi {
     /// Refresh a login session
     ///
     /// Exchanges a refresh token for its successor and a new access token, and extends the login session. A refresh
-    /// counts as a login from the client address. Public.
+    /// counts as a login from the client address, and the refreshes of each session are limited too. Public.
     ///
     /// If a refresh token is used again within 10 seconds of its first use, the response has the same successor. So
     /// browser tabs can refresh at the same time, and a client can repeat a request whose response was lost.
@@ -267,7 +267,11 @@ impl AuthApi {
         body: Json<Refresh>,
     ) -> WriteResult<Json<TokenPair>> {
         count(&gateway, Quota::LoginsPerAddress, &Key::address(request.address))?;
-        let opened = gateway.refresh(&body.refresh_token.0).await;
+        let token = &body.refresh_token.0;
+        if let Some(session) = gateway.login_sessions.session_of(token).await? {
+            count(&gateway, Quota::RefreshesPerSession, &Key::Session(session))?;
+        }
+        let opened = gateway.refresh(token).await;
         gateway.telemetry.authenticated(match &opened {
             Ok(_) => "refresh",
             Err(RefreshError::Session(SessionError::Ended(_))) => "refresh_refused",

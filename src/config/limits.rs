@@ -87,6 +87,14 @@ pub struct Limits {
     )]
     pub logins_per_minute_per_address: u32,
 
+    /// Refreshes of one login session per minute. At least 1.
+    #[config(
+        default = 20,
+        env = "STREAMGATE_LIMITS__REFRESHES_PER_MINUTE_PER_SESSION",
+        validate(*refreshes_per_minute_per_session >= 1, "must be at least 1 per minute")
+    )]
+    pub refreshes_per_minute_per_session: u32,
+
     /// Requests per minute of one public operation from one address, per gateway. At least 1. Public
     /// operations are the health checks, the metrics, the documents and the public keys. Each has its own
     /// count, so that requests of `/docs` do not use up those of `/health/ready`. Behind a proxy all

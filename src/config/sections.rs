@@ -166,6 +166,15 @@ pub struct Streams {
     )]
     pub heartbeat_seconds: u64,
 
+    /// Seconds before the end of a login session, an API key or an external token at which its streams send
+    /// `stream.expiring`, up to 3600. A client that refreshes in time keeps its streams. With 0, they do not send it.
+    #[config(
+        default = 60,
+        env = "STREAMGATE_STREAMS__EXPIRING_SECONDS",
+        validate(*expiring_seconds <= 3600, "must be at most 3600 seconds")
+    )]
+    pub expiring_seconds: u64,
+
     /// Events kept in memory per live topic, from 1 to 1000000. A subscriber further behind reads
     /// from the event log instead, which is slower and loses nothing.
     #[config(

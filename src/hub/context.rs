@@ -21,6 +21,8 @@ const READERS: usize = 4;
 pub struct Settings {
     /// Longest time without bytes on a stream. The hub compares live topics with the event log at the same interval.
     pub heartbeat: Duration,
+    /// Time before the end of a login session at which its streams announce the end.
+    pub expiring: Duration,
     /// Maximum number of events in the ring of each live topic.
     pub buffer_events: usize,
     /// Time that clients are told to wait before they reconnect. The gateway adds jitter for each client.

@@ -29,7 +29,9 @@ use super::{
     fanout::Body,
     open::StreamOpener,
     request::{Bounds, OpenMany, Opened, RequestedTopic, Resume, TopicAccess},
-    subscription::{Connection, End, HEARTBEAT, SILENT_TICKS, TICKS_PER_HEARTBEAT, retry_line},
+    subscription::{
+        Connection, EXPIRING, End, HEARTBEAT, SILENT_TICKS, TICKS_PER_HEARTBEAT, retry_line,
+    },
 };
 use crate::{
     auth::login_session::{Ended, SessionError},
@@ -267,6 +269,12 @@ impl MergedStream {
                 kind = text;
             } else if let Some(text) = line.strip_prefix(b"data: ") {
                 data = text;
+                // The only block without a cursor that is not about the end of the topic's stream.
+                if kind == EXPIRING.as_bytes() && !self.is_over {
+                    for part in [b"event: ", kind, b"\ndata: ", data, b"\n\n"] {
+                        self.ready.put_slice(part);
+                    }
+                }
             } else if let Some(id) = line.strip_prefix(b"id: ") {
                 // A block without a cursor announces the end of the topic's stream. This stream announces its own end.
                 let stream = &mut self.streams[index];

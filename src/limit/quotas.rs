@@ -29,18 +29,21 @@ pub enum Quota {
     LoginsPerName,
     /// Logins and refreshes from one address.
     LoginsPerAddress,
+    /// Refreshes of one login session.
+    RefreshesPerSession,
     /// Requests of one public operation from one address. Login and refresh have the quotas above.
     PublicRequests,
 }
 
 impl Quota {
     /// All quotas, in the order of their declaration.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Requests,
         Self::StreamOpens,
         Self::LoginsPerUser,
         Self::LoginsPerName,
         Self::LoginsPerAddress,
+        Self::RefreshesPerSession,
         Self::PublicRequests,
     ];
 
@@ -77,6 +80,12 @@ impl Quota {
                 60,
                 "too many logins from this address in the last minute",
             ),
+            Self::RefreshesPerSession => (
+                "refreshes-session",
+                "limits.refreshes_per_minute_per_session",
+                20,
+                "too many refreshes of this login session in the last minute",
+            ),
             Self::PublicRequests => (
                 "public-requests",
                 "limits.public_requests_per_minute_per_address",
@@ -111,6 +120,7 @@ impl Quota {
             Self::LoginsPerUser => settings.logins_per_minute_per_user,
             Self::LoginsPerName => settings.logins_per_minute_per_name,
             Self::LoginsPerAddress => settings.logins_per_minute_per_address,
+            Self::RefreshesPerSession => settings.refreshes_per_minute_per_session,
             Self::PublicRequests => settings.public_requests_per_minute_per_address,
         }
     }
@@ -131,6 +141,8 @@ pub struct Settings {
     pub logins_per_minute_per_name: u32,
     /// See [`Quota::LoginsPerAddress`].
     pub logins_per_minute_per_address: u32,
+    /// See [`Quota::RefreshesPerSession`].
+    pub refreshes_per_minute_per_session: u32,
     /// See [`Quota::PublicRequests`].
     pub public_requests_per_minute_per_address: u32,
 }
@@ -140,6 +152,8 @@ pub struct Settings {
 pub enum Key {
     /// The id of a user.
     User(Uuid),
+    /// The id of a login session.
+    Session(Uuid),
     /// The user name of a login, whether or not the user exists.
     Name(String),
     /// The user name of a login, and the address of the request.
@@ -196,7 +210,7 @@ pub struct Headers {
 /// The counters of all quotas and slots.
 pub struct Limits {
     settings: Settings,
-    rates: [DefaultKeyedRateLimiter<Key>; 6],
+    rates: [DefaultKeyedRateLimiter<Key>; Quota::ALL.len()],
     slots: Arc<Mutex<HashMap<Uuid, u32>>>,
 }
 

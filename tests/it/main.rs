@@ -12,6 +12,7 @@ mod clock;
 mod cluster;
 mod config;
 mod connections;
+mod cors;
 mod database;
 mod disconnects;
 mod docs;

@@ -176,6 +176,7 @@ async fn refresh_extends_a_stream_until_its_session_expires() {
         config.streams.heartbeat_seconds = 60;
         // The test sets this in code, because a configuration file allows no value below 60.
         config.tokens.login_session_seconds = 2;
+        config.streams.expiring_seconds = 0;
     })
     .await;
     let pair = app.tokens("admin").await;

@@ -36,6 +36,20 @@ impl Example for StreamDropped {
     }
 }
 
+/// The coming end of the login session.
+#[derive(Object)]
+#[oai(rename = "StreamExpiring", example)]
+pub(in crate::api) struct StreamExpiring {
+    /// Time until the login session, the API key or the external token ends, in seconds, rounded up.
+    in_seconds: u64,
+}
+
+impl Example for StreamExpiring {
+    fn example() -> Self {
+        Self { in_seconds: 60 }
+    }
+}
+
 /// The control event with a cursor. A client that resumes after it does not get the dropped events either.
 pub(in crate::api) const DROPPED: EventKind = EventKind {
     kind: "stream.dropped",
@@ -44,7 +58,12 @@ pub(in crate::api) const DROPPED: EventKind = EventKind {
 };
 
 /// The control events without a cursor.
-pub(in crate::api) const CONTROL_EVENTS: [EventKind; 2] = [
+pub(in crate::api) const CONTROL_EVENTS: [EventKind; 3] = [
+    EventKind {
+        kind: "stream.expiring",
+        description: "The login session ends soon. A client that refreshes it in time keeps the stream, without a gap.",
+        schema: schema::<StreamExpiring>,
+    },
     EventKind {
         kind: "stream.closed",
         description: "The gateway ended the stream.",

@@ -78,6 +78,12 @@ impl From<DbErr> for RefreshError {
 }
 
 impl LoginSessions {
+    /// The login session of a refresh token, whatever its state. `None` for an unknown token.
+    pub async fn session_of(&self, refresh_token: &str) -> Result<Option<Uuid>, DbErr> {
+        let row = refresh_token::Entity::find_by_id(fingerprint(refresh_token));
+        Ok(row.one(self.database.reader()).await?.map(|row| row.login_session_id))
+    }
+
     /// Exchanges a refresh token for its successor, and extends the session. After [`RefreshError::Reused`], the
     /// caller announces the revoked session on the bus.
     ///

@@ -1,16 +1,24 @@
 //! The external reasons that end a stream: the login session, a shutdown, the maximum time, a client that does not
 //! read.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use serde_json::json;
 
 use super::{
     end::End,
     subscription::Subscription,
     ticks::{CheckTime, SILENT_TICKS},
 };
-use crate::config::Overflow;
+use crate::{
+    config::Overflow,
+    event::{self, block},
+    hub::topic::chunk,
+};
+
+/// The control event that announces the end of the login session.
+pub const EXPIRING: &str = "stream.expiring";
 
 /// A comment of `text/event-stream`. No blank line follows it, because several clients deliver a block without data as
 /// an empty message.
@@ -34,6 +42,12 @@ impl Subscription {
                 self.end_with(End::MaxSeconds);
             } else if is_stuck && self.must_close_for_overflow() {
                 self.end_with(End::Overflow);
+            } else if let Some(left) = self.expires_in(now) {
+                let seconds = left.as_millis().div_ceil(1_000);
+                let data = event::json(
+                    &json!({ "in_seconds": u64::try_from(seconds).unwrap_or_default() }),
+                );
+                self.queue(&chunk(&block(None, EXPIRING, &data)));
             } else if now.tick.wrapping_sub(self.last_write_tick) >= SILENT_TICKS
                 && self.ready.is_empty()
             {
@@ -43,11 +57,23 @@ impl Subscription {
         self.end.is_none() || self.until.is_none_or(|until| until > now.instant)
     }
 
+    /// Remaining time of the login session, if it is time to announce the end and nothing has announced it yet.
+    fn expires_in(&self, now: &CheckTime) -> Option<Duration> {
+        let connection = self.connection.as_ref()?;
+        let expiry = connection.allowed_until(now.timestamp).ok()?;
+        let left = expiry.since(now.timestamp);
+        let is_due = left <= self.topic.context().settings.expiring;
+        (is_due && connection.announce(expiry)).then_some(left)
+    }
+
     /// Latest time of the next check. `None` if the periodic checks are enough.
     pub fn check_by(&self, now: &CheckTime) -> Option<Instant> {
         let expiry = || {
-            let expiry = self.connection.as_ref()?.allowed_until(now.timestamp).ok()?;
-            now.instant.checked_add(expiry.since(now.timestamp))
+            let connection = self.connection.as_ref()?;
+            let expiry = connection.allowed_until(now.timestamp).ok()?;
+            let notice = self.topic.context().settings.expiring;
+            let by = if connection.is_announced(expiry) { expiry } else { expiry - notice };
+            now.instant.checked_add(by.since(now.timestamp))
         };
         let expiry = if self.end.is_none() { expiry() } else { None };
         [expiry, self.until].into_iter().flatten().min()

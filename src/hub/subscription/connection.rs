@@ -6,7 +6,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -63,6 +63,8 @@ pub struct Connection {
     _permit: Option<Arc<ConnectionPermit>>,
     /// Reports the end of the user's login session.
     watch: Mutex<SessionWatch>,
+    /// The end of the login session that was announced last, in microseconds. Zero before the first announcement.
+    announced: AtomicI64,
     /// Number of events that were sent by streams that are no longer on the connection.
     events_of_closed_streams: AtomicU64,
     /// Why the last stream has ended, and the lag of all streams that have ended for this reason. `None` before.
@@ -86,6 +88,7 @@ impl Connection {
             token,
             _permit: permit,
             watch: Mutex::new(watch),
+            announced: AtomicI64::new(0),
             events_of_closed_streams: AtomicU64::new(0),
             end: Mutex::new(None),
             _shutdown_token: context.token(),
@@ -106,6 +109,17 @@ impl Connection {
     /// it, the reason.
     pub fn allowed_until(&self, now: Timestamp) -> Result<Timestamp, Ended> {
         self.watch.lock().check(now)
+    }
+
+    /// Records that the end of the login session is announced. Returns false if it was announced before, by any stream of
+    /// the connection.
+    pub fn announce(&self, expiry: Timestamp) -> bool {
+        self.announced.swap(expiry.0, Ordering::Relaxed) != expiry.0
+    }
+
+    /// Whether this end of the login session was announced.
+    pub fn is_announced(&self, expiry: Timestamp) -> bool {
+        self.announced.load(Ordering::Relaxed) == expiry.0
     }
 
     /// Replaces the watch of the login session, for example after the caller's role was lowered.

@@ -10,7 +10,7 @@ mod report;
 mod subscription;
 mod ticks;
 
-pub use check::HEARTBEAT;
+pub use check::{EXPIRING, HEARTBEAT};
 pub use connection::{Client, Connection, OpenConnection};
 pub use end::{End, retry_line};
 pub use next::{Next, Piece};

@@ -129,10 +129,12 @@ fn configuration_document_has_every_key() {
 /// The files that may read the wall clock, each with its purpose. Leases, caches, sweeps and the times that sweeps
 /// compare use `clock`.
 const WALL_CLOCK: &[(&str, &str)] = &[
+    ("src/api/session_cookie.rs", "lifetime of cookies"),
     ("src/auth/login_session/cached_sessions.rs", "expiry of login sessions"),
     ("src/auth/login_session/refresh.rs", "grace of refresh tokens, between processes"),
     ("src/auth/login_session/rows.rs", "expiry of login sessions"),
-    ("src/auth/login_session/sessions.rs", "created_at, revoked_at"),
+    ("src/auth/login_session/sessions.rs", "created_at, expires_at, revoked_at"),
+    ("src/auth/session_cookie.rs", "iat"),
     ("src/auth/token.rs", "expiry of tokens"),
     ("src/auth/user.rs", "created_at, revoked_at"),
     ("src/clock.rs", "the comparison with the uptime"),

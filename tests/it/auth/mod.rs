@@ -1,6 +1,7 @@
 //! `/v1/auth/...`: logging in and out, and the tokens of a login session.
 
 mod access_token;
+mod cookie;
 mod login;
 mod logout;
 mod password;

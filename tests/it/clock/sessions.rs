@@ -61,6 +61,7 @@ async fn sessions_and_tokens_expire_without_a_stable_clock() {
             .expect("an update");
         let mut reader = user.watch(topology, "").await;
         reader.expect("snapshot").await;
+        reader.expect("stream.expiring").await;
         assert_eq!(reader.expect("stream.closed").await.data["reason"], "session_expired");
         reader.expect_end().await;
         let late = Timestamp::now().since(end);

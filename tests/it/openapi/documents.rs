@@ -158,6 +158,7 @@ fn openapi_3_2_types_every_stream_event_by_name() {
         "mutation.applied",
         "mutation.failed",
         "stream.dropped",
+        "stream.expiring",
         "stream.closed",
         "error",
     ];
@@ -171,13 +172,18 @@ fn openapi_3_2_types_every_stream_event_by_name() {
             "status" => "Transition",
             "stream.dropped" => "StreamDropped",
             "stream.closed" => "StreamClosed",
+            "stream.expiring" => "StreamExpiring",
             "error" => "Problem",
             _ => "Mutation",
         };
         assert_eq!(schema, format!("#/components/schemas/{expected}"));
-        // Only `stream.closed` and `error` have no cursor.
+        // Only these control events have no cursor.
         let has_id = item["required"].as_array().expect("required").contains(&"id".into());
-        assert_eq!(has_id, !["stream.closed", "error"].contains(&name), "{name}");
+        assert_eq!(
+            has_id,
+            !["stream.closed", "stream.expiring", "error"].contains(&name),
+            "{name}"
+        );
     }
     assert_eq!(stream(&v3_0), json!({ "schema": {} }), "3.0 leaves the type of events open");
 }
