@@ -67,7 +67,7 @@ const fn job(
 }
 
 /// Every background job of a gateway.
-pub const JOBS: [Job; 18] = [
+pub const JOBS: [Job; 19] = [
     job(
         "receive_bus_messages",
         Schedule::Continuously,
@@ -148,6 +148,12 @@ pub const JOBS: [Job; 18] = [
         Schedule::Sweep,
         "Deletes login sessions a day after their end, once the wall clock is stable.",
         |context| prune_login_sessions(context.gateway).boxed(),
+    ),
+    job(
+        "prune_audit_events",
+        Schedule::Sweep,
+        "Deletes security events after their retention, once the wall clock is stable.",
+        |context| prune_audit_events(context.gateway).boxed(),
     ),
     job(
         "prune_stream_tokens",
@@ -329,6 +335,13 @@ async fn prune_events(gateway: Arc<Gateway>) -> JobResult {
 async fn prune_login_sessions(gateway: Arc<Gateway>) -> JobResult {
     let Some(now) = gateway.stable_clock().await else { return Ok(()) };
     gateway.login_sessions.prune(now.cutoff(SESSION_RETENTION)).await?;
+    Ok(())
+}
+
+async fn prune_audit_events(gateway: Arc<Gateway>) -> JobResult {
+    let Some(now) = gateway.stable_clock().await else { return Ok(()) };
+    let age = Duration::from_secs(gateway.config.retention.audit_seconds);
+    gateway.audit.prune(now.cutoff(age)).await?;
     Ok(())
 }
 

@@ -1,7 +1,8 @@
 //! The state that operations, families and background jobs share, and the shutdown of a gateway.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use serde_json::json;
 use tokio::{
     sync::{Mutex, Notify, mpsc},
     task::JoinError,
@@ -11,8 +12,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
+    audit::{AuditEvent, AuditKind, AuditLog},
     auth::{
-        login_session::{LoginSessions, RefreshError, SessionGrant},
+        api_key::{ApiKeyError, ApiKeys},
+        login_session::{LoginSessions, Principal, RefreshError, SessionGrant},
         session_cookie::SessionCookies,
         stream_token::StreamTokens,
         token::Tokens,
@@ -26,7 +29,7 @@ use crate::{
     event::Family,
     event_log::Retention,
     hub::Hub,
-    limit::Limits,
+    limit::{Limits, client_network},
     telemetry::Telemetry,
     visibility::Visibility,
 };
@@ -46,8 +49,12 @@ pub struct Gateway {
     pub tokens: Tokens,
     /// Creates, changes and finds users.
     pub users: Users,
+    /// Creates, finds and authenticates API keys.
+    pub api_keys: ApiKeys,
     /// Opens, checks and revokes login sessions.
     pub login_sessions: LoginSessions,
+    /// Records security events.
+    pub audit: AuditLog,
     /// Signs and verifies session cookies.
     pub session_cookies: SessionCookies,
     /// Records the use of stream tokens.
@@ -128,11 +135,40 @@ impl Gateway {
         Ok(())
     }
 
+    /// Deletes an API key, and ends its streams on all gateways. `owner` is absent for the keys of all users.
+    pub async fn delete_api_key(&self, owner: Option<Uuid>, key: Uuid) -> Result<(), ApiKeyError> {
+        self.api_keys.delete(owner, key).await?;
+        self.login_sessions.session_ended(key);
+        self.bus.publish(self.node, Message::LoginSessionRevoked(key));
+        Ok(())
+    }
+
+    /// Records the use of an API key. If the database fails, the request continues, and a later use is recorded.
+    pub async fn api_key_used(&self, principal: &Principal, address: IpAddr) {
+        let key = principal.session_id;
+        let network = client_network(address);
+        match self.api_keys.record_use(key, address, network).await {
+            Ok(false) => {}
+            Ok(true) => {
+                let event = AuditEvent {
+                    kind: AuditKind::ApiKeyNewAddress,
+                    user: Some(principal.user_id),
+                    actor: Some(principal.user_id),
+                    session: Some(key),
+                    address: Some(address),
+                    data: json!({ "api_key_id": key }),
+                };
+                self.audit.record(event).await;
+            }
+            Err(error) => tracing::warn!(%error, %key, "the use of an API key was not recorded"),
+        }
+    }
+
     /// Exchanges a refresh token for the next one. If the token was used before, the login session is revoked on all
     /// gateways.
     pub async fn refresh(&self, token: &str) -> Result<SessionGrant, RefreshError> {
         let opened = self.login_sessions.refresh(token).await;
-        if let Err(RefreshError::Reused(session)) = opened {
+        if let Err(RefreshError::Reused { session, .. }) = opened {
             self.bus.publish(self.node, Message::LoginSessionRevoked(session));
         }
         opened

@@ -7,7 +7,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
+    audit::AuditLog,
     auth::{
+        api_key::ApiKeys,
         login_session::LoginSessions,
         session_cookie::SessionCookies,
         signing::KeyError,
@@ -149,6 +151,8 @@ pub async fn build(
     // This is the last step that can fail, because a generated password must be shown.
     let first_password = users.bootstrap(admin_password).await?;
     let gateway = Arc::new(Gateway {
+        audit: AuditLog::new(database.clone()),
+        api_keys: ApiKeys::new(database.clone(), heartbeat, telemetry.cache("api_key"), &clock),
         login_sessions: LoginSessions::new(
             database.clone(),
             (session_life, session_max),

@@ -3,7 +3,9 @@
 //! Every point in time is a [`Timestamp`], an integer. SQLite compares text character by character. So it would sort
 //! RFC 3339 times wrongly if only some have a fraction.
 
+pub mod api_key;
 pub mod artifact;
+pub mod audit_event;
 pub mod conversation;
 pub mod event;
 mod json_object;

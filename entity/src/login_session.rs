@@ -40,6 +40,9 @@ pub struct Model {
     pub method: Method,
     /// Highest role of the session. Absent if the role of the user is the only limit.
     pub role: Option<Role>,
+    /// Names of the families that the session may use, joined by commas. Absent for all of them.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub families: Option<String>,
     /// Time at which the session ends even if it is refreshed.
     pub ends_at: Timestamp,
     /// The external issuer of the session's tokens. Absent for other methods.

@@ -19,6 +19,8 @@ mod m20261125_000012_refresh_successor;
 mod m20261126_000013_column_names;
 mod m20261126_000014_stream_token;
 mod m20261126_000015_session_method;
+mod m20261126_000016_api_key;
+mod m20261126_000017_audit_event;
 
 /// Runs the migrations in order.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000013_column_names::Migration),
             Box::new(m20261126_000014_stream_token::Migration),
             Box::new(m20261126_000015_session_method::Migration),
+            Box::new(m20261126_000016_api_key::Migration),
+            Box::new(m20261126_000017_audit_event::Migration),
         ]
     }
 }

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, types::Example};
+use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    caller::{Caller, Viewer, count},
+    audit_events::record,
+    caller::{Caller, Person, Viewer, count},
     credential::check_origin,
     json::Json,
     middleware::RequestInfo,
@@ -19,6 +21,7 @@ use super::{
     visitor::Visitor,
 };
 use crate::{
+    audit::AuditKind,
     auth::login_session::{Principal, RefreshError, SessionError, SessionGrant},
     auth::password::{self, PasswordError},
     family::wire::{Text, example_id, example_time},
@@ -232,10 +235,16 @@ impl AuthApi {
         count(&gateway, Quota::LoginsPerName, &Key::Name(username.clone()))?;
         let Some(user) = gateway.users.authenticate(&username, password).await? else {
             gateway.telemetry.authenticated("login_refused");
+            let user = gateway.users.find_by_name(&username).await.ok().map(|user| user.id);
+            record(&gateway, &request, None, (AuditKind::LoginFailed, user, json!({}))).await;
             return Err(Problem::invalid_token("the user name or the password is wrong").into());
         };
         let session = gateway.login_sessions.create(user).await?;
         gateway.telemetry.authenticated("login");
+        let user = Some(session.principal.user_id);
+        let data = json!({ "cookie": cookie_name.is_some() });
+        let event = (AuditKind::LoginSucceeded, user, data);
+        record(&gateway, &request, Some(&session.principal), event).await;
         let cookie = cookie_name.map(|name| {
             let Principal { user_id, session_id, session_ends_at, .. } = session.principal;
             let value = gateway.session_cookies.sign(user_id, session_id, session_ends_at);
@@ -276,9 +285,14 @@ impl AuthApi {
             Ok(_) => "refresh",
             Err(RefreshError::Session(SessionError::Ended(_))) => "refresh_refused",
             Err(RefreshError::Superseded) => "refresh_superseded",
-            Err(RefreshError::Reused(_)) => "refresh_reused",
+            Err(RefreshError::Reused { .. }) => "refresh_reused",
             Err(RefreshError::Session(SessionError::Database(_))) => "failed",
         });
+        if let Err(RefreshError::Reused { session, user }) = opened {
+            let data = json!({ "session_id": session });
+            let event = (AuditKind::RefreshReused, Some(user), data);
+            record(&gateway, &request, None, event).await;
+        }
         Ok(Json(pair(&gateway, opened?)))
     }
 
@@ -289,11 +303,14 @@ impl AuthApi {
     #[oai(path = "/v1/auth/logout", method = "post", operation_id = "auth_logout")]
     async fn logout(
         &self,
-        caller: Caller<Viewer>,
+        caller: Caller<Person>,
         gateway: Data<&Arc<Gateway>>,
         request: Data<&RequestInfo>,
     ) -> WriteResult<LoggedOut> {
-        gateway.revoke_login_session(caller.principal.session_id).await?;
+        let principal = &caller.principal;
+        gateway.revoke_login_session(principal.session_id).await?;
+        let event = (AuditKind::LoggedOut, Some(principal.user_id), json!({}));
+        record(&gateway, &request, Some(principal), event).await;
         let cookie_name = request.cookie_name.filter(|_| caller.by_cookie);
         Ok(LoggedOut::NoContent(cookie_name.map(session_cookie::remove)))
     }

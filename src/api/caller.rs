@@ -6,8 +6,8 @@
 
 use std::{marker::PhantomData, sync::Arc};
 
-use entity::user::Role;
-use poem::{Request, RequestBody, http::Method};
+use entity::{login_session::Method, user::Role};
+use poem::{Request, RequestBody, http};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
     registry::{MetaSecurityScheme, Registry},
@@ -18,19 +18,25 @@ use super::{
     middleware::RequestInfo,
     presented_token::PresentedToken,
     problem::{Kind, Problem, Result},
+    streams::family_of_path,
 };
 use crate::{
     auth::login_session::Principal,
     auth::stream_claims::StreamScope,
     event::Topic,
+    family,
     gateway::Gateway,
     limit::{ClientConnection, Key, Quota},
 };
 
-/// The lowest role that may call an operation.
+/// Who may call an operation.
 pub(super) trait MinimumRole: Send + Sync + 'static {
+    /// The lowest role.
     const ROLE: Role;
+    /// The name of the role.
     const NAME: &'static str;
+    /// Whether an API key may call the operation.
+    const API_KEYS: bool = true;
 }
 
 /// Every user.
@@ -39,8 +45,13 @@ pub(super) struct Viewer;
 pub(super) struct Agent;
 /// Operators: they also change resources.
 pub(super) struct Operator;
-/// Administrators: they also manage users.
+/// Administrators, to see what happens on the gateway.
 pub(super) struct Admin;
+/// Every user who has logged in, to manage what belongs to the user: API keys and grants. An API key has not logged in,
+/// so a leaked one cannot create others.
+pub(super) struct Person;
+/// Administrators who have logged in, to manage users.
+pub(super) struct AdminPerson;
 
 impl MinimumRole for Viewer {
     const ROLE: Role = Role::Viewer;
@@ -60,6 +71,18 @@ impl MinimumRole for Operator {
 impl MinimumRole for Admin {
     const ROLE: Role = Role::Admin;
     const NAME: &'static str = "admin";
+}
+
+impl MinimumRole for Person {
+    const ROLE: Role = Role::Viewer;
+    const NAME: &'static str = "viewer";
+    const API_KEYS: bool = false;
+}
+
+impl MinimumRole for AdminPerson {
+    const ROLE: Role = Role::Admin;
+    const NAME: &'static str = "admin";
+    const API_KEYS: bool = false;
 }
 
 /// An authenticated caller with the role `M` or a higher one.
@@ -133,7 +156,7 @@ impl<'a, M: MinimumRole> ApiExtractor<'a> for Caller<M> {
         let Authenticated { principal, by_cookie, .. } =
             credential.authenticate(gateway, request, false).await?;
         identify(request, &principal);
-        admit::<M>(gateway, &principal, Quota::Requests)?;
+        admit::<M>(gateway, request, &principal, Quota::Requests)?;
         Ok(Self { principal, by_cookie, minimum: PhantomData })
     }
 }
@@ -177,12 +200,13 @@ impl<'a, M: MinimumRole> ApiExtractor<'a> for StreamCaller<M> {
         let credential = Credential::from_request(gateway, request, true)?;
         let credential = credential.ok_or_else(|| no_credential(gateway))?;
         // HEAD opens no stream, so an expired token has nothing to resume.
-        let is_head = request.data::<RequestInfo>().is_some_and(|info| info.method == Method::HEAD);
+        let is_head =
+            request.data::<RequestInfo>().is_some_and(|info| info.method == http::Method::HEAD);
         let Authenticated { principal, stream_token, .. } =
             credential.authenticate(gateway, request, !is_head).await?;
         identify(request, &principal);
         let quota = if is_head { Quota::Requests } else { Quota::StreamOpens };
-        admit::<M>(gateway, &principal, quota)?;
+        admit::<M>(gateway, request, &principal, quota)?;
         Ok(Self { principal, stream_token, minimum: PhantomData })
     }
 }
@@ -192,11 +216,13 @@ fn register_bearer(registry: &mut Registry) {
         "bearer",
         MetaSecurityScheme {
             ty: "http",
-            description: Some("An access token (RFC 9068) from `POST /v1/auth/login`."),
+            description: Some(
+                "An access token (RFC 9068) from `POST /v1/auth/login`, or an API key from `POST /v1/api-keys`.",
+            ),
             name: None,
             key_in: None,
             scheme: Some("bearer"),
-            bearer_format: Some("JWT"),
+            bearer_format: None,
             flows: None,
             openid_connect_url: None,
         },
@@ -215,9 +241,20 @@ fn identify(request: &Request, principal: &Principal) {
     }
 }
 
-/// Checks the quota, then the role.
-fn admit<M: MinimumRole>(gateway: &Gateway, principal: &Principal, quota: Quota) -> Result<()> {
+/// Checks the quota, then the role and what the API key is for.
+fn admit<M: MinimumRole>(
+    gateway: &Gateway,
+    request: &Request,
+    principal: &Principal,
+    quota: Quota,
+) -> Result<()> {
     count(gateway, quota, &Key::User(principal.user_id))?;
+    if !M::API_KEYS && principal.method == Method::ApiKey {
+        return Err(Problem::new(Kind::Forbidden, "an API key cannot call this operation: log in"));
+    }
+    if let Some(family) = family_of_path(request.uri().path()) {
+        family::check_family(principal, family)?;
+    }
     if principal.role < M::ROLE {
         return Err(Problem::insufficient_role(M::NAME));
     }

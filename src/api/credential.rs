@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
+use entity::login_session::Method;
 use poem::{
     Request,
-    http::{HeaderMap, Method, header},
+    http::{self, HeaderMap, header},
 };
 use uuid::Uuid;
 
@@ -16,6 +17,7 @@ use super::{
 };
 use crate::{
     auth::{
+        api_key,
         login_session::{Principal, SessionError},
         signing::TokenError,
     },
@@ -29,6 +31,8 @@ pub(super) const STREAM_TOKEN: &str = "stream_token";
 pub(super) enum Credential {
     /// An access token, in the `Authorization` header.
     Access(String),
+    /// An API key, in the `Authorization` header.
+    ApiKey(String),
     /// A stream token, in the query of a stream.
     Stream(String),
     /// The value of the session cookie.
@@ -56,6 +60,7 @@ impl Credential {
         let query: Vec<(String, String)> = request.params().unwrap_or_default();
         let in_query = |(name, value): &(String, String)| {
             name == "access_token"
+                || value.starts_with(api_key::PREFIX)
                 || (value.starts_with("eyJ") && gateway.tokens.is_own_access_token(value))
         };
         if query.iter().any(in_query) {
@@ -67,7 +72,11 @@ impl Credential {
         }
         if request.headers().contains_key(header::AUTHORIZATION) {
             return bearer(request.headers())
-                .map(|token| Some(Self::Access(token.to_owned())))
+                .map(|token| {
+                    let is_key = token.starts_with(api_key::PREFIX);
+                    let kind = if is_key { Self::ApiKey } else { Self::Access };
+                    Some(kind(token.to_owned()))
+                })
                 .ok_or_else(|| {
                     gateway.telemetry.authenticated("invalid");
                     Problem::invalid_token("the Authorization header must contain a bearer token")
@@ -114,6 +123,13 @@ impl Credential {
             Self::Access(token) => {
                 gateway.tokens.verify_access(&token).map(|claims| (claims.sid, claims.sub, None))
             }
+            Self::ApiKey(text) => gateway
+                .api_keys
+                .authenticate(&text)
+                .await
+                .inspect_err(|_| gateway.telemetry.authenticated("failed"))?
+                .map(|(session, user)| (session, user, None))
+                .ok_or(TokenError::Invalid),
             Self::Stream(token) => presented_token::verify(gateway, &token, may_resume)
                 .await?
                 .map(|token| (token.claims.sid, token.claims.sub, Some(token))),
@@ -145,6 +161,11 @@ impl Credential {
         if by_cookie {
             gateway.login_sessions.extend(&mut principal).await;
         }
+        if principal.method == Method::ApiKey
+            && let Some(info) = request.data::<RequestInfo>()
+        {
+            gateway.api_key_used(&principal, info.address).await;
+        }
         Ok(Authenticated { principal, stream_token, by_cookie })
     }
 }
@@ -152,7 +173,7 @@ impl Credential {
 /// Refuses a request with a cookie that a page of another origin makes. A method that can change something needs an
 /// origin, because browsers send it with these methods (Fetch standard, section 3.1).
 pub(super) fn check_origin(gateway: &Gateway, info: &RequestInfo) -> Result<()> {
-    let is_safe = matches!(info.method, Method::GET | Method::HEAD);
+    let is_safe = matches!(info.method, http::Method::GET | http::Method::HEAD);
     let detail = match info.origin {
         RequestOrigin::Own | RequestOrigin::Allowed(_) => return Ok(()),
         RequestOrigin::Absent if is_safe => return Ok(()),
@@ -175,8 +196,11 @@ pub(super) async fn is_valid(
     cookie_name: Option<&'static str>,
 ) -> bool {
     if request.headers().contains_key(header::AUTHORIZATION) {
-        let token = bearer(request.headers());
-        return token.is_some_and(|token| gateway.tokens.is_valid_access_token(token));
+        let Some(token) = bearer(request.headers()) else { return false };
+        if token.starts_with(api_key::PREFIX) {
+            return matches!(gateway.api_keys.authenticate(token).await, Ok(Some(_)));
+        }
+        return gateway.tokens.is_valid_access_token(token);
     }
     let value = cookie_name.and_then(|name| session_cookie::value(request.headers(), name));
     value.is_some_and(|value| gateway.session_cookies.verify(value).is_ok())

@@ -3,6 +3,8 @@
 //! A request passes through the middleware (id, log, body, errors), the caller extractor (identity, quota, role),
 //! and the operation of its resource. A stream then goes through `streams/open.rs`.
 
+mod api_keys;
+mod audit_events;
 mod auth;
 mod caller;
 mod connections;

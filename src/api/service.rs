@@ -7,7 +7,7 @@ use poem_openapi::OpenApiService;
 use uuid::Uuid;
 
 use super::{
-    auth, connections,
+    api_keys, audit_events, auth, connections,
     docs::DocsApi,
     health, mcp_sessions,
     middleware::{Bounds, Origins, RequestLayer},
@@ -36,7 +36,7 @@ const DESCRIPTION: &str = "An OpenAPI-first gateway for authenticated live strea
 
 type Apis = (
     auth::AuthApi,
-    users::UsersApi,
+    (users::UsersApi, api_keys::ApiKeysApi, audit_events::AuditEventsApi),
     (StreamsApi, TopologyStreamsApi, TaskStreamsApi, NotificationStreamsApi, McpSessionStreamsApi),
     stream_tokens::StreamTokensApi,
     connections::ConnectionsApi,
@@ -56,7 +56,7 @@ type Apis = (
 fn service(documents: DocsApi) -> OpenApiService<Apis, ()> {
     let apis = (
         auth::AuthApi,
-        users::UsersApi,
+        (users::UsersApi, api_keys::ApiKeysApi, audit_events::AuditEventsApi),
         (
             StreamsApi,
             TopologyStreamsApi,

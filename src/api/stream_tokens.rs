@@ -27,10 +27,10 @@ use crate::{
     gateway::Gateway,
 };
 
-/// The family of the resource that a stream token opens.
-#[derive(Clone, Copy, Enum)]
+/// A type of resource that has streams.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Enum)]
 #[oai(rename_all = "snake_case", remote = "Family")]
-enum StreamFamily {
+pub(super) enum StreamFamily {
     /// Topologies and their mutations.
     Topology,
     /// Notifications of a user. The id is the user id.

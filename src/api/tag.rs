@@ -9,6 +9,10 @@ pub(super) enum Tag {
     Auth,
     /// Manage users.
     User,
+    /// Credentials of programs.
+    ApiKey,
+    /// Security events.
+    Audit,
     /// Streams of several topics.
     Stream,
     /// Tokens that open certain streams, for `EventSource`.

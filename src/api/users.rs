@@ -7,19 +7,23 @@ use poem::web::Data;
 use poem_openapi::{
     Object, OpenApi,
     param::{Path, Query},
-    types::Example,
+    types::{Example, ToJSON},
 };
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    caller::{Admin, Caller},
+    audit_events::record,
+    caller::{AdminPerson, Caller},
     json::Json,
+    middleware::RequestInfo,
     problem::{ChangeResult, ReadResult, WriteResult},
     responses::{Created, NoContent},
     tag::Tag,
 };
 use crate::{
+    audit::AuditKind,
     auth::{password::NewPassword, user::UserUpdate},
     family::{
         self, notification,
@@ -136,13 +140,17 @@ impl UsersApi {
     #[oai(path = "/", method = "post", operation_id = "user_create")]
     async fn create(
         &self,
-        _caller: Caller<Admin>,
+        caller: Caller<AdminPerson>,
         gateway: Data<&Arc<Gateway>>,
+        request: Data<&RequestInfo>,
         body: Json<NewUser>,
     ) -> ChangeResult<Created<User>> {
         let NewUser { username, password, role } = body.0;
         let password = NewPassword::new(&password.0)?;
         let row = gateway.users.create(&username.0, password, role.into()).await?;
+        let data = json!({ "username": row.username, "role": role.to_json() });
+        let event = (AuditKind::UserCreated, Some(row.id), data);
+        record(&gateway, &request, Some(&caller.principal), event).await;
         Ok(Created::Created(Json(row.into())))
     }
 
@@ -152,7 +160,7 @@ impl UsersApi {
     #[oai(path = "/", method = "get", operation_id = "user_list")]
     async fn list(
         &self,
-        _caller: Caller<Admin>,
+        _caller: Caller<AdminPerson>,
         gateway: Data<&Arc<Gateway>>,
         /// Return only users after the one with this id: `next` of the previous page.
         after: Query<Option<Uuid>>,
@@ -171,7 +179,7 @@ impl UsersApi {
     #[oai(path = "/:id", method = "get", operation_id = "user_get")]
     async fn get(
         &self,
-        _caller: Caller<Admin>,
+        _caller: Caller<AdminPerson>,
         gateway: Data<&Arc<Gateway>>,
         /// User id.
         id: Path<Uuid>,
@@ -186,8 +194,9 @@ impl UsersApi {
     #[oai(path = "/:id", method = "patch", operation_id = "user_update")]
     async fn update(
         &self,
-        _caller: Caller<Admin>,
+        caller: Caller<AdminPerson>,
         gateway: Data<&Arc<Gateway>>,
+        request: Data<&RequestInfo>,
         /// User id.
         id: Path<Uuid>,
         body: Json<UserChange>,
@@ -197,8 +206,14 @@ impl UsersApi {
             disabled: body.0.disabled,
             password: body.0.password.map(|text| NewPassword::new(&text.0)).transpose()?,
         };
+        let has_password = change.password.is_some();
+        let before = gateway.users.find(id.0).await?;
         let row = gateway.users.update(id.0, change).await?;
-        gateway.user_changed(id.0).await?;
+        let checked = gateway.user_changed(id.0).await;
+        for (kind, data) in changes(&before, &row, has_password) {
+            record(&gateway, &request, Some(&caller.principal), (kind, Some(id.0), data)).await;
+        }
+        checked?;
         Ok(Json(row.into()))
     }
 
@@ -209,12 +224,16 @@ impl UsersApi {
     #[oai(path = "/:id", method = "delete", operation_id = "user_delete")]
     async fn delete(
         &self,
-        _caller: Caller<Admin>,
+        caller: Caller<AdminPerson>,
         gateway: Data<&Arc<Gateway>>,
+        request: Data<&RequestInfo>,
         /// User id.
         id: Path<Uuid>,
     ) -> ChangeResult<NoContent> {
+        let username = gateway.users.find(id.0).await?.username;
         gateway.users.delete(id.0).await?;
+        let event = (AuditKind::UserDeleted, Some(id.0), json!({ "username": username }));
+        record(&gateway, &request, Some(&caller.principal), event).await;
         gateway.user_changed(id.0).await?;
         family::cancel_orphans(&gateway).await?;
         notification::delete_logs(&gateway, &[id.0]).await?;
@@ -223,18 +242,39 @@ impl UsersApi {
 
     /// Revoke login sessions
     ///
-    /// Ends all login sessions of a user and their streams at once. The user can log in again. Requires the
-    /// role admin.
+    /// Ends all login sessions of a user and their streams at once. The user can log in again. API keys of the user stay
+    /// valid. Requires the role admin.
     #[oai(path = "/:id/revoke", method = "post", operation_id = "user_revoke")]
     async fn revoke(
         &self,
-        _caller: Caller<Admin>,
+        caller: Caller<AdminPerson>,
         gateway: Data<&Arc<Gateway>>,
+        request: Data<&RequestInfo>,
         /// User id.
         id: Path<Uuid>,
     ) -> WriteResult<NoContent> {
         gateway.users.find(id.0).await?;
         gateway.revoke_user(id.0).await?;
+        let event = (AuditKind::SessionsRevoked, Some(id.0), json!({}));
+        record(&gateway, &request, Some(&caller.principal), event).await;
         Ok(NoContent::NoContent)
     }
+}
+
+/// The security events of an update.
+fn changes(
+    before: &user::Model,
+    after: &user::Model,
+    has_password: bool,
+) -> impl Iterator<Item = (AuditKind, Value)> {
+    let role = |role: user::Role| UserRole::from(role).to_json();
+    let data = json!({ "from": role(before.role), "to": role(after.role) });
+    let kind = if after.disabled { AuditKind::UserDisabled } else { AuditKind::UserEnabled };
+    [
+        (before.role != after.role).then_some((AuditKind::RoleChanged, data)),
+        has_password.then(|| (AuditKind::PasswordChanged, json!({}))),
+        (before.disabled != after.disabled).then(|| (kind, json!({}))),
+    ]
+    .into_iter()
+    .flatten()
 }

@@ -1,5 +1,6 @@
 //! Authentication: users and their passwords, login sessions, and tokens.
 
+pub mod api_key;
 pub mod login_session;
 pub mod password;
 pub mod session_cookie;

@@ -1,7 +1,8 @@
 //! Users and their roles.
 
 use entity::{
-    Timestamp, login_session,
+    Timestamp,
+    login_session::{self, Method},
     user::{self, Role},
 };
 use sea_orm::{
@@ -195,7 +196,8 @@ impl Users {
             .await
     }
 
-    /// Updates a user. A new password and disabling revoke all login sessions of the user.
+    /// Updates a user. A new password and disabling revoke all login sessions of the user, except those of API keys. The
+    /// API keys of a disabled user are refused while the user is disabled.
     ///
     /// # Errors
     /// - [`UserError::NotFound`] if no user has this id.
@@ -228,6 +230,7 @@ impl Users {
             login_session::Entity::update_many()
                 .col_expr(login_session::Column::RevokedAt, Expr::value(Timestamp::now()))
                 .filter(login_session::Column::UserId.eq(id))
+                .filter(login_session::Column::Method.ne(Method::ApiKey))
                 .filter(login_session::Column::RevokedAt.is_null())
                 .exec(&tx)
                 .await?;

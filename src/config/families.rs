@@ -91,6 +91,14 @@ pub struct Retention {
     )]
     pub mcp_session_seconds: u64,
 
+    /// Age in seconds from which security events are deleted, from 1 to 315360000 (ten years). The default is a year.
+    #[config(
+        default = 31_536_000,
+        env = "STREAMGATE_RETENTION__AUDIT_SECONDS",
+        validate((1..=315_360_000).contains(audit_seconds), "must be from 1 to 315360000 seconds")
+    )]
+    pub audit_seconds: u64,
+
     /// Seconds between two prunings, from 1 to 86400. A shorter interval means shorter write locks. Nothing is
     /// pruned in the first minute after a start. After a jump of the wall clock, pruning waits until the clock
     /// has been stable for a minute.

@@ -36,4 +36,4 @@ pub use snapshot::{ResourceState, count_with_size};
 pub use source::source;
 pub use sweep::{cancel_orphans, end_expired_leases, sweep};
 pub use table::resource_family;
-pub use visible::{find_visible, stream_open_error};
+pub use visible::{check_family, find_visible, stream_open_error};

@@ -7,7 +7,10 @@ use super::{
     table::resource_family,
 };
 use crate::{
-    auth::login_session::Principal, database::DatabaseError, event::Topic, gateway::Gateway,
+    auth::login_session::Principal,
+    database::DatabaseError,
+    event::{Family, Topic},
+    gateway::Gateway,
     visibility::Resource,
 };
 
@@ -15,12 +18,13 @@ use crate::{
 ///
 /// # Errors
 /// [`FamilyError::NotFound`] if the resource does not exist or is not visible, [`FamilyError::Forbidden`] if the caller
-/// may not use this id.
+/// may not use this id or this family.
 pub async fn find_visible(
     gateway: &Gateway,
     principal: &Principal,
     topic: &Topic,
 ) -> Result<Resource> {
+    check_family(principal, topic.family())?;
     let family = resource_family(topic.family());
     family.authorize(principal, topic.id())?;
     let began = Instant::now();
@@ -28,6 +32,18 @@ pub async fn find_visible(
     let found = gateway.visibility.find(topic, (principal.user_id, principal.role), look_up).await;
     gateway.telemetry.looked_up(topic.family().name(), began.elapsed());
     found?.ok_or(FamilyError::NotFound)
+}
+
+/// Refuses a caller that may not use the family.
+///
+/// # Errors
+/// [`FamilyError::Forbidden`].
+pub fn check_family(principal: &Principal, family: Family) -> Result<()> {
+    if principal.families.contains(family) {
+        Ok(())
+    } else {
+        Err(FamilyError::Forbidden("this API key is not for this family"))
+    }
 }
 
 /// The error for streams of these topics that cannot be opened. If a resource was not found, removes the topics from

@@ -10,6 +10,7 @@ use poem_openapi::error::{
 use super::{kind::Kind, response::Problem};
 use crate::{
     api::headers::{RATELIMIT, RATELIMIT_POLICY},
+    auth::api_key::ApiKeyError,
     auth::login_session::{Ended, RefreshError, SessionError},
     auth::password::PasswordError,
     auth::user::UserError,
@@ -152,7 +153,7 @@ impl From<RefreshError> for Problem {
         match error {
             RefreshError::Session(error) => error.into(),
             RefreshError::Superseded => Self::refresh_superseded(),
-            RefreshError::Reused(_) => Self::invalid_token("the login session has ended"),
+            RefreshError::Reused { .. } => Self::invalid_token("the login session has ended"),
         }
     }
 }
@@ -160,6 +161,17 @@ impl From<RefreshError> for Problem {
 impl From<PasswordError> for Problem {
     fn from(error: PasswordError) -> Self {
         Self::bad_request(error.to_string())
+    }
+}
+
+impl From<ApiKeyError> for Problem {
+    fn from(error: ApiKeyError) -> Self {
+        match error {
+            ApiKeyError::NotFound => Self::not_found(),
+            ApiKeyError::InPast => Self::bad_request(error.to_string()),
+            ApiKeyError::TooMany => Self::conflict(error.to_string()),
+            ApiKeyError::Database(error) => error.into(),
+        }
     }
 }
 

@@ -20,6 +20,6 @@ pub(super) use resources::{
     McpSessionStreamsApi, NotificationStreamsApi, TaskStreamsApi, TopologyStreamsApi,
 };
 pub(super) use response::{EVENT_STREAM, StreamResponse, set_stream_headers};
-pub(super) use route::{stream_operation, stream_path};
+pub(super) use route::{family_of_path, stream_operation, stream_path};
 pub(super) use topic_name::TopicName;
 pub(super) use topics::{StreamsApi, TOPIC_CLOSED};

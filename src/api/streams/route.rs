@@ -32,3 +32,16 @@ pub(in crate::api) fn stream_path(topic: &Topic, resource: Resource) -> String {
         }
     }
 }
+
+/// The family whose resources have this path. `None` for an operation that belongs to no family or to several.
+pub(in crate::api) fn family_of_path(path: &str) -> Option<Family> {
+    let mut segments = path.strip_prefix("/v1/")?.split('/');
+    match (segments.next()?, segments.nth(1)) {
+        ("topologies", _) => Some(Family::Topology),
+        ("tasks", _) => Some(Family::Task),
+        ("sessions", _) => Some(Family::Prompt),
+        ("mcp-sessions", _) => Some(Family::McpSession),
+        ("users", Some("notifications")) => Some(Family::Notification),
+        _ => None,
+    }
+}

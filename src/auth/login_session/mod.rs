@@ -11,6 +11,7 @@
 
 mod cached_sessions;
 mod ended;
+mod families;
 mod principal;
 mod refresh;
 mod refresh_token;
@@ -19,6 +20,7 @@ mod sessions;
 mod watch;
 
 pub use ended::{Ended, SessionError};
+pub use families::Families;
 pub use principal::{Principal, SessionGrant};
 pub use refresh::RefreshError;
 pub use sessions::LoginSessions;

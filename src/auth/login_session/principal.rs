@@ -3,6 +3,8 @@
 use entity::{Timestamp, login_session::Method, user::Role};
 use uuid::Uuid;
 
+use super::families::Families;
+
 /// An authenticated caller.
 #[derive(Clone, Debug)]
 pub struct Principal {
@@ -14,6 +16,8 @@ pub struct Principal {
     pub role: Role,
     /// How the request was authenticated.
     pub method: Method,
+    /// The families that the caller may use.
+    pub families: Families,
     /// Id of the login session.
     pub session_id: Uuid,
     /// Time at which the login session ends without a refresh.

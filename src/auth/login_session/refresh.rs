@@ -60,9 +60,14 @@ pub enum RefreshError {
     /// The token was used again within the grace, after its successor was used.
     #[error("the successor of this refresh token is in use")]
     Superseded,
-    /// The token was used again after the grace. The session with this id was revoked.
+    /// The token was used again after the grace. Its session was revoked.
     #[error("a refresh token was used again after its grace")]
-    Reused(Uuid),
+    Reused {
+        /// Id of the session.
+        session: Uuid,
+        /// Id of the user.
+        user: Uuid,
+    },
 }
 
 impl From<Ended> for RefreshError {
@@ -159,13 +164,7 @@ impl LoginSessions {
         revoked.update(&tx).await?;
         tx.commit().await?;
         self.session_ended(id);
-        tracing::warn!(
-            target: "streamgate::security",
-            %user,
-            session = %id,
-            "a refresh token was used again after its grace: its session is revoked"
-        );
-        Ok(RefreshError::Reused(id))
+        Ok(RefreshError::Reused { session: id, user })
     }
 
     /// Erases the successors whose grace has ended.

@@ -7,7 +7,7 @@ use entity::{
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
 use uuid::Uuid;
 
-use super::{ended::Ended, principal::Principal, watch::SessionState};
+use super::{ended::Ended, families::Families, principal::Principal, watch::SessionState};
 
 pub(super) fn state(session: &login_session::Model, user: &user::Model) -> SessionState {
     match valid(session, user) {
@@ -43,6 +43,7 @@ pub(super) fn principal(
         user_id: user.id,
         username: user.username,
         method: session.method,
+        families: session.families.as_deref().map_or(Families::ALL, Families::from_names),
         session_id: session.id,
         session_expires_at: session.expires_at,
         session_ends_at: session.ends_at,

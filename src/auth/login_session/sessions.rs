@@ -85,6 +85,7 @@ impl LoginSessions {
             revoked_at: None,
             method: Method::Password,
             role: None,
+            families: None,
             ends_at: now + self.longest,
             issuer: None,
             issuer_session: None,
@@ -153,11 +154,11 @@ impl LoginSessions {
         Ok(())
     }
 
-    /// Revokes all sessions of a user. Ends their streams in this process.
+    /// Revokes all sessions of a user, except those of API keys. Ends their streams in this process.
     pub async fn revoke_user(&self, user: Uuid) -> Result<(), DbErr> {
-        self.mark_revoked(login_session::Column::UserId.eq(user)).await?;
-        self.user_ended(user);
-        Ok(())
+        let of_user = login_session::Column::UserId.eq(user);
+        self.mark_revoked(of_user.and(login_session::Column::Method.ne(Method::ApiKey))).await?;
+        self.recheck_user(user).await
     }
 
     async fn mark_revoked(&self, which: sea_orm::sea_query::SimpleExpr) -> Result<(), DbErr> {
@@ -173,12 +174,6 @@ impl LoginSessions {
     /// Ends the streams of a session, which another process revoked.
     pub fn session_ended(&self, session: Uuid) {
         self.announce(session, SessionState::Ended(Ended::Revoked));
-    }
-
-    /// Ends the streams of a user.
-    fn user_ended(&self, user: Uuid) {
-        self.cache.invalidate_user(user);
-        self.watched.announce_to_user(user, SessionState::Ended(Ended::Revoked));
     }
 
     /// Watches a session for a stream. If any session has changed since the request was authenticated, the session

@@ -119,16 +119,6 @@ impl WatchedSessions {
         }
     }
 
-    /// Sets the state of all sessions of a user for their streams.
-    pub(super) fn announce_to_user(&self, user: Uuid, state: SessionState) {
-        self.count_announcement();
-        for (entry, _) in self.lock().values().filter(|(entry, _)| entry.user == user) {
-            if entry.set_state(state) {
-                self.changed.notify_one();
-            }
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, CountedSession>> {
         // No code that holds the lock can leave the map half changed, so a panic elsewhere is no
         // reason to stop here.

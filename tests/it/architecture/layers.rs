@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 8] = [
         "json",
         "telemetry",
     ],
-    &["auth", "bus", "event_log", "limit", "visibility"],
+    &["audit", "auth", "bus", "event_log", "limit", "visibility"],
     &["hub"],
     &["gateway"],
     &["family"],

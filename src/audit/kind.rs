@@ -1,0 +1,53 @@
+//! The kinds of security events.
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal),+ $(,)?) => {
+        /// The kind of a security event.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum AuditKind { $($(#[$doc])* $kind),+ }
+
+        impl AuditKind {
+            /// All kinds.
+            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$kind),+];
+
+            /// The name in the table, in responses and in the log.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$kind => $name),+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A user has logged in.
+    LoginSucceeded = "login.succeeded",
+    /// A login was refused. The event has no user if no user has the name.
+    LoginFailed = "login.failed",
+    /// A user has logged out.
+    LoggedOut = "login.ended",
+    /// A refresh token was used again after its grace, and its session was revoked.
+    RefreshReused = "refresh.reused",
+    /// An administrator has revoked all login sessions of a user.
+    SessionsRevoked = "user.sessions_revoked",
+    /// A user was created.
+    UserCreated = "user.created",
+    /// A user was deleted.
+    UserDeleted = "user.deleted",
+    /// The role of a user was changed.
+    RoleChanged = "user.role_changed",
+    /// The password of a user was changed.
+    PasswordChanged = "user.password_changed",
+    /// A user was disabled.
+    UserDisabled = "user.disabled",
+    /// A user was enabled again.
+    UserEnabled = "user.enabled",
+    /// An API key was created.
+    ApiKeyCreated = "api_key.created",
+    /// An API key has a new text.
+    ApiKeyRotated = "api_key.rotated",
+    /// An API key was deleted.
+    ApiKeyDeleted = "api_key.deleted",
+    /// An API key was used from a network for the first time.
+    ApiKeyNewAddress = "api_key.new_address",
+}
