@@ -143,7 +143,7 @@ impl Example for ApiKey {
             families: Some(vec![StreamFamily::Task]),
             created_at: example_time(),
             expires_at: Some(example_time()),
-            previous_expires_at: None,
+            previous_expires_at: Some(example_time()),
             last_used_on: Some("2026-11-20".to_owned()),
             last_used_address: Some("203.0.113.7".to_owned()),
         }

@@ -21,7 +21,7 @@ use super::{
     visitor::Visitor,
 };
 use crate::{
-    audit::AuditKind,
+    audit::{AuditEvent, AuditKind},
     auth::login_session::{Principal, RefreshError, SessionError, SessionGrant},
     auth::password::{self, PasswordError},
     family::wire::{Text, example_id, example_time},
@@ -289,9 +289,15 @@ impl AuthApi {
             Err(RefreshError::Session(SessionError::Database(_))) => "failed",
         });
         if let Err(RefreshError::Reused { session, user }) = opened {
-            let data = json!({ "session_id": session });
-            let event = (AuditKind::RefreshReused, Some(user), data);
-            record(&gateway, &request, None, event).await;
+            let event = AuditEvent {
+                kind: AuditKind::RefreshReused,
+                user: Some(user),
+                actor: None,
+                session: Some(session),
+                address: Some(request.address),
+                data: json!({}),
+            };
+            gateway.audit.record(event).await;
         }
         Ok(Json(pair(&gateway, opened?)))
     }

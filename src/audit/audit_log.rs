@@ -58,16 +58,25 @@ impl AuditLog {
     pub async fn record(&self, event: AuditEvent) {
         let AuditEvent { kind, user, actor, session, address, data } = event;
         let text = |id: Option<Uuid>| id.map(tracing::field::display);
-        tracing::info!(
-            target: "streamgate::security",
-            kind = kind.name(),
-            user = text(user),
-            actor = text(actor),
-            session = text(session),
-            address = address.map(tracing::field::display),
-            %data,
-            "security event"
-        );
+        macro_rules! log {
+            ($level:ident) => {
+                tracing::$level!(
+                    target: "streamgate::security",
+                    kind = kind.name(),
+                    user = text(user),
+                    actor = text(actor),
+                    session = text(session),
+                    address = address.map(tracing::field::display),
+                    %data,
+                    "security event"
+                )
+            };
+        }
+        if kind.is_alarming() {
+            log!(warn)
+        } else {
+            log!(info)
+        }
         let row = audit_event::Model {
             id: Uuid::now_v7(),
             at: Timestamp::now(),

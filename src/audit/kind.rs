@@ -19,6 +19,14 @@ macro_rules! kinds {
     };
 }
 
+impl AuditKind {
+    /// Whether the event is a sign that a credential was stolen.
+    #[must_use]
+    pub const fn is_alarming(self) -> bool {
+        matches!(self, Self::RefreshReused)
+    }
+}
+
 kinds! {
     /// A user has logged in.
     LoginSucceeded = "login.succeeded",

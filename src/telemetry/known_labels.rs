@@ -1,7 +1,7 @@
 //! The values of labels that are known at the start.
 
 /// The outcomes of an authentication.
-pub(super) const AUTHENTICATIONS: [&str; 14] = [
+pub(super) const AUTHENTICATIONS: [&str; 15] = [
     "early",
     "expired",
     "failed",
@@ -11,6 +11,7 @@ pub(super) const AUTHENTICATIONS: [&str; 14] = [
     "login_refused",
     "missing",
     "ok",
+    "other_origin",
     "refresh",
     "refresh_refused",
     "refresh_reused",

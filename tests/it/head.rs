@@ -29,7 +29,9 @@ async fn ids(app: &App, admin: &Caller) -> BTreeMap<&'static str, Vec<Uuid>> {
     let task = admin.post("/v1/tasks", json!({ "task_type": "demo" })).await.ok();
     let mcp_session = admin.post("/v1/mcp-sessions", json!({})).await.ok();
     let prompt = prompt::create(admin).await;
+    let api_key = admin.post("/v1/api-keys", json!({ "name": "worker" })).await.ok();
     BTreeMap::from([
+        ("api-keys", vec![id_of(&api_key)]),
         ("topologies", vec![topology]),
         ("tasks", vec![id_of(&task)]),
         ("mcp-sessions", vec![id_of(&mcp_session)]),

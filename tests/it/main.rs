@@ -4,7 +4,9 @@
 //! the top folder. `support` contains the code that tests share.
 
 mod access;
+mod api_keys;
 mod architecture;
+mod audit_events;
 mod auth;
 mod background;
 mod cache;

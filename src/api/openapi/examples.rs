@@ -60,6 +60,7 @@ pub(super) fn parameter_example(parameter: &Value) -> Value {
         "status" if refers_to(parameter, "TaskStatus") => json!("running"),
         "status" => json!("active"),
         "state" => json!("pending"),
+        "kind" => json!("login.failed"),
         "unread" => json!(true),
         "task_type" => json!("summarize"),
         _ => Value::Null,

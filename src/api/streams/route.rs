@@ -39,7 +39,7 @@ pub(in crate::api) fn family_of_path(path: &str) -> Option<Family> {
     match (segments.next()?, segments.nth(1)) {
         ("topologies", _) => Some(Family::Topology),
         ("tasks", _) => Some(Family::Task),
-        ("sessions", _) => Some(Family::Prompt),
+        ("sessions" | "prompts", _) => Some(Family::Prompt),
         ("mcp-sessions", _) => Some(Family::McpSession),
         ("users", Some("notifications")) => Some(Family::Notification),
         _ => None,

@@ -130,6 +130,8 @@ fn configuration_document_has_every_key() {
 /// compare use `clock`.
 const WALL_CLOCK: &[(&str, &str)] = &[
     ("src/api/session_cookie.rs", "lifetime of cookies"),
+    ("src/audit/audit_log.rs", "at"),
+    ("src/auth/api_key/keys.rs", "created_at, expires_at"),
     ("src/auth/login_session/cached_sessions.rs", "expiry of login sessions"),
     ("src/auth/login_session/refresh.rs", "grace of refresh tokens, between processes"),
     ("src/auth/login_session/rows.rs", "expiry of login sessions"),

@@ -38,6 +38,9 @@ pub const ANY_ROLE: &[(&str, &str)] = &[
 
 /// Operations without an id that could be unknown, neither in the path nor in the body.
 pub const NO_ID: &[(&str, &str)] = &[
+    ("api_key_create", "returns the new id"),
+    ("api_key_list", "returns an empty list"),
+    ("audit_event_list", "returns an empty list"),
     ("auth_logout", "concerns the session of the caller"),
     ("caller_get", "concerns the session of the caller"),
     ("connection_list", "returns an empty list"),

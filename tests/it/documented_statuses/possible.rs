@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Statuses that no test here provokes, each with the reason.
-const NOT_PROVOKED: [(u16, &str, &str); 7] = [
+const NOT_PROVOKED: [(u16, &str, &str); 8] = [
     (
         401,
         "",
@@ -32,6 +32,7 @@ const NOT_PROVOKED: [(u16, &str, &str); 7] = [
     (404, "", "every operation lists it; those that can answer it are in refusals.rs"),
     (429, "", "in refusals.rs and public.rs"),
     (500, "", "a fault of the program, which no request can provoke"),
+    (409, "api_key_create", "needs 100 keys; see api_keys.rs"),
     (409, "task_create", "needs 1,000 tasks; see tasks/create.rs"),
     (409, "prompt_create", "needs 1,000 prompts; see prompts/create.rs"),
 ];

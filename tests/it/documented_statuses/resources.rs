@@ -26,6 +26,7 @@ pub struct Resources {
     session: Uuid,
     closed_session: Uuid,
     notification: Uuid,
+    api_key: Uuid,
 }
 
 impl Resources {
@@ -86,6 +87,7 @@ impl Resources {
             ended_prompt: (ended.session, ended.id),
             session,
             closed_session,
+            api_key: create("/v1/api-keys", json!({ "name": "worker" })).await,
             notification: create(&format!("/v1/users/{id}/notifications"), message).await,
         }
     }
@@ -103,6 +105,8 @@ impl Resources {
             }
             "auth_refresh" => (vec![], Some(json!({ "refresh_token": self.refresh_token }))),
             "user_update" => (vec![self.user], Some(json!({ "role": "agent" }))),
+            "api_key_create" => (vec![], Some(json!({ "name": "another" }))),
+            "api_key_rotate" | "api_key_delete" => (vec![self.api_key], None),
             "user_delete" | "user_revoke" => (vec![self.user], None),
             "topology_update" => (vec![with_claim], Some(json!({ "status": "degraded" }))),
             "mutation_create" => (vec![with_claim], Some(json!({ "op": "add_node" }))),

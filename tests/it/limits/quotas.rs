@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use entity::user::Role;
 use serde_json::json;
 
-use crate::support::{Answer, App, Caller, PASSWORD};
+use crate::support::{Answer, App, Caller, PASSWORD, auth::refresh};
 
 async fn log_in(app: &App, username: &str) -> Answer {
     let login = json!({ "username": username, "password": PASSWORD });
@@ -46,6 +46,21 @@ async fn logins_are_limited_per_name_even_for_unknown_names() {
     }
     let counted = app.metric("streamgate_quota_refused_total{limit=\"logins-user\"}");
     assert!((counted - 3.0).abs() < f64::EPSILON, "{counted}");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn refreshes_are_limited_per_session() {
+    let app = App::with(|config| config.limits.refreshes_per_minute_per_session = 2).await;
+    let (one, other) = (app.tokens("admin").await, app.tokens("admin").await);
+    let mut newest = one.clone();
+    for _ in 0..2 {
+        newest = refresh(&app, &newest).await.ok();
+    }
+    refused(refresh(&app, &newest).await, "refreshes-session", 2);
+    // An old token of the session counts too, and the other session is not affected.
+    refused(refresh(&app, &one).await, "refreshes-session", 2);
+    refresh(&app, &other).await.ok();
     app.finish().await;
 }
 

@@ -54,6 +54,7 @@ impl Store {
         config.limits.logins_per_minute_per_user = 10_000;
         config.limits.logins_per_minute_per_name = 10_000;
         config.limits.logins_per_minute_per_address = 10_000;
+        config.limits.refreshes_per_minute_per_session = 10_000;
         config.limits.public_requests_per_minute_per_address = 100_000;
         config
     }

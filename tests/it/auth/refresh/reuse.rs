@@ -110,9 +110,12 @@ async fn reused_token_is_a_security_event_in_the_log() {
     drop(logging);
     let mut events = log.lines();
     let text_of_all = json!(events).to_string();
-    events.retain(|line| line["target"] == "streamgate::security");
+    events.retain(|line| line["kind"] == "refresh.reused");
     let [event] = &events[..] else { panic!("one event: {text_of_all}") };
-    assert_eq!(event["level"], "WARN");
+    assert_eq!(
+        (&event["level"], &event["target"]),
+        (&json!("WARN"), &json!("streamgate::security"))
+    );
     assert_eq!(event["user"], who["id"]);
     assert_eq!(event["session"], who["session_id"]);
     assert_eq!(event["address"], "127.0.0.1");
