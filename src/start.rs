@@ -148,6 +148,16 @@ pub async fn build(
             .limits
             .public_requests_per_minute_per_address,
     });
+    if let Some(header) = &config.auth.proxy_user_header {
+        let proxies = &config.server.trusted_proxies;
+        tracing::warn!(
+            header,
+            ?proxies,
+            administrators = config.auth.proxy_administrators,
+            "these proxies can act as any user by this header: they must authenticate users, and remove the header from \
+             the requests of clients"
+        );
+    }
     // This is the last step that can fail, because a generated password must be shown.
     let first_password = users.bootstrap(admin_password).await?;
     let gateway = Arc::new(Gateway {
@@ -157,7 +167,7 @@ pub async fn build(
             database.clone(),
             (session_life, session_max),
             heartbeat,
-            telemetry.cache("login_session"),
+            [telemetry.cache("login_session"), telemetry.cache("proxy_session")],
             &clock,
         ),
         stream_tokens: StreamTokens::new(

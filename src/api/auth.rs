@@ -5,26 +5,23 @@ use std::sync::Arc;
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, types::Example};
 use serde_json::json;
-use time::OffsetDateTime;
-use uuid::Uuid;
 
 use super::{
     audit_events::record,
-    caller::{Caller, Person, Viewer, count},
+    caller::{Caller, Person, count},
     credential::check_origin,
     json::Json,
     middleware::RequestInfo,
-    problem::{MemoryResult, Problem, ReadResult, Result, WriteResult},
+    problem::{MemoryResult, Problem, Result, WriteResult},
     session_cookie,
     tag::Tag,
-    users::UserRole,
     visitor::Visitor,
 };
 use crate::{
     audit::{AuditEvent, AuditKind},
     auth::login_session::{Principal, RefreshError, SessionError, SessionGrant},
     auth::password::{self, PasswordError},
-    family::wire::{Text, example_id, example_time},
+    family::wire::Text,
     gateway::Gateway,
     limit::{Key, Quota},
 };
@@ -119,34 +116,6 @@ impl Example for TokenPair {
             expires_in: 900,
             refresh_token: Refresh::example().refresh_token.0,
             refresh_expires_in: 604_800,
-        }
-    }
-}
-
-/// The caller.
-#[derive(Object)]
-#[oai(example)]
-struct Me {
-    /// User id.
-    id: Uuid,
-    /// User name.
-    username: String,
-    /// Role of the user.
-    role: UserRole,
-    /// Id of the login session that the access token belongs to.
-    session_id: Uuid,
-    /// Time at which the login session expires without a refresh, UTC.
-    session_expires_at: OffsetDateTime,
-}
-
-impl Example for Me {
-    fn example() -> Self {
-        Self {
-            id: example_id(),
-            username: "ada".to_owned(),
-            role: UserRole::Operator,
-            session_id: example_id(),
-            session_expires_at: example_time(),
         }
     }
 }
@@ -319,21 +288,6 @@ impl AuthApi {
         record(&gateway, &request, Some(principal), event).await;
         let cookie_name = request.cookie_name.filter(|_| caller.by_cookie);
         Ok(LoggedOut::NoContent(cookie_name.map(session_cookie::remove)))
-    }
-
-    /// Get the caller
-    ///
-    /// Returns the user and the login session of the access token. Requires the role viewer.
-    #[oai(path = "/v1/auth/me", method = "get", operation_id = "caller_get")]
-    async fn me(&self, caller: Caller<Viewer>) -> ReadResult<Json<Me>> {
-        let principal = caller.principal;
-        Ok(Json(Me {
-            id: principal.user_id,
-            username: principal.username,
-            role: principal.role.into(),
-            session_id: principal.session_id,
-            session_expires_at: principal.session_expires_at.datetime(),
-        }))
     }
 
     /// Get public keys

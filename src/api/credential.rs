@@ -1,8 +1,8 @@
 //! The credential of a request, and the principal that it proves.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
-use entity::login_session::Method;
+use entity::{login_session::Method, user::Role};
 use poem::{
     Request,
     http::{self, HeaderMap, header},
@@ -37,6 +37,17 @@ pub(super) enum Credential {
     Stream(String),
     /// The value of the session cookie.
     Cookie(String),
+    /// The name of a user, from a trusted proxy.
+    Proxy(Arc<str>),
+}
+
+/// The credentials that a browser or a proxy adds to every request.
+#[derive(Clone, Copy)]
+pub(super) struct SentByBrowser<'a> {
+    /// The name of the session cookie on this connection.
+    pub(super) cookie_name: Option<&'static str>,
+    /// The user that a trusted proxy names.
+    pub(super) proxy_user: Option<&'a str>,
 }
 
 /// The result of the authentication of a request.
@@ -51,7 +62,7 @@ pub(super) struct Authenticated {
 impl Credential {
     /// Reads the credential. An access token in the query is refused even if the header is valid, because a proxy may
     /// have logged the token (RFC 9700, section 4.3.2). A cookie counts only if no other credential is sent, because the
-    /// browser adds it to every request.
+    /// browser adds it to every request. For the same reason, the header of a proxy comes last.
     pub(super) fn from_request(
         gateway: &Gateway,
         request: &Request,
@@ -90,10 +101,11 @@ impl Credential {
                 Err(Problem::invalid_token("a stream token is accepted on streams only"))
             }
             None => {
-                let info = request.data::<RequestInfo>();
-                let name = info.and_then(|info| info.cookie_name);
+                let Some(info) = request.data::<RequestInfo>() else { return Ok(None) };
+                let name = info.cookie_name;
                 let value = name.and_then(|name| session_cookie::value(request.headers(), name));
-                Ok(value.map(|value| Self::Cookie(value.to_owned())))
+                let cookie = value.map(|value| Self::Cookie(value.to_owned()));
+                Ok(cookie.or_else(|| info.proxy_user.clone().map(Self::Proxy)))
             }
         }
     }
@@ -139,6 +151,13 @@ impl Credential {
                 }
                 gateway.session_cookies.verify(&value).map(|claims| (claims.sid, claims.sub, None))
             }
+            Self::Proxy(username) => {
+                if let Some(info) = request.data() {
+                    check_origin(gateway, info)?;
+                }
+                let (session, user) = of_proxy(gateway, &username).await?;
+                Ok((session, user, None))
+            }
         };
         // A browser sends a cookie that is of no use until it expires, so the response removes it.
         let remove_cookie = |problem: Problem| match request.data::<RequestInfo>() {
@@ -158,7 +177,7 @@ impl Credential {
             Err(SessionError::Database(error)) => return Err(error.into()),
             Err(error) => return Err(remove_cookie(error.into())),
         };
-        if by_cookie {
+        if by_cookie || principal.method == Method::Proxy {
             gateway.login_sessions.extend(&mut principal).await;
         }
         if principal.method == Method::ApiKey
@@ -193,7 +212,7 @@ pub(super) fn check_origin(gateway: &Gateway, info: &RequestInfo) -> Result<()> 
 pub(super) async fn is_valid(
     gateway: &Gateway,
     request: &Request,
-    cookie_name: Option<&'static str>,
+    known: SentByBrowser<'_>,
 ) -> bool {
     if request.headers().contains_key(header::AUTHORIZATION) {
         let Some(token) = bearer(request.headers()) else { return false };
@@ -202,8 +221,12 @@ pub(super) async fn is_valid(
         }
         return gateway.tokens.is_valid_access_token(token);
     }
-    let value = cookie_name.and_then(|name| session_cookie::value(request.headers(), name));
-    value.is_some_and(|value| gateway.session_cookies.verify(value).is_ok())
+    let value = known.cookie_name;
+    let value = value.and_then(|name| session_cookie::value(request.headers(), name));
+    match value {
+        Some(value) => gateway.session_cookies.verify(value).is_ok(),
+        None => known.proxy_user.is_some(),
+    }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -226,6 +249,20 @@ pub(super) fn refused(gateway: &Gateway, error: TokenError) -> Problem {
     };
     gateway.telemetry.authenticated(outcome);
     Problem::invalid_token(detail)
+}
+
+/// The session and the user that a trusted proxy names.
+async fn of_proxy(gateway: &Gateway, username: &Arc<str>) -> Result<(Uuid, Uuid)> {
+    let may_be_admin = gateway.config.auth.proxy_administrators;
+    let highest = if may_be_admin { Role::Admin } else { Role::Operator };
+    let (outcome, problem) = match gateway.login_sessions.of_proxy(username, highest).await {
+        Ok(Some(found)) => return Ok(found),
+        Ok(None) => ("invalid", Problem::invalid_token("no user has the name that the proxy sent")),
+        Err(error @ SessionError::Ended(_)) => ("session_ended", error.into()),
+        Err(error) => ("failed", error.into()),
+    };
+    gateway.telemetry.authenticated(outcome);
+    Err(problem)
 }
 
 async fn validate(

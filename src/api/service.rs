@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     api_keys, audit_events, auth, connections,
     docs::DocsApi,
-    health, mcp_sessions,
+    health, mcp_sessions, me,
     middleware::{Bounds, Origins, RequestLayer},
     mutations, notifications,
     openapi::Documents,
@@ -35,7 +35,7 @@ const DESCRIPTION: &str = "An OpenAPI-first gateway for authenticated live strea
     have gets 405. The operations do not list these again.";
 
 type Apis = (
-    auth::AuthApi,
+    (auth::AuthApi, me::MeApi),
     (users::UsersApi, api_keys::ApiKeysApi, audit_events::AuditEventsApi),
     (StreamsApi, TopologyStreamsApi, TaskStreamsApi, NotificationStreamsApi, McpSessionStreamsApi),
     stream_tokens::StreamTokensApi,
@@ -55,7 +55,7 @@ type Apis = (
 
 fn service(documents: DocsApi) -> OpenApiService<Apis, ()> {
     let apis = (
-        auth::AuthApi,
+        (auth::AuthApi, me::MeApi),
         (users::UsersApi, api_keys::ApiKeysApi, audit_events::AuditEventsApi),
         (
             StreamsApi,

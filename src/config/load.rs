@@ -76,6 +76,7 @@ impl Config {
         let values = Values::from_layer(&merged).map_err(ConfigError::Flags)?;
         let config = complete(merged);
         tls_is_complete(&config, &origins)?;
+        proxy_is_trusted(&config, &origins)?;
         Ok((config, values))
     }
 }
@@ -222,6 +223,25 @@ fn tls_is_complete(config: &Config, origins: &BTreeMap<String, Origin>) -> Resul
         key: given.to_owned(),
         origin: origin.clone(),
         reason: format!("requires `{missing}`; set both keys for HTTPS, or neither for HTTP"),
+        default: "absent".to_owned(),
+    })
+}
+
+/// Checks that there is a proxy that may name users. Without one, the header would never count.
+fn proxy_is_trusted(
+    config: &Config,
+    origins: &BTreeMap<String, Origin>,
+) -> Result<(), ConfigError> {
+    let key = "auth.proxy_user_header";
+    if config.auth.proxy_user_header.is_none() || !config.server.trusted_proxies.is_empty() {
+        return Ok(());
+    }
+    let origin = origins.get(key).expect("the key has no default, so a source gave it");
+    Err(ConfigError::Invalid {
+        key: key.to_owned(),
+        origin: origin.clone(),
+        reason: "requires `server.trusted_proxies`, the addresses of the proxies that may send the header"
+            .to_owned(),
         default: "absent".to_owned(),
     })
 }

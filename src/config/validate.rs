@@ -63,6 +63,18 @@ pub(super) fn origins(origins: &impl AsRef<[String]>) -> Result<(), String> {
     }
 }
 
+pub(super) fn header_name(name: &impl AsRef<str>) -> Result<(), String> {
+    let name = name.as_ref();
+    let taken = ["authorization", "cookie", "forwarded", "host", "origin", "x-forwarded-for"];
+    match http::HeaderName::try_from(name) {
+        Ok(known) if !taken.contains(&known.as_str()) => Ok(()),
+        _ => Err(format!(
+            "must be the name of a header, such as `X-Forwarded-User`, and none of {}",
+            taken.join(", ")
+        )),
+    }
+}
+
 pub(super) fn algorithms(names: &impl AsRef<[String]>) -> Result<(), String> {
     let known = ["EdDSA", "ES256", "ES384", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
     let names = names.as_ref();

@@ -7,9 +7,10 @@
 mod client_network;
 mod connections;
 mod quotas;
+mod rate;
 
 pub use client_network::client_network;
 pub use connections::{
     ClientConnection, ConnectionLimit, ConnectionLimits, ConnectionPermit, Connections,
 };
-pub use quotas::{Headers, Key, Limits, Quota, Refused, SLOTS, Settings, Slot, jittered};
+pub use quotas::{Headers, Key, Limits, Quota, Refused, SLOTS, Settings, Slot, Usage, jittered};

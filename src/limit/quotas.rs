@@ -3,15 +3,13 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use governor::{DefaultKeyedRateLimiter, Quota as Rate, RateLimiter, clock::Clock};
 use uuid::Uuid;
 
-use super::client_network::client_network;
+use super::{client_network::client_network, rate::Rate};
 
 /// The name of the limit of open streams in `RateLimit` headers.
 pub const SLOTS: &str = "streams";
@@ -207,10 +205,23 @@ pub struct Headers {
     pub limit: String,
 }
 
+/// A limit of a user, and how much of it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Name of the limit in headers and metrics.
+    pub name: &'static str,
+    /// Maximum number.
+    pub limit: u32,
+    /// Number that is used up now.
+    pub used: u32,
+    /// Whether this is a number of calls per minute. Otherwise it is a number of open streams.
+    pub is_rate: bool,
+}
+
 /// The counters of all quotas and slots.
 pub struct Limits {
     settings: Settings,
-    rates: [DefaultKeyedRateLimiter<Key>; Quota::ALL.len()],
+    rates: [Rate<Key>; Quota::ALL.len()],
     slots: Arc<Mutex<HashMap<Uuid, u32>>>,
 }
 
@@ -218,11 +229,7 @@ impl Limits {
     /// Starts with every counter at zero.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let rates = Quota::ALL.map(|quota| {
-            let per_minute =
-                NonZeroU32::new(quota.per_minute(&settings)).unwrap_or(NonZeroU32::MIN);
-            RateLimiter::keyed(Rate::per_minute(per_minute))
-        });
+        let rates = Quota::ALL.map(|quota| Rate::per_minute(quota.per_minute(&settings)));
         Self { settings, rates, slots: Arc::default() }
     }
 
@@ -231,9 +238,7 @@ impl Limits {
     /// # Errors
     /// [`Refused`] if `key` has used up the quota. Such a call is not counted.
     pub fn check(&self, quota: Quota, key: &Key) -> Result<(), Refused> {
-        let limiter = &self.rates[quota as usize];
-        limiter.check_key(key).map_err(|early| {
-            let wait = early.wait_time_from(limiter.clock().now());
+        self.rates[quota as usize].check(key).map_err(|wait| {
             let retry_after = jittered(wait);
             Refused {
                 limit: quota.name(),
@@ -273,6 +278,24 @@ impl Limits {
         Ok((Slot { user, slots: Arc::clone(&self.slots) }, self.slot_headers(cap - *open)))
     }
 
+    /// The limits of a user, and how much of each is used.
+    #[must_use]
+    pub fn usage(&self, user: Uuid) -> Vec<Usage> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = slots.get(&user).copied().unwrap_or_default();
+        drop(slots);
+        let limit = self.settings.streams_per_user;
+        let streams = Usage { name: SLOTS, limit, used, is_rate: false };
+        let of_user = [Quota::Requests, Quota::StreamOpens];
+        let rates = of_user.map(|quota| Usage {
+            name: quota.name(),
+            limit: quota.per_minute(&self.settings),
+            used: self.rates[quota as usize].used(&Key::User(user)),
+            is_rate: true,
+        });
+        [streams].into_iter().chain(rates).collect()
+    }
+
     /// Number of open streams of all users.
     #[must_use]
     pub fn open_slots(&self) -> u32 {
@@ -281,10 +304,7 @@ impl Limits {
 
     /// Drops the counters that are back at zero.
     pub fn prune(&self) {
-        for limiter in &self.rates {
-            limiter.retain_recent();
-            limiter.shrink_to_fit();
-        }
+        self.rates.iter().for_each(Rate::prune);
     }
 
     fn slot_headers(&self, remaining: u32) -> Headers {

@@ -14,7 +14,7 @@ use poem::{
 
 use crate::{
     api::{
-        credential::{self, STREAM_TOKEN},
+        credential::{self, STREAM_TOKEN, SentByBrowser},
         problem::{Kind, Problem, Result},
         routes::{Access, Routes},
     },
@@ -49,13 +49,13 @@ pub(in crate::api) async fn limit_body(
     gateway: &Gateway,
     routes: &Routes,
     bounds: Bounds,
-    cookie_name: Option<&'static str>,
+    known: SentByBrowser<'_>,
 ) -> Result<()> {
     check_head(request, bounds)?;
     let limit = match routes.access(request.uri().path(), request.method().as_str()) {
         Access::Public => PUBLIC_BODY.min(bounds.body),
         // A valid credential is enough to read the body. The operation checks the login session later.
-        Access::Secured if credential::is_valid(gateway, request, cookie_name).await => bounds.body,
+        Access::Secured if credential::is_valid(gateway, request, known).await => bounds.body,
         Access::Secured | Access::None => {
             drop(request.take_body());
             return Ok(());

@@ -1,6 +1,6 @@
 //! The client of a request.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 use poem::{
@@ -13,13 +13,34 @@ use crate::{
     forwarded::{self, Client, Fields},
 };
 
+/// The user that a trusted proxy names in this header. `None` if the peer is not a trusted proxy, or sends the header not
+/// exactly once.
+pub(super) fn proxy_user(
+    request: &Request,
+    header: Option<&str>,
+    trusted: &[IpNet],
+) -> Option<Arc<str>> {
+    let peer = peer(request).to_canonical();
+    if !trusted.iter().any(|network| network.contains(&peer)) {
+        return None;
+    }
+    let mut values = request.headers().get_all(header?).iter();
+    let name = values.next()?.to_str().ok()?.trim();
+    let is_single = values.next().is_none() && !name.is_empty();
+    is_single.then(|| name.into())
+}
+
+fn peer(request: &Request) -> IpAddr {
+    match &request.remote_addr().0 {
+        Addr::SocketAddr(address) => address.ip(),
+        _ => IpAddr::from([127, 0, 0, 1]),
+    }
+}
+
 /// The client, as trusted proxies report it. If `Forwarded` and `X-Forwarded-For` name different clients, the client is
 /// the peer, and the request is refused.
 pub(super) fn client(request: &Request, trusted: &[IpNet]) -> (Client, Result<()>) {
-    let peer = match &request.remote_addr().0 {
-        Addr::SocketAddr(address) => address.ip(),
-        _ => IpAddr::from([127, 0, 0, 1]),
-    };
+    let peer = peer(request);
     let is_tls = *request.scheme() == Scheme::HTTPS;
     let scheme = if is_tls { forwarded::Scheme::Https } else { forwarded::Scheme::Http };
     // A value that is not text becomes `?`, which is not a valid address.

@@ -21,13 +21,14 @@ use uuid::Uuid;
 use super::{
     body::{Bounds, limit_body},
     caller_ids::caller_ids,
-    client::client,
+    client::{client, proxy_user},
     origin::{Origins, preflight, set_cors_headers},
     refusal_event::{refusal_event, wants_event},
     request_info::RequestInfo,
 };
 use crate::{
     api::{
+        credential::SentByBrowser,
         headers::{CORRELATION_ID, REQUEST_ID},
         problem::{Kind, Problem},
         routes::Routes,
@@ -81,6 +82,9 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
         let Client { address, scheme } = client;
         let origin = self.origins.origin(&request, client);
         let cookie_name = self.origins.cookie_name(client);
+        let header = self.gateway.config.auth.proxy_user_header.as_deref();
+        let trusted = &self.gateway.config.server.trusted_proxies;
+        let proxy_user = proxy_user(&request, header, trusted);
         let caller_ids = Arc::new(caller_ids(request.headers()));
         // With the highest level, so that every line of the request has these fields, whatever the log filter.
         let span = tracing::error_span!(
@@ -103,7 +107,8 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
                 return Ok(response);
             }
             let bounds = self.bounds;
-            limit_body(&mut request, &self.gateway, &self.routes, bounds, cookie_name).await?;
+            let known = SentByBrowser { cookie_name, proxy_user: proxy_user.as_deref() };
+            limit_body(&mut request, &self.gateway, &self.routes, bounds, known).await?;
             let client_connection = request.extensions().get::<Arc<ClientConnection>>().cloned();
             request.set_data(RequestInfo {
                 id,
@@ -111,6 +116,7 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
                 method: method.clone(),
                 origin: origin.clone(),
                 cookie_name,
+                proxy_user: proxy_user.clone(),
                 address,
                 gone,
                 client_connection,

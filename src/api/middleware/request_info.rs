@@ -26,6 +26,8 @@ pub(in crate::api) struct RequestInfo {
     pub(in crate::api) origin: RequestOrigin,
     /// The name of the session cookie on this connection. Absent if a cookie would not be safe.
     pub(in crate::api) cookie_name: Option<&'static str>,
+    /// The name of the user that a trusted proxy has sent. Absent without `auth.proxy_user_header`.
+    pub(in crate::api) proxy_user: Option<Arc<str>>,
     /// The client's address, as trusted proxies report it, else the address of the peer.
     pub(in crate::api) address: IpAddr,
 }

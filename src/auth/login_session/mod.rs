@@ -13,6 +13,7 @@ mod cached_sessions;
 mod ended;
 mod families;
 mod principal;
+mod proxy;
 mod refresh;
 mod refresh_token;
 mod rows;

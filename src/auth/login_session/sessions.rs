@@ -22,7 +22,10 @@ use super::{
     rows::{find, principal, state, valid},
     watch::{SessionState, SessionWatch, WatchedSessions},
 };
-use crate::{clock::Clock, database::Database};
+use crate::{cache::Cache, clock::Clock, database::Database};
+
+/// Maximum number of names from proxies in the cache.
+const CAPACITY: usize = 100_000;
 
 /// Maximum number of login sessions in one query.
 const BATCH: usize = 500;
@@ -32,29 +35,33 @@ pub struct LoginSessions {
     pub(super) database: Database,
     pub(super) clock: Arc<Clock>,
     pub(super) life: Duration,
-    longest: Duration,
+    pub(super) longest: Duration,
     pub(super) cache: CachedSessions,
+    /// The session and the user of names that a proxy sent.
+    pub(super) proxy_sessions: Cache<Arc<str>, (Uuid, Uuid)>,
     pub(super) watched: WatchedSessions,
 }
 
 impl LoginSessions {
     /// `life` is the lifetime of a session without a refresh, and `longest` with any number of refreshes. `heartbeat` is the time for which a looked-up session
-    /// stays in the cache. The counters count hits and misses of the cache.
+    /// stays in the cache. The counters count hits and misses of the caches of sessions and of names from proxies.
     #[must_use]
     pub fn new(
         database: Database,
         (life, longest): (Duration, Duration),
         heartbeat: Duration,
-        counters: [Counter; 2],
+        [counters, proxy_counters]: [[Counter; 2]; 2],
         clock: &Arc<Clock>,
     ) -> Self {
         let cache = CachedSessions::new(heartbeat, counters, clock);
+        let proxy_sessions = Cache::new(heartbeat, CAPACITY, proxy_counters, clock);
         Self {
             database,
             clock: Arc::clone(clock),
             life,
             longest,
             cache,
+            proxy_sessions,
             watched: WatchedSessions::default(),
         }
     }

@@ -133,6 +133,7 @@ const WALL_CLOCK: &[(&str, &str)] = &[
     ("src/audit/audit_log.rs", "at"),
     ("src/auth/api_key/keys.rs", "created_at, expires_at"),
     ("src/auth/login_session/cached_sessions.rs", "expiry of login sessions"),
+    ("src/auth/login_session/proxy.rs", "created_at, expires_at"),
     ("src/auth/login_session/refresh.rs", "grace of refresh tokens, between processes"),
     ("src/auth/login_session/rows.rs", "expiry of login sessions"),
     ("src/auth/login_session/sessions.rs", "created_at, expires_at, revoked_at"),

@@ -4,5 +4,7 @@ mod access_token;
 mod cookie;
 mod login;
 mod logout;
+mod me;
 mod password;
+mod proxy;
 mod refresh;
