@@ -167,7 +167,9 @@ impl Gateway {
     /// Exchanges a refresh token for the next one. If the token was used before, the login session is revoked on all
     /// gateways.
     pub async fn refresh(&self, token: &str) -> Result<SessionGrant, RefreshError> {
+        let began = Instant::now();
         let opened = self.login_sessions.refresh(token).await;
+        self.telemetry.latencies.token_refresh.record(began.elapsed());
         if let Err(RefreshError::Reused { session, .. }) = opened {
             self.bus.publish(self.node, Message::LoginSessionRevoked(session));
         }

@@ -13,6 +13,7 @@ mod docs;
 mod headers;
 mod health;
 mod json;
+mod latency;
 mod mcp_sessions;
 mod me;
 mod metrics;

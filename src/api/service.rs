@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     api_keys, audit_events, auth, connections,
     docs::DocsApi,
-    health, mcp_sessions, me,
+    health, latency, mcp_sessions, me,
     middleware::{Bounds, Origins, RequestLayer},
     mutations, notifications,
     openapi::Documents,
@@ -49,7 +49,7 @@ type Apis = (
     prompts::SessionsApi,
     prompts::PromptsApi,
     prompts::AgentsApi,
-    health::HealthApi,
+    (health::HealthApi, latency::LatencyApi),
     DocsApi,
 );
 
@@ -75,7 +75,7 @@ fn service(documents: DocsApi) -> OpenApiService<Apis, ()> {
         prompts::SessionsApi,
         prompts::PromptsApi,
         prompts::AgentsApi,
-        health::HealthApi,
+        (health::HealthApi, latency::LatencyApi),
         documents,
     );
     OpenApiService::new(apis, "streamgate", env!("CARGO_PKG_VERSION"))

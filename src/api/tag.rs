@@ -29,7 +29,7 @@ pub(super) enum Tag {
     Task,
     /// Sessions, the prompts in them, the answers of agents, and their streams.
     Prompt,
-    /// Liveness, readiness and metrics of the gateway.
+    /// Liveness, readiness, latencies and metrics of the gateway.
     Health,
     /// The OpenAPI documents and Swagger UI.
     Docs,

@@ -15,6 +15,7 @@ use super::{
     known_labels::{AUTHENTICATIONS, KnownLabels},
     labels::{ByCache, ByFamily, ByLimit, ByOperation, ByOutcome, ByReason, ByResource},
     latency::latency,
+    percentiles::Latencies,
     process::ProcessMetrics,
     sink,
 };
@@ -47,6 +48,8 @@ pub struct Telemetry {
     clock_offset: Gauge<f64, AtomicU64>,
     connections: connections::Metrics,
     jobs: jobs::JobMetrics,
+    /// The latencies that have a target.
+    pub latencies: Latencies,
 }
 
 impl Default for Telemetry {
@@ -84,6 +87,7 @@ impl Telemetry {
             clock_offset: Gauge::default(),
             connections: connections::Metrics::default(),
             jobs: jobs::JobMetrics::default(),
+            latencies: Latencies::default(),
         };
         telemetry.register();
         telemetry
@@ -323,11 +327,13 @@ impl Telemetry {
     /// Records the time to check a login session: `login_session_validation_seconds`.
     pub fn login_session_validated(&self, took: Duration) {
         self.login_session_validation.observe(took.as_secs_f64());
+        self.latencies.session_validation.record(took);
     }
 
     /// Records the time to look up a resource: `lookup_seconds`.
     pub fn looked_up(&self, resource: &'static str, took: Duration) {
         self.lookup.get_or_create(&ByResource { resource }).observe(took.as_secs_f64());
+        self.latencies.resource_lookup.record(took);
     }
 
     /// Records the time to commit a transaction that writes events: `commit_seconds`.

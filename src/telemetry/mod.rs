@@ -14,6 +14,7 @@ mod labels;
 mod latency;
 mod logging;
 mod metrics;
+mod percentiles;
 mod process;
 mod sink;
 
@@ -22,3 +23,4 @@ pub use exposition::MetricsFormat;
 pub use known_labels::KnownLabels;
 pub use logging::{LogFilter, Logging, LoggingError, init_logging, json_lines, panic_message};
 pub use metrics::Telemetry;
+pub use percentiles::{Latencies, Summary};

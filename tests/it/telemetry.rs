@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, process::Command, time::Duration};
 
-use entity::Timestamp;
+use entity::{Timestamp, user::Role};
 use serde_json::{Value, json};
 use streamgate::telemetry::{KnownLabels, MetricsFormat, Telemetry, init_logging};
 
@@ -228,5 +228,35 @@ async fn metrics_have_the_format_that_is_asked_for() {
         assert_eq!(text.contains("# UNIT "), ends, "{accept}");
         assert!(text.contains("\nstreamgate_slots_refused_total 0\n"), "{text}");
     }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn administrators_see_the_percentiles_of_latencies() {
+    let app = App::start().await;
+    let pair = app.tokens("admin").await;
+    let admin = crate::support::auth::bearer(&app, pair["access_token"].as_str().expect("a token"));
+    let topology = app.active_topology(&admin).await;
+    for _ in 0..20 {
+        admin.get(&format!("/v1/topologies/{topology}/events")).await.ok();
+    }
+    crate::support::auth::refresh(&app, &pair).await.ok();
+    let report = admin.get("/v1/admin/latency").await.ok();
+    let items = report["items"].as_array().expect("items");
+    let found = |name: &str| items.iter().find(|item| item["name"] == name).expect("an entry");
+    for (name, least, target) in [
+        ("session_validation", 20, 50.0),
+        ("token_refresh", 1, 100.0),
+        ("resource_lookup", 20, 25.0),
+        ("provider_check", 0, 200.0),
+    ] {
+        let item = found(name);
+        assert!(item["count"].as_u64() >= Some(least), "{item}");
+        let number = |field: &str| item[field].as_f64().expect("a number");
+        assert!(number("p50_ms") <= number("p95_ms") && number("p95_ms") <= number("p99_ms"));
+        assert!(least == 0 || number("p50_ms") > 0.0, "{item}");
+        assert!((number("target_ms") - target).abs() < f64::EPSILON, "{item}");
+    }
+    app.caller(Role::Operator).await.get("/v1/admin/latency").await.problem(403);
     app.finish().await;
 }

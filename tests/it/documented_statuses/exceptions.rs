@@ -44,6 +44,7 @@ pub const NO_ID: &[(&str, &str)] = &[
     ("auth_logout", "concerns the session of the caller"),
     ("caller_get", "concerns the session of the caller"),
     ("connection_list", "returns an empty list"),
+    ("latency_get", "concerns the gateway"),
     ("mcp_session_create", "returns the new id"),
     ("mcp_session_list", "returns an empty list"),
     ("task_claim", "returns an empty list if no task waits"),
