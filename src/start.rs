@@ -10,7 +10,7 @@ use crate::{
     audit::AuditLog,
     auth::{
         api_key::ApiKeys,
-        login_session::LoginSessions,
+        login_session::{Lifetimes, LoginSessions},
         session_cookie::SessionCookies,
         signing::KeyError,
         stream_token::StreamTokens,
@@ -108,8 +108,12 @@ pub async fn build(
     let session_cookies =
         SessionCookies::load(&config.data_dir, &config.tokens.issuer, &config.tokens.audience)?;
     let users = Users::new(database.clone());
-    let session_life = Duration::from_secs(config.tokens.login_session_seconds);
-    let session_max = Duration::from_secs(config.tokens.session_max_seconds);
+    let expiring = Duration::from_secs(config.streams.expiring_seconds);
+    let lifetimes = Lifetimes {
+        life: Duration::from_secs(config.tokens.login_session_seconds),
+        longest: Duration::from_secs(config.tokens.session_max_seconds),
+        notice: expiring,
+    };
     let tasks = TaskTracker::new();
     let node = Uuid::new_v4();
     let bus_messages = Mutex::new(bus.join(node).await?);
@@ -126,7 +130,7 @@ pub async fn build(
         node,
         hub::Settings {
             heartbeat,
-            expiring: Duration::from_secs(config.streams.expiring_seconds),
+            expiring,
             buffer_events: config.streams.buffer_events,
             retry: Duration::from_secs(config.streams.retry_seconds),
             reactors: reactors(config.streams.reactor_threads),
@@ -165,7 +169,7 @@ pub async fn build(
         api_keys: ApiKeys::new(database.clone(), heartbeat, telemetry.cache("api_key"), &clock),
         login_sessions: LoginSessions::new(
             database.clone(),
-            (session_life, session_max),
+            lifetimes,
             heartbeat,
             [telemetry.cache("login_session"), telemetry.cache("proxy_session")],
             &clock,

@@ -8,7 +8,7 @@ import path from 'node:path';
 import readline from 'node:readline';
 
 export const BINARY = process.env.STREAMGATE_BIN ?? path.resolve(import.meta.dirname, '../../target/debug/streamgate');
-const PASSWORD = 'password of the browser tests';
+export const PASSWORD = 'password of the browser tests';
 const START_DEADLINE_MS = 30_000;
 
 // Returns a port that is free now. The port must be known before the first start, because every restart uses it.

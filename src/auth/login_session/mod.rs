@@ -24,5 +24,5 @@ pub use ended::{Ended, SessionError};
 pub use families::Families;
 pub use principal::{Principal, SessionGrant};
 pub use refresh::RefreshError;
-pub use sessions::LoginSessions;
+pub use sessions::{Lifetimes, LoginSessions};
 pub use watch::SessionWatch;

@@ -30,12 +30,24 @@ const CAPACITY: usize = 100_000;
 /// Maximum number of login sessions in one query.
 const BATCH: usize = 500;
 
+/// How long login sessions last.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetimes {
+    /// Lifetime of a session without a refresh.
+    pub life: Duration,
+    /// Lifetime of a session with any number of refreshes.
+    pub longest: Duration,
+    /// Time before the end of a session at which its streams announce the end.
+    pub notice: Duration,
+}
+
 /// The login sessions in the database, a cache of them, and those with open streams.
 pub struct LoginSessions {
     pub(super) database: Database,
     pub(super) clock: Arc<Clock>,
     pub(super) life: Duration,
     pub(super) longest: Duration,
+    notice: Duration,
     pub(super) cache: CachedSessions,
     /// The session and the user of names that a proxy sent.
     pub(super) proxy_sessions: Cache<Arc<str>, (Uuid, Uuid)>,
@@ -43,12 +55,12 @@ pub struct LoginSessions {
 }
 
 impl LoginSessions {
-    /// `life` is the lifetime of a session without a refresh, and `longest` with any number of refreshes. `heartbeat` is the time for which a looked-up session
-    /// stays in the cache. The counters count hits and misses of the caches of sessions and of names from proxies.
+    /// `heartbeat` is the time for which a looked-up session stays in the cache. The counters count hits and misses of the
+    /// caches of sessions and of names from proxies.
     #[must_use]
     pub fn new(
         database: Database,
-        (life, longest): (Duration, Duration),
+        Lifetimes { life, longest, notice }: Lifetimes,
         heartbeat: Duration,
         [counters, proxy_counters]: [[Counter; 2]; 2],
         clock: &Arc<Clock>,
@@ -60,6 +72,7 @@ impl LoginSessions {
             clock: Arc::clone(clock),
             life,
             longest,
+            notice,
             cache,
             proxy_sessions,
             watched: WatchedSessions::default(),
@@ -127,12 +140,16 @@ impl LoginSessions {
         Ok(principal)
     }
 
-    /// Extends a session that was used, if a tenth of its lifetime has passed since it was extended. So a busy session
-    /// is not written with every request. If the database accepts no writes, the session stays as it is, and the next
+    /// Extends a session that was used, if a tenth of its lifetime has passed since it was extended, or if it ends soon. So
+    /// a busy session is not written with every request. If the database accepts no writes, the session stays as it is, and the next
     /// request tries again.
     pub async fn extend(&self, principal: &mut Principal) {
         let until = Ord::min(Timestamp::now() + self.life, principal.session_ends_at);
-        if until.since(principal.session_expires_at) < self.life / 10 {
+        // A session whose streams have announced its end is always extended.
+        let now = Timestamp::now();
+        let is_ending = principal.session_expires_at.since(now) <= self.notice;
+        let longer = until.since(principal.session_expires_at);
+        if longer.is_zero() || (longer < self.life / 10 && !is_ending) {
             return;
         }
         let extended = login_session::Entity::update_many()
