@@ -1,7 +1,7 @@
 //! Requests to servers that the configuration names: external issuers and OAuth providers.
 //!
-//! A URL from a discovery document can point anywhere, for example at the metadata service of a cloud or at an internal
-//! server (server-side request forgery, OWASP API7:2023). So a client calls HTTPS only, follows no redirect, ignores
+//! A URL from a discovery document can point anywhere, for example at the metadata service of a cloud. An attacker could
+//! reach internal servers that way (server-side request forgery, OWASP API7:2023). So a client calls HTTPS only, follows no redirect, ignores
 //! proxies of the environment, and connects to public addresses only. The check is made on the addresses of the
 //! connection itself, so a name that resolves differently the second time gains nothing.
 //!

@@ -66,7 +66,7 @@ impl Example for ApiKeyRequest {
     }
 }
 
-/// How to rotate an API key.
+/// The rotation of an API key.
 #[derive(Object, Default)]
 #[oai(example, deny_unknown_fields, skip_serializing_if_is_none)]
 struct Rotation {

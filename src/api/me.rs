@@ -88,7 +88,7 @@ struct Me {
     session_expires_at: OffsetDateTime,
     /// Time at which the login session ends however often it is extended, UTC.
     session_ends_at: OffsetDateTime,
-    /// What the caller can do in each family.
+    /// Rights of the caller in each family.
     permissions: Vec<FamilyPermissions>,
     /// Limits of the user on this gateway, and how much of each is used.
     limits: Vec<Limit>,

@@ -32,6 +32,7 @@ async function serve(t, env = {}) {
   const server = await Server.create({
     STREAMGATE_STREAMS__RETRY_SECONDS: '1',
     STREAMGATE_LIMITS__STREAMS_PER_USER: '50',
+    STREAMGATE_LIMITS__LOGINS_PER_MINUTE_PER_USER: '100',
     STREAMGATE_SERVER__ALLOWED_ORIGINS: `${allowed.origin},${otherSite.origin}`,
     ...env,
   });
@@ -79,49 +80,60 @@ const sawMutation = (id) => window.seen.some(({ kind, data }) => kind === 'mutat
 const seenOf = (page, wanted) =>
   page.evaluate((wanted) => window.seen.filter(({ kind }) => kind === wanted).map(({ data }) => data), wanted);
 
-for (const from of ['the same origin', 'another origin']) {
-  test(`each way survives a restart without loss from ${from}`, TEST, async (t) => {
-    const { server, allowed } = await serve(t);
-    const origin = from === 'the same origin' ? server.origin : allowed.origin;
-    const topology = await server.activeTopology('watched');
-    const pages = await Promise.all(WAYS.map(() => open(server, origin)));
-    await Promise.all(pages.map((page, index) => start(page, WAYS[index], topology)));
-    for (const page of pages) await until(page, server, saw, 'snapshot');
-    const enqueued = [await server.enqueue(topology)];
-    for (const signal of ['SIGKILL', 'SIGTERM']) {
-      // Acknowledged, but perhaps not delivered before the end.
-      enqueued.push(await server.enqueue(topology));
-      await server.stop(signal);
-      await server.start();
-      enqueued.push(await server.enqueue(topology));
-      for (const page of pages) await until(page, server, sawMutation, enqueued.at(-1));
-    }
-    for (const [index, page] of pages.entries()) {
-      const mutations = (await seenOf(page, 'mutation.enqueued')).map(({ id }) => id);
-      assert.deepEqual(mutations, enqueued, `${WAYS[index]}: each mutation arrives once, in order`);
-      assert.equal((await seenOf(page, 'snapshot')).length, 1, WAYS[index]);
-    }
-  });
-
-  test(`each way reads why it is refused from ${from}`, TEST, async (t) => {
-    const { server, allowed } = await serve(t, { STREAMGATE_LIMITS__STREAMS_PER_USER: '1' });
-    const origin = from === 'the same origin' ? server.origin : allowed.origin;
-    const topology = await server.activeTopology('one');
-    const held = new AbortController();
-    t.after(() => held.abort());
-    const holder = await fetch(server.origin + (await server.streamUrl(topology)), { signal: held.signal });
-    await holder.body.getReader().read();
-    for (const way of WAYS) {
-      const page = await open(server, origin);
-      await start(page, way, topology);
-      await until(page, server, saw, 'error');
-      const [problem] = await seenOf(page, 'error');
-      assert.equal(problem.status, 429, way);
-      assert.equal(typeof problem.retry_after_seconds, 'number');
-      await page.close();
-    }
-  });
+// The pages of `origin` miss nothing while the gateway is killed and stopped.
+async function surviveRestarts(server, origin) {
+  const topology = await server.activeTopology('watched');
+  const pages = await Promise.all(WAYS.map(() => open(server, origin)));
+  await Promise.all(pages.map((page, index) => start(page, WAYS[index], topology)));
+  for (const page of pages) await until(page, server, saw, 'snapshot');
+  const enqueued = [await server.enqueue(topology)];
+  for (const signal of ['SIGKILL', 'SIGTERM']) {
+    // Acknowledged, but perhaps not delivered before the end.
+    enqueued.push(await server.enqueue(topology));
+    await server.stop(signal);
+    await server.start();
+    enqueued.push(await server.enqueue(topology));
+    for (const page of pages) await until(page, server, sawMutation, enqueued.at(-1));
+  }
+  for (const [index, page] of pages.entries()) {
+    const mutations = (await seenOf(page, 'mutation.enqueued')).map(({ id }) => id);
+    assert.deepEqual(mutations, enqueued, `${WAYS[index]}: each mutation arrives once, in order`);
+    assert.equal((await seenOf(page, 'snapshot')).length, 1, WAYS[index]);
+  }
 }
+
+// The pages of `origin` learn that no slot is free.
+async function readRefusals(server, origin) {
+  const topology = await server.activeTopology(`one for ${origin}`);
+  const held = new AbortController();
+  const holder = await fetch(server.origin + (await server.streamUrl(topology)), { signal: held.signal });
+  await holder.body.getReader().read();
+  for (const way of WAYS) {
+    const page = await open(server, origin);
+    await start(page, way, topology);
+    await until(page, server, saw, 'error');
+    const [problem] = await seenOf(page, 'error');
+    assert.equal(problem.status, 429, way);
+    assert.equal(typeof problem.retry_after_seconds, 'number');
+    await page.close();
+  }
+  held.abort();
+}
+
+test('each way survives a restart from the same origin', TEST, async (t) => {
+  const { server } = await serve(t);
+  await surviveRestarts(server, server.origin);
+});
+
+test('each way survives a restart from another origin', TEST, async (t) => {
+  const { server, allowed } = await serve(t);
+  await surviveRestarts(server, allowed.origin);
+});
+
+test('each way reads why it is refused from any origin', TEST, async (t) => {
+  const { server, allowed } = await serve(t, { STREAMGATE_LIMITS__STREAMS_PER_USER: '1' });
+  for (const origin of [server.origin, allowed.origin]) await readRefusals(server, origin);
+});
 
 // At the same time, because these tests mostly wait until a token or a session expires.
 describe('with the passing of time', { concurrency: true }, () => {

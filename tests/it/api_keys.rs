@@ -108,7 +108,7 @@ async fn key_is_never_above_its_owner() {
 }
 
 #[tokio::test]
-async fn key_of_a_disabled_user_is_refused_until_the_user_is_enabled() {
+async fn key_of_a_disabled_user_is_refused() {
     let app = App::without_heartbeat().await;
     let admin = app.log_in("admin").await;
     let (operator, topology) = operator_with_topology(&app).await;

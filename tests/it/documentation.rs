@@ -25,7 +25,8 @@ const NOT_RUN: (&str, &str) = ("<!-- not run: ", " -->");
 const SETUP: &str = "docs/guides/setup.md";
 
 /// Sections of the configuration. A name like `limits.connections` in a document is a key.
-const SECTIONS: [&str; 11] = [
+const SECTIONS: [&str; 12] = [
+    "auth",
     "database",
     "limits",
     "log",

@@ -14,7 +14,7 @@ pub struct Principal {
     pub username: String,
     /// Current role: the role of the user, or the highest role of the session if that is lower.
     pub role: Role,
-    /// How the request was authenticated.
+    /// The kind of session, which says how its requests are authenticated.
     pub method: Method,
     /// The families that the caller may use.
     pub families: Families,

@@ -30,7 +30,7 @@ const CAPACITY: usize = 100_000;
 /// Maximum number of login sessions in one query.
 const BATCH: usize = 500;
 
-/// How long login sessions last.
+/// The lifetimes of login sessions.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetimes {
     /// Lifetime of a session without a refresh.
