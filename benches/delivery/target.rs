@@ -67,6 +67,9 @@ fn targets(results: &Results) -> Vec<Target> {
     let idle = metric::idle(SUBSCRIBERS);
     let grown = median(&after).zip(median(&idle)).map(|(after, idle)| after / idle);
     let target = |name, measured, unit, bound| Target { name, measured, unit, bound };
+    let auth = |row: &str, name, limit| {
+        target(name, results.median(&metric::auth("p99"), row), Unit::Millis, AtMost(limit))
+    };
     vec![
         target(
             "paced, 10,000 subscribers: CPU per delivery, ratio to floor",
@@ -116,6 +119,9 @@ fn targets(results: &Results) -> Vec<Target> {
             Unit::Count,
             AtLeast(10_000.0),
         ),
+        auth("session validation", "auth: p99 of session validation", 0.001),
+        auth("resource look-up", "auth: p99 of the look-up of a resource", 0.005),
+        auth("token refresh", "auth: p99 of a refresh", 0.020),
         target(
             "growth: highest to lowest CPU per delivery, from 100 subscribers to the maximum",
             median(metric::GROWTH_SPREAD),

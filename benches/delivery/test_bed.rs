@@ -10,7 +10,7 @@ use anyhow::{Context, bail, ensure};
 use crate::{
     load_generator::{Command, Form, Open, Opened, Publish, Reply},
     measurement::Measurement,
-    peer::{Credential, Peer, Server, own_path},
+    peer::{Credential, Latency, Peer, Server, own_path},
     process::{Process, Side, command},
     workload::Workload,
 };
@@ -132,6 +132,11 @@ impl TestBed {
     /// meanwhile, so the server has all cores.
     pub(crate) fn deliver_once(&self) -> anyhow::Result<Duration> {
         self.server.deliver_once(self.opened)
+    }
+
+    /// Sends requests that authenticate, look up and refresh. Returns the latencies that the gateway has recorded.
+    pub(crate) fn authenticate(&self, requests: usize) -> anyhow::Result<Vec<Latency>> {
+        self.server.authenticate(requests)
     }
 
     /// Publishes to all subscribers, without a commit.

@@ -7,5 +7,5 @@ mod server;
 pub(crate) use self::{
     kind::{Credential, Peer},
     packages::{nchan_version, pushpin_version},
-    server::{Server, own_path},
+    server::{Latency, Server, own_path},
 };

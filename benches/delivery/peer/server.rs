@@ -137,10 +137,31 @@ impl Server {
         Ok(Duration::from_nanos(nanos))
     }
 
+    /// Sends requests that authenticate, look up and refresh. Returns the latencies that the gateway has recorded since
+    /// its start.
+    pub(crate) fn authenticate(&self, requests: usize) -> anyhow::Result<Vec<Latency>> {
+        let text = get(self.control, &format!("/auth?count={requests}"))?;
+        text.lines().map(|line| parse(line).with_context(|| line.to_owned())).collect()
+    }
+
     /// Lists paths to publish on, see [`crate::load_generator::Publish::paths`].
     pub(crate) fn prompt_paths(&self) -> anyhow::Result<Vec<String>> {
         Ok(get(self.control, "/prompts")?.lines().map(str::to_owned).collect())
     }
+}
+
+/// A latency of the gateway.
+pub(crate) struct Latency {
+    pub(crate) name: String,
+    /// 50th, 95th and 99th percentile.
+    pub(crate) seconds: [f64; 3],
+}
+
+fn parse(line: &str) -> Option<Latency> {
+    let mut fields = line.split('\t');
+    let name = fields.next()?.to_owned();
+    let mut seconds = || Some(Duration::from_nanos(fields.next()?.parse().ok()?).as_secs_f64());
+    Some(Latency { name, seconds: [seconds()?, seconds()?, seconds()?] })
 }
 
 /// Starts this program in another mode.

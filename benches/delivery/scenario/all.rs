@@ -1,8 +1,9 @@
 //! The order of the scenarios.
 
 use super::{
-    connect::connect, cores::cores, durable::durable, growth::growth, metric::SUBSCRIBERS,
-    one_to_one::one_to_one, one_topic::one_topic, overload::overload, run::Run,
+    auth::auth, connect::connect, cores::cores, durable::durable, growth::growth,
+    metric::SUBSCRIBERS, one_to_one::one_to_one, one_topic::one_topic, overload::overload,
+    run::Run,
 };
 
 /// Numbers of subscribers of one topic.
@@ -17,6 +18,7 @@ pub(crate) fn run_all(run: &mut Run) -> anyhow::Result<()> {
     }
     one_to_one(run)?;
     connect(run)?;
+    auth(run)?;
     durable(run)?;
     cores(run)?;
     growth(run)?;

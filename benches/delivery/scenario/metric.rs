@@ -41,6 +41,10 @@ pub(crate) fn durable(quantity: &str) -> String {
     format!("durable: {quantity}")
 }
 
+pub(crate) fn auth(quantile: &str) -> String {
+    format!("auth: {quantile}")
+}
+
 pub(crate) fn growth(size: usize) -> String {
     format!("growth to {size}: cpu")
 }

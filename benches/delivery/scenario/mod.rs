@@ -1,6 +1,7 @@
 //! The scenarios. Each starts its servers, measures them in several rounds, and prints a table.
 
 mod all;
+mod auth;
 mod connect;
 mod cores;
 mod durable;

@@ -30,6 +30,8 @@ pub(crate) enum Scenario {
     OneToOne,
     /// Streams opened per second
     Connect,
+    /// Latencies of session validation, look-up and refresh with 1,000 open streams
+    Auth,
     /// CPU per delivery by number of subscribers
     Growth,
     /// More deliveries than one core can do

@@ -1,6 +1,7 @@
 //! The control listener: publishes events, and lists streams and prompts with their tokens.
 
 use std::{
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,7 +19,10 @@ use streamgate::{
 };
 use tokio::net::TcpListener;
 
-use super::rows::{Login, TOPICS, Watched};
+use super::{
+    auth,
+    rows::{Login, TOPICS, Watched},
+};
 use crate::event;
 
 /// Lifetime of stream tokens, which is longer than any run of the benchmark.
@@ -31,6 +35,8 @@ pub(super) struct Control {
     /// Path to publish on, for each prompt.
     pub(super) prompts: Vec<String>,
     pub(super) logins: Vec<Login>,
+    /// The address of the gateway.
+    pub(super) streams: SocketAddr,
 }
 
 /// Accepts connections of the benchmark.
@@ -47,7 +53,7 @@ pub(super) async fn accept(listener: TcpListener, control: Arc<Control>) -> anyh
 }
 
 async fn respond(
-    control: &Control,
+    control: &Arc<Control>,
     request: Request<Incoming>,
 ) -> anyhow::Result<Response<Full<Bytes>>> {
     let (head, body) = request.into_parts();
@@ -68,6 +74,8 @@ async fn respond(
         String::new()
     } else if action == "prompts" {
         control.prompts()
+    } else if action == "auth" {
+        auth::measure(control, query("count").context("count=NUMBER is missing")?).await?
     } else if action == "deliver" {
         let count = query("count").context("count=NUMBER is missing")?;
         control.deliver_once(count).await.as_nanos().to_string()
@@ -162,7 +170,7 @@ impl Control {
         (0..count).map(line).collect()
     }
 
-    fn access_token(&self, login: &Login) -> String {
+    pub(super) fn access_token(&self, login: &Login) -> String {
         self.gateway.tokens.sign_access_token(login.user, login.session).0
     }
 }

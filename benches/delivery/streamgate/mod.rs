@@ -4,6 +4,7 @@
 //! `/publish` skip the database, because the benchmark measures what follows the commit. Events published with
 //! `/durable` are committed. Agents publish on prompts over the API.
 
+mod auth;
 mod control;
 mod rows;
 mod serve;

@@ -1,7 +1,7 @@
 //! The rows that the benchmark needs: topologies, users with login sessions, and prompts.
 
 use entity::{Timestamp, conversation, login_session, prompt, topology, user};
-use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel};
 use streamgate::{
     event::{Cursor, Family, Topic},
     gateway::Gateway,
@@ -70,25 +70,26 @@ pub(super) async fn insert_logins(gateway: &Gateway) -> anyhow::Result<Vec<Login
     let logins: Vec<Login> = (0..USERS).map(login).collect();
     let tx = gateway.database.begin_write().await?;
     for (part, logins) in logins.chunks(ROWS).enumerate() {
-        let users = logins.iter().enumerate().map(|(i, login)| user::Model {
-            id: login.user,
-            username: format!("bench-{}", part * ROWS + i),
-            password_hash: "none".to_owned(),
+        let users = logins.iter().enumerate().map(|(i, login)| user::ActiveModel {
+            id: Set(login.user),
+            username: Set(format!("bench-{}", part * ROWS + i)),
+            password_hash: Set("none".to_owned()),
             // An agent can open streams and publish.
-            role: user::Role::Agent,
-            disabled: false,
-            created_at: now,
+            role: Set(user::Role::Agent),
+            disabled: Set(false),
+            created_at: Set(now),
+            ..Default::default()
         });
-        let users = users.map(IntoActiveModel::into_active_model);
         user::Entity::insert_many(users).exec_without_returning(&tx).await?;
-        let sessions = logins.iter().map(|login| login_session::Model {
-            id: login.session,
-            user_id: login.user,
-            created_at: now,
-            expires_at: now + gateway.login_sessions.life(),
-            revoked_at: None,
+        let sessions = logins.iter().map(|login| login_session::ActiveModel {
+            id: Set(login.session),
+            user_id: Set(login.user),
+            created_at: Set(now),
+            expires_at: Set(now + gateway.login_sessions.life()),
+            ends_at: Set(now + gateway.login_sessions.life()),
+            method: Set(login_session::Method::Password),
+            ..Default::default()
         });
-        let sessions = sessions.map(IntoActiveModel::into_active_model);
         login_session::Entity::insert_many(sessions).exec_without_returning(&tx).await?;
     }
     tx.commit().await?;

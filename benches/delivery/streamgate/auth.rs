@@ -1,0 +1,87 @@
+//! Requests that authenticate, look up and refresh, and the latencies that the gateway has recorded for them.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::{Context, ensure};
+use entity::user;
+use sea_orm::EntityTrait;
+use serde_json::{Value, json};
+use streamgate::{gateway::Gateway, telemetry::Summary};
+use tokio::task::JoinSet;
+
+use super::control::Control;
+
+/// Requests at the same time.
+const IN_FLIGHT: usize = 8;
+/// Refreshes of each session, one after the other.
+const REFRESHES: usize = 10;
+
+/// Sends `requests` reads of events, with the access tokens of all users over all topics, and as many refreshes as a tenth
+/// of that. Lists the latencies: name, 50th, 95th and 99th percentile in nanoseconds.
+pub(super) async fn measure(control: &Arc<Control>, requests: usize) -> anyhow::Result<String> {
+    let http = reqwest::Client::new();
+    let mut tasks = JoinSet::new();
+    for first in 0..IN_FLIGHT {
+        let (control, http) = (Arc::clone(control), http.clone());
+        tasks.spawn(async move {
+            for number in (first..requests).step_by(IN_FLIGHT) {
+                read(&control, &http, number).await?;
+            }
+            let sessions = requests / 10 / REFRESHES;
+            for number in (first..sessions).step_by(IN_FLIGHT) {
+                refresh(&control, &http, number).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done??;
+    }
+    let latencies = &control.gateway.telemetry.latencies;
+    let line = |name: &str, summary: Summary| {
+        let [p50, p95, p99] = [summary.p50, summary.p95, summary.p99].map(|time| time.as_nanos());
+        format!("{name}\t{p50}\t{p95}\t{p99}\n")
+    };
+    Ok([
+        line("session validation", latencies.session_validation.summary()),
+        line("resource look-up", latencies.resource_lookup.summary()),
+        line("token refresh", latencies.token_refresh.summary()),
+    ]
+    .concat())
+}
+
+async fn read(control: &Control, http: &reqwest::Client, number: usize) -> anyhow::Result<()> {
+    let login = &control.logins[number % control.logins.len()];
+    let topic = &control.topics[number % control.topics.len()];
+    let path = format!("/v1/topologies/{}/events?limit=1", topic.id);
+    let token = control.access_token(login);
+    let response = http.get(url(control.streams, &path)).bearer_auth(token).send().await?;
+    ensure!(response.status().is_success(), "{path}: {}", response.status());
+    Ok(())
+}
+
+/// Starts a session, and refreshes it.
+async fn refresh(control: &Control, http: &reqwest::Client, number: usize) -> anyhow::Result<()> {
+    let login = &control.logins[number % control.logins.len()];
+    let mut token = start_session(&control.gateway, login.user).await?;
+    for _ in 0..REFRESHES {
+        let body = json!({ "refresh_token": token });
+        let response =
+            http.post(url(control.streams, "/v1/auth/refresh")).json(&body).send().await?;
+        ensure!(response.status().is_success(), "refresh: {}", response.status());
+        let pair: Value = response.json().await?;
+        token = pair["refresh_token"].as_str().context("a refresh token")?.to_owned();
+    }
+    Ok(())
+}
+
+/// A session without the check of a password, which takes most of the time of a login.
+async fn start_session(gateway: &Gateway, user: uuid::Uuid) -> anyhow::Result<String> {
+    let row = user::Entity::find_by_id(user).one(gateway.database.reader()).await?;
+    let session = gateway.login_sessions.create(row.context("a user")?).await?;
+    Ok(session.refresh_token)
+}
+
+fn url(address: SocketAddr, path: &str) -> String {
+    format!("http://{address}{path}")
+}
