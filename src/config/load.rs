@@ -76,6 +76,7 @@ impl Config {
         let values = Values::from_layer(&merged).map_err(ConfigError::Flags)?;
         let config = complete(merged);
         tls_is_complete(&config, &origins)?;
+        issuers_are_external(&config, &origins)?;
         Ok((config, values))
     }
 }
@@ -223,5 +224,24 @@ fn tls_is_complete(config: &Config, origins: &BTreeMap<String, Origin>) -> Resul
         origin: origin.clone(),
         reason: format!("requires `{missing}`; set both keys for HTTPS, or neither for HTTP"),
         default: "absent".to_owned(),
+    })
+}
+
+/// Checks that no external issuer has the name that the gateway writes into its own tokens. Otherwise the tokens of a
+/// login would be checked with the keys of the other.
+fn issuers_are_external(
+    config: &Config,
+    origins: &BTreeMap<String, Origin>,
+) -> Result<(), ConfigError> {
+    let own = &config.tokens.issuer;
+    if config.auth.issuers.iter().all(|external| external.issuer != *own) {
+        return Ok(());
+    }
+    let origin = origins.get("auth.issuers").expect("the default is empty, so a source gave it");
+    Err(ConfigError::Invalid {
+        key: "auth.issuers".to_owned(),
+        origin: origin.clone(),
+        reason: format!("must not contain `{own}`, the value of `tokens.issuer`"),
+        default: "[]".to_owned(),
     })
 }

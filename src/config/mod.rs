@@ -7,6 +7,7 @@
 //! Promise: every `Config` is valid. An unknown key, a value that cannot be parsed and a value that is not allowed
 //! stop the start. The [`ConfigError`] names the key and the source.
 
+mod auth;
 mod document;
 mod error;
 mod families;
@@ -19,6 +20,7 @@ mod tree;
 mod validate;
 mod values;
 
+pub use auth::{Auth, Issuer, IssuerRole};
 pub use document::{documentation, environment_table};
 pub use error::{ConfigError, Origin};
 pub use families::{McpSessions, Overflow, OverflowByFamily, Prompts, Retention};

@@ -6,6 +6,7 @@ use confique::{Config as _, Layer as _};
 use serde::Serialize;
 
 use super::{
+    auth::Auth,
     families::{McpSessions, OverflowByFamily, Prompts, Retention},
     limits::Limits,
     sections::{Database, Log, Streams, Tasks, Tokens},
@@ -54,6 +55,10 @@ pub struct Config {
     /// Tokens that the gateway signs, and those that it accepts.
     #[config(nested)]
     pub tokens: Tokens,
+
+    /// External issuers of access tokens.
+    #[config(nested)]
+    pub auth: Auth,
 
     /// Live streams (SSE).
     #[config(nested)]

@@ -12,6 +12,7 @@
 mod cached_sessions;
 mod ended;
 mod families;
+mod issuer;
 mod principal;
 mod refresh;
 mod refresh_token;
@@ -21,6 +22,7 @@ mod watch;
 
 pub use ended::{Ended, SessionError};
 pub use families::Families;
+pub use issuer::IssuerToken;
 pub use principal::{Principal, SessionGrant};
 pub use refresh::RefreshError;
 pub use sessions::LoginSessions;
