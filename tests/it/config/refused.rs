@@ -77,7 +77,11 @@ const INVALID: &[(&str, &str, &str)] = &[
     ("tokens.audience", "''", "not be empty"),
     ("auth.issuers", "[{ issuer = 'https://a', audience = 'b' }]", "must have `roles` or"),
     ("auth.issuers", "[{ issuer = 'https://a' }]", "missing field `audience`"),
-    ("auth.issuers", "[{ issuer = 'a', audience = 'b', default_role = 'viewer' }]", "must be a URL"),
+    (
+        "auth.issuers",
+        "[{ issuer = 'a', audience = 'b', default_role = 'viewer' }]",
+        "must be a URL",
+    ),
     (
         "auth.issuers",
         "[{ issuer = 'https://a', audience = 'b', default_role = 'root' }]",
