@@ -1,6 +1,6 @@
 // A certified OpenID provider (oidc-provider) on a port of the loopback interface, in this process.
 
-import { generateKeyPair, randomUUID } from 'node:crypto';
+import { createHash, generateKeyPair, randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { promisify } from 'node:util';
@@ -91,7 +91,7 @@ export async function startProvider({
     try {
       const { params } = await provider.interactionDetails(request, response);
       const login = { accountId: params.login_hint ?? 'ada' };
-      await provider.interactionFinished(request, response, { login });
+      await provider.interactionFinished(request, response, { login, consent: {} });
     } catch (error) {
       response.writeHead(500).end(String(error));
     }
@@ -120,4 +120,38 @@ export async function token(provider, parameters, client = CLIENT) {
   const body = await response.json();
   if (!response.ok) throw new Error(`${response.status}: ${JSON.stringify(body)}`);
   return body;
+}
+
+/** Logs in as `user` with a scripted authorization code flow and PKCE (RFC 7636). Returns all tokens. */
+export async function logIn(provider, user, client = CLIENT) {
+  const verifier = randomBytes(32).toString('base64url');
+  const [redirect_uri] = client.redirect_uris;
+  const query = new URLSearchParams({
+    client_id: client.client_id,
+    redirect_uri,
+    response_type: 'code',
+    scope: 'openid offline_access streams',
+    prompt: 'consent',
+    resource: RESOURCE,
+    login_hint: user,
+    nonce: randomUUID(),
+    code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+    code_challenge_method: 'S256',
+  });
+  const cookies = new Map();
+  let url = `${provider.issuer}/auth?${query}`;
+  while (!url.startsWith(redirect_uri)) {
+    const cookie = [...cookies].map((pair) => pair.join('=')).join('; ');
+    const response = await fetch(url, { redirect: 'manual', headers: { Cookie: cookie } });
+    for (const line of response.headers.getSetCookie()) {
+      const [name, value] = line.split(';')[0].split('=');
+      cookies.set(name, value);
+    }
+    const location = response.headers.get('location');
+    if (!location) throw new Error(`${response.status}: ${await response.text()}`);
+    url = new URL(location, url).href;
+  }
+  const code = new URL(url).searchParams.get('code');
+  if (!code) throw new Error(`no code: ${url}`);
+  return token(provider, { grant_type: 'authorization_code', code, redirect_uri, code_verifier: verifier }, client);
 }

@@ -35,7 +35,8 @@ impl Key {
     pub fn new() -> Self {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
         let der = pair.as_der().expect("PKCS #8");
-        let signs = EncodingKey::from_rsa_pem(pem(der.as_ref()).as_bytes()).expect("a key");
+        // The key inside of PKCS #8 (RFC 5208, section 5), without the 26 bytes before it.
+        let signs = EncodingKey::from_rsa_der(&der.as_ref()[26..]);
         let id = Uuid::new_v4().to_string();
         let jwk = Jwk::from_encoding_key(&signs, Algorithm::RS256).expect("a JWK");
         let mut published = serde_json::to_value(&jwk).expect("JSON");
@@ -43,12 +44,6 @@ impl Key {
         published["use"] = json!("sig");
         Self { id, signs, published }
     }
-}
-
-fn pem(der: &[u8]) -> String {
-    use base64::{Engine, prelude::BASE64_STANDARD};
-    let body = BASE64_STANDARD.encode(der);
-    format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n")
 }
 
 /// The answers of the server.
