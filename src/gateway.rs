@@ -15,6 +15,7 @@ use crate::{
     audit::{AuditEvent, AuditKind, AuditLog},
     auth::{
         api_key::{ApiKeyError, ApiKeys},
+        issuer::{ExternalCaller, IssuerError, Issuers},
         login_session::{LoginSessions, Principal, RefreshError, SessionGrant},
         session_cookie::SessionCookies,
         stream_token::StreamTokens,
@@ -47,6 +48,8 @@ pub struct Gateway {
     pub database: Database,
     /// Signs and verifies tokens.
     pub tokens: Tokens,
+    /// Verifies tokens of external issuers.
+    pub issuers: Issuers,
     /// Creates, changes and finds users.
     pub users: Users,
     /// Creates, finds and authenticates API keys.
@@ -174,6 +177,32 @@ impl Gateway {
             self.bus.publish(self.node, Message::LoginSessionRevoked(session));
         }
         opened
+    }
+
+    /// The caller of a token of an external issuer. Records the creation of its user. If the role of the login session has
+    /// changed, the other gateways check the streams of the user.
+    pub async fn authenticate_external(
+        &self,
+        token: &str,
+        address: Option<IpAddr>,
+    ) -> Result<Principal, IssuerError> {
+        let caller = self.issuers.authenticate(token, &self.login_sessions).await?;
+        let ExternalCaller { principal, is_new, has_new_role } = caller;
+        if has_new_role {
+            self.bus.publish(self.node, Message::UserChanged(principal.user_id));
+        }
+        if is_new {
+            let event = AuditEvent {
+                kind: AuditKind::UserCreated,
+                user: Some(principal.user_id),
+                actor: Some(principal.user_id),
+                session: Some(principal.session_id),
+                address,
+                data: json!({ "username": principal.username, "method": "issuer" }),
+            };
+            self.audit.record(event).await;
+        }
+        Ok(principal)
     }
 
     /// Revokes all login sessions of a user on all gateways.

@@ -10,6 +10,7 @@ use crate::{
     audit::AuditLog,
     auth::{
         api_key::ApiKeys,
+        issuer::Issuers,
         login_session::{Lifetimes, LoginSessions},
         session_cookie::SessionCookies,
         signing::KeyError,
@@ -25,6 +26,7 @@ use crate::{
     event::Family,
     event_log::{EventLog, StaleCursor},
     gateway::Gateway,
+    http_client::HttpError,
     hub::{self, Hub},
     limit::{self, ConnectionLimit, Limits, Quota},
     telemetry::{KnownLabels, Telemetry},
@@ -46,6 +48,9 @@ pub enum StartError {
     /// The signing keys cannot be loaded.
     #[error(transparent)]
     Keys(#[from] KeyError),
+    /// No client for the requests to external issuers can be created.
+    #[error("auth.issuers: cannot create a client for their keys")]
+    Issuers(#[from] HttpError),
     /// The first administrator cannot be created.
     #[error("cannot create the first administrator (STREAMGATE_ADMIN_PASSWORD)")]
     Admin(#[from] UserError),
@@ -100,9 +105,14 @@ pub async fn build(
         &config.data_dir,
         &config.tokens.issuer,
         &config.tokens.audience,
-        &config.tokens.algorithms,
         Duration::from_secs(config.tokens.access_seconds),
         telemetry.cache("token"),
+        &clock,
+    )?;
+    let issuers = Issuers::new(
+        &config.auth.issuers,
+        database.clone(),
+        telemetry.cache("external_token"),
         &clock,
     )?;
     let session_cookies =
@@ -184,6 +194,7 @@ pub async fn build(
         telemetry,
         database,
         tokens,
+        issuers,
         session_cookies,
         users,
         limits,

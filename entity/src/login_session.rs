@@ -25,7 +25,7 @@ pub enum Method {
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "login_session")]
 pub struct Model {
-    /// UUID version 7. The `sid` claim of the session's tokens.
+    /// UUID version 7, or version 8 for a session of an external issuer. The `sid` claim of the session's tokens.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
     /// Id of the user.
@@ -36,6 +36,9 @@ pub struct Model {
     pub expires_at: Timestamp,
     /// Time at which the session was revoked. Absent before.
     pub revoked_at: Option<Timestamp>,
+    /// Tokens of an external issuer that were issued before this time are refused. Absent if the session was never
+    /// revoked, and for other methods.
+    pub revoked_before: Option<Timestamp>,
     /// How the requests of the session are authenticated.
     pub method: Method,
     /// Highest role of the session. Absent if the role of the user is the only limit.

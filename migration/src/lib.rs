@@ -21,6 +21,7 @@ mod m20261126_000014_stream_token;
 mod m20261126_000015_session_method;
 mod m20261126_000016_api_key;
 mod m20261126_000017_audit_event;
+mod m20261126_000018_session_revoked_before;
 
 /// Runs the migrations in order.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000015_session_method::Migration),
             Box::new(m20261126_000016_api_key::Migration),
             Box::new(m20261126_000017_audit_event::Migration),
+            Box::new(m20261126_000018_session_revoked_before::Migration),
         ]
     }
 }

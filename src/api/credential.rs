@@ -10,6 +10,7 @@ use poem::{
 use uuid::Uuid;
 
 use super::{
+    external_token,
     middleware::{RequestInfo, RequestOrigin},
     presented_token::{self, PresentedToken},
     problem::{Kind, Problem, Result},
@@ -72,7 +73,9 @@ impl Credential {
         let in_query = |(name, value): &(String, String)| {
             name == "access_token"
                 || value.starts_with(api_key::PREFIX)
-                || (value.starts_with("eyJ") && gateway.tokens.is_own_access_token(value))
+                || (value.starts_with("eyJ")
+                    && (gateway.tokens.is_own_access_token(value)
+                        || gateway.issuers.is_external(value)))
         };
         if query.iter().any(in_query) {
             gateway.telemetry.authenticated("in_query");
@@ -132,6 +135,10 @@ impl Credential {
     ) -> Result<Authenticated> {
         let by_cookie = matches!(self, Self::Cookie(_));
         let claims = match self {
+            Self::Access(token) if gateway.issuers.is_external(&token) => {
+                let principal = external_token::authenticate(gateway, request, &token).await?;
+                return Ok(Authenticated { principal, stream_token: None, by_cookie });
+            }
             Self::Access(token) => {
                 gateway.tokens.verify_access(&token).map(|claims| (claims.sid, claims.sub, None))
             }
@@ -219,6 +226,9 @@ pub(super) async fn is_valid(
         if token.starts_with(api_key::PREFIX) {
             return matches!(gateway.api_keys.authenticate(token).await, Ok(Some(_)));
         }
+        if gateway.issuers.is_external(token) {
+            return gateway.issuers.verify(token).await.is_ok();
+        }
         return gateway.tokens.is_valid_access_token(token);
     }
     let value = known.cookie_name;
@@ -242,13 +252,13 @@ pub(super) fn no_credential(gateway: &Gateway) -> Problem {
 
 /// Refuses a token.
 pub(super) fn refused(gateway: &Gateway, error: TokenError) -> Problem {
-    let (outcome, detail) = match error {
-        TokenError::Expired => ("expired", "the token has expired"),
-        TokenError::NotYetValid => ("early", "the token is not valid yet"),
-        TokenError::Invalid => ("invalid", "the token is not valid"),
+    let outcome = match error {
+        TokenError::Expired => "expired",
+        TokenError::NotYetValid => "early",
+        TokenError::Invalid => "invalid",
     };
     gateway.telemetry.authenticated(outcome);
-    Problem::invalid_token(detail)
+    error.into()
 }
 
 /// The session and the user that a trusted proxy names.

@@ -10,6 +10,7 @@ mod caller;
 mod connections;
 mod credential;
 mod docs;
+mod external_token;
 mod headers;
 mod health;
 mod json;

@@ -18,7 +18,7 @@ use super::{
     caller::{AdminPerson, Caller},
     json::Json,
     middleware::RequestInfo,
-    problem::{ChangeResult, ReadResult, WriteResult},
+    problem::{ChangeResult, Problem, ReadResult, WriteResult},
     responses::{Created, NoContent},
     tag::Tag,
 };
@@ -47,9 +47,12 @@ struct NewUser {
     username: Text,
     /// Password: at least 8 characters (NIST SP 800-63B, section 5.1.1.2) and at most 1,024 bytes in UTF-8, without
     /// control characters, and without characters that are newer than Unicode 6.3. It is prepared with OpaqueString (RFC 8265, section 4.2): however a keyboard writes a letter,
-    /// the password is the same.
+    /// the password is the same. Required without `external`.
     #[oai(validator(min_length = 8, max_length = 1024))]
-    password: Text,
+    password: Option<Text>,
+    /// The identity at an external issuer (`auth.issuers` of the configuration). The user logs in there and has no
+    /// password here.
+    external: Option<ExternalIdentity>,
     /// Role of the user.
     role: UserRole,
 }
@@ -58,8 +61,29 @@ impl Example for NewUser {
     fn example() -> Self {
         Self {
             username: "ada".into(),
-            password: "correct horse battery staple".into(),
+            password: Some("correct horse battery staple".into()),
+            external: None,
             role: UserRole::Operator,
+        }
+    }
+}
+
+/// The identity of a user at an external issuer.
+#[derive(Object)]
+#[oai(example, deny_unknown_fields)]
+struct ExternalIdentity {
+    /// Issuer: the `iss` claim of its tokens. It must be configured.
+    issuer: Text,
+    /// The `sub` claim of the user: 1 to 255 bytes.
+    #[oai(validator(min_length = 1, max_length = 255))]
+    subject: Text,
+}
+
+impl Example for ExternalIdentity {
+    fn example() -> Self {
+        Self {
+            issuer: "https://id.example.com/realms/main".into(),
+            subject: "f1d6b1a4-7d0c-4b6e-9a55-2f3f6f0c8a11".into(),
         }
     }
 }
@@ -74,7 +98,7 @@ struct UserChange {
     /// Whether the user is disabled. `true` ends the user's login sessions and streams. `false` lets the user log in
     /// again.
     disabled: Option<bool>,
-    /// New password, with the same limits as for a new user. A new password ends the user's login sessions and streams.
+    /// New password, with the same limits as for a new user. 409 for a user of an external issuer. A new password ends the user's login sessions and streams.
     #[oai(validator(min_length = 8, max_length = 1024))]
     password: Option<Text>,
 }
@@ -91,7 +115,7 @@ impl Example for UserChange {
 
 /// A user.
 #[derive(Object)]
-#[oai(example)]
+#[oai(example, skip_serializing_if_is_none)]
 struct User {
     /// User id.
     id: Uuid,
@@ -103,6 +127,12 @@ struct User {
     disabled: bool,
     /// Time of creation, UTC.
     created_at: OffsetDateTime,
+    /// External issuer that authenticates the user. Absent for a user with a password.
+    issuer: Option<String>,
+    /// The `sub` claim of the user at the issuer. Absent for a user with a password.
+    subject: Option<String>,
+    /// Name of the user at the issuer, for people. Not unique. Absent if the issuer has not sent one.
+    display_name: Option<String>,
 }
 
 impl From<user::Model> for User {
@@ -113,6 +143,9 @@ impl From<user::Model> for User {
             role: row.role.into(),
             disabled: row.disabled,
             created_at: row.created_at.datetime(),
+            issuer: row.issuer,
+            subject: row.subject,
+            display_name: row.display_name,
         }
     }
 }
@@ -125,6 +158,9 @@ impl Example for User {
             role: UserRole::Operator,
             disabled: false,
             created_at: example_time(),
+            issuer: None,
+            subject: None,
+            display_name: None,
         }
     }
 }
@@ -136,7 +172,8 @@ pub(super) struct UsersApi;
 impl UsersApi {
     /// Create a user
     ///
-    /// Requires the role admin. 409 if another user has the name.
+    /// Creates a user with a password, or a user that logs in at an external issuer. Requires the role admin. 409 if
+    /// another user has the name or the external identity.
     #[oai(path = "/", method = "post", operation_id = "user_create")]
     async fn create(
         &self,
@@ -145,9 +182,21 @@ impl UsersApi {
         request: Data<&RequestInfo>,
         body: Json<NewUser>,
     ) -> ChangeResult<Created<User>> {
-        let NewUser { username, password, role } = body.0;
-        let password = NewPassword::new(&password.0)?;
-        let row = gateway.users.create(&username.0, password, role.into()).await?;
+        let NewUser { username, password, external, role } = body.0;
+        let row = match (password, external) {
+            (Some(password), None) => {
+                let password = NewPassword::new(&password.0)?;
+                gateway.users.create(&username.0, password, role.into()).await?
+            }
+            (None, Some(ExternalIdentity { issuer, subject })) => {
+                if !gateway.issuers.is_configured(&issuer.0) {
+                    return Err(Problem::bad_request("this issuer is not configured").into());
+                }
+                let identity = (issuer.0, subject.0);
+                gateway.users.create_external(&username.0, identity, role.into()).await?
+            }
+            _ => return Err(Problem::bad_request("send either password or external").into()),
+        };
         let data = json!({ "username": row.username, "role": role.to_json() });
         let event = (AuditKind::UserCreated, Some(row.id), data);
         record(&gateway, &request, Some(&caller.principal), event).await;

@@ -9,6 +9,7 @@ use poem::{
 use super::{
     caller::{count, gateway},
     credential::{Credential, refused},
+    external_token,
     middleware::RequestInfo,
     problem::Result,
 };
@@ -31,7 +32,11 @@ impl<'a> FromRequest<'a> for Visitor {
             && let Some(Credential::Access(token)) =
                 Credential::from_request(gateway, request, false)?
         {
-            gateway.tokens.verify_access(&token).map_err(|error| refused(gateway, error))?;
+            if gateway.issuers.is_external(&token) {
+                external_token::check(gateway, &token).await?;
+            } else {
+                gateway.tokens.verify_access(&token).map_err(|error| refused(gateway, error))?;
+            }
         }
         Ok(Self)
     }

@@ -1,6 +1,7 @@
 //! Authentication: users and their passwords, login sessions, and tokens.
 
 pub mod api_key;
+pub mod issuer;
 pub mod login_session;
 pub mod password;
 pub mod session_cookie;

@@ -28,9 +28,6 @@ pub enum KeyError {
         /// Path of the file.
         path: PathBuf,
     },
-    /// The configured algorithms do not include the gateway's own.
-    #[error("tokens.algorithms: must contain EdDSA, the algorithm of this server's own key")]
-    OwnAlgorithm,
 }
 
 /// The token is refused.

@@ -80,25 +80,20 @@ pub struct Tokens {
 
 impl Tokens {
     /// Loads the keys from `data_dir/keys`. Creates missing ones, readable only by the user of the process.
-    /// `algorithms` is the allow-list for access tokens. The counters count the hits and misses of the cache of
+    /// The counters count the hits and misses of the cache of
     /// verified access tokens.
     ///
     /// # Errors
-    /// - [`KeyError::OwnAlgorithm`] if `algorithms` does not contain `EdDSA`.
     /// - [`KeyError::File`] if a key cannot be read or written.
     /// - [`KeyError::Content`] if a file contains no Ed25519 key, or a secret of less than 32 bytes.
     pub fn load(
         data_dir: &Path,
         issuer: &str,
         audience: &str,
-        algorithms: &[String],
         access_life: Duration,
         counters: [Counter; 2],
         clock: &Arc<Clock>,
     ) -> Result<Self, KeyError> {
-        if !algorithms.iter().any(|name| name == "EdDSA") {
-            return Err(KeyError::OwnAlgorithm);
-        }
         let directory = data_dir.join("keys");
         let access_path = directory.join("access.pkcs8");
         let pkcs8 = load_or_create(&access_path, || {
@@ -125,8 +120,7 @@ impl Tokens {
             access_life,
             access_key,
             access_verifier,
-            // One key allows one algorithm (RFC 8725, section 3.1). Other configured algorithms are for the keys
-            // of other issuers.
+            // One key allows one algorithm (RFC 8725, section 3.1).
             access_validation: validation(Algorithm::EdDSA, issuer, audience),
             verified: Cache::new(access_life, CAPACITY, counters, clock),
             key_id,

@@ -19,12 +19,24 @@ use crate::{
 /// Name of the administrator that the first start creates.
 pub const FIRST_ADMIN: &str = "admin";
 
+/// Maximum length of a subject in bytes (OpenID Connect Core 1.0, section 2).
+const MAX_SUBJECT: usize = 255;
+
 /// The user cannot be created or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
     /// Another user has this name.
     #[error("another user has this name")]
     NameTaken,
+    /// Another user has this subject of the external issuer.
+    #[error("another user has this subject of the issuer")]
+    SubjectTaken,
+    /// The subject has a wrong length.
+    #[error("a subject is 1 to 255 bytes")]
+    SubjectInvalid,
+    /// The user has no password, because an external issuer authenticates the user.
+    #[error("a user of an external issuer has no password")]
+    ExternalPassword,
     /// The name has a wrong length, or characters that are not allowed.
     #[error("a user name is 1 to 64 characters of a-z, 0-9, '.', '_' and '-'")]
     NameInvalid,
@@ -107,17 +119,40 @@ impl Users {
         if !is_name(username) {
             return Err(UserError::NameInvalid);
         }
-        let row = user::Model {
-            id: Uuid::now_v7(),
-            username: username.to_owned(),
-            password_hash: password.hash().await,
-            role,
-            disabled: false,
-            created_at: Timestamp::now(),
-            issuer: None,
-            subject: None,
-            display_name: None,
-        };
+        let hash = password.hash().await;
+        self.insert(user::Model { password_hash: hash, ..new_user(username, role) }).await
+    }
+
+    /// Creates a user that an external issuer authenticates as `subject`.
+    ///
+    /// # Errors
+    /// - [`UserError::NameInvalid`] if the name has a wrong length, or characters that are not allowed.
+    /// - [`UserError::SubjectInvalid`] if the subject has a wrong length.
+    /// - [`UserError::SubjectTaken`] if another user has the subject.
+    /// - [`UserError::NameTaken`] if another user has the name.
+    pub async fn create_external(
+        &self,
+        username: &str,
+        (issuer, subject): (String, String),
+        role: Role,
+    ) -> Result<user::Model, UserError> {
+        if !is_name(username) {
+            return Err(UserError::NameInvalid);
+        }
+        if !(1..=MAX_SUBJECT).contains(&subject.len()) {
+            return Err(UserError::SubjectInvalid);
+        }
+        let same = user::Entity::find()
+            .filter(user::Column::Issuer.eq(&issuer))
+            .filter(user::Column::Subject.eq(&subject));
+        if same.count(self.database.reader()).await? > 0 {
+            return Err(UserError::SubjectTaken);
+        }
+        let (issuer, subject) = (Some(issuer), Some(subject));
+        self.insert(user::Model { issuer, subject, ..new_user(username, role) }).await
+    }
+
+    async fn insert(&self, row: user::Model) -> Result<user::Model, UserError> {
         match row.into_active_model().insert(self.database.writer()).await {
             Ok(user) => Ok(user),
             Err(error) => Err(match error.sql_err() {
@@ -201,6 +236,7 @@ impl Users {
     ///
     /// # Errors
     /// - [`UserError::NotFound`] if no user has this id.
+    /// - [`UserError::ExternalPassword`] if the user of an external issuer would get a password.
     /// - [`UserError::LastAdmin`] if the change would leave no enabled administrator.
     pub async fn update(&self, id: Uuid, change: UserUpdate) -> Result<user::Model, UserError> {
         // Before the transaction, because others wait for its lock, and a hash takes long.
@@ -214,6 +250,9 @@ impl Users {
                 || change.role.is_some_and(|role| role < Role::Admin)
         })
         .await?;
+        if password_hash.is_some() && user.issuer.is_some() {
+            return Err(UserError::ExternalPassword);
+        }
         let mut row = user.into_active_model();
         if let Some(role) = change.role {
             row.role = Set(role);
@@ -272,6 +311,21 @@ async fn lock_for_update(
     let user = user.ok_or(UserError::NotFound)?;
     let is_last = admins.iter().all(|admin| admin.id == id) && !admins.is_empty();
     if is_last && removes_admin(&user) { Err(UserError::LastAdmin) } else { Ok(user) }
+}
+
+/// A new user without a password.
+fn new_user(username: &str, role: Role) -> user::Model {
+    user::Model {
+        id: Uuid::now_v7(),
+        username: username.to_owned(),
+        password_hash: String::new(),
+        role,
+        disabled: false,
+        created_at: Timestamp::now(),
+        issuer: None,
+        subject: None,
+        display_name: None,
+    }
 }
 
 fn is_name(text: &str) -> bool {

@@ -77,6 +77,7 @@ impl Config {
         let config = complete(merged);
         tls_is_complete(&config, &origins)?;
         proxy_is_trusted(&config, &origins)?;
+        issuers_are_external(&config, &origins)?;
         Ok((config, values))
     }
 }
@@ -243,5 +244,24 @@ fn proxy_is_trusted(
         reason: "requires `server.trusted_proxies`, the addresses of the proxies that may send the header"
             .to_owned(),
         default: "absent".to_owned(),
+    })
+}
+
+/// Checks that no external issuer has the name that the gateway writes into its own tokens. Otherwise the tokens of a
+/// login would be checked with the keys of the other.
+fn issuers_are_external(
+    config: &Config,
+    origins: &BTreeMap<String, Origin>,
+) -> Result<(), ConfigError> {
+    let own = &config.tokens.issuer;
+    if config.auth.issuers.iter().all(|external| external.issuer != *own) {
+        return Ok(());
+    }
+    let origin = origins.get("auth.issuers").expect("the default is empty, so a source gave it");
+    Err(ConfigError::Invalid {
+        key: "auth.issuers".to_owned(),
+        origin: origin.clone(),
+        reason: format!("must not contain `{own}`, the value of `tokens.issuer`"),
+        default: "[]".to_owned(),
     })
 }

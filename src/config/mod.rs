@@ -20,7 +20,7 @@ mod tree;
 mod validate;
 mod values;
 
-pub use auth::Auth;
+pub use auth::{Auth, Issuer, IssuerRole};
 pub use document::{documentation, environment_table};
 pub use error::{ConfigError, Origin};
 pub use families::{McpSessions, Overflow, OverflowByFamily, Prompts, Retention};

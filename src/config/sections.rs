@@ -75,16 +75,6 @@ pub struct Tokens {
     )]
     pub audience: String,
 
-    /// Signature algorithms accepted on access tokens: EdDSA, ES256, ES384, RS256, RS384, RS512,
-    /// PS256, PS384, PS512. HMAC and `none` are refused, because a key that only verifies tokens must not
-    /// be able to forge them (RFC 8725 section 3.1). The gateway itself signs with EdDSA.
-    #[config(
-        default = ["EdDSA"],
-        env = "STREAMGATE_TOKENS__ALGORITHMS",
-        validate = validate::algorithms
-    )]
-    pub algorithms: Vec<String>,
-
     /// Lifetime of an access token in seconds, from 60 to 86400.
     #[config(
         default = 900,

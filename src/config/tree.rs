@@ -56,7 +56,7 @@ pub struct Config {
     #[config(nested)]
     pub tokens: Tokens,
 
-    /// Other ways to authenticate requests.
+    /// Other ways to authenticate requests: external issuers of access tokens, and names from a proxy.
     #[config(nested)]
     pub auth: Auth,
 

@@ -1,7 +1,7 @@
 //! The values of labels that are known at the start.
 
 /// The outcomes of an authentication.
-pub(super) const AUTHENTICATIONS: [&str; 15] = [
+pub(super) const AUTHENTICATIONS: [&str; 16] = [
     "early",
     "expired",
     "failed",
@@ -10,6 +10,7 @@ pub(super) const AUTHENTICATIONS: [&str; 15] = [
     "login",
     "login_refused",
     "missing",
+    "not_admitted",
     "ok",
     "other_origin",
     "refresh",

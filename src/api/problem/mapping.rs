@@ -11,8 +11,10 @@ use super::{kind::Kind, response::Problem};
 use crate::{
     api::headers::{RATELIMIT, RATELIMIT_POLICY},
     auth::api_key::ApiKeyError,
+    auth::issuer::IssuerError,
     auth::login_session::{Ended, RefreshError, SessionError},
     auth::password::PasswordError,
+    auth::signing::TokenError,
     auth::user::UserError,
     database::{DatabaseError, Failure, Fault},
     family::{FamilyError, LeaseLost},
@@ -135,6 +137,34 @@ impl From<&DatabaseError> for Problem {
     }
 }
 
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        Self::invalid_token(match error {
+            TokenError::Expired => "the token has expired",
+            TokenError::NotYetValid => "the token is not valid yet",
+            TokenError::Invalid => "the token is not valid",
+        })
+    }
+}
+
+impl From<IssuerError> for Problem {
+    fn from(error: IssuerError) -> Self {
+        match error {
+            IssuerError::Token(error) => error.into(),
+            IssuerError::Session(error) => error.into(),
+            IssuerError::NoRole | IssuerError::UnknownUser => {
+                Self::new(Kind::Forbidden, error.to_string())
+            }
+            IssuerError::Unreachable(cause) => Self::new(
+                Kind::Unavailable,
+                "the issuer of the token does not answer at the moment",
+            )
+            .retry_after(limit::jittered(Duration::from_secs(10)))
+            .caused_by(cause),
+        }
+    }
+}
+
 impl From<SessionError> for Problem {
     fn from(error: SessionError) -> Self {
         match error {
@@ -179,9 +209,14 @@ impl From<UserError> for Problem {
     fn from(error: UserError) -> Self {
         match error {
             UserError::NotFound => Self::not_found(),
-            UserError::NameInvalid => Self::bad_request(error.to_string()),
+            UserError::NameInvalid | UserError::SubjectInvalid => {
+                Self::bad_request(error.to_string())
+            }
             UserError::Password(error) => error.into(),
-            UserError::NameTaken | UserError::LastAdmin => Self::conflict(error.to_string()),
+            UserError::NameTaken
+            | UserError::SubjectTaken
+            | UserError::ExternalPassword
+            | UserError::LastAdmin => Self::conflict(error.to_string()),
             UserError::Database(error) => error.into(),
         }
     }

@@ -116,6 +116,7 @@ impl ApiKeys {
             created_at: now,
             expires_at: ends_at,
             revoked_at: None,
+            revoked_before: None,
             method: Method::ApiKey,
             role: Some(new.role),
             families: new.families.names(),

@@ -12,6 +12,7 @@
 mod cached_sessions;
 mod ended;
 mod families;
+mod issuer;
 mod principal;
 mod proxy;
 mod refresh;
@@ -22,6 +23,7 @@ mod watch;
 
 pub use ended::{Ended, SessionError};
 pub use families::Families;
+pub use issuer::IssuerToken;
 pub use principal::{Principal, SessionGrant};
 pub use refresh::RefreshError;
 pub use sessions::{Lifetimes, LoginSessions};

@@ -24,8 +24,21 @@ pub struct Principal {
     pub session_expires_at: Timestamp,
     /// Time at which the login session ends even if it is refreshed.
     pub session_ends_at: Timestamp,
+    /// Role of the login session. Higher than `role` if the request has an older token with a lower role.
+    pub(super) session_role: Role,
+    /// Tokens of an external issuer that were issued before this time are refused.
+    pub(super) revoked_before: Option<Timestamp>,
     /// Number of session changes that this process had announced before the lookup.
     pub(super) changes_seen: u64,
+}
+
+impl Principal {
+    /// The principal with at most this role. `None` if the session was revoked after `issued_at`, the time at which the
+    /// token of an external issuer was issued.
+    pub(in crate::auth) fn limited(self, highest: Role, issued_at: Timestamp) -> Option<Self> {
+        let is_revoked = self.revoked_before.is_some_and(|before| issued_at <= before);
+        (!is_revoked).then(|| Self { role: self.role.min(highest), ..self })
+    }
 }
 
 /// The result of a login or a refresh.

@@ -78,6 +78,7 @@ impl LoginSessions {
             created_at: now,
             expires_at: now + self.life.min(self.longest),
             revoked_at: None,
+            revoked_before: None,
             method: Method::Proxy,
             role: Some(highest),
             families: None,

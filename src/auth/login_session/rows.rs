@@ -40,6 +40,8 @@ pub(super) fn principal(
 ) -> Principal {
     Principal {
         role: role(session, &user),
+        session_role: role(session, &user),
+        revoked_before: session.revoked_before,
         user_id: user.id,
         username: user.username,
         method: session.method,

@@ -103,6 +103,7 @@ impl LoginSessions {
             created_at: now,
             expires_at: now + self.life.min(self.longest),
             revoked_at: None,
+            revoked_before: None,
             method: Method::Password,
             role: None,
             families: None,
@@ -260,15 +261,16 @@ impl LoginSessions {
         self.watched.announce(session, state);
     }
 
-    /// Deletes sessions that expired or were revoked before `cutoff`, and the successors of refresh tokens whose
+    /// Deletes sessions that expired or were revoked before `cutoff`. A revoked session of an external issuer stays until
+    /// its tokens have expired. Also erases and the successors of refresh tokens whose
     /// grace has ended. Returns the number of deleted sessions.
     pub async fn prune(&self, cutoff: Timestamp) -> Result<u64, DbErr> {
         self.erase_successors().await?;
         let deleted = login_session::Entity::delete_many()
             .filter(
-                login_session::Column::ExpiresAt
+                login_session::Column::ExpiresAt.lt(cutoff).or(login_session::Column::RevokedAt
                     .lt(cutoff)
-                    .or(login_session::Column::RevokedAt.lt(cutoff)),
+                    .and(login_session::Column::Method.ne(Method::Issuer))),
             )
             .exec(self.database.writer())
             .await?;

@@ -65,8 +65,10 @@ impl WatchedSessions {
     pub(super) fn add(&self, principal: &Principal) -> SessionWatch {
         // The principal was looked up just now. The entry may be older. If the role was raised since, this stream
         // would seem to have lost its role.
-        let fresh =
-            SessionState::Valid { role: principal.role, expires_at: principal.session_expires_at };
+        let fresh = SessionState::Valid {
+            role: principal.session_role,
+            expires_at: principal.session_expires_at,
+        };
         let new_entry = || {
             Arc::new(WatchedSession {
                 session: principal.session_id,

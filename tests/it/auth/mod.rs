@@ -2,6 +2,7 @@
 
 mod access_token;
 mod cookie;
+mod issuer;
 mod login;
 mod logout;
 mod me;

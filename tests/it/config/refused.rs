@@ -75,8 +75,44 @@ const INVALID: &[(&str, &str, &str)] = &[
     ("server.trusted_proxies", "['10.0.0.1', '10.0.0.1:80']", "`10.0.0.1:80` must be"),
     ("tokens.issuer", "''", "not be empty"),
     ("tokens.audience", "''", "not be empty"),
-    ("tokens.algorithms", "['EdDSA', 'HS256']", "`HS256` must be one of EdDSA"),
-    ("tokens.algorithms", "['none']", "`none` must be one of EdDSA"),
+    ("auth.issuers", "[{ issuer = 'https://a', audience = 'b' }]", "must have `roles` or"),
+    ("auth.issuers", "[{ issuer = 'https://a' }]", "missing field `audience`"),
+    (
+        "auth.issuers",
+        "[{ issuer = 'a', audience = 'b', default_role = 'viewer' }]",
+        "must be a URL",
+    ),
+    (
+        "auth.issuers",
+        "[{ issuer = 'https://a', audience = 'b', default_role = 'root' }]",
+        "unknown variant `root`",
+    ),
+    (
+        "auth.issuers",
+        "[{ issuer = 'https://a', audience = 'b', default_role = 'viewer', algorithms = ['HS256'] }]",
+        "`HS256` must be one of EdDSA",
+    ),
+    (
+        "auth.issuers",
+        "[{ issuer = 'https://a', audience = 'b', default_role = 'viewer', algorithms = ['none'] }]",
+        "`none` must be one of EdDSA",
+    ),
+    (
+        "auth.issuers",
+        "[{ issuer = 'https://a', audience = '', default_role = 'viewer' }]",
+        "must not be empty",
+    ),
+    (
+        "auth.issuers",
+        "[{ issuer = 'https://a', audience = 'b', default_role = 'viewer', keys = 'c' }]",
+        "unknown field `keys`",
+    ),
+    (
+        "auth.issuers",
+        "[{ issuer = 'https://a', audience = 'b', default_role = 'viewer', \
+         jwks_url = 'https://c', discovery_url = 'https://d' }]",
+        "not both",
+    ),
     ("tokens.access_seconds", "59", "from 60 to 86400"),
     ("tokens.login_session_seconds", "0", "from 60 to"),
     ("tokens.stream_seconds", "29", "from 30 to 300"),

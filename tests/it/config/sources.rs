@@ -44,7 +44,7 @@ fn every_type_of_key_can_come_from_the_environment() {
             ("STREAMGATE_DATABASE__URL", "postgres://host/name"),
             ("STREAMGATE_DATABASE__MIGRATE", "false"),
             ("STREAMGATE_STREAMS__BUFFER_EVENTS", "7"),
-            ("STREAMGATE_TOKENS__ALGORITHMS", "EdDSA, ES256"),
+            ("STREAMGATE_SERVER__ALLOWED_ORIGINS", "https://a.example, https://b.example"),
             ("STREAMGATE_LOG__FORMAT", "json"),
             (
                 "STREAMGATE_SERVER__TRUSTED_PROXIES",
@@ -56,7 +56,7 @@ fn every_type_of_key_can_come_from_the_environment() {
     assert_eq!(config.database.url.as_deref(), Some("postgres://host/name"));
     assert!(!config.database.migrate);
     assert_eq!(config.streams.buffer_events, 7);
-    assert_eq!(config.tokens.algorithms, ["EdDSA", "ES256"]);
+    assert_eq!(config.server.allowed_origins, ["https://a.example", "https://b.example"]);
     assert_eq!(config.log.format, LogFormat::Json);
     let proxies: Vec<String> =
         config.server.trusted_proxies.iter().map(ToString::to_string).collect();

@@ -1,6 +1,6 @@
 //! Access tokens: their shape, and the faults for which they are refused.
 
 mod challenge;
-mod forge;
+pub mod forge;
 mod forged;
 mod shape;

@@ -1,0 +1,150 @@
+//! The keys of an issuer: cached, fetched at most once in ten seconds, and kept during an outage.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use jsonwebtoken::Header;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    auth::access_token::forge::sign,
+    support::{
+        App,
+        auth::{bearer, invalid_token},
+        issuer::TestIssuer,
+        until,
+    },
+};
+
+const JWKS: &str = "/jwks";
+const DISCOVERY: &str = "/.well-known/openid-configuration";
+/// Longer than the time between two fetches.
+const INTERVAL: Duration = Duration::from_secs(11);
+
+#[tokio::test]
+async fn storm_of_unknown_key_ids_causes_one_fetch() {
+    let issuer = TestIssuer::start().await;
+    let app = issuer.app(json!({})).await;
+    let claims = issuer.claims("ada");
+    let storm = (0..40).map(|_| {
+        let header = Header { kid: Some(Uuid::new_v4().to_string()), ..issuer.header() };
+        let caller = bearer(&app, &sign(&header, &claims, &issuer.key.signs));
+        async move { invalid_token(caller.get("/v1/auth/me").await) }
+    });
+    for detail in join_all(storm).await {
+        assert_eq!(detail, "the token is not valid");
+    }
+    assert_eq!((issuer.requests(DISCOVERY), issuer.requests(JWKS)), (1, 1));
+    issuer.caller(&app, "ada", json!({})).me().await;
+    assert_eq!(issuer.requests(JWKS), 1);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn known_keys_stay_valid_during_an_outage() {
+    let mut issuer = TestIssuer::start().await;
+    let app = issuer.app(json!({})).await;
+    issuer.caller(&app, "ada", json!({})).me().await;
+    issuer.set_down(true);
+    app.time.pass(Duration::from_mins(20));
+    issuer.caller(&app, "grace", json!({})).me().await;
+    until("fetch", async || issuer.requests(DISCOVERY) == 2).await;
+    issuer.caller(&app, "barbara", json!({})).me().await;
+    // A new key is not known, and cannot be fetched.
+    app.time.pass(INTERVAL);
+    issuer.rotate();
+    let unknown = issuer.caller(&app, "ada", json!({}));
+    let answer = unknown.get("/v1/auth/me").await;
+    let retry: u64 =
+        answer.headers["retry-after"].to_str().expect("text").parse().expect("a number");
+    assert!((10..=20).contains(&retry), "{retry}");
+    assert_eq!(answer.problem(503), "the issuer of the token does not answer at the moment");
+    // A visitor needs no token, so a token that cannot be checked does not matter.
+    assert_eq!(unknown.get("/openapi.json").await.status, 200);
+    issuer.set_down(false);
+    app.time.pass(INTERVAL);
+    unknown.me().await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn rotated_keys_are_fetched_at_the_first_use() {
+    let mut issuer = TestIssuer::start().await;
+    let app = issuer.app(json!({})).await;
+    let before = issuer.caller(&app, "ada", json!({}));
+    before.me().await;
+    let old = issuer.key.clone();
+    issuer.rotate();
+    app.time.pass(INTERVAL);
+    issuer.caller(&app, "ada", json!({})).me().await;
+    assert_eq!(issuer.requests(JWKS), 2);
+    // The issuer has removed the old key.
+    let header = Header { kid: Some(old.id.clone()), ..issuer.header() };
+    let forged = sign(&header, &issuer.claims("ada"), &old.signs);
+    invalid_token(bearer(&app, &forged).get("/v1/auth/me").await);
+    // A token that was verified before is verified again after five minutes.
+    app.time.pass(Duration::from_mins(6));
+    invalid_token(before.get("/v1/auth/me").await);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn old_keys_are_fetched_again_in_the_background() {
+    let issuer = TestIssuer::start().await;
+    let app = issuer.app(json!({})).await;
+    issuer.caller(&app, "ada", json!({})).me().await;
+    app.time.pass(Duration::from_mins(14));
+    issuer.caller(&app, "grace", json!({})).me().await;
+    assert_eq!(issuer.requests(JWKS), 1);
+    app.time.pass(Duration::from_mins(2));
+    issuer.caller(&app, "barbara", json!({})).me().await;
+    until("fetch", async || issuer.requests(JWKS) == 2).await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn keys_url_replaces_discovery() {
+    let issuer = TestIssuer::start().await;
+    let app = issuer.app(json!({ "jwks_url": format!("{}/other", issuer.url()) })).await;
+    issuer.caller(&app, "ada", json!({})).me().await;
+    assert_eq!((issuer.requests(DISCOVERY), issuer.requests("/other")), (0, 1));
+    app.finish().await;
+}
+
+async fn is_unreachable(app: &App, issuer: &TestIssuer) {
+    issuer.caller(app, "ada", json!({})).get("/v1/auth/me").await.problem(503);
+}
+
+#[tokio::test]
+async fn private_address_is_not_called_unless_it_is_allowed() {
+    let issuer = TestIssuer::start().await;
+    let app = issuer.app(json!({ "private_network": false })).await;
+    is_unreachable(&app, &issuer).await;
+    assert_eq!(issuer.requests(DISCOVERY), 0);
+    app.finish().await;
+    // By HTTPS, the address itself is the reason.
+    let url = format!("https://{}/jwks", issuer.address);
+    let app = issuer.app(json!({ "private_network": false, "jwks_url": url })).await;
+    is_unreachable(&app, &issuer).await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn redirects_and_documents_of_other_issuers_are_refused() {
+    let (issuer, target) = (TestIssuer::start().await, TestIssuer::start().await);
+    let app = issuer.app(json!({})).await;
+    issuer.set_discovery(Some(target.url()), None);
+    is_unreachable(&app, &issuer).await;
+    assert_eq!(issuer.requests(JWKS), 0);
+    app.time.pass(INTERVAL);
+    // Plain HTTP is for private addresses only.
+    issuer.set_discovery(None, Some("http://example.com/jwks".to_owned()));
+    is_unreachable(&app, &issuer).await;
+    app.time.pass(INTERVAL);
+    issuer.set_redirect(&format!("{}/jwks", target.url()));
+    is_unreachable(&app, &issuer).await;
+    assert_eq!(issuer.requests(DISCOVERY), 3);
+    assert_eq!(target.requests(JWKS), 0);
+    app.finish().await;
+}

@@ -1,0 +1,7 @@
+//! Access tokens of external issuers.
+
+mod keys;
+mod refused;
+mod roles;
+mod sessions;
+mod users;
