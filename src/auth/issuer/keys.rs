@@ -89,7 +89,8 @@ impl Keys {
         kid: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<DecodingKey, IssuerError> {
-        if let Some(key) = self.known().find(kid, algorithm) {
+        let found = self.known().find(kid, algorithm);
+        if let Some(key) = found {
             self.refresh_if_old();
             return Ok(key);
         }
