@@ -40,14 +40,15 @@ wire_enum! {
 
 /// A user to create.
 #[derive(Object)]
-#[oai(example, deny_unknown_fields)]
+#[oai(example, deny_unknown_fields, skip_serializing_if_is_none)]
 struct NewUser {
     /// Name to log in with: 1 to 64 characters of `a-z`, `0-9`, `.`, `_` and `-`.
     #[oai(validator(min_length = 1, max_length = 64, pattern = "^[a-z0-9._-]+$"))]
     username: Text,
     /// Password: at least 8 characters (NIST SP 800-63B, section 5.1.1.2) and at most 1,024 bytes in UTF-8, without
-    /// control characters, and without characters that are newer than Unicode 6.3. It is prepared with OpaqueString (RFC 8265, section 4.2): however a keyboard writes a letter,
-    /// the password is the same. Required without `external`.
+    /// control characters, and without characters that are newer than Unicode 6.3. It is prepared with OpaqueString
+    /// (RFC 8265, section 4.2): however a keyboard writes a letter, the password is the same. Required without
+    /// `external`.
     #[oai(validator(min_length = 8, max_length = 1024))]
     password: Option<Text>,
     /// The identity at an external issuer (`auth.issuers` of the configuration). The user logs in there and has no
@@ -98,7 +99,8 @@ struct UserChange {
     /// Whether the user is disabled. `true` ends the user's login sessions and streams. `false` lets the user log in
     /// again.
     disabled: Option<bool>,
-    /// New password, with the same limits as for a new user. 409 for a user of an external issuer. A new password ends the user's login sessions and streams.
+    /// New password, with the same limits as for a new user. A new password ends the user's login sessions and streams.
+    /// 409 for a user of an external issuer.
     #[oai(validator(min_length = 8, max_length = 1024))]
     password: Option<Text>,
 }

@@ -9,7 +9,17 @@ use serde_json::{Value, json};
 use streamgate::{gateway::Gateway, telemetry::Summary};
 use tokio::task::JoinSet;
 
-use super::control::Control;
+use super::rows::{Login, Watched};
+
+/// The gateway, and what the requests are about.
+#[derive(Clone)]
+pub(super) struct Subject {
+    pub(super) gateway: Arc<Gateway>,
+    /// The address of the gateway.
+    pub(super) address: SocketAddr,
+    pub(super) topics: Arc<Vec<Watched>>,
+    pub(super) logins: Arc<Vec<Login>>,
+}
 
 /// Requests at the same time.
 const IN_FLIGHT: usize = 8;
@@ -18,18 +28,18 @@ const REFRESHES: usize = 10;
 
 /// Sends `requests` reads of events, with the access tokens of all users over all topics, and as many refreshes as a tenth
 /// of that. Lists the latencies: name, 50th, 95th and 99th percentile in nanoseconds.
-pub(super) async fn measure(control: &Arc<Control>, requests: usize) -> anyhow::Result<String> {
+pub(super) async fn measure(subject: &Subject, requests: usize) -> anyhow::Result<String> {
     let http = reqwest::Client::new();
     let mut tasks = JoinSet::new();
     for first in 0..IN_FLIGHT {
-        let (control, http) = (Arc::clone(control), http.clone());
+        let (subject, http) = (subject.clone(), http.clone());
         tasks.spawn(async move {
             for number in (first..requests).step_by(IN_FLIGHT) {
-                read(&control, &http, number).await?;
+                read(&subject, &http, number).await?;
             }
             let sessions = requests / 10 / REFRESHES;
             for number in (first..sessions).step_by(IN_FLIGHT) {
-                refresh(&control, &http, number).await?;
+                refresh(&subject, &http, number).await?;
             }
             anyhow::Ok(())
         });
@@ -37,7 +47,7 @@ pub(super) async fn measure(control: &Arc<Control>, requests: usize) -> anyhow::
     while let Some(done) = tasks.join_next().await {
         done??;
     }
-    let latencies = &control.gateway.telemetry.latencies;
+    let latencies = &subject.gateway.telemetry.latencies;
     let line = |name: &str, summary: Summary| {
         let [p50, p95, p99] = [summary.p50, summary.p95, summary.p99].map(|time| time.as_nanos());
         format!("{name}\t{p50}\t{p95}\t{p99}\n")
@@ -50,24 +60,24 @@ pub(super) async fn measure(control: &Arc<Control>, requests: usize) -> anyhow::
     .concat())
 }
 
-async fn read(control: &Control, http: &reqwest::Client, number: usize) -> anyhow::Result<()> {
-    let login = &control.logins[number % control.logins.len()];
-    let topic = &control.topics[number % control.topics.len()];
+async fn read(subject: &Subject, http: &reqwest::Client, number: usize) -> anyhow::Result<()> {
+    let login = &subject.logins[number % subject.logins.len()];
+    let topic = &subject.topics[number % subject.topics.len()];
     let path = format!("/v1/topologies/{}/events?limit=1", topic.id);
-    let token = control.access_token(login);
-    let response = http.get(url(control.streams, &path)).bearer_auth(token).send().await?;
+    let (token, _) = subject.gateway.tokens.sign_access_token(login.user, login.session);
+    let response = http.get(url(subject.address, &path)).bearer_auth(token).send().await?;
     ensure!(response.status().is_success(), "{path}: {}", response.status());
     Ok(())
 }
 
 /// Starts a session, and refreshes it.
-async fn refresh(control: &Control, http: &reqwest::Client, number: usize) -> anyhow::Result<()> {
-    let login = &control.logins[number % control.logins.len()];
-    let mut token = start_session(&control.gateway, login.user).await?;
+async fn refresh(subject: &Subject, http: &reqwest::Client, number: usize) -> anyhow::Result<()> {
+    let login = &subject.logins[number % subject.logins.len()];
+    let mut token = start_session(&subject.gateway, login.user).await?;
     for _ in 0..REFRESHES {
         let body = json!({ "refresh_token": token });
         let response =
-            http.post(url(control.streams, "/v1/auth/refresh")).json(&body).send().await?;
+            http.post(url(subject.address, "/v1/auth/refresh")).json(&body).send().await?;
         ensure!(response.status().is_success(), "refresh: {}", response.status());
         let pair: Value = response.json().await?;
         token = pair["refresh_token"].as_str().context("a refresh token")?.to_owned();

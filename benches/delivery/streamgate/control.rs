@@ -31,10 +31,10 @@ const STREAM_TOKEN_LIFETIME: Duration = Duration::from_hours(1);
 /// The state of the control listener.
 pub(super) struct Control {
     pub(super) gateway: Arc<Gateway>,
-    pub(super) topics: Vec<Watched>,
+    pub(super) topics: Arc<Vec<Watched>>,
     /// Path to publish on, for each prompt.
     pub(super) prompts: Vec<String>,
-    pub(super) logins: Vec<Login>,
+    pub(super) logins: Arc<Vec<Login>>,
     /// The address of the gateway.
     pub(super) streams: SocketAddr,
 }
@@ -53,7 +53,7 @@ pub(super) async fn accept(listener: TcpListener, control: Arc<Control>) -> anyh
 }
 
 async fn respond(
-    control: &Arc<Control>,
+    control: &Control,
     request: Request<Incoming>,
 ) -> anyhow::Result<Response<Full<Bytes>>> {
     let (head, body) = request.into_parts();
@@ -75,7 +75,13 @@ async fn respond(
     } else if action == "prompts" {
         control.prompts()
     } else if action == "auth" {
-        auth::measure(control, query("count").context("count=NUMBER is missing")?).await?
+        let subject = auth::Subject {
+            gateway: Arc::clone(&control.gateway),
+            address: control.streams,
+            topics: Arc::clone(&control.topics),
+            logins: Arc::clone(&control.logins),
+        };
+        auth::measure(&subject, query("count").context("count=NUMBER is missing")?).await?
     } else if action == "deliver" {
         let count = query("count").context("count=NUMBER is missing")?;
         control.deliver_once(count).await.as_nanos().to_string()
@@ -170,7 +176,7 @@ impl Control {
         (0..count).map(line).collect()
     }
 
-    pub(super) fn access_token(&self, login: &Login) -> String {
+    fn access_token(&self, login: &Login) -> String {
         self.gateway.tokens.sign_access_token(login.user, login.session).0
     }
 }
