@@ -45,8 +45,13 @@ pub(crate) async fn serve(directory: &Path, variant: usize) -> anyhow::Result<()
     writeln!(std::io::stdout(), "{CONTROL}{}", listener.local_addr()?)?;
     writeln!(std::io::stdout(), "{LISTENING}{}", streams.local_addr()?)?;
     let address = streams.local_addr()?;
-    let control =
-        Control { gateway: Arc::clone(&gateway), topics, prompts, logins, streams: address };
+    let control = Control {
+        gateway: Arc::clone(&gateway),
+        topics: topics.into(),
+        prompts,
+        logins: logins.into(),
+        streams: address,
+    };
     let control = Arc::new(control);
     tokio::select! {
         served = streamgate::serve(gateway, streams, CancellationToken::new()) => Ok(served?),
