@@ -11,7 +11,7 @@ use std::{future::pending, iter::successors, panic::AssertUnwindSafe, sync::Arc,
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
     sync::Notify,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
 use crate::{
@@ -67,7 +67,7 @@ const fn job(
 }
 
 /// Every background job of a gateway.
-pub const JOBS: [Job; 19] = [
+pub const JOBS: [Job; 21] = [
     job(
         "receive_bus_messages",
         Schedule::Continuously,
@@ -171,6 +171,18 @@ pub const JOBS: [Job; 19] = [
         |context| sweep_families(context.gateway).boxed(),
     ),
     job(
+        "refresh_grants",
+        Schedule::Continuously,
+        "Refreshes the OAuth grants of users with an open stream, at 90 % of the lifetime of their tokens.",
+        |context| refresh_grants(context.gateway).boxed(),
+    ),
+    job(
+        "maintain_grants",
+        Schedule::Sweep,
+        "Encrypts OAuth tokens of older keys with the newest key. Deletes expired authorizations.",
+        |context| maintain_grants(context.gateway).boxed(),
+    ),
+    job(
         "renew_certificate",
         Schedule::Continuously,
         "Every 30 seconds and on SIGHUP: reads the TLS certificate again, for new connections.",
@@ -180,6 +192,9 @@ pub const JOBS: [Job; 19] = [
 
 /// Interval at which the files of the TLS certificate are read again.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Interval at which the gateway looks for grants that are due.
+const GRANT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Time from the end of a login session to its deletion.
 const SESSION_RETENTION: Duration = Duration::from_hours(24);
@@ -228,7 +243,7 @@ async fn repeat(job: &Job, context: &Context) {
                 let queue = gateway.work_queue(family);
                 queue.next_lease_end.wait(Instant::now() + heartbeat).await;
             }
-            Schedule::Continuously if !succeeded => tokio::time::sleep(PAUSE_AFTER_FAILURE).await,
+            Schedule::Continuously if !succeeded => sleep(PAUSE_AFTER_FAILURE).await,
             Schedule::Continuously | Schedule::Heartbeat | Schedule::Sweep => {}
         }
     }
@@ -359,4 +374,23 @@ async fn sweep_families(gateway: Arc<Gateway>) -> JobResult {
         family::sweep(&gateway).await?;
     }
     Ok(())
+}
+
+async fn refresh_grants(gateway: Arc<Gateway>) -> JobResult {
+    if !gateway.oauth.is_enabled() {
+        return pending().await;
+    }
+    sleep(GRANT_INTERVAL).await;
+    Ok(family::oauth::refresh_due(&gateway).await?)
+}
+
+async fn maintain_grants(gateway: Arc<Gateway>) -> JobResult {
+    if gateway.oauth.is_enabled() {
+        let rows = gateway.oauth.reencrypt().await?;
+        if rows > 0 {
+            tracing::info!(rows, "encrypted OAuth tokens with the newest key");
+        }
+    }
+    let Some(now) = gateway.stable_clock().await else { return Ok(()) };
+    Ok(gateway.oauth.prune(now.cutoff(Duration::ZERO)).await?)
 }

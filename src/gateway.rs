@@ -31,6 +31,7 @@ use crate::{
     event_log::Retention,
     hub::Hub,
     limit::{Limits, client_network},
+    oauth::Oauth,
     telemetry::Telemetry,
     visibility::Visibility,
 };
@@ -58,6 +59,8 @@ pub struct Gateway {
     pub login_sessions: LoginSessions,
     /// Records security events.
     pub audit: AuditLog,
+    /// The grants of users at upstream OAuth providers.
+    pub oauth: Oauth,
     /// Signs and verifies session cookies.
     pub session_cookies: SessionCookies,
     /// Records the use of stream tokens.

@@ -29,6 +29,7 @@ use crate::{
     http_client::HttpError,
     hub::{self, Hub},
     limit::{self, ConnectionLimit, Limits, Quota},
+    oauth::{Oauth, OauthStartError},
     telemetry::{KnownLabels, Telemetry},
     visibility::Visibility,
 };
@@ -57,6 +58,9 @@ pub enum StartError {
     /// The reactor threads cannot be started.
     #[error("cannot start the reactor threads")]
     Reactor(#[source] std::io::Error),
+    /// The OAuth providers cannot be prepared.
+    #[error(transparent)]
+    Oauth(#[from] OauthStartError),
     /// The gateway cannot join the bus.
     #[error(transparent)]
     Bus(#[from] BusError),
@@ -172,10 +176,12 @@ pub async fn build(
              the requests of clients"
         );
     }
+    let oauth = Oauth::new(&config, database.clone())?;
     // This is the last step that can fail, because a generated password must be shown.
     let first_password = users.bootstrap(admin_password).await?;
     let gateway = Arc::new(Gateway {
         audit: AuditLog::new(database.clone()),
+        oauth,
         api_keys: ApiKeys::new(database.clone(), heartbeat, telemetry.cache("api_key"), &clock),
         login_sessions: LoginSessions::new(
             database.clone(),

@@ -28,16 +28,18 @@ pub struct Resource {
     pub agent: Option<Uuid>,
     /// Id of the resource that is above it in the URL path. Absent if there is none.
     pub parent: Option<Uuid>,
+    /// Whether the owner needs a grant at an OAuth provider.
+    pub needs_grant: bool,
 }
 
 impl Resource {
     /// A resource that every user may see.
-    pub const PUBLIC: Self = Self { owner: None, agent: None, parent: None };
+    pub const PUBLIC: Self = Self { owner: None, agent: None, parent: None, needs_grant: false };
 
     /// Creates a resource that belongs to this user.
     #[must_use]
     pub const fn owned_by(owner: Uuid) -> Self {
-        Self { owner: Some(owner), agent: None, parent: None }
+        Self { owner: Some(owner), agent: None, parent: None, needs_grant: false }
     }
 
     /// Whether a user with this role may see the resource.

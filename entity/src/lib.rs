@@ -14,6 +14,8 @@ pub mod login_session;
 pub mod mcp_session;
 pub mod mutation;
 pub mod notification;
+pub mod oauth_authorization;
+pub mod oauth_grant;
 pub mod prompt;
 pub mod refresh_token;
 pub mod stream_token;

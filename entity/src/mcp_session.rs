@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::Timestamp;
+use crate::{JsonText, Timestamp};
 
 /// A session of the Model Context Protocol between a user's client and an agent.
 #[sea_orm::model]
@@ -18,6 +18,10 @@ pub struct Model {
     pub agent_id: Option<Uuid>,
     /// Display name. Absent if the user gave none.
     pub name: Option<String>,
+    /// Names of the OAuth providers at which the owner must have a grant, as a JSON array. Absent if the session requires
+    /// none.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub requires: Option<JsonText>,
     /// Time of creation.
     pub created_at: Timestamp,
     /// Time at which the session was closed. Absent before.

@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::Timestamp;
+use crate::{JsonText, Timestamp};
 
 /// Status of a prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
@@ -35,6 +35,10 @@ pub struct Model {
     /// Text of the prompt.
     #[sea_orm(column_type = "Text")]
     pub text: String,
+    /// Names of the OAuth providers at which the owner must have a grant, as a JSON array. Absent if the prompt requires
+    /// none.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub requires: Option<JsonText>,
     /// Status of the prompt.
     pub status: Status,
     /// Number of claims so far.

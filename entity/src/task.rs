@@ -35,6 +35,10 @@ pub struct Model {
     /// Input of the task. Absent if the task has none.
     #[sea_orm(column_type = "Text", nullable)]
     pub input: Option<JsonText>,
+    /// Names of the OAuth providers at which the owner must have a grant, as a JSON array. Absent if the task requires
+    /// none.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub requires: Option<JsonText>,
     /// Output of the task. Absent unless the task completed with an output.
     #[sea_orm(column_type = "Text", nullable)]
     pub output: Option<JsonText>,

@@ -22,6 +22,8 @@ mod m20261126_000015_session_method;
 mod m20261126_000016_api_key;
 mod m20261126_000017_audit_event;
 mod m20261126_000018_session_revoked_before;
+mod m20261126_000020_oauth_grant;
+mod m20261126_000021_requires;
 
 /// Runs the migrations in order.
 #[derive(Debug)]
@@ -48,6 +50,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000016_api_key::Migration),
             Box::new(m20261126_000017_audit_event::Migration),
             Box::new(m20261126_000018_session_revoked_before::Migration),
+            Box::new(m20261126_000020_oauth_grant::Migration),
+            Box::new(m20261126_000021_requires::Migration),
         ]
     }
 }

@@ -21,6 +21,7 @@ mod metrics;
 mod middleware;
 mod mutations;
 mod notifications;
+mod oauth;
 mod openapi;
 mod permissions;
 mod presented_token;

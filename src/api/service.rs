@@ -11,7 +11,7 @@ use super::{
     docs::DocsApi,
     health, latency, mcp_sessions, me,
     middleware::{Bounds, Origins, RequestLayer},
-    mutations, notifications,
+    mutations, notifications, oauth,
     openapi::Documents,
     problem::{Kind, Problem},
     prompts,
@@ -35,7 +35,7 @@ const DESCRIPTION: &str = "An OpenAPI-first gateway for authenticated live strea
     have gets 405. The operations do not list these again.";
 
 type Apis = (
-    (auth::AuthApi, me::MeApi),
+    (auth::AuthApi, me::MeApi, oauth::GrantsApi, oauth::PagesApi),
     (users::UsersApi, api_keys::ApiKeysApi, audit_events::AuditEventsApi),
     (StreamsApi, TopologyStreamsApi, TaskStreamsApi, NotificationStreamsApi, McpSessionStreamsApi),
     stream_tokens::StreamTokensApi,
@@ -55,7 +55,7 @@ type Apis = (
 
 fn service(documents: DocsApi) -> OpenApiService<Apis, ()> {
     let apis = (
-        (auth::AuthApi, me::MeApi),
+        (auth::AuthApi, me::MeApi, oauth::GrantsApi, oauth::PagesApi),
         (users::UsersApi, api_keys::ApiKeysApi, audit_events::AuditEventsApi),
         (
             StreamsApi,

@@ -29,6 +29,8 @@ pub(super) enum Tag {
     Task,
     /// Sessions, the prompts in them, the answers of agents, and their streams.
     Prompt,
+    /// Grants of users at upstream OAuth providers.
+    Oauth,
     /// Liveness, readiness, latencies and metrics of the gateway.
     Health,
     /// The OpenAPI documents and Swagger UI.

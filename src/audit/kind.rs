@@ -58,4 +58,10 @@ kinds! {
     ApiKeyDeleted = "api_key.deleted",
     /// An API key was used from a network for the first time.
     ApiKeyNewAddress = "api_key.new_address",
+    /// A user has linked an account at an OAuth provider.
+    OauthLinked = "oauth.linked",
+    /// A user has unlinked an account at an OAuth provider.
+    OauthRevoked = "oauth.revoked",
+    /// A worker has got the access token of a user's grant.
+    OauthTokenIssued = "oauth.token_issued",
 }

@@ -9,6 +9,7 @@ use super::{
     auth::Auth,
     families::{McpSessions, OverflowByFamily, Prompts, Retention},
     limits::Limits,
+    oauth::Oauth,
     sections::{Database, Log, Streams, Tasks, Tokens},
     server::Server,
     validate,
@@ -89,6 +90,10 @@ pub struct Config {
     /// Sessions of the Model Context Protocol.
     #[config(nested)]
     pub mcp_sessions: McpSessions,
+
+    /// Upstream OAuth providers.
+    #[config(nested)]
+    pub oauth: Oauth,
 
     /// Diagnostics on standard error.
     #[config(nested)]

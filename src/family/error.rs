@@ -8,6 +8,7 @@ use crate::{
     event::KindError,
     event_log::{AppendError, AppendRefused},
     hub::PublishError,
+    oauth::OauthError,
 };
 
 /// The result of an operation of a family. Every operation that uses the database can fail with
@@ -46,6 +47,17 @@ pub enum FamilyError {
     /// The caller or the resource already has the maximum number of unfinished items.
     #[error("{0}")]
     TooMany(&'static str),
+    /// The owner of a resource needs a grant at an OAuth provider.
+    #[error("the owner must first link an account at {provider}")]
+    AuthorizationRequired {
+        /// Name of the provider.
+        provider: String,
+        /// The page on which the owner can link an account.
+        authorization_url: String,
+    },
+    /// An authorization, a refresh or a revocation at an OAuth provider failed.
+    #[error(transparent)]
+    Oauth(#[from] OauthError),
     /// The events were not published, because the gateway is shutting down.
     #[error("the gateway is shutting down")]
     ShuttingDown,

@@ -12,6 +12,7 @@ mod event_kind;
 mod existing_users;
 pub mod mcp_session;
 pub mod notification;
+pub mod oauth;
 pub mod prompt;
 pub mod queue;
 mod resource_family;

@@ -302,6 +302,12 @@ impl Limits {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
     }
 
+    /// The users that have a stream open.
+    #[must_use]
+    pub fn streaming_users(&self) -> Vec<Uuid> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
     /// Drops the counters that are back at zero.
     pub fn prune(&self) {
         self.rates.iter().for_each(Rate::prune);

@@ -192,7 +192,9 @@ fn finish(response: &mut Response, id: Uuid, caller_ids: &CallerIds, method: &Me
         headers.insert(CORRELATION_ID, id);
     }
     // A stream token must not reach another site in a `Referer`.
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if !headers.contains_key(header::REFERRER_POLICY) {
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

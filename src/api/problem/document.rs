@@ -45,7 +45,7 @@ pub(in crate::api) fn meta(kind: Kind) -> MetaResponse {
             schema: Body::schema_ref(),
         }],
         headers: match kind {
-            Kind::Unauthenticated | Kind::RefreshSuperseded => {
+            Kind::Unauthenticated | Kind::RefreshSuperseded | Kind::AuthorizationRequired => {
                 vec![header(
                     "WWW-Authenticate",
                     "Authentication scheme and error code (RFC 6750, section 3)",

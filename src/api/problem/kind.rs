@@ -11,6 +11,8 @@ pub(in crate::api) enum Kind {
     Unauthenticated,
     /// The successor of the refresh token is in use.
     RefreshSuperseded,
+    /// The owner of the resource needs a grant at an OAuth provider.
+    AuthorizationRequired,
     /// The caller may not call the operation.
     Forbidden,
     /// The resource does not exist, or the caller may not see it.
@@ -44,10 +46,11 @@ pub(in crate::api) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::BadRequest,
         Self::Unauthenticated,
         Self::RefreshSuperseded,
+        Self::AuthorizationRequired,
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -74,6 +77,9 @@ impl Kind {
             }
             Self::RefreshSuperseded => {
                 (StatusCode::UNAUTHORIZED, "refresh-superseded", "Refresh token superseded")
+            }
+            Self::AuthorizationRequired => {
+                (StatusCode::UNAUTHORIZED, "authorization-required", "Authorization required")
             }
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Forbidden"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
@@ -124,6 +130,9 @@ impl Kind {
                  `WWW-Authenticate` says which (RFC 6750)"
             }
             Self::RefreshSuperseded => "The successor of this refresh token is in use",
+            Self::AuthorizationRequired => {
+                "The owner must first link an account at an OAuth provider. `authorization_url` leads there"
+            }
             Self::Forbidden => "The role or the stream token does not allow the operation",
             Self::NotFound => {
                 "The resource does not exist, or the caller may not see it. Both get the same response"

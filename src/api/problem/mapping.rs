@@ -19,6 +19,7 @@ use crate::{
     database::{DatabaseError, Failure, Fault},
     family::{FamilyError, LeaseLost},
     limit,
+    oauth::OauthError,
     telemetry::Telemetry,
 };
 
@@ -98,6 +99,10 @@ impl From<FamilyError> for Problem {
             }
             FamilyError::LeaseLost(lost) => lost.into(),
             FamilyError::TooMany(reason) => Self::conflict(reason),
+            FamilyError::AuthorizationRequired { provider, authorization_url } => {
+                Self::authorization_required(&provider, authorization_url)
+            }
+            FamilyError::Oauth(error) => error.into(),
             FamilyError::ShuttingDown => {
                 Self::new(Kind::Unavailable, "the gateway is shutting down")
                     .retry_after(limit::jittered(Duration::from_secs(2)))
@@ -184,6 +189,25 @@ impl From<RefreshError> for Problem {
             RefreshError::Session(error) => error.into(),
             RefreshError::Superseded => Self::refresh_superseded(),
             RefreshError::Reused { .. } => Self::invalid_token("the login session has ended"),
+        }
+    }
+}
+
+impl From<OauthError> for Problem {
+    fn from(error: OauthError) -> Self {
+        match error {
+            OauthError::UnknownProvider | OauthError::NoGrant => Self::not_found(),
+            OauthError::UnknownAuthorization | OauthError::OtherIssuer => {
+                Self::bad_request(error.to_string())
+            }
+            OauthError::Refused(_) => Self::conflict(error.to_string()),
+            OauthError::Unavailable(_) => {
+                Self::new(Kind::Unavailable, "the OAuth provider cannot be used at the moment")
+                    .retry_after(Duration::from_secs(5))
+                    .caused_by(error)
+            }
+            OauthError::Keys(error) => Self::internal(error),
+            OauthError::Database(error) => error.into(),
         }
     }
 }

@@ -53,6 +53,9 @@ pub(in crate::api) struct Body {
     /// Time to wait before a retry, in seconds, as in `Retry-After`. Present with 429, 503 and 507, but not in the
     /// `error` event of an open stream.
     retry_after_seconds: Option<u64>,
+    /// The page on which the owner of the resource can link an account at an OAuth provider. Present with the type
+    /// `https://streamgate.dev/problems/authorization-required`.
+    authorization_url: Option<String>,
 }
 
 impl Example for Body {
@@ -64,6 +67,7 @@ impl Example for Body {
             detail: "this user has as many streams open as are allowed".to_owned(),
             instance: "urn:uuid:0198c2f0-7d52-7a11-8c7e-3f5f1f1f9d10".to_owned(),
             retry_after_seconds: Some(7),
+            authorization_url: None,
         }
     }
 }
@@ -111,6 +115,14 @@ impl Problem {
     pub(in crate::api) fn refresh_superseded() -> Self {
         let detail = "the successor of this refresh token is in use: use the successor";
         Self::challenging(Kind::RefreshSuperseded, detail).with("code", "refresh_superseded".into())
+    }
+
+    /// 401 for a resource whose owner needs a grant at an OAuth provider.
+    pub(in crate::api) fn authorization_required(provider: &str, url: String) -> Self {
+        let detail = format!("the owner must first link an account at {provider}");
+        Self::new(Kind::AuthorizationRequired, detail)
+            .header(header::WWW_AUTHENTICATE, "Bearer realm=\"streamgate\"")
+            .with("authorization_url", url.into())
     }
 
     fn challenging(kind: Kind, detail: &'static str) -> Self {
@@ -191,6 +203,7 @@ impl Problem {
             detail: self.0.detail.clone().into_owned(),
             instance: format!("urn:uuid:{request}"),
             retry_after_seconds: self.0.retry_after_seconds,
+            authorization_url: None,
         };
         let mut body = body.to_json().unwrap_or_default();
         if let Some((name, value)) = &self.0.extension {

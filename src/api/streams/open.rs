@@ -31,7 +31,8 @@ pub(in crate::api) async fn open_topic<M: MinimumRole>(
     parameters: Parameters,
 ) -> WriteResult<StreamResponse> {
     caller.may_open(&topic)?;
-    family::find_visible(gateway, &caller.principal, &topic).await?;
+    let resource = family::find_visible(gateway, &caller.principal, &topic).await?;
+    family::oauth::check_topic(gateway, &topic, resource).await?;
     if parameters.is_head {
         return Ok(StreamResponse::Head);
     }
@@ -57,7 +58,8 @@ pub(in crate::api) async fn open_topics<M: MinimumRole>(
 ) -> WriteResult<StreamResponse> {
     caller.may_open_all(&topics)?;
     for topic in &topics {
-        family::find_visible(gateway, &caller.principal, topic).await?;
+        let resource = family::find_visible(gateway, &caller.principal, topic).await?;
+        family::oauth::check_topic(gateway, topic, resource).await?;
     }
     if parameters.is_head {
         return Ok(StreamResponse::Head);

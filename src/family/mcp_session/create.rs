@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     auth::login_session::Principal,
-    family::{FamilyError, Result},
+    family::{FamilyError, Result, oauth},
     gateway::Gateway,
 };
 
@@ -24,6 +24,7 @@ pub async fn create(
     principal: &Principal,
     new: NewMcpSession,
 ) -> Result<McpSession> {
+    let requires = oauth::check_new(gateway, principal.user_id, new.requires).await?;
     let lookup = gateway.visibility.start_lookup();
     let tx = gateway.database.begin_write().await?;
     if let Some(agent) = new.agent {
@@ -37,6 +38,7 @@ pub async fn create(
         owner_id: principal.user_id,
         agent_id: new.agent,
         name: new.name.map(|name| name.0),
+        requires,
         created_at: gateway.clock.now(),
         closed_at: None,
     };

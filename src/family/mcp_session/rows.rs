@@ -16,5 +16,6 @@ pub fn topic(id: Uuid) -> Topic {
 
 /// A session is visible to its owner and to the agent that serves it.
 pub(super) fn resource(row: &mcp_session::Model) -> Resource {
-    Resource { agent: row.agent_id, ..Resource::owned_by(row.owner_id) }
+    let needs_grant = row.requires.is_some();
+    Resource { agent: row.agent_id, needs_grant, ..Resource::owned_by(row.owner_id) }
 }

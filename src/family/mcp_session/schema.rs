@@ -5,6 +5,7 @@ use poem_openapi::{Enum, Object, types::Example};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::family::oauth::requires;
 use crate::family::wire::{ResetReason, Text, example_id, example_time};
 
 /// An MCP session to create.
@@ -17,11 +18,15 @@ pub struct NewMcpSession {
     /// Id of the agent that serves the session: a user with the role agent or higher. This agent may publish and watch,
     /// like the owner. If absent, every agent may publish, and no agent may watch.
     pub agent: Option<Uuid>,
+    /// Names of the OAuth providers at which the owner must have a grant, at most 8. Without a valid grant, the response
+    /// is 401 with an `authorization_url`, also when the stream is opened.
+    #[oai(validator(max_items = 8))]
+    pub requires: Option<Vec<String>>,
 }
 
 impl Example for NewMcpSession {
     fn example() -> Self {
-        Self { name: Some("notebook".into()), agent: Some(example_id()) }
+        Self { name: Some("notebook".into()), agent: Some(example_id()), requires: None }
     }
 }
 
@@ -47,6 +52,8 @@ pub struct McpSession {
     pub agent: Option<Uuid>,
     /// Display name. Absent if none was given.
     pub name: Option<String>,
+    /// Names of the OAuth providers at which the owner must have a grant. Absent if there are none.
+    pub requires: Option<Vec<String>>,
     /// Status of the session: `open` if it accepts messages, `closed` after its end.
     pub status: McpSessionStatus,
     /// Time of creation, UTC.
@@ -66,6 +73,7 @@ impl From<mcp_session::Model> for McpSession {
             owner: row.owner_id,
             agent: row.agent_id,
             name: row.name,
+            requires: requires(row.requires.as_ref()),
             status,
             created_at: row.created_at.datetime(),
             closed_at: row.closed_at.map(Timestamp::datetime),
@@ -80,6 +88,7 @@ impl Example for McpSession {
             owner: example_id(),
             agent: Some(example_id()),
             name: Some("notebook".to_owned()),
+            requires: Some(vec!["github".to_owned()]),
             status: McpSessionStatus::Closed,
             created_at: example_time(),
             closed_at: Some(example_time()),

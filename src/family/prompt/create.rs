@@ -15,7 +15,7 @@ use super::{
 use crate::{
     auth::login_session::Principal,
     event::Family,
-    family::{FamilyError, Result, conversation},
+    family::{FamilyError, Result, conversation, oauth},
     gateway::Gateway,
 };
 
@@ -42,6 +42,7 @@ pub async fn create(
     if text.len() > MAX_TEXT {
         return Err(FamilyError::bad_input("prompt", format!("more than {MAX_TEXT} bytes")));
     }
+    let requires = oauth::check_new(gateway, conversation.owner_id, new.requires).await?;
     let lookup = gateway.visibility.start_lookup();
     let tx = gateway.database.begin_write().await?;
     // Locks the owner's row, so that concurrent requests cannot exceed the maximum.
@@ -60,6 +61,7 @@ pub async fn create(
         conversation_id: conversation.id,
         owner_id: conversation.owner_id,
         text,
+        requires,
         status: prompt::Status::Queued,
         attempt: 0,
         created_at: now,
@@ -74,7 +76,11 @@ pub async fn create(
     let row = row.into_active_model().insert(&tx).await?;
     gateway.hub.log().create(&tx, &topic(row.id)).await?;
     gateway.hub.commit(tx, Vec::new()).await?;
-    gateway.visibility.insert(topic(row.id), resource(row.owner_id, conversation.id), lookup);
+    gateway.visibility.insert(
+        topic(row.id),
+        resource(row.owner_id, conversation.id, row.requires.is_some()),
+        lookup,
+    );
     gateway.notify_workers(Family::Prompt);
     Ok(row.into())
 }

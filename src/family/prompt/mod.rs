@@ -15,7 +15,7 @@ mod list;
 mod new_events;
 mod orphans;
 mod publish;
-mod publish_state;
+pub(super) mod publish_state;
 mod release;
 mod renew;
 mod resource;

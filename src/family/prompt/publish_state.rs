@@ -16,7 +16,7 @@ use crate::{
 /// The columns of a prompt that decide whether a request may publish.
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "prompt::Entity")]
-pub(super) struct PublishState {
+pub(in crate::family) struct PublishState {
     conversation_id: Uuid,
     status: prompt::Status,
     lease_token: Option<Uuid>,
@@ -38,7 +38,7 @@ pub(super) enum PublishPermission {
 
 /// A lease that has not expired.
 #[derive(Clone, Copy)]
-pub(super) struct PromptLease {
+pub(in crate::family) struct PromptLease {
     pub(super) token: Uuid,
     seconds: i32,
     left: Duration,
@@ -121,7 +121,7 @@ impl PublishState {
     }
 
     /// The lease of the prompt. Refuses a token that is not the token of this lease, and a lease that has expired.
-    pub(super) fn check_lease(&self, token: Uuid, now: &Reading) -> Result<PromptLease> {
+    pub(in crate::family) fn check_lease(&self, token: Uuid, now: &Reading) -> Result<PromptLease> {
         match self.publish_permission(Some(token), now)? {
             PublishPermission::Leased(lease) => Ok(lease),
             PublishPermission::First | PublishPermission::Unclaimed => {

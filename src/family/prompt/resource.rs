@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use entity::prompt;
+use entity::{JsonText, prompt};
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use uuid::Uuid;
 
@@ -41,13 +41,19 @@ impl ResourceFamily for PromptFamily {
         gateway: &Gateway,
         id: Uuid,
     ) -> std::result::Result<Option<Resource>, DbErr> {
-        let found: Option<(Uuid, Uuid)> = prompt::Entity::find_by_id(id)
+        let found: Option<(Uuid, Uuid, Option<JsonText>)> = prompt::Entity::find_by_id(id)
             .select_only()
-            .columns([prompt::Column::OwnerId, prompt::Column::ConversationId])
+            .columns([
+                prompt::Column::OwnerId,
+                prompt::Column::ConversationId,
+                prompt::Column::Requires,
+            ])
             .into_tuple()
             .one(gateway.database.reader())
             .await?;
-        Ok(found.map(|(owner, conversation)| resource(owner, conversation)))
+        Ok(found.map(|(owner, conversation, requires)| {
+            resource(owner, conversation, requires.is_some())
+        }))
     }
 
     async fn state(

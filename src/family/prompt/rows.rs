@@ -23,8 +23,8 @@ pub fn topic(id: Uuid) -> Topic {
 }
 
 /// A prompt is visible to its owner. Its URL path contains the conversation, which is the parent.
-pub(super) fn resource(owner: Uuid, conversation: Uuid) -> Resource {
-    Resource { parent: Some(conversation), ..Resource::owned_by(owner) }
+pub(super) fn resource(owner: Uuid, conversation: Uuid, needs_grant: bool) -> Resource {
+    Resource { parent: Some(conversation), needs_grant, ..Resource::owned_by(owner) }
 }
 
 /// Locks a prompt until the transaction ends. Every change of the status locks this row first, and then the event log.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::family::{
     count_with_size,
+    oauth::requires,
     wire::{AnyJson, ResetReason, Text, example_id, example_time, wire_enum},
 };
 
@@ -34,11 +35,15 @@ pub struct NewPrompt {
     /// Text of the prompt: at least 1 character, at most 65,536 bytes in UTF-8.
     #[oai(validator(min_length = 1, max_length = 65_536, pattern = r"^[^\x00]*$"))]
     pub prompt: Text,
+    /// Names of the OAuth providers at which the owner must have a grant, at most 8. Without a valid grant, the response
+    /// is 401 with an `authorization_url`, also when the stream is opened.
+    #[oai(validator(max_items = 8))]
+    pub requires: Option<Vec<String>>,
 }
 
 impl Example for NewPrompt {
     fn example() -> Self {
-        Self { prompt: "Which tasks must be done before the move?".into() }
+        Self { prompt: "Which tasks must be done before the move?".into(), requires: None }
     }
 }
 
@@ -54,6 +59,8 @@ pub struct Prompt {
     pub owner: Uuid,
     /// Text of the prompt.
     pub prompt: String,
+    /// Names of the OAuth providers at which the owner must have a grant. Absent if there are none.
+    pub requires: Option<Vec<String>>,
     /// Status of the prompt.
     pub status: PromptStatus,
     /// Number of claims so far. 0 before the first claim.
@@ -73,6 +80,7 @@ impl From<prompt::Model> for Prompt {
             session_id: row.conversation_id,
             owner: row.owner_id,
             prompt: row.text,
+            requires: requires(row.requires.as_ref()),
             status: row.status.into(),
             attempt: row.attempt,
             created_at: row.created_at.datetime(),
@@ -89,6 +97,7 @@ impl Example for Prompt {
             session_id: example_id(),
             owner: example_id(),
             prompt: "Which tasks must be done before the move?".to_owned(),
+            requires: Some(vec!["github".to_owned()]),
             status: PromptStatus::Processing,
             attempt: 1,
             created_at: example_time(),

@@ -8,7 +8,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    rows::topic,
+    rows::{resource, topic},
     schema::{NewTask, Task},
     status::UNFINISHED,
 };
@@ -16,9 +16,8 @@ use crate::{
     auth::login_session::Principal,
     database::Transaction,
     event::Family,
-    family::{FamilyError, Result, wire::json_value},
+    family::{FamilyError, Result, oauth, wire::json_value},
     gateway::Gateway,
-    visibility::Resource,
 };
 
 /// Maximum size of an input, in bytes of JSON. One list or claim can return many inputs.
@@ -36,9 +35,10 @@ const DEFAULT_MAX_ATTEMPTS: i32 = 3;
 /// [`FamilyError::TooMany`] if the caller has 1,000 unfinished tasks, [`FamilyError::BadInput`] if the input is too
 /// large.
 pub async fn create(gateway: &Gateway, principal: &Principal, new: NewTask) -> Result<Task> {
-    let NewTask { task_type, input, max_attempts } = new;
+    let NewTask { task_type, input, max_attempts, requires } = new;
     let input = input.as_ref().map(|input| json_value("input", input, MAX_INPUT)).transpose()?;
     let owner_id = principal.user_id;
+    let requires = oauth::check_new(gateway, owner_id, requires).await?;
     let lookup = gateway.visibility.start_lookup();
     let tx = gateway.database.begin_write().await?;
     check_unfinished(&tx, owner_id).await?;
@@ -48,6 +48,7 @@ pub async fn create(gateway: &Gateway, principal: &Principal, new: NewTask) -> R
         owner_id,
         task_type: task_type.0,
         input: input.cloned(),
+        requires,
         output: None,
         error: None,
         status: task::Status::Pending,
@@ -67,7 +68,7 @@ pub async fn create(gateway: &Gateway, principal: &Principal, new: NewTask) -> R
     let row = row.into_active_model().insert(&tx).await?;
     gateway.hub.log().create(&tx, &topic(row.id)).await?;
     gateway.hub.commit(tx, Vec::new()).await?;
-    gateway.visibility.insert(topic(row.id), Resource::owned_by(owner_id), lookup);
+    gateway.visibility.insert(topic(row.id), resource(&row), lookup);
     gateway.notify_workers(Family::Task);
     Ok(Task { artifacts: Some(Vec::new()), ..row.into() })
 }

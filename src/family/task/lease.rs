@@ -32,7 +32,7 @@ pub(super) fn lease_of(row: &task::Model) -> StoredLease {
 }
 
 /// Refuses a token that is not the token of the newest lease. Refuses if the task has ended or the lease has expired.
-pub(super) fn check(row: &task::Model, token: Uuid, now: &Reading) -> Result<()> {
+pub(in crate::family) fn check(row: &task::Model, token: Uuid, now: &Reading) -> Result<()> {
     let lease = lease_of(row);
     lease.check_token(token)?;
     if row.status != task::Status::Running {

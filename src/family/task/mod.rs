@@ -14,7 +14,7 @@ mod cancel;
 mod claim;
 mod create;
 mod events;
-mod lease;
+pub(super) mod lease;
 mod list;
 mod orphans;
 mod release;

@@ -30,7 +30,7 @@ impl ResourceFamily for TaskFamily {
         id: Uuid,
     ) -> std::result::Result<Option<Resource>, DbErr> {
         let row = task::Entity::find_by_id(id).one(gateway.database.reader()).await?;
-        Ok(row.map(|row| Resource::owned_by(row.owner_id)))
+        Ok(row.as_ref().map(rows::resource))
     }
 
     async fn state(

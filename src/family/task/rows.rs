@@ -16,12 +16,18 @@ use crate::{
     database::Transaction,
     event::{Family, Topic},
     family::{FamilyError, Result},
+    visibility::Resource,
 };
 
 /// The topic of a task.
 #[must_use]
 pub fn topic(id: Uuid) -> Topic {
     Topic::new(Family::Task, id)
+}
+
+/// A task is visible to its owner.
+pub(super) fn resource(row: &task::Model) -> Resource {
+    Resource { needs_grant: row.requires.is_some(), ..Resource::owned_by(row.owner_id) }
 }
 
 /// Locks a task until the transaction ends. Every change of a task or its artifacts locks this row first, and then the

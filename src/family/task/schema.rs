@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::family::{
     count_with_size,
+    oauth::requires,
     wire::{AnyJson, ResetReason, Text, example_id, example_time, wire_enum},
 };
 
@@ -40,6 +41,10 @@ pub struct NewTask {
     /// does not count.
     #[oai(validator(minimum(value = "1"), maximum(value = "100")))]
     pub max_attempts: Option<i32>,
+    /// Names of the OAuth providers at which the owner must have a grant, at most 8. Without a valid grant, the response
+    /// is 401 with an `authorization_url`, also when the stream is opened.
+    #[oai(validator(max_items = 8))]
+    pub requires: Option<Vec<String>>,
 }
 
 impl Example for NewTask {
@@ -48,6 +53,7 @@ impl Example for NewTask {
             task_type: "summarize".into(),
             input: Some(AnyJson::from(&example_input())),
             max_attempts: Some(3),
+            requires: None,
         }
     }
 }
@@ -61,6 +67,8 @@ pub struct Task {
     pub state: TaskState,
     /// Input of the task. Absent if the task has none.
     pub input: Option<AnyJson>,
+    /// Names of the OAuth providers at which the owner must have a grant. Absent if there are none.
+    pub requires: Option<Vec<String>>,
     /// Artifacts so far, in the order of their first chunks. Artifacts of an earlier attempt remain until a later
     /// attempt replaces them. Absent in lists of tasks.
     pub artifacts: Option<Vec<Artifact>>,
@@ -69,7 +77,8 @@ pub struct Task {
 impl From<task::Model> for Task {
     fn from(mut row: task::Model) -> Self {
         let input = row.input.take().map(AnyJson);
-        Self { state: row.into(), input, artifacts: None }
+        let requires = requires(row.requires.take().as_ref());
+        Self { state: row.into(), input, requires, artifacts: None }
     }
 }
 
@@ -78,6 +87,7 @@ impl Example for Task {
         Self {
             state: TaskState::example(),
             input: Some(AnyJson::from(&example_input())),
+            requires: Some(vec!["github".to_owned()]),
             artifacts: Some(vec![Artifact::example()]),
         }
     }

@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 8] = [
         "json",
         "telemetry",
     ],
-    &["audit", "auth", "bus", "event_log", "limit", "visibility"],
+    &["audit", "auth", "bus", "event_log", "limit", "oauth", "visibility"],
     &["hub"],
     &["gateway"],
     &["family"],
