@@ -122,11 +122,10 @@ pub async fn build(
     let session_cookies =
         SessionCookies::load(&config.data_dir, &config.tokens.issuer, &config.tokens.audience)?;
     let users = Users::new(database.clone());
-    let expiring = Duration::from_secs(config.streams.expiring_seconds);
     let lifetimes = Lifetimes {
         life: Duration::from_secs(config.tokens.login_session_seconds),
         longest: Duration::from_secs(config.tokens.session_max_seconds),
-        notice: expiring,
+        notice: Duration::from_secs(config.streams.expiring_seconds),
     };
     let tasks = TaskTracker::new();
     let node = Uuid::new_v4();
@@ -142,40 +141,13 @@ pub async fn build(
         EventLog::new(database.clone(), Arc::clone(&clock)),
         Arc::clone(&bus),
         node,
-        hub::Settings {
-            heartbeat,
-            expiring,
-            buffer_events: config.streams.buffer_events,
-            retry: Duration::from_secs(config.streams.retry_seconds),
-            reactors: reactors(config.streams.reactor_threads),
-            io_uring: config.streams.io_uring,
-        },
+        hub_settings(&config),
         Arc::clone(&telemetry),
         tasks.clone(),
     )
     .map_err(StartError::Reactor)?;
-    let limits = Limits::new(limit::Settings {
-        streams_per_user: config.limits.streams_per_user,
-        requests_per_minute: config.limits.requests_per_minute,
-        stream_opens_per_minute: config.limits.stream_opens_per_minute,
-        logins_per_minute_per_user: config.limits.logins_per_minute_per_user,
-        logins_per_minute_per_name: config.limits.logins_per_minute_per_name,
-        logins_per_minute_per_address: config.limits.logins_per_minute_per_address,
-        refreshes_per_minute_per_session: config.limits.refreshes_per_minute_per_session,
-        public_requests_per_minute_per_address: config
-            .limits
-            .public_requests_per_minute_per_address,
-    });
-    if let Some(header) = &config.auth.proxy_user_header {
-        let proxies = &config.server.trusted_proxies;
-        tracing::warn!(
-            header,
-            ?proxies,
-            administrators = config.auth.proxy_administrators,
-            "these proxies can act as any user by this header: they must authenticate users, and remove the header from \
-             the requests of clients"
-        );
-    }
+    let limits = Limits::new(limit_settings(&config));
+    warn_about_proxies(&config);
     let oauth = Oauth::new(&config, database.clone())?;
     // This is the last step that can fail, because a generated password must be shown.
     let first_password = users.bootstrap(admin_password).await?;
@@ -216,4 +188,46 @@ pub async fn build(
         stopping: CancellationToken::new(),
     });
     Ok(gateway)
+}
+
+/// The configured limits.
+fn limit_settings(config: &Config) -> limit::Settings {
+    limit::Settings {
+        streams_per_user: config.limits.streams_per_user,
+        requests_per_minute: config.limits.requests_per_minute,
+        stream_opens_per_minute: config.limits.stream_opens_per_minute,
+        logins_per_minute_per_user: config.limits.logins_per_minute_per_user,
+        logins_per_minute_per_name: config.limits.logins_per_minute_per_name,
+        logins_per_minute_per_address: config.limits.logins_per_minute_per_address,
+        refreshes_per_minute_per_session: config.limits.refreshes_per_minute_per_session,
+        public_requests_per_minute_per_address: config
+            .limits
+            .public_requests_per_minute_per_address,
+    }
+}
+
+/// Warns that the proxies can act as any user, if they may name users.
+fn warn_about_proxies(config: &Config) {
+    if let Some(header) = &config.auth.proxy_user_header {
+        let proxies = &config.server.trusted_proxies;
+        tracing::warn!(
+            header,
+            ?proxies,
+            administrators = config.auth.proxy_administrators,
+            "these proxies can act as any user by this header: they must authenticate users, and remove the header from \
+             the requests of clients"
+        );
+    }
+}
+
+/// The configuration of streams.
+fn hub_settings(config: &Config) -> hub::Settings {
+    hub::Settings {
+        heartbeat: Duration::from_secs(config.streams.heartbeat_seconds),
+        expiring: Duration::from_secs(config.streams.expiring_seconds),
+        buffer_events: config.streams.buffer_events,
+        retry: Duration::from_secs(config.streams.retry_seconds),
+        reactors: reactors(config.streams.reactor_threads),
+        io_uring: config.streams.io_uring,
+    }
 }

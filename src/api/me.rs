@@ -41,7 +41,7 @@ enum AuthenticatedBy {
 /// A limit of a user.
 #[derive(Object)]
 #[oai(example, skip_serializing_if_is_none)]
-struct Limit {
+struct UserLimit {
     /// Name of the limit, as in the header `RateLimit-Policy`: `streams`, `requests` or `stream-opens`.
     name: String,
     /// Maximum number: of open streams, or of calls in `window_seconds`.
@@ -52,7 +52,7 @@ struct Limit {
     window_seconds: Option<u32>,
 }
 
-impl From<Usage> for Limit {
+impl From<Usage> for UserLimit {
     fn from(usage: Usage) -> Self {
         Self {
             name: usage.name.to_owned(),
@@ -63,7 +63,7 @@ impl From<Usage> for Limit {
     }
 }
 
-impl Example for Limit {
+impl Example for UserLimit {
     fn example() -> Self {
         Self { name: "requests".to_owned(), limit: 600, used: 12, window_seconds: Some(60) }
     }
@@ -91,7 +91,7 @@ struct Me {
     /// Rights of the caller in each family.
     permissions: Vec<FamilyPermissions>,
     /// Limits of the user on this gateway, and how much of each is used.
-    limits: Vec<Limit>,
+    limits: Vec<UserLimit>,
 }
 
 impl Example for Me {
@@ -105,7 +105,7 @@ impl Example for Me {
             session_expires_at: example_time(),
             session_ends_at: example_time(),
             permissions: vec![FamilyPermissions::example()],
-            limits: vec![Limit::example()],
+            limits: vec![UserLimit::example()],
         }
     }
 }

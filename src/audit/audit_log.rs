@@ -73,9 +73,9 @@ impl AuditLog {
             };
         }
         if kind.is_alarming() {
-            log!(warn)
+            log!(warn);
         } else {
-            log!(info)
+            log!(info);
         }
         let row = audit_event::Model {
             id: Uuid::now_v7(),

@@ -73,7 +73,8 @@ impl fmt::Debug for Provider {
 
 const ROLES: [&str; 4] = ["role:viewer", "role:agent", "role:operator", "role:admin"];
 
-fn are_valid(providers: &Vec<Provider>) -> Result<(), String> {
+fn are_valid(providers: &impl AsRef<[Provider]>) -> Result<(), String> {
+    let providers = providers.as_ref();
     for (index, provider) in providers.iter().enumerate() {
         let name = &provider.name;
         let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');

@@ -282,10 +282,10 @@ impl Limits {
     #[must_use]
     pub fn usage(&self, user: Uuid) -> Vec<Usage> {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let used = slots.get(&user).copied().unwrap_or_default();
+        let open = slots.get(&user).copied().unwrap_or_default();
         drop(slots);
         let limit = self.settings.streams_per_user;
-        let streams = Usage { name: SLOTS, limit, used, is_rate: false };
+        let streams = Usage { name: SLOTS, limit, used: open, is_rate: false };
         let of_user = [Quota::Requests, Quota::StreamOpens];
         let rates = of_user.map(|quota| Usage {
             name: quota.name(),

@@ -21,7 +21,7 @@ use sea_orm::{
 use url::Url;
 use uuid::Uuid;
 
-use super::{Oauth, error::OauthError};
+use super::{engine::Oauth, error::OauthError};
 
 /// Time from the request for an authorization to the callback.
 const LIFE: Duration = Duration::from_mins(10);

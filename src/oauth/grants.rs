@@ -13,7 +13,7 @@ use sea_orm::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Oauth, error::OauthError, response::NewTokens};
+use super::{engine::Oauth, error::OauthError, response::NewTokens};
 
 /// Maximum number of users in a query, and of rows of a result.
 const PER_QUERY: usize = 500;
@@ -194,7 +194,7 @@ impl Oauth {
     pub(super) fn tokens(&self, row: &oauth_grant::Model) -> Result<Tokens, OauthError> {
         let text = self.keyring.open(row.id, &row.tokens)?;
         // The error could contain a part of the text.
-        serde_json::from_str(&text).map_err(|_| super::KeyringError::Damaged.into())
+        serde_json::from_str(&text).map_err(|_| super::keyring::KeyringError::Damaged.into())
     }
 
     /// The access token of a grant.

@@ -17,10 +17,11 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, prelude::Expr};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::{Oauth, error::OauthError, grants::with};
+use super::{engine::Oauth, error::OauthError, grants::with};
 
-/// Longest duration of a refresh. Longer than the two requests of a refresh can take (`http_client`).
-const LEASE: Duration = Duration::from_secs(30);
+/// Longest duration of a refresh. Longer than its three requests can take (`http_client`): two for the discovery of the
+/// endpoints, and one for the tokens.
+const LEASE: Duration = Duration::from_mins(1);
 
 /// Interval at which a waiting caller reads the row.
 const POLL: Duration = Duration::from_millis(100);
@@ -64,13 +65,14 @@ impl Oauth {
             if row.status == Status::Expired || !row.refreshable {
                 return Err(OauthError::NoGrant);
             }
-            let lease = Uuid::new_v4();
-            if self.take_lease(&row, lease).await? {
-                return self.refresh_under(row, lease).await;
-            }
+            // A caller that has waited for a failed refresh does not send another request.
             if row.failures != seen.failures {
                 let error = OauthError::Unavailable("another refresh has failed".to_owned());
                 return Ok(Refreshed::Failed { error, gave_up: false });
+            }
+            let lease = Uuid::new_v4();
+            if self.take_lease(&row, lease).await? {
+                return self.refresh_under(row, lease).await;
             }
             if began.elapsed() > LEASE {
                 return Err(OauthError::Unavailable("another refresh takes too long".to_owned()));

@@ -25,12 +25,13 @@ const NOT_RUN: (&str, &str) = ("<!-- not run: ", " -->");
 const SETUP: &str = "docs/guides/setup.md";
 
 /// Sections of the configuration. A name like `limits.connections` in a document is a key.
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "auth",
     "database",
     "limits",
     "log",
     "mcp_sessions",
+    "oauth",
     "overflow",
     "prompts",
     "retention",
@@ -230,7 +231,8 @@ fn exists(name: &str, operations: &Value, keys: &str, sources: &str) -> bool {
         && SECTIONS.contains(&section)
         && is_word(key)
     {
-        return keys.contains(&format!("`{name}`"));
+        // Kinds of events have names like keys.
+        return keys.contains(&format!("`{name}`")) || sources.contains(&format!("\"{name}\""));
     }
     true
 }

@@ -27,6 +27,7 @@ mod limits;
 mod mcp_sessions;
 mod names;
 mod notifications;
+mod oauth;
 mod openapi;
 mod problems;
 mod process;

@@ -80,7 +80,7 @@ async fn refresh(subject: &Subject, http: &reqwest::Client, number: usize) -> an
             http.post(url(subject.address, "/v1/auth/refresh")).json(&body).send().await?;
         ensure!(response.status().is_success(), "refresh: {}", response.status());
         let pair: Value = response.json().await?;
-        token = pair["refresh_token"].as_str().context("a refresh token")?.to_owned();
+        pair["refresh_token"].as_str().context("a refresh token")?.clone_into(&mut token);
     }
     Ok(())
 }

@@ -124,6 +124,7 @@ pub(super) async fn insert_prompts(
             lease_clock: None,
             lease_seconds: 0,
             claim_seq: 0,
+            requires: None,
         };
         paths.push(format!("/v1/sessions/{id}/prompts/{}/events", row.id));
         gateway.hub.log().create(&tx, &Topic::new(Family::Prompt, row.id)).await?;

@@ -153,21 +153,7 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
                     tracing::error!(parent: &span, cause, "request failed");
                 }
                 refused = Some(problem.status());
-                let response = if as_event && self.routes.is_stream(&path) {
-                    refusal_event(&problem, id, self.gateway.hub.retry())
-                } else {
-                    let mut response = problem.head();
-                    let json = HeaderValue::from_static("application/problem+json");
-                    response.headers_mut().insert(header::CONTENT_TYPE, json);
-                    if problem.kind() == Kind::MethodNotAllowed
-                        && let Ok(allow) = HeaderValue::from_str(&self.routes.methods(&path))
-                    {
-                        response.headers_mut().insert(header::ALLOW, allow);
-                    }
-                    response.set_body(problem.body(id));
-                    response
-                };
-                (response, operation)
+                (self.refusal(&problem, id, &path, as_event), operation)
             }
         };
         let took = began.elapsed();
@@ -178,6 +164,25 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
         set_cors_headers(response.headers_mut(), &origin);
         finish(&mut response, id, &caller_ids, &method);
         Ok(response)
+    }
+}
+
+impl<E> RequestEndpoint<E> {
+    /// The response to a refused request: an event, if the client has asked for one on a stream, or a problem document.
+    fn refusal(&self, problem: &Problem, id: Uuid, path: &str, as_event: bool) -> Response {
+        if as_event && self.routes.is_stream(path) {
+            return refusal_event(problem, id, self.gateway.hub.retry());
+        }
+        let mut response = problem.head();
+        let json = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        if problem.kind() == Kind::MethodNotAllowed
+            && let Ok(allow) = HeaderValue::from_str(&self.routes.methods(path))
+        {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+        response.set_body(problem.body(id));
+        response
     }
 }
 

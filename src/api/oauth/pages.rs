@@ -70,7 +70,7 @@ impl PagesApi {
     /// Log in for an authorization
     ///
     /// Checks the login on the page. It must be the user that has begun the authorization. Then the page shows what is
-    /// linked, and the browser gets a one-time cookie. The limits of logins apply. Public, from the gateway's own page
+    /// linked, and the browser gets a one-time cookie. The limits of logins apply. Public, from an allowed origin
     /// only.
     #[oai(path = "/authorize", method = "post", operation_id = "oauth_page_login")]
     async fn log_in(
@@ -99,7 +99,7 @@ impl PagesApi {
         gateway.telemetry.authenticated(outcome);
         let kind = if user.is_some() { AuditKind::LoginSucceeded } else { AuditKind::LoginFailed };
         let id = user.as_ref().map(|user| user.id);
-        let data = json!({ "username": name, "for": "oauth" });
+        let data = json!({ "for": "oauth" });
         record(&gateway, &info, None, (kind, id, data)).await;
         match id {
             None => {
@@ -114,7 +114,7 @@ impl PagesApi {
 
     /// Continue an authorization
     ///
-    /// Redirects the browser with the one-time cookie to the provider. Public, from the gateway's own page only.
+    /// Redirects the browser with the one-time cookie to the provider. Public, from an allowed origin only.
     #[oai(path = "/authorize/continue", method = "post", operation_id = "oauth_page_continue")]
     async fn go_on(
         &self,
@@ -136,6 +136,7 @@ impl PagesApi {
     ///
     /// The redirect URI of the gateway at every provider. Exchanges the code for tokens and stores them, if the browser
     /// has the one-time cookie of this `state`. Public.
+    #[expect(clippy::too_many_arguments, reason = "one argument for each parameter")]
     #[oai(path = "/callback", method = "get", operation_id = "oauth_callback")]
     async fn callback(
         &self,

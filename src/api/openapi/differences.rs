@@ -100,7 +100,9 @@ fn remove_empty_streams(document: &mut Value) {
 fn keep_json_body(document: &mut Value) {
     for (_, operation) in operations(document) {
         let content = operation.pointer_mut("/requestBody/content");
-        if let Some(content) = content.and_then(Value::as_object_mut) {
+        if let Some(content) = content.and_then(Value::as_object_mut)
+            && content.contains_key("application/json")
+        {
             content.retain(|media_type, _| media_type == "application/json");
         }
     }

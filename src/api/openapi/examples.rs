@@ -11,7 +11,8 @@ pub(super) fn field_examples(schema: &mut Value) {
     for (name, field) in fields.into_iter().flatten() {
         // A reference uses the example of its target, and OpenAPI 3.0 allows no other member next to `$ref`.
         let own = ["$ref", "allOf", "example"].iter().all(|word| field.get(word).is_none());
-        let value = example.get(name).cloned().or_else(|| absent_example(name));
+        let shown = example.get(name).filter(|value| !value.is_null()).cloned();
+        let value = shown.or_else(|| absent_example(name));
         if let (true, Some(value)) = (own, value) {
             field["example"] = value;
         }
@@ -29,6 +30,10 @@ fn absent_example(name: &str) -> Option<Value> {
         "issuer" => Some(json!("https://id.example.com/realms/main")),
         "subject" => Some(json!("f1d6b1a4-7d0c-4b6e-9a55-2f3f6f0c8a11")),
         "display_name" => Some(json!("Ada Lovelace")),
+        "requires" => Some(json!(["github"])),
+        "authorization_url" => {
+            Some(json!(format!("https://example.com/v1/oauth/authorize?request={}", example_id())))
+        }
         "reset" => Some(json!("pruned")),
         "password" => Some(json!("correct horse battery staple")),
         _ => None,
@@ -62,8 +67,15 @@ pub(super) fn parameter_example(parameter: &Value) -> Value {
         "overflow" => json!("catch_up"),
         "status" if refers_to(parameter, "TaskStatus") => json!("running"),
         "status" => json!("active"),
-        "state" => json!("pending"),
         "kind" => json!("login.failed"),
+        "provider" => json!("github"),
+        "state" if parameter["schema"]["type"] == "string" => {
+            json!("q0Vq6cYw2m4xO2m1o9V1h0nYx3J8m0vQ4n3m1J2k3L4")
+        }
+        "state" => json!("pending"),
+        "code" => json!("SplxlOBeZQQYbYS6WxSbIA"),
+        "error" => json!("access_denied"),
+        "iss" => json!("https://id.example.com"),
         "unread" => json!(true),
         "task_type" => json!("summarize"),
         _ => Value::Null,

@@ -105,8 +105,8 @@ impl ApiKeys {
         }
         let text = generate();
         let tx = self.database.begin_write().await?;
-        let owned = api_key::Entity::find().filter(api_key::Column::UserId.eq(owner));
-        if owned.count(&tx).await? >= MAX_KEYS {
+        let keys = api_key::Entity::find().filter(api_key::Column::UserId.eq(owner));
+        if keys.count(&tx).await? >= MAX_KEYS {
             return Err(ApiKeyError::TooMany);
         }
         let ends_at = new.expires_at.unwrap_or(NEVER);

@@ -34,7 +34,7 @@ const LIFE: Duration = Duration::from_mins(5);
 
 /// The external issuers of the configuration.
 pub struct Issuers {
-    issuers: Vec<Issuer>,
+    configured: Vec<Issuer>,
     database: Database,
     /// Verified tokens by their SHA-256. The tokens themselves are not kept in memory.
     verified: Cache<[u8; 32], Verified>,
@@ -80,7 +80,7 @@ impl Issuers {
     ) -> Result<Self, HttpError> {
         let issuers = configured.iter().map(|config| Issuer::new(config.clone(), clock));
         Ok(Self {
-            issuers: issuers.collect::<Result<_, _>>()?,
+            configured: issuers.collect::<Result<_, _>>()?,
             database,
             verified: Cache::new(LIFE, CAPACITY, counters, clock),
         })
@@ -89,7 +89,7 @@ impl Issuers {
     /// Whether an issuer with this `iss` is configured.
     #[must_use]
     pub fn is_configured(&self, issuer: &str) -> bool {
-        self.issuers.iter().any(|known| known.config.issuer == issuer)
+        self.configured.iter().any(|known| known.config.issuer == issuer)
     }
 
     /// Whether the token names an external issuer. Verifies nothing.
@@ -159,11 +159,11 @@ impl Issuers {
     }
 
     fn issuer(&self, token: &str) -> Option<&Issuer> {
-        if self.issuers.is_empty() {
+        if self.configured.is_empty() {
             return None;
         }
         let name = claims::unverified_issuer(token)?;
-        self.issuers.iter().find(|issuer| issuer.config.issuer == name)
+        self.configured.iter().find(|issuer| issuer.config.issuer == name)
     }
 }
 

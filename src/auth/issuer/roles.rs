@@ -35,7 +35,7 @@ mod tests {
 
     use super::*;
 
-    fn issuer(change: Value) -> config::Issuer {
+    fn issuer(change: &Value) -> config::Issuer {
         let mut issuer = json!({
             "issuer": "https://id.example.com",
             "audience": "streamgate",
@@ -48,25 +48,25 @@ mod tests {
         serde_json::from_value(issuer).expect("an issuer")
     }
 
-    fn role_of(claims: &Value, change: Value) -> Option<Role> {
+    fn role_of(claims: &Value, change: &Value) -> Option<Role> {
         role(claims.as_object().expect("claims"), &issuer(change))
     }
 
     #[test]
     fn highest_mapped_role_counts_up_to_the_ceiling() {
         let claims = json!({ "roles": ["guest", "staff", "unknown", 7] });
-        assert_eq!(role_of(&claims, json!({})), Some(Role::Operator));
+        assert_eq!(role_of(&claims, &json!({})), Some(Role::Operator));
         let root = json!({ "roles": "root" });
-        assert_eq!(role_of(&root, json!({})), Some(Role::Operator));
-        assert_eq!(role_of(&root, json!({ "max_role": "admin" })), Some(Role::Admin));
-        assert_eq!(role_of(&root, json!({ "max_role": "agent" })), Some(Role::Agent));
+        assert_eq!(role_of(&root, &json!({})), Some(Role::Operator));
+        assert_eq!(role_of(&root, &json!({ "max_role": "admin" })), Some(Role::Admin));
+        assert_eq!(role_of(&root, &json!({ "max_role": "agent" })), Some(Role::Agent));
     }
 
     #[test]
     fn token_without_a_mapped_role_gets_the_default() {
         for claims in [json!({}), json!({ "roles": [] }), json!({ "roles": { "root": true } })] {
-            assert_eq!(role_of(&claims, json!({})), None, "{claims}");
-            let default = role_of(&claims, json!({ "default_role": "viewer" }));
+            assert_eq!(role_of(&claims, &json!({})), None, "{claims}");
+            let default = role_of(&claims, &json!({ "default_role": "viewer" }));
             assert_eq!(default, Some(Role::Viewer), "{claims}");
         }
     }
@@ -75,12 +75,12 @@ mod tests {
     fn role_claim_is_a_name_or_a_path() {
         let nested = json!({ "realm_access": { "roles": ["staff"] } });
         let path = json!({ "role_claim": "realm_access.roles" });
-        assert_eq!(role_of(&nested, path), Some(Role::Operator));
+        assert_eq!(role_of(&nested, &path), Some(Role::Operator));
         let url = json!({ "https://example.com/roles": ["guest"] });
         let path = json!({ "role_claim": "https://example.com/roles" });
-        assert_eq!(role_of(&url, path), Some(Role::Viewer));
+        assert_eq!(role_of(&url, &path), Some(Role::Viewer));
         let scopes = json!({ "scope": "openid staff" });
-        assert_eq!(role_of(&scopes, json!({ "role_claim": "scope" })), Some(Role::Operator));
-        assert_eq!(role_of(&json!({ "roles": "openid staff" }), json!({})), None);
+        assert_eq!(role_of(&scopes, &json!({ "role_claim": "scope" })), Some(Role::Operator));
+        assert_eq!(role_of(&json!({ "roles": "openid staff" }), &json!({})), None);
     }
 }

@@ -4,7 +4,7 @@ use entity::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{notify, title};
+use super::notify::{notify, title};
 use crate::{
     family::{FamilyError, Result},
     gateway::Gateway,

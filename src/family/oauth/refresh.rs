@@ -6,7 +6,10 @@ use entity::oauth_grant::Model;
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 
-use super::{link::seconds_until, notify, title};
+use super::{
+    link::seconds_until,
+    notify::{notify, title},
+};
 use crate::{
     family::{FamilyError, Result},
     gateway::Gateway,

@@ -7,6 +7,8 @@ use crate::{
     support::{App, openapi::operations},
 };
 
+const PAGE: &str = "a page for a browser, which the user logs in on";
+
 /// Operations that need no credential, each with the reason.
 const PUBLIC: &[(&str, &str)] = &[
     ("auth_login", "returns the first credential; see auth/login.rs and limits/quotas.rs"),
@@ -15,6 +17,10 @@ const PUBLIC: &[(&str, &str)] = &[
     ("liveness_get", "called by orchestrators, which have no user"),
     ("readiness_get", "called by orchestrators, which have no user"),
     ("metrics_get", "called by Prometheus; a proxy must block requests from outside"),
+    ("oauth_callback", PAGE),
+    ("oauth_page_continue", PAGE),
+    ("oauth_page_get", PAGE),
+    ("oauth_page_login", PAGE),
     ("docs_get", "explains how to get a credential"),
     ("openapi_get", "explains how to get a credential"),
     ("openapi_3_2_get", "explains how to get a credential"),
@@ -50,6 +56,8 @@ pub const NO_ID: &[(&str, &str)] = &[
     ("task_claim", "returns an empty list if no task waits"),
     ("task_create", "returns the new id"),
     ("task_list", "returns an empty list"),
+    ("oauth_grant_list", "returns an empty list"),
+    ("oauth_provider_list", "returns an empty list"),
     ("prompt_claim", "returns an empty list if no prompt waits"),
     ("session_create", "returns the new id"),
     ("session_list", "returns an empty list"),

@@ -3,7 +3,18 @@
 use entity::user::Role;
 use serde_json::Value;
 
-use crate::support::openapi::{Operation, resolve};
+use crate::support::openapi::{Operation, operations, resolve};
+
+/// Pages for browsers. They have HTML and forms, so oauth/refused.rs and oauth/link.rs test them.
+pub const PAGES: [&str; 4] =
+    ["oauth_callback", "oauth_page_continue", "oauth_page_get", "oauth_page_login"];
+
+/// The operations that programs call.
+pub fn programs(document: &Value) -> Vec<Operation<'_>> {
+    let mut all = operations(document);
+    all.retain(|operation| !PAGES.contains(&operation.id));
+    all
+}
 
 impl Operation<'_> {
     pub fn is_public(&self) -> bool {

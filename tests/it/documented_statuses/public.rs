@@ -3,18 +3,16 @@
 use reqwest::{Method, header};
 
 use crate::{
+    documented_statuses::operation::programs,
     documented_statuses::{
         exceptions::{IGNORE_TOKENS, is_in},
         walker::{Report, Walker},
     },
-    support::{
-        App, Caller,
-        openapi::{Operation, operations},
-    },
+    support::{App, Caller, openapi::Operation},
 };
 
 fn public(walker: &Walker) -> Vec<Operation<'_>> {
-    let all = operations(&walker.document).into_iter();
+    let all = programs(&walker.document).into_iter();
     all.filter(Operation::is_public).collect()
 }
 

@@ -6,10 +6,8 @@ use reqwest::Method;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::support::{
-    Answer, App, Caller,
-    openapi::{Operation, operations},
-};
+use crate::documented_statuses::operation::programs;
+use crate::support::{Answer, App, Caller, openapi::Operation};
 
 /// A gateway and its document as served.
 pub struct Walker {
@@ -25,7 +23,7 @@ impl Walker {
 
     /// The operations that need a credential.
     pub fn guarded(&self) -> Vec<Operation<'_>> {
-        operations(&self.document).into_iter().filter(|found| !found.is_public()).collect()
+        programs(&self.document).into_iter().filter(|found| !found.is_public()).collect()
     }
 
     /// Sends the operation's request with these ids in the path and the body of the example.

@@ -17,6 +17,7 @@ pub mod openapi;
 pub mod prefix_proxy;
 pub mod process;
 pub mod prompt;
+pub mod provider;
 pub mod raw;
 pub mod rebuilt;
 pub mod sse;

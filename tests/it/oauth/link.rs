@@ -1,0 +1,125 @@
+//! Linking and unlinking an account.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use entity::{oauth_grant, user::Role};
+use reqwest::Method;
+use sea_orm::EntityTrait;
+use serde_json::json;
+
+use crate::support::{
+    log::Log,
+    provider::{Browser, PUBLIC, TestProvider, begin, grant, link, notifications, parameter},
+};
+
+#[tokio::test]
+async fn user_links_an_account_after_a_login_on_the_page() {
+    let provider = TestProvider::start().await;
+    let app = provider.app().await;
+    app.create_user("ada", Role::Viewer).await;
+    let ada = app.log_in("ada").await;
+    let request = begin(&ada, "github").await;
+    let mut browser = Browser::new(&app);
+    let page = browser.open(&format!("/v1/oauth/authorize?request={request}")).await;
+    assert!(page.text.contains("name=\"password\""), "{page:?}");
+    let policy = page.headers["content-security-policy"].to_str().expect("text");
+    assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
+    let page = browser.log_in(&request, "ada").await;
+    for shown in ["github", "<b>ada</b>", "repo", "streamgate"] {
+        assert!(page.text.contains(shown), "{shown}: {page:?}");
+    }
+    let cookie = page.headers["set-cookie"].to_str().expect("text");
+    assert!(cookie.starts_with("streamgate-link=") && cookie.contains("; HttpOnly; SameSite=Lax"));
+    let target = browser.go_on(&request).await;
+    assert!(target.as_str().starts_with(&format!("http://{}/authorize?", provider.address)));
+    assert_eq!(parameter(&target, "redirect_uri"), format!("{PUBLIC}/v1/oauth/callback"));
+    assert_eq!(parameter(&target, "scope"), "repo");
+    assert_eq!(parameter(&target, "code_challenge_method"), "S256");
+    let page = browser.call_back(&parameter(&target, "state"), "").await;
+    assert!(page.text.contains("Account linked"), "{page:?}");
+    assert_eq!(browser.cookie, None, "the one-time cookie is removed");
+    // The verifier belongs to the challenge (RFC 7636, section 4.6).
+    let form = provider.answers().requests[0].clone();
+    let digest =
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, form["code_verifier"].as_bytes());
+    let challenge = BASE64_URL_SAFE_NO_PAD.encode(digest);
+    assert_eq!(challenge, parameter(&target, "code_challenge"));
+    assert_eq!(form["code"], "the-code");
+    let shown = grant(&ada).await;
+    assert_eq!((&shown["provider"], &shown["status"]), (&json!("github"), &json!("active")));
+    assert_eq!(notifications(&ada).await, ["oauth.linked"]);
+    let admin = app.log_in("admin").await;
+    let events = admin.get("/v1/audit-events?kind=oauth.linked").await.ok();
+    assert_eq!(events["items"][0]["data"], json!({ "provider": "github" }));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn tokens_are_encrypted_and_never_in_the_log() {
+    let log = Log::default();
+    let logging = log.start();
+    let provider = TestProvider::start().await;
+    let app = provider.app().await;
+    let caller = app.caller(Role::Viewer).await;
+    link(&app, &caller).await;
+    let rows = oauth_grant::Entity::find().all(app.gateway.database.reader()).await;
+    let rows = format!("{:?}", rows.expect("rows"));
+    let listed = grant(&caller).await.to_string();
+    let admin = app.log_in("admin").await;
+    let events = admin.get("/v1/audit-events").await.ok().to_string();
+    app.finish().await;
+    drop(logging);
+    let log = json!(log.lines()).to_string();
+    let issued = provider.answers().issued.clone();
+    assert_eq!(issued.len(), 2);
+    for secret in issued.iter().map(String::as_str).chain(["a client secret", "the-code"]) {
+        for text in [&rows, &listed, &events, &log] {
+            assert!(!text.contains(secret), "{secret}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn deleted_grant_is_revoked_at_the_provider() {
+    let provider = TestProvider::start().await;
+    let app = provider.app().await;
+    let caller = app.caller(Role::Viewer).await;
+    link(&app, &caller).await;
+    let refresh = provider.answers().refresh.clone();
+    let delete = async || caller.call(Method::DELETE, "/v1/oauth/grants/github", None).await;
+    assert_eq!(delete().await.status, 204);
+    assert_eq!(provider.answers().revoked, [refresh]);
+    assert!(grant(&caller).await.is_null());
+    assert_eq!(notifications(&caller).await, ["oauth.linked", "oauth.revoked"]);
+    delete().await.problem(404);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn older_keys_decrypt_until_rows_have_the_newest() {
+    let provider = TestProvider::start().await;
+    let app = provider.app().await;
+    let caller = app.caller(Role::Viewer).await;
+    link(&app, &caller).await;
+    let row = async || {
+        let row = oauth_grant::Entity::find().one(app.gateway.database.reader()).await;
+        row.expect("a query").expect("a row")
+    };
+    let before = row().await;
+    let old = before.tokens.split('.').next().expect("a key id").to_owned();
+    let directory = app.gateway.config.data_dir.join("keys/grants");
+    // A key from long ago, so that it is in use at once. It is older than the first one, so the first one encrypts.
+    let newer = uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, 1_000_000_000, 0));
+    std::fs::write(directory.join(format!("{newer}.key")), [7; 32]).expect("a key");
+    std::fs::rename(directory.join(format!("{old}.key")), directory.join("old.bak"))
+        .expect("moved");
+    // Without its key, the row cannot be read, and stays as it is.
+    assert!(app.gateway.oauth.reencrypt().await.is_err());
+    std::fs::rename(directory.join("old.bak"), directory.join(format!("{old}.key")))
+        .expect("moved");
+    app.gateway.oauth.reencrypt().await.expect("a run");
+    let after = row().await;
+    assert!(after.tokens.starts_with(&newer.to_string()), "{}", after.tokens);
+    let issued = provider.answers().issued[0].clone();
+    assert_eq!(app.gateway.oauth.access_token(&after).expect("a token"), issued);
+    app.finish().await;
+}

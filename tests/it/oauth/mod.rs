@@ -1,0 +1,6 @@
+//! `/v1/oauth/...`: accounts at upstream providers.
+
+mod link;
+mod refresh;
+mod refused;
+mod work;
