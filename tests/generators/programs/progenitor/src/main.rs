@@ -43,6 +43,7 @@ async fn main() {
     let login = types::Login {
         username: "admin".parse().expect("a name"),
         password: password.parse().expect("a password"),
+        cookie: None,
     };
     let access_token =
         anonymous.auth_login(&login).await.expect("a login").into_inner().access_token;
