@@ -58,15 +58,15 @@ impl AuditLog {
     pub async fn record(&self, event: AuditEvent) {
         let AuditEvent { kind, user, actor, session, address, data } = event;
         let text = |id: Option<Uuid>| id.map(tracing::field::display);
+        // The line also has the address and the user of the request, from its span.
         macro_rules! log {
             ($level:ident) => {
                 tracing::$level!(
                     target: "streamgate::security",
                     kind = kind.name(),
-                    user = text(user),
+                    target_user = text(user),
                     actor = text(actor),
                     session = text(session),
-                    address = address.map(tracing::field::display),
                     %data,
                     "security event"
                 )

@@ -116,7 +116,7 @@ async fn reused_token_is_a_security_event_in_the_log() {
         (&event["level"], &event["target"]),
         (&json!("WARN"), &json!("streamgate::security"))
     );
-    assert_eq!(event["user"], who["id"]);
+    assert_eq!(event["target_user"], who["id"]);
     assert_eq!(event["session"], who["session_id"]);
     assert_eq!(event["address"], "127.0.0.1");
     for token in [&pair, &second].map(|pair| text(pair, "refresh_token")) {
