@@ -53,6 +53,9 @@ async function populate(server) {
     sessions: { session_id: session, prompt_id: prompt },
     users: { id: user },
     'mcp-sessions': { id: await create('/v1/mcp-sessions', { name: 'demo' }) },
+    'api-keys': { id: await create('/v1/api-keys', { name: 'demo' }) },
+    // No authorization has this id, so the page says so.
+    oauth: { request: user },
     streams: { topic: `topology.${topology}` },
   };
 }
