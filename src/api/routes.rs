@@ -55,16 +55,16 @@ impl Routes {
         let placeholders = |route: &&Route| {
             route.segments.iter().filter(|segment| segment.starts_with('{')).count()
         };
-        self.0.iter().filter(|route| route.matches(path)).min_by_key(placeholders)
+        let parts: Vec<&str> = path.split('/').collect();
+        self.0.iter().filter(|route| route.matches(&parts)).min_by_key(placeholders)
     }
 }
 
 impl Route {
-    fn matches(&self, path: &str) -> bool {
-        let mut parts = path.split('/');
-        self.segments.iter().all(|segment| {
-            parts.next().is_some_and(|part| segment.starts_with('{') || segment == part)
-        }) && parts.next().is_none()
+    /// Whether the route has a path with these parts.
+    fn matches(&self, parts: &[&str]) -> bool {
+        let fits = |(segment, part): (&String, &&str)| segment.starts_with('{') || segment == part;
+        self.segments.len() == parts.len() && self.segments.iter().zip(parts).all(fits)
     }
 }
 

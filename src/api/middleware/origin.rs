@@ -105,8 +105,11 @@ pub(super) fn preflight(
     let is_preflight = request.method() == Method::OPTIONS
         && *origin != RequestOrigin::Absent
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    if !is_preflight {
+        return None;
+    }
     let methods = routes.methods(request.uri().path());
-    if !is_preflight || methods.is_empty() {
+    if methods.is_empty() {
         return None;
     }
     let mut response = Response::builder().status(StatusCode::NO_CONTENT).finish();
