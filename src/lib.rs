@@ -19,7 +19,7 @@
 //! | 3 | [`gateway`] | the state that operations, families and background jobs share |
 //! | 2 | [`hub`] | live delivery in one process: live topics, subscriptions, fan-out |
 //! | 1 | [`event_log`], [`bus`], [`auth`], [`audit`], [`limit`], [`oauth`], [`visibility`] | engines; none of them imports another |
-//! | 0 | [`clock`], [`config`], [`telemetry`], [`database`], [`event`], [`json`], [`cache`], [`deadline`], [`data_dir`], [`forwarded`], [`http_client`] | the basis that every layer uses |
+//! | 0 | [`clock`], [`config`], [`telemetry`], [`database`], [`event`], [`json`], [`cache`], [`deadline`], [`data_dir`], [`forwarded`], [`http_client`], [`secret`] | the basis that every layer uses |
 //! | | `entity`, `migration` | crates: the rows of the tables, and the migrations of the schema |
 //!
 //! # Three paths through the program
@@ -85,6 +85,7 @@ pub mod hub;
 pub mod json;
 pub mod limit;
 pub mod oauth;
+pub mod secret;
 pub mod server;
 pub mod shutdown_delay;
 pub mod start;

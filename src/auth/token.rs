@@ -9,7 +9,6 @@
 use std::{io, path::Path, sync::Arc, time::Duration};
 
 use aws_lc_rs::{
-    digest::{SHA256, digest},
     rand::SystemRandom,
     signature::{Ed25519KeyPair, KeyPair},
 };
@@ -26,7 +25,11 @@ use super::{
     signing::{KeyError, TokenError, load_or_create, load_secret, sign, validation, verify},
     stream_claims::{StreamClaims, StreamScope},
 };
-use crate::{cache::Cache, clock::Clock};
+use crate::{
+    cache::Cache,
+    clock::Clock,
+    secret::{self, Hash},
+};
 
 /// `typ` of an access token (RFC 9068, section 2.1).
 const ACCESS_TYPE: &str = "at+jwt";
@@ -68,7 +71,7 @@ pub struct Tokens {
     access_verifier: DecodingKey,
     access_validation: Validation,
     /// Verified tokens by their SHA-256. The tokens themselves are not kept in memory.
-    verified: Cache<[u8; 32], VerifiedClaims>,
+    verified: Cache<Hash, VerifiedClaims>,
     key_id: String,
     published: JwkSet,
     stream_key: EncodingKey,
@@ -195,8 +198,7 @@ impl Tokens {
     /// - [`TokenError::Invalid`] if this gateway did not issue the token as an access token, or if the token has a
     ///   critical header (`crit`).
     pub fn verify_access(&self, token: &str) -> Result<VerifiedClaims, TokenError> {
-        let mut key = [0; 32];
-        key.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+        let key = secret::hash(token);
         let now = Timestamp::now().seconds();
         let lookup = match self.verified.get(&key, |claims| claims.exp > now) {
             Ok(claims) => return Ok(claims),

@@ -7,8 +7,6 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use entity::{
     Timestamp,
     oauth_authorization::{self, Column},
@@ -22,6 +20,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{engine::Oauth, error::OauthError};
+use crate::secret::{self, fingerprint};
 
 /// Time from the request for an authorization to the callback.
 const LIFE: Duration = Duration::from_mins(10);
@@ -110,9 +109,9 @@ impl Oauth {
     /// Binds an authorization to the browser whose user has confirmed the identity. Returns the value of the one-time
     /// cookie. A later call replaces the browser.
     pub async fn confirm(&self, id: Uuid) -> Result<String, OauthError> {
-        let cookie = random();
+        let cookie = secret::random();
         let update = oauth_authorization::Entity::update_many()
-            .col_expr(Column::CookieHash, Expr::value(hash(&cookie)))
+            .col_expr(Column::CookieHash, Expr::value(fingerprint(&cookie)))
             .col_expr(Column::StateHash, Expr::value(None::<String>))
             .filter(Column::Id.eq(id))
             .filter(Column::ExpiresAt.gt(Timestamp::now()))
@@ -126,14 +125,14 @@ impl Oauth {
     /// Starts the authorization at the provider, for the browser with this cookie. Returns the URL to go to.
     pub async fn start(&self, id: Uuid, cookie: &str) -> Result<Url, OauthError> {
         let authorization = self.authorization(id).await?;
-        let state = random();
+        let state = secret::random();
         let provider = self.provider(&authorization.provider)?;
         let (url, verifier) = provider.authorization_url(&state).await?;
         let update = oauth_authorization::Entity::update_many()
-            .col_expr(Column::StateHash, Expr::value(hash(&state)))
+            .col_expr(Column::StateHash, Expr::value(fingerprint(&state)))
             .col_expr(Column::Verifier, Expr::value(self.keyring.seal(id, verifier.secret())?))
             .filter(Column::Id.eq(id))
-            .filter(Column::CookieHash.eq(hash(cookie)))
+            .filter(Column::CookieHash.eq(fingerprint(cookie)))
             .exec(self.database.writer());
         if update.await?.rows_affected == 0 {
             return Err(OauthError::UnknownAuthorization);
@@ -148,8 +147,8 @@ impl Oauth {
     pub async fn take(&self, state: &str, cookie: &str) -> Result<Callback, OauthError> {
         // The cookie is in the query too, so a browser without it cannot end the authorization of another browser.
         let row = oauth_authorization::Entity::find()
-            .filter(Column::StateHash.eq(hash(state)))
-            .filter(Column::CookieHash.eq(hash(cookie)))
+            .filter(Column::StateHash.eq(fingerprint(state)))
+            .filter(Column::CookieHash.eq(fingerprint(cookie)))
             .filter(Column::ExpiresAt.gt(Timestamp::now()))
             .one(self.database.reader())
             .await?;
@@ -200,13 +199,4 @@ impl Oauth {
             oauth_authorization::Entity::delete_many().filter(Column::ExpiresAt.lt(cutoff));
         expired.exec(self.database.writer()).await.map(drop)
     }
-}
-
-/// 256 random bits.
-fn random() -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
-}
-
-fn hash(secret: &str) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, secret.as_bytes()))
 }

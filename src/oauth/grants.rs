@@ -38,8 +38,8 @@ pub fn is_usable(grant: &oauth_grant::Model) -> bool {
     grant.status != Status::Expired && (grant.refreshable || is_current)
 }
 
-/// The time of the refresh: at 90 % of the lifetime, or up to 5 % earlier, so that grants that were linked at the same
-/// time are not refreshed at the same time.
+/// The time of the refresh: at 90 % of the lifetime, or up to 5 % earlier. So grants that were linked together are not
+/// refreshed together.
 fn refresh_time(now: Timestamp, lifetime: Duration) -> Timestamp {
     now + lifetime.mul_f64(0.9 - 0.05 * rand::random::<f64>())
 }

@@ -19,11 +19,12 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use aws_lc_rs::aead::{AES_256_GCM, RandomizedNonceKey};
 use entity::Timestamp;
 use parking_lot::RwLock;
 use uuid::Uuid;
+
+use crate::secret;
 
 /// Time from the creation of a key to its first use.
 const COPY_TIME: Duration = Duration::from_mins(1);
@@ -148,13 +149,8 @@ impl Keyring {
         let id = self.active().ok_or(KeyringError::UnknownKey(Uuid::nil()))?;
         let keys = self.keys.read();
         let key = keys.get(&id).ok_or(KeyringError::UnknownKey(id))?;
-        let mut sealed = text.as_bytes().to_vec();
-        let nonce = key
-            .seal_in_place_append_tag(Aad::from(row.as_bytes()), &mut sealed)
-            .map_err(|_| KeyringError::Damaged)?;
-        let mut bytes = nonce.as_ref().to_vec();
-        bytes.extend(sealed);
-        Ok(format!("{id}.{}", BASE64_URL_SAFE_NO_PAD.encode(bytes)))
+        let sealed = secret::seal(key, row, text).map_err(|_| KeyringError::Damaged)?;
+        Ok(format!("{id}.{sealed}"))
     }
 
     /// Decrypts a text of a row. Reads the directory again if the key is not known.
@@ -166,15 +162,6 @@ impl Keyring {
         }
         let keys = self.keys.read();
         let key = keys.get(&id).ok_or(KeyringError::UnknownKey(id))?;
-        let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| KeyringError::Damaged)?;
-        if bytes.len() < NONCE_LEN {
-            return Err(KeyringError::Damaged);
-        }
-        let mut sealed = bytes.split_off(NONCE_LEN);
-        let nonce = Nonce::try_assume_unique_for_key(&bytes).map_err(|_| KeyringError::Damaged)?;
-        let text = key
-            .open_in_place(nonce, Aad::from(row.as_bytes()), &mut sealed)
-            .map_err(|_| KeyringError::Damaged)?;
-        String::from_utf8(text.to_vec()).map_err(|_| KeyringError::Damaged)
+        secret::open(key, row, text).ok_or(KeyringError::Damaged)
     }
 }

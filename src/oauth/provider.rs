@@ -216,7 +216,7 @@ impl UpstreamProvider {
     pub(super) async fn revoke(&self, token: &str, hint: &str) -> Result<bool, OauthError> {
         let Some(endpoint) = self.endpoints().await?.revocation else { return Ok(false) };
         let secret = self.secret()?;
-        // In a block of its own, because the serializer must not be kept during the request.
+        // In a separate block, because the serializer must not be kept during the request.
         let body = {
             let mut body = form_urlencoded::Serializer::new(String::new());
             body.append_pair("token", token).append_pair("token_type_hint", hint);

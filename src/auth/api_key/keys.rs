@@ -16,9 +16,15 @@ use uuid::Uuid;
 
 use super::{
     last_use::{RecordedUses, start_of_day, with_network},
-    secret::{Hash, generate, hash, hint, stored},
+    secret::{generate, hint, is_key},
 };
-use crate::{auth::login_session::Families, cache::Cache, clock::Clock, database::Database};
+use crate::{
+    auth::login_session::Families,
+    cache::Cache,
+    clock::Clock,
+    database::Database,
+    secret::{self, Hash, fingerprint},
+};
 
 /// Maximum number of keys of one user.
 const MAX_KEYS: u64 = 100;
@@ -130,7 +136,7 @@ impl ApiKeys {
             user_id: owner,
             name: new.name,
             hint: hint(&text),
-            hash: hash(&text).as_ref().map(stored).unwrap_or_default(),
+            hash: fingerprint(&text),
             previous_hash: None,
             previous_ends_at: None,
             created_at: now,
@@ -196,7 +202,7 @@ impl ApiKeys {
         let mut row = row.into_active_model();
         row.previous_hash = Set((!overlap.is_zero()).then_some(previous));
         row.previous_ends_at = Set((!overlap.is_zero()).then(|| Timestamp::now() + overlap));
-        row.hash = Set(hash(&text).as_ref().map(stored).unwrap_or_default());
+        row.hash = Set(fingerprint(&text));
         row.hint = Set(hint(&text));
         let row = row.update(&tx).await?;
         tx.commit().await?;
@@ -231,14 +237,17 @@ impl ApiKeys {
     /// The session and the user of a key, from the cache or from the database. `None` if the text is not a key, or was
     /// rotated. Does not check the session.
     pub async fn authenticate(&self, text: &str) -> Result<Option<(Uuid, Uuid)>, DbErr> {
-        let Some(hash) = hash(text) else { return Ok(None) };
+        if !is_key(text) {
+            return Ok(None);
+        }
+        let hash = secret::hash(text);
         let now = Timestamp::now();
         let is_valid = |known: &KnownKey| known.ends_at.is_none_or(|end| end > now);
         let lookup = match self.cache.get(&hash, is_valid) {
             Ok(known) => return Ok(Some((known.id, known.user))),
             Err(lookup) => lookup,
         };
-        let hashed = stored(&hash);
+        let hashed = fingerprint(text);
         let by_hash = Condition::any()
             .add(api_key::Column::Hash.eq(&hashed))
             .add(api_key::Column::PreviousHash.eq(&hashed));

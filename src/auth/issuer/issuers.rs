@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use entity::{Timestamp, user::Role};
 use jsonwebtoken::Algorithm;
 use prometheus_client::metrics::counter::Counter;
@@ -25,6 +24,7 @@ use crate::{
     config,
     database::Database,
     http_client::{HttpClient, HttpError, Network},
+    secret::{self, Hash},
 };
 
 /// Maximum number of tokens in the cache.
@@ -37,7 +37,7 @@ pub struct Issuers {
     configured: Vec<Issuer>,
     database: Database,
     /// Verified tokens by their SHA-256. The tokens themselves are not kept in memory.
-    verified: Cache<[u8; 32], Verified>,
+    verified: Cache<Hash, Verified>,
 }
 
 struct Issuer {
@@ -140,10 +140,9 @@ impl Issuers {
         Ok(ExternalCaller { principal, is_new, has_new_role })
     }
 
-    async fn verified(&self, token: &str) -> Result<(&Issuer, [u8; 32], Verified), IssuerError> {
+    async fn verified(&self, token: &str) -> Result<(&Issuer, Hash, Verified), IssuerError> {
         let issuer = self.issuer(token).ok_or(TokenError::Invalid)?;
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+        let hash = secret::hash(token);
         let now = Timestamp::now();
         let lookup = match self.verified.get(&hash, |known| known.claims.expires_at > now) {
             Ok(verified) => return Ok((issuer, hash, verified)),

@@ -18,11 +18,10 @@
 use std::time::Duration;
 
 use aws_lc_rs::{
-    aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
+    aead::{AES_256_GCM, RandomizedNonceKey},
     error::Unspecified,
     hkdf::{HKDF_SHA256, Salt},
 };
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use entity::{Timestamp, login_session, refresh_token};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait,
@@ -33,7 +32,7 @@ use uuid::Uuid;
 use super::{
     ended::{Ended, SessionError},
     principal::SessionGrant,
-    refresh_token::{fingerprint, issue},
+    refresh_token::issue,
     rows::{find, principal, role, valid},
     sessions::LoginSessions,
     watch::SessionState,
@@ -41,6 +40,7 @@ use super::{
 use crate::{
     clock::{Deadline, Reading, STABLE_AFTER},
     database::Transaction,
+    secret::{self, fingerprint},
 };
 
 /// Time after the first use of a refresh token in which it returns the same successor. The process of the first
@@ -202,23 +202,16 @@ fn encryption_key(token: &str) -> Result<RandomizedNonceKey, Unspecified> {
     RandomizedNonceKey::new(&AES_256_GCM, &key)
 }
 
-/// Encrypts a successor. Returns nonce, ciphertext and tag in base64url.
+/// Encrypts a successor.
 fn encrypt(token: &str, session: Uuid, successor: &str) -> String {
-    let mut text = successor.as_bytes().to_vec();
-    let nonce = encryption_key(token)
-        .and_then(|key| key.seal_in_place_append_tag(Aad::from(session.as_bytes()), &mut text))
-        .expect("a short text can be encrypted with a key of the right length");
-    BASE64_URL_SAFE_NO_PAD.encode([nonce.as_ref().as_slice(), &text].concat())
+    encryption_key(token)
+        .and_then(|key| secret::seal(&key, session, successor))
+        .expect("a short text can be encrypted with a key of the right length")
 }
 
 /// Decrypts a stored successor. `None` if it was encrypted for another token or session, or is damaged.
 fn decrypt(token: &str, session: Uuid, encrypted: &str) -> Option<String> {
-    let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(encrypted).ok()?;
-    let (nonce, text) = bytes.split_at_mut_checked(NONCE_LEN)?;
-    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-    let key = encryption_key(token).ok()?;
-    let text = key.open_in_place(nonce, Aad::from(session.as_bytes()), text).ok()?;
-    String::from_utf8(text.to_vec()).ok()
+    secret::open(&encryption_key(token).ok()?, session, encrypted)
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Refresh tokens: random values of 256 bits, stored as hashes.
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use entity::{Timestamp, refresh_token};
 use sea_orm::{ActiveModelTrait, ConnectionTrait, DbErr, IntoActiveModel};
 use uuid::Uuid;
+
+use crate::secret;
 
 /// Creates a token of the session, and stores its hash.
 pub(super) async fn issue(
@@ -11,11 +12,9 @@ pub(super) async fn issue(
     session: Uuid,
     now: Timestamp,
 ) -> Result<String, DbErr> {
-    let mut secret = [0; 32];
-    aws_lc_rs::rand::fill(&mut secret).expect("the system's random source does not fail");
-    let token = BASE64_URL_SAFE_NO_PAD.encode(secret);
+    let token = secret::random();
     let row = refresh_token::Model {
-        hash: fingerprint(&token),
+        hash: secret::fingerprint(&token),
         login_session_id: session,
         created_at: now,
         used_at: None,
@@ -24,10 +23,4 @@ pub(super) async fn issue(
     };
     row.into_active_model().insert(connection).await?;
     Ok(token)
-}
-
-/// The hash of a token. A random token cannot be guessed, so a fast hash without a salt is enough.
-pub(super) fn fingerprint(token: &str) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
-    BASE64_URL_SAFE_NO_PAD.encode(digest)
 }

@@ -15,6 +15,7 @@ const LAYERS: [&[&str]; 8] = [
         "forwarded",
         "http_client",
         "json",
+        "secret",
         "telemetry",
     ],
     &["audit", "auth", "bus", "event_log", "limit", "oauth", "visibility"],
