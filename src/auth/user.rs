@@ -178,7 +178,9 @@ impl Users {
         } else {
             None
         };
+        // A user of an external issuer has no hash. An empty one would be refused at once, and the time would tell.
         let hash = user.as_ref().map(|user| user.password_hash.clone());
+        let hash = hash.filter(|hash| !hash.is_empty());
         let matches = password::verify(password.clone(), hash).await;
         let mut user = user.filter(|user| matches != Match::None && !user.disabled);
         // A password that could not be set today keeps its hash.
