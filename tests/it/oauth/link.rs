@@ -107,7 +107,7 @@ async fn older_keys_decrypt_until_rows_have_the_newest() {
     let before = row().await;
     let old = before.tokens.split('.').next().expect("a key id").to_owned();
     let directory = app.gateway.config.data_dir.join("keys/grants");
-    // A key from long ago, so that it is in use at once. It is older than the first one, so the first one encrypts.
+    // A key from long ago, so that it encrypts at once. The first key is not a minute old yet.
     let newer = uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, 1_000_000_000, 0));
     std::fs::write(directory.join(format!("{newer}.key")), [7; 32]).expect("a key");
     std::fs::rename(directory.join(format!("{old}.key")), directory.join("old.bak"))

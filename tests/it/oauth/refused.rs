@@ -5,6 +5,7 @@ use reqwest::Method;
 use sea_orm::{EntityTrait, prelude::Expr};
 use serde_json::json;
 use url::Url;
+use uuid::Uuid;
 
 use crate::support::{
     App, Caller,
@@ -46,11 +47,8 @@ async fn state_is_used_once_and_cannot_be_guessed() {
     let provider = TestProvider::start().await;
     let app = provider.app().await;
     let (attacker, _) = users(&app).await;
-    let request = begin(&attacker, "github").await;
-    let mut browser = Browser::new(&app);
-    browser.log_in(&request, "attacker").await;
-    let state = parameter(&browser.go_on(&request).await, "state");
-    for forged in ["", "forged", &state.to_lowercase(), &request] {
+    let (mut browser, state) = Browser::at_provider(&app, (&attacker, "attacker"), "github").await;
+    for forged in ["", "forged", &state.to_lowercase(), &Uuid::new_v4().to_string()] {
         let page = browser.call_back(forged, "").await;
         assert!(page.text.contains("Not linked"), "{forged}: {page:?}");
     }
@@ -94,11 +92,9 @@ async fn response_of_another_provider_is_refused() {
     });
     let app = App::with(|config| with_providers(config, providers.into())).await;
     let (attacker, _) = users(&app).await;
+    let at_one = async || Browser::at_provider(&app, (&attacker, "attacker"), "one").await;
     for iss in [Some(&other), None] {
-        let request = begin(&attacker, "one").await;
-        let mut browser = Browser::new(&app);
-        browser.log_in(&request, "attacker").await;
-        let state = parameter(&browser.go_on(&request).await, "state");
+        let (mut browser, state) = at_one().await;
         let iss = iss.map(|provider| format!("&iss=http://{}", provider.address));
         let page = browser.call_back(&state, &iss.unwrap_or_default()).await;
         assert!(page.text.contains("The response of the provider was refused"), "{page:?}");
@@ -106,10 +102,7 @@ async fn response_of_another_provider_is_refused() {
     for provider in [&one, &other] {
         assert_eq!(provider.requests("authorization_code"), 0);
     }
-    let request = begin(&attacker, "one").await;
-    let mut browser = Browser::new(&app);
-    browser.log_in(&request, "attacker").await;
-    let state = parameter(&browser.go_on(&request).await, "state");
+    let (mut browser, state) = at_one().await;
     let page = browser.call_back(&state, &format!("&iss=http://{}", one.address)).await;
     assert!(page.text.contains("Account linked"), "{page:?}");
     app.finish().await;
@@ -159,10 +152,7 @@ async fn declined_consent_links_nothing() {
     let provider = TestProvider::start().await;
     let app = provider.app().await;
     let (attacker, _) = users(&app).await;
-    let request = begin(&attacker, "github").await;
-    let mut browser = Browser::new(&app);
-    browser.log_in(&request, "attacker").await;
-    let state = parameter(&browser.go_on(&request).await, "state");
+    let (mut browser, state) = Browser::at_provider(&app, (&attacker, "attacker"), "github").await;
     let path = format!("{PUBLIC}/v1/oauth/callback?state={state}&error=access_denied");
     let page = browser.open(&path).await;
     assert!(page.text.contains("You have declined"), "{page:?}");

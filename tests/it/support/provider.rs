@@ -266,6 +266,19 @@ impl Browser {
         page.headers["location"].to_str().expect("text").parse().expect("a URL")
     }
 
+    /// A browser that has gone on to the provider, with the authorization of this caller. Returns the `state` too.
+    pub async fn at_provider(
+        app: &App,
+        (caller, username): (&Caller, &str),
+        provider: &str,
+    ) -> (Self, String) {
+        let request = begin(caller, provider).await;
+        let mut browser = Self::new(app);
+        browser.log_in(&request, username).await;
+        let state = parameter(&browser.go_on(&request).await, "state");
+        (browser, state)
+    }
+
     /// Returns from the provider with a code.
     pub async fn call_back(&mut self, state: &str, more: &str) -> PageView {
         self.open(&format!("/v1/oauth/callback?state={state}&code=the-code{more}")).await
