@@ -5,7 +5,7 @@ use sea_orm::entity::prelude::*;
 use super::user::Role;
 use crate::Timestamp;
 
-/// How the requests of a session are authenticated.
+/// The way in which the requests of a session are authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))", rename_all = "snake_case")]
 pub enum Method {
@@ -39,7 +39,7 @@ pub struct Model {
     /// Tokens of an external issuer that were issued before this time are refused. Absent if the session was never
     /// revoked, and for other methods.
     pub revoked_before: Option<Timestamp>,
-    /// How the requests of the session are authenticated.
+    /// The way in which the requests of the session are authenticated.
     pub method: Method,
     /// Highest role of the session. Absent if the role of the user is the only limit.
     pub role: Option<Role>,

@@ -1,4 +1,4 @@
-//! How a login session was authenticated, its absolute end and its highest role. Users of external issuers.
+//! The method, the absolute end and the highest role of a login session. Users of external issuers.
 
 use sea_orm_migration::{prelude::*, schema};
 

@@ -179,8 +179,8 @@ impl AuthApi {
     /// reports the client address. Otherwise it is the address of the connection. A wrong name and a wrong password
     /// get the same response after the same time.
     ///
-    /// With `cookie: true` the response also sets the session cookie, for pages of the same site. 403 if the header
-    /// `Origin` is missing, or names an origin that is not allowed. Every request with the cookie extends the login
+    /// With `cookie: true` the response also sets the session cookie, for pages of the same site. The response is 403 if
+    /// the header `Origin` is missing or names an origin that is not allowed. Every request with the cookie extends the login
     /// session, up to `tokens.session_max_seconds` after the login. An open stream does not.
     #[oai(path = "/v1/auth/login", method = "post", operation_id = "auth_login")]
     async fn login(

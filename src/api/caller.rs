@@ -29,7 +29,7 @@ use crate::{
     limit::{ClientConnection, Key, Quota},
 };
 
-/// Who may call an operation.
+/// The callers that an operation accepts.
 pub(super) trait MinimumRole: Send + Sync + 'static {
     /// The lowest role.
     const ROLE: Role;

@@ -1,4 +1,4 @@
-//! The latencies of authentication, beside their targets.
+//! The latencies of authentication, with their targets.
 
 use std::{sync::Arc, time::Duration};
 
@@ -82,8 +82,8 @@ pub(super) struct LatencyApi;
 impl LatencyApi {
     /// Get latencies
     ///
-    /// Returns percentiles of the check of a login session, the exchange of a refresh token, the look-up of a resource, and
-    /// the check of issuers and providers, of this gateway since its start. Requires the role admin.
+    /// Returns percentiles of this gateway since its start. The latencies are the check of a login session, the exchange
+    /// of a refresh token, the look-up of a resource, and the check of issuers and providers. Requires the role admin.
     #[oai(path = "/v1/admin/latency", method = "get", operation_id = "latency_get")]
     async fn latency(
         &self,

@@ -7,7 +7,7 @@ use poem_openapi::{Enum, Object, types::Example};
 use super::stream_tokens::StreamFamily;
 use crate::{auth::login_session::Principal, event::Family};
 
-/// What a caller can do with the resources of a family.
+/// A right of a caller on the resources of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[oai(rename_all = "snake_case")]
 enum Permission {
@@ -27,7 +27,7 @@ enum Permission {
 pub(super) struct FamilyPermissions {
     /// The family.
     family: StreamFamily,
-    /// What the caller can do: `watch` (read resources and watch streams), `create`, `change`, and `work` (claim and report
+    /// Rights of the caller: `watch` (read resources and watch streams), `create`, `change`, and `work` (claim and report
     /// work, or publish events). Empty if the API key is not for the family.
     permissions: Vec<Permission>,
 }

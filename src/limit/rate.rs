@@ -91,7 +91,7 @@ impl<K: Hash + Eq + Clone> Rate<K> {
 
     /// Number of calls that the key has used up. It falls to zero within a minute without a call.
     pub(super) fn used(&self, key: &K) -> u32 {
-        // What would be left after one more call.
+        // The calls that would be left after one more.
         let left =
             self.reader.check_key(key).map_or(0, |state| state.remaining_burst_capacity() + 1);
         self.per_minute.saturating_sub(left)

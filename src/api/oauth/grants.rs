@@ -107,9 +107,9 @@ impl GrantsApi {
     /// Returns the current access token of the owner of a claimed task or prompt. The work must require the provider,
     /// and the lease must be live. A token that is due for a refresh is refreshed first.
     ///
-    /// Requires the role agent. 403 if `token_users` of the provider does not list the caller, or if the work does not
-    /// require the provider. 404 if the provider or the work does not exist. 409 if the lease is lost, or if the owner
-    /// has no valid grant.
+    /// Requires the role agent. The response is 403 if `token_users` of the provider does not list the caller, and also
+    /// if the work does not require the provider. It is 404 if the provider or the work does not exist. It is 409 if the
+    /// lease is lost, and also if the owner has no valid grant.
     #[oai(path = "/grants/:provider/token", method = "post", operation_id = "oauth_grant_token")]
     async fn token(
         &self,

@@ -1,4 +1,4 @@
-//! What the families do with grants at upstream OAuth providers: resources that require one, access tokens for workers,
+//! Grants at upstream OAuth providers, as families use them: resources that require one, access tokens for workers,
 //! refreshes, and notifications for the user.
 
 mod hand_out;
