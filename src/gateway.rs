@@ -29,6 +29,7 @@ use crate::{
     deadline::NextDeadline,
     event::Family,
     event_log::Retention,
+    health::Health,
     hub::Hub,
     limit::{Limits, client_network},
     oauth::Oauth,
@@ -45,6 +46,8 @@ pub struct Gateway {
     pub config: Config,
     /// The metrics of this gateway.
     pub telemetry: Arc<Telemetry>,
+    /// The health of the database, the bus, and external issuers and OAuth providers.
+    pub health: Health,
     /// The database, for the rows of the families.
     pub database: Database,
     /// Signs and verifies tokens.

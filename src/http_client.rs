@@ -15,10 +15,11 @@ use std::{
 };
 
 use reqwest::{
-    Client, Request,
+    Client, Request, StatusCode,
     dns::{Addrs, Name, Resolve, Resolving},
     redirect::Policy,
 };
+use serde::de::DeserializeOwned;
 use url::{Host, Url};
 
 /// Time in which a server must accept the connection.
@@ -52,6 +53,50 @@ pub enum HttpError {
     /// The server cannot be reached, or did not answer in time.
     #[error("the server does not answer")]
     Transport(#[from] reqwest::Error),
+}
+
+/// A document of an issuer or of an OAuth provider cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DocumentError {
+    /// The URL is not allowed.
+    #[error("the URL of the document is not allowed")]
+    NotAllowed,
+    /// The server does not answer.
+    #[error("the server does not answer")]
+    Unreachable,
+    /// The server answers with another status than 200.
+    #[error("the server answers with the status {0}")]
+    Status(StatusCode),
+    /// The response is not the document.
+    #[error("the response is not the document")]
+    Content,
+    /// The document is of another issuer.
+    #[error("the document is of another issuer")]
+    OtherIssuer,
+}
+
+impl DocumentError {
+    /// The name of the error in the API.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotAllowed => "not_allowed",
+            Self::Unreachable => "unreachable",
+            Self::Status(_) => "error_status",
+            Self::Content => "invalid_response",
+            Self::OtherIssuer => "other_issuer",
+        }
+    }
+}
+
+impl From<HttpError> for DocumentError {
+    fn from(error: HttpError) -> Self {
+        match error {
+            HttpError::Scheme | HttpError::PrivateAddress => Self::NotAllowed,
+            HttpError::TooLarge => Self::Content,
+            HttpError::Transport(_) => Self::Unreachable,
+        }
+    }
 }
 
 /// Sends requests to other servers.
@@ -104,6 +149,15 @@ impl HttpClient {
         let mut request = http::Request::new(Vec::new());
         *request.uri_mut() = url.as_str().parse().map_err(|_| HttpError::Scheme)?;
         self.send(request).await
+    }
+
+    /// Reads a JSON document.
+    pub async fn get_json<T: DeserializeOwned>(&self, url: &Url) -> Result<T, DocumentError> {
+        let response = self.get(url).await?;
+        if response.status() != StatusCode::OK {
+            return Err(DocumentError::Status(response.status()));
+        }
+        serde_json::from_slice(response.body()).map_err(|_| DocumentError::Content)
     }
 
     /// Checks what the resolver does not see: the scheme, and an address in place of a name.

@@ -26,6 +26,7 @@ use crate::{
     event::Family,
     event_log::{EventLog, StaleCursor},
     gateway::Gateway,
+    health::{DependencyKind, Health},
     http_client::HttpError,
     hub::{self, Hub},
     limit::{self, ConnectionLimit, Limits, Quota},
@@ -101,6 +102,8 @@ pub async fn build(
     }
     let mut telemetry = Telemetry::new();
     database.register_metrics(telemetry.registry());
+    let health = Health::new(upstreams(&config));
+    health.register_metrics(telemetry.registry());
     let telemetry = Arc::new(telemetry);
     let (jumps, offset) = telemetry.clock();
     let clock = Arc::new(Clock::new(time, jumps, offset));
@@ -170,6 +173,7 @@ pub async fn build(
         visibility: Visibility::new(heartbeat, telemetry.cache("visibility"), &clock),
         config,
         telemetry,
+        health,
         database,
         tokens,
         issuers,
@@ -188,6 +192,14 @@ pub async fn build(
         stopping: CancellationToken::new(),
     });
     Ok(gateway)
+}
+
+/// The kinds and names of the external issuers and the OAuth providers.
+fn upstreams(config: &Config) -> impl Iterator<Item = (DependencyKind, String)> {
+    let issuers = config.auth.issuers.iter();
+    let issuers = issuers.map(|issuer| (DependencyKind::Issuer, issuer.issuer.clone()));
+    let providers = config.oauth.providers.iter();
+    issuers.chain(providers.map(|provider| (DependencyKind::Provider, provider.name.clone())))
 }
 
 /// The configured limits.

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{
     caller::{Caller, Viewer},
     json::Json,
+    oauth::OauthGrant,
     permissions::{FamilyPermissions, permissions},
     problem::ReadResult,
     tag::Tag,
@@ -71,12 +72,16 @@ impl Example for UserLimit {
 
 /// The caller.
 #[derive(Object)]
-#[oai(example)]
+#[oai(example, skip_serializing_if_is_none)]
 struct Me {
     /// User id.
     id: Uuid,
     /// User name.
     username: String,
+    /// External issuer that authenticates the user. Absent for a user with a password.
+    issuer: Option<String>,
+    /// Name of the user at the issuer, for people. Not unique. Absent if the issuer has not sent one.
+    display_name: Option<String>,
     /// Role in this session: the role of the user, or a lower one that the API key, the issuer or the proxy allows.
     role: UserRole,
     /// Credential of this request: `access_token`, `cookie`, `api_key`, `issuer_token` or `proxy`.
@@ -92,6 +97,8 @@ struct Me {
     permissions: Vec<FamilyPermissions>,
     /// Limits of the user on this gateway, and how much of each is used.
     limits: Vec<UserLimit>,
+    /// Accounts that the user has linked at OAuth providers, and when their access tokens end.
+    oauth_grants: Vec<OauthGrant>,
 }
 
 impl Example for Me {
@@ -99,6 +106,8 @@ impl Example for Me {
         Self {
             id: example_id(),
             username: "ada".to_owned(),
+            display_name: None,
+            issuer: None,
             role: UserRole::Operator,
             authenticated_by: AuthenticatedBy::AccessToken,
             session_id: example_id(),
@@ -106,6 +115,7 @@ impl Example for Me {
             session_ends_at: example_time(),
             permissions: vec![FamilyPermissions::example()],
             limits: vec![UserLimit::example()],
+            oauth_grants: vec![OauthGrant::example()],
         }
     }
 }
@@ -117,8 +127,8 @@ pub(super) struct MeApi;
 impl MeApi {
     /// Get the caller
     ///
-    /// Returns the user, the login session and the credential of this request, what the caller may do, and the limits in
-    /// force. Requires the role viewer.
+    /// Returns the user, the login session and the credential of this request, what the caller may do, the limits in
+    /// force, and the linked accounts at OAuth providers. Requires the role viewer.
     #[oai(path = "/v1/auth/me", method = "get", operation_id = "caller_get")]
     async fn me(
         &self,
@@ -128,6 +138,12 @@ impl MeApi {
         let permissions = permissions(&caller.principal);
         let limits = gateway.limits.usage(caller.principal.user_id);
         let principal = caller.principal;
+        let user = gateway.users.find(principal.user_id).await?;
+        let grants = if gateway.oauth.is_enabled() {
+            gateway.oauth.grants(principal.user_id).await?
+        } else {
+            Vec::new()
+        };
         let authenticated_by = match principal.method {
             Method::Password if caller.by_cookie => AuthenticatedBy::Cookie,
             Method::Password => AuthenticatedBy::AccessToken,
@@ -138,6 +154,8 @@ impl MeApi {
         Ok(Json(Me {
             id: principal.user_id,
             username: principal.username,
+            display_name: user.display_name,
+            issuer: user.issuer,
             role: principal.role.into(),
             authenticated_by,
             session_id: principal.session_id,
@@ -145,6 +163,7 @@ impl MeApi {
             session_ends_at: principal.session_ends_at.datetime(),
             permissions,
             limits: limits.into_iter().map(Into::into).collect(),
+            oauth_grants: grants.into_iter().map(Into::into).collect(),
         }))
     }
 }

@@ -49,6 +49,14 @@ pub(crate) enum Command {
     /// Manage users
     #[command(subcommand)]
     User(UserCommand),
+    /// Create a key that encrypts OAuth tokens, and print its path
+    ///
+    /// Copy the file to the data directories of the other gateways within a minute. From then on, the gateways encrypt
+    /// with the new key. The next sweep encrypts the older tokens with it too.
+    OauthKey {
+        #[command(flatten)]
+        settings: Settings,
+    },
     /// Print the OpenAPI document
     Openapi {
         /// OpenAPI version: 3.0 for client generators, 3.2 with the type of every event

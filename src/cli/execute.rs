@@ -2,7 +2,9 @@
 
 use streamgate::{
     api::{self, Version},
-    config, start,
+    config, data_dir,
+    oauth::Keyring,
+    start,
 };
 
 use super::{
@@ -34,6 +36,11 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
             Ok(database.close().await?)
         }
         Command::User(command) => user(command).await,
+        Command::OauthKey { settings } => {
+            let config = settings.load()?;
+            data_dir::create(&config.data_dir)?;
+            print(&Keyring::new(&config.data_dir).add()?.display().to_string())
+        }
         Command::Openapi { version } => {
             let version = match version {
                 DocumentVersion::V3_0 => Version::V3_0,

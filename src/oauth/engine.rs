@@ -8,7 +8,7 @@ use super::{
 use crate::{
     config::{Config, Provider},
     database::Database,
-    http_client::HttpError,
+    http_client::{DocumentError, HttpError},
 };
 
 /// Path of the callback, which the redirect URI ends with.
@@ -77,6 +77,13 @@ impl Oauth {
     /// The configured providers.
     pub fn providers(&self) -> impl Iterator<Item = &Provider> {
         self.providers.iter().map(|provider| &provider.config)
+    }
+
+    /// The check of each provider, with its name. A check reads the discovery document, or else calls the token endpoint.
+    pub fn checks(
+        &self,
+    ) -> impl Iterator<Item = (&str, impl Future<Output = Result<(), DocumentError>>)> {
+        self.providers.iter().map(|provider| (provider.config.name.as_str(), provider.check()))
     }
 
     pub(super) fn provider(&self, name: &str) -> Result<&UpstreamProvider, OauthError> {

@@ -3,7 +3,7 @@
 use sea_orm::DbErr;
 
 use super::keyring::KeyringError;
-use crate::http_client::HttpError;
+use crate::http_client::{DocumentError, HttpError};
 
 /// The reason why an authorization, a refresh or a revocation failed.
 #[derive(Debug, thiserror::Error)]
@@ -37,5 +37,11 @@ pub enum OauthError {
 impl From<HttpError> for OauthError {
     fn from(error: HttpError) -> Self {
         Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<DocumentError> for OauthError {
+    fn from(error: DocumentError) -> Self {
+        Self::Unavailable(format!("its discovery document: {error}"))
     }
 }

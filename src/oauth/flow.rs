@@ -25,6 +25,10 @@ use crate::secret::{self, fingerprint};
 /// Time from the request for an authorization to the callback.
 const LIFE: Duration = Duration::from_mins(10);
 
+/// Age up to which an authorization that no browser has opened is returned again. A client that opens a stream again and
+/// again adds at most one authorization in this time.
+const REUSE: Duration = Duration::from_mins(1);
+
 /// Maximum number of authorizations of a user that have begun. The oldest ones are deleted first.
 const MAX_PER_USER: u64 = 20;
 
@@ -56,12 +60,23 @@ pub struct Callback {
 }
 
 impl Oauth {
-    /// Begins an authorization.
+    /// Begins an authorization, or returns the one that was begun less than a minute ago, if no browser has opened it.
     ///
     /// # Errors
     /// [`OauthError::UnknownProvider`] if the provider is not configured.
     pub async fn begin(&self, user: Uuid, provider: &str) -> Result<Authorization, OauthError> {
         self.provider(provider)?;
+        let now = Timestamp::now();
+        let unopened = oauth_authorization::Entity::find()
+            .filter(Column::UserId.eq(user))
+            .filter(Column::Provider.eq(provider))
+            .filter(Column::CookieHash.is_null())
+            .filter(Column::ExpiresAt.gt(now + (LIFE - REUSE)))
+            .one(self.database.reader())
+            .await?;
+        if let Some(unopened) = unopened {
+            return Ok(unopened.into());
+        }
         let old: Vec<Uuid> = oauth_authorization::Entity::find()
             .filter(Column::UserId.eq(user))
             .order_by_desc(Column::CreatedAt)
@@ -77,7 +92,6 @@ impl Oauth {
             let old = oauth_authorization::Entity::delete_many().filter(Column::Id.is_in(old));
             old.exec(self.database.writer()).await?;
         }
-        let now = Timestamp::now();
         let row = oauth_authorization::Model {
             id: Uuid::new_v4(),
             user_id: user,

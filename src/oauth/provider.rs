@@ -1,15 +1,16 @@
 //! One provider: its endpoints, and the requests to them.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use futures_util::future::BoxFuture;
+use http::StatusCode;
 use oauth2::{
     AsyncHttpClient, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, HttpRequest,
     HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken, Scope, TokenUrl,
     basic::BasicClient,
 };
+use parking_lot::Mutex;
 use serde::Deserialize;
-use tokio::{sync::Mutex, time::Instant};
 use url::{Url, form_urlencoded};
 
 use super::{
@@ -18,11 +19,8 @@ use super::{
 };
 use crate::{
     config::Provider,
-    http_client::{HttpClient, HttpError, Network},
+    http_client::{DocumentError, HttpClient, HttpError, Network},
 };
-
-/// Time for which a discovery document is kept.
-const DISCOVERY_LIFE: Duration = Duration::from_hours(1);
 
 /// The endpoints of a provider.
 #[derive(Clone, Debug)]
@@ -63,9 +61,8 @@ pub(super) struct UpstreamProvider {
     pub(super) config: Provider,
     http: HttpClient,
     redirect_uri: String,
-    /// The endpoints from the discovery document, and the time of the request. Held during the request, so that only one
-    /// runs at a time.
-    discovered: Mutex<Option<(Endpoints, Instant)>>,
+    /// The endpoints from the discovery document. Each check reads them again.
+    discovered: Mutex<Option<Endpoints>>,
 }
 
 impl UpstreamProvider {
@@ -81,61 +78,68 @@ impl UpstreamProvider {
     }
 
     pub(super) async fn endpoints(&self) -> Result<Endpoints, OauthError> {
-        if let (Some(authorization), Some(token)) =
-            (&self.config.authorization_url, &self.config.token_url)
-        {
-            return Ok(Endpoints {
-                authorization: authorization.clone(),
-                token: token.clone(),
-                revocation: self.config.revocation_url.clone(),
-                sends_issuer: false,
-            });
+        if let Some(endpoints) = self.configured() {
+            return Ok(endpoints);
         }
-        let mut discovered = self.discovered.lock().await;
-        if let Some((endpoints, since)) = &*discovered
-            && since.elapsed() < DISCOVERY_LIFE
-        {
-            return Ok(endpoints.clone());
+        let known = self.discovered.lock().clone();
+        match known {
+            Some(endpoints) => Ok(endpoints),
+            None => Ok(self.discover().await?),
         }
-        let endpoints = self.discover().await?;
-        *discovered = Some((endpoints.clone(), Instant::now()));
-        Ok(endpoints)
     }
 
-    /// Reads the discovery document of OpenID Connect, or else that of RFC 8414.
-    async fn discover(&self) -> Result<Endpoints, OauthError> {
-        let invalid = || OauthError::Unavailable("its discovery document is not valid".to_owned());
-        let issuer = self.config.issuer.as_ref().ok_or_else(invalid)?;
+    /// The endpoints in the configuration. `None` if the provider has a discovery document.
+    fn configured(&self) -> Option<Endpoints> {
+        let config = &self.config;
+        Some(Endpoints {
+            authorization: config.authorization_url.clone()?,
+            token: config.token_url.clone()?,
+            revocation: config.revocation_url.clone(),
+            sends_issuer: false,
+        })
+    }
+
+    /// Checks that the provider answers. Reads its discovery document. Without one, calls the token endpoint: a refusal
+    /// is an answer too, because a check has no code.
+    pub(super) async fn check(&self) -> Result<(), DocumentError> {
+        let Some(Endpoints { token, .. }) = self.configured() else {
+            return self.discover().await.map(drop);
+        };
+        match self.http.get(&token).await?.status() {
+            status if status.is_server_error() => Err(DocumentError::Status(status)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads the discovery document of OpenID Connect, or else that of RFC 8414, and keeps the endpoints.
+    async fn discover(&self) -> Result<Endpoints, DocumentError> {
+        let issuer = self.config.issuer.as_ref().ok_or(DocumentError::Content)?;
         let path = issuer.path().trim_end_matches('/');
         let mut url = issuer.clone();
         url.set_path(&format!("{path}/.well-known/openid-configuration"));
-        let mut response = self.http.get(&url).await?;
-        if response.status() == http::StatusCode::NOT_FOUND {
-            url.set_path(&format!("/.well-known/oauth-authorization-server{path}"));
-            response = self.http.get(&url).await?;
-        }
-        if !response.status().is_success() {
-            return Err(OauthError::Unavailable(format!(
-                "its discovery document has the status {}",
-                response.status()
-            )));
-        }
-        let found: Discovery = serde_json::from_slice(response.body()).map_err(|_| invalid())?;
+        let found = match self.http.get_json(&url).await {
+            Err(DocumentError::Status(StatusCode::NOT_FOUND)) => {
+                url.set_path(&format!("/.well-known/oauth-authorization-server{path}"));
+                self.http.get_json(&url).await
+            }
+            found => found,
+        };
+        let found: Discovery = found?;
         if Some(found.issuer.trim_end_matches('/')) != self.issuer() {
-            return Err(OauthError::Unavailable(
-                "its discovery document names another issuer".to_owned(),
-            ));
+            return Err(DocumentError::OtherIssuer);
         }
         // The browser goes there, not the gateway's own client, which checks its URLs.
         if !matches!(found.authorization_endpoint.scheme(), "https" | "http") {
-            return Err(invalid());
+            return Err(DocumentError::Content);
         }
-        Ok(Endpoints {
+        let endpoints = Endpoints {
             authorization: found.authorization_endpoint,
             token: found.token_endpoint,
             revocation: self.config.revocation_url.clone().or(found.revocation_endpoint),
             sends_issuer: found.authorization_response_iss_parameter_supported,
-        })
+        };
+        *self.discovered.lock() = Some(endpoints.clone());
+        Ok(endpoints)
     }
 
     /// The URL of the authorization endpoint, with the parameters of a request (RFC 6749, section 4.1.1, and RFC 7636).

@@ -22,6 +22,7 @@ mod documentation;
 mod documented_statuses;
 mod event_log;
 mod head;
+mod health;
 mod hub;
 mod limits;
 mod mcp_sessions;

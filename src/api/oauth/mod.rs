@@ -8,3 +8,4 @@ mod schema;
 
 pub(super) use grants::GrantsApi;
 pub(super) use pages::PagesApi;
+pub(super) use schema::OauthGrant;

@@ -16,7 +16,7 @@ use crate::{
 
 wire_enum! {
     /// Status of a grant.
-    pub(super) GrantStatus <=> oauth_grant::Status {
+    pub(in crate::api) GrantStatus <=> oauth_grant::Status {
         /// The last refresh succeeded, or none was needed.
         Active,
         /// The last refreshes failed for a reason that may pass. The gateway tries again.
@@ -72,7 +72,7 @@ impl Example for OauthProviderList {
 /// A grant: an account at an OAuth provider that the user has linked.
 #[derive(Object)]
 #[oai(example, skip_serializing_if_is_none)]
-pub(super) struct OauthGrant {
+pub(in crate::api) struct OauthGrant {
     /// Grant id. A new authorization gives a new id.
     id: Uuid,
     /// Name of the provider.

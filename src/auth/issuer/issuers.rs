@@ -23,7 +23,7 @@ use crate::{
     clock::Clock,
     config,
     database::Database,
-    http_client::{HttpClient, HttpError, Network},
+    http_client::{DocumentError, HttpClient, HttpError, Network},
     secret::{self, Hash},
 };
 
@@ -67,7 +67,7 @@ pub struct ExternalCaller {
 }
 
 impl Issuers {
-    /// Creates the issuers. Their keys are fetched at the first use. The counters count the hits and misses of the cache
+    /// Creates the issuers. Their keys are fetched by [`Issuers::checks`], and at the first use. The counters count the hits and misses of the cache
     /// of verified tokens.
     ///
     /// # Errors
@@ -96,6 +96,13 @@ impl Issuers {
     #[must_use]
     pub fn is_external(&self, token: &str) -> bool {
         self.issuer(token).is_some()
+    }
+
+    /// The check of each issuer, with its `iss`. A check fetches the keys.
+    pub fn checks(
+        &self,
+    ) -> impl Iterator<Item = (&str, impl Future<Output = Result<(), DocumentError>>)> {
+        self.configured.iter().map(|issuer| (issuer.config.issuer.as_str(), issuer.keys.check()))
     }
 
     /// Verifies a token. Does not check its login session.

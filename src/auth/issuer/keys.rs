@@ -2,8 +2,9 @@
 //!
 //! | when | what happens |
 //! |---|---|
-//! | a key is known | it is used. If the keys are older than [`MAX_AGE`], they are fetched again in the background |
+//! | a key is known | it is used |
 //! | a key is not known | the keys are fetched, one fetch at a time, at most one in [`FETCH_INTERVAL`] |
+//! | the issuer is checked, at the start and with every heartbeat | the keys are fetched, so that a removed key is refused |
 //! | a fetch fails | the known keys stay in use |
 
 use std::{
@@ -19,13 +20,16 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use super::error::{IssuerError, Unreachable};
-use crate::{auth::signing::TokenError, clock::Clock, http_client::HttpClient};
+use super::error::IssuerError;
+use crate::{
+    auth::signing::TokenError,
+    clock::Clock,
+    http_client::{DocumentError, HttpClient},
+};
 
-/// Minimum time between two fetches. A caller with random key ids cannot make the gateway call the issuer more often.
+/// Minimum time between two fetches because of unknown keys. A caller with random key ids cannot make the gateway call the
+/// issuer more often.
 const FETCH_INTERVAL: Duration = Duration::from_secs(10);
-/// Age of the keys at which they are fetched again, so that a removed key is no longer accepted.
-const MAX_AGE: Duration = Duration::from_mins(15);
 /// Maximum number of keys of an issuer.
 const MAX_KEYS: usize = 100;
 
@@ -51,10 +55,10 @@ pub(super) struct Keys {
 #[derive(Default)]
 struct Known {
     keys: Vec<Jwk>,
-    /// Uptime of the last fetch that succeeded.
-    fetched_at: Option<Duration>,
-    /// Uptime of the last fetch, and its failure.
-    last: Option<(Duration, Option<Unreachable>)>,
+    /// Failure of the last fetch.
+    failure: Option<DocumentError>,
+    /// Uptime of the last fetch because of an unknown key.
+    searched_at: Option<Duration>,
 }
 
 #[derive(Deserialize)]
@@ -85,13 +89,11 @@ impl Keys {
     /// - [`IssuerError::Token`] if the issuer has no such key.
     /// - [`IssuerError::Unreachable`] if the key is not known and the last fetch failed.
     pub(super) async fn find(
-        self: &Arc<Self>,
+        &self,
         kid: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<DecodingKey, IssuerError> {
-        let found = self.known().find(kid, algorithm);
-        if let Some(key) = found {
-            self.refresh_if_old();
+        if let Some(key) = self.known().find(kid, algorithm) {
             return Ok(key);
         }
         let _fetching = self.fetching.lock().await;
@@ -99,79 +101,69 @@ impl Keys {
         if let Some(key) = self.known().find(kid, algorithm) {
             return Ok(key);
         }
-        if !self.fetched_recently() {
-            self.fetch().await;
+        if self.may_search() {
+            // The result is in `known`.
+            let _ = self.fetch().await;
         }
         let known = self.known();
-        match (known.find(kid, algorithm), known.last) {
+        match (known.find(kid, algorithm), known.failure) {
             (Some(key), _) => Ok(key),
-            (None, Some((_, Some(failure)))) => Err(failure.into()),
-            (None, _) => Err(TokenError::Invalid.into()),
+            (None, Some(failure)) => Err(failure.into()),
+            (None, None) => Err(TokenError::Invalid.into()),
         }
     }
 
-    /// Fetches old keys in the background. The request does not wait.
-    fn refresh_if_old(self: &Arc<Self>) {
-        let now = self.clock.uptime();
-        let is_old = self.known().fetched_at.is_none_or(|at| now.saturating_sub(at) >= MAX_AGE);
-        if is_old && !self.fetched_recently() {
-            let keys = Arc::clone(self);
-            tokio::spawn(async move {
-                if let Ok(_fetching) = keys.fetching.try_lock()
-                    && !keys.fetched_recently()
-                {
-                    keys.fetch().await;
-                }
-            });
-        }
+    /// Fetches the keys.
+    pub(super) async fn check(&self) -> Result<(), DocumentError> {
+        let _fetching = self.fetching.lock().await;
+        self.fetch().await
     }
 
-    fn fetched_recently(&self) -> bool {
+    /// Whether the keys may be fetched because of an unknown key. If so, records that they are.
+    fn may_search(&self) -> bool {
         let now = self.clock.uptime();
-        self.known().last.is_some_and(|(at, _)| now.saturating_sub(at) < FETCH_INTERVAL)
+        let mut known = self.known();
+        let may = known.searched_at.is_none_or(|at| now.saturating_sub(at) >= FETCH_INTERVAL);
+        if may {
+            known.searched_at = Some(now);
+        }
+        may
     }
 
     /// Fetches the keys. Keeps the known ones if this fails.
-    async fn fetch(&self) {
+    async fn fetch(&self) -> Result<(), DocumentError> {
         let fetched = self.download().await;
-        let now = self.clock.uptime();
         let mut known = self.known();
+        known.failure = fetched.as_ref().err().copied();
         match fetched {
             Ok(keys) => {
-                tracing::info!(keys = keys.len(), source = ?self.source, "fetched the keys of an issuer");
-                *known = Known { keys, fetched_at: Some(now), last: Some((now, None)) };
+                tracing::debug!(keys = keys.len(), source = ?self.source, "fetched the keys of an issuer");
+                known.keys = keys;
+                Ok(())
             }
             Err(failure) => {
-                tracing::warn!(error = %failure, source = ?self.source, "the keys of an issuer were not fetched");
-                known.last = Some((now, Some(failure)));
+                tracing::debug!(error = %failure, source = ?self.source, "the keys of an issuer were not fetched");
+                Err(failure)
             }
         }
     }
 
-    async fn download(&self) -> Result<Vec<Jwk>, Unreachable> {
+    async fn download(&self) -> Result<Vec<Jwk>, DocumentError> {
         let url = match &self.source {
             KeySource::Jwks(url) => url.clone(),
             KeySource::Discovery { url, issuer } => {
-                let found: Discovery = self.get(url).await?;
+                let found: Discovery = self.client.get_json(url).await?;
                 // Section 4.3: otherwise one issuer could name the keys of another.
                 if found.issuer != *issuer {
-                    return Err(Unreachable::OtherIssuer);
+                    return Err(DocumentError::OtherIssuer);
                 }
-                found.jwks_uri.parse().map_err(|_| Unreachable::Content)?
+                found.jwks_uri.parse().map_err(|_| DocumentError::Content)?
             }
         };
-        let set: KeySet = self.get(&url).await?;
+        let set: KeySet = self.client.get_json(&url).await?;
         // Keys of an unknown type do not make the others useless (RFC 7517, section 5).
         let keys = set.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok());
         Ok(keys.take(MAX_KEYS).collect())
-    }
-
-    async fn get<T: serde::de::DeserializeOwned>(&self, url: &Url) -> Result<T, Unreachable> {
-        let response = self.client.get(url).await?;
-        if response.status() != http::StatusCode::OK {
-            return Err(Unreachable::Status);
-        }
-        serde_json::from_slice(response.body()).map_err(|_| Unreachable::Content)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

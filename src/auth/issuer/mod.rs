@@ -13,5 +13,5 @@ mod keys;
 mod roles;
 mod user;
 
-pub use error::{IssuerError, Unreachable};
+pub use error::IssuerError;
 pub use issuers::{ExternalCaller, Issuers};

@@ -163,6 +163,7 @@ const WALL_CLOCK: &[(&str, &str)] = &[
     ("src/family/topology/mutation/create.rs", "requested_at"),
     ("src/family/topology/mutation/report.rs", "applied_at"),
     ("src/family/topology/update_status.rs", "status_changed_at, at"),
+    ("src/health.rs", "at, since"),
     ("src/hub/fanout/handle.rs", "expiry of login sessions under streams"),
     ("src/oauth/flow.rs", "created_at, expires_at"),
     ("src/oauth/grants.rs", "times of grants"),

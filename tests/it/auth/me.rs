@@ -5,7 +5,13 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{App, auth::bearer, openapi::assert_none, topology::operator_with_topology};
+use crate::support::{
+    App,
+    auth::bearer,
+    openapi::assert_none,
+    provider::{TestProvider, grant, link},
+    topology::operator_with_topology,
+};
 
 /// One operation for each right in each family.
 const OPERATIONS: &[(&str, &str, &str, &str)] = &[
@@ -104,6 +110,25 @@ async fn limits_show_how_much_is_used() {
     }
     drop(streams);
     drop(operator);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn linked_accounts_and_their_end_are_shown() {
+    let provider = TestProvider::start().await;
+    let app = provider.app().await;
+    let viewer = app.caller(Role::Viewer).await;
+    assert_eq!(viewer.me().await["oauth_grants"], json!([]));
+    link(&app, &viewer).await;
+    let me = viewer.me().await;
+    let [shown] = me["oauth_grants"].as_array().expect("grants").as_slice() else {
+        panic!("{me}");
+    };
+    assert_eq!((&shown["provider"], &shown["status"]), (&json!("github"), &json!("active")));
+    assert!(shown["access_expires_at"].is_string(), "{me}");
+    assert_eq!(*shown, grant(&viewer).await);
+    assert_eq!(app.caller(Role::Viewer).await.me().await["oauth_grants"], json!([]));
+    assert!(me.get("issuer").is_none() && me.get("display_name").is_none(), "{me}");
     app.finish().await;
 }
 

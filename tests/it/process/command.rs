@@ -1,6 +1,9 @@
 //! The commands that end by themselves.
 
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::{Value, json};
+use streamgate::oauth::Keyring;
 
 use crate::support::{
     Store,
@@ -31,6 +34,7 @@ async fn help_describes_every_command() {
                 "schema",
                 "user",
                 "Manage users",
+                "oauth-key",
                 "openapi",
                 "config",
             ],
@@ -56,6 +60,7 @@ async fn help_describes_every_command() {
             vec!["user", "add", "--help"],
             vec!["<NAME>", "--role <ROLE>", "viewer", "agent", "operator", "admin"],
         ),
+        (vec!["oauth-key", "--help"], vec!["--data-dir <DIR>", "within a minute"]),
         (vec!["openapi", "--help"], vec!["--version <VERSION>", "3.0", "3.2"]),
         (vec!["config", "--help"], vec!["every configuration key"]),
     ] {
@@ -92,6 +97,23 @@ async fn printed_documents_and_configuration_equal_the_committed_ones() {
     assert!(!refused.success && refused.err.contains("3.2"), "{}", refused.err);
     let config = ok(&store, &["config"]).await;
     assert_eq!(config, streamgate::config::documentation());
+    store.remove().await;
+}
+
+#[tokio::test]
+async fn oauth_key_command_creates_a_key_that_the_gateway_reads() {
+    let store = Store::new().await;
+    let mut paths = Vec::new();
+    for _ in 0..2 {
+        let path = ok(&store, &["oauth-key"]).await;
+        let path = std::path::PathBuf::from(path.trim_end());
+        let file = std::fs::metadata(&path).expect("a key");
+        assert_eq!((file.len(), file.permissions().mode() & 0o777), (32, 0o600));
+        paths.push(path);
+    }
+    assert_ne!(std::fs::read(&paths[0]).expect("a key"), std::fs::read(&paths[1]).expect("a key"));
+    let data_dir = paths[0].ancestors().nth(3).expect("a directory");
+    Keyring::new(data_dir).read().expect("valid keys");
     store.remove().await;
 }
 

@@ -17,7 +17,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::support::{App, Caller, auth::bearer};
+use crate::support::{App, Caller, auth::bearer, health::dependency, until};
 
 /// The audience of the tokens.
 pub const AUDIENCE: &str = "streamgate-tests";
@@ -104,14 +104,16 @@ impl TestIssuer {
         serde_json::from_value(fields).expect("an issuer")
     }
 
-    /// Starts a gateway that accepts tokens of this issuer.
+    /// Starts a gateway that accepts tokens of this issuer, and has fetched its keys once.
     pub async fn app(&self, change: Value) -> App {
         let issuer = self.config(change);
-        App::with(|config| {
+        let app = App::with(|config| {
             config.streams.heartbeat_seconds = 60;
             config.auth.issuers = vec![issuer];
         })
-        .await
+        .await;
+        until("check", async || dependency(&app, &self.url()).await["status"] != "unknown").await;
+        app
     }
 
     /// The claims of a token of this subject for an operator. Each call is a newer token.

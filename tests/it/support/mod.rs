@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod connection;
 pub mod disk;
 pub mod events;
+pub mod health;
 pub mod issuer;
 pub mod log;
 pub mod mcp_session;

@@ -28,6 +28,12 @@ pub struct Answers {
     pub lifetime: u64,
     /// Number of further requests that get 500.
     pub failures: usize,
+    /// Whether every request gets 503.
+    pub is_down: bool,
+    /// Replaces the discovery document.
+    pub discovery: Option<Value>,
+    /// The number of health checks: GET requests for the token endpoint or the discovery document.
+    pub checks: usize,
     /// Whether refresh tokens are refused.
     pub refuses: bool,
     /// The refresh token that is valid now. Each refresh replaces it.
@@ -54,6 +60,9 @@ impl TestProvider {
         let answers = Arc::new(Mutex::new(Answers {
             lifetime: 3_600,
             failures: 0,
+            is_down: false,
+            discovery: None,
+            checks: 0,
             refuses: false,
             refresh: String::new(),
             requests: Vec::new(),
@@ -68,6 +77,10 @@ impl TestProvider {
             }
         });
         Self { address, answers, server }
+    }
+
+    pub fn url(&self) -> Url {
+        format!("http://{}", self.address).parse().expect("a URL")
     }
 
     /// The configuration of this provider under a name.
@@ -122,6 +135,7 @@ async fn serve(socket: TcpStream, address: SocketAddr, answers: &Mutex<Answers>)
     if socket.read_line(&mut line).await.is_err() {
         return;
     }
+    let is_get = line.starts_with("GET ");
     let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
     loop {
         let mut field = String::new();
@@ -138,8 +152,15 @@ async fn serve(socket: TcpStream, address: SocketAddr, answers: &Mutex<Answers>)
         return;
     }
     let form: HashMap<String, String> = form_urlencoded::parse(&body).into_owned().collect();
-    let (status, body) =
-        answer(&mut answers.lock().expect("no panic elsewhere"), &path, &form, address);
+    let (status, body) = {
+        let mut answers = answers.lock().expect("no panic elsewhere");
+        answers.checks += usize::from(is_get);
+        match &*path {
+            _ if answers.is_down => ("503 Service Unavailable", json!({})),
+            "/token" if is_get => ("405 Method Not Allowed", json!({})),
+            path => answer(&mut answers, path, &form, address),
+        }
+    };
     let body = body.to_string();
     let response = format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
@@ -164,7 +185,7 @@ fn answer(
                 "revocation_endpoint": format!("{url}/revoke"),
                 "authorization_response_iss_parameter_supported": true,
             });
-            return ("200 OK", discovery);
+            return ("200 OK", answers.discovery.clone().unwrap_or(discovery));
         }
         "/revoke" => {
             answers.revoked.push(form["token"].clone());

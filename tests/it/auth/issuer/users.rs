@@ -20,6 +20,7 @@ async fn external_user_appears_with_the_first_token() {
     assert!(row["username"].as_str().expect("a name").starts_with("ext-"), "{row}");
     assert_eq!((&row["issuer"], &row["subject"]), (&json!(issuer.url()), &json!("ada")));
     assert_eq!((&row["display_name"], &row["role"]), (&json!("Ada L."), &json!("operator")));
+    assert_eq!((&me["display_name"], &me["issuer"]), (&row["display_name"], &row["issuer"]));
     // The name follows the claim, and is cut.
     let renamed = issuer.caller(&app, "ada", json!({ "preferred_username": "b".repeat(300) }));
     renamed.me().await;

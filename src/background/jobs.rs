@@ -1,73 +1,21 @@
-//! The scheduler of all background jobs.
-//!
-//! Each job has its own task, so a slow job does not delay another job. If a job fails or panics, the failure is logged
-//! and counted. The job runs again at its next time.
-//!
-//! The writer of group commit is not in the list, because it is a part of publishing, see `src/hub/publish.rs`. It ends
-//! with the hub.
+//! Every background job.
 
-use std::{future::pending, iter::successors, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, future::BoxFuture};
-use tokio::{
-    sync::Notify,
-    time::{Instant, MissedTickBehavior, interval, sleep},
+use futures_util::{
+    FutureExt, TryFutureExt,
+    future::{BoxFuture, join_all},
 };
+use tokio::time::sleep;
 
+use super::job::{Context, Job, JobResult, Schedule, job};
 use crate::{
-    bus::Message, event::Family, family, gateway::Gateway, server::Certificate,
-    telemetry::panic_message,
+    bus::Message, event::Family, family, gateway::Gateway, health::DependencyKind,
+    http_client::DocumentError,
 };
-
-/// The reason why a job failed, for the log.
-type JobError = Box<dyn std::error::Error + Send + Sync>;
-
-type JobResult = Result<(), JobError>;
-
-/// A background job.
-pub struct Job {
-    /// The name in logs and metrics.
-    pub name: &'static str,
-    /// The times at which the job runs.
-    pub when: Schedule,
-    /// Description of the job.
-    pub description: &'static str,
-    run: fn(Context) -> BoxFuture<'static, JobResult>,
-}
-
-impl Job {
-    /// Whether the time of a run is recorded. A continuous job mostly waits for its trigger, so its time says nothing.
-    #[must_use]
-    pub fn is_timed(&self) -> bool {
-        self.when != Schedule::Continuously
-    }
-}
-
-/// The times at which a job runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Schedule {
-    /// At the start and with every heartbeat (`streams.heartbeat_seconds`).
-    Heartbeat,
-    /// At the start and with every sweep (`retention.sweep_seconds`).
-    Sweep,
-    /// At the start, and when a lease of the family may have expired. Also with every heartbeat, for leases from other
-    /// gateways.
-    LeaseEnd(Family),
-    /// All the time. The job itself waits for its trigger.
-    Continuously,
-}
-
-const fn job(
-    name: &'static str,
-    when: Schedule,
-    description: &'static str,
-    run: fn(Context) -> BoxFuture<'static, JobResult>,
-) -> Job {
-    Job { name, when, description, run }
-}
 
 /// Every background job of a gateway.
-pub const JOBS: [Job; 21] = [
+pub const JOBS: [Job; 22] = [
     job(
         "receive_bus_messages",
         Schedule::Continuously,
@@ -183,6 +131,12 @@ pub const JOBS: [Job; 21] = [
         |context| maintain_grants(context.gateway).boxed(),
     ),
     job(
+        "check_upstreams",
+        Schedule::Heartbeat,
+        "Checks the external issuers and the OAuth providers. Fetches the keys of issuers again.",
+        |context| check_upstreams(context.gateway).boxed(),
+    ),
+    job(
         "renew_certificate",
         Schedule::Continuously,
         "Every 30 seconds and on SIGHUP: reads the TLS certificate again, for new connections.",
@@ -198,72 +152,6 @@ const GRANT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Time from the end of a login session to its deletion.
 const SESSION_RETENTION: Duration = Duration::from_hours(24);
-
-/// Pause after a failure of a continuous job, so that a permanent error does not fill the log.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
-
-/// The values that the jobs use.
-#[derive(Clone)]
-pub struct Context {
-    /// The gateway.
-    pub gateway: Arc<Gateway>,
-    /// The certificate of the listener. Absent without TLS.
-    pub certificate: Option<Arc<Certificate>>,
-    /// Makes the gateway read the files of its certificate at once.
-    pub reload: Arc<Notify>,
-}
-
-/// Starts every background job. The jobs run until the gateway shuts down.
-pub fn start(context: &Context) {
-    for job in &JOBS {
-        let context = context.clone();
-        let Gateway { tasks, stopping, telemetry, .. } = &*context.gateway;
-        telemetry.init_job(job.name, job.is_timed());
-        let (tasks, stopping) = (tasks.clone(), stopping.clone());
-        tasks.spawn(async move { stopping.run_until_cancelled(repeat(job, &context)).await });
-    }
-}
-
-/// Runs a job at each of its times.
-async fn repeat(job: &Job, context: &Context) {
-    let gateway = &context.gateway;
-    let heartbeat = Duration::from_secs(gateway.config.streams.heartbeat_seconds);
-    let mut ticks = interval(match job.when {
-        Schedule::Sweep => Duration::from_secs(gateway.config.retention.sweep_seconds),
-        _ => heartbeat,
-    });
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        if matches!(job.when, Schedule::Heartbeat | Schedule::Sweep) {
-            ticks.tick().await;
-        }
-        let succeeded = run_once(job, context).await;
-        match job.when {
-            Schedule::LeaseEnd(family) => {
-                let queue = gateway.work_queue(family);
-                queue.next_lease_end.wait(Instant::now() + heartbeat).await;
-            }
-            Schedule::Continuously if !succeeded => sleep(PAUSE_AFTER_FAILURE).await,
-            Schedule::Continuously | Schedule::Heartbeat | Schedule::Sweep => {}
-        }
-    }
-}
-
-/// Runs a job once. Returns whether it succeeded.
-async fn run_once(job: &Job, context: &Context) -> bool {
-    let began = std::time::Instant::now();
-    let run = AssertUnwindSafe((job.run)(context.clone())).catch_unwind().await;
-    let result = run
-        .unwrap_or_else(|panic| Err(format!("panicked: {}", panic_message(panic.as_ref())).into()));
-    if let Err(error) = &result {
-        let cause = successors(error.source(), |error| error.source());
-        let cause = cause.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-        tracing::warn!(job = job.name, %error, cause, "a background job failed");
-    }
-    let took = job.is_timed().then(|| began.elapsed());
-    context.gateway.telemetry.job_finished(job.name, result.is_ok(), took);
-    result.is_ok()
-}
 
 async fn receive_bus_message(gateway: Arc<Gateway>) -> JobResult {
     let message = gateway.bus_messages.lock().await.recv().await;
@@ -393,4 +281,19 @@ async fn maintain_grants(gateway: Arc<Gateway>) -> JobResult {
     }
     let Some(now) = gateway.stable_clock().await else { return Ok(()) };
     Ok(gateway.oauth.prune(now.cutoff(Duration::ZERO)).await?)
+}
+
+async fn check_upstreams(gateway: Arc<Gateway>) -> JobResult {
+    let check = async |kind, name, check: BoxFuture<'_, Result<(), DocumentError>>| {
+        let checked = gateway.health.check(kind, name, check.map_err(DocumentError::name)).await;
+        if let Some(took) = checked {
+            gateway.telemetry.latencies.provider_check.record(took);
+        }
+    };
+    let issuers = gateway.issuers.checks();
+    let issuers = issuers.map(|(name, run)| check(DependencyKind::Issuer, name, run.boxed()));
+    let providers = gateway.oauth.checks();
+    let providers = providers.map(|(name, run)| check(DependencyKind::Provider, name, run.boxed()));
+    tokio::join!(join_all(issuers), join_all(providers));
+    Ok(())
 }
