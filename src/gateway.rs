@@ -2,6 +2,10 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use futures_util::{
+    FutureExt, TryFutureExt,
+    future::{BoxFuture, join_all},
+};
 use serde_json::json;
 use tokio::{
     sync::{Mutex, Notify, mpsc},
@@ -29,7 +33,8 @@ use crate::{
     deadline::NextDeadline,
     event::Family,
     event_log::Retention,
-    health::Health,
+    health::{DependencyKind, Health},
+    http_client::DocumentError,
     hub::Hub,
     limit::{Limits, client_network},
     oauth::Oauth,
@@ -209,6 +214,22 @@ impl Gateway {
             self.audit.record(event).await;
         }
         Ok(principal)
+    }
+
+    /// Checks every external issuer and OAuth provider, all at the same time.
+    pub async fn check_upstreams(&self) {
+        let check = async |kind, name, check: BoxFuture<'_, Result<(), DocumentError>>| {
+            let checked = self.health.check(kind, name, check.map_err(DocumentError::name)).await;
+            if let Some(took) = checked {
+                self.telemetry.latencies.provider_check.record(took);
+            }
+        };
+        let issuers = self.issuers.checks();
+        let issuers = issuers.map(|(name, run)| check(DependencyKind::Issuer, name, run.boxed()));
+        let providers = self.oauth.checks();
+        let providers =
+            providers.map(|(name, run)| check(DependencyKind::Provider, name, run.boxed()));
+        tokio::join!(join_all(issuers), join_all(providers));
     }
 
     /// Revokes all login sessions of a user on all gateways.

@@ -161,7 +161,9 @@ fn auth_targets(results: &Results) -> impl Iterator<Item = Target> {
     [
         ("session validation", "auth: p99 of session validation", 0.001),
         ("resource look-up", "auth: p99 of the look-up of a resource", 0.005),
-        ("token refresh", "auth: p99 of a refresh", 0.020),
+        ("token refresh", "auth: p99 of the exchange of a refresh token", 0.020),
+        ("grant refresh", "auth: p99 of the refresh of an OAuth grant", 0.020),
+        ("provider check", "auth: p99 of the check of a provider", 0.200),
     ]
     .map(|(row, name, limit)| Target {
         name,

@@ -20,7 +20,7 @@ use crate::{
 #[derive(Object)]
 #[oai(example)]
 struct Latency {
-    /// Name of the latency: `session_validation`, `token_refresh`, `resource_lookup` or `provider_check`.
+    /// Name of the latency: `session_validation`, `token_refresh`, `grant_refresh`, `resource_lookup` or `provider_check`.
     name: String,
     /// Number of values. Without one, the percentiles are 0.
     count: u64,
@@ -83,18 +83,25 @@ impl LatencyApi {
     /// Get latencies
     ///
     /// Returns percentiles of this gateway since its start. The latencies are the check of a login session, the exchange
-    /// of a refresh token, the look-up of a resource, and the check of issuers and providers. Requires the role admin.
+    /// of a refresh token, the refresh of an OAuth grant without the time of the provider, the look-up of a resource, and
+    /// the check of issuers and providers. Requires the role admin.
     #[oai(path = "/v1/admin/latency", method = "get", operation_id = "latency_get")]
     async fn latency(
         &self,
         _caller: Caller<Admin>,
         gateway: Data<&Arc<Gateway>>,
     ) -> ReadResult<Json<LatencyReport>> {
-        let Latencies { session_validation, token_refresh, resource_lookup, provider_check } =
-            &gateway.telemetry.latencies;
+        let Latencies {
+            session_validation,
+            token_refresh,
+            grant_refresh,
+            resource_lookup,
+            provider_check,
+        } = &gateway.telemetry.latencies;
         let items = [
             ("session_validation", session_validation, 50.0),
             ("token_refresh", token_refresh, 100.0),
+            ("grant_refresh", grant_refresh, 100.0),
             ("resource_lookup", resource_lookup, 25.0),
             ("provider_check", provider_check, 200.0),
         ];

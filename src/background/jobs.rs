@@ -2,17 +2,11 @@
 
 use std::{future::pending, sync::Arc, time::Duration};
 
-use futures_util::{
-    FutureExt, TryFutureExt,
-    future::{BoxFuture, join_all},
-};
+use futures_util::FutureExt;
 use tokio::time::sleep;
 
 use super::job::{Context, Job, JobResult, Schedule, job};
-use crate::{
-    bus::Message, event::Family, family, gateway::Gateway, health::DependencyKind,
-    http_client::DocumentError,
-};
+use crate::{bus::Message, event::Family, family, gateway::Gateway};
 
 /// Every background job of a gateway.
 pub const JOBS: [Job; 22] = [
@@ -284,16 +278,6 @@ async fn maintain_grants(gateway: Arc<Gateway>) -> JobResult {
 }
 
 async fn check_upstreams(gateway: Arc<Gateway>) -> JobResult {
-    let check = async |kind, name, check: BoxFuture<'_, Result<(), DocumentError>>| {
-        let checked = gateway.health.check(kind, name, check.map_err(DocumentError::name)).await;
-        if let Some(took) = checked {
-            gateway.telemetry.latencies.provider_check.record(took);
-        }
-    };
-    let issuers = gateway.issuers.checks();
-    let issuers = issuers.map(|(name, run)| check(DependencyKind::Issuer, name, run.boxed()));
-    let providers = gateway.oauth.checks();
-    let providers = providers.map(|(name, run)| check(DependencyKind::Provider, name, run.boxed()));
-    tokio::join!(join_all(issuers), join_all(providers));
+    gateway.check_upstreams().await;
     Ok(())
 }

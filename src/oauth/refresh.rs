@@ -36,7 +36,12 @@ const RETRY: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub enum Refreshed {
     /// This call has refreshed the grant.
-    Done(Model),
+    Done {
+        /// The row.
+        grant: Model,
+        /// Duration of the request to the provider.
+        provider_took: Duration,
+    },
     /// Another call has refreshed the grant in the meantime.
     Elsewhere(Model),
     /// The refresh failed, for a reason that may pass.
@@ -107,18 +112,19 @@ impl Oauth {
         let refreshed = async {
             let tokens = self.tokens(&row)?;
             let refresh = tokens.refresh.ok_or(OauthError::NoGrant)?;
+            let began = Instant::now();
             let new = self.provider(&row.provider)?.refresh(&refresh).await?;
-            Ok((refresh, new))
+            Ok((refresh, new, began.elapsed()))
         };
         let error = match refreshed.await {
-            Ok((old, new)) => {
+            Ok((old, new, provider_took)) => {
                 let stored = self.stored(row.id, new, Some(old), &row.scopes)?;
                 let update = oauth_grant::Entity::update_many()
                     .filter(Column::Id.eq(row.id))
                     .filter(Column::RefreshLease.eq(lease));
                 let update = with(update, &stored, Timestamp::now());
                 if update.exec(self.database.writer()).await?.rows_affected == 1 {
-                    return Ok(Refreshed::Done(self.row(row.id).await?));
+                    return Ok(Refreshed::Done { grant: self.row(row.id).await?, provider_took });
                 }
                 // The user has unlinked the account or linked it again in the meantime.
                 let unused = Model { tokens: stored.tokens, ..row.clone() };

@@ -60,9 +60,11 @@ pub struct Latencies {
     pub session_validation: Percentiles,
     /// The exchange of a refresh token.
     pub token_refresh: Percentiles,
+    /// The refresh of an OAuth grant, without the time of the provider.
+    pub grant_refresh: Percentiles,
     /// The look-up of a resource, from the cache or from the database.
     pub resource_lookup: Percentiles,
-    /// The check of an external issuer or of an OAuth provider.
+    /// The check of an external issuer or of an OAuth provider that is up.
     pub provider_check: Percentiles,
 }
 

@@ -247,6 +247,7 @@ async fn administrators_see_the_percentiles_of_latencies() {
     for (name, least, target) in [
         ("session_validation", 20, 50.0),
         ("token_refresh", 1, 100.0),
+        ("grant_refresh", 0, 100.0),
         ("resource_lookup", 20, 25.0),
         ("provider_check", 0, 200.0),
     ] {

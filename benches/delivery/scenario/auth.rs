@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     peer::Peer,
+    streamgate::OAUTH,
     table::{Column, Section, Unit},
 };
 
@@ -18,7 +19,7 @@ pub(super) fn auth(run: &mut Run) -> anyhow::Result<()> {
     if !run.includes(Scenario::Auth) {
         return Ok(());
     }
-    let mut beds = run.start(&[Peer::Streamgate(0)]);
+    let mut beds = run.start(&[Peer::Streamgate(OAUTH)]);
     let count = STREAMS.min(run.max_subscribers);
     run.open_streams(&mut beds, count, (0, STREAMS));
     let mut rows = Vec::new();
@@ -47,7 +48,10 @@ pub(super) fn auth(run: &mut Run) -> anyhow::Result<()> {
             .into(),
         rows: rows.into_iter().map(|latency| latency.name).collect(),
         notes: vec![
-            "the client runs in the process of the server, so these values are higher than in operation".to_owned(),
+            "the client and the OAuth provider run in the process of the server, so these values are higher than in \
+             operation"
+                .to_owned(),
+            "grant refresh is without the time of the provider".to_owned(),
         ],
     })
 }

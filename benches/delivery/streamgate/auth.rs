@@ -1,15 +1,21 @@
 //! Requests that authenticate, look up and refresh, and the latencies that the gateway has recorded for them.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, ensure};
 use entity::user;
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 use streamgate::{gateway::Gateway, telemetry::Summary};
-use tokio::task::JoinSet;
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
-use super::rows::{Login, Watched};
+use super::{
+    rows::{Login, Watched},
+    upstream,
+};
 
 /// The gateway, and what the requests are about.
 #[derive(Clone)]
@@ -26,9 +32,27 @@ const IN_FLIGHT: usize = 8;
 /// Refreshes of each session, one after the other.
 const REFRESHES: usize = 10;
 
+/// Number of users who have linked an account. Each has an open stream, so the gateway refreshes the grant.
+const GRANTS: usize = 100;
+/// Refreshes of grants that each round waits for.
+const GRANT_REFRESHES: u64 = 200;
+/// Longest wait for these refreshes.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Checks of the provider.
+const CHECKS: usize = 200;
+
 /// Sends `requests` reads of events, with the access tokens of all users over all topics, and as many refreshes as a tenth
-/// of that. Lists the latencies: name, 50th, 95th and 99th percentile in nanoseconds.
+/// of that. Meanwhile the gateway refreshes grants. Lists the latencies: name, 50th, 95th and 99th percentile in
+/// nanoseconds.
 pub(super) async fn measure(subject: &Subject, requests: usize) -> anyhow::Result<String> {
+    let Subject { gateway, logins, .. } = subject;
+    for login in &logins[..GRANTS] {
+        if gateway.oauth.grants(login.user).await?.is_empty() {
+            upstream::link(gateway, login.user).await?;
+        }
+    }
+    let grant_refreshes = || gateway.telemetry.latencies.grant_refresh.summary().count;
+    let enough = grant_refreshes() + GRANT_REFRESHES;
     let http = reqwest::Client::new();
     let mut tasks = JoinSet::new();
     for first in 0..IN_FLIGHT {
@@ -47,6 +71,15 @@ pub(super) async fn measure(subject: &Subject, requests: usize) -> anyhow::Resul
     while let Some(done) = tasks.join_next().await {
         done??;
     }
+    for _ in 0..CHECKS {
+        gateway.check_upstreams().await;
+    }
+    let refreshed = async {
+        while grant_refreshes() < enough {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(PATIENCE, refreshed).await.context("too few refreshes of grants")?;
     let latencies = &subject.gateway.telemetry.latencies;
     let line = |name: &str, summary: Summary| {
         let [p50, p95, p99] = [summary.p50, summary.p95, summary.p99].map(|time| time.as_nanos());
@@ -56,6 +89,8 @@ pub(super) async fn measure(subject: &Subject, requests: usize) -> anyhow::Resul
         line("session validation", latencies.session_validation.summary()),
         line("resource look-up", latencies.resource_lookup.summary()),
         line("token refresh", latencies.token_refresh.summary()),
+        line("grant refresh", latencies.grant_refresh.summary()),
+        line("provider check", latencies.provider_check.summary()),
     ]
     .concat())
 }

@@ -8,10 +8,11 @@ mod auth;
 mod control;
 mod rows;
 mod serve;
+mod upstream;
 mod variant;
 
 pub(crate) use self::{
     rows::TOPICS,
     serve::serve,
-    variant::{POSTGRES, REACTORS, VARIANTS, postgres_url},
+    variant::{OAUTH, POSTGRES, REACTORS, VARIANTS, postgres_url},
 };

@@ -29,7 +29,7 @@ fn configuration(directory: &Path, variant: usize) -> anyhow::Result<Config> {
     config.streams.heartbeat_seconds = 86_400;
     config.retention.sweep_seconds = 86_400;
     config.tokens.access_seconds = 86_400;
-    (VARIANTS.get(variant).context("no such variant")?.configure)(&mut config);
+    (VARIANTS.get(variant).context("no such variant")?.configure)(&mut config)?;
     Ok(config)
 }
 

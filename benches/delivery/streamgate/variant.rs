@@ -2,24 +2,44 @@
 
 use streamgate::config::Config;
 
+use super::upstream;
+
 /// A configuration of streamgate that is measured.
 pub(crate) struct Variant {
     /// Name in the tables.
     pub(crate) name: &'static str,
-    pub(super) configure: fn(&mut Config),
+    pub(super) configure: fn(&mut Config) -> anyhow::Result<()>,
 }
 
 /// The first is the default configuration. It and the second are rows in every table.
 pub(crate) const VARIANTS: &[Variant] = &[
-    Variant { name: "streamgate", configure: |_| {} },
-    Variant { name: "streamgate, io_uring", configure: |config| config.streams.io_uring = true },
+    Variant { name: "streamgate", configure: |_| Ok(()) },
+    Variant {
+        name: "streamgate, io_uring",
+        configure: |config| {
+            config.streams.io_uring = true;
+            Ok(())
+        },
+    },
     Variant {
         name: "streamgate, PostgreSQL",
-        configure: |config| config.database.url = postgres_url(),
+        configure: |config| {
+            config.database.url = postgres_url();
+            Ok(())
+        },
     },
-    Variant { name: "one reactor", configure: |config| config.streams.reactor_threads = 1 },
-    Variant { name: "two reactors", configure: |config| config.streams.reactor_threads = 2 },
+    Variant { name: "one reactor", configure: |config| reactors(config, 1) },
+    Variant { name: "two reactors", configure: |config| reactors(config, 2) },
+    Variant { name: "streamgate, OAuth", configure: upstream::configure },
 ];
+
+fn reactors(config: &mut Config, threads: usize) -> anyhow::Result<()> {
+    config.streams.reactor_threads = threads;
+    Ok(())
+}
+
+/// Index of the variant with an OAuth provider. Only the scenario `auth` measures it.
+pub(crate) const OAUTH: usize = 5;
 
 /// Index of the variant on PostgreSQL. Only the scenario `durable` measures it.
 pub(crate) const POSTGRES: usize = 2;

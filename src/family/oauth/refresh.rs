@@ -1,6 +1,6 @@
 //! Refreshes grants, and notifies their users.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use entity::oauth_grant::Model;
 use futures_util::{StreamExt, stream};
@@ -46,9 +46,12 @@ pub(super) async fn refresh(gateway: &Arc<Gateway>, grant: Model) -> Result<Mode
 async fn refresh_and_notify(gateway: &Gateway, grant: Model) -> Result<Model> {
     let (user, provider) = (grant.user_id, grant.provider.as_str());
     let name = title(gateway, provider);
+    let began = Instant::now();
     match gateway.oauth.refresh(&grant).await? {
         Refreshed::Elsewhere(row) => Ok(row),
-        Refreshed::Done(row) => {
+        Refreshed::Done { grant: row, provider_took } => {
+            let took = began.elapsed().saturating_sub(provider_took);
+            gateway.telemetry.latencies.grant_refresh.record(took);
             let message = format!("Your connection to {name} was renewed.");
             let data = json!({ "expires_in": seconds_until(row.access_expires_at) });
             notify(gateway, user, provider, ("oauth.refreshed", true), message, data).await?;
