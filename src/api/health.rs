@@ -172,8 +172,8 @@ impl HealthApi {
     /// Answers 503 while the database or the bus is down, and from the moment when a shutdown starts. The body lists all
     /// `dependencies` in both cases. The database is up if it answers and accepts writes.
     ///
-    /// An external issuer or an OAuth provider that is down makes the gateway `degraded`, with status 200: most requests
-    /// do not need it, and all gateways would be out of service at the same time. Public.
+    /// An external issuer or an OAuth provider that is down makes the gateway `degraded`, with status 200. Most requests do
+    /// not need it, and it would take all gateways out of service at the same time. Public.
     #[oai(path = "/health/ready", method = "get", operation_id = "readiness_get")]
     async fn ready(
         &self,

@@ -20,7 +20,12 @@ use crate::{
 #[derive(Object)]
 #[oai(example)]
 struct Latency {
-    /// Name of the latency: `session_validation`, `token_refresh`, `grant_refresh`, `resource_lookup` or `provider_check`.
+    /// Name of the latency:
+    /// - `session_validation`: the check of a login session,
+    /// - `token_refresh`: the exchange of a refresh token,
+    /// - `grant_refresh`: the refresh of an OAuth grant, without the time of the provider,
+    /// - `resource_lookup`: the look-up of a resource,
+    /// - `provider_check`: the check of an external issuer or an OAuth provider that is up.
     name: String,
     /// Number of values. Without one, the percentiles are 0.
     count: u64,
@@ -82,9 +87,7 @@ pub(super) struct LatencyApi;
 impl LatencyApi {
     /// Get latencies
     ///
-    /// Returns percentiles of this gateway since its start. The latencies are the check of a login session, the exchange
-    /// of a refresh token, the refresh of an OAuth grant without the time of the provider, the look-up of a resource, and
-    /// the check of issuers and providers. Requires the role admin.
+    /// Returns percentiles of this gateway since its start, and the target of each. Requires the role admin.
     #[oai(path = "/v1/admin/latency", method = "get", operation_id = "latency_get")]
     async fn latency(
         &self,

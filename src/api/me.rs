@@ -127,8 +127,8 @@ pub(super) struct MeApi;
 impl MeApi {
     /// Get the caller
     ///
-    /// Returns the user, the login session and the credential of this request, what the caller may do, the limits in
-    /// force, and the linked accounts at OAuth providers. Requires the role viewer.
+    /// Returns the user, the login session and the credential of this request. Also returns what the caller may do, the
+    /// limits in force, and the linked accounts at OAuth providers. Requires the role viewer.
     #[oai(path = "/v1/auth/me", method = "get", operation_id = "caller_get")]
     async fn me(
         &self,

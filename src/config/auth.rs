@@ -12,15 +12,10 @@ use super::validate;
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct Auth {
-    /// External issuers whose access tokens are accepted, one table for each. Required: `issuer` (the exact `iss`
-    /// claim, a URL) and `audience` (must be in `aud`). Keys: `discovery_url` (default: `issuer` with
-    /// `/.well-known/openid-configuration`) or `jwks_url`; `algorithms` (default `["RS256"]`); `token_type` (the `typ`
-    /// header, default `at+jwt`, `JWT` for Keycloak). Roles: `role_claim` (path to a text or a list, such as
-    /// `realm_access.roles`, default `roles`), `roles` (role for each value of the claim), `default_role` (without a
-    /// value that is in `roles`; if it is absent, such tokens are refused), `max_role` (default `operator`). Users:
-    /// `name_claim` (name for people, default `preferred_username`), `create_users` (create users at their first use,
-    /// default true). `private_network` (default false) allows private addresses, and plain HTTP to them. Example:
-    /// `[{ issuer = "https://id.example.com/realms/main", audience = "streamgate", token_type = "JWT", role_claim = "realm_access.roles", roles = { staff = "operator" } }]`.
+    /// External issuers whose access tokens are accepted, one table for each (`[[auth.issuers]]`). Each has `issuer` (the
+    /// exact `iss` claim), `audience` (must be in `aud`), and `roles` or `default_role`. docs/issuers.md lists the other
+    /// fields. Example:
+    /// `[{ issuer = "https://id.example.com", audience = "streamgate", roles = { staff = "operator" } }]`.
     #[config(default = [], env = "STREAMGATE_AUTH__ISSUERS", validate = issuers)]
     pub issuers: Vec<Issuer>,
 

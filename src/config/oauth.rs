@@ -9,12 +9,9 @@ use url::Url;
 #[derive(confique::Config, Clone, Debug, PartialEq, Eq)]
 #[config(layer_attr(derive(Serialize)))]
 pub struct Oauth {
-    /// Upstream OAuth providers at which users can link accounts (`[[oauth.providers]]`). Each has `name` (a-z, 0-9, `-`
-    /// and `_`), `client_id`, and either `issuer` (for discovery) or `authorization_url` and `token_url`. Optional are
-    /// `title`, `revocation_url`, `client_secret` or `client_secret_file`, `scopes`, `token_users` and
-    /// `private_network`. `token_users` lists the users whose workers may get access tokens: user names, or roles such
-    /// as `role:agent`. Without it, no worker gets a token. With `private_network`, the provider may have a private
-    /// address, and plain HTTP there. Register `<server.public_url>/v1/oauth/callback` as the redirect URI.
+    /// Upstream OAuth providers at which users can link accounts, one table for each (`[[oauth.providers]]`). Each has
+    /// `name` (a-z, 0-9, `-` and `_`), `client_id`, and `issuer` or `authorization_url` and `token_url`. docs/oauth.md
+    /// lists the other fields. Register `<server.public_url>/v1/oauth/callback` as the redirect URI.
     #[config(default = [], env = "STREAMGATE_OAUTH__PROVIDERS", validate = are_valid)]
     pub providers: Vec<Provider>,
 }

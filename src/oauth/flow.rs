@@ -181,8 +181,8 @@ impl Oauth {
     /// another one (mix-up, RFC 9700, section 4.4).
     ///
     /// # Errors
-    /// [`OauthError::OtherIssuer`] if `iss` is not the issuer of the provider, if the provider has no configured issuer
-    /// to compare with, or if `iss` is absent although the provider always sends it.
+    /// [`OauthError::OtherIssuer`] if `iss` is not the configured issuer of the provider, or if `iss` is absent although
+    /// the provider always sends it.
     pub async fn check_issuer(
         &self,
         callback: &Callback,
