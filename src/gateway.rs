@@ -198,7 +198,8 @@ impl Gateway {
         address: Option<IpAddr>,
     ) -> Result<Principal, IssuerError> {
         let caller = self.issuers.authenticate(token, &self.login_sessions).await?;
-        let ExternalCaller { principal, is_new, has_new_role } = caller;
+        let ExternalCaller { principal, validation, is_new, has_new_role } = caller;
+        self.telemetry.login_session_validated(validation);
         if has_new_role {
             self.bus.publish(self.node, Message::UserChanged(principal.user_id));
         }

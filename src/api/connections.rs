@@ -20,7 +20,7 @@ use super::{
     tag::Tag,
 };
 use crate::{
-    auth::login_session::Principal,
+    auth::login_session::{Families, Principal},
     event::Topic,
     family::wire::{Page, example_id, example_time, page_limit},
     gateway::Gateway,
@@ -89,6 +89,11 @@ fn visible_to(principal: &Principal) -> Option<Uuid> {
     if principal.role >= Role::Admin { None } else { Some(principal.user_id) }
 }
 
+/// Whether the credential of the caller is for all families of these topics. An API key can be for some families only.
+fn covers(principal: &Principal, topics: &[Topic]) -> bool {
+    topics.iter().all(|topic| principal.families.contains(topic.family()))
+}
+
 /// The operations.
 pub(super) struct ConnectionsApi;
 
@@ -96,8 +101,8 @@ pub(super) struct ConnectionsApi;
 impl ConnectionsApi {
     /// List open streams
     ///
-    /// Returns the caller's streams on this gateway, oldest first. An administrator gets the streams of all
-    /// users. Requires the role viewer.
+    /// Returns the caller's streams on this gateway, oldest first. An administrator gets the streams of all users. An API
+    /// key for some families gets the streams of these families. Requires the role viewer.
     #[oai(path = "/", method = "get", operation_id = "connection_list")]
     async fn list(
         &self,
@@ -110,15 +115,18 @@ impl ConnectionsApi {
         limit: Query<Option<u64>>,
     ) -> ReadResult<Json<Page<Connection>>> {
         let mut open = gateway.hub.connections(visible_to(&caller.principal));
-        open.retain(|connected| after.0.is_none_or(|after| connected.id > after));
+        open.retain(|connected| {
+            after.0.is_none_or(|after| connected.id > after)
+                && covers(&caller.principal, &connected.topics)
+        });
         Ok(Json(Page::new(open, page_limit(limit.0), |connected| (connected.id, 0))))
     }
 
     /// Close an open stream
     ///
-    /// Ends a stream of the caller on this gateway with `stream.closed` and the reason `disconnected`. The client
-    /// can reconnect with a valid token, and not with an expired stream token. An administrator can close the streams of all users. Requires the role viewer. 404 for
-    /// streams of other users.
+    /// Ends a stream of the caller on this gateway with `stream.closed` and the reason `disconnected`. The client can
+    /// reconnect with a valid token, and not with an expired stream token. An administrator can close the streams of all
+    /// users. Requires the role viewer. 404 for streams of other users, and of families that the API key is not for.
     #[oai(path = "/:id", method = "delete", operation_id = "connection_delete")]
     async fn delete(
         &self,
@@ -127,9 +135,17 @@ impl ConnectionsApi {
         /// Connection id.
         id: Path<Uuid>,
     ) -> WriteResult<NoContent> {
+        let Caller { principal, .. } = caller;
+        let visible = visible_to(&principal);
+        if principal.families != Families::ALL {
+            let open = gateway.hub.connections(visible);
+            if !open.iter().any(|open| open.id == id.0 && covers(&principal, &open.topics)) {
+                return Err(Problem::not_found().into());
+            }
+        }
         // Read first, because the end of the connection removes it.
         let token = gateway.stream_tokens.token_of(id.0);
-        if !gateway.hub.disconnect(id.0, visible_to(&caller.principal)) {
+        if !gateway.hub.disconnect(id.0, visible) {
             return Err(Problem::not_found().into());
         }
         if let Some(token) = token {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::support::{
     Answer, App, Caller, PASSWORD,
     auth::{bearer, invalid_token},
-    id_of,
+    connection, id_of,
     openapi::{assert_none, operations},
     store::Store,
     task,
@@ -198,6 +198,16 @@ async fn key_for_one_family_reaches_no_other() {
     key.post("/v1/stream-tokens", json!({ "topics": names })).await.problem(403);
     key.get(&format!("/v1/streams?topic={}", names[1])).await.problem(403);
     key.post("/v1/stream-tokens", json!({ "topics": [names[0]] })).await.ok();
+    // The key sees and closes the streams of its family only.
+    let both = format!("/v1/streams?topic={}&topic={}", names[0], names[1]);
+    let foreign = admin.stream(&both, "").await;
+    let own = admin.stream(&format!("/v1/tasks/{task}/stream"), "").await;
+    let listed = connection::list(&key).await;
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!(listed[0]["id"], connection::id(&own));
+    connection::delete(&key, connection::id(&foreign)).await.problem(404);
+    assert_eq!(connection::delete(&key, connection::id(&own)).await.status, 204);
+    drop((foreign, own));
     app.finish().await;
 }
 

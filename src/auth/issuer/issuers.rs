@@ -1,6 +1,9 @@
 //! Authenticates callers by tokens of external issuers.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use entity::{Timestamp, user::Role};
 use jsonwebtoken::Algorithm;
@@ -60,6 +63,8 @@ struct Verified {
 pub struct ExternalCaller {
     /// The caller.
     pub principal: Principal,
+    /// Duration of the check of the login session.
+    pub validation: Duration,
     /// Whether the user was created now.
     pub is_new: bool,
     /// Whether the role of the login session was changed. The caller of this function tells the other gateways.
@@ -118,10 +123,15 @@ impl Issuers {
     ) -> Result<ExternalCaller, IssuerError> {
         let (issuer, hash, verified) = self.verified(token).await?;
         if let Some((user, session)) = verified.admitted {
+            let began = Instant::now();
             match sessions.validate(session, user).await {
                 Ok(principal) => {
-                    let principal = verified.limit(principal)?;
-                    return Ok(ExternalCaller { principal, is_new: false, has_new_role: false });
+                    return Ok(ExternalCaller {
+                        principal: verified.limit(principal)?,
+                        validation: began.elapsed(),
+                        is_new: false,
+                        has_new_role: false,
+                    });
                 }
                 // The user or the session may have been deleted, and may exist again.
                 Err(SessionError::Ended(Ended::Revoked | Ended::Expired)) => {}
@@ -141,10 +151,12 @@ impl Issuers {
             role: verified.role,
         };
         let (session, has_new_role) = sessions.admit(&token).await?;
+        let began = Instant::now();
         let principal = verified.limit(sessions.validate(session, user.id).await?)?;
+        let validation = began.elapsed();
         let admitted = Some((user.id, session));
         self.verified.insert(hash, Verified { admitted, ..verified }, lookup);
-        Ok(ExternalCaller { principal, is_new, has_new_role })
+        Ok(ExternalCaller { principal, validation, is_new, has_new_role })
     }
 
     async fn verified(&self, token: &str) -> Result<(&Issuer, Hash, Verified), IssuerError> {

@@ -27,6 +27,7 @@ async fn simultaneous_first_requests_share_one_user_and_session() {
     let callers: Vec<_> = (0..8).map(|_| issuer.caller(&app, "ada", json!({}))).collect();
     let ids = join_all(callers.iter().map(crate::support::Caller::id)).await;
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    assert!(app.metric("streamgate_login_session_validation_seconds_count") >= 8.0);
     assert_eq!(sessions().await, before + 1);
     issuer.caller(&app, "ada", json!({ "sid": "another" })).me().await;
     issuer.caller(&app, "ada", json!({ "sid": null })).get("/v1/auth/me").await.problem(401);
