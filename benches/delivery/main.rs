@@ -4,6 +4,7 @@
 //! This program starts itself again as each server that is not a Debian package. These servers run on one core. It also
 //! starts itself as the load generator, on another core.
 
+mod api_load;
 mod broadcast;
 mod child;
 mod event;

@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context, bail, ensure};
 
 use crate::{
+    api_load,
     load_generator::{Command, Form, Open, Opened, Publish, Reply},
     measurement::Measurement,
     peer::{Credential, Latency, Peer, Server, own_path},
@@ -134,9 +135,11 @@ impl TestBed {
         self.server.deliver_once(self.opened)
     }
 
-    /// Sends requests that authenticate, look up and refresh. Returns the latencies that the gateway has recorded.
-    pub(crate) fn authenticate(&self, requests: usize) -> anyhow::Result<Vec<Latency>> {
-        self.server.authenticate(requests)
+    /// Sends requests that authenticate, look up and refresh. Returns the latencies that the gateway has recorded since its
+    /// start.
+    pub(crate) fn authenticate(&self, reads: usize) -> anyhow::Result<Vec<Latency>> {
+        api_load::run(self.server.streams, &self.server.credentials()?, reads)?;
+        self.server.latencies()
     }
 
     /// Publishes to all subscribers, without a commit.

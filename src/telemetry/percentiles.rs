@@ -44,6 +44,11 @@ impl Percentiles {
         self.0.lock().saturating_record(nanos);
     }
 
+    /// Forgets all values, for a measurement that begins now.
+    pub fn reset(&self) {
+        self.0.lock().reset();
+    }
+
     /// The percentiles so far.
     #[must_use]
     pub fn summary(&self) -> Summary {
@@ -87,5 +92,7 @@ mod tests {
         }
         latency.record(Duration::MAX);
         assert_eq!(latency.summary().count, 1_001);
+        latency.reset();
+        assert_eq!(latency.summary().count, 0);
     }
 }

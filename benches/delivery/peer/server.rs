@@ -17,6 +17,7 @@ use super::{
     packages,
 };
 use crate::{
+    api_load::Credentials,
     child::{CONTROL, LISTENING},
     process::{Process, Side, command},
     streamgate::{REACTORS, TOPICS},
@@ -137,10 +138,14 @@ impl Server {
         Ok(Duration::from_nanos(nanos))
     }
 
-    /// Sends requests that authenticate, look up and refresh. Returns the latencies that the gateway has recorded since
-    /// its start.
-    pub(crate) fn authenticate(&self, requests: usize) -> anyhow::Result<Vec<Latency>> {
-        let text = get(self.control, &format!("/auth?count={requests}"))?;
+    /// The credentials for requests to the API.
+    pub(crate) fn credentials(&self) -> anyhow::Result<Credentials> {
+        Credentials::parse(&get(self.control, "/credentials")?)
+    }
+
+    /// The latencies that the gateway has recorded since its start.
+    pub(crate) fn latencies(&self) -> anyhow::Result<Vec<Latency>> {
+        let text = get(self.control, "/latencies")?;
         text.lines().map(|line| parse(line).with_context(|| line.to_owned())).collect()
     }
 

@@ -1,7 +1,6 @@
 //! The control listener: publishes events, and lists streams and prompts with their tokens.
 
 use std::{
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -35,8 +34,6 @@ pub(super) struct Control {
     /// Path to publish on, for each prompt.
     pub(super) prompts: Vec<String>,
     pub(super) logins: Arc<Vec<Login>>,
-    /// The address of the gateway.
-    pub(super) streams: SocketAddr,
 }
 
 /// Accepts connections of the benchmark.
@@ -74,14 +71,10 @@ async fn respond(
         String::new()
     } else if action == "prompts" {
         control.prompts()
-    } else if action == "auth" {
-        let subject = auth::Subject {
-            gateway: Arc::clone(&control.gateway),
-            address: control.streams,
-            topics: Arc::clone(&control.topics),
-            logins: Arc::clone(&control.logins),
-        };
-        auth::measure(&subject, query("count").context("count=NUMBER is missing")?).await?
+    } else if action == "credentials" {
+        auth::credentials(&control.gateway, &control.topics, &control.logins).await?
+    } else if action == "latencies" {
+        auth::report(&control.gateway).await?
     } else if action == "deliver" {
         let count = query("count").context("count=NUMBER is missing")?;
         control.deliver_once(count).await.as_nanos().to_string()

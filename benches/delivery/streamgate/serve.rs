@@ -24,6 +24,7 @@ fn configuration(directory: &Path, variant: usize) -> anyhow::Result<Config> {
     limits.requests_per_minute = UNLIMITED;
     limits.stream_opens_per_minute = UNLIMITED;
     limits.logins_per_minute_per_address = UNLIMITED;
+    limits.refreshes_per_minute_per_session = UNLIMITED;
     // Heartbeats of idle streams would disturb the measurement of another server. The hub must not
     // compare the log with the deliveries either: the log does not contain the events of `/publish`.
     config.streams.heartbeat_seconds = 86_400;
@@ -44,13 +45,11 @@ pub(crate) async fn serve(directory: &Path, variant: usize) -> anyhow::Result<()
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     writeln!(std::io::stdout(), "{CONTROL}{}", listener.local_addr()?)?;
     writeln!(std::io::stdout(), "{LISTENING}{}", streams.local_addr()?)?;
-    let address = streams.local_addr()?;
     let control = Control {
         gateway: Arc::clone(&gateway),
         topics: topics.into(),
         prompts,
         logins: logins.into(),
-        streams: address,
     };
     let control = Arc::new(control);
     tokio::select! {

@@ -1,6 +1,6 @@
 //! An OAuth provider in this process, and users who have linked an account there.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -21,11 +21,13 @@ use uuid::Uuid;
 
 /// Name of the provider.
 const NAME: &str = "bench";
-/// Lifetime of access tokens in seconds. Each grant is refreshed before.
-const LIFETIME: u64 = 5;
+/// Lifetime of access tokens. Each grant is refreshed before.
+pub(super) const LIFETIME: Duration = Duration::from_secs(5);
 
-/// Adds the provider to the configuration. It answers from now on.
+/// Adds the provider to the configuration. It answers from now on. Cached sessions and resources are looked up again as
+/// often as in operation.
 pub(super) fn configure(config: &mut Config) -> anyhow::Result<()> {
+    config.streams.heartbeat_seconds = 15;
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     let base: Url = format!("http://{}", listener.local_addr()?).parse()?;
@@ -53,7 +55,7 @@ async fn respond(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, In
             "access_token": Uuid::new_v4(),
             "refresh_token": Uuid::new_v4(),
             "token_type": "bearer",
-            "expires_in": LIFETIME,
+            "expires_in": LIFETIME.as_secs(),
         });
         (StatusCode::OK, tokens.to_string())
     } else {

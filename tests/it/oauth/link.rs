@@ -95,6 +95,28 @@ async fn deleted_grant_is_revoked_at_the_provider() {
 }
 
 #[tokio::test]
+async fn authorization_is_returned_again_until_a_browser_opens_it() {
+    let provider = TestProvider::start().await;
+    let app = provider.app().await;
+    let caller = app.caller(Role::Viewer).await;
+    let username = caller.me().await["username"].as_str().expect("a name").to_owned();
+    let first = begin(&caller, "github").await;
+    // A client that reconnects again and again adds no authorization.
+    for _ in 0..3 {
+        assert_eq!(begin(&caller, "github").await, first);
+    }
+    assert_ne!(begin(&app.caller(Role::Viewer).await, "github").await, first);
+    let mut browser = Browser::new(&app);
+    browser.log_in(&first, &username).await;
+    let second = begin(&caller, "github").await;
+    assert_ne!(second, first);
+    // The other authorization does not disturb the browser.
+    let state = parameter(&browser.go_on(&first).await, "state");
+    assert!(browser.call_back(&state, "").await.text.contains("Account linked"));
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn older_keys_decrypt_until_rows_have_the_newest() {
     let provider = TestProvider::start().await;
     let app = provider.app().await;
