@@ -46,6 +46,14 @@ pub struct Model {
     /// Name of the user as the external issuer reports it, for people. Absent for a user with a password.
     #[sea_orm(column_type = "Text", nullable)]
     pub display_name: Option<String>,
+    /// Time of the last revocation of all login sessions. Tokens of an external issuer that were issued before it are
+    /// refused. Absent before the first one.
+    pub revoked_before: Option<Timestamp>,
+    /// Role of the newest token of the external issuer. No API key of the user has a higher role. Absent for a user with a
+    /// password, and before the first token.
+    pub issuer_role: Option<Role>,
+    /// Time at which this token was issued.
+    pub issuer_role_at: Option<Timestamp>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

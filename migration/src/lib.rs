@@ -24,6 +24,7 @@ mod m20261126_000017_audit_event;
 mod m20261126_000018_session_revoked_before;
 mod m20261126_000020_oauth_grant;
 mod m20261126_000021_requires;
+mod m20261127_000022_user_revocation;
 
 /// Runs the migrations in order.
 #[derive(Debug)]
@@ -52,6 +53,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000018_session_revoked_before::Migration),
             Box::new(m20261126_000020_oauth_grant::Migration),
             Box::new(m20261126_000021_requires::Migration),
+            Box::new(m20261127_000022_user_revocation::Migration),
         ]
     }
 }

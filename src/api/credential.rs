@@ -19,7 +19,7 @@ use super::{
 use crate::{
     auth::{
         api_key,
-        login_session::{Principal, SessionError},
+        login_session::{Ended, Principal, SessionError},
         signing::TokenError,
     },
     gateway::Gateway,
@@ -173,7 +173,13 @@ impl Credential {
         };
         let (session, user, stream_token) =
             claims.map_err(|error| remove_cookie(refused(gateway, error)))?;
-        let principal = validate(gateway, session, user).await;
+        let mut principal = validate(gateway, session, user).await;
+        let minted_at = stream_token.as_ref().map(|token| token.claims.issued_at());
+        if let (Ok(found), Some(minted_at)) = (&principal, minted_at)
+            && found.is_revoked(minted_at)
+        {
+            principal = Err(Ended::Revoked.into());
+        }
         gateway.telemetry.authenticated(match &principal {
             Ok(_) => "ok",
             Err(SessionError::Database(_)) => "failed",

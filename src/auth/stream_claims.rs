@@ -1,5 +1,6 @@
 //! The claims of a stream token.
 
+use entity::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -33,6 +34,14 @@ pub struct StreamClaims {
     pub(super) aud: String,
     pub(super) iat: i64,
     pub(super) exp: i64,
+}
+
+impl StreamClaims {
+    /// Time at which the token was minted.
+    #[must_use]
+    pub fn issued_at(&self) -> Timestamp {
+        Timestamp::from_seconds(self.iat)
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -2,7 +2,6 @@
 
 use entity::{
     Timestamp,
-    login_session::{self, Method},
     user::{self, Role},
 };
 use sea_orm::{
@@ -12,6 +11,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::{
+    auth::login_session::revoke_sessions,
     auth::password::{self, Match, NewPassword, PasswordError},
     database::{Database, Transaction},
 };
@@ -268,13 +268,7 @@ impl Users {
         }
         if revokes_sessions {
             // In the same transaction, so that no session from before the change can become valid again.
-            login_session::Entity::update_many()
-                .col_expr(login_session::Column::RevokedAt, Expr::value(Timestamp::now()))
-                .filter(login_session::Column::UserId.eq(id))
-                .filter(login_session::Column::Method.ne(Method::ApiKey))
-                .filter(login_session::Column::RevokedAt.is_null())
-                .exec(&tx)
-                .await?;
+            revoke_sessions(&tx, id).await?;
         }
         let user = row.update(&tx).await?;
         tx.commit().await?;
@@ -327,6 +321,9 @@ fn new_user(username: &str, role: Role) -> user::Model {
         issuer: None,
         subject: None,
         display_name: None,
+        revoked_before: None,
+        issuer_role: None,
+        issuer_role_at: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Verifies external tokens and reads their claims.
 
+use std::time::Duration;
+
 use entity::{Timestamp, user::Role};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation, errors::ErrorKind};
 use serde::Deserialize;
@@ -114,11 +116,16 @@ fn read(claims: &Map<String, Value>, issuer: &config::Issuer) -> Result<Claims, 
     if expires_at <= Timestamp::now() {
         return Err(TokenError::Expired.into());
     }
+    let issued_at = time("iat")?;
+    // Otherwise such a token would outlast a revocation.
+    if issued_at > Timestamp::now() + Duration::from_secs(LEEWAY) {
+        return Err(TokenError::NotYetValid.into());
+    }
     let name = roles::claim(claims, &issuer.name_claim).and_then(Value::as_str).map(display_name);
     Ok(Claims {
         sub: text("sub")?.filter(|sub| !sub.is_empty()).ok_or(TokenError::Invalid)?,
         sid: text("sid")?.unwrap_or_default(),
-        issued_at: time("iat")?,
+        issued_at,
         expires_at,
         role: roles::role(claims, issuer),
         name: name.filter(|name| !name.is_empty()),

@@ -66,6 +66,9 @@ async fn insert(
         issuer: Some(issuer.issuer.clone()),
         subject: Some(claims.sub.clone()),
         display_name: claims.name.clone(),
+        revoked_before: None,
+        issuer_role: None,
+        issuer_role_at: None,
     };
     row.into_active_model().insert(database.writer()).await
 }

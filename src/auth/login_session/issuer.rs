@@ -14,7 +14,8 @@ use entity::{
     user::{self, Role},
 };
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, DbErr, EntityTrait, IntoActiveModel, QuerySelect, SqlErr,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, DbErr, EntityTrait,
+    IntoActiveModel, QueryFilter, QuerySelect, SqlErr, prelude::Expr,
 };
 use uuid::{Builder, Uuid};
 
@@ -52,16 +53,43 @@ impl LoginSessions {
         let id = session_id(token);
         // Most tokens change nothing, so they need no lock.
         let known = find(self.database.reader(), id).await?;
-        if known.is_some_and(|(session, _)| is_unchanged(&session, token)) {
+        if known.is_some_and(|(session, user)| is_unchanged(&session, &user, token)) {
             return Ok((id, false));
         }
-        match self.update_or_insert(id, token).await {
+        let has_new_role = self.update_role(token).await?;
+        let admitted = match self.update_or_insert(id, token).await {
             // Another request inserted the row at the same time.
             Err(SessionError::Database(error)) if is_conflict(&error) => {
                 self.update_or_insert(id, token).await
             }
             result => result,
+        };
+        if has_new_role {
+            self.recheck_user(token.user).await?;
         }
+        admitted.map(|(id, is_changed)| (id, is_changed || has_new_role))
+    }
+
+    /// Keeps the role of the user's newest token. Returns whether it has changed.
+    async fn update_role(&self, token: &IssuerToken<'_>) -> Result<bool, DbErr> {
+        let known = user::Entity::find_by_id(token.user).one(self.database.reader()).await?;
+        let is_revoked = |user: &user::Model| {
+            user.revoked_before.is_some_and(|revocation| token.issued_at <= revocation)
+        };
+        if known.is_none_or(|user| has_newest_role(&user, token) || is_revoked(&user)) {
+            return Ok(false);
+        }
+        let updated = user::Entity::update_many()
+            .col_expr(user::Column::IssuerRole, Expr::value(token.role))
+            .col_expr(user::Column::IssuerRoleAt, Expr::value(token.issued_at))
+            .filter(user::Column::Id.eq(token.user))
+            .filter(
+                Condition::any()
+                    .add(user::Column::IssuerRoleAt.is_null())
+                    .add(user::Column::IssuerRoleAt.lt(token.issued_at)),
+            )
+            .exec(self.database.writer());
+        Ok(updated.await?.rows_affected == 1)
     }
 
     async fn update_or_insert(
@@ -73,19 +101,22 @@ impl LoginSessions {
         // In the same order as when a user is deleted.
         let user = user::Entity::find_by_id(token.user).lock_shared().one(&tx).await?;
         let user = user.ok_or(Ended::Revoked)?;
+        if user.revoked_before.is_some_and(|before| token.issued_at <= before) {
+            return Err(Ended::Revoked.into());
+        }
         let row = login_session::Entity::find_by_id(id).lock_exclusive().one(&tx).await?;
         let Some(row) = row else {
             new_session(id, token).into_active_model().insert(&tx).await?;
             tx.commit().await?;
             return Ok((id, false));
         };
-        let is_newest = token.expires_at >= row.ends_at;
+        let is_newest = token.expires_at >= row.expires_at;
         let (has_new_role, mut revoked_before) = (row.role != Some(token.role), row.revoked_before);
         let mut changed = row.clone().into_active_model();
         if let Some(revoked_at) = row.revoked_at {
             let is_over = token.sid.is_empty() || row.ends_at <= Timestamp::now();
             if !is_over || token.issued_at <= revoked_at {
-                if is_newest {
+                if token.expires_at >= row.ends_at {
                     // The session stays revoked until this token has expired too.
                     (changed.expires_at, changed.ends_at) =
                         (Set(token.expires_at), Set(token.expires_at));
@@ -104,8 +135,9 @@ impl LoginSessions {
         if !is_newest && row.revoked_at.is_none() {
             return Ok((id, false));
         }
-        let ends_at = token.expires_at.max(row.ends_at);
-        (changed.expires_at, changed.ends_at) = (Set(ends_at), Set(ends_at));
+        // The row outlives the tokens that were revoked. The session ends with the newest token.
+        changed.expires_at = Set(token.expires_at);
+        changed.ends_at = Set(token.expires_at.max(row.ends_at));
         changed.role = Set(Some(token.role));
         let session = changed.update(&tx).await?;
         tx.commit().await?;
@@ -117,12 +149,26 @@ impl LoginSessions {
 }
 
 /// Whether the row admits this token without a change.
-fn is_unchanged(session: &login_session::Model, token: &IssuerToken<'_>) -> bool {
-    let is_covered = token.expires_at < session.ends_at
-        || (token.expires_at == session.ends_at && session.role == Some(token.role));
+fn is_unchanged(
+    session: &login_session::Model,
+    user: &user::Model,
+    token: &IssuerToken<'_>,
+) -> bool {
+    let is_covered = token.expires_at < session.expires_at
+        || (token.expires_at == session.expires_at && session.role == Some(token.role));
+    let is_before = |revocation: Option<Timestamp>| {
+        revocation.is_some_and(|revocation| token.issued_at <= revocation)
+    };
     let is_revoked = session.revoked_at.is_some()
-        || session.revoked_before.is_some_and(|before| token.issued_at <= before);
-    is_covered && !is_revoked
+        || is_before(session.revoked_before)
+        || is_before(user.revoked_before);
+    is_covered && !is_revoked && has_newest_role(user, token)
+}
+
+/// Whether the user has the role of this token, or of a newer one.
+fn has_newest_role(user: &user::Model, token: &IssuerToken<'_>) -> bool {
+    let is_same = user.issuer_role == Some(token.role);
+    user.issuer_role_at.is_some_and(|at| is_same || token.issued_at <= at)
 }
 
 fn new_session(id: Uuid, token: &IssuerToken<'_>) -> login_session::Model {

@@ -26,5 +26,6 @@ pub use families::Families;
 pub use issuer::IssuerToken;
 pub use principal::{Principal, SessionGrant};
 pub use refresh::RefreshError;
+pub(in crate::auth) use rows::revoke_sessions;
 pub use sessions::{Lifetimes, LoginSessions};
 pub use watch::SessionWatch;

@@ -33,11 +33,17 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// Whether the session was revoked after `issued_at`, the time at which a token was issued, and is in use again. Only a
+    /// session of an external issuer can be.
+    #[must_use]
+    pub fn is_revoked(&self, issued_at: Timestamp) -> bool {
+        self.revoked_before.is_some_and(|before| issued_at <= before)
+    }
+
     /// The principal with at most this role. `None` if the session was revoked after `issued_at`, the time at which the
     /// token of an external issuer was issued.
     pub(in crate::auth) fn limited(self, highest: Role, issued_at: Timestamp) -> Option<Self> {
-        let is_revoked = self.revoked_before.is_some_and(|before| issued_at <= before);
-        (!is_revoked).then(|| Self { role: self.role.min(highest), ..self })
+        (!self.is_revoked(issued_at)).then(|| Self { role: self.role.min(highest), ..self })
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
     ended::{Ended, SessionError},
     principal::{Principal, SessionGrant},
     refresh_token::issue,
-    rows::{find, principal, state, valid},
+    rows::{find, mark_revoked, principal, revoke_sessions, state, valid},
     watch::{SessionState, SessionWatch, WatchedSessions},
 };
 use crate::{cache::Cache, clock::Clock, database::Database};
@@ -174,26 +174,18 @@ impl LoginSessions {
 
     /// Revokes one session. Ends its streams in this process.
     pub async fn revoke(&self, session: Uuid) -> Result<(), DbErr> {
-        self.mark_revoked(login_session::Column::Id.eq(session)).await?;
+        mark_revoked(self.database.writer(), login_session::Column::Id.eq(session)).await?;
         self.session_ended(session);
         Ok(())
     }
 
-    /// Revokes all sessions of a user, except those of API keys. Ends their streams in this process.
+    /// Revokes all sessions of a user, except those of API keys, see [`revoke_sessions`]. Ends their streams in this
+    /// process.
     pub async fn revoke_user(&self, user: Uuid) -> Result<(), DbErr> {
-        let of_user = login_session::Column::UserId.eq(user);
-        self.mark_revoked(of_user.and(login_session::Column::Method.ne(Method::ApiKey))).await?;
+        let tx = self.database.begin_write().await?;
+        revoke_sessions(&tx, user).await?;
+        tx.commit().await?;
         self.recheck_user(user).await
-    }
-
-    async fn mark_revoked(&self, which: sea_orm::sea_query::SimpleExpr) -> Result<(), DbErr> {
-        login_session::Entity::update_many()
-            .col_expr(login_session::Column::RevokedAt, Expr::value(Timestamp::now()))
-            .filter(which)
-            .filter(login_session::Column::RevokedAt.is_null())
-            .exec(self.database.writer())
-            .await
-            .map(drop)
     }
 
     /// Ends the streams of a session, which another process revoked.
@@ -261,17 +253,16 @@ impl LoginSessions {
         self.watched.announce(session, state);
     }
 
-    /// Deletes sessions that expired or were revoked before `cutoff`. A revoked session of an external issuer stays until
-    /// its tokens have expired. Also erases and the successors of refresh tokens whose
-    /// grace has ended. Returns the number of deleted sessions.
+    /// Deletes sessions that expired or were revoked before `cutoff`. A session of an external issuer stays until its tokens
+    /// have expired, because it says which of them are revoked. Also erases the successors of refresh tokens whose grace
+    /// has ended. Returns the number of deleted sessions.
     pub async fn prune(&self, cutoff: Timestamp) -> Result<u64, DbErr> {
+        use login_session::Column;
         self.erase_successors().await?;
+        let is_over = Column::ExpiresAt.lt(cutoff).or(Column::RevokedAt.lt(cutoff));
+        let tokens_are_over = Column::Method.ne(Method::Issuer).or(Column::EndsAt.lt(cutoff));
         let deleted = login_session::Entity::delete_many()
-            .filter(
-                login_session::Column::ExpiresAt.lt(cutoff).or(login_session::Column::RevokedAt
-                    .lt(cutoff)
-                    .and(login_session::Column::Method.ne(Method::Issuer))),
-            )
+            .filter(is_over.and(tokens_are_over))
             .exec(self.database.writer())
             .await?;
         Ok(deleted.rows_affected)

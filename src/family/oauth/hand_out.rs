@@ -36,7 +36,7 @@ pub struct HandedOut {
 /// - [`FamilyError::Forbidden`] if `token_users` of the provider does not have this caller, or if the work does not
 ///   require the provider.
 /// - [`FamilyError::LeaseLost`] if the lease is not live.
-/// - [`FamilyError::Conflict`] if the owner has no valid grant.
+/// - [`FamilyError::Conflict`] if the owner has no valid grant, or is disabled.
 /// - [`FamilyError::Oauth`] if the token has expired and cannot be refreshed at the moment.
 pub async fn hand_out(
     gateway: &Arc<Gateway>,
@@ -48,9 +48,15 @@ pub async fn hand_out(
     if !may_ask(configured.ok_or(FamilyError::NotFound)?, principal) {
         return Err(FamilyError::Forbidden("token_users of this provider does not list this user"));
     }
+    if !principal.families.contains(topic.family()) {
+        return Err(FamilyError::Forbidden("this API key is not for this family"));
+    }
     let (owner, required) = under_lease(gateway, topic, token).await?;
     if !required.iter().any(|name| name == provider) {
         return Err(FamilyError::Forbidden("this work does not require this provider"));
+    }
+    if gateway.users.find(owner).await.is_ok_and(|owner| owner.disabled) {
+        return Err(FamilyError::conflict("the owner is disabled"));
     }
     let no_grant = || FamilyError::conflict("the owner has no valid grant at this provider");
     let mut grant = gateway.oauth.grant(owner, provider).await?.ok_or_else(no_grant)?;
