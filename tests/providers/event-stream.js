@@ -6,7 +6,7 @@ import { EventEmitter, once } from 'node:events';
 export class EventStream {
   #arrived = new EventEmitter();
   #connection = new AbortController();
-  #ended = false;
+  #end;
   #events = [];
 
   /** Opens a stream. Resolves when its first event, the snapshot, has arrived. */
@@ -23,7 +23,7 @@ export class EventStream {
   async next(deadlineMs) {
     const signal = AbortSignal.timeout(deadlineMs);
     while (this.#events.length === 0) {
-      assert(!this.#ended, 'the stream has ended');
+      assert(!this.#end, this.#end);
       await once(this.#arrived, 'change', { signal });
     }
     return this.#events.shift();
@@ -43,10 +43,10 @@ export class EventStream {
         this.#events.push(...blocks.map(parse).filter(({ data }) => data !== undefined));
         this.#arrived.emit('change');
       }
+      this.#end = new Error('the server has ended the stream');
     } catch (error) {
-      if (!this.#connection.signal.aborted) throw error;
+      this.#end = error;
     }
-    this.#ended = true;
     this.#arrived.emit('change');
   }
 }
