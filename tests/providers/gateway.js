@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
@@ -13,9 +13,13 @@ const START_DEADLINE_MS = 30_000;
 /** The password of the user `admin`. */
 export const ADMIN_PASSWORD = 'password of the provider tests';
 
-/** Starts the server with these environment variables. Resolves when it accepts connections. */
-export async function startGateway(env) {
+/**
+ * Starts the server with these environment variables. Resolves when it accepts connections. With `keysOf`, it has the
+ * keys of another gateway.
+ */
+export async function startGateway(env, { keysOf } = {}) {
   const dataDir = await mkdtemp(path.join(tmpdir(), 'streamgate-providers-'));
+  if (keysOf) await cp(path.join(keysOf.dataDir, 'keys'), path.join(dataDir, 'keys'), { recursive: true });
   // Settings in the caller's environment must not affect the tests.
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('STREAMGATE_'));
   const child = spawn(BINARY, ['serve', '--listen', '127.0.0.1:0', '--data-dir', dataDir], {
@@ -42,6 +46,7 @@ export async function startGateway(env) {
   };
   return {
     origin,
+    dataDir,
     /** Everything that the server has printed. */
     log: () => log,
     /** Sends a request with this access token. `more` are further options of `fetch`. */

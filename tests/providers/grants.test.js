@@ -5,28 +5,17 @@ import { connect } from 'node:http2';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 
+import { CLIENT, basic, settings, userinfo } from './client.js';
 import { startGateway } from './gateway.js';
 import { Issued } from './issued.js';
-import { PUBLIC_URL, REDIRECT_URI, link, usedStates } from './link.js';
+import { PUBLIC_URL, link, usedStates } from './link.js';
 import { PASSWORD, createPerson } from './person.js';
 import { startProvider } from './provider.js';
-
-// RFC 6749 encodes the parts of a Basic credential as a form, so the secret has characters that this changes.
-const SECRET = 'secret of the grants: 50% + more/?&=';
-
-const CLIENT = {
-  client_id: 'streamgate:grants',
-  client_secret: SECRET,
-  redirect_uris: [REDIRECT_URI],
-  grant_types: ['authorization_code', 'refresh_token'],
-  response_types: ['code'],
-  token_endpoint_auth_method: 'client_secret_basic',
-};
+import { pause, until } from './waiting.js';
+import { claim } from './work.js';
 
 // Lifetime of the access tokens that tests wait for.
 const TTL_SECONDS = 5;
-
-const DEADLINE_MS = 20_000;
 
 // Tokens of `lasting` outlast the tests. `outage` is stopped by its test.
 const providers = { lasting: 300, brief: TTL_SECONDS, outage: TTL_SECONDS };
@@ -41,17 +30,7 @@ before(async () => {
   gateway = await startGateway({
     STREAMGATE_SERVER__PUBLIC_URL: PUBLIC_URL,
     STREAMGATE_LOG__FILTER: 'trace',
-    STREAMGATE_OAUTH__PROVIDERS: JSON.stringify(
-      Object.entries(providers).map(([name, { issuer }]) => ({
-        name,
-        issuer,
-        client_id: CLIENT.client_id,
-        client_secret: SECRET,
-        scopes: ['openid', 'profile'],
-        token_users: ['role:agent'],
-        private_network: true,
-      })),
-    ),
+    STREAMGATE_OAUTH__PROVIDERS: settings(providers),
   });
 });
 
@@ -59,48 +38,6 @@ after(async () => {
   await gateway?.stop();
   for (const provider of Object.values(providers)) await provider.stop?.();
 });
-
-// A condition that must become true. It is read again until then.
-async function until(what, condition) {
-  const deadline = Date.now() + DEADLINE_MS;
-  while (!(await condition())) {
-    assert(Date.now() < deadline, `too late: ${what}`);
-    await pause();
-  }
-}
-
-const pause = () => new Promise((resolve) => setTimeout(resolve, 100));
-
-// The credential of the client (RFC 6749, section 2.3.1).
-function basic() {
-  const encode = (text) => new URLSearchParams({ text }).toString().slice('text='.length);
-  return btoa(`${encode(CLIENT.client_id)}:${encode(SECRET)}`);
-}
-
-// Uses an access token at the provider (OpenID Connect Core, section 5.3).
-async function userinfo({ issuer }, token) {
-  const response = await fetch(`${issuer}/me`, { headers: { Authorization: `Bearer ${token}` } });
-  return { status: response.status, ...(response.ok && (await response.json())) };
-}
-
-// Creates a task of the owner that requires a provider, and claims it. Returns a function that asks for a token.
-async function claim(owner, provider) {
-  const task_type = `for-${owner.username}`;
-  const { id } = await owner.post('/v1/tasks', { task_type, requires: [provider] }, 201);
-  const agent = await createPerson(gateway, 'agent');
-  const [{ lease_token }] = await agent.post('/v1/tasks/claim', { skills: [task_type], lease_seconds: 300 });
-  return async () => agent.post(`/v1/oauth/grants/${provider}/token`, { topic: `task.${id}`, lease_token });
-}
-
-// Each refresh has used the refresh token of the exchange before it, and the provider has refused nothing. A used token
-// that comes again would be refused, and would end the grant.
-function assertChain(record, account) {
-  const chain = record.exchanges.filter((exchange) => exchange.account === account);
-  assert.equal(chain[0].type, 'authorization_code');
-  for (const [index, { before }] of chain.slice(1).entries()) assert.equal(before, chain[index].refresh);
-  assert.equal(new Set(chain.map(({ refresh }) => refresh)).size, chain.length);
-  assert.deepEqual(record.refusedRefreshes(account), []);
-}
 
 function assertAuthorizationRequired(problem) {
   assert.equal(problem.type, 'https://streamgate.dev/problems/authorization-required');
@@ -149,7 +86,7 @@ describe('grants', { concurrency: true }, () => {
       return events === issued.brief.refreshes('grace').length;
     });
     assert(issued.brief.refreshes('grace').length >= 3);
-    assertChain(issued.brief, 'grace');
+    issued.brief.assertChain('grace');
     assert.equal((await owner.grant('brief')).status, 'active');
   });
 
@@ -181,7 +118,7 @@ describe('grants', { concurrency: true }, () => {
     assert.notEqual(access_token, old);
     assert.equal((await userinfo(providers.brief, access_token)).sub, 'alan');
     assert.equal(refreshes(), before + 1);
-    assertChain(issued.brief, 'alan');
+    issued.brief.assertChain('alan');
   });
 
   test('outage fails the grant, and its end heals it', async () => {
@@ -203,7 +140,7 @@ describe('grants', { concurrency: true }, () => {
     const failures = gateway.log().split('\n').filter((line) => /cannot refresh a grant/.test(line));
     assert.equal(failures.filter((line) => line.includes(owner.id)).length, 3, failures.join('\n'));
     stream.close();
-    assertChain(issued.outage, 'edsger');
+    issued.outage.assertChain('edsger');
   });
 
   test('grant that the provider ends needs a new login', async () => {
@@ -278,7 +215,7 @@ test('log at its finest level contains no secret', async () => {
   for (const target of ['reqwest::', 'hyper_util::client', 'h2::', 'sqlx::']) assert(log.includes(target), target);
   const issuedSecrets = Object.values(issued).flatMap((record) => [...record.secrets]);
   assert(issuedSecrets.length > 30 && usedStates().length >= 6, `${issuedSecrets.length}, ${usedStates().length}`);
-  const clientSecrets = [SECRET, encodeURIComponent(SECRET), basic()];
+  const clientSecrets = [CLIENT.client_secret, encodeURIComponent(CLIENT.client_secret), basic()];
   const secrets = [...issuedSecrets, ...usedStates(), ...clientSecrets, ...sent, PASSWORD];
   const lines = log.split('\n');
   assert.deepEqual(lines.filter((line) => secrets.some((secret) => line.includes(secret))), []);

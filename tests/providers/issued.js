@@ -1,5 +1,7 @@
 // The record of a provider: what it has issued, and which requests for tokens it has refused. Kept from its own events.
 
+import assert from 'node:assert/strict';
+
 export class Issued {
   #owners = new Map();
 
@@ -50,5 +52,23 @@ export class Issued {
   /** The newest tokens of an account. */
   newest(account) {
     return this.exchanges.findLast((exchange) => exchange.account === account);
+  }
+
+  /**
+   * Asserts that each refresh of an account has used the refresh token of the exchange before it, and that the provider
+   * has refused none. A used token that comes again is refused, and ends the grant.
+   */
+  assertChain(account) {
+    const [first, ...chain] = this.exchanges.filter((exchange) => exchange.account === account);
+    assert.equal(first.type, 'authorization_code');
+    const used = new Set([first.refresh]);
+    let { refresh } = first;
+    for (const { type, before, refresh: after } of chain) {
+      assert.deepEqual({ type, before }, { type: 'refresh_token', before: refresh });
+      assert(!used.has(after), 'each refresh gives a new refresh token');
+      used.add(after);
+      refresh = after;
+    }
+    assert.deepEqual(this.refusedRefreshes(account), []);
   }
 }

@@ -34,6 +34,11 @@ class Person {
     Object.assign(this, { gateway, id, username, token });
   }
 
+  /** The same user at another gateway. */
+  at(gateway) {
+    return new Person(gateway, this.id, this.username, this.token);
+  }
+
   /** Sends a request. Returns the body of the response, which must have this status. */
   async get(resource, status = 200) {
     return body(await this.gateway.get(resource, this.token), status);
