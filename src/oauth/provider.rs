@@ -151,14 +151,21 @@ impl UpstreamProvider {
         let endpoints = self.endpoints().await?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let state = CsrfToken::new(state.to_owned());
+        let asks_for_offline = self.config.scopes.iter().any(|scope| scope == "offline_access");
+        let has_prompt = endpoints.authorization.query_pairs().any(|(name, _)| name == "prompt");
         let client = BasicClient::new(ClientId::new(self.config.client_id.clone()))
             .set_auth_uri(AuthUrl::from_url(endpoints.authorization))
             .set_redirect_uri(self.redirect_uri()?);
-        let (url, _) = client
+        let mut request = client
             .authorize_url(|| state)
             .add_scopes(self.config.scopes.iter().cloned().map(Scope::new))
-            .set_pkce_challenge(challenge)
-            .url();
+            .set_pkce_challenge(challenge);
+        // Without this prompt, a provider may ignore `offline_access` and issue no refresh token (OpenID Connect Core,
+        // section 11).
+        if asks_for_offline && !has_prompt {
+            request = request.add_extra_param("prompt", "consent");
+        }
+        let (url, _) = request.url();
         Ok((url, verifier))
     }
 

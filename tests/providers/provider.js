@@ -27,8 +27,10 @@ export async function newKeys() {
 }
 
 /**
- * Starts a provider. Every authorization request succeeds at once, as the user `login_hint`.
+ * Starts a provider. Without `pages`, every authorization request succeeds at once, as the user `login_hint`.
  *
+ * - `pages`: whether a browser has to submit the provider's own login and consent pages. PKCE is then required, and access
+ *   tokens are for the provider itself: `/me` accepts them.
  * - `port`: a port, or 0 for a free one. With the port and the keys of an earlier provider, it is the same issuer.
  * - `accessTokenTtl`: the lifetime of an access token in seconds.
  * - `rotateRefreshToken`: whether each refresh returns a new refresh token.
@@ -36,6 +38,7 @@ export async function newKeys() {
  */
 export async function startProvider({
   port = 0,
+  pages = false,
   keys,
   clients = [CLIENT],
   accessTokenTtl = 300,
@@ -43,33 +46,27 @@ export async function startProvider({
   claims = { roles: ['staff'] },
 } = {}) {
   const server = createServer();
-  server.listen(port, '127.0.0.1');
-  await once(server, 'listening');
+  await listen(server, port);
   const issuer = `http://127.0.0.1:${server.address().port}`;
   const provider = new Provider(issuer, {
     clients,
     jwks: keys ?? (await newKeys()),
     cookies: { keys: [randomUUID()] },
+    // By default, an expired token is accepted for some seconds more.
+    clockTolerance: 0,
     rotateRefreshToken,
     ttl: { AccessToken: accessTokenTtl, ClientCredentials: accessTokenTtl },
     extraTokenClaims: () => claims,
     findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, preferred_username: id }) }),
-    // Every scope that a client requests is granted.
-    loadExistingGrant: async ({ oidc }) => {
-      const { Grant } = provider;
-      const grant = new Grant({ clientId: oidc.client.clientId, accountId: oidc.session.accountId });
-      grant.addOIDCScope('openid offline_access profile');
-      grant.addResourceScope(RESOURCE, 'streams');
-      await grant.save();
-      return grant;
-    },
-    interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
+    claims: { profile: ['preferred_username'] },
+    pkce: { required: () => pages },
     issueRefreshToken: async (_, client) => client.grantTypeAllowed('refresh_token'),
+    ...(pages ? {} : { loadExistingGrant: grantEverything, interactions: { url: interactionUrl } }),
     features: {
       clientCredentials: { enabled: true },
-      devInteractions: { enabled: false },
+      devInteractions: { enabled: pages },
       resourceIndicators: {
-        enabled: true,
+        enabled: !pages,
         defaultResource: () => RESOURCE,
         useGrantedResource: () => true,
         getResourceServerInfo: () => ({
@@ -87,7 +84,7 @@ export async function startProvider({
   let requests = 0;
   server.on('request', async (request, response) => {
     requests += 1;
-    if (!request.url.startsWith('/interaction/')) return handle(request, response);
+    if (pages || !request.url.startsWith('/interaction/')) return handle(request, response);
     try {
       const { params } = await provider.interactionDetails(request, response);
       const login = { accountId: params.login_hint ?? 'ada' };
@@ -96,18 +93,41 @@ export async function startProvider({
       response.writeHead(500).end(String(error));
     }
   });
+  const { port: bound } = server.address();
   return {
     issuer,
-    port: server.address().port,
+    port: bound,
+    /** The provider of the library, with its events and its storage. */
+    provider,
     /** The number of requests so far. */
     requests: () => requests,
-    /** Ends the provider and its connections. */
+    /** Ends the listener and its connections. */
     stop: async () => {
-      server.closeAllConnections();
+      if (!server.listening) return;
       server.close();
+      server.closeAllConnections();
       await once(server, 'close');
     },
+    /** Listens again after `stop`, on the same port, with the same keys and the same storage. */
+    restart: () => listen(server, bound),
   };
+}
+
+async function listen(server, port) {
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+}
+
+const interactionUrl = (_, interaction) => `/interaction/${interaction.uid}`;
+
+// Grants every scope that a client can request.
+async function grantEverything({ oidc }) {
+  const { client, provider, session } = oidc;
+  const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
+  grant.addOIDCScope('openid offline_access profile');
+  grant.addResourceScope(RESOURCE, 'streams');
+  await grant.save();
+  return grant;
 }
 
 /** Requests tokens. Returns the body of the response. */

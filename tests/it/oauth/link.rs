@@ -7,8 +7,11 @@ use sea_orm::EntityTrait;
 use serde_json::json;
 
 use crate::support::{
+    App,
     log::Log,
-    provider::{Browser, PUBLIC, TestProvider, begin, grant, link, notifications, parameter},
+    provider::{
+        Browser, PUBLIC, TestProvider, begin, grant, link, notifications, parameter, with_providers,
+    },
 };
 
 #[tokio::test]
@@ -50,6 +53,30 @@ async fn user_links_an_account_after_a_login_on_the_page() {
     let admin = app.log_in("admin").await;
     let events = admin.get("/v1/audit-events?kind=oauth.linked").await.ok();
     assert_eq!(events["items"][0]["data"], json!({ "provider": "github" }));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn offline_access_asks_for_consent() {
+    let provider = TestProvider::start().await;
+    let plain = provider.config("plain");
+    let mut offline = provider.config("offline");
+    offline.scopes.push("offline_access".to_owned());
+    let mut own = offline.clone();
+    own.name = "own".to_owned();
+    own.authorization_url.as_mut().expect("a URL").set_query(Some("prompt=login"));
+    let app = App::with(|config| with_providers(config, vec![plain, offline, own])).await;
+    app.create_user("ada", Role::Viewer).await;
+    let ada = app.log_in("ada").await;
+    for (name, prompt) in [("plain", None), ("offline", Some("consent")), ("own", Some("login"))] {
+        let request = begin(&ada, name).await;
+        let mut browser = Browser::new(&app);
+        browser.log_in(&request, "ada").await;
+        let target = browser.go_on(&request).await;
+        let prompts = target.query_pairs().filter(|(key, _)| key == "prompt");
+        let prompts: Vec<_> = prompts.map(|(_, value)| value.into_owned()).collect();
+        assert_eq!(prompts, Vec::from_iter(prompt), "{name}");
+    }
     app.finish().await;
 }
 
