@@ -7,7 +7,7 @@ use std::{
 };
 
 use reqwest::{Method, Response, header::HeaderMap, redirect::Policy};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use streamgate::config;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -22,14 +22,28 @@ use crate::support::{App, Caller, PASSWORD};
 /// The base URL that the gateway has for browsers. The tests send the requests to its real address.
 pub const PUBLIC: &str = "http://127.0.0.1:1";
 
+/// The credential of the client: `streamgate` and `a client secret` (RFC 6749, section 2.3.1).
+const CREDENTIAL: &str = "Basic c3RyZWFtZ2F0ZTphK2NsaWVudCtzZWNyZXQ=";
+
+/// The refusal of a refresh token (RFC 6749, section 5.2).
+pub const INVALID_GRANT: (&str, &str) = ("400 Bad Request", "invalid_grant");
+
 /// The answers of the token endpoint.
 pub struct Answers {
     /// Lifetime of access tokens, in seconds.
     pub lifetime: u64,
     /// Number of further requests that get 500.
     pub failures: usize,
-    /// Whether refresh tokens are refused.
-    pub refuses: bool,
+    /// Status and `error` of the answer to every refresh token. Absent if they are accepted.
+    pub refusal: Option<(&'static str, &'static str)>,
+    /// Whether the provider issues access tokens only.
+    pub without_refresh: bool,
+    /// The number of requests that have arrived, also of those that wait for an answer.
+    pub arrived: usize,
+    /// Held by a test that lets requests wait for their answers.
+    gate: Arc<tokio::sync::Mutex<()>>,
+    /// Members that replace those of the discovery document.
+    pub discovery: Map<String, Value>,
     /// The refresh token that is valid now. Each refresh replaces it.
     pub refresh: String,
     /// The forms that the token endpoint got.
@@ -54,7 +68,11 @@ impl TestProvider {
         let answers = Arc::new(Mutex::new(Answers {
             lifetime: 3_600,
             failures: 0,
-            refuses: false,
+            refusal: None,
+            without_refresh: false,
+            discovery: Map::new(),
+            arrived: 0,
+            gate: Arc::default(),
             refresh: String::new(),
             requests: Vec::new(),
             revoked: Vec::new(),
@@ -97,6 +115,12 @@ impl TestProvider {
         self.answers.lock().expect("no panic elsewhere")
     }
 
+    /// Lets the requests for tokens wait until the guard is dropped.
+    pub async fn hold(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        let gate = Arc::clone(&self.answers().gate);
+        gate.lock_owned().await
+    }
+
     /// The number of requests with this `grant_type`.
     pub fn requests(&self, grant_type: &str) -> usize {
         let answers = self.answers();
@@ -118,7 +142,7 @@ pub fn with_providers(config: &mut config::Config, providers: Vec<config::Provid
 /// Answers one request, then closes the connection.
 async fn serve(socket: TcpStream, address: SocketAddr, answers: &Mutex<Answers>) {
     let mut socket = BufReader::new(socket);
-    let (mut line, mut length) = (String::new(), 0);
+    let (mut line, mut length, mut credential) = (String::new(), 0, String::new());
     if socket.read_line(&mut line).await.is_err() {
         return;
     }
@@ -128,9 +152,11 @@ async fn serve(socket: TcpStream, address: SocketAddr, answers: &Mutex<Answers>)
         if !socket.read_line(&mut field).await.is_ok_and(|read| read > 2) {
             break;
         }
-        let field = field.to_lowercase();
-        if let Some(value) = field.strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap_or(0);
+        let (name, value) = field.split_once(':').unwrap_or_default();
+        match name.to_lowercase().as_str() {
+            "content-length" => length = value.trim().parse().unwrap_or(0),
+            "authorization" => value.trim().clone_into(&mut credential),
+            _ => {}
         }
     }
     let mut body = vec![0; length];
@@ -138,8 +164,19 @@ async fn serve(socket: TcpStream, address: SocketAddr, answers: &Mutex<Answers>)
         return;
     }
     let form: HashMap<String, String> = form_urlencoded::parse(&body).into_owned().collect();
-    let (status, body) =
-        answer(&mut answers.lock().expect("no panic elsewhere"), &path, &form, address);
+    let (status, body) = if matches!(&*path, "/token" | "/revoke") && credential != CREDENTIAL {
+        ("401 Unauthorized", json!({ "error": "invalid_client" }))
+    } else {
+        let gate = {
+            let mut answers = answers.lock().expect("no panic elsewhere");
+            answers.arrived += usize::from(path == "/token");
+            Arc::clone(&answers.gate)
+        };
+        if path == "/token" {
+            drop(gate.lock().await);
+        }
+        answer(&mut answers.lock().expect("no panic elsewhere"), &path, &form, address)
+    };
     let body = body.to_string();
     let response = format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
@@ -157,13 +194,14 @@ fn answer(
     let url = format!("http://{address}");
     match path {
         "/.well-known/openid-configuration" => {
-            let discovery = json!({
+            let mut discovery = json!({
                 "issuer": url,
                 "authorization_endpoint": format!("{url}/authorize"),
                 "token_endpoint": format!("{url}/token"),
                 "revocation_endpoint": format!("{url}/revoke"),
                 "authorization_response_iss_parameter_supported": true,
             });
+            discovery.as_object_mut().expect("an object").extend(answers.discovery.clone());
             return ("200 OK", discovery);
         }
         "/revoke" => {
@@ -178,19 +216,26 @@ fn answer(
         return ("500 Internal Server Error", json!({}));
     }
     let is_refresh = form["grant_type"] == "refresh_token";
-    if is_refresh && (answers.refuses || form["refresh_token"] != answers.refresh) {
-        return ("400 Bad Request", json!({ "error": "invalid_grant" }));
+    let is_old = is_refresh && form["refresh_token"] != answers.refresh;
+    let refusal = answers.refusal.filter(|_| is_refresh);
+    if let Some((status, error)) = refusal.or(is_old.then_some(INVALID_GRANT)) {
+        return (status, json!({ "error": error }));
     }
     let access = format!("access-{}", Uuid::new_v4());
-    answers.refresh = format!("refresh-{}", Uuid::new_v4());
+    if !answers.without_refresh {
+        answers.refresh = format!("refresh-{}", Uuid::new_v4());
+    }
     let tokens = [access.clone(), answers.refresh.clone()];
     answers.issued.extend(tokens);
-    let response = json!({
+    let mut response = json!({
         "access_token": access,
         "token_type": "bearer",
         "expires_in": answers.lifetime,
         "refresh_token": answers.refresh,
     });
+    if answers.without_refresh {
+        response["refresh_token"].take();
+    }
     ("200 OK", response)
 }
 
