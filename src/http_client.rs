@@ -34,8 +34,23 @@ const MAX_BODY: usize = 1 << 20;
 pub enum Network {
     /// Public addresses, by HTTPS only.
     Public,
-    /// Private addresses too. To those, also by plain HTTP.
+    /// Private addresses too, except link-local ones. To those, also by plain HTTP.
     Private,
+}
+
+impl Network {
+    /// Whether a client of this network connects to the address. Never to a link-local one: the metadata service of a cloud
+    /// has such an address, and no issuer or provider does.
+    fn allows(self, address: IpAddr) -> bool {
+        let is_link_local = match address.to_canonical() {
+            IpAddr::V4(address) => address.is_link_local(),
+            IpAddr::V6(address) => address.is_unicast_link_local(),
+        };
+        match self {
+            Self::Public => is_public(address),
+            Self::Private => !is_link_local,
+        }
+    }
 }
 
 /// A request failed, or is not allowed.
@@ -180,9 +195,7 @@ impl HttpClient {
             _ => return Err(HttpError::Scheme),
         }
         match address {
-            Some(address) if self.network == Network::Public && !is_public(address) => {
-                Err(HttpError::PrivateAddress)
-            }
+            Some(address) if !self.network.allows(address) => Err(HttpError::PrivateAddress),
             _ => Ok(()),
         }
     }
@@ -201,8 +214,7 @@ impl Resolve for CheckedResolver {
         let network = self.0;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let is_allowed =
-                |address: &SocketAddr| network == Network::Private || is_public(address.ip());
+            let is_allowed = |address: &SocketAddr| network.allows(address.ip());
             let allowed: Vec<SocketAddr> = found.filter(is_allowed).collect();
             if allowed.is_empty() {
                 return Err(PrivateName.into());
@@ -305,8 +317,12 @@ mod tests {
         for url in ["http://127.0.0.1:1/", "http://localhost/", "https://10.0.0.1/"] {
             assert!(check(Network::Private, url).is_ok(), "{url}");
         }
-        let private = check(Network::Public, "https://169.254.169.254/latest/meta-data");
-        assert!(matches!(private, Err(HttpError::PrivateAddress)));
+        for network in [Network::Public, Network::Private] {
+            for address in ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]"] {
+                let refused = check(network, &format!("https://{address}/latest/meta-data"));
+                assert!(matches!(refused, Err(HttpError::PrivateAddress)), "{address}");
+            }
+        }
     }
 
     #[tokio::test]

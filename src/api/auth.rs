@@ -71,7 +71,7 @@ enum LoggedOut {
     /// The login session has ended. The response has no body.
     #[oai(status = 204)]
     NoContent(
-        /// Removes the session cookie. Present if the request had it.
+        /// Removes the session cookie. Present if the cookie authenticated the request.
         #[oai(header = "Set-Cookie")]
         Option<String>,
     ),

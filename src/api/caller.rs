@@ -21,7 +21,7 @@ use super::{
     streams::family_of_path,
 };
 use crate::{
-    auth::login_session::Principal,
+    auth::login_session::{Families, Principal},
     auth::stream_claims::StreamScope,
     event::Topic,
     family,
@@ -257,6 +257,10 @@ fn admit<M: MinimumRole>(
     }
     if principal.role < M::ROLE {
         return Err(Problem::insufficient_role(M::NAME));
+    }
+    // What administrators see is about all families.
+    if M::ROLE == Role::Admin && principal.families != Families::ALL {
+        return Err(Problem::new(Kind::Forbidden, "this API key is for some families only"));
     }
     Ok(())
 }

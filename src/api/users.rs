@@ -282,7 +282,9 @@ impl UsersApi {
         id: Path<Uuid>,
     ) -> ChangeResult<NoContent> {
         let username = gateway.users.find(id.0).await?.username;
+        let grants = gateway.oauth.grants(id.0).await?;
         gateway.users.delete(id.0).await?;
+        family::oauth::revoke_in_background(&gateway, grants);
         let event = (AuditKind::UserDeleted, Some(id.0), json!({ "username": username }));
         record(&gateway, &request, Some(&caller.principal), event).await;
         gateway.user_changed(id.0).await?;

@@ -1,6 +1,6 @@
 //! Writes, reads and prunes security events.
 
-use std::net::IpAddr;
+use std::{fmt::Write, net::IpAddr};
 
 use entity::{Timestamp, audit_event};
 use sea_orm::{
@@ -12,6 +12,10 @@ use uuid::Uuid;
 
 use super::kind::AuditKind;
 use crate::database::Database;
+
+/// Maximum number of refused logins that a sweep keeps. Callers without a credential cause these events, so without a
+/// maximum they could fill the disk. The log has all of them.
+pub const MAX_REFUSED_LOGINS: u64 = 100_000;
 
 /// A security event to record.
 #[derive(Clone, Debug)]
@@ -57,6 +61,7 @@ impl AuditLog {
     /// Records an event.
     pub async fn record(&self, event: AuditEvent) {
         let AuditEvent { kind, user, actor, session, address, data } = event;
+        let shown = ascii(&data);
         let text = |id: Option<Uuid>| id.map(tracing::field::display);
         // The line also has the address and the user of the request, from its span.
         macro_rules! log {
@@ -67,7 +72,7 @@ impl AuditLog {
                     target_user = text(user),
                     actor = text(actor),
                     session = text(session),
-                    %data,
+                    data = shown,
                     "security event"
                 )
             };
@@ -111,9 +116,56 @@ impl AuditLog {
             .await
     }
 
-    /// Deletes the events from before `cutoff`. Returns their number.
+    /// Deletes the events from before `cutoff`, and refused logins beyond the newest [`MAX_REFUSED_LOGINS`]. Returns their
+    /// number.
     pub async fn prune(&self, cutoff: Timestamp) -> Result<u64, DbErr> {
         let old = audit_event::Entity::delete_many().filter(audit_event::Column::At.lt(cutoff));
-        Ok(old.exec(self.database.writer()).await?.rows_affected)
+        let old = old.exec(self.database.writer()).await?.rows_affected;
+        let is_refused = audit_event::Column::Kind.eq(AuditKind::LoginFailed.name());
+        let newest_beyond: Option<Uuid> = audit_event::Entity::find()
+            .filter(is_refused.clone())
+            .order_by_desc(audit_event::Column::Id)
+            .offset(MAX_REFUSED_LOGINS)
+            .limit(1)
+            .select_only()
+            .column(audit_event::Column::Id)
+            .into_tuple()
+            .one(self.database.reader())
+            .await?;
+        let Some(newest_beyond) = newest_beyond else { return Ok(old) };
+        let beyond = audit_event::Entity::delete_many()
+            .filter(is_refused)
+            .filter(audit_event::Column::Id.lte(newest_beyond));
+        Ok(old + beyond.exec(self.database.writer()).await?.rows_affected)
+    }
+}
+
+/// JSON in ASCII. A name can have characters that control a terminal, or that reverse the direction of a line.
+fn ascii(data: &Value) -> String {
+    let mut text = String::new();
+    for letter in data.to_string().chars() {
+        if letter.is_ascii() {
+            text.push(letter);
+        } else {
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn data_in_the_log_is_ascii_json() {
+        let data = json!({ "name": "a\u{9b}31m\u{202e}\u{1f600}é\n" });
+        let text = ascii(&data);
+        assert!(text.is_ascii() && !text.contains('\n'), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), data);
     }
 }

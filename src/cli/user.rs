@@ -2,7 +2,9 @@
 
 use anyhow::Context;
 use entity::user::{Model, Role};
+use serde_json::json;
 use streamgate::{
+    audit::{AuditEvent, AuditKind, AuditLog},
     auth::{
         password::NewPassword,
         user::{UserUpdate, Users},
@@ -29,29 +31,43 @@ pub(crate) async fn user(command: UserCommand) -> anyhow::Result<()> {
                 CliRole::Operator => Role::Operator,
                 CliRole::Admin => Role::Admin,
             };
-            with_users(&settings, async |users| {
-                users.create(&name, password.clone(), role).await?;
+            with_users(&settings, async |users, audit| {
+                let user = users.create(&name, password.clone(), role).await?;
+                record(audit, AuditKind::UserCreated, &user).await;
                 show(&name, &password, "was created")
             })
             .await
         }
-        UserCommand::List { settings } => with_users(&settings, list).await,
+        UserCommand::List { settings } => {
+            with_users(&settings, async |users, _| list(users).await).await
+        }
         UserCommand::Password { name, settings } => {
             let password = NewPassword::random();
             let change = UserUpdate { password: Some(password.clone()), ..UserUpdate::default() };
-            with_users(&settings, async |users| {
-                update(users, &name, change).await?;
+            with_users(&settings, async |users, audit| {
+                let user = update(users, &name, change).await?;
+                record(audit, AuditKind::PasswordChanged, &user).await;
                 show(&name, &password, "has a new password")
             })
             .await
         }
         UserCommand::Disable { name, settings } => {
             let change = UserUpdate { disabled: Some(true), ..UserUpdate::default() };
-            with_users(&settings, async |users| update(users, &name, change).await).await
+            with_users(&settings, async |users, audit| {
+                let user = update(users, &name, change).await?;
+                record(audit, AuditKind::UserDisabled, &user).await;
+                Ok(())
+            })
+            .await
         }
         UserCommand::Enable { name, settings } => {
             let change = UserUpdate { disabled: Some(false), ..UserUpdate::default() };
-            with_users(&settings, async |users| update(users, &name, change).await).await
+            with_users(&settings, async |users, audit| {
+                let user = update(users, &name, change).await?;
+                record(audit, AuditKind::UserEnabled, &user).await;
+                Ok(())
+            })
+            .await
         }
     }
 }
@@ -59,20 +75,32 @@ pub(crate) async fn user(command: UserCommand) -> anyhow::Result<()> {
 /// Opens the database for some work on its users.
 async fn with_users(
     settings: &Settings,
-    work: impl AsyncFnOnce(&Users) -> anyhow::Result<()>,
+    work: impl AsyncFnOnce(&Users, &AuditLog) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let database = start::open_database(&settings.load()?).await?;
-    let done = work(&Users::new(database.clone())).await;
+    let done = work(&Users::new(database.clone()), &AuditLog::new(database.clone())).await;
     let closed = database.close().await;
     done?;
     Ok(closed?)
 }
 
-async fn update(users: &Users, name: &str, change: UserUpdate) -> anyhow::Result<()> {
+async fn update(users: &Users, name: &str, change: UserUpdate) -> anyhow::Result<Model> {
     let user = || format!("user {name}");
     let row = users.find_by_name(name).await.with_context(user)?;
-    users.update(row.id, change).await.with_context(user)?;
-    Ok(())
+    users.update(row.id, change).await.with_context(user)
+}
+
+/// Records a security event without an address and a caller, because a command has none.
+async fn record(audit: &AuditLog, kind: AuditKind, user: &Model) {
+    let event = AuditEvent {
+        kind,
+        user: Some(user.id),
+        actor: None,
+        session: None,
+        address: None,
+        data: json!({ "username": user.username, "by": "command" }),
+    };
+    audit.record(event).await;
 }
 
 /// Prints one user in each line: name, role, state, time of creation and id, separated by tabs.

@@ -103,10 +103,15 @@ impl Oauth {
         if deleted.rows_affected == 0 {
             return Err(OauthError::NoGrant);
         }
-        Ok(match self.tokens(&row) {
-            Ok(tokens) => self.revoke(provider, &tokens).await,
+        Ok(self.revoke_deleted(&row).await)
+    }
+
+    /// Asks the provider to revoke the tokens of a grant whose row is deleted. A failure goes to the log.
+    pub async fn revoke_deleted(&self, row: &oauth_grant::Model) -> bool {
+        match self.tokens(row) {
+            Ok(tokens) => self.revoke(&row.provider, &tokens).await,
             Err(_) => false,
-        })
+        }
     }
 
     /// Asks the provider to revoke tokens. A failure goes to the log.

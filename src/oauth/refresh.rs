@@ -17,7 +17,11 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, prelude::Expr};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::{engine::Oauth, error::OauthError, grants::with};
+use super::{
+    engine::Oauth,
+    error::OauthError,
+    grants::{Stored, with},
+};
 
 /// Longest duration of a refresh. Longer than its three requests can take (`http_client`): two for the discovery of the
 /// endpoints, and one for the tokens.
@@ -31,6 +35,12 @@ const TRIES: i32 = 3;
 
 /// Interval between the tries of a `failed` grant.
 const RETRY: Duration = Duration::from_secs(30);
+
+/// Longest time in which new tokens are stored again and again while the database fails.
+const STORE_PATIENCE: Duration = Duration::from_mins(5);
+
+/// Interval between these tries.
+const STORE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The result of a refresh.
 #[derive(Debug)]
@@ -86,6 +96,29 @@ impl Oauth {
         }
     }
 
+    /// Stores new tokens under a lease. The provider may have used up the old refresh token, so the tokens must not be
+    /// lost: while the database fails, this tries again. Returns false if the lease was lost, or the row deleted.
+    async fn store(&self, row: &Model, lease: Uuid, stored: &Stored) -> Result<bool, OauthError> {
+        let began = Instant::now();
+        loop {
+            let update = oauth_grant::Entity::update_many()
+                .filter(Column::Id.eq(row.id))
+                .filter(Column::RefreshLease.eq(lease));
+            let update = with(update, stored, Timestamp::now());
+            match update.exec(self.database.writer()).await {
+                Ok(updated) => return Ok(updated.rows_affected == 1),
+                Err(error) if began.elapsed() > STORE_PATIENCE => return Err(error.into()),
+                Err(error) => {
+                    tracing::warn!(
+                        provider = row.provider, target_user = %row.user_id, %error,
+                        "cannot store the new tokens of a grant, trying again"
+                    );
+                    sleep(STORE_INTERVAL).await;
+                }
+            }
+        }
+    }
+
     async fn row(&self, id: Uuid) -> Result<Model, OauthError> {
         let row = oauth_grant::Entity::find_by_id(id).one(self.database.reader()).await?;
         row.ok_or(OauthError::NoGrant)
@@ -119,11 +152,7 @@ impl Oauth {
         let error = match refreshed.await {
             Ok((old, new, provider_took)) => {
                 let stored = self.stored(row.id, new, Some(old), &row.scopes)?;
-                let update = oauth_grant::Entity::update_many()
-                    .filter(Column::Id.eq(row.id))
-                    .filter(Column::RefreshLease.eq(lease));
-                let update = with(update, &stored, Timestamp::now());
-                if update.exec(self.database.writer()).await?.rows_affected == 1 {
+                if self.store(&row, lease, &stored).await? {
                     return Ok(Refreshed::Done { grant: self.row(row.id).await?, provider_took });
                 }
                 // The user has unlinked the account or linked it again in the meantime.

@@ -252,13 +252,14 @@ async fn previous_key_ends_after_the_overlap() {
     let app = App::without_heartbeat().await;
     let operator = app.caller(Role::Operator).await;
     let (created, first) = create(&app, &operator, json!({ "name": "k" })).await;
-    rotate(&app, &operator, &created, 1).await;
+    let second = rotate(&app, &operator, &created, 1).await;
     first.me().await;
     // The key is in the cache, with its end.
     crate::support::until("end of the overlap", async || {
         first.get("/v1/auth/me").await.status == 401
     })
     .await;
+    second.me().await;
     app.finish().await;
 }
 
@@ -315,6 +316,11 @@ async fn wrong_keys_are_refused_and_never_read_from_the_url() {
         // The body of a request with a wrong key is not read.
         caller.post("/v1/tasks", json!({ "task_type": "a" })).await.problem(401);
     }
+    // The checksum is enough to refuse a mistyped key.
+    app.rename_table("api_key", "hidden").await;
+    let mistyped = bearer(&app, &changed).get("/v1/auth/me").await;
+    app.rename_table("hidden", "api_key").await;
+    invalid_token(mistyped);
     for name in ["access_token", "stream_token", "key"] {
         let detail = invalid_token(key.get(&format!("/v1/auth/me?{name}={text}")).await);
         assert!(detail.contains("must not be in a URL"), "{detail}");

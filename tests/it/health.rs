@@ -112,7 +112,7 @@ async fn upstream_that_is_down_has_a_cause() {
     let closed = free.local_addr().expect("an address");
     drop(free);
     issuer.set_discovery(Some("https://other.example.com".to_owned()), None);
-    provider.answers().discovery = Some(json!({ "issuer": provider.url() }));
+    provider.answers().discovery.insert("token_endpoint".to_owned(), json!("nothing"));
     let at = |name: &str, token_url: String| {
         let mut found = provider.config(name);
         found.token_url = Some(token_url.parse().expect("a URL"));

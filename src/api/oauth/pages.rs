@@ -87,6 +87,9 @@ impl PagesApi {
             Ok(found) => found,
             Err(error) => return Ok(refusal(error)?),
         };
+        if name.chars().count() > MAX_NAME {
+            return Ok(Html::login(request, provider, Some(WRONG_LOGIN)));
+        }
         count(&gateway, Quota::LoginsPerAddress, &Key::address(info.address))?;
         count(&gateway, Quota::LoginsPerUser, &Key::name_at(name.clone(), info.address))?;
         count(&gateway, Quota::LoginsPerName, &Key::Name(name.clone()))?;
@@ -102,9 +105,7 @@ impl PagesApi {
         let data = json!({ "for": "oauth" });
         record(&gateway, &info, None, (kind, id, data)).await;
         match id {
-            None => {
-                Ok(Html::login(request, provider, Some("The user name or the password is wrong.")))
-            }
+            None => Ok(Html::login(request, provider, Some(WRONG_LOGIN))),
             Some(id) if id != authorization.user => {
                 Ok(Html::login(request, provider, Some(OTHER_USER)))
             }
@@ -186,6 +187,11 @@ impl PagesApi {
         .with_cookie(&remove))
     }
 }
+
+/// Maximum length of a user name, in characters.
+const MAX_NAME: usize = 64;
+
+const WRONG_LOGIN: &str = "The user name or the password is wrong.";
 
 const OTHER_USER: &str =
     "Another user has asked for this link. If somebody has sent you the link, close this page.";

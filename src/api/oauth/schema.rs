@@ -1,6 +1,9 @@
 //! Providers and grants on the wire.
 
-use entity::{Timestamp, oauth_grant};
+use entity::{
+    Timestamp,
+    oauth_grant::{self, Status},
+};
 use poem_openapi::{Object, types::Example};
 use serde::Deserialize;
 use time::OffsetDateTime;
@@ -11,17 +14,18 @@ use crate::{
     config::Provider,
     event::{Family, Topic},
     family::wire::{example_id, example_time, wire_enum},
-    oauth::scopes,
+    oauth::{is_usable, scopes},
 };
 
 wire_enum! {
     /// Status of a grant.
-    pub(in crate::api) GrantStatus <=> oauth_grant::Status {
+    pub(in crate::api) GrantStatus <=> Status {
         /// The last refresh succeeded, or none was needed.
         Active,
         /// The last refreshes failed for a reason that may pass. The gateway tries again.
         Failed,
-        /// The provider has refused the refresh token. Only a new authorization helps.
+        /// The provider has refused the refresh token, or the access token has expired and there is no refresh token. Only a
+        /// new authorization helps.
         Expired,
     }
 }
@@ -96,8 +100,8 @@ impl From<oauth_grant::Model> for OauthGrant {
         Self {
             id: row.id,
             scopes: scopes(&row),
+            status: if is_usable(&row) { row.status } else { Status::Expired }.into(),
             provider: row.provider,
-            status: row.status.into(),
             refreshable: row.refreshable,
             access_expires_at: row.access_expires_at.map(Timestamp::datetime),
             created_at: row.created_at.datetime(),

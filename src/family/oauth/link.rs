@@ -1,6 +1,8 @@
 //! Ends an authorization with a grant, and ends a grant.
 
-use entity::Timestamp;
+use std::sync::Arc;
+
+use entity::{Timestamp, oauth_grant};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -53,6 +55,16 @@ pub async fn unlink(gateway: &Gateway, user: Uuid, provider: &str) -> Result<boo
     let data = json!({ "revoked_at_provider": revoked });
     notify(gateway, user, provider, ("oauth.revoked", true), message, data).await?;
     Ok(revoked)
+}
+
+/// Asks the providers to revoke the tokens of grants that were deleted with their user.
+pub fn revoke_in_background(gateway: &Arc<Gateway>, grants: Vec<oauth_grant::Model>) {
+    let running = Arc::clone(gateway);
+    gateway.tasks.spawn(async move {
+        for grant in &grants {
+            running.oauth.revoke_deleted(grant).await;
+        }
+    });
 }
 
 /// Seconds until a time. Absent if there is no time.

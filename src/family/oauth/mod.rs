@@ -8,6 +8,6 @@ mod refresh;
 mod requirement;
 
 pub use hand_out::{HandedOut, hand_out};
-pub use link::{Linked, link, unlink};
+pub use link::{Linked, link, revoke_in_background, unlink};
 pub use refresh::refresh_due;
 pub use requirement::{check_new, check_topic, page_url, requires};

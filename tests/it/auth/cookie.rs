@@ -3,15 +3,19 @@
 use std::time::Duration;
 
 use entity::{Timestamp, login_session, user::Role};
+use jsonwebtoken::{EncodingKey, Header};
 use reqwest::Method;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, prelude::Expr};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{
-    Answer, App, Caller, PASSWORD, SseReader,
-    auth::{bearer, invalid_token},
-    topology::operator_with_topology,
+use crate::{
+    auth::access_token::forge::{part, sign},
+    support::{
+        Answer, App, Caller, PASSWORD, SseReader,
+        auth::{bearer, invalid_token},
+        topology::operator_with_topology,
+    },
 };
 
 const APP: &str = "https://app.example.com";
@@ -78,6 +82,9 @@ async fn cookie_lasts_until_the_absolute_end_of_its_session() {
         .parse()
         .expect("seconds");
     assert!((2_591_990..=2_592_000).contains(&age), "{age}");
+    let claims = part(value, 1);
+    let life = claims["exp"].as_i64().zip(claims["iat"].as_i64()).map(|(exp, iat)| exp - iat);
+    assert_eq!(life, Some(2_592_000));
     assert_eq!(me(&app, &pair).await.ok()["username"], "admin");
     // Without `cookie: true`, the response sets none.
     let plain = json!({ "username": "admin", "password": PASSWORD });
@@ -97,6 +104,9 @@ async fn cookie_has_a_safe_name_and_secure_on_https() {
     assert!(pair.starts_with("__Host-streamgate="), "{pair}");
     assert!(attributes.ends_with("; Path=/; HttpOnly; SameSite=Lax; Secure"), "{attributes}");
     me(&app, &pair).await.ok();
+    for origin in ["https://gate.example.com:8443", "http://gate.example.com"] {
+        login(&app, "admin", Some(origin)).await.problem(403);
+    }
     // Another host of the domain can set a cookie of this name.
     let planted = pair.replace("__Host-", "");
     me(&app, &planted).await.problem(401);
@@ -123,6 +133,13 @@ async fn unsafe_request_with_a_cookie_needs_an_allowed_origin() {
     let create = || (Method::POST, "/v1/users/00000000-0000-0000-0000-000000000000/revoke");
     for origin in [None, Some(OTHER), Some("null"), Some("http://app.example.com")] {
         call(&app, create(), &cookie, origin).await.problem(403);
+    }
+    // Another port or another scheme of the gateway's own host is another origin.
+    let ip = app.address.ip();
+    for origin in
+        [format!("http://{ip}:1"), format!("http://{ip}"), format!("https://{}", app.address)]
+    {
+        call(&app, create(), &cookie, Some(&origin)).await.problem(403);
     }
     // The user does not exist, so the request was accepted.
     for origin in [APP, &app.url("")] {
@@ -213,6 +230,28 @@ async fn requests_extend_the_session_but_open_streams_do_not() {
 }
 
 #[tokio::test]
+async fn session_that_was_just_revoked_is_not_extended() {
+    let app = app().await;
+    let me = me(&app, &cookie(&app, "admin").await).await.ok();
+    let id = |name: &str| me[name].as_str().and_then(|id| id.parse::<Uuid>().ok()).expect("an id");
+    let (user, session) = (id("id"), id("session_id"));
+    let soon = Timestamp::now() + Duration::from_mins(1);
+    login_session::Entity::update_many()
+        .col_expr(login_session::Column::ExpiresAt, Expr::value(soon))
+        .exec(app.gateway.database.writer())
+        .await
+        .expect("an update");
+    let sessions = &app.gateway.login_sessions;
+    sessions.recheck_user(user).await.expect("a look-up");
+    let mut principal = sessions.validate(session, user).await.expect("a session");
+    sessions.revoke_user(user).await.expect("a revocation");
+    sessions.extend(&mut principal).await;
+    let row = login_session::Entity::find_by_id(session).one(app.gateway.database.reader()).await;
+    assert_eq!(row.expect("a query").expect("a row").expires_at, soon);
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn refresh_does_not_pass_the_absolute_end() {
     let app = App::with(|config| {
         config.tokens.session_max_seconds = 90;
@@ -263,6 +302,38 @@ async fn cookie_and_tokens_are_not_exchangeable() {
     // A stream token is good for its stream only, even if the browser also sends a cookie.
     let path = format!("/v1/auth/me?stream_token={stream}");
     invalid_token(call(&app, (Method::GET, &path), &pair, None).await);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn cookie_with_one_wrong_part_is_refused() {
+    let app = app().await;
+    let pair = cookie(&app, "admin").await;
+    let (_, value) = pair.split_once('=').expect("a value");
+    let secret = app.gateway.config.data_dir.join("keys/cookie.secret");
+    let key = EncodingKey::from_secret(&std::fs::read(secret).expect("the key of cookies"));
+    let (header, claims) = (jsonwebtoken::decode_header(value).expect("a header"), part(value, 1));
+    let forged = |typ: &str, name: &str, value: Value| {
+        let header = Header { typ: Some(typ.to_owned()), ..header.clone() };
+        let mut claims = claims.clone();
+        claims[name] = value;
+        format!("streamgate={}", sign(&header, &claims, &key))
+    };
+    let now = Timestamp::now().seconds();
+    me(&app, &forged("cookie+jwt", "iat", json!(now))).await.ok();
+    for (typ, name, value) in [
+        ("at+jwt", "iat", json!(now)),
+        ("stream+jwt", "iat", json!(now)),
+        ("JWT", "iat", json!(now)),
+        ("cookie+jwt", "aud", json!("streamgate")),
+        ("cookie+jwt", "aud", json!("streamgate/streams")),
+        ("cookie+jwt", "iss", json!("elsewhere")),
+        ("cookie+jwt", "exp", json!(now - 1)),
+        ("cookie+jwt", "sub", json!(Uuid::now_v7())),
+    ] {
+        let answer = me(&app, &forged(typ, name, value)).await;
+        assert_eq!(answer.status, 401, "{typ} {name}: {answer:?}");
+    }
     app.finish().await;
 }
 

@@ -8,8 +8,9 @@ use uuid::Uuid;
 use crate::support::{
     App,
     auth::bearer,
+    browser::{grant, link},
     openapi::assert_none,
-    provider::{TestProvider, grant, link},
+    provider::TestProvider,
     topology::operator_with_topology,
 };
 

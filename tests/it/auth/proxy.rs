@@ -1,12 +1,15 @@
 //! Users whom a trusted proxy names in a header.
 
-use entity::user::Role;
+use std::sync::Arc;
+
+use entity::{Timestamp, login_session, user::Role};
 use reqwest::{Method, RequestBuilder};
+use sea_orm::{EntityTrait, prelude::Expr};
 use serde_json::json;
-use streamgate::config::Config;
+use streamgate::{bus::InProcessBus, config::Config};
 
 use crate::support::{
-    Answer, App, Caller, SseReader,
+    Answer, App, Caller, PASSWORD, SseReader, Store,
     auth::{bearer, invalid_token},
     topology::operator_with_topology,
 };
@@ -126,8 +129,68 @@ async fn other_credentials_come_before_the_header() {
     // A credential that is not valid is not replaced by the header.
     let wrong = bearer(&app, "wrong").request(Method::GET, "/v1/auth/me").header(HEADER, "admin");
     Caller::answer(wrong).await.problem(401);
-    // Two names are no name.
+    // The session cookie is a login of the browser itself.
+    app.create_user("ada", Role::Viewer).await;
+    let login = json!({ "username": "ada", "password": PASSWORD, "cookie": true });
+    let login = app.anyone().request(Method::POST, "/v1/auth/login").json(&login);
+    let answer = Caller::answer(login.header("origin", app.url(""))).await;
+    let by_cookie = request(&app, Method::GET, "/v1/auth/me", "admin");
+    let by_cookie = by_cookie.header("cookie", &answer.headers["set-cookie"]);
+    assert_eq!(Caller::answer(by_cookie).await.ok()["username"], "ada");
+    // An empty name and two names are no name.
+    let empty = me(&app, "").await;
+    assert_eq!(empty.headers["www-authenticate"], "Bearer realm=\"streamgate\"");
+    empty.problem(401);
     let two = request(&app, Method::GET, "/v1/auth/me", "admin").header(HEADER, "admin");
     Caller::answer(two).await.problem(401);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn session_of_a_proxy_keeps_no_role_of_another_configuration() {
+    let (store, bus) = (Store::new().await, Arc::new(InProcessBus::default()));
+    let with_administrators = |config: &mut Config| {
+        trusted(config);
+        config.auth.proxy_administrators = true;
+    };
+    let before = App::on(store.clone(), bus.clone(), with_administrators).await;
+    assert_eq!(me(&before, "admin").await.ok()["role"], "admin");
+    let after = App::on(store, bus, trusted).await;
+    assert_eq!(me(&after, "admin").await.ok()["role"], "operator");
+    after.finish().await;
+    before.finish().await;
+}
+
+#[tokio::test]
+async fn proxy_does_not_use_the_session_of_an_api_key() {
+    let app = App::with(trusted).await;
+    app.create_user("ada", Role::Operator).await;
+    let ada = app.log_in("ada").await;
+    let key = ada.post("/v1/api-keys", json!({ "name": "k", "role": "operator" })).await.ok();
+    assert_ne!(me(&app, "ada").await.ok()["session_id"], key["id"]);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn session_of_a_proxy_is_extended_and_replaced() {
+    let app = App::with(trusted).await;
+    let user = app.create_user("ada", Role::Viewer).await;
+    let expire = async |at: Timestamp| {
+        login_session::Entity::update_many()
+            .col_expr(login_session::Column::ExpiresAt, Expr::value(at))
+            .exec(app.gateway.database.writer())
+            .await
+            .expect("an update");
+        app.gateway.login_sessions.recheck_user(user.id).await.expect("a look-up");
+    };
+    let session = async || me(&app, "ada").await.ok()["session_id"].clone();
+    let first = session().await;
+    let early = Timestamp::now() + app.gateway.login_sessions.life() / 2;
+    expire(early).await;
+    assert_eq!(session().await, first);
+    let row = login_session::Entity::find().one(app.gateway.database.reader()).await;
+    assert!(row.expect("a query").expect("a row").expires_at > early);
+    expire(Timestamp::now()).await;
+    assert_ne!(session().await, first);
     app.finish().await;
 }

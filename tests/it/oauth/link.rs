@@ -1,17 +1,19 @@
 //! Linking and unlinking an account.
 
+use std::{os::unix::fs::PermissionsExt, sync::Arc};
+
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use entity::{oauth_grant, user::Role};
 use reqwest::Method;
 use sea_orm::EntityTrait;
 use serde_json::json;
+use streamgate::{bus::InProcessBus, config::Config};
 
 use crate::support::{
-    App,
+    App, PASSWORD, Store,
+    browser::{Browser, begin, grant, link, notifications, parameter},
     log::Log,
-    provider::{
-        Browser, PUBLIC, TestProvider, begin, grant, link, notifications, parameter, with_providers,
-    },
+    provider::{PUBLIC, TestProvider, with_providers},
 };
 
 #[tokio::test]
@@ -47,12 +49,16 @@ async fn user_links_an_account_after_a_login_on_the_page() {
     let challenge = BASE64_URL_SAFE_NO_PAD.encode(digest);
     assert_eq!(challenge, parameter(&target, "code_challenge"));
     assert_eq!(form["code"], "the-code");
+    assert_eq!(form["redirect_uri"], format!("{PUBLIC}/v1/oauth/callback"));
     let shown = grant(&ada).await;
     assert_eq!((&shown["provider"], &shown["status"]), (&json!("github"), &json!("active")));
     assert_eq!(notifications(&ada).await, ["oauth.linked"]);
     let admin = app.log_in("admin").await;
     let events = admin.get("/v1/audit-events?kind=oauth.linked").await.ok();
     assert_eq!(events["items"][0]["data"], json!({ "provider": "github" }));
+    let events = admin.get("/v1/audit-events?kind=login.succeeded").await.ok();
+    let events = events["items"].as_array().expect("items");
+    assert!(events.iter().any(|event| event["data"]["for"] == "oauth"), "{events:?}");
     app.finish().await;
 }
 
@@ -117,6 +123,10 @@ async fn deleted_grant_is_revoked_at_the_provider() {
     assert_eq!(provider.answers().revoked, [refresh]);
     assert!(grant(&caller).await.is_null());
     assert_eq!(notifications(&caller).await, ["oauth.linked", "oauth.revoked"]);
+    let admin = app.log_in("admin").await;
+    let events = admin.get("/v1/audit-events?kind=oauth.revoked").await.ok();
+    let data = json!({ "provider": "github", "revoked_at_provider": true });
+    assert_eq!(events["items"][0]["data"], data);
     delete().await.problem(404);
     app.finish().await;
 }
@@ -140,6 +150,20 @@ async fn authorization_is_returned_again_until_a_browser_opens_it() {
     // The other authorization does not disturb the browser.
     let state = parameter(&browser.go_on(&first).await, "state");
     assert!(browser.call_back(&state, "").await.text.contains("Account linked"));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn account_that_is_linked_again_replaces_the_grant() {
+    let provider = TestProvider::start().await;
+    let app = provider.app().await;
+    let caller = app.caller(Role::Viewer).await;
+    link(&app, &caller).await;
+    link(&app, &caller).await;
+    let rows = oauth_grant::Entity::find().all(app.gateway.database.reader()).await;
+    let [row] = rows.expect("rows").try_into().expect("one row");
+    let newest = provider.answers().issued[2].clone();
+    assert_eq!(app.gateway.oauth.access_token(&row).expect("a token"), newest);
     app.finish().await;
 }
 
@@ -170,5 +194,73 @@ async fn older_keys_decrypt_until_rows_have_the_newest() {
     assert!(after.tokens.starts_with(&newer.to_string()), "{}", after.tokens);
     let issued = provider.answers().issued[0].clone();
     assert_eq!(app.gateway.oauth.access_token(&after).expect("a token"), issued);
+    // Of two keys, the newest one encrypts.
+    let newest = uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, 1_000_000_100, 0));
+    std::fs::write(directory.join(format!("{newest}.key")), [8; 32]).expect("a key");
+    app.gateway.oauth.reencrypt().await.expect("a run");
+    let last = row().await;
+    assert!(last.tokens.starts_with(&newest.to_string()), "{}", last.tokens);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn key_of_another_gateway_is_read_at_its_first_use() {
+    let provider = TestProvider::start().await;
+    let (store, bus) = (Store::new().await, Arc::new(InProcessBus::default()));
+    let change = |config: &mut Config| with_providers(config, vec![provider.config("github")]);
+    let one = App::on(store.clone(), bus.clone(), change).await;
+    let two = App::on(store, bus, change).await;
+    link(&one, &one.caller(Role::Viewer).await).await;
+    let key = uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, 1_000_000_000, 0));
+    let directory = one.gateway.config.data_dir.join("keys/grants");
+    for file in std::fs::read_dir(&directory).expect("a directory") {
+        let mode = file.expect("a file").metadata().expect("metadata").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "only the gateway can read a key");
+    }
+    std::fs::write(directory.join(format!("{key}.key")), [7; 32]).expect("a key");
+    assert_eq!(one.gateway.oauth.reencrypt().await.expect("a run"), 1);
+    let row = oauth_grant::Entity::find().one(two.gateway.database.reader()).await;
+    let row = row.expect("a query").expect("a row");
+    let issued = provider.answers().issued[0].clone();
+    assert_eq!(two.gateway.oauth.access_token(&row).expect("a token"), issued);
+    two.finish().await;
+    one.finish().await;
+}
+
+#[tokio::test]
+async fn tokens_cannot_be_moved_to_another_row() {
+    let provider = TestProvider::start().await;
+    let app = provider.app().await;
+    for _ in 0..2 {
+        link(&app, &app.caller(Role::Viewer).await).await;
+    }
+    let rows = oauth_grant::Entity::find().all(app.gateway.database.reader()).await;
+    let [one, other] = rows.expect("rows").try_into().expect("two rows");
+    app.gateway.oauth.access_token(&one).expect("a token");
+    let moved = oauth_grant::Model { tokens: one.tokens, ..other };
+    assert!(app.gateway.oauth.access_token(&moved).is_err());
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn link_cookie_has_a_safe_name_on_https() {
+    let provider = TestProvider::start().await;
+    let app = App::with(|config| {
+        with_providers(config, vec![provider.config("github")]);
+        config.server.public_url = Some("https://gate.example.com".parse().expect("a URL"));
+    })
+    .await;
+    app.create_user("ada", Role::Viewer).await;
+    let path = "/v1/oauth/grants/github/authorize";
+    let begun = app.log_in("ada").await.call(Method::POST, path, None).await.ok();
+    let url = begun["authorization_url"].as_str().expect("a URL").parse().expect("a URL");
+    let request = parameter(&url, "request");
+    let form = [("request", &*request), ("username", "ada"), ("password", PASSWORD)];
+    let origin = Some("https://gate.example.com");
+    let mut browser = Browser::new(&app);
+    let page = browser.send(Method::POST, "/v1/oauth/authorize", Some(&form), origin).await;
+    let cookie = page.headers["set-cookie"].to_str().expect("text");
+    assert!(cookie.starts_with("__Host-streamgate-link="), "{cookie}");
+    assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Lax; Secure"), "{cookie}");
     app.finish().await;
 }

@@ -1,6 +1,7 @@
 //! `/v1/oauth/...`: accounts at upstream providers.
 
 mod link;
+mod races;
 mod refresh;
 mod refused;
 mod work;

@@ -8,8 +8,10 @@ use streamgate::bus::InProcessBus;
 use uuid::Uuid;
 
 use crate::support::{
-    App, Caller, SseReader, Store, id_of,
-    provider::{TestProvider, grant, link, notifications, with_providers},
+    App, Caller, SseReader, Store,
+    browser::{grant, link, notifications},
+    id_of,
+    provider::{INVALID_GRANT, TestProvider, with_providers},
     task, until,
 };
 
@@ -57,7 +59,7 @@ async fn refused_refresh_token_ends_the_grant() {
     let app = provider.app().await;
     let caller = app.caller(Role::Viewer).await;
     link(&app, &caller).await;
-    provider.answers().refuses = true;
+    provider.answers().refusal = Some(INVALID_GRANT);
     let reader = watch(&caller).await;
     until("the end", async || grant(&caller).await["status"] == "expired").await;
     until("notification", async || {

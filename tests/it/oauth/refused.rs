@@ -1,15 +1,19 @@
 //! Attacks on the authorization.
 
 use entity::{Timestamp, oauth_authorization, user::Role};
+use futures_util::future::join_all;
 use reqwest::Method;
 use sea_orm::{EntityTrait, prelude::Expr};
 use serde_json::json;
+use streamgate::config::Limits;
 use url::Url;
 use uuid::Uuid;
 
 use crate::support::{
-    App, Caller,
-    provider::{Browser, PUBLIC, TestProvider, begin, grant, parameter, with_providers},
+    App, Caller, PASSWORD,
+    browser::{Browser, begin, grant, parameter},
+    provider::{PUBLIC, TestProvider, with_providers},
+    user,
 };
 
 async fn users(app: &App) -> (Caller, Caller) {
@@ -153,9 +157,9 @@ async fn declined_consent_links_nothing() {
     let app = provider.app().await;
     let (attacker, _) = users(&app).await;
     let (mut browser, state) = Browser::at_provider(&app, (&attacker, "attacker"), "github").await;
-    let path = format!("{PUBLIC}/v1/oauth/callback?state={state}&error=access_denied");
-    let page = browser.open(&path).await;
+    let page = browser.call_back(&state, "&error=access_denied").await;
     assert!(page.text.contains("You have declined"), "{page:?}");
+    assert_eq!(provider.requests("authorization_code"), 0);
     assert!(grant(&attacker).await.is_null());
     app.finish().await;
 }
@@ -171,4 +175,152 @@ async fn key_cannot_link_or_unlink_accounts() {
     key.call(Method::DELETE, "/v1/oauth/grants/github", None).await.problem(403);
     key.get("/v1/oauth/grants").await.ok();
     app.finish().await;
+}
+
+#[tokio::test]
+async fn session_cookie_replaces_the_login_of_its_user_only() {
+    let provider = TestProvider::start().await;
+    let app = provider.app().await;
+    let (attacker, _) = users(&app).await;
+    let request = begin(&attacker, "github").await;
+    let path = format!("/v1/oauth/authorize?request={request}");
+    let session_cookie = async |username: &str| {
+        let login = json!({ "username": username, "password": PASSWORD, "cookie": true });
+        let login = app.anyone().request(Method::POST, "/v1/auth/login").json(&login);
+        let answer = Caller::answer(login.header("origin", PUBLIC)).await;
+        let cookie = answer.headers["set-cookie"].to_str().expect("text");
+        cookie.split(';').next().map(str::to_owned)
+    };
+    let mut browser = Browser::new(&app);
+    browser.cookie = session_cookie("victim").await;
+    let page = browser.open(&path).await;
+    assert!(page.text.contains("Another user has asked for this link"), "{page:?}");
+    assert!(!page.headers.contains_key("set-cookie"));
+    browser.cookie = session_cookie("attacker").await;
+    let page = browser.open(&path).await;
+    assert!(page.text.contains("<b>attacker</b>"), "{page:?}");
+    let state = parameter(&browser.go_on(&request).await, "state");
+    assert!(browser.call_back(&state, "").await.text.contains("Account linked"));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn only_the_last_browser_that_logged_in_continues() {
+    let provider = TestProvider::start().await;
+    let app = provider.app().await;
+    let (attacker, _) = users(&app).await;
+    let request = begin(&attacker, "github").await;
+    let mut browser = Browser::new(&app);
+    browser.log_in(&request, "attacker").await;
+    let form = [("request", request.as_str())];
+    let another = Browser::new(&app).submit("/v1/oauth/authorize/continue", &form).await;
+    assert!(another.text.contains("belongs to another browser"), "{another:?}");
+    let state = parameter(&browser.go_on(&request).await, "state");
+    browser.log_in(&request, "attacker").await;
+    let page = browser.call_back(&state, "").await;
+    assert!(page.text.contains("Not linked"), "{page:?}");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn simultaneous_callbacks_use_the_code_once() {
+    let provider = TestProvider::start().await;
+    let app = provider.app().await;
+    let (attacker, _) = users(&app).await;
+    let (browser, state) = Browser::at_provider(&app, (&attacker, "attacker"), "github").await;
+    let pages = join_all((0..8).map(|_| {
+        let mut tab = Browser::new(&app);
+        tab.cookie.clone_from(&browser.cookie);
+        let state = &state;
+        async move { tab.call_back(state, "").await }
+    }));
+    let linked = pages.await.into_iter().filter(|page| page.text.contains("Account linked"));
+    assert_eq!((linked.count(), provider.requests("authorization_code")), (1, 1));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn issuer_in_a_response_needs_a_configured_one() {
+    let provider = TestProvider::start().await;
+    let app = provider.app().await;
+    let (attacker, _) = users(&app).await;
+    let (mut browser, state) = Browser::at_provider(&app, (&attacker, "attacker"), "github").await;
+    let page = browser.call_back(&state, &format!("&iss=http://{}", provider.address)).await;
+    assert!(page.text.contains("The response of the provider was refused"), "{page:?}");
+    assert_eq!(provider.requests("authorization_code"), 0);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn user_who_was_disabled_meanwhile_links_nothing() {
+    let provider = TestProvider::start().await;
+    let app = provider.app().await;
+    let (attacker, _) = users(&app).await;
+    let (mut browser, state) = Browser::at_provider(&app, (&attacker, "attacker"), "github").await;
+    let admin = app.log_in("admin").await;
+    user::update(&admin, attacker.id().await, json!({ "disabled": true })).await.ok();
+    assert_eq!(browser.call_back(&state, "").await.status, 403);
+    assert_eq!(provider.requests("authorization_code"), 0);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn logins_on_the_page_are_limited() {
+    let provider = TestProvider::start().await;
+    for limit in [
+        |limits: &mut Limits| limits.logins_per_minute_per_address = 5,
+        |limits: &mut Limits| limits.logins_per_minute_per_user = 5,
+        |limits: &mut Limits| limits.logins_per_minute_per_name = 5,
+    ] {
+        let app = App::with(|config| {
+            with_providers(config, vec![provider.config("github")]);
+            limit(&mut config.limits);
+        })
+        .await;
+        let (attacker, _) = users(&app).await;
+        let request = begin(&attacker, "github").await;
+        let form = [("request", &*request), ("username", "victim"), ("password", "a guess")];
+        let mut statuses = Vec::new();
+        for _ in 0..6 {
+            let page = Browser::new(&app).submit("/v1/oauth/authorize", &form).await;
+            statuses.push(page.status);
+        }
+        assert_eq!((statuses[0], statuses[5]), (200, 429), "{statuses:?}");
+        app.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn oldest_of_many_authorizations_is_deleted() {
+    let provider = TestProvider::start().await;
+    let app = provider.app().await;
+    let (attacker, _) = users(&app).await;
+    let oldest = begin(&attacker, "github").await;
+    for _ in 0..20 {
+        begin(&attacker, "github").await;
+    }
+    let page = Browser::new(&app).log_in(&oldest, "attacker").await;
+    assert!(page.text.contains("Not linked"), "{page:?}");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn wrong_discovery_document_of_a_provider_is_refused() {
+    let provider = TestProvider::start().await;
+    let mut config = provider.config("github");
+    (config.authorization_url, config.token_url) = (None, None);
+    config.issuer = Url::parse(&format!("http://{}", provider.address)).ok();
+    for (name, value, expected) in [
+        ("issuer", "https://evil.example.com", "cannot be used at the moment"),
+        ("authorization_endpoint", "javascript:alert(1)", "cannot be used at the moment"),
+        ("authorization_endpoint", "https://login.example.com", "(login.example.com)"),
+    ] {
+        provider.answers().discovery = [(name.to_owned(), json!(value))].into_iter().collect();
+        let app = App::with(|all| with_providers(all, vec![config.clone()])).await;
+        let (attacker, _) = users(&app).await;
+        let request = begin(&attacker, "github").await;
+        let page = Browser::new(&app).log_in(&request, "attacker").await;
+        assert!(page.text.contains(expected), "{value}: {page:?}");
+        app.finish().await;
+    }
 }

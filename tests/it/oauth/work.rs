@@ -1,13 +1,16 @@
 //! Work that requires a grant, and the tokens that workers get for it.
 
-use entity::user::Role;
+use entity::{Timestamp, oauth_grant, user::Role};
 use reqwest::Method;
+use sea_orm::{EntityTrait, prelude::Expr};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::{
-    Answer, App, Caller, id_of,
-    provider::{TestProvider, grant, link, parameter},
+    Answer, App, Caller,
+    browser::{grant, link, parameter},
+    id_of, prompt,
+    provider::{INVALID_GRANT, TestProvider},
     task,
 };
 
@@ -104,7 +107,7 @@ async fn worker_gets_the_token_of_the_owner_under_its_lease() {
 async fn only_configured_users_get_tokens() {
     let provider = TestProvider::start().await;
     let mut config = provider.config("github");
-    config.token_users = vec!["trusted".to_owned()];
+    config.token_users = vec!["trusted".to_owned(), "role:operator".to_owned()];
     let app = App::with(|all| {
         crate::support::provider::with_providers(all, vec![config]);
     })
@@ -116,6 +119,7 @@ async fn only_configured_users_get_tokens() {
     token(&worker, &claimed).await.problem(403);
     app.create_user("trusted", Role::Agent).await;
     token(&app.log_in("trusted").await, &claimed).await.ok();
+    token(&app.caller(Role::Operator).await, &claimed).await.ok();
     app.finish().await;
 }
 
@@ -131,8 +135,7 @@ async fn token_that_has_expired_is_refreshed_on_demand() {
     crate::support::until("expiry", async || {
         grant(&owner).await["access_expires_at"].as_str().is_some_and(|end| {
             let format = &time::format_description::well_known::Rfc3339;
-            time::OffsetDateTime::parse(end, format).expect("a time")
-                < entity::Timestamp::now().datetime()
+            time::OffsetDateTime::parse(end, format).expect("a time") < Timestamp::now().datetime()
         })
     })
     .await;
@@ -143,6 +146,93 @@ async fn token_that_has_expired_is_refreshed_on_demand() {
     for answer in answers {
         assert_eq!(answer.ok()["access_token"], newest);
     }
+    assert_eq!(provider.requests("refresh_token"), 1);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn worker_gets_a_token_for_a_prompt_under_its_lease() {
+    let provider = TestProvider::start().await;
+    let app = provider.app().await;
+    let (owner, worker) = owner_and_worker(&app).await;
+    link(&app, &owner).await;
+    let session = id_of(&owner.post("/v1/sessions", json!({})).await.ok());
+    let path = format!("/v1/sessions/{session}/prompts");
+    let new = json!({ "prompt": "why?", "requires": ["github"] });
+    let id = id_of(&owner.post(&path, new).await.ok());
+    let claimed = prompt::claim(&worker).await;
+    let token = async |lease_token: &Value| {
+        let body = json!({ "topic": format!("prompt.{id}"), "lease_token": lease_token });
+        worker.post("/v1/oauth/grants/github/token", body).await
+    };
+    let given = token(&claimed["lease_token"]).await.ok();
+    assert_eq!(given["access_token"], provider.answers().issued[0]);
+    token(&json!(Uuid::new_v4())).await.problem(409);
+    let path = format!("{path}/{id}");
+    prompt::publish(&worker, &path, &claimed, prompt::event("complete")).await.ok();
+    token(&claimed["lease_token"]).await.problem(409);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn token_of_an_ended_grant_is_not_handed_out() {
+    let provider = TestProvider::start().await;
+    provider.answers().lifetime = 1;
+    let app = provider.app().await;
+    let (owner, worker) = owner_and_worker(&app).await;
+    link(&app, &owner).await;
+    owner.post("/v1/tasks", requiring()).await.ok();
+    let claimed = task::claim(&worker, "a").await;
+    provider.answers().refusal = Some(INVALID_GRANT);
+    crate::support::until("the end", async || {
+        token(&worker, &claimed).await;
+        grant(&owner).await["status"] == "expired"
+    })
+    .await;
+    let detail = token(&worker, &claimed).await.problem(409);
+    assert_eq!(detail, "the owner has no valid grant at this provider");
+    assert_eq!(provider.requests("refresh_token"), 1);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn grant_without_a_refresh_token_ends_with_its_access_token() {
+    let provider = TestProvider::start().await;
+    {
+        let mut answers = provider.answers();
+        (answers.without_refresh, answers.lifetime) = (true, 2);
+    }
+    let app = provider.app().await;
+    let (owner, worker) = owner_and_worker(&app).await;
+    link(&app, &owner).await;
+    owner.post("/v1/tasks", requiring()).await.ok();
+    let claimed = task::claim(&worker, "a").await;
+    token(&worker, &claimed).await.ok();
+    crate::support::until("the end", async || {
+        owner.post("/v1/tasks", requiring()).await.status == 401
+    })
+    .await;
+    token(&worker, &claimed).await.problem(409);
+    assert_eq!(provider.requests("refresh_token"), 0);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn valid_token_is_handed_out_during_an_outage() {
+    let provider = TestProvider::start().await;
+    let app = provider.app().await;
+    let (owner, worker) = owner_and_worker(&app).await;
+    link(&app, &owner).await;
+    owner.post("/v1/tasks", requiring()).await.ok();
+    let claimed = task::claim(&worker, "a").await;
+    oauth_grant::Entity::update_many()
+        .col_expr(oauth_grant::Column::RefreshAt, Expr::value(Timestamp::now()))
+        .exec(app.gateway.database.writer())
+        .await
+        .expect("an update");
+    provider.answers().failures = 1;
+    let given = token(&worker, &claimed).await.ok();
+    assert_eq!(given["access_token"], provider.answers().issued[0]);
     assert_eq!(provider.requests("refresh_token"), 1);
     app.finish().await;
 }

@@ -9,6 +9,7 @@ use tokio::{
 
 use crate::support::{
     App, Caller, PASSWORD,
+    issuer::{Key, TestIssuer},
     raw::{head, problem, raw},
     soon,
 };
@@ -119,20 +120,27 @@ async fn body_that_arrives_too_late_is_408() {
 
 #[tokio::test]
 async fn gateway_refuses_a_request_before_it_reads_the_body() {
-    let app = App::start().await;
-    let viewer = app.caller(Role::Viewer).await;
-    for (path, token, status) in [
-        ("/nothing-here", viewer.token.as_deref(), " 404 "),
-        ("/v1/topologies", None, " 401 "),
-        ("/v1/topologies", Some("eyJhbGciOiJFZERTQSJ9.e30.AAAA"), " 401 "),
-        ("/v1/auth/login", None, " 413 "),
+    let issuer = TestIssuer::start().await;
+    let app = issuer.app(json!({})).await;
+    let viewer = app.caller(Role::Viewer).await.token.expect("a token");
+    let forged = "eyJhbGciOiJFZERTQSJ9.e30.AAAA";
+    let claims = issuer.claims("ada");
+    let external = jsonwebtoken::encode(&issuer.header(), &claims, &Key::new().signs);
+    let external = external.expect("a token");
+    let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
+    let cookie = format!("Origin: http://x\r\nCookie: streamgate={forged}\r\n");
+    for (path, credential, status) in [
+        ("/nothing-here", bearer(&viewer), " 404 "),
+        ("/v1/topologies", String::new(), " 401 "),
+        ("/v1/topologies", bearer(forged), " 401 "),
+        ("/v1/topologies", bearer(&external), " 401 "),
+        ("/v1/topologies", cookie, " 401 "),
+        ("/v1/auth/login", String::new(), " 413 "),
     ] {
         let mut socket = TcpStream::connect(app.address).await.expect("a connection");
-        let credential = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
         let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: x\r\n{}Content-Type: application/json\r\n\
-             Content-Length: 900000\r\n\r\n{{",
-            credential.unwrap_or_default()
+            "POST {path} HTTP/1.1\r\nHost: x\r\n{credential}Content-Type: application/json\r\n\
+             Content-Length: 900000\r\n\r\n{{"
         );
         socket.write_all(head.as_bytes()).await.expect("a request");
         // The response arrives, although the body is never sent.

@@ -56,7 +56,7 @@ struct Answers {
     jwks_uri: Option<String>,
     /// Answers every request with a redirect to this URL.
     redirect: Option<String>,
-    /// Answers every request with 503.
+    /// Answers every request with 503, and with the right body.
     is_down: bool,
     /// The paths of all requests.
     requests: Vec<String>,
@@ -215,9 +215,6 @@ async fn serve(socket: TcpStream, address: SocketAddr, answers: &Mutex<Answers>)
 }
 
 fn answer(answers: &Answers, path: &str, address: SocketAddr) -> String {
-    if answers.is_down {
-        return "HTTP/1.1 503 Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned();
-    }
     if let Some(target) = &answers.redirect {
         return format!(
             "HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -232,8 +229,9 @@ fn answer(answers: &Answers, path: &str, address: SocketAddr) -> String {
         _ => json!({ "keys": answers.keys }),
     };
     let body = body.to_string();
+    let status = if answers.is_down { "503 Down" } else { "200 OK" };
     format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     )
 }

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod browser;
 pub mod caller;
 pub mod cluster;
 pub mod connection;

@@ -1,4 +1,4 @@
-//! An upstream OAuth provider that the test plays itself, and the browser of a user who links an account.
+//! An upstream OAuth provider that the test plays itself.
 
 use std::{
     collections::HashMap,
@@ -6,8 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use reqwest::{Method, Response, header::HeaderMap, redirect::Policy};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use streamgate::config;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -17,10 +16,16 @@ use tokio::{
 use url::{Url, form_urlencoded};
 use uuid::Uuid;
 
-use crate::support::{App, Caller, PASSWORD};
+use crate::support::App;
 
 /// The base URL that the gateway has for browsers. The tests send the requests to its real address.
 pub const PUBLIC: &str = "http://127.0.0.1:1";
+
+/// The credential of the client: `streamgate` and `a client secret` (RFC 6749, section 2.3.1).
+const CREDENTIAL: &str = "Basic c3RyZWFtZ2F0ZTphK2NsaWVudCtzZWNyZXQ=";
+
+/// The refusal of a refresh token (RFC 6749, section 5.2).
+pub const INVALID_GRANT: (&str, &str) = ("400 Bad Request", "invalid_grant");
 
 /// The answers of the token endpoint.
 pub struct Answers {
@@ -30,12 +35,18 @@ pub struct Answers {
     pub failures: usize,
     /// Whether every request gets 503.
     pub is_down: bool,
-    /// Replaces the discovery document.
-    pub discovery: Option<Value>,
     /// The number of health checks: GET requests for the token endpoint or the discovery document.
     pub checks: usize,
-    /// Whether refresh tokens are refused.
-    pub refuses: bool,
+    /// Status and `error` of the answer to every refresh token. Absent if they are accepted.
+    pub refusal: Option<(&'static str, &'static str)>,
+    /// Whether the provider issues access tokens only.
+    pub without_refresh: bool,
+    /// The number of requests that have arrived, also of those that wait for an answer.
+    pub arrived: usize,
+    /// Held by a test that lets requests wait for their answers.
+    gate: Arc<tokio::sync::Mutex<()>>,
+    /// Members that replace those of the discovery document.
+    pub discovery: Map<String, Value>,
     /// The refresh token that is valid now. Each refresh replaces it.
     pub refresh: String,
     /// The forms that the token endpoint got.
@@ -61,9 +72,12 @@ impl TestProvider {
             lifetime: 3_600,
             failures: 0,
             is_down: false,
-            discovery: None,
             checks: 0,
-            refuses: false,
+            refusal: None,
+            without_refresh: false,
+            discovery: Map::new(),
+            arrived: 0,
+            gate: Arc::default(),
             refresh: String::new(),
             requests: Vec::new(),
             revoked: Vec::new(),
@@ -110,6 +124,12 @@ impl TestProvider {
         self.answers.lock().expect("no panic elsewhere")
     }
 
+    /// Lets the requests for tokens wait until the guard is dropped.
+    pub async fn hold(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        let gate = Arc::clone(&self.answers().gate);
+        gate.lock_owned().await
+    }
+
     /// The number of requests with this `grant_type`.
     pub fn requests(&self, grant_type: &str) -> usize {
         let answers = self.answers();
@@ -131,7 +151,7 @@ pub fn with_providers(config: &mut config::Config, providers: Vec<config::Provid
 /// Answers one request, then closes the connection.
 async fn serve(socket: TcpStream, address: SocketAddr, answers: &Mutex<Answers>) {
     let mut socket = BufReader::new(socket);
-    let (mut line, mut length) = (String::new(), 0);
+    let (mut line, mut length, mut credential) = (String::new(), 0, String::new());
     if socket.read_line(&mut line).await.is_err() {
         return;
     }
@@ -142,9 +162,11 @@ async fn serve(socket: TcpStream, address: SocketAddr, answers: &Mutex<Answers>)
         if !socket.read_line(&mut field).await.is_ok_and(|read| read > 2) {
             break;
         }
-        let field = field.to_lowercase();
-        if let Some(value) = field.strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap_or(0);
+        let (name, value) = field.split_once(':').unwrap_or_default();
+        match name.to_lowercase().as_str() {
+            "content-length" => length = value.trim().parse().unwrap_or(0),
+            "authorization" => value.trim().clone_into(&mut credential),
+            _ => {}
         }
     }
     let mut body = vec![0; length];
@@ -152,14 +174,26 @@ async fn serve(socket: TcpStream, address: SocketAddr, answers: &Mutex<Answers>)
         return;
     }
     let form: HashMap<String, String> = form_urlencoded::parse(&body).into_owned().collect();
-    let (status, body) = {
+    let (status, body) = if is_get {
         let mut answers = answers.lock().expect("no panic elsewhere");
-        answers.checks += usize::from(is_get);
+        answers.checks += 1;
         match &*path {
             _ if answers.is_down => ("503 Service Unavailable", json!({})),
-            "/token" if is_get => ("405 Method Not Allowed", json!({})),
+            "/token" => ("405 Method Not Allowed", json!({})),
             path => answer(&mut answers, path, &form, address),
         }
+    } else if matches!(&*path, "/token" | "/revoke") && credential != CREDENTIAL {
+        ("401 Unauthorized", json!({ "error": "invalid_client" }))
+    } else {
+        let gate = {
+            let mut answers = answers.lock().expect("no panic elsewhere");
+            answers.arrived += usize::from(path == "/token");
+            Arc::clone(&answers.gate)
+        };
+        if path == "/token" {
+            drop(gate.lock().await);
+        }
+        answer(&mut answers.lock().expect("no panic elsewhere"), &path, &form, address)
     };
     let body = body.to_string();
     let response = format!(
@@ -178,14 +212,15 @@ fn answer(
     let url = format!("http://{address}");
     match path {
         "/.well-known/openid-configuration" => {
-            let discovery = json!({
+            let mut discovery = json!({
                 "issuer": url,
                 "authorization_endpoint": format!("{url}/authorize"),
                 "token_endpoint": format!("{url}/token"),
                 "revocation_endpoint": format!("{url}/revoke"),
                 "authorization_response_iss_parameter_supported": true,
             });
-            return ("200 OK", answers.discovery.clone().unwrap_or(discovery));
+            discovery.as_object_mut().expect("an object").extend(answers.discovery.clone());
+            return ("200 OK", discovery);
         }
         "/revoke" => {
             answers.revoked.push(form["token"].clone());
@@ -199,160 +234,25 @@ fn answer(
         return ("500 Internal Server Error", json!({}));
     }
     let is_refresh = form["grant_type"] == "refresh_token";
-    if is_refresh && (answers.refuses || form["refresh_token"] != answers.refresh) {
-        return ("400 Bad Request", json!({ "error": "invalid_grant" }));
+    let is_old = is_refresh && form["refresh_token"] != answers.refresh;
+    let refusal = answers.refusal.filter(|_| is_refresh);
+    if let Some((status, error)) = refusal.or(is_old.then_some(INVALID_GRANT)) {
+        return (status, json!({ "error": error }));
     }
     let access = format!("access-{}", Uuid::new_v4());
-    answers.refresh = format!("refresh-{}", Uuid::new_v4());
+    if !answers.without_refresh {
+        answers.refresh = format!("refresh-{}", Uuid::new_v4());
+    }
     let tokens = [access.clone(), answers.refresh.clone()];
     answers.issued.extend(tokens);
-    let response = json!({
+    let mut response = json!({
         "access_token": access,
         "token_type": "bearer",
         "expires_in": answers.lifetime,
         "refresh_token": answers.refresh,
     });
+    if answers.without_refresh {
+        response["refresh_token"].take();
+    }
     ("200 OK", response)
-}
-
-/// A browser: it keeps the one-time cookie, and does not follow redirects.
-pub struct Browser {
-    http: reqwest::Client,
-    address: SocketAddr,
-    pub cookie: Option<String>,
-}
-
-/// A page, or a redirect.
-#[derive(Debug)]
-pub struct PageView {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub text: String,
-}
-
-impl Browser {
-    pub fn new(app: &App) -> Self {
-        let http = reqwest::Client::builder().redirect(Policy::none()).build().expect("a client");
-        Self { http, address: app.address, cookie: None }
-    }
-
-    pub async fn open(&mut self, url: &str) -> PageView {
-        self.send(Method::GET, url, None, None).await
-    }
-
-    /// Submits a form of the gateway's own page.
-    pub async fn submit(&mut self, path: &str, form: &[(&str, &str)]) -> PageView {
-        self.send(Method::POST, path, Some(form), Some(PUBLIC)).await
-    }
-
-    pub async fn send(
-        &mut self,
-        method: Method,
-        url: &str,
-        form: Option<&[(&str, &str)]>,
-        origin: Option<&str>,
-    ) -> PageView {
-        let path = url.strip_prefix(PUBLIC).unwrap_or(url);
-        let mut request = self.http.request(method, format!("http://{}{path}", self.address));
-        if let Some(cookie) = &self.cookie {
-            request = request.header("cookie", cookie);
-        }
-        if let Some(origin) = origin {
-            request = request.header("origin", origin);
-        }
-        if let Some(form) = form {
-            let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-            request =
-                request.header("content-type", "application/x-www-form-urlencoded").body(body);
-        }
-        let response: Response = request.send().await.expect("a response");
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        if let Some(cookie) = headers.get("set-cookie") {
-            let pair = cookie.to_str().expect("text").split(';').next().expect("a pair");
-            self.cookie = Some(pair.to_owned()).filter(|pair| !pair.ends_with('='));
-        }
-        PageView { status, headers, text: response.text().await.expect("a body") }
-    }
-
-    /// Logs in on the page of an authorization.
-    pub async fn log_in(&mut self, request: &str, username: &str) -> PageView {
-        let form = [("request", request), ("username", username), ("password", PASSWORD)];
-        self.submit("/v1/oauth/authorize", &form).await
-    }
-
-    /// Confirms what is linked. Returns the URL of the provider.
-    pub async fn go_on(&mut self, request: &str) -> Url {
-        let page = self.submit("/v1/oauth/authorize/continue", &[("request", request)]).await;
-        assert_eq!(page.status, 303, "{page:?}");
-        page.headers["location"].to_str().expect("text").parse().expect("a URL")
-    }
-
-    /// A browser that has gone on to the provider, with the authorization of this caller. Returns the `state` too.
-    pub async fn at_provider(
-        app: &App,
-        (caller, username): (&Caller, &str),
-        provider: &str,
-    ) -> (Self, String) {
-        let request = begin(caller, provider).await;
-        let mut browser = Self::new(app);
-        browser.log_in(&request, username).await;
-        let state = parameter(&browser.go_on(&request).await, "state");
-        (browser, state)
-    }
-
-    /// Returns from the provider with a code.
-    pub async fn call_back(&mut self, state: &str, more: &str) -> PageView {
-        self.open(&format!("/v1/oauth/callback?state={state}&code=the-code{more}")).await
-    }
-
-    /// Logs in, confirms, and returns from the provider.
-    pub async fn link(&mut self, request: &str, username: &str) -> PageView {
-        self.log_in(request, username).await;
-        let state = parameter(&self.go_on(request).await, "state");
-        self.call_back(&state, "").await
-    }
-}
-
-/// A parameter of a URL.
-pub fn parameter(url: &Url, name: &str) -> String {
-    let found = url.query_pairs().find(|(key, _)| key == name);
-    found.unwrap_or_else(|| panic!("no {name} in {url}")).1.into_owned()
-}
-
-/// Begins an authorization. Returns its id.
-pub async fn begin(caller: &Caller, provider: &str) -> String {
-    let path = format!("/v1/oauth/grants/{provider}/authorize");
-    let begun = caller.call(Method::POST, &path, None).await.ok();
-    let url: Url = begun["authorization_url"].as_str().expect("a URL").parse().expect("a URL");
-    assert!(url.as_str().starts_with(&format!("{PUBLIC}/v1/oauth/authorize?request=")), "{url}");
-    parameter(&url, "request")
-}
-
-/// Links an account of a caller at `github`.
-pub async fn link(app: &App, caller: &Caller) {
-    let username = caller.me().await["username"].as_str().expect("a name").to_owned();
-    let request = begin(caller, "github").await;
-    let page = Browser::new(app).link(&request, &username).await;
-    assert!(page.text.contains("Account linked"), "{page:?}");
-}
-
-/// The grant of a caller at `github`.
-pub async fn grant(caller: &Caller) -> Value {
-    let grants = caller.get("/v1/oauth/grants").await.ok();
-    grants["grants"].get(0).cloned().unwrap_or(Value::Null)
-}
-
-/// The kinds of the caller's notifications, oldest first.
-pub async fn notifications(caller: &Caller) -> Vec<String> {
-    let path = format!("/v1/users/{}/notifications", caller.id().await);
-    let page = caller.get(&path).await.ok();
-    let items = page["items"].as_array().expect("items");
-    let mut kinds: Vec<_> = items
-        .iter()
-        .map(|item| {
-            (item["id"].clone().to_string(), item["kind"].as_str().expect("a kind").to_owned())
-        })
-        .collect();
-    kinds.sort();
-    kinds.into_iter().map(|(_, kind)| kind).collect()
 }

@@ -56,6 +56,10 @@ async fn external_token_with_one_wrong_claim_is_refused() {
 async fn external_token_with_a_wrong_header_is_refused() {
     let issuer = TestIssuer::start().await;
     let app = issuer.app(json!({})).await;
+    // Without `alg`, the key itself allows every algorithm of its type.
+    let mut published = issuer.key.published.clone();
+    published["alg"].take();
+    issuer.publish(vec![published]);
     let (claims, header) = (issuer.claims("ada"), issuer.header());
     let key = &issuer.key.signs;
     let typed = |typ: Option<&str>| {
@@ -143,6 +147,8 @@ async fn id_tokens_and_refresh_tokens_are_refused() {
     for fault in [
         json!({ "typ": "ID" }),
         json!({ "typ": "Refresh" }),
+        json!({ "typ": "Offline" }),
+        json!({ "typ": "Logout" }),
         json!({ "nonce": "n" }),
         json!({ "at_hash": "h" }),
         json!({ "c_hash": "h" }),

@@ -1,10 +1,13 @@
 //! The role of a caller with an external token.
 
+use std::sync::Arc;
+
 use entity::user::Role;
 use serde_json::json;
+use streamgate::{bus::InProcessBus, config::Config};
 use uuid::Uuid;
 
-use crate::support::issuer::TestIssuer;
+use crate::support::{App, Store, issuer::TestIssuer};
 
 #[tokio::test]
 async fn claims_map_to_a_role_below_the_ceiling() {
@@ -71,6 +74,18 @@ async fn newer_token_with_a_lower_role_ends_streams() {
 }
 
 #[tokio::test]
+async fn role_can_change_within_the_second_of_a_token() {
+    let issuer = TestIssuer::start().await;
+    let app = issuer.app(json!({})).await;
+    let exp = issuer.claims("ada")["exp"].clone();
+    for (roles, role) in [("guest", "viewer"), ("staff", "operator"), ("guest", "viewer")] {
+        let change = json!({ "roles": roles, "exp": exp });
+        assert_eq!(issuer.caller(&app, "ada", change).me().await["role"], role);
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn older_token_keeps_its_lower_role() {
     let issuer = TestIssuer::start().await;
     let app = issuer.app(json!({ "max_role": "admin" })).await;
@@ -90,4 +105,26 @@ async fn older_token_keeps_its_lower_role() {
     second.expect("mutation.enqueued").await;
     drop((reader, second));
     app.finish().await;
+}
+
+#[tokio::test]
+async fn lower_role_ends_streams_of_another_gateway() {
+    let issuer = TestIssuer::start().await;
+    let change = |config: &mut Config| {
+        config.streams.heartbeat_seconds = 60;
+        config.auth.issuers = vec![issuer.config(json!({ "max_role": "admin" }))];
+    };
+    let (store, bus) = (Store::new().await, Arc::new(InProcessBus::default()));
+    let one = App::on(store.clone(), bus.clone(), change).await;
+    let two = App::on(store, bus, change).await;
+    let topology = one.active_topology(&one.caller(Role::Operator).await).await;
+    let admin = issuer.caller(&two, "ada", json!({ "roles": "root" }));
+    let mut reader = admin.watch(topology, "").await;
+    reader.expect("snapshot").await;
+    let exp = issuer.claims("ada")["exp"].as_i64().expect("a number") + 60;
+    issuer.caller(&one, "ada", json!({ "roles": "staff", "exp": exp })).me().await;
+    assert_eq!(reader.expect("stream.closed").await.data["reason"], "role_lowered");
+    reader.expect_end().await;
+    two.finish().await;
+    one.finish().await;
 }

@@ -105,12 +105,28 @@ async fn revoked_session_refuses_newer_tokens_too() {
     assert_eq!(invalid_token(caller.get("/v1/auth/me").await), ENDED);
     let newer = issuer.caller(&app, "ada", json!({ "exp": later(60), "iat": later(0) }));
     assert_eq!(invalid_token(newer.get("/v1/auth/me").await), ENDED);
-    // A sweep does not delete the row, because a token is still valid.
-    let cutoff = Timestamp::now() + Duration::from_secs(200);
+    // A sweep does not delete the row before the newer token has expired.
+    let cutoff = Timestamp::now() + Duration::from_secs(330);
     app.gateway.login_sessions.prune(cutoff).await.expect("a sweep");
     assert_eq!(invalid_token(newer.get("/v1/auth/me").await), ENDED);
     // Another session of the user is not concerned.
     issuer.caller(&app, "ada", json!({ "sid": "another" })).me().await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn token_that_expires_earlier_does_not_shorten_a_revocation() {
+    let issuer = TestIssuer::start().await;
+    let app = issuer.app(json!({})).await;
+    let caller = issuer.caller(&app, "ada", json!({}));
+    caller.me().await;
+    revoke(&app, &caller).await;
+    let exp = Timestamp::now().seconds() + 2;
+    let short = issuer.caller(&app, "ada", json!({ "exp": exp }));
+    assert_eq!(invalid_token(short.get("/v1/auth/me").await), ENDED);
+    until("end of the short token", async || Timestamp::now().seconds() >= exp).await;
+    let newer = issuer.caller(&app, "ada", json!({ "iat": later(0) }));
+    assert_eq!(invalid_token(newer.get("/v1/auth/me").await), ENDED);
     app.finish().await;
 }
 
@@ -132,10 +148,18 @@ async fn revocation_without_a_session_id_ends_earlier_tokens() {
     assert_eq!(invalid_token(known.get("/v1/auth/me").await), ENDED);
     let unknown = without_sid(now - 10, json!({ "exp": later(90) }));
     assert_eq!(invalid_token(unknown.get("/v1/auth/me").await), ENDED);
-    without_sid(now + 20, json!({})).me().await;
-    for caller in [&known, &unknown] {
+    // A sweep does not delete the row before this token has expired.
+    let cutoff = Timestamp::now() + Duration::from_secs(330);
+    app.gateway.login_sessions.prune(cutoff).await.expect("a sweep");
+    assert_eq!(invalid_token(unknown.get("/v1/auth/me").await), ENDED);
+    let newer = without_sid(now + 20, json!({}));
+    newer.me().await;
+    // An earlier token does not change the role of the session either.
+    let lower = without_sid(now - 5, json!({ "exp": later(120), "roles": ["guest"] }));
+    for caller in [&known, &unknown, &lower] {
         assert_eq!(invalid_token(caller.get("/v1/auth/me").await), ENDED);
     }
+    assert_eq!(newer.me().await["role"], "operator");
     app.finish().await;
 }
 

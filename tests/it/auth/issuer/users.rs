@@ -39,6 +39,8 @@ async fn external_name_never_matches_a_local_user() {
     let admin = app.log_in("admin").await;
     let external = issuer.caller(&app, "admin", json!({ "preferred_username": "admin" }));
     assert_ne!(external.id().await, admin.id().await);
+    let other = issuer.caller(&app, "grace", json!({ "preferred_username": "admin" }));
+    assert_ne!(other.id().await, external.id().await);
     let local = admin.id().await.to_string();
     assert_ne!(issuer.caller(&app, &local, json!({})).id().await.to_string(), local);
     app.finish().await;
