@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use entity::login_session::Method;
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, types::Example};
 use serde_json::json;
@@ -12,7 +13,7 @@ use super::{
     credential::check_origin,
     json::Json,
     middleware::RequestInfo,
-    problem::{MemoryResult, Problem, Result, WriteResult},
+    problem::{Kind, MemoryResult, Problem, ReadResult, Result, WriteResult},
     session_cookie,
     tag::Tag,
     visitor::Visitor,
@@ -74,6 +75,18 @@ enum LoggedOut {
         /// Removes the session cookie. Present if the cookie authenticated the request.
         #[oai(header = "Set-Cookie")]
         Option<String>,
+    ),
+}
+
+/// The response with a session cookie.
+#[derive(ApiResponse)]
+enum CookieSet {
+    /// The cookie is set. The response has no body.
+    #[oai(status = 204)]
+    NoContent(
+        /// The session cookie `__Host-streamgate` (`streamgate` on plain HTTP from the same machine).
+        #[oai(header = "Set-Cookie")]
+        String,
     ),
 }
 
@@ -288,6 +301,32 @@ impl AuthApi {
         record(&gateway, &request, Some(principal), event).await;
         let cookie_name = request.cookie_name.filter(|_| caller.by_cookie);
         Ok(LoggedOut::NoContent(cookie_name.map(session_cookie::remove)))
+    }
+
+    /// Set the session cookie
+    ///
+    /// Sets the session cookie for the login session of an access token of an external issuer. With the cookie, the user can
+    /// link accounts on the gateway's own pages. The cookie ends with the session at the latest. Other users get the cookie
+    /// at their login. Requires the role viewer, and the header `Origin` with an allowed origin. 403 for a session that no
+    /// external issuer has started.
+    #[oai(path = "/v1/auth/cookie", method = "post", operation_id = "session_cookie_create")]
+    async fn set_cookie(
+        &self,
+        caller: Caller<Person>,
+        gateway: Data<&Arc<Gateway>>,
+        request: Data<&RequestInfo>,
+    ) -> ReadResult<CookieSet> {
+        let Principal { user_id, session_id, session_expires_at, method, .. } = caller.principal;
+        if method != Method::Issuer || caller.by_cookie {
+            return Err(Problem::new(
+                Kind::Forbidden,
+                "only an access token of an external issuer gets a cookie here: log in with `cookie`",
+            )
+            .into());
+        }
+        let name = cookie_name(&gateway, &request)?;
+        let value = gateway.session_cookies.sign(user_id, session_id, session_expires_at);
+        Ok(CookieSet::NoContent(session_cookie::set(name, &value, session_expires_at)))
     }
 
     /// Get public keys

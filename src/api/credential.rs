@@ -134,6 +134,7 @@ impl Credential {
         may_resume: bool,
     ) -> Result<Authenticated> {
         let by_cookie = matches!(self, Self::Cookie(_));
+        let mut issued_at = None;
         let claims = match self {
             Self::Access(token) if gateway.issuers.is_external(&token) => {
                 let principal = external_token::authenticate(gateway, request, &token).await?;
@@ -149,14 +150,20 @@ impl Credential {
                 .inspect_err(|_| gateway.telemetry.authenticated("failed"))?
                 .map(|(session, user)| (session, user, None))
                 .ok_or(TokenError::Invalid),
-            Self::Stream(token) => presented_token::verify(gateway, &token, may_resume)
-                .await?
-                .map(|token| (token.claims.sid, token.claims.sub, Some(token))),
+            Self::Stream(token) => {
+                presented_token::verify(gateway, &token, may_resume).await?.map(|token| {
+                    issued_at = Some(token.claims.issued_at());
+                    (token.claims.sid, token.claims.sub, Some(token))
+                })
+            }
             Self::Cookie(value) => {
                 if let Some(info) = request.data() {
                     check_origin(gateway, info)?;
                 }
-                gateway.session_cookies.verify(&value).map(|claims| (claims.sid, claims.sub, None))
+                gateway.session_cookies.verify(&value).map(|claims| {
+                    issued_at = Some(claims.issued_at());
+                    (claims.sid, claims.sub, None)
+                })
             }
             Self::Proxy(username) => {
                 if let Some(info) = request.data() {
@@ -174,9 +181,8 @@ impl Credential {
         let (session, user, stream_token) =
             claims.map_err(|error| remove_cookie(refused(gateway, error)))?;
         let mut principal = validate(gateway, session, user).await;
-        let minted_at = stream_token.as_ref().map(|token| token.claims.issued_at());
-        if let (Ok(found), Some(minted_at)) = (&principal, minted_at)
-            && found.is_revoked(minted_at)
+        if let (Ok(found), Some(issued_at)) = (&principal, issued_at)
+            && found.is_revoked(issued_at)
         {
             principal = Err(Ended::Revoked.into());
         }
@@ -190,7 +196,9 @@ impl Credential {
             Err(SessionError::Database(error)) => return Err(error.into()),
             Err(error) => return Err(remove_cookie(error.into())),
         };
-        if by_cookie || principal.method == Method::Proxy {
+        // The session of an external issuer ends with its tokens.
+        let extends = matches!(principal.method, Method::Password) && by_cookie;
+        if extends || principal.method == Method::Proxy {
             gateway.login_sessions.extend(&mut principal).await;
         }
         if principal.method == Method::ApiKey

@@ -138,14 +138,20 @@ impl MeApi {
         let permissions = permissions(&caller.principal);
         let limits = gateway.limits.usage(caller.principal.user_id);
         let principal = caller.principal;
-        let user = gateway.users.find(principal.user_id).await?;
+        // Without issuers, the answer needs no look-up.
+        let user = match gateway.config.auth.issuers[..] {
+            [] => None,
+            _ => Some(gateway.users.find(principal.user_id).await?),
+        };
+        let (issuer, display_name) =
+            user.map_or((None, None), |user| (user.issuer, user.display_name));
         let grants = if gateway.oauth.is_enabled() {
             gateway.oauth.grants(principal.user_id).await?
         } else {
             Vec::new()
         };
         let authenticated_by = match principal.method {
-            Method::Password if caller.by_cookie => AuthenticatedBy::Cookie,
+            Method::Password | Method::Issuer if caller.by_cookie => AuthenticatedBy::Cookie,
             Method::Password => AuthenticatedBy::AccessToken,
             Method::ApiKey => AuthenticatedBy::ApiKey,
             Method::Issuer => AuthenticatedBy::IssuerToken,
@@ -154,8 +160,8 @@ impl MeApi {
         Ok(Json(Me {
             id: principal.user_id,
             username: principal.username,
-            display_name: user.display_name,
-            issuer: user.issuer,
+            issuer,
+            display_name,
             role: principal.role.into(),
             authenticated_by,
             session_id: principal.session_id,

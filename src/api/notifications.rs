@@ -18,15 +18,11 @@ use super::{
 };
 use crate::{
     family::{
-        FamilyError,
         notification::{self, NewNotification, Notification},
         wire::Page,
     },
     gateway::Gateway,
 };
-
-/// The start of the kinds that only the gateway creates. A worker that could create them could send users to a false page.
-const OWN_KINDS: &str = "oauth.";
 
 /// The operations.
 pub(super) struct NotificationsApi;
@@ -35,8 +31,8 @@ pub(super) struct NotificationsApi;
 impl NotificationsApi {
     /// Create a notification
     ///
-    /// Stores a notification for a user, and sends it to the user's streams. Only the gateway creates kinds that start with
-    /// `oauth.`. Requires the role agent. 404 if the user does not exist.
+    /// Stores a notification for a user, and sends it to the user's streams. Requires the role agent. 404 if the user
+    /// does not exist.
     #[oai(path = "/:id/notifications", method = "post", operation_id = "notification_create")]
     async fn create(
         &self,
@@ -46,10 +42,6 @@ impl NotificationsApi {
         id: Path<Uuid>,
         body: Json<NewNotification>,
     ) -> WriteResult<Created<Notification>> {
-        if body.kind.0.starts_with(OWN_KINDS) {
-            let reason = "must not start with `oauth.`, because only the gateway creates these";
-            return Err(FamilyError::bad_input("kind", reason).into());
-        }
         let notification = notification::create(&gateway, id.0, body.0).await?;
         Ok(Created::Created(Json(notification)))
     }

@@ -116,16 +116,15 @@ impl AuditLog {
             .await
     }
 
-    /// Deletes the events from before `cutoff`, and refused logins beyond the newest [`MAX_REFUSED_LOGINS`]. Returns their
-    /// number.
-    pub async fn prune(&self, cutoff: Timestamp) -> Result<u64, DbErr> {
+    /// Deletes the events from before `cutoff`, and refused logins beyond the newest `refused_logins`. Returns their number.
+    pub async fn prune(&self, cutoff: Timestamp, refused_logins: u64) -> Result<u64, DbErr> {
         let old = audit_event::Entity::delete_many().filter(audit_event::Column::At.lt(cutoff));
         let old = old.exec(self.database.writer()).await?.rows_affected;
         let is_refused = audit_event::Column::Kind.eq(AuditKind::LoginFailed.name());
         let newest_beyond: Option<Uuid> = audit_event::Entity::find()
             .filter(is_refused.clone())
             .order_by_desc(audit_event::Column::Id)
-            .offset(MAX_REFUSED_LOGINS)
+            .offset(refused_logins)
             .limit(1)
             .select_only()
             .column(audit_event::Column::Id)

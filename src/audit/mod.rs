@@ -6,5 +6,5 @@
 mod audit_log;
 mod kind;
 
-pub use audit_log::{AuditEvent, AuditFilter, AuditLog};
+pub use audit_log::{AuditEvent, AuditFilter, AuditLog, MAX_REFUSED_LOGINS};
 pub use kind::AuditKind;

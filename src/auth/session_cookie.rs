@@ -29,6 +29,14 @@ pub struct CookieClaims {
     exp: i64,
 }
 
+impl CookieClaims {
+    /// Time at which the value was signed.
+    #[must_use]
+    pub fn issued_at(&self) -> Timestamp {
+        Timestamp::from_seconds(self.iat)
+    }
+}
+
 /// Signs and verifies the values of cookies.
 pub struct SessionCookies {
     issuer: String,

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use tokio::time::sleep;
 
 use super::job::{Context, Job, JobResult, Schedule, job};
-use crate::{bus::Message, event::Family, family, gateway::Gateway};
+use crate::{audit::MAX_REFUSED_LOGINS, bus::Message, event::Family, family, gateway::Gateway};
 
 /// Every background job of a gateway.
 pub const JOBS: [Job; 22] = [
@@ -238,7 +238,7 @@ async fn prune_login_sessions(gateway: Arc<Gateway>) -> JobResult {
 async fn prune_audit_events(gateway: Arc<Gateway>) -> JobResult {
     let Some(now) = gateway.stable_clock().await else { return Ok(()) };
     let age = Duration::from_secs(gateway.config.retention.audit_seconds);
-    gateway.audit.prune(now.cutoff(age)).await?;
+    gateway.audit.prune(now.cutoff(age), MAX_REFUSED_LOGINS).await?;
     Ok(())
 }
 

@@ -71,7 +71,8 @@ impl Oauth {
             .filter(Column::UserId.eq(user))
             .filter(Column::Provider.eq(provider))
             .filter(Column::CookieHash.is_null())
-            .filter(Column::ExpiresAt.gt(now + (LIFE - REUSE)))
+            .filter(Column::CreatedAt.gt(now - REUSE))
+            .filter(Column::ExpiresAt.gt(now))
             .one(self.database.reader())
             .await?;
         if let Some(unopened) = unopened {

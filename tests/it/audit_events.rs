@@ -2,11 +2,18 @@
 
 use std::time::Duration;
 
-use entity::user::Role;
+use entity::{Timestamp, user::Role};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{App, Caller, PASSWORD, auth::refresh, id_of, log::Log, time::Time, until};
+use crate::support::{
+    App, Caller, PASSWORD,
+    auth::{bearer, refresh},
+    id_of,
+    log::Log,
+    time::Time,
+    until,
+};
 
 /// The events of this kind, newest first.
 async fn events(admin: &Caller, query: &str) -> Vec<Value> {
@@ -169,5 +176,40 @@ async fn events_are_deleted_after_their_retention() {
     let time: &Time = &app.time;
     time.pass(Duration::from_secs(200));
     until("deletion", async || events(&admin, "").await.is_empty()).await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn refused_logins_do_not_fill_the_table() {
+    let app = App::start().await;
+    for name in ["a", "b", "c", "d"] {
+        let login = json!({ "username": name, "password": "wrong password" });
+        app.anyone().post("/v1/auth/login", login).await.problem(401);
+    }
+    let admin = app.log_in("admin").await;
+    let long_ago = Timestamp::now() - Duration::from_hours(1);
+    assert_eq!(app.gateway.audit.prune(long_ago, 3).await.expect("a sweep"), 1);
+    assert_eq!(app.gateway.audit.prune(long_ago, 3).await.expect("a sweep"), 0);
+    let left = admin.get("/v1/audit-events?kind=login.failed").await.ok();
+    assert_eq!(left["items"].as_array().expect("items").len(), 3);
+    only(&admin, "login.succeeded").await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn key_for_some_families_sees_nothing_of_administrators() {
+    let app = App::start().await;
+    let admin = app.log_in("admin").await;
+    for (families, status) in [(json!(["task"]), 403), (Value::Null, 200)] {
+        let mut new = json!({ "name": "k", "role": "admin" });
+        if families.is_array() {
+            new["families"] = families;
+        }
+        let key = admin.post("/v1/api-keys", new).await.ok();
+        let key = bearer(&app, key["key"].as_str().expect("a key"));
+        for path in ["/v1/audit-events", "/v1/admin/latency"] {
+            assert_eq!(key.get(path).await.status, status, "{path}");
+        }
+    }
     app.finish().await;
 }

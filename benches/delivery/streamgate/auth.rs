@@ -23,7 +23,7 @@ const GRANTS: usize = 100;
 /// Refreshes of grants that the report waits for.
 const GRANT_REFRESHES: u64 = 200;
 /// Longest wait for these refreshes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Checks of the provider.
 const CHECKS: usize = 200;
 

@@ -28,15 +28,22 @@ pub(crate) const VARIANTS: &[Variant] = &[
             Ok(())
         },
     },
-    Variant { name: "one reactor", configure: |config| reactors(config, 1) },
-    Variant { name: "two reactors", configure: |config| reactors(config, 2) },
+    Variant {
+        name: "one reactor",
+        configure: |config| {
+            config.streams.reactor_threads = 1;
+            Ok(())
+        },
+    },
+    Variant {
+        name: "two reactors",
+        configure: |config| {
+            config.streams.reactor_threads = 2;
+            Ok(())
+        },
+    },
     Variant { name: "streamgate, OAuth", configure: upstream::configure },
 ];
-
-fn reactors(config: &mut Config, threads: usize) -> anyhow::Result<()> {
-    config.streams.reactor_threads = threads;
-    Ok(())
-}
 
 /// Index of the variant with an OAuth provider. Only the scenario `auth` measures it.
 pub(crate) const OAUTH: usize = 5;

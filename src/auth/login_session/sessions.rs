@@ -179,8 +179,8 @@ impl LoginSessions {
         Ok(())
     }
 
-    /// Revokes all sessions of a user, except those of API keys, see [`revoke_sessions`]. Ends their streams in this
-    /// process.
+    /// Revokes all sessions of a user, except those of API keys. Ends their streams in this process. Tokens of an external
+    /// issuer from before are refused from now on, and authorizations that have begun end.
     pub async fn revoke_user(&self, user: Uuid) -> Result<(), DbErr> {
         let tx = self.database.begin_write().await?;
         revoke_sessions(&tx, user).await?;

@@ -53,6 +53,7 @@ pub const NO_ID: &[(&str, &str)] = &[
     ("latency_get", "concerns the gateway"),
     ("mcp_session_create", "returns the new id"),
     ("mcp_session_list", "returns an empty list"),
+    ("session_cookie_create", "concerns the session of the caller"),
     ("task_claim", "returns an empty list if no task waits"),
     ("task_create", "returns the new id"),
     ("task_list", "returns an empty list"),

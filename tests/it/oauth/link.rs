@@ -14,6 +14,7 @@ use crate::support::{
     browser::{Browser, begin, grant, link, notifications, parameter},
     log::Log,
     provider::{PUBLIC, TestProvider, with_providers},
+    until,
 };
 
 #[tokio::test]
@@ -262,5 +263,30 @@ async fn link_cookie_has_a_safe_name_on_https() {
     let cookie = page.headers["set-cookie"].to_str().expect("text");
     assert!(cookie.starts_with("__Host-streamgate-link="), "{cookie}");
     assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Lax; Secure"), "{cookie}");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn tokens_of_a_deleted_user_are_revoked() {
+    let provider = TestProvider::start().await;
+    let app = provider.app().await;
+    let caller = app.caller(Role::Viewer).await;
+    link(&app, &caller).await;
+    let refresh = provider.answers().refresh.clone();
+    let path = format!("/v1/users/{}", caller.id().await);
+    let admin = app.log_in("admin").await;
+    assert_eq!(admin.call(Method::DELETE, &path, None).await.status, 204);
+    until("revocation", async || provider.answers().revoked == [refresh.clone()]).await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn grant_that_cannot_be_refreshed_is_shown_as_expired() {
+    let provider = TestProvider::start().await;
+    (provider.answers().lifetime, provider.answers().without_refresh) = (1, true);
+    let app = provider.app().await;
+    let caller = app.caller(Role::Viewer).await;
+    link(&app, &caller).await;
+    until("end", async || grant(&caller).await["status"] == "expired").await;
     app.finish().await;
 }

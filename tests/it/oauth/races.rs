@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::support::{
     App, Caller,
     browser::link,
+    log::Log,
     provider::{INVALID_GRANT, TestProvider},
     until,
 };
@@ -163,4 +164,33 @@ async fn refresh_without_a_new_refresh_token_keeps_the_old_one() {
     }
     assert_eq!(provider.requests("refresh_token"), 2);
     app.finish().await;
+}
+
+#[tokio::test]
+async fn new_tokens_outlast_a_failure_of_the_database() {
+    let log = Log::default();
+    let logging = log.start();
+    let provider = TestProvider::start().await;
+    let (app, _) = linked(&provider).await;
+    let seen = row(&app).await.expect("a row");
+    let held = provider.hold().await;
+    let arrived = provider.answers().arrived;
+    let gateway = Arc::clone(&app.gateway);
+    let refresh = tokio::spawn(async move { gateway.oauth.refresh(&seen).await });
+    until("request", async || provider.answers().arrived > arrived).await;
+    app.rename_table("oauth_grant", "hidden").await;
+    drop(held);
+    until("failure", async || {
+        let lines = serde_json::json!(log.lines()).to_string();
+        lines.contains("cannot store the new tokens of a grant")
+    })
+    .await;
+    app.rename_table("hidden", "oauth_grant").await;
+    let refreshed = refresh.await.expect("no panic");
+    assert!(matches!(refreshed, Ok(Refreshed::Done { .. })), "{refreshed:?}");
+    let stored = row(&app).await.expect("a row");
+    let token = app.gateway.oauth.access_token(&stored).expect("a token");
+    assert_eq!(Some(&token), provider.answers().issued.iter().rev().nth(1));
+    app.finish().await;
+    drop(logging);
 }

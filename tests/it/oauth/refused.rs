@@ -1,5 +1,7 @@
 //! Attacks on the authorization.
 
+use std::time::Duration;
+
 use entity::{Timestamp, oauth_authorization, user::Role};
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -259,7 +261,8 @@ async fn user_who_was_disabled_meanwhile_links_nothing() {
     let (mut browser, state) = Browser::at_provider(&app, (&attacker, "attacker"), "github").await;
     let admin = app.log_in("admin").await;
     user::update(&admin, attacker.id().await, json!({ "disabled": true })).await.ok();
-    assert_eq!(browser.call_back(&state, "").await.status, 403);
+    let page = browser.call_back(&state, "").await;
+    assert!(page.text.contains("Not linked"), "{page:?}");
     assert_eq!(provider.requests("authorization_code"), 0);
     app.finish().await;
 }
@@ -297,6 +300,13 @@ async fn oldest_of_many_authorizations_is_deleted() {
     let (attacker, _) = users(&app).await;
     let oldest = begin(&attacker, "github").await;
     for _ in 0..20 {
+        // An authorization that is older than a minute is not returned again.
+        let older = Timestamp::now() - Duration::from_mins(2);
+        oauth_authorization::Entity::update_many()
+            .col_expr(oauth_authorization::Column::CreatedAt, Expr::value(older))
+            .exec(app.gateway.database.writer())
+            .await
+            .expect("an update");
         begin(&attacker, "github").await;
     }
     let page = Browser::new(&app).log_in(&oldest, "attacker").await;
@@ -323,4 +333,29 @@ async fn wrong_discovery_document_of_a_provider_is_refused() {
         assert!(page.text.contains(expected), "{value}: {page:?}");
         app.finish().await;
     }
+}
+
+#[tokio::test]
+async fn revocation_and_new_password_end_authorizations() {
+    let provider = TestProvider::start().await;
+    let app = provider.app().await;
+    app.create_user("ada", Role::Viewer).await;
+    let admin = app.log_in("admin").await;
+    for change in ["revoke", "password"] {
+        let ada = app.log_in("ada").await;
+        let user = ada.id().await;
+        let request = begin(&ada, "github").await;
+        let mut browser = Browser::new(&app);
+        browser.log_in(&request, "ada").await;
+        if change == "revoke" {
+            admin.post(&format!("/v1/users/{user}/revoke"), json!({})).await.ok();
+        } else {
+            let change = json!({ "password": PASSWORD });
+            admin.call(Method::PATCH, &format!("/v1/users/{user}"), Some(change)).await.ok();
+        }
+        // The person who has logged in here may not be the user.
+        let page = browser.submit("/v1/oauth/authorize/continue", &[("request", &request)]).await;
+        assert_ne!(page.status, 303, "{change}: {page:?}");
+    }
+    app.finish().await;
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::support::{
     Answer, App, Caller,
+    auth::bearer,
     browser::{grant, link, parameter},
     id_of, prompt,
     provider::{INVALID_GRANT, TestProvider},
@@ -234,5 +235,26 @@ async fn valid_token_is_handed_out_during_an_outage() {
     let given = token(&worker, &claimed).await.ok();
     assert_eq!(given["access_token"], provider.answers().issued[0]);
     assert_eq!(provider.requests("refresh_token"), 1);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn token_needs_the_family_and_an_enabled_owner() {
+    let provider = TestProvider::start().await;
+    let app = provider.app().await;
+    let (owner, worker) = owner_and_worker(&app).await;
+    link(&app, &owner).await;
+    owner.post("/v1/tasks", requiring()).await.ok();
+    let claimed = task::claim(&worker, "a").await;
+    for (family, status) in [("topology", 403), ("task", 200)] {
+        let new = json!({ "name": "k", "families": [family] });
+        let key = worker.post("/v1/api-keys", new).await.ok();
+        let key = bearer(&app, key["key"].as_str().expect("a key"));
+        assert_eq!(token(&key, &claimed).await.status, status, "{family}");
+    }
+    let path = format!("/v1/users/{}", owner.id().await);
+    let admin = app.log_in("admin").await;
+    admin.call(Method::PATCH, &path, Some(json!({ "disabled": true }))).await.ok();
+    assert_eq!(token(&worker, &claimed).await.problem(409), "the owner is disabled");
     app.finish().await;
 }

@@ -71,9 +71,9 @@ impl App {
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let gateway =
-            streamgate::start::build(config, bus, time.clone(), Some(PASSWORD.to_owned())).await;
-        let gateway = gateway.expect("a start");
+        let password = Some(PASSWORD.to_owned());
+        let built = streamgate::start::build(config, bus, time.clone(), password);
+        let gateway = Box::pin(built).await.expect("a start");
         let shutdown = CancellationToken::new();
         let service = streamgate::serve(Arc::clone(&gateway), listener, shutdown.clone());
         let server = tokio::spawn(async move { service.await.expect("a clean end") });

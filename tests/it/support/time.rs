@@ -8,6 +8,8 @@ use std::{
 use entity::Timestamp;
 use streamgate::clock::{SystemClocks, TimeSource};
 
+use crate::support::until;
+
 /// The clocks of this machine, which a test can move ahead together, and a wall clock that it can set.
 #[derive(Debug, Default)]
 pub struct Time {
@@ -44,4 +46,12 @@ impl TimeSource for Time {
         let ahead = self.ahead_seconds.load(SeqCst) * 1_000_000;
         Timestamp((SystemClocks.wall() + passed - self.begins_ago).0 + ahead)
     }
+}
+
+/// Waits for the next second by the wall clock, and returns it. A token that is issued in the second of a revocation counts
+/// as issued before it.
+pub async fn next_second() -> i64 {
+    let now = Timestamp::now().seconds();
+    until("next second", async || Timestamp::now().seconds() > now).await;
+    now + 1
 }

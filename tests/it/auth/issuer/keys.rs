@@ -156,13 +156,13 @@ async fn redirects_and_documents_of_other_issuers_are_refused() {
 #[tokio::test]
 async fn token_without_a_key_id_needs_one_fitting_key() {
     let issuer = TestIssuer::start().await;
+    let ours = issuer.key.published.clone();
+    issuer.publish(vec![ours.clone(), Key::new().published]);
     let app = issuer.app(json!({})).await;
     let unnamed = || {
         let header = Header { kid: None, ..issuer.header() };
         bearer(&app, &sign(&header, &issuer.claims("ada"), &issuer.key.signs))
     };
-    let ours = issuer.key.published.clone();
-    issuer.publish(vec![ours.clone(), Key::new().published]);
     assert_eq!(invalid_token(unnamed().get("/v1/auth/me").await), "the token is not valid");
     app.time.pass(INTERVAL);
     // A key of another type does not fit.
@@ -176,7 +176,6 @@ async fn token_without_a_key_id_needs_one_fitting_key() {
 #[tokio::test]
 async fn keys_after_the_hundredth_are_ignored() {
     let issuer = TestIssuer::start().await;
-    let app = issuer.app(json!({})).await;
     let publish = |others: usize| {
         let copy = |number| {
             let mut key = issuer.key.published.clone();
@@ -186,6 +185,7 @@ async fn keys_after_the_hundredth_are_ignored() {
         issuer.publish((0..others).map(copy).chain([issuer.key.published.clone()]).collect());
     };
     publish(100);
+    let app = issuer.app(json!({})).await;
     invalid_token(issuer.caller(&app, "ada", json!({})).get("/v1/auth/me").await);
     app.time.pass(INTERVAL);
     publish(99);
@@ -196,12 +196,12 @@ async fn keys_after_the_hundredth_are_ignored() {
 #[tokio::test]
 async fn answer_of_an_issuer_has_at_most_a_mebibyte() {
     let issuer = TestIssuer::start().await;
-    let app = issuer.app(json!({})).await;
     let publish = |length: usize| {
         let long = json!({ "kty": "future", "padding": "a".repeat(length) });
         issuer.publish(vec![issuer.key.published.clone(), long]);
     };
     publish(1 << 20);
+    let app = issuer.app(json!({})).await;
     is_unreachable(&app, &issuer).await;
     app.time.pass(INTERVAL);
     publish((1 << 20) - 2_048);

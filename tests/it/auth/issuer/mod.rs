@@ -2,6 +2,7 @@
 
 mod keys;
 mod refused;
+mod revocation;
 mod roles;
 mod sessions;
 mod users;

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 
-use crate::support::{App, auth::invalid_token, issuer::TestIssuer, until};
+use crate::support::{App, auth::invalid_token, issuer::TestIssuer, time::next_second, until};
 
 const ENDED: &str = "the login session has ended";
 
@@ -103,14 +103,15 @@ async fn revoked_session_refuses_newer_tokens_too() {
     assert_eq!(reader.expect("stream.closed").await.data["reason"], "session_revoked");
     reader.expect_end().await;
     assert_eq!(invalid_token(caller.get("/v1/auth/me").await), ENDED);
-    let newer = issuer.caller(&app, "ada", json!({ "exp": later(60), "iat": later(0) }));
+    let now = next_second().await;
+    let newer = issuer.caller(&app, "ada", json!({ "exp": later(60), "iat": now }));
     assert_eq!(invalid_token(newer.get("/v1/auth/me").await), ENDED);
     // A sweep does not delete the row before the newer token has expired.
     let cutoff = Timestamp::now() + Duration::from_secs(330);
     app.gateway.login_sessions.prune(cutoff).await.expect("a sweep");
     assert_eq!(invalid_token(newer.get("/v1/auth/me").await), ENDED);
     // Another session of the user is not concerned.
-    issuer.caller(&app, "ada", json!({ "sid": "another" })).me().await;
+    issuer.caller(&app, "ada", json!({ "sid": "another", "iat": now })).me().await;
     app.finish().await;
 }
 
@@ -125,7 +126,7 @@ async fn token_that_expires_earlier_does_not_shorten_a_revocation() {
     let short = issuer.caller(&app, "ada", json!({ "exp": exp }));
     assert_eq!(invalid_token(short.get("/v1/auth/me").await), ENDED);
     until("end of the short token", async || Timestamp::now().seconds() >= exp).await;
-    let newer = issuer.caller(&app, "ada", json!({ "iat": later(0) }));
+    let newer = issuer.caller(&app, "ada", json!({ "iat": Timestamp::now().seconds() }));
     assert_eq!(invalid_token(newer.get("/v1/auth/me").await), ENDED);
     app.finish().await;
 }
