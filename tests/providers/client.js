@@ -23,7 +23,7 @@ export function settings(providers) {
       issuer,
       client_id: CLIENT.client_id,
       client_secret: SECRET,
-      scopes: ['openid', 'profile'],
+      scopes: ['openid', 'profile', 'offline_access'],
       token_users: ['role:agent'],
       private_network: true,
     })),

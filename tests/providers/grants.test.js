@@ -55,7 +55,7 @@ describe('grants', { concurrency: true }, () => {
     const grant = await owner.grant('lasting');
     assert.equal(grant.status, 'active');
     assert.equal(grant.refreshable, true);
-    assert.deepEqual(grant.scopes, ['openid', 'profile']);
+    assert.deepEqual([...grant.scopes].sort(), ['offline_access', 'openid', 'profile']);
     // The endpoints come from the discovery document, and the browser was sent there with a PKCE challenge.
     const { issuer } = providers.lasting;
     const request = new URL(visited.find((url) => url.startsWith(`${issuer}/auth?`)));

@@ -60,8 +60,14 @@ export async function startProvider({
     findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, preferred_username: id }) }),
     claims: { profile: ['preferred_username'] },
     pkce: { required: () => pages },
-    issueRefreshToken: async (_, client) => client.grantTypeAllowed('refresh_token'),
-    ...(pages ? {} : { loadExistingGrant: grantEverything, interactions: { url: interactionUrl } }),
+    // With pages, the rule of the library: a refresh token needs the scope `offline_access` and consent.
+    ...(pages
+      ? {}
+      : {
+          issueRefreshToken: async (_, client) => client.grantTypeAllowed('refresh_token'),
+          loadExistingGrant: grantEverything,
+          interactions: { url: interactionUrl },
+        }),
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: pages },
