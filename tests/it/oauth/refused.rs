@@ -5,7 +5,7 @@ use std::time::Duration;
 use entity::{Timestamp, oauth_authorization, user::Role};
 use futures_util::future::join_all;
 use reqwest::Method;
-use sea_orm::{EntityTrait, prelude::Expr};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, prelude::Expr};
 use serde_json::json;
 use streamgate::config::Limits;
 use url::Url;
@@ -304,6 +304,7 @@ async fn oldest_of_many_authorizations_is_deleted() {
         let older = Timestamp::now() - Duration::from_mins(2);
         oauth_authorization::Entity::update_many()
             .col_expr(oauth_authorization::Column::CreatedAt, Expr::value(older))
+            .filter(oauth_authorization::Column::CreatedAt.gt(older))
             .exec(app.gateway.database.writer())
             .await
             .expect("an update");
