@@ -197,7 +197,7 @@ impl Credential {
             Err(error) => return Err(remove_cookie(error.into())),
         };
         // The session of an external issuer ends with its tokens.
-        let extends = matches!(principal.method, Method::Password) && by_cookie;
+        let extends = by_cookie && principal.method == Method::Password;
         if extends || principal.method == Method::Proxy {
             gateway.login_sessions.extend(&mut principal).await;
         }

@@ -43,6 +43,13 @@ pub struct IssuerToken<'a> {
     pub role: Role,
 }
 
+impl IssuerToken<'_> {
+    /// Whether the token was issued before this revocation, or in the same second.
+    fn is_before(&self, revocation: Option<Timestamp>) -> bool {
+        revocation.is_some_and(|revocation| self.issued_at <= revocation)
+    }
+}
+
 impl LoginSessions {
     /// Creates the session of this token, or prolongs it. Returns the id of the session, and whether its role has
     /// changed.
@@ -73,10 +80,10 @@ impl LoginSessions {
     /// Keeps the role of the user's newest token. Returns whether it has changed.
     async fn update_role(&self, token: &IssuerToken<'_>) -> Result<bool, DbErr> {
         let known = user::Entity::find_by_id(token.user).one(self.database.reader()).await?;
-        let is_revoked = |user: &user::Model| {
-            user.revoked_before.is_some_and(|revocation| token.issued_at <= revocation)
+        let needs_no_update = |user: user::Model| {
+            has_newest_role(&user, token) || token.is_before(user.revoked_before)
         };
-        if known.is_none_or(|user| has_newest_role(&user, token) || is_revoked(&user)) {
+        if known.is_none_or(needs_no_update) {
             return Ok(false);
         }
         let updated = user::Entity::update_many()
@@ -101,7 +108,7 @@ impl LoginSessions {
         // In the same order as when a user is deleted.
         let user = user::Entity::find_by_id(token.user).lock_shared().one(&tx).await?;
         let user = user.ok_or(Ended::Revoked)?;
-        if user.revoked_before.is_some_and(|before| token.issued_at <= before) {
+        if token.is_before(user.revoked_before) {
             return Err(Ended::Revoked.into());
         }
         let row = login_session::Entity::find_by_id(id).lock_exclusive().one(&tx).await?;
@@ -129,7 +136,7 @@ impl LoginSessions {
             changed.revoked_at = Set(None);
             changed.revoked_before = Set(revoked_before);
         }
-        if revoked_before.is_some_and(|before| token.issued_at <= before) {
+        if token.is_before(revoked_before) {
             return Err(Ended::Revoked.into());
         }
         if !is_newest && row.revoked_at.is_none() {
@@ -156,12 +163,9 @@ fn is_unchanged(
 ) -> bool {
     let is_covered = token.expires_at < session.expires_at
         || (token.expires_at == session.expires_at && session.role == Some(token.role));
-    let is_before = |revocation: Option<Timestamp>| {
-        revocation.is_some_and(|revocation| token.issued_at <= revocation)
-    };
     let is_revoked = session.revoked_at.is_some()
-        || is_before(session.revoked_before)
-        || is_before(user.revoked_before);
+        || token.is_before(session.revoked_before)
+        || token.is_before(user.revoked_before);
     is_covered && !is_revoked && has_newest_role(user, token)
 }
 

@@ -11,7 +11,7 @@ use crate::{
     auth::login_session::Principal,
     config::Provider,
     event::{Family, Topic},
-    family::{FamilyError, Result, prompt::publish_state::PublishState, task::lease},
+    family::{FamilyError, Result, check_family, prompt::publish_state::PublishState, task::lease},
     gateway::Gateway,
     oauth::{is_usable, scopes},
 };
@@ -48,9 +48,7 @@ pub async fn hand_out(
     if !may_ask(configured.ok_or(FamilyError::NotFound)?, principal) {
         return Err(FamilyError::Forbidden("token_users of this provider does not list this user"));
     }
-    if !principal.families.contains(topic.family()) {
-        return Err(FamilyError::Forbidden("this API key is not for this family"));
-    }
+    check_family(principal, topic.family())?;
     let (owner, required) = under_lease(gateway, topic, token).await?;
     if !required.iter().any(|name| name == provider) {
         return Err(FamilyError::Forbidden("this work does not require this provider"));
