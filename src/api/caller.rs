@@ -258,7 +258,7 @@ fn admit<M: MinimumRole>(
     if principal.role < M::ROLE {
         return Err(Problem::insufficient_role(M::NAME));
     }
-    // What administrators see is about all families.
+    // The operations of administrators show data of all families.
     if M::ROLE == Role::Admin && principal.families != Families::ALL {
         return Err(Problem::new(Kind::Forbidden, "this API key is for some families only"));
     }

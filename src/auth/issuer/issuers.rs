@@ -72,8 +72,8 @@ pub struct ExternalCaller {
 }
 
 impl Issuers {
-    /// Creates the issuers. Their keys are fetched by [`Issuers::checks`], and at the first use. The counters count the hits and misses of the cache
-    /// of verified tokens.
+    /// Creates the issuers. Their keys are fetched by [`Issuers::checks`], and at the first use. The counters count the hits
+    /// and misses of the cache of verified tokens.
     ///
     /// # Errors
     /// [`HttpError::Transport`] if the root certificates of the system cannot be loaded.

@@ -1,4 +1,4 @@
-//! What `/health/ready` shows.
+//! The dependencies in `/health/ready`.
 
 use serde_json::Value;
 
