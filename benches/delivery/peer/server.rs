@@ -36,7 +36,7 @@ pub(crate) struct Server {
     pub(crate) control: SocketAddr,
     /// The server behind Pushpin.
     _origin: Option<Process>,
-    directory: TempDir,
+    pub(crate) directory: TempDir,
 }
 
 impl Server {

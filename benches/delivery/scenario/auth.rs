@@ -48,6 +48,7 @@ pub(super) fn auth(run: &mut Run) -> anyhow::Result<()> {
         notes: vec![
             "a session and a topology are looked up in the database again after 15 seconds, as in operation".to_owned(),
             "grant refresh is without the time of the provider".to_owned(),
+            "a refresh waits for commits, so it cannot be faster than the disk".to_owned(),
         ],
     })
 }

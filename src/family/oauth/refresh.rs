@@ -1,10 +1,15 @@
 //! Refreshes grants, and notifies their users.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    iter,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use entity::oauth_grant::Model;
 use futures_util::{StreamExt, stream};
 use serde_json::json;
+use tokio::time;
 
 use super::{
     link::seconds_until,
@@ -18,13 +23,19 @@ use crate::{
 
 /// Maximum number of refreshes at the same time.
 const AT_ONCE: usize = 8;
+/// The starts of the refreshes of a run are spread over this time. Refreshes that start together would wait for each
+/// other's writes.
+const SPREAD: Duration = Duration::from_millis(250);
 
 /// Refreshes the grants that are due, of users that have a stream open on this gateway.
 pub async fn refresh_due(gateway: &Arc<Gateway>) -> Result<()> {
     let users = gateway.limits.streaming_users();
     let due = gateway.oauth.due(&users).await?;
-    stream::iter(due)
-        .for_each_concurrent(AT_ONCE, async |grant| {
+    let gap = SPREAD / u32::try_from(due.len()).unwrap_or(u32::MAX).max(1);
+    let starts = iter::successors(Some(time::Instant::now()), |start| Some(*start + gap));
+    stream::iter(starts.zip(due))
+        .for_each_concurrent(AT_ONCE, async |(start, grant)| {
+            time::sleep_until(start).await;
             // The result is in the row and in the log, and the next run tries again.
             let _ = refresh(gateway, grant).await;
         })

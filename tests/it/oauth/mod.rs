@@ -1,5 +1,6 @@
 //! `/v1/oauth/...`: accounts at upstream providers.
 
+mod crash;
 mod link;
 mod races;
 mod refresh;

@@ -25,8 +25,12 @@ pub struct PageView {
 
 impl Browser {
     pub fn new(app: &App) -> Self {
+        Self::at(app.address)
+    }
+
+    pub fn at(address: SocketAddr) -> Self {
         let http = reqwest::Client::builder().redirect(Policy::none()).build().expect("a client");
-        Self { http, address: app.address, cookie: None }
+        Self { http, address, cookie: None }
     }
 
     pub async fn open(&mut self, url: &str) -> PageView {
