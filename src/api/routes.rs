@@ -1,10 +1,13 @@
-//! The paths of the OpenAPI document, for the middleware, which sees requests before and after their operations.
+//! The paths of the operations, for the middleware, which sees requests before and after their operations.
 
-use serde_json::{Value, json};
+use poem_openapi::{
+    OpenApi,
+    registry::{MetaOperation, MetaPath},
+};
 
 use super::streams::EVENT_STREAM;
 
-/// The paths of the document.
+/// The paths of the operations.
 pub(super) struct Routes(Vec<Route>);
 
 struct Route {
@@ -27,9 +30,10 @@ pub(super) enum Access {
 }
 
 impl Routes {
-    pub(super) fn new(document: &Value) -> Self {
-        let paths = document["paths"].as_object().into_iter().flatten();
-        Self(paths.map(|(path, operations)| route(path, operations)).collect())
+    /// The paths of these operations. Not read from the OpenAPI document, because its generation takes longer than the rest
+    /// of a start.
+    pub(super) fn new<A: OpenApi>() -> Self {
+        Self(A::meta().into_iter().flat_map(|api| api.paths).map(route).collect())
     }
 
     /// The methods of a path, as `Allow` lists them (RFC 9110, section 10.2.1).
@@ -68,20 +72,21 @@ impl Route {
     }
 }
 
-fn route(path: &str, operations: &Value) -> Route {
-    let operations = operations.as_object();
-    let mut methods: Vec<String> =
-        operations.into_iter().flatten().map(|(method, _)| method.to_uppercase()).collect();
+fn route(path: MetaPath) -> Route {
+    let method = |operation: &MetaOperation| operation.method.to_string();
+    let mut methods: Vec<String> = path.operations.iter().map(method).collect();
+    methods.sort_unstable();
     if methods.iter().any(|method| method == "GET") {
         methods.push("HEAD".to_owned());
     }
-    let public = operations.into_iter().flatten();
-    let public = public.filter(|(_, operation)| operation["security"] == json!([]));
-    let public = public.map(|(method, _)| method.to_uppercase()).collect();
-    let is_stream = operations.into_iter().flatten().any(|(_, operation)| {
-        operation
-            .pointer("/responses/200/content")
-            .is_some_and(|content| !content[EVENT_STREAM].is_null())
+    let public = path.operations.iter().filter(|operation| operation.security.is_empty());
+    let public = public.map(method).collect();
+    let is_stream = path.operations.iter().any(|operation| {
+        let responses = operation.responses.responses.iter();
+        responses
+            .flat_map(|response| &response.content)
+            .any(|content| content.content_type == EVENT_STREAM)
     });
-    Route { segments: path.split('/').map(str::to_owned).collect(), methods, public, is_stream }
+    let segments = path.path.split('/').map(str::to_owned).collect();
+    Route { segments, methods, public, is_stream }
 }

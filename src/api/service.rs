@@ -83,24 +83,19 @@ fn service(documents: DocsApi) -> OpenApiService<Apis, ()> {
         .license("MIT OR Apache-2.0")
 }
 
-/// The OpenAPI documents of this version.
-#[must_use]
-pub fn documents() -> Documents {
-    documents_at(None)
-}
-
 /// The OpenAPI documents of a gateway with this public URL.
-fn documents_at(public_url: Option<&PublicUrl>) -> Documents {
+#[must_use]
+pub fn documents(public_url: Option<&PublicUrl>) -> Documents {
     Documents::new(&service(DocsApi::empty()), public_url)
 }
 
 /// The HTTP interface of a gateway.
 #[must_use]
 pub fn endpoint(gateway: &Arc<Gateway>) -> BoxEndpoint<'static, Response> {
-    let documents = documents_at(gateway.config.server.public_url.as_ref());
+    let public_url = gateway.config.server.public_url.clone();
     let layer = RequestLayer {
         gateway: Arc::clone(gateway),
-        routes: Arc::new(Routes::new(documents.v3_0())),
+        routes: Arc::new(Routes::new::<Apis>()),
         origins: Arc::new(Origins::new(&gateway.config.server)),
         bounds: Bounds {
             head: gateway.config.server.head_limit_bytes,
@@ -109,7 +104,7 @@ pub fn endpoint(gateway: &Arc<Gateway>) -> BoxEndpoint<'static, Response> {
         },
     };
     Route::new()
-        .nest("/", service(DocsApi::new(&documents)))
+        .nest("/", service(DocsApi::new(move || documents(public_url.as_ref()))))
         .data(Arc::clone(gateway))
         .with(layer)
         .map_to_response()

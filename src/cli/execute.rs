@@ -46,7 +46,7 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
                 DocumentVersion::V3_0 => Version::V3_0,
                 DocumentVersion::V3_2 => Version::V3_2,
             };
-            print(String::from_utf8_lossy(&api::documents().text(version)).trim_end())
+            print(String::from_utf8_lossy(&api::documents(None).text(version)).trim_end())
         }
         Command::Config => print(config::documentation().trim_end()),
     }

@@ -1,5 +1,7 @@
 //! The OpenAPI documents and Swagger UI, as operations.
 
+use std::sync::Arc;
+
 use poem::{
     IntoResponse, Request, Response,
     http::{HeaderValue, StatusCode, header},
@@ -11,6 +13,7 @@ use poem_openapi::{
     },
     types::Type,
 };
+use tokio::{sync::OnceCell, task::spawn_blocking};
 
 use super::encoded_document::EncodedDocument;
 use crate::api::{
@@ -110,7 +113,14 @@ fn meta(
 }
 
 /// The operations.
-pub(in crate::api) struct DocsApi(Option<Served>);
+pub(in crate::api) struct DocsApi(Option<Lazy>);
+
+/// The documents. The first request generates them, because most starts need none, and it takes longer than the rest of a
+/// start.
+struct Lazy {
+    generate: Arc<dyn Fn() -> Documents + Send + Sync>,
+    served: OnceCell<Served>,
+}
 
 struct Served {
     v3_0: EncodedDocument,
@@ -118,13 +128,19 @@ struct Served {
     page: EncodedDocument,
 }
 
-impl DocsApi {
-    pub(in crate::api) fn new(documents: &Documents) -> Self {
-        Self(Some(Served {
+impl Served {
+    fn new(documents: &Documents) -> Self {
+        Self {
             v3_0: EncodedDocument::new(JSON, documents.text(Version::V3_0)),
             v3_2: EncodedDocument::new(JSON, documents.text(Version::V3_2)),
             page: EncodedDocument::new(HTML, documents.page()),
-        }))
+        }
+    }
+}
+
+impl DocsApi {
+    pub(in crate::api) fn new(generate: impl Fn() -> Documents + Send + Sync + 'static) -> Self {
+        Self(Some(Lazy { generate: Arc::new(generate), served: OnceCell::new() }))
     }
 
     /// Creates the operations without documents, for the service from which the documents are generated.
@@ -132,8 +148,13 @@ impl DocsApi {
         Self(None)
     }
 
-    fn served(&self) -> Result<&Served> {
-        self.0.as_ref().ok_or_else(|| Problem::internal("no documents"))
+    async fn served(&self) -> Result<&Served> {
+        let lazy = self.0.as_ref().ok_or_else(|| Problem::internal("no documents"))?;
+        let generate = || {
+            let generate = Arc::clone(&lazy.generate);
+            spawn_blocking(move || Served::new(&generate()))
+        };
+        lazy.served.get_or_try_init(generate).await.map_err(Problem::internal)
     }
 }
 
@@ -144,7 +165,7 @@ impl DocsApi {
     /// Returns the OpenAPI 3.0 document, for client generators. Public.
     #[oai(path = "/openapi.json", method = "get", operation_id = "openapi_get")]
     async fn openapi(&self, _visitor: Visitor, request: &Request) -> MemoryResult<Json> {
-        Ok(Json(self.served()?.v3_0.respond(request.headers()).await?))
+        Ok(Json(self.served().await?.v3_0.respond(request.headers()).await?))
     }
 
     /// Get OpenAPI 3.2
@@ -152,7 +173,7 @@ impl DocsApi {
     /// Returns the OpenAPI 3.2 document. It also has the type of every event of every stream (`itemSchema`). Public.
     #[oai(path = "/openapi-3.2.json", method = "get", operation_id = "openapi_3_2_get")]
     async fn openapi_3_2(&self, _visitor: Visitor, request: &Request) -> MemoryResult<Json> {
-        Ok(Json(self.served()?.v3_2.respond(request.headers()).await?))
+        Ok(Json(self.served().await?.v3_2.respond(request.headers()).await?))
     }
 
     /// Open Swagger UI
@@ -160,6 +181,6 @@ impl DocsApi {
     /// Returns a page on which you can try the operations. The page loads nothing from other hosts. Public.
     #[oai(path = "/docs", method = "get", operation_id = "docs_get")]
     async fn docs(&self, _visitor: Visitor, request: &Request) -> MemoryResult<Html> {
-        Ok(Html(self.served()?.page.respond(request.headers()).await?))
+        Ok(Html(self.served().await?.page.respond(request.headers()).await?))
     }
 }

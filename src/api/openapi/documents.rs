@@ -25,7 +25,6 @@ pub enum Version {
 
 /// Both documents, and the Swagger UI page.
 pub struct Documents {
-    v3_0: Value,
     /// The texts of both documents, as in the folder `openapi/`. All responses share these texts, so a client with a
     /// hundred unread responses does not cause a hundred copies.
     texts: [Bytes; 2],
@@ -46,7 +45,7 @@ impl Documents {
         let v3_2 = without_embedded(&differences::v3_2(document));
         let page = service.swagger_ui_html().replace(&spec, &v3_0.to_string());
         let texts = [&v3_0, &v3_2].map(|document| format!("{document:#}\n").into());
-        Self { v3_0, texts, page: page.into() }
+        Self { texts, page: page.into() }
     }
 
     /// The document as text.
@@ -56,11 +55,6 @@ impl Documents {
             Version::V3_0 => self.texts[0].clone(),
             Version::V3_2 => self.texts[1].clone(),
         }
-    }
-
-    /// The 3.0 document.
-    pub(in crate::api) fn v3_0(&self) -> &Value {
-        &self.v3_0
     }
 
     /// The page of Swagger UI, which contains the 3.0 document.

@@ -60,7 +60,7 @@ pub fn resolve<'a>(document: &'a Value, reference: &str) -> &'a Value {
 
 /// Both documents, with the name of the committed file.
 pub fn both() -> [(&'static str, Value); 2] {
-    let documents = documents();
+    let documents = documents(None);
     [("openapi.json", Version::V3_0), ("openapi-3.2.json", Version::V3_2)].map(|(file, version)| {
         (file, serde_json::from_slice(&documents.text(version)).expect("JSON"))
     })
