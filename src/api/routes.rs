@@ -33,7 +33,7 @@ impl Routes {
     /// The paths of these operations. Not read from the OpenAPI document, because its generation takes longer than the rest
     /// of a start.
     pub(super) fn new<A: OpenApi>() -> Self {
-        Self(A::meta().into_iter().flat_map(|api| api.paths).map(route).collect())
+        Self(A::meta().into_iter().flat_map(|api| api.paths).map(|path| route(&path)).collect())
     }
 
     /// The methods of a path, as `Allow` lists them (RFC 9110, section 10.2.1).
@@ -72,7 +72,7 @@ impl Route {
     }
 }
 
-fn route(path: MetaPath) -> Route {
+fn route(path: &MetaPath) -> Route {
     let method = |operation: &MetaOperation| operation.method.to_string();
     let mut methods: Vec<String> = path.operations.iter().map(method).collect();
     methods.sort_unstable();
