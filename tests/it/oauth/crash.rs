@@ -5,7 +5,7 @@ use entity::{
     oauth_grant::{self, Column},
 };
 use sea_orm::{Database, EntityTrait, prelude::Expr};
-use tokio::fs;
+use serde_json::json;
 
 use crate::support::{
     PASSWORD, Store,
@@ -15,8 +15,11 @@ use crate::support::{
     task, until,
 };
 
-async fn serve(store: &Store) -> Process {
-    let mut serve = streamgate(store, ["serve", "--config", "streamgate.toml"]);
+async fn serve(store: &Store, provider: &TestProvider) -> Process {
+    let mut serve = streamgate(store, ["serve"]);
+    let providers = json!([provider.settings("github")]).to_string();
+    serve.env("STREAMGATE_OAUTH__PROVIDERS", providers);
+    serve.env("STREAMGATE_SERVER__PUBLIC_URL", PUBLIC);
     serve.env("STREAMGATE_ADMIN_PASSWORD", PASSWORD);
     serve.env("STREAMGATE_STREAMS__HEARTBEAT_SECONDS", "1");
     Process::start(&mut serve).await
@@ -38,24 +41,8 @@ async fn end_lease(store: &Store) {
 async fn refresh_after_a_kill(answer_is_lost: bool) -> (String, String) {
     let store = Store::new().await;
     let provider = TestProvider::start().await;
-    let url = format!("http://{}", provider.address);
-    let config = format!(
-        r#"
-        server.public_url = "{PUBLIC}"
-        [[oauth.providers]]
-        name = "github"
-        authorization_url = "{url}/authorize"
-        token_url = "{url}/token"
-        client_id = "streamgate"
-        client_secret = "a client secret"
-        scopes = ["repo"]
-        private_network = true
-        "#
-    );
-    let file = store.directory.path().join("streamgate.toml");
-    fs::write(file, config).await.expect("a file");
     provider.answers().lifetime = 1;
-    let mut process = serve(&store).await;
+    let mut process = serve(&store, &provider).await;
     let admin = process.log_in("admin", PASSWORD).await;
     let request = begin(&admin, "github").await;
     Browser::at(process.address).link(&request, "admin").await;
@@ -73,7 +60,7 @@ async fn refresh_after_a_kill(answer_is_lost: bool) -> (String, String) {
     end_lease(&store).await;
     assert_eq!(provider.answers().refresh != old, answer_is_lost);
 
-    let process = serve(&store).await;
+    let process = serve(&store, &provider).await;
     let admin = process.log_in("admin", PASSWORD).await;
     let reader = task::watch(&admin, id, "").await;
     until("another refresh", async || notifications(&admin).await.len() == 2).await;

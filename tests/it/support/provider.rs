@@ -99,8 +99,13 @@ impl TestProvider {
 
     /// The configuration of this provider under a name.
     pub fn config(&self, name: &str) -> config::Provider {
+        serde_json::from_value(self.settings(name)).expect("a provider")
+    }
+
+    /// The settings of the provider in a configuration file or in the environment.
+    pub fn settings(&self, name: &str) -> Value {
         let url = format!("http://{}", self.address);
-        serde_json::from_value(json!({
+        json!({
             "name": name,
             "authorization_url": format!("{url}/authorize"),
             "token_url": format!("{url}/token"),
@@ -110,8 +115,7 @@ impl TestProvider {
             "scopes": ["repo"],
             "token_users": ["role:agent"],
             "private_network": true,
-        }))
-        .expect("a provider")
+        })
     }
 
     /// Starts a gateway with this provider under the name `github`.
