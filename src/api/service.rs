@@ -83,7 +83,7 @@ fn service(documents: DocsApi) -> OpenApiService<Apis, ()> {
         .license("MIT OR Apache-2.0")
 }
 
-/// The OpenAPI documents of a gateway with this public URL.
+/// The OpenAPI documents of a gateway with this public URL. Without one, their server is the folder of the document.
 #[must_use]
 pub fn documents(public_url: Option<&PublicUrl>) -> Documents {
     Documents::new(&service(DocsApi::empty()), public_url)
