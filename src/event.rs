@@ -39,6 +39,8 @@ families! {
     Task = "task",
     /// Prompts that agents answer.
     Prompt = "prompt",
+    /// Reverse tunnels to MCP servers.
+    Tunnel = "tunnel",
 }
 
 /// The topic of a stream: `<family>.<id>`, with dots as in NATS subjects.

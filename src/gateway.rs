@@ -39,6 +39,7 @@ use crate::{
     limit::{Limits, client_network},
     oauth::Oauth,
     telemetry::Telemetry,
+    tunnel::{Disconnect, Tunnels},
     visibility::Visibility,
 };
 
@@ -79,6 +80,8 @@ pub struct Gateway {
     pub visibility: Visibility,
     /// Live delivery and the event log.
     pub hub: Arc<Hub>,
+    /// The tunnel clients that are connected to this gateway.
+    pub tunnels: Tunnels,
     /// The clock of leases and sweeps.
     pub clock: Arc<Clock>,
     /// One work queue for each family.
@@ -130,6 +133,7 @@ impl Gateway {
             }
             Family::Task => (retention.task_events, retention.task_seconds, overflow.task),
             Family::Prompt => (retention.prompt_events, retention.prompt_seconds, overflow.prompt),
+            Family::Tunnel => (retention.tunnel_events, retention.tunnel_seconds, overflow.tunnel),
         };
         (Retention { events, seconds }, overflow)
     }
@@ -140,6 +144,17 @@ impl Gateway {
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, JoinError> {
         self.tasks.spawn(work).await
+    }
+
+    /// Runs `work` in a task that a shutdown waits for.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+
+    /// The id of this gateway among all gateways on the database.
+    #[must_use]
+    pub fn node(&self) -> Uuid {
+        self.node
     }
 
     /// Revokes a login session on all gateways.
@@ -290,6 +305,12 @@ impl Gateway {
         self.stopping.cancelled().await;
     }
 
+    /// Whether the gateway has started to shut down.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
     /// Reports that the gateway is not ready. Everything else works as before.
     pub fn announce_stop(&self) {
         self.leaving.cancel();
@@ -305,6 +326,7 @@ impl Gateway {
     pub fn begin_stop(&self) {
         self.announce_stop();
         self.stopping.cancel();
+        self.tunnels.close_all(Disconnect::ServerShutdown);
         self.hub.close();
     }
 

@@ -18,7 +18,7 @@
 //! | 4 | [`family`] | the resources that can be watched: state machines, rows, events, snapshots, work queues |
 //! | 3 | [`gateway`] | the state that operations, families and background jobs share |
 //! | 2 | [`hub`] | live delivery in one process: live topics, subscriptions, fan-out |
-//! | 1 | [`event_log`], [`bus`], [`auth`], [`audit`], [`limit`], [`oauth`], [`health`], [`visibility`] | engines; none of them imports another |
+//! | 1 | [`event_log`], [`bus`], [`auth`], [`audit`], [`limit`], [`oauth`], [`tunnel`], [`health`], [`visibility`] | engines; none of them imports another |
 //! | 0 | [`clock`], [`config`], [`telemetry`], [`database`], [`event`], [`json`], [`cache`], [`deadline`], [`data_dir`], [`forwarded`], [`http_client`], [`secret`] | the basis that every layer uses |
 //! | | `entity`, `migration` | crates: the rows of the tables, and the migrations of the schema |
 //!
@@ -91,6 +91,7 @@ pub mod server;
 pub mod shutdown_delay;
 pub mod start;
 pub mod telemetry;
+pub mod tunnel;
 pub mod visibility;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};

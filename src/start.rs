@@ -32,6 +32,7 @@ use crate::{
     limit::{self, ConnectionLimit, Limits, Quota},
     oauth::{Oauth, OauthStartError},
     telemetry::{KnownLabels, Telemetry},
+    tunnel::{self, Tunnels},
     visibility::Visibility,
 };
 
@@ -104,6 +105,7 @@ pub async fn build(
     database.register_metrics(telemetry.registry());
     let health = Health::new(upstreams(&config));
     health.register_metrics(telemetry.registry());
+    let tunnels = Tunnels::new(tunnel::Metrics::new(telemetry.registry()));
     let telemetry = Arc::new(telemetry);
     let (jumps, offset) = telemetry.clock();
     let clock = Arc::new(Clock::new(time, jumps, offset));
@@ -133,13 +135,7 @@ pub async fn build(
     let tasks = TaskTracker::new();
     let node = Uuid::new_v4();
     let bus_messages = Mutex::new(bus.join(node).await?);
-    telemetry.init(&KnownLabels {
-        families: Family::ALL.map(Family::name).into(),
-        ends: hub::End::ALL.map(hub::End::reason).into(),
-        resets: StaleCursor::ALL.map(StaleCursor::reason).into(),
-        quotas: Quota::ALL.map(Quota::name).into(),
-        connection_limits: ConnectionLimit::ALL.map(ConnectionLimit::name).into(),
-    });
+    init_metrics(&telemetry);
     let hub = Hub::new(
         EventLog::new(database.clone(), Arc::clone(&clock)),
         Arc::clone(&bus),
@@ -181,6 +177,7 @@ pub async fn build(
         users,
         limits,
         hub,
+        tunnels,
         clock,
         work_queues: Default::default(),
         bus,
@@ -192,6 +189,17 @@ pub async fn build(
         stopping: CancellationToken::new(),
     });
     Ok(gateway)
+}
+
+/// Shows the metrics with all known labels from the start.
+fn init_metrics(telemetry: &Telemetry) {
+    telemetry.init(&KnownLabels {
+        families: Family::ALL.map(Family::name).into(),
+        ends: hub::End::ALL.map(hub::End::reason).into(),
+        resets: StaleCursor::ALL.map(StaleCursor::reason).into(),
+        quotas: Quota::ALL.map(Quota::name).into_iter().chain([limit::TUNNELS]).collect(),
+        connection_limits: ConnectionLimit::ALL.map(ConnectionLimit::name).into(),
+    });
 }
 
 /// The kinds and names of the external issuers and the OAuth providers.
@@ -206,6 +214,7 @@ fn upstreams(config: &Config) -> impl Iterator<Item = (DependencyKind, String)> 
 fn limit_settings(config: &Config) -> limit::Settings {
     limit::Settings {
         streams_per_user: config.limits.streams_per_user,
+        tunnels_per_user: config.limits.tunnels_per_user,
         requests_per_minute: config.limits.requests_per_minute,
         stream_opens_per_minute: config.limits.stream_opens_per_minute,
         logins_per_minute_per_user: config.limits.logins_per_minute_per_user,

@@ -6,6 +6,7 @@
 pub mod api_key;
 pub mod artifact;
 pub mod audit_event;
+pub mod blocked_tunnel_client;
 pub mod conversation;
 pub mod event;
 mod json_object;
@@ -24,6 +25,7 @@ mod timestamp;
 pub mod topic;
 pub mod topology;
 pub mod topology_transition;
+pub mod tunnel;
 pub mod user;
 
 pub use json_object::JsonObject;

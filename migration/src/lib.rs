@@ -25,6 +25,7 @@ mod m20261126_000018_session_revoked_before;
 mod m20261126_000020_oauth_grant;
 mod m20261126_000021_requires;
 mod m20261127_000022_user_revocation;
+mod m20261127_000023_tunnel;
 
 /// Runs the migrations in order.
 #[derive(Debug)]
@@ -54,6 +55,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000020_oauth_grant::Migration),
             Box::new(m20261126_000021_requires::Migration),
             Box::new(m20261127_000022_user_revocation::Migration),
+            Box::new(m20261127_000023_tunnel::Migration),
         ]
     }
 }

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     family::{
-        mcp_session::{self, McpSession, Message, NewMcpSession, PublishedMessage},
-        wire::Page,
+        mcp_session::{self, McpSession, NewMcpSession, PublishedMessage},
+        wire::{Message, Page},
     },
     gateway::Gateway,
 };

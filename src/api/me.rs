@@ -43,13 +43,14 @@ enum AuthenticatedBy {
 #[derive(Object)]
 #[oai(example, skip_serializing_if_is_none)]
 struct UserLimit {
-    /// Name of the limit, as in the header `RateLimit-Policy`: `streams`, `requests` or `stream-opens`.
+    /// Name of the limit, as in the header `RateLimit-Policy`: `streams`, `tunnels`, `requests` or `stream-opens`.
     name: String,
-    /// Maximum number: of open streams, or of calls in `window_seconds`.
+    /// Maximum number: of open streams or connected tunnel clients, or of calls in `window_seconds`.
     limit: u32,
     /// Number that is used up now. The number of a rate falls again with time.
     used: u32,
-    /// Length of the time that a rate is for, in seconds. Absent for a number of open streams.
+    /// Length of the time that a rate is for, in seconds. Absent for streams and
+    /// tunnels.
     window_seconds: Option<u32>,
 }
 

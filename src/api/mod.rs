@@ -36,6 +36,7 @@ mod streams;
 mod tag;
 mod tasks;
 mod topologies;
+mod tunnels;
 mod users;
 mod visitor;
 

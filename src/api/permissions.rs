@@ -61,7 +61,7 @@ pub(super) fn permissions(principal: &Principal) -> Vec<FamilyPermissions> {
 /// The lowest role that has a right. `None` if the family has nothing of the kind.
 fn role(family: Family, permission: Permission) -> Option<Role> {
     Some(match (family, permission) {
-        (Family::Notification, Permission::Work) => return None,
+        (Family::Notification | Family::Tunnel, Permission::Work) => return None,
         (Family::Notification, Permission::Create) | (_, Permission::Work) => Role::Agent,
         (Family::Topology, Permission::Create | Permission::Change) => Role::Operator,
         (_, Permission::Watch | Permission::Create | Permission::Change) => Role::Viewer,

@@ -19,9 +19,9 @@ use super::{
     stream_tokens,
     streams::{
         McpSessionStreamsApi, NotificationStreamsApi, StreamsApi, TaskStreamsApi,
-        TopologyStreamsApi,
+        TopologyStreamsApi, TunnelStreamsApi,
     },
-    tasks, topologies, users,
+    tasks, topologies, tunnels, users,
 };
 use crate::{config::PublicUrl, gateway::Gateway};
 
@@ -38,6 +38,7 @@ type Apis = (
     (auth::AuthApi, me::MeApi, oauth::GrantsApi, oauth::PagesApi),
     (users::UsersApi, api_keys::ApiKeysApi, audit_events::AuditEventsApi),
     (StreamsApi, TopologyStreamsApi, TaskStreamsApi, NotificationStreamsApi, McpSessionStreamsApi),
+    (tunnels::ConnectApi, tunnels::TunnelsApi, TunnelStreamsApi),
     stream_tokens::StreamTokensApi,
     connections::ConnectionsApi,
     topologies::TopologiesApi,
@@ -46,9 +47,7 @@ type Apis = (
     mcp_sessions::McpSessionsApi,
     tasks::TasksApi,
     tasks::WorkersApi,
-    prompts::SessionsApi,
-    prompts::PromptsApi,
-    prompts::AgentsApi,
+    (prompts::SessionsApi, prompts::PromptsApi, prompts::AgentsApi),
     (health::HealthApi, latency::LatencyApi),
     DocsApi,
 );
@@ -64,6 +63,7 @@ fn service(documents: DocsApi) -> OpenApiService<Apis, ()> {
             NotificationStreamsApi,
             McpSessionStreamsApi,
         ),
+        (tunnels::ConnectApi, tunnels::TunnelsApi, TunnelStreamsApi),
         stream_tokens::StreamTokensApi,
         connections::ConnectionsApi,
         topologies::TopologiesApi,
@@ -72,9 +72,7 @@ fn service(documents: DocsApi) -> OpenApiService<Apis, ()> {
         mcp_sessions::McpSessionsApi,
         tasks::TasksApi,
         tasks::WorkersApi,
-        prompts::SessionsApi,
-        prompts::PromptsApi,
-        prompts::AgentsApi,
+        (prompts::SessionsApi, prompts::PromptsApi, prompts::AgentsApi),
         (health::HealthApi, latency::LatencyApi),
         documents,
     );

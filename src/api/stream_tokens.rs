@@ -41,6 +41,8 @@ pub(super) enum StreamFamily {
     Task,
     /// Prompts and the answers of agents.
     Prompt,
+    /// Reverse tunnels to MCP servers.
+    Tunnel,
 }
 
 /// A stream token to mint: for one resource, by `family` and `id`, or for several, by `topics`.

@@ -29,6 +29,8 @@ pub(super) enum Tag {
     Task,
     /// Sessions, the prompts in them, the answers of agents, and their streams.
     Prompt,
+    /// Reverse tunnels to MCP servers behind NAT.
+    Tunnel,
     /// Grants of users at upstream OAuth providers.
     Oauth,
     /// Liveness, readiness, latencies and metrics of the gateway.

@@ -9,7 +9,7 @@ use super::job::{Context, Job, JobResult, Schedule, job};
 use crate::{audit::MAX_REFUSED_LOGINS, bus::Message, event::Family, family, gateway::Gateway};
 
 /// Every background job of a gateway.
-pub const JOBS: [Job; 22] = [
+pub const JOBS: [Job; 23] = [
     job(
         "receive_bus_messages",
         Schedule::Continuously,
@@ -19,7 +19,7 @@ pub const JOBS: [Job; 22] = [
     job(
         "end_streams",
         Schedule::Continuously,
-        "Ends streams whose login session has ended or changed.",
+        "Ends streams and tunnels whose login session has ended or changed.",
         |context| end_streams(context.gateway).boxed(),
     ),
     job(
@@ -131,6 +131,12 @@ pub const JOBS: [Job; 22] = [
         |context| check_upstreams(context.gateway).boxed(),
     ),
     job(
+        "keep_tunnels_alive",
+        Schedule::Heartbeat,
+        "Records that the tunnel clients of this gateway are connected, and finds those of gateways that have ended.",
+        |context| keep_tunnels_alive(context.gateway).boxed(),
+    ),
+    job(
         "renew_certificate",
         Schedule::Continuously,
         "Every 30 seconds and on SIGHUP: reads the TLS certificate again, for new connections.",
@@ -167,6 +173,7 @@ async fn receive_bus_message(gateway: Arc<Gateway>) -> JobResult {
 async fn end_streams(gateway: Arc<Gateway>) -> JobResult {
     gateway.login_sessions.changed().await;
     gateway.hub.check_streams();
+    gateway.tunnels.check_sessions();
     Ok(())
 }
 
@@ -275,6 +282,10 @@ async fn maintain_grants(gateway: Arc<Gateway>) -> JobResult {
     }
     let Some(now) = gateway.stable_clock().await else { return Ok(()) };
     Ok(gateway.oauth.prune(now.cutoff(Duration::ZERO)).await?)
+}
+
+async fn keep_tunnels_alive(gateway: Arc<Gateway>) -> JobResult {
+    Ok(family::tunnel::keep_alive(&gateway).await?)
 }
 
 async fn check_upstreams(gateway: Arc<Gateway>) -> JobResult {

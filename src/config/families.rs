@@ -91,6 +91,23 @@ pub struct Retention {
     )]
     pub mcp_session_seconds: u64,
 
+    /// Newest events kept of a tunnel. At least 1.
+    #[config(
+        default = 1_000,
+        env = "STREAMGATE_RETENTION__TUNNEL_EVENTS",
+        validate(*tunnel_events >= 1, "must be at least 1 event")
+    )]
+    pub tunnel_events: u64,
+
+    /// Age in seconds from which the events of a tunnel are pruned, from 1 to 315360000 (ten years). The
+    /// default is a week.
+    #[config(
+        default = 604_800,
+        env = "STREAMGATE_RETENTION__TUNNEL_SECONDS",
+        validate((1..=315_360_000).contains(tunnel_seconds), "must be from 1 to 315360000 seconds")
+    )]
+    pub tunnel_seconds: u64,
+
     /// Age in seconds from which security events are deleted, from 1 to 315360000 (ten years). The default is a year.
     #[config(
         default = 31_536_000,
@@ -167,6 +184,10 @@ pub struct OverflowByFamily {
     /// Overflow strategy of MCP session streams that name none. The strategies are those of `overflow.topology`.
     #[config(default = "catch_up", env = "STREAMGATE_OVERFLOW__MCP_SESSION")]
     pub mcp_session: Overflow,
+
+    /// Overflow strategy of tunnel streams that name none. The strategies are those of `overflow.topology`.
+    #[config(default = "catch_up", env = "STREAMGATE_OVERFLOW__TUNNEL")]
+    pub tunnel: Overflow,
 }
 
 /// Strategy for a client that is slower than the events kept in memory.

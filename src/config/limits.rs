@@ -42,6 +42,14 @@ pub struct Limits {
     )]
     pub streams_per_user: u32,
 
+    /// Tunnel clients that one user may have connected at the same time, per gateway. At least 1.
+    #[config(
+        default = 20,
+        env = "STREAMGATE_LIMITS__TUNNELS_PER_USER",
+        validate(*tunnels_per_user >= 1, "must be at least 1 tunnel client")
+    )]
+    pub tunnels_per_user: u32,
+
     /// Requests per minute of one user, per gateway. At least 1.
     #[config(
         default = 600,

@@ -18,6 +18,7 @@ mod public_url;
 mod sections;
 mod server;
 mod tree;
+mod tunnels;
 mod validate;
 mod values;
 
@@ -31,4 +32,5 @@ pub use public_url::PublicUrl;
 pub use sections::{Database, Log, LogFormat, Streams, Tasks, Tokens};
 pub use server::Server;
 pub use tree::{Config, ConfigLayer};
+pub use tunnels::Tunnels;
 pub use values::Values;

@@ -12,6 +12,7 @@ use super::{
     oauth::Oauth,
     sections::{Database, Log, Streams, Tasks, Tokens},
     server::Server,
+    tunnels::Tunnels,
     validate,
 };
 
@@ -90,6 +91,10 @@ pub struct Config {
     /// Sessions of the Model Context Protocol.
     #[config(nested)]
     pub mcp_sessions: McpSessions,
+
+    /// Reverse tunnels to MCP servers.
+    #[config(nested)]
+    pub tunnels: Tunnels,
 
     /// Upstream OAuth providers.
     #[config(nested)]

@@ -5,10 +5,13 @@ use std::{borrow::Cow, sync::Arc};
 use sea_orm::DbErr;
 
 use crate::{
+    auth::login_session::SessionError,
     event::KindError,
     event_log::{AppendError, AppendRefused},
     hub::PublishError,
+    limit::Refused,
     oauth::OauthError,
+    tunnel::CallError,
 };
 
 /// The result of an operation of a family. Every operation that uses the database can fail with
@@ -58,6 +61,15 @@ pub enum FamilyError {
     /// An authorization, a refresh or a revocation at an OAuth provider failed.
     #[error(transparent)]
     Oauth(#[from] OauthError),
+    /// A request through a tunnel got no answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// A limit refused the caller.
+    #[error(transparent)]
+    Limit(#[from] Refused),
+    /// The login session of the caller cannot be watched.
+    #[error(transparent)]
+    Session(#[from] SessionError),
     /// The events were not published, because the gateway is shutting down.
     #[error("the gateway is shutting down")]
     ShuttingDown,

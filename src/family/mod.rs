@@ -23,6 +23,7 @@ mod sweep;
 mod table;
 pub mod task;
 pub mod topology;
+pub mod tunnel;
 mod visible;
 pub mod wire;
 

@@ -3,6 +3,7 @@
 use super::{
     mcp_session::McpSessionFamily, notification::NotificationFamily, prompt::PromptFamily,
     resource_family::ResourceFamily, task::TaskFamily, topology::TopologyFamily,
+    tunnel::TunnelFamily,
 };
 use crate::event::Family;
 
@@ -15,5 +16,6 @@ pub fn resource_family(family: Family) -> &'static dyn ResourceFamily {
         Family::McpSession => &McpSessionFamily,
         Family::Task => &TaskFamily,
         Family::Prompt => &PromptFamily,
+        Family::Tunnel => &TunnelFamily,
     }
 }

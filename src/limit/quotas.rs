@@ -1,18 +1,15 @@
-//! Quotas: requests, stream opens and logins per minute. Slots: open streams.
+//! Quotas: requests, stream opens and logins per minute. `slots.rs` has the limits of what is open at the same time.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::net::IpAddr;
 
 use uuid::Uuid;
 
-use super::{client_network::client_network, rate::Rate};
-
-/// The name of the limit of open streams in `RateLimit` headers.
-pub const SLOTS: &str = "streams";
+use super::{
+    client_network::client_network,
+    rate::Rate,
+    refused::{Headers, Refused, jittered},
+    slots::{STREAMS, Slot, Slots, TUNNELS},
+};
 
 /// A limit of calls per minute. The caller may use all of them at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +126,8 @@ impl Quota {
 pub struct Settings {
     /// Maximum number of open streams of one user.
     pub streams_per_user: u32,
+    /// Maximum number of connected tunnel clients of one user.
+    pub tunnels_per_user: u32,
     /// See [`Quota::Requests`].
     pub requests_per_minute: u32,
     /// See [`Quota::StreamOpens`].
@@ -182,29 +181,6 @@ impl Key {
     }
 }
 
-/// A limit refused the caller.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Refused {
-    /// Name of the limit in headers and metrics.
-    pub limit: &'static str,
-    /// Message for the client.
-    pub message: &'static str,
-    /// Time to wait before a retry. Jittered, so that refused clients do not all retry at once.
-    pub retry_after: Duration,
-    /// Rate limit headers of the response.
-    pub headers: Headers,
-}
-
-/// Values of the rate limit headers (draft-ietf-httpapi-ratelimit-headers-10).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Headers {
-    /// Value of `RateLimit-Policy`.
-    pub policy: String,
-    /// Value of `RateLimit`.
-    pub limit: String,
-}
-
 /// A limit of a user, and how much of it is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
@@ -214,7 +190,8 @@ pub struct Usage {
     pub limit: u32,
     /// Number that is used up now.
     pub used: u32,
-    /// Whether this is a number of calls per minute. Otherwise it is a number of open streams.
+    /// Whether this is a number of calls per minute. Otherwise it is a number of things that are open at
+    /// the same time.
     pub is_rate: bool,
 }
 
@@ -222,7 +199,8 @@ pub struct Usage {
 pub struct Limits {
     settings: Settings,
     rates: [Rate<Key>; Quota::ALL.len()],
-    slots: Arc<Mutex<HashMap<Uuid, u32>>>,
+    streams: Slots,
+    tunnels: Slots,
 }
 
 impl Limits {
@@ -230,7 +208,11 @@ impl Limits {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let rates = Quota::ALL.map(|quota| Rate::per_minute(quota.per_minute(&settings)));
-        Self { settings, rates, slots: Arc::default() }
+        let too_many = "this user has as many streams open as are allowed";
+        let streams = Slots::new(STREAMS, settings.streams_per_user, too_many);
+        let too_many = "this user has as many tunnel clients connected as are allowed";
+        let tunnels = Slots::new(TUNNELS, settings.tunnels_per_user, too_many);
+        Self { settings, rates, streams, tunnels }
     }
 
     /// Counts one call.
@@ -261,31 +243,26 @@ impl Limits {
     /// # Errors
     /// [`Refused`] if `user` has the maximum number of open streams.
     pub fn admit(&self, user: Uuid) -> Result<(Slot, Headers), Refused> {
-        let cap = self.settings.streams_per_user;
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = slots.entry(user).or_default();
-        if *open >= cap {
-            return Err(Refused {
-                limit: SLOTS,
-                message: "this user has as many streams open as are allowed",
-                // A slot becomes free when a stream closes, so the wait cannot be computed. 5 s prevents retries in
-                // a tight loop.
-                retry_after: jittered(Duration::from_secs(5)),
-                headers: self.slot_headers(0),
-            });
-        }
-        *open += 1;
-        Ok((Slot { user, slots: Arc::clone(&self.slots) }, self.slot_headers(cap - *open)))
+        self.streams.take(user)
+    }
+
+    /// Takes a slot for a tunnel client of `user`.
+    ///
+    /// # Errors
+    /// [`Refused`] if `user` has the maximum number of connected tunnel clients.
+    pub fn admit_tunnel(&self, user: Uuid) -> Result<Slot, Refused> {
+        self.tunnels.take(user).map(|(slot, _)| slot)
     }
 
     /// The limits of a user, and how much of each is used.
     #[must_use]
     pub fn usage(&self, user: Uuid) -> Vec<Usage> {
-        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = slots.get(&user).copied().unwrap_or_default();
-        drop(slots);
-        let limit = self.settings.streams_per_user;
-        let streams = Usage { name: SLOTS, limit, used: open, is_rate: false };
+        let open = [&self.streams, &self.tunnels].map(|slots| Usage {
+            name: slots.name(),
+            limit: slots.limit(),
+            used: slots.used(user),
+            is_rate: false,
+        });
         let of_user = [Quota::Requests, Quota::StreamOpens];
         let rates = of_user.map(|quota| Usage {
             name: quota.name(),
@@ -293,68 +270,23 @@ impl Limits {
             used: self.rates[quota as usize].used(&Key::User(user)),
             is_rate: true,
         });
-        [streams].into_iter().chain(rates).collect()
+        open.into_iter().chain(rates).collect()
     }
 
     /// Number of open streams of all users.
     #[must_use]
     pub fn open_slots(&self) -> u32 {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+        self.streams.total()
     }
 
     /// The users that have a stream open.
     #[must_use]
     pub fn streaming_users(&self) -> Vec<Uuid> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+        self.streams.users()
     }
 
     /// Drops the counters that are back at zero.
     pub fn prune(&self) {
         self.rates.iter().for_each(Rate::prune);
     }
-
-    fn slot_headers(&self, remaining: u32) -> Headers {
-        Headers {
-            policy: format!(
-                "\"streams\";q={};qu=\"concurrent-requests\"",
-                self.settings.streams_per_user
-            ),
-            limit: format!("\"streams\";r={remaining}"),
-        }
-    }
-}
-
-/// One open stream of one user. The slot is released when this value is dropped.
-#[derive(Debug)]
-pub struct Slot {
-    user: Uuid,
-    slots: Arc<Mutex<HashMap<Uuid, u32>>>,
-}
-
-impl Slot {
-    /// The user that holds the slot.
-    #[must_use]
-    pub fn user(&self) -> Uuid {
-        self.user
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = slots.get_mut(&self.user) {
-            *open -= 1;
-            if *open == 0 {
-                slots.remove(&self.user);
-            }
-        }
-    }
-}
-
-/// Adds a random time to `wait`, or to one second if `wait` is shorter. The added time is at most half of that plus one
-/// second.
-#[must_use]
-pub fn jittered(wait: Duration) -> Duration {
-    let wait = wait.max(Duration::from_secs(1));
-    wait + (wait / 2 + Duration::from_secs(1)).mul_f64(rand::random::<f64>())
 }

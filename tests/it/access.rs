@@ -5,10 +5,10 @@ use entity::user::Role;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{App, Caller, id_of};
+use crate::support::{App, Caller, id_of, tunnel::TunnelClient};
 
 /// The statuses that a user of this role gets: for its own resource, and for another user's.
-const ACCESS: [(&str, Role, u16, u16); 20] = [
+const ACCESS: [(&str, Role, u16, u16); 24] = [
     ("topology", Role::Viewer, 200, 200),
     ("topology", Role::Agent, 200, 200),
     ("topology", Role::Operator, 200, 200),
@@ -29,6 +29,10 @@ const ACCESS: [(&str, Role, u16, u16); 20] = [
     ("mcp_session", Role::Agent, 200, 404),
     ("mcp_session", Role::Operator, 200, 404),
     ("mcp_session", Role::Admin, 200, 200),
+    ("tunnel", Role::Viewer, 200, 404),
+    ("tunnel", Role::Agent, 200, 404),
+    ("tunnel", Role::Operator, 200, 404),
+    ("tunnel", Role::Admin, 200, 200),
 ];
 
 /// Creates a resource of this family for its owner. Returns its id and its path.
@@ -53,6 +57,10 @@ pub async fn make(app: &App, family: &str, owner: &Caller) -> (Uuid, String) {
             make(&format!("{session}/prompts"), json!({ "prompt": "Why?" })).await
         }
         "mcp_session" => make("/v1/mcp-sessions", json!({})).await,
+        "tunnel" => {
+            let client = TunnelClient::legacy(owner, "access").await;
+            (client.id, format!("/reverse-proxy/sessions/{}", client.id))
+        }
         _ => panic!("{family}"),
     }
 }
@@ -67,10 +75,14 @@ async fn every_operation_on_a_topic_has_the_same_access_rule() {
         for (owner, status) in [(&caller, own), (&stranger, other)] {
             let (id, path) = make(&app, family, owner).await;
             let topic = format!("{family}.{id}");
+            let stream = match family {
+                "tunnel" => format!("/reverse-proxy/sse/{id}"),
+                _ => format!("{path}/stream"),
+            };
             for way in [
                 path.clone(),
                 format!("{path}/events"),
-                format!("{path}/stream?max_events=1"),
+                format!("{stream}?max_events=1"),
                 format!("/v1/streams?topic={topic}&max_events=1"),
             ] {
                 let answer = caller.get(&way).await;

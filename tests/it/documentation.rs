@@ -25,7 +25,7 @@ const NOT_RUN: (&str, &str) = ("<!-- not run: ", " -->");
 const SETUP: &str = "docs/guides/setup.md";
 
 /// Sections of the configuration. A name like `limits.connections` in a document is a key.
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "auth",
     "database",
     "limits",
@@ -39,6 +39,7 @@ const SECTIONS: [&str; 13] = [
     "streams",
     "tasks",
     "tokens",
+    "tunnels",
 ];
 
 fn root() -> &'static Path {

@@ -16,6 +16,7 @@ use crate::support::{
     prompt,
     raw::head,
     soon,
+    tunnel::TunnelClient,
 };
 
 /// Fields that differ between any two responses, or that belong to the connection.
@@ -32,6 +33,7 @@ async fn ids(app: &App, admin: &Caller) -> BTreeMap<&'static str, Vec<Uuid>> {
     let task = admin.post("/v1/tasks", json!({ "task_type": "demo" })).await.ok();
     let mcp_session = admin.post("/v1/mcp-sessions", json!({})).await.ok();
     let prompt = prompt::create(admin).await;
+    let tunnel = TunnelClient::legacy(admin, "head").await;
     let api_key = admin.post("/v1/api-keys", json!({ "name": "worker" })).await.ok();
     BTreeMap::from([
         ("api-keys", vec![id_of(&api_key)]),
@@ -39,6 +41,7 @@ async fn ids(app: &App, admin: &Caller) -> BTreeMap<&'static str, Vec<Uuid>> {
         ("tasks", vec![id_of(&task)]),
         ("mcp-sessions", vec![id_of(&mcp_session)]),
         ("sessions", vec![prompt.session, prompt.id]),
+        ("reverse-proxy", vec![tunnel.id]),
         ("users", vec![admin.id().await]),
     ])
 }
@@ -59,8 +62,10 @@ async fn head_of_every_operation_has_the_fields_of_its_get() {
     let topic = format!("topology.{}", ids["topologies"][0]);
     let (mut faults, mut tried, mut streams) = (Vec::new(), 0, 0);
     for operation in operations(&document).iter().filter(|operation| operation.method == "get") {
-        // The page needs an authorization, and the callback a state.
-        if ["oauth_page_get", "oauth_callback"].contains(&operation.id) {
+        // The page needs an authorization, the callback a state, and a tunnel a handshake.
+        if ["oauth_page_get", "oauth_callback"].contains(&operation.id)
+            || operation.id.starts_with("tunnel_connect")
+        {
             continue;
         }
         let path = path_of(operation, &ids);
@@ -102,7 +107,8 @@ async fn head_of_every_operation_has_the_fields_of_its_get() {
 }
 
 fn path_of(operation: &Operation<'_>, ids: &BTreeMap<&'static str, Vec<Uuid>>) -> String {
-    let family = operation.path.split('/').nth(2).unwrap_or_default();
+    let path = operation.path.strip_prefix("/v1").unwrap_or(operation.path);
+    let family = path.split('/').nth(1).unwrap_or_default();
     operation.ids().iter().enumerate().fold(operation.path.to_owned(), |path, (at, name)| {
         path.replace(&format!("{{{name}}}"), &ids[family][at].to_string())
     })

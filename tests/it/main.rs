@@ -46,5 +46,6 @@ mod support;
 mod tasks;
 mod telemetry;
 mod topologies;
+mod tunnels;
 mod users;
 mod waiting_claims;

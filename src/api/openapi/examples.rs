@@ -76,7 +76,10 @@ pub(super) fn parameter_example(parameter: &Value) -> Value {
         "code" => json!("SplxlOBeZQQYbYS6WxSbIA"),
         "error" => json!("access_denied"),
         "iss" => json!("https://id.example.com"),
+        "X-Tunnel-Name" => json!("everything"),
+        "X-Session-ID" => json!("3f2b8c1d9e7a4f60b5c8d2e1a7f90b34"),
         "unread" => json!(true),
+        "wait" => json!(false),
         "task_type" => json!("summarize"),
         _ => Value::Null,
     }

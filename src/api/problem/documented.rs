@@ -40,6 +40,8 @@ pub(in crate::api) trait Further: Send {
 pub(in crate::api) struct Memory;
 /// Of an operation that reads from the database. Every operation that checks a login session does.
 pub(in crate::api) struct Read;
+/// Of an operation that waits for the server behind a tunnel.
+pub(in crate::api) struct Call;
 /// Of an operation that writes to the database.
 pub(in crate::api) struct Write;
 /// Of an operation that writes to the database if the state of the resource allows it.
@@ -51,6 +53,10 @@ impl Further for Memory {
 
 impl Further for Read {
     const KINDS: &'static [Kind] = &[Kind::Unavailable];
+}
+
+impl Further for Call {
+    const KINDS: &'static [Kind] = &[Kind::Unavailable, Kind::GatewayTimeout];
 }
 
 impl Further for Write {
@@ -68,6 +74,8 @@ pub(in crate::api) struct Documented<F>(Problem, PhantomData<F>);
 pub(in crate::api) type MemoryResult<T> = Result<T, Documented<Memory>>;
 /// The result of an operation that reads from the database.
 pub(in crate::api) type ReadResult<T> = Result<T, Documented<Read>>;
+/// The result of an operation that waits for the server behind a tunnel.
+pub(in crate::api) type CallResult<T> = Result<T, Documented<Call>>;
 /// The result of an operation that writes to the database.
 pub(in crate::api) type WriteResult<T> = Result<T, Documented<Write>>;
 /// The result of an operation that writes to the database if the state of the resource allows it.

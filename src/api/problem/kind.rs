@@ -41,12 +41,14 @@ pub(in crate::api) enum Kind {
     Internal,
     /// A dependency of the gateway is not available.
     Unavailable,
+    /// The server behind a tunnel did not answer in time.
+    GatewayTimeout,
     /// The disk of the database is full.
     InsufficientStorage,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::BadRequest,
         Self::Unauthenticated,
         Self::RefreshSuperseded,
@@ -65,6 +67,7 @@ impl Kind {
         Self::NotImplemented,
         Self::Internal,
         Self::Unavailable,
+        Self::GatewayTimeout,
         Self::InsufficientStorage,
     ];
 
@@ -115,6 +118,9 @@ impl Kind {
             Self::Unavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Service unavailable")
             }
+            Self::GatewayTimeout => {
+                (StatusCode::GATEWAY_TIMEOUT, "gateway-timeout", "Gateway timeout")
+            }
             Self::InsufficientStorage => {
                 (StatusCode::INSUFFICIENT_STORAGE, "insufficient-storage", "Insufficient storage")
             }
@@ -160,6 +166,7 @@ impl Kind {
                 "An internal error. The gateway's log has the cause under the request id"
             }
             Self::Unavailable => "A dependency of the gateway is not available",
+            Self::GatewayTimeout => "The MCP server behind the tunnel did not answer in time",
             Self::InsufficientStorage => {
                 "The disk of the database is full, and nothing was written. `Retry-After` says when to \
                  try again"

@@ -21,16 +21,21 @@ use crate::{
     limit,
     oauth::OauthError,
     telemetry::Telemetry,
+    tunnel::CallError,
 };
 
 impl Problem {
     /// 429 for a request that a limit refused. Counts the refusal in the metrics.
     pub(in crate::api) fn refused(refused: &limit::Refused, telemetry: &Telemetry) -> Self {
-        if refused.limit == limit::SLOTS {
+        if refused.limit == limit::STREAMS {
             telemetry.slot_refused();
         } else {
             telemetry.quota_refused(refused.limit);
         }
+        Self::over_limit(refused)
+    }
+
+    fn over_limit(refused: &limit::Refused) -> Self {
         Self::new(Kind::TooManyRequests, refused.message)
             .retry_after(refused.retry_after)
             .header(RATELIMIT_POLICY, &refused.headers.policy)
@@ -103,6 +108,9 @@ impl From<FamilyError> for Problem {
                 Self::authorization_required(&provider, authorization_url)
             }
             FamilyError::Oauth(error) => error.into(),
+            FamilyError::Call(error) => error.into(),
+            FamilyError::Limit(refused) => Self::over_limit(&refused),
+            FamilyError::Session(error) => error.into(),
             FamilyError::ShuttingDown => {
                 Self::new(Kind::Unavailable, "the gateway is shutting down")
                     .retry_after(limit::jittered(Duration::from_secs(2)))
@@ -117,6 +125,22 @@ impl From<FamilyError> for Problem {
 impl From<LeaseLost> for Problem {
     fn from(lost: LeaseLost) -> Self {
         Self::conflict(lost.to_string())
+    }
+}
+
+impl From<CallError> for Problem {
+    fn from(error: CallError) -> Self {
+        let kind = match error {
+            CallError::TooLarge { .. } => Kind::PayloadTooLarge,
+            CallError::TimedOut(_) => Kind::GatewayTimeout,
+            _ => Kind::Unavailable,
+        };
+        let problem = Self::new(kind, error.to_string());
+        if kind == Kind::Unavailable {
+            problem.retry_after(limit::jittered(Duration::from_secs(2)))
+        } else {
+            problem
+        }
     }
 }
 

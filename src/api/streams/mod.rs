@@ -18,6 +18,7 @@ pub(super) use open::open_topic;
 pub(super) use parameters::{Parameters, documented_parameters, register_parameters};
 pub(super) use resources::{
     McpSessionStreamsApi, NotificationStreamsApi, TaskStreamsApi, TopologyStreamsApi,
+    TunnelStreamsApi,
 };
 pub(super) use response::{EVENT_STREAM, StreamResponse, set_stream_headers};
 pub(super) use route::{family_of_path, stream_operation, stream_path};

@@ -24,7 +24,7 @@ use crate::{
         problem::{ReadResult, WriteResult},
         tag::Tag,
     },
-    family::{mcp_session, notification, task, topology},
+    family::{mcp_session, notification, task, topology, tunnel},
     gateway::Gateway,
 };
 
@@ -143,4 +143,23 @@ stream_operations! {
     /// Returns the events of the stream in pages, for clients that cannot stream. Only the session's owner, the agent
     /// that serves it and administrators may call this. Every other user gets 404. Requires the role viewer.
     events "/v1/mcp-sessions/:id/events" as "mcp_session_list_events",
+}
+
+stream_operations! {
+    /// The stream and the events of a tunnel.
+    TunnelStreamsApi, tag "Tag::Tunnel", topic tunnel::topic, id "Tunnel id.",
+
+    /// Stream a tunnel
+    ///
+    /// Sends server-sent events: a `snapshot`, then `tunnel.*` events and `message` events. A message is the answer to a
+    /// request that was sent with `wait=false`, or a notification of the MCP server that belongs to no request. Each of
+    /// these events has an `id`, the cursor to resume after. The stream ends when the tunnel is deleted. Only the owner
+    /// of the tunnel and administrators may call this. Every other user gets 404. Requires the role viewer.
+    stream "/reverse-proxy/sse/:id" as "tunnel_stream",
+
+    /// List tunnel events
+    ///
+    /// Returns the events of the stream in pages, for clients that cannot stream. Only the owner of the tunnel and
+    /// administrators may call this. Every other user gets 404. Requires the role viewer.
+    events "/reverse-proxy/sessions/:id/events" as "tunnel_list_events",
 }

@@ -1,10 +1,7 @@
 //! The events of the family.
 
-use super::{
-    message::Message,
-    schema::{McpSessionClosed, McpSessionSnapshot},
-};
-use crate::family::{EventKind, schema};
+use super::schema::{McpSessionClosed, McpSessionSnapshot};
+use crate::family::{EventKind, schema, wire::Message};
 
 /// Every kind of event that the stream of an MCP session can send.
 pub(super) const EVENTS: [EventKind; 3] = [

@@ -6,7 +6,7 @@ mod end;
 mod events;
 mod get;
 mod list;
-mod message;
+
 mod publish;
 mod resource;
 mod rows;
@@ -16,7 +16,7 @@ pub use close::close;
 pub use create::create;
 pub use get::get;
 pub use list::list;
-pub use message::Message;
+
 pub use publish::publish;
 pub use resource::McpSessionFamily;
 pub use rows::topic;

@@ -3,10 +3,10 @@
 use entity::user::Role;
 use uuid::Uuid;
 
-use super::{message::Message, resource::McpSessionFamily, rows::topic, schema::PublishedMessage};
+use super::{resource::McpSessionFamily, rows::topic, schema::PublishedMessage};
 use crate::{
     auth::login_session::Principal,
-    family::{FamilyError, ResourceFamily, Result, find_visible, new_event},
+    family::{FamilyError, ResourceFamily, Result, find_visible, new_event, wire::Message},
     gateway::Gateway,
     visibility::Resource,
 };

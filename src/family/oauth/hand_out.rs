@@ -108,7 +108,7 @@ async fn under_lease(gateway: &Gateway, topic: &Topic, token: Uuid) -> Result<(U
             PublishState::from(&row).check_lease(token, &gateway.clock.read())?;
             (row.owner_id, row.requires)
         }
-        Family::McpSession | Family::Topology | Family::Notification => {
+        Family::McpSession | Family::Topology | Family::Notification | Family::Tunnel => {
             return Err(FamilyError::NotFound);
         }
     };

@@ -65,7 +65,7 @@ async fn required_by(gateway: &Gateway, topic: &Topic) -> Result<Vec<String>> {
         Family::McpSession => {
             mcp_session::Entity::find_by_id(id).one(reader).await?.map(|row| row.requires)
         }
-        Family::Topology | Family::Notification => None,
+        Family::Topology | Family::Notification | Family::Tunnel => None,
     };
     Ok(requires(column.flatten().as_ref()).unwrap_or_default())
 }

@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 8] = [
         "secret",
         "telemetry",
     ],
-    &["audit", "auth", "bus", "event_log", "health", "limit", "oauth", "visibility"],
+    &["audit", "auth", "bus", "event_log", "health", "limit", "oauth", "tunnel", "visibility"],
     &["hub"],
     &["gateway"],
     &["family"],

@@ -163,6 +163,9 @@ const WALL_CLOCK: &[(&str, &str)] = &[
     ("src/family/topology/mutation/create.rs", "requested_at"),
     ("src/family/topology/mutation/report.rs", "applied_at"),
     ("src/family/topology/update_status.rs", "status_changed_at, at"),
+    ("src/family/tunnel/connect.rs", "created_at, connected_at, expiry of login sessions"),
+    ("src/family/tunnel/delete.rs", "created_at"),
+    ("src/family/tunnel/rows.rs", "disconnected_at, deleted_at"),
     ("src/health.rs", "at, since"),
     ("src/hub/fanout/handle.rs", "expiry of login sessions under streams"),
     ("src/oauth/flow.rs", "created_at, expires_at"),
@@ -171,6 +174,7 @@ const WALL_CLOCK: &[(&str, &str)] = &[
     ("src/oauth/refresh.rs", "times of grants, leases of refreshes"),
     ("src/server/response_head.rs", "the header Date"),
     ("src/telemetry/jobs.rs", "the time of the last success"),
+    ("src/tunnel/counters.rs", "last_activity_at"),
 ];
 
 #[test]

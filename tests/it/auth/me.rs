@@ -35,6 +35,9 @@ const OPERATIONS: &[(&str, &str, &str, &str)] = &[
     ("prompt", "create", "POST", "/v1/sessions"),
     ("prompt", "change", "POST", "/v1/sessions/ID/prompts/ID/cancel"),
     ("prompt", "work", "POST", "/v1/prompts/claim"),
+    ("tunnel", "watch", "GET", "/reverse-proxy/sessions/ID"),
+    ("tunnel", "create", "GET", "/reverse-proxy/ws"),
+    ("tunnel", "change", "DELETE", "/reverse-proxy/sessions/ID"),
 ];
 
 fn rights(me: &Value, family: &str) -> Vec<String> {

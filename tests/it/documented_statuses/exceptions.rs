@@ -48,6 +48,7 @@ pub const NO_ID: &[(&str, &str)] = &[
     ("api_key_list", "returns an empty list"),
     ("audit_event_list", "returns an empty list"),
     ("auth_logout", "concerns the session of the caller"),
+    ("blocked_tunnel_client_list", "returns an empty list"),
     ("caller_get", "concerns the session of the caller"),
     ("connection_list", "returns an empty list"),
     ("latency_get", "concerns the gateway"),
@@ -64,6 +65,10 @@ pub const NO_ID: &[(&str, &str)] = &[
     ("session_list", "returns an empty list"),
     ("topology_create", "returns the new id"),
     ("topology_list", "returns an empty list"),
+    ("tunnel_connect", "gives the client its tunnel or a new one"),
+    ("tunnel_connect_short", "gives the client its tunnel or a new one"),
+    ("tunnel_connect_v1", "gives the client its tunnel or a new one"),
+    ("tunnel_list", "returns an empty list"),
     ("user_create", "returns the new id"),
     ("user_list", "returns an empty list"),
 ];

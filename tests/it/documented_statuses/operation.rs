@@ -27,7 +27,8 @@ impl Operation<'_> {
 
     /// The names in the path.
     pub fn ids(&self) -> Vec<&str> {
-        let segments = self.path.split('/');
+        let (path, _) = self.path.split_once('?').unwrap_or((self.path, ""));
+        let segments = path.split('/');
         segments.filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect()
     }
 

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Statuses that no test here provokes, each with the reason.
-const NOT_PROVOKED: [(u16, &str, &str); 14] = [
+const NOT_PROVOKED: [(u16, &str, &str); 15] = [
     (
         401,
         "",
@@ -41,6 +41,7 @@ const NOT_PROVOKED: [(u16, &str, &str); 14] = [
     (507, "oauth_grant_delete", "needs a grant, which the walker has not"),
     (507, "oauth_grant_token", "needs a provider, which the walker has not"),
     (409, "task_create", "needs 1,000 tasks; see tasks/create.rs"),
+    (504, "tunnel_request", "needs a server that does not answer; see tunnels/request.rs"),
     (409, "prompt_create", "needs 1,000 prompts; see prompts/create.rs"),
 ];
 

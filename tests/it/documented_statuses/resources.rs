@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     documented_statuses::walker::Request,
-    support::{Caller, PASSWORD, SseReader, id_of, mutation, prompt, task},
+    support::{Caller, PASSWORD, SseReader, id_of, mutation, prompt, task, tunnel::TunnelClient},
 };
 
 /// Resources of an administrator.
@@ -27,6 +27,10 @@ pub struct Resources {
     closed_session: Uuid,
     notification: Uuid,
     api_key: Uuid,
+    /// A tunnel whose client is away.
+    tunnel: Uuid,
+    /// The entry of a tunnel client that may not connect.
+    blocked_client: Uuid,
 }
 
 impl Resources {
@@ -71,6 +75,13 @@ impl Resources {
         let closed_session = create("/v1/mcp-sessions", json!({})).await;
         let path = format!("/v1/mcp-sessions/{closed_session}");
         admin.call(reqwest::Method::DELETE, &path, None).await.ok();
+        let deleted = TunnelClient::legacy(admin, "deleted").await.id;
+        let path = format!("/reverse-proxy/sessions/{deleted}");
+        admin.call(reqwest::Method::DELETE, &path, None).await.ok();
+        let blocked = admin.get("/reverse-proxy/blocked-clients").await.ok();
+        let client = TunnelClient::legacy(admin, "away").await;
+        let tunnel = client.id;
+        client.leave(admin).await;
         let message = json!({ "kind": "report.ready", "message": "Ready." });
         Self {
             admin: id,
@@ -88,6 +99,8 @@ impl Resources {
             session,
             closed_session,
             api_key: create("/v1/api-keys", json!({ "name": "worker" })).await,
+            tunnel,
+            blocked_client: id_of(&blocked["items"][0]),
             notification: create(&format!("/v1/users/{id}/notifications"), message).await,
         }
     }
@@ -129,6 +142,8 @@ impl Resources {
             "prompt_publish" | "prompt_cancel" => (pending_prompt(), None),
             "mcp_session_create" => (vec![], Some(json!({}))),
             "mcp_session_publish" | "mcp_session_delete" => (vec![self.session], None),
+            "tunnel_delete" => (vec![self.tunnel], None),
+            "blocked_tunnel_client_delete" => (vec![self.blocked_client], None),
             "notification_create" => (vec![self.admin], None),
             "notification_update" => (vec![self.admin, self.notification], None),
             _ => (vec![], None),
@@ -171,6 +186,7 @@ impl Resources {
             "prompt_stream" => ("prompt", self.pending_prompt.1),
             "notification_stream" => ("notification", self.admin),
             "mcp_session_stream" => ("mcp_session", self.session),
+            "tunnel_stream" => ("tunnel", self.tunnel),
             _ => panic!("{operation}: no resource with a stream"),
         };
         let new = if operation == "topic_stream" {
@@ -199,6 +215,7 @@ impl Resources {
             "prompt_list_events" => vec![self.pending_prompt.0, self.pending_prompt.1],
             "notification_list_events" => vec![self.admin],
             "mcp_session_list_events" => vec![self.session],
+            "tunnel_list_events" => vec![self.tunnel],
             _ => panic!("{operation}: no resource with events"),
         }
     }

@@ -30,6 +30,7 @@ pub mod task;
 pub mod time;
 pub mod tls;
 pub mod topology;
+pub mod tunnel;
 pub mod user;
 pub mod waiting;
 

@@ -1,0 +1,104 @@
+//! A request in flight, as its caller sees it.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::{
+    calls::{Calls, Replies, Reply},
+    error::CallError,
+    message,
+    outbound::Outbound,
+};
+
+/// A request in flight. Dropping it cancels the request at the MCP server.
+pub struct Call {
+    pub(super) calls: Arc<Calls>,
+    pub(super) outbound: Outbound,
+    pub(super) replies: Replies,
+    /// The longest time without a message of the server. Absent for a subscription.
+    pub(super) idle: Option<Duration>,
+    pub(super) has_ended: bool,
+}
+
+impl Call {
+    /// The next message for the caller. After [`Reply::Answer`] and after an error, nothing follows.
+    ///
+    /// # Errors
+    /// [`CallError`] if there will be no answer. The MCP server is told if it still works on the request.
+    pub async fn next(&mut self) -> Result<Reply, CallError> {
+        let received = match self.idle {
+            Some(idle) => match timeout(idle, self.replies.receiver.recv()).await {
+                Ok(received) => received,
+                Err(_) => return Err(self.cancel(CallError::TimedOut(idle))),
+            },
+            None => self.replies.receiver.recv().await,
+        };
+        let received = received.unwrap_or(Err(CallError::Disconnected));
+        match &received {
+            Ok(Reply::Notification(message)) => {
+                self.replies.waiting.fetch_sub(message::text(message).len(), Relaxed);
+            }
+            Ok(Reply::Request(_)) => {}
+            Err(error @ CallError::CallerTooSlow) => {
+                self.tell_server(error);
+                self.has_ended = true;
+            }
+            Ok(Reply::Answer(_)) | Err(_) => self.has_ended = true,
+        }
+        received
+    }
+
+    /// The answer, without the other messages.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn answer(mut self) -> Result<message::Members, CallError> {
+        loop {
+            if let Reply::Answer(answer) = self.next().await? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// Changes the longest time without a message of the server.
+    pub fn set_idle(&mut self, idle: Option<Duration>) {
+        self.idle = idle;
+    }
+
+    fn cancel(&mut self, error: CallError) -> CallError {
+        self.has_ended = true;
+        if let Some(messages) = self.calls.end(&self.replies.key, Some(&error)) {
+            for message in messages {
+                // A client that takes nothing any more will be found by the probe.
+                let _ = self.outbound.send_message(&message);
+            }
+            self.tell_server(&error);
+        }
+        error
+    }
+
+    fn tell_server(&self, error: &CallError) {
+        cancel_at_server(&self.outbound, &self.replies.key, &error.to_string());
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.cancel(CallError::Cancelled);
+        }
+    }
+}
+
+/// Tells the MCP server that nobody waits for the answer of a request any more.
+pub(super) fn cancel_at_server(outbound: &Outbound, key: &str, reason: &str) {
+    let id: serde_json::Value = serde_json::from_str(key).unwrap_or_default();
+    let params = json!({ "requestId": id, "reason": reason });
+    let cancelled = message::notification("notifications/cancelled", Some(params));
+    let _ = outbound.send_message(&cancelled);
+}

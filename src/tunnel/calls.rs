@@ -1,0 +1,395 @@
+//! The requests in flight of one tunnel: which message of the MCP server belongs to which caller.
+//!
+//! Many callers share one MCP server, and each chooses its own ids. So every id that passes is replaced: the id of a
+//! request, its progress token, the id of a subscription, and the ids of requests from the server to a client.
+//!
+//! A message without any of these (a line of the server's log, a request of the server) belongs to a caller only if no
+//! other caller can be meant. Otherwise nobody gets it, because it could contain what another user sent.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::{
+    error::CallError,
+    message::{self, Members},
+    metrics::Metrics,
+};
+use crate::json;
+
+/// Bytes of messages that may wait for a caller that does not take them.
+const QUEUE_BYTES: usize = 4 << 20;
+
+/// The path of a subscription's id in a notification (MCP 2026-07-28, subscriptions).
+const SUBSCRIPTION: [&str; 3] = ["params", "_meta", "io.modelcontextprotocol/subscriptionId"];
+/// The path of a progress token in a request.
+const REQUEST_TOKEN: [&str; 3] = ["params", "_meta", "progressToken"];
+/// The path of a progress token in a notification.
+const PROGRESS_TOKEN: [&str; 2] = ["params", "progressToken"];
+/// The path of the id in `notifications/cancelled`.
+const CANCELLED_ID: [&str; 2] = ["params", "requestId"];
+
+/// What an MCP client can answer when the server asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// `elicitation/create`.
+    pub elicitation: bool,
+    /// `sampling/createMessage`.
+    pub sampling: bool,
+    /// `roots/list`.
+    pub roots: bool,
+}
+
+impl Capabilities {
+    /// Whether a client with these capabilities answers the method.
+    #[must_use]
+    pub fn answers(self, method: &str) -> bool {
+        match method {
+            "elicitation/create" => self.elicitation,
+            "sampling/createMessage" => self.sampling,
+            "roots/list" => self.roots,
+            _ => false,
+        }
+    }
+}
+
+/// Who sends a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// Id of the MCP session, or a random id of a request without a session. Nil for the gateway itself.
+    pub id: Uuid,
+    /// Id of the user.
+    pub user: Uuid,
+    /// What the caller can answer.
+    pub capabilities: Capabilities,
+}
+
+/// A message for a caller, with the caller's own ids.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// A notification that belongs to the request.
+    Notification(Members),
+    /// A request of the MCP server to the caller. Its id is for [`Connection::answer`](super::Connection::answer).
+    Request(Members),
+    /// The response. Nothing follows.
+    Answer(Members),
+}
+
+/// What to do with a message of the MCP server.
+#[derive(Debug, PartialEq)]
+pub(super) enum Routed {
+    /// The message has reached its caller, or its caller has gone. Send these messages to the MCP server.
+    Done(Vec<Members>),
+    /// The notification belongs to no request.
+    Unasked(Members),
+}
+
+struct Entry {
+    caller: Caller,
+    /// The caller's id of the request.
+    request_id: Value,
+    progress_token: Option<Value>,
+    replies: mpsc::UnboundedSender<Result<Reply, CallError>>,
+    waiting: Arc<AtomicUsize>,
+    opened: Instant,
+    /// The order of the requests.
+    number: u64,
+}
+
+/// A request of the MCP server that waits for the answer of a caller.
+struct ServerRequest {
+    /// The key of the call that it belongs to.
+    call: String,
+    caller: Uuid,
+    /// The server's id.
+    id: Value,
+}
+
+#[derive(Default)]
+struct State {
+    last: u64,
+    calls: HashMap<String, Entry>,
+    /// By the id that the caller sees.
+    server_requests: HashMap<String, ServerRequest>,
+    /// The users that have sent a request since the client connected.
+    users: HashSet<Uuid>,
+    is_closed: bool,
+}
+
+/// The requests in flight of one tunnel.
+pub(super) struct Calls {
+    state: Mutex<State>,
+    limit: usize,
+    metrics: Arc<Metrics>,
+}
+
+/// The receiving side of a request in flight.
+pub(super) struct Replies {
+    pub(super) key: String,
+    pub(super) receiver: mpsc::UnboundedReceiver<Result<Reply, CallError>>,
+    pub(super) waiting: Arc<AtomicUsize>,
+}
+
+impl Calls {
+    pub(super) fn new(limit: usize, metrics: Arc<Metrics>) -> Self {
+        Self { state: Mutex::default(), limit, metrics }
+    }
+
+    /// Registers a request, and replaces its id and its progress token. `id` is the id for the server; if it is absent,
+    /// the next number.
+    pub(super) fn open(
+        &self,
+        caller: Caller,
+        id: Option<Value>,
+        request: &mut Members,
+    ) -> Result<Replies, CallError> {
+        let mut state = self.state.lock();
+        let refused = if state.is_closed {
+            Some(CallError::Disconnected)
+        } else {
+            (state.calls.len() >= self.limit).then_some(CallError::TooManyInFlight(self.limit))
+        };
+        if let Some(error) = refused {
+            self.metrics.refused(&error);
+            return Err(error);
+        }
+        state.last += 1;
+        let number = state.last;
+        let id = id.unwrap_or_else(|| number.into());
+        let key = json::text(&id);
+        let progress_token = message::member_mut(request, &REQUEST_TOKEN);
+        let progress_token = progress_token.map(|token| std::mem::replace(token, id.clone()));
+        let request_id = request.insert("id".to_owned(), id).unwrap_or_default();
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        state.users.insert(caller.user);
+        let entry = Entry {
+            caller,
+            request_id,
+            progress_token,
+            replies: sender,
+            waiting: Arc::clone(&waiting),
+            opened: Instant::now(),
+            number,
+        };
+        state.calls.insert(key.clone(), entry);
+        self.metrics.opened();
+        Ok(Replies { key, receiver, waiting })
+    }
+
+    /// Ends a request. Returns the messages for the MCP server: responses to its own requests that the caller has not
+    /// answered. `None` if the request has ended before.
+    pub(super) fn end(&self, key: &str, error: Option<&CallError>) -> Option<Vec<Members>> {
+        self.state.lock().end(key, error, &self.metrics)
+    }
+
+    /// The keys of the requests of a caller with this id.
+    pub(super) fn find(&self, caller: Uuid, request_id: &Value) -> Option<String> {
+        let state = self.state.lock();
+        let wanted = json::text(request_id);
+        let is_wanted =
+            |entry: &Entry| entry.caller.id == caller && json::text(&entry.request_id) == wanted;
+        state.calls.iter().find(|(_, entry)| is_wanted(entry)).map(|(key, _)| key.clone())
+    }
+
+    /// Ends a request with an error for its caller.
+    pub(super) fn fail(&self, key: &str, error: CallError) -> Option<Vec<Members>> {
+        let mut state = self.state.lock();
+        let replies = state.calls.get(key)?.replies.clone();
+        let messages = state.end(key, Some(&error), &self.metrics);
+        let _ = replies.send(Err(error));
+        messages
+    }
+
+    /// Takes a caller's response to a request of the server. Returns the response with the server's id. `None` if no
+    /// request of the server with this id waits for this caller.
+    pub(super) fn answer(&self, caller: Uuid, mut response: Members) -> Option<Members> {
+        let mut state = self.state.lock();
+        let key = message::id_key(&response)?;
+        if state.server_requests.get(&key)?.caller != caller {
+            return None;
+        }
+        let request = state.server_requests.remove(&key)?;
+        response.insert("id".to_owned(), request.id);
+        Some(response)
+    }
+
+    /// Ends every request, and refuses new ones.
+    pub(super) fn close(&self) {
+        let mut state = self.state.lock();
+        state.is_closed = true;
+        let keys: Vec<String> = state.calls.keys().cloned().collect();
+        for key in keys {
+            let replies = state.calls.get(&key).map(|entry| entry.replies.clone());
+            state.end(&key, Some(&CallError::Disconnected), &self.metrics);
+            // The receiver may be gone already.
+            let _ = replies.map(|replies| replies.send(Err(CallError::Disconnected)));
+        }
+    }
+
+    /// Number of requests in flight.
+    pub(super) fn in_flight(&self) -> usize {
+        self.state.lock().calls.len()
+    }
+
+    /// Gives a message of the MCP server to its caller.
+    pub(super) fn route(&self, mut message: Members) -> Routed {
+        let mut state = self.state.lock();
+        let Some(method) = message::method(&message).map(str::to_owned) else {
+            return self.route_answer(&mut state, message);
+        };
+        if message.contains_key("id") {
+            return state.route_request(&method, message);
+        }
+        match method.as_str() {
+            "notifications/progress" => {
+                let key = message::member(&message, &PROGRESS_TOKEN).map(json::text);
+                let call = key.and_then(|key| state.calls.get(&key).map(|entry| (key, entry)));
+                let Some((key, entry)) = call else { return Routed::Done(Vec::new()) };
+                let (Some(place), Some(token)) = (
+                    message::member_mut(&mut message, &PROGRESS_TOKEN),
+                    entry.progress_token.clone(),
+                ) else {
+                    return Routed::Done(Vec::new());
+                };
+                *place = token;
+                self.deliver(&mut state, &key, Reply::Notification(message))
+            }
+            "notifications/cancelled" => {
+                let id = message::member(&message, &CANCELLED_ID).map(json::text);
+                let found = state
+                    .server_requests
+                    .iter()
+                    .find(|(_, request)| id.as_deref() == Some(json::text(&request.id).as_str()));
+                let Some((seen, call)) =
+                    found.map(|(seen, request)| (seen.clone(), request.call.clone()))
+                else {
+                    return Routed::Done(Vec::new());
+                };
+                state.server_requests.remove(&seen);
+                if let Some(place) = message::member_mut(&mut message, &CANCELLED_ID) {
+                    *place = serde_json::from_str(&seen).unwrap_or_default();
+                }
+                self.deliver(&mut state, &call, Reply::Notification(message))
+            }
+            _ => {
+                if let Some(place) = message::member_mut(&mut message, &SUBSCRIPTION) {
+                    let key = json::text(place);
+                    let Some(entry) = state.calls.get(&key) else {
+                        return Routed::Done(Vec::new());
+                    };
+                    *place = entry.request_id.clone();
+                    return self.deliver(&mut state, &key, Reply::Notification(message));
+                }
+                match state.only_caller(&method) {
+                    Some(key) => self.deliver(&mut state, &key, Reply::Notification(message)),
+                    None => Routed::Unasked(message),
+                }
+            }
+        }
+    }
+
+    fn route_answer(&self, state: &mut State, mut message: Members) -> Routed {
+        let Some(key) = message::id_key(&message) else { return Routed::Done(Vec::new()) };
+        let Some(entry) = state.calls.get(&key) else { return Routed::Done(Vec::new()) };
+        message.insert("id".to_owned(), entry.request_id.clone());
+        // The id of a subscription is also in its result.
+        let path = ["result", SUBSCRIPTION[1], SUBSCRIPTION[2]];
+        let request_id = entry.request_id.clone();
+        if let Some(place) = message::member_mut(&mut message, &path) {
+            *place = request_id;
+        }
+        // An answer is delivered whatever is waiting: it is the last message.
+        let sent = entry.replies.send(Ok(Reply::Answer(message)));
+        let error = sent.is_err().then_some(CallError::Cancelled);
+        Routed::Done(state.end(&key, error.as_ref(), &self.metrics).unwrap_or_default())
+    }
+
+    /// Queues a message for a caller. A caller that takes nothing loses its request.
+    fn deliver(&self, state: &mut State, key: &str, reply: Reply) -> Routed {
+        let Some(entry) = state.calls.get(key) else { return Routed::Done(Vec::new()) };
+        let (Reply::Notification(message) | Reply::Request(message) | Reply::Answer(message)) =
+            &reply;
+        let bytes = message::text(message).len();
+        if entry.waiting.fetch_add(bytes, Relaxed) + bytes <= QUEUE_BYTES {
+            let _ = entry.replies.send(Ok(reply));
+            return Routed::Done(Vec::new());
+        }
+        let _ = entry.replies.send(Err(CallError::CallerTooSlow));
+        let messages = state.end(key, Some(&CallError::CallerTooSlow), &self.metrics);
+        Routed::Done(messages.unwrap_or_default())
+    }
+}
+
+impl State {
+    fn end(
+        &mut self,
+        key: &str,
+        error: Option<&CallError>,
+        metrics: &Metrics,
+    ) -> Option<Vec<Members>> {
+        let entry = self.calls.remove(key)?;
+        metrics.closed(error, entry.opened.elapsed());
+        let open = self.server_requests.extract_if(|_, request| request.call == key);
+        let gone = |(_, request): (String, ServerRequest)| {
+            message::failure(request.id, message::INTERNAL_ERROR, "the MCP client has gone")
+        };
+        Some(open.map(gone).collect())
+    }
+
+    /// Gives a request of the server to the only caller that can answer it.
+    fn route_request(&mut self, method: &str, mut message: Members) -> Routed {
+        let id = message.get("id").cloned().unwrap_or_default();
+        if method == "ping" {
+            let pong = message::success(id, Value::Object(Members::new()));
+            return Routed::Done(vec![pong]);
+        }
+        let can_answer = |entry: &&Entry| entry.caller.capabilities.answers(method);
+        let candidates = self.calls.values().filter(can_answer);
+        let callers: HashSet<Uuid> = candidates.clone().map(|entry| entry.caller.id).collect();
+        let oldest = self.calls.iter().filter(|(_, entry)| can_answer(entry));
+        let oldest = oldest.min_by_key(|(_, entry)| entry.number);
+        let Some((key, entry)) = oldest.filter(|_| callers.len() == 1) else {
+            let reason = if callers.is_empty() {
+                "no MCP client with a request in flight can answer this"
+            } else {
+                "several MCP clients have a request in flight, so it is not known which of them is asked"
+            };
+            let refusal = message::failure(id, message::METHOD_NOT_FOUND, reason);
+            return Routed::Done(vec![refusal]);
+        };
+        self.last += 1;
+        let seen = Value::from(format!("server-{}", self.last));
+        message.insert("id".to_owned(), seen.clone());
+        let request = ServerRequest { call: key.clone(), caller: entry.caller.id, id };
+        // Not counted as waiting: the server sends few requests, and waits for each.
+        let _ = entry.replies.send(Ok(Reply::Request(message)));
+        self.server_requests.insert(json::text(&seen), request);
+        Routed::Done(Vec::new())
+    }
+
+    /// The oldest request of the only caller, if a message that names no request can only be for this caller: one caller
+    /// has requests in flight, and no other user has used the connection. Changes of lists are for everybody.
+    fn only_caller(&self, method: &str) -> Option<String> {
+        if method.ends_with("/list_changed") || method == "notifications/resources/updated" {
+            return None;
+        }
+        let of_callers = || self.calls.iter().filter(|(_, entry)| !entry.caller.id.is_nil());
+        let callers: HashSet<Uuid> = of_callers().map(|(_, entry)| entry.caller.id).collect();
+        if callers.len() != 1 || self.users.len() != 1 {
+            return None;
+        }
+        let oldest = of_callers().min_by_key(|(_, entry)| entry.number);
+        oldest.map(|(key, _)| key.clone())
+    }
+}

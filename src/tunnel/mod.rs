@@ -1,0 +1,30 @@
+//! The engine of tunnels: frames, requests in flight and the handshake, without the WebSocket and without the database.
+//!
+//! A tunnel client connects from behind NAT and carries the messages of one MCP server. Many callers share that server.
+//! `calls.rs` decides which of them gets a message of the server. Nobody waits for a slow client or a slow caller: what
+//! is waiting for them is limited, and beyond the limit the request fails.
+
+mod call;
+mod calls;
+mod connection;
+mod counters;
+mod error;
+mod frame;
+mod handshake;
+pub mod message;
+mod metrics;
+mod outbound;
+mod registry;
+mod server;
+
+pub use call::Call;
+pub use calls::{Caller, Capabilities, Reply};
+pub use connection::{Connection, Identity, SessionCheck, Settings};
+pub use counters::Traffic;
+pub use error::{CallError, Disconnect};
+pub use frame::Registration;
+pub use handshake::{HandshakeError, handshake, modern_meta, probe};
+pub use metrics::Metrics;
+pub use outbound::Frames;
+pub use registry::Tunnels;
+pub use server::{Era, LEGACY_VERSION, MODERN_VERSION, Server};

@@ -1,0 +1,8 @@
+//! Reverse tunnels.
+
+mod connect;
+mod delete;
+mod end;
+mod refused;
+mod request;
+mod stream;
