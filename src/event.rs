@@ -277,7 +277,12 @@ pub fn block(cursor: Option<Cursor>, kind: &str, data: &str) -> Bytes {
 /// If the keys of a map are not strings, or if the `Serialize` of the value fails. No type of streamgate does this.
 #[must_use]
 pub fn json(value: &impl Serialize) -> String {
-    let text = serde_json::to_string(value).expect("the types of streamgate always serialise");
+    one_line(serde_json::to_string(value).expect("the types of streamgate always serialise"))
+}
+
+/// Escapes the characters in JSON text at which clients end a line, see [`json`].
+#[must_use]
+pub fn one_line(text: String) -> String {
     if !text.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
         return text;
     }

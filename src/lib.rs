@@ -15,6 +15,7 @@
 //! | 6 | this file, [`start`], [`background`], [`shutdown_delay`] | starts and stops a gateway, schedules the background jobs |
 //! | 5 | [`api`] | operations, problems, OpenAPI documents: everything that is HTTP |
 //! | 5 | [`server`] | the accept loop, the limits of connections, the delivery of a stream to its socket |
+//! | 4 | [`mcp`] | the Model Context Protocol through tunnels, for clients and servers of both eras |
 //! | 4 | [`family`] | the resources that can be watched: state machines, rows, events, snapshots, work queues |
 //! | 3 | [`gateway`] | the state that operations, families and background jobs share |
 //! | 2 | [`hub`] | live delivery in one process: live topics, subscriptions, fan-out |
@@ -85,6 +86,7 @@ pub mod http_client;
 pub mod hub;
 pub mod json;
 pub mod limit;
+pub mod mcp;
 pub mod oauth;
 pub mod secret;
 pub mod server;

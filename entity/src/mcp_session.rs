@@ -18,6 +18,11 @@ pub struct Model {
     pub agent_id: Option<Uuid>,
     /// Display name. Absent if the user gave none.
     pub name: Option<String>,
+    /// Id of the tunnel that the session uses. Absent for a session of a user's client and an agent.
+    pub tunnel_id: Option<Uuid>,
+    /// Version of the protocol and the parameters of `initialize`, as JSON. Absent without a tunnel.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub client: Option<JsonText>,
     /// Names of the OAuth providers at which the owner must have a grant, as a JSON array. Absent if the session requires
     /// none.
     #[sea_orm(column_type = "Text", nullable)]

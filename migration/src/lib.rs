@@ -26,6 +26,7 @@ mod m20261126_000020_oauth_grant;
 mod m20261126_000021_requires;
 mod m20261127_000022_user_revocation;
 mod m20261127_000023_tunnel;
+mod m20261127_000024_tunnel_session;
 
 /// Runs the migrations in order.
 #[derive(Debug)]
@@ -56,6 +57,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000021_requires::Migration),
             Box::new(m20261127_000022_user_revocation::Migration),
             Box::new(m20261127_000023_tunnel::Migration),
+            Box::new(m20261127_000024_tunnel_session::Migration),
         ]
     }
 }

@@ -15,6 +15,7 @@ mod headers;
 mod health;
 mod json;
 mod latency;
+mod mcp;
 mod mcp_sessions;
 mod me;
 mod metrics;

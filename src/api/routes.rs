@@ -5,8 +5,6 @@ use poem_openapi::{
     registry::{MetaOperation, MetaPath},
 };
 
-use super::streams::EVENT_STREAM;
-
 /// The paths of the operations.
 pub(super) struct Routes(Vec<Route>);
 
@@ -81,12 +79,12 @@ fn route(path: &MetaPath) -> Route {
     }
     let public = path.operations.iter().filter(|operation| operation.security.is_empty());
     let public = public.map(method).collect();
-    let is_stream = path.operations.iter().any(|operation| {
-        let responses = operation.responses.responses.iter();
-        responses
-            .flat_map(|response| &response.content)
-            .any(|content| content.content_type == EVENT_STREAM)
-    });
+    // A stream token is accepted at streams only.
+    let is_stream = path
+        .operations
+        .iter()
+        .flat_map(|operation| &operation.security)
+        .any(|scheme| scheme.contains_key("stream_token"));
     let segments = path.path.split('/').map(str::to_owned).collect();
     Route { segments, methods, public, is_stream }
 }

@@ -62,6 +62,8 @@ fn has_other_scheme(request: &Request) -> bool {
 /// checks of an orchestrator, even if both come through the same proxy.
 fn admit(request: &Request) -> Result<()> {
     let Some(info) = request.data::<RequestInfo>() else { return Ok(()) };
-    let key = Key::path_from(request.uri().path(), info.address);
+    // The path of a resource's metadata has the path of the resource at its end, and that can be any text.
+    let (path, _) = request.uri().path().split_once("/mcp/").unwrap_or((request.uri().path(), ""));
+    let key = Key::path_from(path, info.address);
     count(gateway(request), Quota::PublicRequests, &key)
 }

@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use confique::Layer;
 use streamgate::config::{Config, ConfigError, ConfigLayer, Values};
 
+use super::tunnel::TunnelArgs;
+
 /// An OpenAPI-first gateway for authenticated live streams.
 #[derive(Parser)]
 #[command(version)]
@@ -37,6 +39,19 @@ pub(crate) enum Command {
         /// Address and port to listen on. The default is 127.0.0.1:8080, or a free port if 8080 is in use
         #[arg(long, value_name = "ADDRESS")]
         listen: Option<SocketAddr>,
+    },
+    /// Make a local MCP server reachable through a gateway
+    ///
+    /// Connects to the gateway and carries the messages of the MCP server. Opens the connection again whenever it ends,
+    /// and starts a server again that has ended. SIGTERM, SIGINT, SIGQUIT and SIGHUP end the tunnel and the server. The
+    /// status is 1 if the gateway refuses the client, such as with a key that is not valid.
+    Tunnel(TunnelArgs),
+    /// Start the command of an MCP server, for `streamgate tunnel`
+    #[command(hide = true)]
+    Exec {
+        /// The command
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
     },
     /// Migrate the database schema
     Migrate {

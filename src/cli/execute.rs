@@ -4,7 +4,7 @@ use streamgate::{
     api::{self, Version},
     config, data_dir,
     oauth::Keyring,
-    start,
+    start, telemetry,
 };
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     output::print,
     serve::serve,
     signals::{OnHangup, Signals, until_signal},
+    tunnel,
     user::user,
 };
 
@@ -27,6 +28,12 @@ pub(crate) async fn execute(command: Command) -> anyhow::Result<()> {
             let work = |signals: Signals| demo::run(listen, signals.shutdown);
             Box::pin(until_signal(OnHangup::Ends, work)).await
         }
+        Command::Tunnel(args) => {
+            let _logging = telemetry::init_logging(false, "info")?;
+            let work = |signals: Signals| tunnel::run(args, signals.shutdown);
+            Box::pin(until_signal(OnHangup::Ends, work)).await
+        }
+        Command::Exec { command } => match tunnel::exec(&command)? {},
         Command::Migrate { settings, down } => {
             let database = start::open_database(&settings.load()?).await?;
             match down {

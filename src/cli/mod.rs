@@ -7,6 +7,7 @@ mod output;
 mod reload;
 mod serve;
 mod signals;
+mod tunnel;
 mod user;
 
 pub(crate) use args::Cli;

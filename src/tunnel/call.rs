@@ -1,9 +1,6 @@
 //! A request in flight, as its caller sees it.
 
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use tokio::time::timeout;
@@ -32,18 +29,15 @@ impl Call {
     /// [`CallError`] if there will be no answer. The MCP server is told if it still works on the request.
     pub async fn next(&mut self) -> Result<Reply, CallError> {
         let received = match self.idle {
-            Some(idle) => match timeout(idle, self.replies.receiver.recv()).await {
+            Some(idle) => match timeout(idle, self.replies.receiver.next()).await {
                 Ok(received) => received,
                 Err(_) => return Err(self.cancel(CallError::TimedOut(idle))),
             },
-            None => self.replies.receiver.recv().await,
+            None => self.replies.receiver.next().await,
         };
         let received = received.unwrap_or(Err(CallError::Disconnected));
         match &received {
-            Ok(Reply::Notification(message)) => {
-                self.replies.waiting.fetch_sub(message::text(message).len(), Relaxed);
-            }
-            Ok(Reply::Request(_)) => {}
+            Ok(Reply::Notification(_) | Reply::Request(_)) => {}
             Err(error @ CallError::CallerTooSlow) => {
                 self.tell_server(error);
                 self.has_ended = true;
@@ -63,6 +57,17 @@ impl Call {
                 return Ok(answer);
             }
         }
+    }
+
+    /// Whether the request fails when the server sends nothing for it. A subscription does not.
+    #[must_use]
+    pub fn has_idle_limit(&self) -> bool {
+        self.idle.is_some()
+    }
+
+    /// Changes the progress token that the caller gets.
+    pub fn set_progress_token(&self, token: Option<serde_json::Value>) {
+        self.calls.set_progress_token(&self.replies.key, token);
     }
 
     /// Changes the longest time without a message of the server.

@@ -8,22 +8,20 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::Instant,
 };
 
 use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::{
+    caller::Caller,
     error::CallError,
     message::{self, Members},
     metrics::Metrics,
+    queue::{NotQueued, Receiver, Sender, queue},
 };
 use crate::json;
 
@@ -38,41 +36,6 @@ const REQUEST_TOKEN: [&str; 3] = ["params", "_meta", "progressToken"];
 const PROGRESS_TOKEN: [&str; 2] = ["params", "progressToken"];
 /// The path of the id in `notifications/cancelled`.
 const CANCELLED_ID: [&str; 2] = ["params", "requestId"];
-
-/// What an MCP client can answer when the server asks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Capabilities {
-    /// `elicitation/create`.
-    pub elicitation: bool,
-    /// `sampling/createMessage`.
-    pub sampling: bool,
-    /// `roots/list`.
-    pub roots: bool,
-}
-
-impl Capabilities {
-    /// Whether a client with these capabilities answers the method.
-    #[must_use]
-    pub fn answers(self, method: &str) -> bool {
-        match method {
-            "elicitation/create" => self.elicitation,
-            "sampling/createMessage" => self.sampling,
-            "roots/list" => self.roots,
-            _ => false,
-        }
-    }
-}
-
-/// Who sends a request.
-#[derive(Clone, Copy, Debug)]
-pub struct Caller {
-    /// Id of the MCP session, or a random id of a request without a session. Nil for the gateway itself.
-    pub id: Uuid,
-    /// Id of the user.
-    pub user: Uuid,
-    /// What the caller can answer.
-    pub capabilities: Capabilities,
-}
 
 /// A message for a caller, with the caller's own ids.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,9 +62,10 @@ struct Entry {
     /// The caller's id of the request.
     request_id: Value,
     progress_token: Option<Value>,
-    replies: mpsc::UnboundedSender<Result<Reply, CallError>>,
-    waiting: Arc<AtomicUsize>,
+    replies: Sender<Result<Reply, CallError>>,
     opened: Instant,
+    /// Whether the request is a subscription, which works on nothing.
+    is_subscription: bool,
     /// The order of the requests.
     number: u64,
 }
@@ -136,8 +100,7 @@ pub(super) struct Calls {
 /// The receiving side of a request in flight.
 pub(super) struct Replies {
     pub(super) key: String,
-    pub(super) receiver: mpsc::UnboundedReceiver<Result<Reply, CallError>>,
-    pub(super) waiting: Arc<AtomicUsize>,
+    pub(super) receiver: Receiver<Result<Reply, CallError>>,
 }
 
 impl Calls {
@@ -170,21 +133,20 @@ impl Calls {
         let progress_token = message::member_mut(request, &REQUEST_TOKEN);
         let progress_token = progress_token.map(|token| std::mem::replace(token, id.clone()));
         let request_id = request.insert("id".to_owned(), id).unwrap_or_default();
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let (sender, receiver) = queue(QUEUE_BYTES);
         state.users.insert(caller.user);
         let entry = Entry {
             caller,
             request_id,
             progress_token,
             replies: sender,
-            waiting: Arc::clone(&waiting),
             opened: Instant::now(),
+            is_subscription: message::method(request) == Some("subscriptions/listen"),
             number,
         };
         state.calls.insert(key.clone(), entry);
         self.metrics.opened();
-        Ok(Replies { key, receiver, waiting })
+        Ok(Replies { key, receiver })
     }
 
     /// Ends a request. Returns the messages for the MCP server: responses to its own requests that the caller has not
@@ -202,12 +164,19 @@ impl Calls {
         state.calls.iter().find(|(_, entry)| is_wanted(entry)).map(|(key, _)| key.clone())
     }
 
+    /// Changes the progress token that the caller of a request gets.
+    pub(super) fn set_progress_token(&self, key: &str, token: Option<Value>) {
+        if let Some(entry) = self.state.lock().calls.get_mut(key) {
+            entry.progress_token = token;
+        }
+    }
+
     /// Ends a request with an error for its caller.
     pub(super) fn fail(&self, key: &str, error: CallError) -> Option<Vec<Members>> {
         let mut state = self.state.lock();
         let replies = state.calls.get(key)?.replies.clone();
         let messages = state.end(key, Some(&error), &self.metrics);
-        let _ = replies.send(Err(error));
+        let _ = replies.send_anyway(Err(error));
         messages
     }
 
@@ -233,7 +202,7 @@ impl Calls {
             let replies = state.calls.get(&key).map(|entry| entry.replies.clone());
             state.end(&key, Some(&CallError::Disconnected), &self.metrics);
             // The receiver may be gone already.
-            let _ = replies.map(|replies| replies.send(Err(CallError::Disconnected)));
+            let _ = replies.map(|replies| replies.send_anyway(Err(CallError::Disconnected)));
         }
     }
 
@@ -284,11 +253,19 @@ impl Calls {
             }
             _ => {
                 if let Some(place) = message::member_mut(&mut message, &SUBSCRIPTION) {
+                    // Some servers send the id of a request as a string, although it was a number.
+                    let text = place.as_str().unwrap_or_default().to_owned();
                     let key = json::text(place);
+                    let key = if state.calls.contains_key(&key) { key } else { text };
                     let Some(entry) = state.calls.get(&key) else {
                         return Routed::Done(Vec::new());
                     };
-                    *place = entry.request_id.clone();
+                    *place = match &entry.request_id {
+                        number if place.is_string() && !number.is_string() => {
+                            json::text(number).into()
+                        }
+                        id => id.clone(),
+                    };
                     return self.deliver(&mut state, &key, Reply::Notification(message));
                 }
                 match state.only_caller(&method) {
@@ -310,7 +287,7 @@ impl Calls {
             *place = request_id;
         }
         // An answer is delivered whatever is waiting: it is the last message.
-        let sent = entry.replies.send(Ok(Reply::Answer(message)));
+        let sent = entry.replies.send_anyway(Ok(Reply::Answer(message)));
         let error = sent.is_err().then_some(CallError::Cancelled);
         Routed::Done(state.end(&key, error.as_ref(), &self.metrics).unwrap_or_default())
     }
@@ -321,11 +298,10 @@ impl Calls {
         let (Reply::Notification(message) | Reply::Request(message) | Reply::Answer(message)) =
             &reply;
         let bytes = message::text(message).len();
-        if entry.waiting.fetch_add(bytes, Relaxed) + bytes <= QUEUE_BYTES {
-            let _ = entry.replies.send(Ok(reply));
+        if entry.replies.send(Ok(reply), bytes) != Err(NotQueued::Full) {
             return Routed::Done(Vec::new());
         }
-        let _ = entry.replies.send(Err(CallError::CallerTooSlow));
+        let _ = entry.replies.send_anyway(Err(CallError::CallerTooSlow));
         let messages = state.end(key, Some(&CallError::CallerTooSlow), &self.metrics);
         Routed::Done(messages.unwrap_or_default())
     }
@@ -373,7 +349,7 @@ impl State {
         message.insert("id".to_owned(), seen.clone());
         let request = ServerRequest { call: key.clone(), caller: entry.caller.id, id };
         // Not counted as waiting: the server sends few requests, and waits for each.
-        let _ = entry.replies.send(Ok(Reply::Request(message)));
+        let _ = entry.replies.send_anyway(Ok(Reply::Request(message)));
         self.server_requests.insert(json::text(&seen), request);
         Routed::Done(Vec::new())
     }
@@ -384,7 +360,8 @@ impl State {
         if method.ends_with("/list_changed") || method == "notifications/resources/updated" {
             return None;
         }
-        let of_callers = || self.calls.iter().filter(|(_, entry)| !entry.caller.id.is_nil());
+        let is_of_caller = |entry: &Entry| !entry.caller.id.is_nil() && !entry.is_subscription;
+        let of_callers = || self.calls.iter().filter(move |(_, entry)| is_of_caller(entry));
         let callers: HashSet<Uuid> = of_callers().map(|(_, entry)| entry.caller.id).collect();
         if callers.len() != 1 || self.users.len() != 1 {
             return None;

@@ -1,6 +1,7 @@
 //! The connection of one tunnel client, without the WebSocket that carries it.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,11 +17,12 @@ use uuid::Uuid;
 
 use super::{
     call::{Call, cancel_at_server},
-    calls::{Caller, Calls, Routed},
+    caller::Caller,
+    calls::{Calls, Routed},
     counters::{Counters, Traffic},
     error::{CallError, Disconnect},
     frame::{self, ClientFrame, InvalidFrame, Registration},
-    message::Members,
+    message::{self, Members},
     metrics::Metrics,
     outbound::{Frames, Outbound},
     server::Server,
@@ -63,6 +65,8 @@ pub struct Connection {
     registered: watch::Sender<Option<Registration>>,
     server: watch::Sender<Option<Arc<Server>>>,
     unasked: broadcast::Sender<Arc<Members>>,
+    /// The headers of the tools, and when they were read.
+    tool_headers: Mutex<Option<(Instant, ToolHeaders)>>,
     heartbeat_at: Mutex<Option<Instant>>,
     /// Time of the last message of the MCP server.
     heard_at: Mutex<Instant>,
@@ -72,6 +76,13 @@ pub struct Connection {
     closed: CancellationToken,
     reason: Mutex<Option<Disconnect>>,
 }
+
+/// The notification that the tools have changed.
+const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
+
+/// For each tool, the paths of the arguments that a header repeats, and the names of these headers. Tools without such
+/// headers are not in it.
+pub type ToolHeaders = Arc<HashMap<String, Vec<(Vec<String>, String)>>>;
 
 /// Whether the login session of the client is still valid.
 pub type SessionCheck = Box<dyn Fn() -> bool + Send + Sync>;
@@ -117,6 +128,7 @@ impl Connection {
             registered: watch::Sender::default(),
             server: watch::Sender::default(),
             unasked: broadcast::Sender::new(UNASKED),
+            tool_headers: Mutex::default(),
             heartbeat_at: Mutex::default(),
             heard_at: Mutex::new(Instant::now()),
             client_heard: watch::Sender::default(),
@@ -138,6 +150,9 @@ impl Connection {
                 match self.calls.route(message) {
                     Routed::Done(responses) => self.send_all(&responses),
                     Routed::Unasked(message) => {
+                        if message::method(&message) == Some(TOOLS_CHANGED) {
+                            *self.tool_headers.lock() = None;
+                        }
                         // Nobody may be listening.
                         let _ = self.unasked.send(Arc::new(message));
                     }
@@ -277,6 +292,20 @@ impl Connection {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.calls.in_flight()
+    }
+
+    /// The headers of the tools, if they were read in this time and have not changed since.
+    #[must_use]
+    pub fn tool_headers(&self, life: Duration) -> Option<ToolHeaders> {
+        let known = self.tool_headers.lock();
+        let known = known.as_ref().filter(|(read_at, _)| read_at.elapsed() < life);
+        known.map(|(_, headers)| Arc::clone(headers))
+    }
+
+    /// Keeps the headers of the tools.
+    pub fn set_tool_headers(&self, headers: ToolHeaders) -> ToolHeaders {
+        *self.tool_headers.lock() = Some((Instant::now(), Arc::clone(&headers)));
+        headers
     }
 
     /// The client has sent a frame of any kind.

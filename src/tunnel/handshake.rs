@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    calls::{Caller, Capabilities},
+    caller::{Caller, Capabilities},
     connection::Connection,
     error::CallError,
     message::{self, Members},

@@ -5,6 +5,7 @@
 //! is waiting for them is limited, and beyond the limit the request fails.
 
 mod call;
+mod caller;
 mod calls;
 mod connection;
 mod counters;
@@ -14,17 +15,22 @@ mod handshake;
 pub mod message;
 mod metrics;
 mod outbound;
+mod parked;
+pub mod queue;
 mod registry;
 mod server;
+pub mod session;
 
 pub use call::Call;
-pub use calls::{Caller, Capabilities, Reply};
-pub use connection::{Connection, Identity, SessionCheck, Settings};
+pub use caller::{Caller, Capabilities};
+pub use calls::Reply;
+pub use connection::{Connection, Identity, SessionCheck, Settings, ToolHeaders};
 pub use counters::Traffic;
 pub use error::{CallError, Disconnect};
 pub use frame::Registration;
 pub use handshake::{HandshakeError, handshake, modern_meta, probe};
 pub use metrics::Metrics;
 pub use outbound::Frames;
+pub use parked::{Parked, ParkedCall};
 pub use registry::Tunnels;
 pub use server::{Era, LEGACY_VERSION, MODERN_VERSION, Server};

@@ -1,11 +1,7 @@
 //! What waits to be written to a tunnel client.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
-};
+use std::sync::Arc;
 
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::{
@@ -14,26 +10,22 @@ use super::{
     frame::{self, MAX_FRAME},
     message::Members,
     metrics::Metrics,
+    queue::{NotQueued, Receiver, Sender, queue},
 };
 
 /// Bytes that may wait for a client. A client that does not read cannot make the gateway keep more.
 const BUDGET: usize = 4 << 20;
 
+/// The frames to write to the socket.
+pub type Frames = Receiver<String>;
+
 /// The sending side, which many callers share. No caller waits for the client.
 #[derive(Clone, Debug)]
 pub(super) struct Outbound {
     tunnel: Uuid,
-    frames: mpsc::UnboundedSender<String>,
-    waiting: Arc<AtomicUsize>,
+    frames: Sender<String>,
     counters: Arc<Counters>,
     metrics: Arc<Metrics>,
-}
-
-/// The receiving side: the frames to write to the socket.
-#[derive(Debug)]
-pub struct Frames {
-    frames: mpsc::UnboundedReceiver<String>,
-    waiting: Arc<AtomicUsize>,
 }
 
 impl Outbound {
@@ -42,10 +34,8 @@ impl Outbound {
         counters: Arc<Counters>,
         metrics: Arc<Metrics>,
     ) -> (Self, Frames) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let frames = Frames { frames: receiver, waiting: Arc::clone(&waiting) };
-        (Self { tunnel, frames: sender, waiting, counters, metrics }, frames)
+        let (sender, receiver) = queue(BUDGET);
+        (Self { tunnel, frames: sender, counters, metrics }, receiver)
     }
 
     /// Queues a message to the MCP server.
@@ -67,28 +57,11 @@ impl Outbound {
     /// Queues a frame.
     pub(super) fn send(&self, frame: String) -> Result<(), CallError> {
         let bytes = frame.len();
-        if self.waiting.fetch_add(bytes, Relaxed) + bytes > BUDGET {
-            self.waiting.fetch_sub(bytes, Relaxed);
-            return Err(CallError::ClientTooSlow);
-        }
+        self.frames.send(frame, bytes).map_err(|error| match error {
+            NotQueued::Full => CallError::ClientTooSlow,
+            NotQueued::Closed => CallError::Disconnected,
+        })?;
         self.counters.sent_bytes(bytes);
-        self.frames.send(frame).map_err(|_| CallError::Disconnected)
-    }
-}
-
-impl Frames {
-    /// The next frame. It counts as waiting until [`Self::written`].
-    pub async fn next(&mut self) -> Option<String> {
-        self.frames.recv().await
-    }
-
-    /// The next frame, if one is waiting.
-    pub fn try_next(&mut self) -> Option<String> {
-        self.frames.try_recv().ok()
-    }
-
-    /// Frames of this size in all have been written.
-    pub fn written(&self, bytes: usize) {
-        self.waiting.fetch_sub(bytes, Relaxed);
+        Ok(())
     }
 }

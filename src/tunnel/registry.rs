@@ -1,24 +1,41 @@
 //! The tunnel clients that are connected to this gateway.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, pin::pin, sync::Arc};
 
 use parking_lot::Mutex;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 use uuid::Uuid;
 
-use super::{connection::Connection, error::Disconnect, metrics::Metrics};
+use super::{
+    connection::Connection, error::Disconnect, metrics::Metrics, parked::Parked, session::Sessions,
+};
 
 /// The connected tunnel clients.
 pub struct Tunnels {
     by_tunnel: Mutex<HashMap<Uuid, Arc<Connection>>>,
+    connected: Notify,
     /// The metrics of all tunnels.
     pub metrics: Arc<Metrics>,
+    /// The MCP sessions that use the tunnels.
+    pub sessions: Sessions,
+    /// The requests that wait until their client has answered a question.
+    pub parked: Arc<Parked>,
 }
 
 impl Tunnels {
     /// Starts without a client.
     #[must_use]
     pub fn new(metrics: Metrics) -> Self {
-        Self { by_tunnel: Mutex::default(), metrics: Arc::new(metrics) }
+        Self {
+            by_tunnel: Mutex::default(),
+            connected: Notify::new(),
+            metrics: Arc::new(metrics),
+            sessions: Sessions::default(),
+            parked: Arc::default(),
+        }
     }
 
     /// Adds a connection. Closes the earlier connection of the same tunnel.
@@ -26,6 +43,20 @@ impl Tunnels {
         let before = self.by_tunnel.lock().insert(connection.tunnel, connection);
         if let Some(before) = before {
             before.close(Disconnect::Replaced);
+        }
+        self.connected.notify_waiters();
+    }
+
+    /// The connection of a tunnel. If its client is away, waits for it until the deadline.
+    pub async fn wait_for(&self, tunnel: Uuid, deadline: Instant) -> Option<Arc<Connection>> {
+        loop {
+            // Listens before it looks, so that no connection is missed in between.
+            let mut connected = pin!(self.connected.notified());
+            connected.as_mut().enable();
+            if let Some(connection) = self.find(tunnel) {
+                return Some(connection);
+            }
+            timeout_at(deadline, connected).await.ok()?;
         }
     }
 
@@ -56,8 +87,9 @@ impl Tunnels {
         }
     }
 
-    /// Closes every connection.
+    /// Closes every connection, and ends every MCP session in memory.
     pub fn close_all(&self, reason: Disconnect) {
+        self.sessions.end_all();
         for connection in self.all() {
             connection.close(reason);
         }

@@ -42,6 +42,7 @@ async fn ids(app: &App, admin: &Caller) -> BTreeMap<&'static str, Vec<Uuid>> {
         ("mcp-sessions", vec![id_of(&mcp_session)]),
         ("sessions", vec![prompt.session, prompt.id]),
         ("reverse-proxy", vec![tunnel.id]),
+        (".well-known", vec![tunnel.id, tunnel.id]),
         ("users", vec![admin.id().await]),
     ])
 }
@@ -62,9 +63,10 @@ async fn head_of_every_operation_has_the_fields_of_its_get() {
     let topic = format!("topology.{}", ids["topologies"][0]);
     let (mut faults, mut tried, mut streams) = (Vec::new(), 0, 0);
     for operation in operations(&document).iter().filter(|operation| operation.method == "get") {
-        // The page needs an authorization, the callback a state, and a tunnel a handshake.
+        // The page needs an authorization, the callback a state, a tunnel a handshake, and MCP a session.
         if ["oauth_page_get", "oauth_callback"].contains(&operation.id)
             || operation.id.starts_with("tunnel_connect")
+            || operation.id.starts_with("mcp_open")
         {
             continue;
         }

@@ -30,6 +30,7 @@ use crate::{
     api::{
         credential::SentByBrowser,
         headers::{CORRELATION_ID, REQUEST_ID},
+        mcp::metadata_url,
         problem::{Kind, Problem},
         routes::Routes,
     },
@@ -85,6 +86,7 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
         let header = self.gateway.config.auth.proxy_user_header.as_deref();
         let trusted = &self.gateway.config.server.trusted_proxies;
         let proxy_user = proxy_user(&request, header, trusted);
+        let metadata_url = metadata_url(&self.gateway.config, scheme, &request);
         let caller_ids = Arc::new(caller_ids(request.headers()));
         // With the highest level, so that every line of the request has these fields, whatever the log filter.
         let span = tracing::error_span!(
@@ -117,6 +119,7 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
                 origin: origin.clone(),
                 cookie_name,
                 proxy_user: proxy_user.clone(),
+                scheme,
                 address,
                 gone,
                 client_connection,
@@ -153,7 +156,11 @@ impl<E: Endpoint + 'static> Endpoint for RequestEndpoint<E> {
                     tracing::error!(parent: &span, cause, "request failed");
                 }
                 refused = Some(problem.status());
-                (self.refusal(&problem, id, &path, as_event), operation)
+                let mut response = self.refusal(&problem, id, &path, as_event);
+                if let Some(url) = metadata_url {
+                    name_metadata(&mut response, &url);
+                }
+                (response, operation)
             }
         };
         let took = began.elapsed();
@@ -183,6 +190,19 @@ impl<E> RequestEndpoint<E> {
         }
         response.set_body(problem.body(id));
         response
+    }
+}
+
+/// Adds the URL of the resource's metadata to the challenge of a 401 (RFC 9728, section 5.1).
+fn name_metadata(response: &mut Response, url: &str) {
+    let challenge =
+        response.headers().get(header::WWW_AUTHENTICATE).and_then(|it| it.to_str().ok());
+    let Some(challenge) = challenge else { return };
+    let challenge = format!("{challenge}, resource_metadata=\"{url}\"");
+    if let (StatusCode::UNAUTHORIZED, Ok(value)) =
+        (response.status(), HeaderValue::from_str(&challenge))
+    {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
     }
 }
 

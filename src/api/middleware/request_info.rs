@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::origin::RequestOrigin;
-use crate::{limit::ClientConnection, telemetry::CallerIds};
+use crate::{forwarded::Scheme, limit::ClientConnection, telemetry::CallerIds};
 
 /// Information about a request that the middleware collects.
 #[derive(Clone)]
@@ -28,6 +28,8 @@ pub(in crate::api) struct RequestInfo {
     pub(in crate::api) cookie_name: Option<&'static str>,
     /// The name of the user that a trusted proxy has sent. Absent without `auth.proxy_user_header`.
     pub(in crate::api) proxy_user: Option<Arc<str>>,
+    /// The scheme of the URL that the client requested.
+    pub(in crate::api) scheme: Scheme,
     /// The client's address, as trusted proxies report it, else the address of the peer.
     pub(in crate::api) address: IpAddr,
 }

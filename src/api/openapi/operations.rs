@@ -2,8 +2,6 @@
 
 use serde_json::{Map, Value};
 
-use crate::api::streams::EVENT_STREAM;
-
 /// Every operation, with its method.
 pub(super) fn operations(document: &mut Value) -> impl Iterator<Item = (&str, &mut Value)> {
     members(&mut document["paths"])
@@ -12,9 +10,10 @@ pub(super) fn operations(document: &mut Value) -> impl Iterator<Item = (&str, &m
         .map(|(method, operation)| (method.as_str(), operation))
 }
 
-/// Whether an operation opens a stream.
+/// Whether an operation opens a stream. The MCP endpoint also answers with server-sent events, but in the format of that
+/// protocol.
 pub(super) fn is_stream(operation: &Value) -> bool {
-    operation["responses"]["200"]["content"].get(EVENT_STREAM).is_some()
+    operation["operationId"].as_str().is_some_and(|id| id.ends_with("_stream"))
 }
 
 /// The values of an object.

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use poem_openapi::{
     ApiResponse,
-    registry::{MetaResponses, Registry},
+    registry::{MetaMediaType, MetaResponses, Registry},
     types::Type,
 };
 
@@ -13,6 +13,7 @@ use super::{
     kind::Kind,
     response::{Body, Problem},
 };
+use crate::family::wire::Message;
 
 /// The problems that every operation lists. `openapi/complete.rs` removes those of parameters and bodies from an
 /// operation that has none.
@@ -34,6 +35,8 @@ const EVERY: [Kind; 10] = [
 /// The problems that an operation lists beyond those that every operation lists.
 pub(in crate::api) trait Further: Send {
     const KINDS: &'static [Kind];
+    /// Statuses that can also come with a JSON-RPC response.
+    const JSON_RPC: &'static [Kind] = &[];
 }
 
 /// Of an operation that uses the memory of the process only.
@@ -42,6 +45,10 @@ pub(in crate::api) struct Memory;
 pub(in crate::api) struct Read;
 /// Of an operation that waits for the server behind a tunnel.
 pub(in crate::api) struct Call;
+/// Of an operation of the MCP endpoint, whose errors are JSON-RPC once the caller may use the tunnel.
+pub(in crate::api) struct Mcp;
+/// The same, of an operation that reads from the database only.
+pub(in crate::api) struct McpRead;
 /// Of an operation that writes to the database.
 pub(in crate::api) struct Write;
 /// Of an operation that writes to the database if the state of the resource allows it.
@@ -57,6 +64,16 @@ impl Further for Read {
 
 impl Further for Call {
     const KINDS: &'static [Kind] = &[Kind::Unavailable, Kind::GatewayTimeout];
+}
+
+impl Further for Mcp {
+    const KINDS: &'static [Kind] = &[Kind::Unavailable, Kind::InsufficientStorage];
+    const JSON_RPC: &'static [Kind] = &[Kind::BadRequest, Kind::NotFound];
+}
+
+impl Further for McpRead {
+    const KINDS: &'static [Kind] = &[Kind::Unavailable];
+    const JSON_RPC: &'static [Kind] = Mcp::JSON_RPC;
 }
 
 impl Further for Write {
@@ -76,6 +93,10 @@ pub(in crate::api) type MemoryResult<T> = Result<T, Documented<Memory>>;
 pub(in crate::api) type ReadResult<T> = Result<T, Documented<Read>>;
 /// The result of an operation that waits for the server behind a tunnel.
 pub(in crate::api) type CallResult<T> = Result<T, Documented<Call>>;
+/// The result of an operation of the MCP endpoint.
+pub(in crate::api) type McpResult<T> = Result<T, Documented<Mcp>>;
+/// The same, of an operation that reads from the database only.
+pub(in crate::api) type McpReadResult<T> = Result<T, Documented<McpRead>>;
 /// The result of an operation that writes to the database.
 pub(in crate::api) type WriteResult<T> = Result<T, Documented<Write>>;
 /// The result of an operation that writes to the database if the state of the resource allows it.
@@ -96,7 +117,15 @@ impl<F> From<Documented<F>> for poem::Error {
 impl<F: Further> ApiResponse for Documented<F> {
     fn meta() -> MetaResponses {
         let kinds = EVERY.iter().chain(F::KINDS);
-        MetaResponses { responses: kinds.map(|kind| meta(*kind)).collect() }
+        let with_json_rpc = |kind: &Kind| {
+            let mut response = meta(*kind);
+            if F::JSON_RPC.contains(kind) {
+                let schema = Message::schema_ref();
+                response.content.push(MetaMediaType { content_type: "application/json", schema });
+            }
+            response
+        };
+        MetaResponses { responses: kinds.map(with_json_rpc).collect() }
     }
 
     fn register(registry: &mut Registry) {

@@ -12,6 +12,8 @@ mod mapping;
 mod response;
 
 pub(super) use document::{example, meta};
-pub(super) use documented::{CallResult, ChangeResult, MemoryResult, ReadResult, WriteResult};
+pub(super) use documented::{
+    CallResult, ChangeResult, McpReadResult, McpResult, MemoryResult, ReadResult, WriteResult,
+};
 pub(super) use kind::Kind;
 pub(super) use response::{Body, Problem, Result};

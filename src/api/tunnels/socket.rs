@@ -112,16 +112,12 @@ async fn write(connection: &Connection, mut writer: Writer, mut frames: Frames) 
 }
 
 async fn write_batch(writer: &mut Writer, frames: &mut Frames, first: String) -> io::Result<()> {
-    let mut bytes = first.len();
     writer.feed(Message::Text(first)).await?;
     for _ in 1..BATCH {
         let Some(frame) = frames.try_next() else { break };
-        bytes += frame.len();
         writer.feed(Message::Text(frame)).await?;
     }
-    writer.flush().await?;
-    frames.written(bytes);
-    Ok(())
+    writer.flush().await
 }
 
 async fn ping(writer: &mut Writer) -> io::Result<()> {

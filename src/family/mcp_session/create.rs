@@ -38,6 +38,8 @@ pub async fn create(
         owner_id: principal.user_id,
         agent_id: new.agent,
         name: new.name.map(|name| name.0),
+        tunnel_id: None,
+        client: None,
         requires,
         created_at: gateway.clock.now(),
         closed_at: None,

@@ -30,8 +30,8 @@ pub(super) async fn close_idle(gateway: &Gateway) -> Result<()> {
             let row = mcp_session::Entity::find_by_id(topic.id());
             let row = row.one(gateway.database.reader()).await?;
             let is_old = row.is_some_and(|row| row.created_at < before);
-            if is_old && !gateway.hub.is_watched(&topic) {
-                close_if_idle(gateway, &topic, before).await?;
+            if is_old && !is_in_use(gateway, &topic, idle) {
+                close_if_idle(gateway, &topic, before, idle).await?;
             }
         }
     }
@@ -40,15 +40,26 @@ pub(super) async fn close_idle(gateway: &Gateway) -> Result<()> {
 
 /// Closes a session if it is still idle. After the list was read, a message may have been published, or a client may
 /// have begun to watch.
-async fn close_if_idle(gateway: &Gateway, topic: &Topic, before: Timestamp) -> Result<()> {
+async fn close_if_idle(
+    gateway: &Gateway,
+    topic: &Topic,
+    before: Timestamp,
+    idle: Duration,
+) -> Result<()> {
     let tx = gateway.database.begin_write().await?;
     let Some(row) = lock_open(&tx, topic.id()).await? else { return Ok(tx.rollback().await?) };
     let is_silent = is_silent(gateway, &tx, topic, before).await?;
-    if !is_silent || gateway.hub.is_watched(topic) {
+    if !is_silent || is_in_use(gateway, topic, idle) {
         return Ok(tx.rollback().await?);
     }
     let events = close_locked(gateway, &tx, row, CloseReason::Idle).await?;
     Ok(gateway.hub.commit(tx, events).await?)
+}
+
+/// Whether a client watches the session, or uses it for the requests through a tunnel.
+fn is_in_use(gateway: &Gateway, topic: &Topic, idle: Duration) -> bool {
+    let session = gateway.tunnels.sessions.find(topic.id());
+    gateway.hub.is_watched(topic) || session.is_some_and(|session| session.is_in_use(idle))
 }
 
 /// Closes the sessions of deleted users.
@@ -86,6 +97,7 @@ pub(super) async fn close_locked(
     reason: CloseReason,
 ) -> Result<Vec<Event>> {
     let topic = topic(row.id);
+    gateway.tunnels.sessions.end(row.id);
     let mut change = row.into_active_model();
     change.closed_at = Set(Some(Timestamp::now()));
     let session = change.update(tx).await?.into();

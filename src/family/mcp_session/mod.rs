@@ -11,6 +11,7 @@ mod publish;
 mod resource;
 mod rows;
 mod schema;
+mod transport;
 
 pub use close::close;
 pub use create::create;
@@ -21,3 +22,4 @@ pub use publish::publish;
 pub use resource::McpSessionFamily;
 pub use rows::topic;
 pub use schema::{McpSession, NewMcpSession, PublishedMessage};
+pub use transport::{MAX_CLIENT, create_for_tunnel, find_client, read_stream, transport_event};

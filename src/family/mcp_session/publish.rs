@@ -19,6 +19,7 @@ const MAX_MESSAGE: usize = 262_144;
 /// # Errors
 /// - [`FamilyError::NotFound`] if the session does not exist, or if the caller may not publish.
 /// - [`FamilyError::BadInput`] if the message is too large.
+/// - [`FamilyError::Conflict`] if the session uses a tunnel.
 /// - [`FamilyError::LeaseLost`] if the session is closed.
 /// - [`FamilyError::ShuttingDown`] if the gateway is shutting down.
 /// - [`FamilyError::Write`] if the write of the message fails.
@@ -41,12 +42,19 @@ pub async fn publish(
 
 /// A caller may publish if it may see the session. If the session names no agent, every agent may publish.
 async fn check_may_publish(gateway: &Gateway, principal: &Principal, id: Uuid) -> Result<()> {
-    let Err(error) = find_visible(gateway, principal, &topic(id)).await else { return Ok(()) };
+    let error = match find_visible(gateway, principal, &topic(id)).await {
+        // The client would take the message for one of its MCP server.
+        Ok(Resource { parent: Some(_), .. }) => {
+            return Err(FamilyError::conflict("the messages of this session come from its tunnel"));
+        }
+        Ok(_) => return Ok(()),
+        Err(error) => error,
+    };
     if principal.role < Role::Agent {
         return Err(error);
     }
     match McpSessionFamily.look_up(gateway, id).await? {
-        Some(Resource { agent: None, .. }) => Ok(()),
+        Some(Resource { agent: None, parent: None, .. }) => Ok(()),
         _ => Err(error),
     }
 }

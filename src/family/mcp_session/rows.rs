@@ -16,6 +16,10 @@ pub fn topic(id: Uuid) -> Topic {
 
 /// A session is visible to its owner and to the agent that serves it.
 pub(super) fn resource(row: &mcp_session::Model) -> Resource {
-    let needs_grant = row.requires.is_some();
-    Resource { agent: row.agent_id, needs_grant, ..Resource::owned_by(row.owner_id) }
+    Resource {
+        agent: row.agent_id,
+        needs_grant: row.requires.is_some(),
+        parent: row.tunnel_id,
+        ..Resource::owned_by(row.owner_id)
+    }
 }

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::family::oauth::requires;
-use crate::family::wire::{ResetReason, Text, example_id, example_time};
+use crate::family::wire::{Message, ResetReason, Text, example_id, example_time};
 
 /// An MCP session to create.
 #[derive(Object)]
@@ -52,6 +52,8 @@ pub struct McpSession {
     pub agent: Option<Uuid>,
     /// Display name. Absent if none was given.
     pub name: Option<String>,
+    /// Id of the tunnel that the session uses. Absent for a session between a client and an agent.
+    pub tunnel: Option<Uuid>,
     /// Names of the OAuth providers at which the owner must have a grant. Absent if there are none.
     pub requires: Option<Vec<String>>,
     /// Status of the session: `open` if it accepts messages, `closed` after its end.
@@ -73,6 +75,7 @@ impl From<mcp_session::Model> for McpSession {
             owner: row.owner_id,
             agent: row.agent_id,
             name: row.name,
+            tunnel: row.tunnel_id,
             requires: requires(row.requires.as_ref()),
             status,
             created_at: row.created_at.datetime(),
@@ -88,6 +91,7 @@ impl Example for McpSession {
             owner: example_id(),
             agent: Some(example_id()),
             name: Some("notebook".to_owned()),
+            tunnel: Some(example_id()),
             requires: Some(vec!["github".to_owned()]),
             status: McpSessionStatus::Closed,
             created_at: example_time(),
@@ -123,6 +127,24 @@ pub struct McpSessionSnapshot {
 impl Example for McpSessionSnapshot {
     fn example() -> Self {
         Self { session: McpSession::example(), reset: None }
+    }
+}
+
+/// The data of a `transport.message` event: a message of an SSE stream of a session that uses a tunnel.
+#[derive(Object)]
+#[oai(example)]
+pub struct TransportMessage {
+    /// Name of the SSE stream, unique in the session.
+    pub stream: String,
+    /// Number of the message in its stream. `stream-number` is the id of its SSE event.
+    pub number: u64,
+    /// The message.
+    pub message: Message,
+}
+
+impl Example for TransportMessage {
+    fn example() -> Self {
+        Self { stream: "get".to_owned(), number: 1, message: Message::example() }
     }
 }
 

@@ -115,6 +115,7 @@ async fn publish_unasked(
     loop {
         match unasked.recv().await {
             Ok(message) => {
+                gateway.tunnels.sessions.send_unasked(connection.tunnel, &message);
                 publish(gateway, connection, Members::clone(&message)).await;
             }
             Err(RecvError::Lagged(lost)) => connection.lost_unasked(lost),

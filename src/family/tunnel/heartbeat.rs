@@ -17,6 +17,7 @@ const LOST_PER_RUN: u64 = 1_000;
 /// tunnel another gateway has taken, or that was deleted. Then records the clients of gateways that have ended.
 pub async fn keep_alive(gateway: &Gateway) -> Result<()> {
     gateway.tunnels.check_sessions();
+    gateway.tunnels.parked.prune();
     for connection in gateway.tunnels.all() {
         let mut change =
             tunnel::ActiveModel { alive_until: Set(alive_until(gateway)), ..Default::default() };

@@ -23,7 +23,7 @@ pub use client::{Client, NewClient, admit};
 pub use connect::{Connected, connect};
 pub use delete::delete;
 pub use heartbeat::keep_alive;
-pub use list::{get, list};
+pub use list::{check_exists, find_by_name, get, list};
 pub use request::{Requested, request};
 pub use resource::TunnelFamily;
 pub use rows::topic;

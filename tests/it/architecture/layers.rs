@@ -21,7 +21,7 @@ const LAYERS: [&[&str]; 8] = [
     &["audit", "auth", "bus", "event_log", "health", "limit", "oauth", "tunnel", "visibility"],
     &["hub"],
     &["gateway"],
-    &["family"],
+    &["family", "mcp"],
     &["api", "server"],
     &["background", "lib", "shutdown_delay", "start"],
     &["cli", "main"],

@@ -129,6 +129,7 @@ fn configuration_document_has_every_key() {
 /// The files that may read the wall clock, each with its purpose. Leases, caches, sweeps and the times that sweeps
 /// compare use `clock`.
 const WALL_CLOCK: &[(&str, &str)] = &[
+    ("src/api/mcp/sse.rs", "expiry of login sessions under streams"),
     ("src/api/session_cookie.rs", "lifetime of cookies"),
     ("src/audit/audit_log.rs", "at"),
     ("src/auth/api_key/keys.rs", "created_at, expires_at"),

@@ -22,7 +22,7 @@ impl Operation<'_> {
     }
 
     pub fn is_stream(&self) -> bool {
-        !self.value["responses"]["200"]["content"]["text/event-stream"].is_null()
+        self.id.ends_with("_stream")
     }
 
     /// The names in the path.

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Statuses that no test here provokes, each with the reason.
-const NOT_PROVOKED: [(u16, &str, &str); 15] = [
+const NOT_PROVOKED: [(u16, &str, &str); 24] = [
     (
         401,
         "",
@@ -41,6 +41,15 @@ const NOT_PROVOKED: [(u16, &str, &str); 15] = [
     (507, "oauth_grant_delete", "needs a grant, which the walker has not"),
     (507, "oauth_grant_token", "needs a provider, which the walker has not"),
     (409, "task_create", "needs 1,000 tasks; see tasks/create.rs"),
+    (400, "tunnel_metadata_get", "any text is a name"),
+    (400, "named_tunnel_metadata_get", "any text is a name"),
+    (400, "mcp_post_named", "any text is a name; see tunnels/mcp"),
+    (400, "mcp_open_named", "any text is a name; see tunnels/mcp"),
+    (400, "mcp_end_named", "any text is a name; see tunnels/mcp"),
+    (507, "mcp_post", "needs a connected tunnel client, whose connection writes, too"),
+    (507, "mcp_post_named", "needs a connected tunnel client, whose connection writes, too"),
+    (507, "mcp_end", "needs a session, which the walker has not"),
+    (507, "mcp_end_named", "needs a session, which the walker has not"),
     (504, "tunnel_request", "needs a server that does not answer; see tunnels/request.rs"),
     (409, "prompt_create", "needs 1,000 prompts; see prompts/create.rs"),
 ];

@@ -1,6 +1,9 @@
 //! The public operations, which need no credential.
 
+use std::iter::repeat_with;
+
 use reqwest::{Method, header};
+use uuid::Uuid;
 
 use crate::{
     documented_statuses::operation::programs,
@@ -25,7 +28,7 @@ async fn public_operation_refuses_a_token_that_is_not_valid() {
     let logged_in = app.log_in("admin").await;
     for operation in &public(&walker) {
         if is_in(IGNORE_TOKENS, operation.id) {
-            let answer = walker.send(&garbage, operation, &[]).await;
+            let answer = walker.send_unknown(&garbage, operation).await;
             match operation.body(&walker.document) {
                 None => assert_eq!(answer.status, 200, "{}", operation.id),
                 // The credential is in the body, and that of the example is not valid here.
@@ -33,18 +36,19 @@ async fn public_operation_refuses_a_token_that_is_not_valid() {
             }
             continue;
         }
-        report.expect(operation, 401, &walker.send(&garbage, operation, &[]).await);
+        report.expect(operation, 401, &walker.send_unknown(&garbage, operation).await);
         for caller in [&app.anyone(), &logged_in] {
-            let answer = walker.send(caller, operation, &[]).await;
+            let answer = walker.send_unknown(caller, operation).await;
             assert_eq!(answer.status, 200, "{}", operation.id);
         }
         // The credential of a proxy.
-        let request = app.anyone().request(Method::GET, operation.path);
+        let path = operation.path_with(repeat_with(|| Uuid::now_v7().to_string()));
+        let request = app.anyone().request(Method::GET, &path);
         let answer = Caller::answer(request.header(header::AUTHORIZATION, "Basic YTpi")).await;
         assert_eq!(answer.status, 200, "{}", operation.id);
         // An access token in the URL may be in the log of a proxy.
         let token = logged_in.token.as_deref().expect("a token");
-        let answer = app.anyone().get(&format!("{}?access_token={token}", operation.path)).await;
+        let answer = app.anyone().get(&format!("{path}?access_token={token}")).await;
         report.expect(operation, 401, &answer);
     }
     assert!(report.faults.is_empty(), "{}", report.faults.join("\n"));
@@ -62,11 +66,14 @@ async fn public_operation_answers_429_over_its_quota() {
     let anyone = walker.app.anyone();
     let is_refused = |status: reqwest::StatusCode| status == 429;
     for operation in &public(&walker) {
-        let first = walker.send(&anyone, operation, &[]).await.status;
-        // The quota of each operation is its own. The walker has read the document, and refresh counts as a login.
-        let is_used_up = ["openapi_get", "auth_refresh"].contains(&operation.id);
+        let first = walker.send_unknown(&anyone, operation).await.status;
+        // The quota of each operation is its own. The walker has read the document, refresh counts as a login, and
+        // the metadata of all resources have one quota.
+        let is_used_up =
+            ["openapi_get", "auth_refresh", "tunnel_metadata_get", "named_tunnel_metadata_get"]
+                .contains(&operation.id);
         assert_eq!(is_refused(first), is_used_up, "{}: {first}", operation.id);
-        report.expect(operation, 429, &walker.send(&anyone, operation, &[]).await);
+        report.expect(operation, 429, &walker.send_unknown(&anyone, operation).await);
     }
     assert!(report.faults.is_empty(), "{}", report.faults.join("\n"));
     assert!(report.tried.len() > 5, "{:?}", report.tried);

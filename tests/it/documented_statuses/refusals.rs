@@ -99,6 +99,8 @@ async fn every_operation_answers_404_for_unknown_ids() {
             let known = match operation.path.split('/').nth(2) {
                 Some("topologies") => Some(topology),
                 Some("users") => Some(caller.id().await),
+                // The name is looked up together with its owner.
+                Some("{tunnel}") => Some(Uuid::now_v7()),
                 Some("sessions") => Some(id_of(&caller.post("/v1/sessions", json!({})).await.ok())),
                 _ => None,
             };

@@ -11,6 +11,7 @@ pub mod events;
 pub mod health;
 pub mod issuer;
 pub mod log;
+pub mod mcp;
 pub mod mcp_session;
 pub mod memory;
 pub mod mutation;

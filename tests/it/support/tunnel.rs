@@ -144,6 +144,22 @@ impl TunnelClient {
         }
     }
 
+    /// The next message to the MCP server. `None` at the end of the connection.
+    pub async fn next_request(&mut self) -> Option<Value> {
+        loop {
+            match self.socket.next().await? {
+                Ok(Message::Text(text)) => {
+                    let mut frame: Value = serde_json::from_str(&text).expect("JSON");
+                    if frame["type"] == "request" {
+                        return Some(frame["payload"].take());
+                    }
+                }
+                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                _ => return None,
+            }
+        }
+    }
+
     /// The next message to the MCP server. It must have this method.
     pub async fn request(&mut self, method: &str) -> Value {
         let mut frame = self.read().await;

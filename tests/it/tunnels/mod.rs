@@ -3,6 +3,7 @@
 mod connect;
 mod delete;
 mod end;
+mod mcp;
 mod refused;
 mod request;
 mod stream;

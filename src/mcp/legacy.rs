@@ -1,0 +1,147 @@
+//! Messages of MCP clients of the legacy era (MCP 2025-11-25, Streamable HTTP).
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    error::RpcError,
+    exchange::{Eras, Exchange},
+    outcome::Outcome,
+    running::Running,
+    sessions,
+    translate::{check_method, initialize_result, negotiated, to_modern},
+};
+use crate::{
+    auth::login_session::Principal,
+    family::Result,
+    gateway::Gateway,
+    tunnel::{
+        Connection, Era, Server,
+        message::{self, Members},
+        session::{LogLevel, McpClient, Session},
+    },
+};
+
+/// Answers `initialize`, and creates a session.
+///
+/// # Errors
+/// As [`sessions::create`].
+pub async fn initialize(
+    gateway: &Arc<Gateway>,
+    principal: &Principal,
+    (tunnel, server): (Uuid, &Server),
+    mut request: Members,
+) -> Result<(Arc<Session>, Members)> {
+    let id = request.get("id").cloned().unwrap_or_default();
+    let mut params = message::into_members(request.remove("params").unwrap_or_default());
+    let requested = params.remove("protocolVersion");
+    let version = negotiated(requested.as_ref().and_then(Value::as_str).unwrap_or_default());
+    let client = McpClient { protocol_version: version.to_owned(), params };
+    let session = sessions::create(gateway, principal, tunnel, client).await?;
+    Ok((session, message::success(id, initialize_result(server, version))))
+}
+
+/// Takes a message of a session.
+pub fn receive(
+    gateway: &Gateway,
+    session: &Arc<Session>,
+    connection: &Arc<Connection>,
+    server: &Server,
+    message: Members,
+) -> Outcome {
+    session.touch();
+    let Some(method) = message::method(&message).map(str::to_owned) else {
+        if let Some(response) = session.answered(message) {
+            // If the server does not wait for it any more, nobody does.
+            let _ = connection.answer(session.id, response);
+        }
+        return Outcome::Accepted;
+    };
+    let Some(id) = message.get("id").cloned() else {
+        notify(session, connection, server, &method, &message);
+        return Outcome::Accepted;
+    };
+    let result = request(gateway, session, connection, server, (&method, message));
+    result.unwrap_or_else(|error| Outcome::Answered(error.into_response(id)))
+}
+
+fn notify(
+    session: &Session,
+    connection: &Connection,
+    server: &Server,
+    method: &str,
+    message: &Members,
+) {
+    match method {
+        "notifications/cancelled" => {
+            if let Some(id) = message::member(message, &["params", "requestId"]) {
+                connection.cancel(session.id, id);
+            }
+        }
+        // The gateway has initialized the server itself.
+        "notifications/initialized" => {}
+        _ if server.era == Era::Legacy => {
+            // A client that takes nothing will be found by the probe.
+            let _ = connection.notify(message);
+        }
+        _ => {}
+    }
+}
+
+fn request(
+    gateway: &Gateway,
+    session: &Arc<Session>,
+    connection: &Arc<Connection>,
+    server: &Server,
+    (method, mut message): (&str, Members),
+) -> std::result::Result<Outcome, RpcError> {
+    check_method(method, false)?;
+    let id = message.get("id").cloned().unwrap_or_default();
+    let done = |id: &Value| Ok(Outcome::Answered(message::success(id.clone(), json!({}))));
+    let param = |message: &Members, name: &str| {
+        let value = message::member(message, &["params", name])?.as_str()?;
+        Some(value.to_owned())
+    };
+    let is_legacy = server.era == Era::Legacy;
+    match method {
+        "ping" => return done(&id),
+        "logging/setLevel" => {
+            let level = param(&message, "level").and_then(|level| LogLevel::from_name(&level));
+            let level = level.ok_or_else(|| {
+                RpcError::new(RpcError::INVALID_PARAMS, "params.level must be the name of a level")
+            })?;
+            session.set_log_level(level);
+            if !is_legacy {
+                return done(&id);
+            }
+        }
+        "resources/subscribe" | "resources/unsubscribe" => {
+            let uri = param(&message, "uri").ok_or_else(|| {
+                RpcError::new(RpcError::INVALID_PARAMS, "params.uri must be a string")
+            })?;
+            let is_subscribe = method == "resources/subscribe";
+            session.set_subscribed(uri.clone(), is_subscribe);
+            let sessions = &gateway.tunnels.sessions;
+            let others = sessions.is_subscribed(session.tunnel, &uri, session.id);
+            if !is_legacy || (!is_subscribe && others) {
+                return done(&id);
+            }
+        }
+        _ => {}
+    }
+    let idle = Some(connection.settings.request_time);
+    let (caller, level) = (session.caller(), Some(session.log_level()));
+    let eras = if is_legacy {
+        Eras::Same
+    } else {
+        let meta = session.client.modern_meta(&server.protocol_version);
+        to_modern(&mut message, meta, session.log_level());
+        Eras::LegacyClient { session: Arc::clone(session), request: message.clone() }
+    };
+    let call = connection.call(caller, message, None, idle)?;
+    let request = (caller, id, method.to_owned());
+    let exchange = Exchange::new(call, Arc::clone(connection), request, level, eras);
+    Ok(Outcome::Running(Running::Exchange(Box::new(exchange))))
+}

@@ -1,0 +1,158 @@
+//! Subscriptions across the eras (MCP 2026-07-28, Subscriptions).
+//!
+//! A modern client of a legacy server gets the notifications that the server sends without a request. For legacy
+//! clients of a modern server, the gateway keeps a subscription at the server.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use serde_json::{Value, json};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+use super::{error::RpcError, exchange::Item};
+use crate::{
+    gateway::Gateway,
+    tunnel::{
+        CallError, Caller, Connection, Era, Reply, Server,
+        message::{self, Members},
+        session::Session,
+    },
+};
+
+/// The key of the subscription's id in `_meta`.
+const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+
+/// The fields of the filter, and the methods that they select.
+const LISTS: [(&str, &str); 3] = [
+    ("toolsListChanged", "notifications/tools/list_changed"),
+    ("promptsListChanged", "notifications/prompts/list_changed"),
+    ("resourcesListChanged", "notifications/resources/list_changed"),
+];
+
+/// A subscription of a modern client to a server of the legacy era.
+pub struct Subscription {
+    id: Value,
+    methods: Vec<&'static str>,
+    uris: BTreeSet<String>,
+    unasked: Receiver<Arc<Members>>,
+    connection: Arc<Connection>,
+    acknowledged: Option<Members>,
+}
+
+/// Begins a subscription of a modern client to a server of the legacy era.
+pub(super) fn listen(
+    connection: &Arc<Connection>,
+    caller: Caller,
+    id: Value,
+    request: &Members,
+) -> Subscription {
+    let filter = message::member(request, &["params", "notifications"]);
+    let wants = |name: &str| filter.and_then(|filter| filter.get(name)) == Some(&true.into());
+    let lists: Vec<_> = LISTS.into_iter().filter(|(field, _)| wants(field)).collect();
+    let uris = filter.and_then(|filter| filter.get("resourceSubscriptions")?.as_array());
+    let uris: BTreeSet<String> =
+        uris.into_iter().flatten().filter_map(|uri| Some(uri.as_str()?.to_owned())).collect();
+    let unasked = connection.listen();
+    for uri in &uris {
+        let request =
+            message::request(0.into(), "resources/subscribe", Some(json!({ "uri": uri })));
+        let idle = Some(connection.settings.request_time);
+        if let Ok(call) = connection.call(caller, request, None, idle) {
+            // A server without this resource sends no update of it.
+            tokio::spawn(call.answer());
+        }
+    }
+    let mut honored: Members =
+        lists.iter().map(|(field, _)| ((*field).to_owned(), true.into())).collect();
+    if !uris.is_empty() {
+        honored.insert("resourceSubscriptions".to_owned(), json!(uris));
+    }
+    let params = json!({ "_meta": { SUBSCRIPTION_ID: id }, "notifications": honored });
+    let acknowledged =
+        message::notification("notifications/subscriptions/acknowledged", Some(params));
+    Subscription {
+        id,
+        methods: lists.into_iter().map(|(_, method)| method).collect(),
+        uris,
+        unasked,
+        connection: Arc::clone(connection),
+        acknowledged: Some(acknowledged),
+    }
+}
+
+impl Subscription {
+    /// The next notification, or an error when the tunnel client disconnects.
+    pub async fn next(&mut self) -> Item {
+        if let Some(acknowledged) = self.acknowledged.take() {
+            return Item::Message(acknowledged);
+        }
+        loop {
+            let received = tokio::select! {
+                received = self.unasked.recv() => received,
+                _ = self.connection.closed() => Err(RecvError::Closed),
+            };
+            match received {
+                Ok(notification) if self.wants(&notification) => {
+                    let mut notification = Members::clone(&notification);
+                    let params = notification.entry("params").or_insert_with(|| json!({}));
+                    params["_meta"][SUBSCRIPTION_ID] = self.id.clone();
+                    return Item::Message(notification);
+                }
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => {
+                    let error = RpcError::from(CallError::Disconnected);
+                    return Item::Last(error.into_response(self.id.clone()));
+                }
+            }
+        }
+    }
+
+    fn wants(&self, notification: &Members) -> bool {
+        let method = message::method(notification).unwrap_or_default();
+        let uri = message::member(notification, &["params", "uri"]).and_then(Value::as_str);
+        let is_update = method == "notifications/resources/updated";
+        self.methods.contains(&method)
+            || is_update && uri.is_some_and(|uri| self.uris.contains(uri))
+    }
+}
+
+/// Keeps a subscription at a server of the modern era for a session of the legacy era, until the session or the
+/// connection ends. Begins a new one when the client subscribes to other resources.
+pub fn keep_subscribed(
+    gateway: &Gateway,
+    session: &Arc<Session>,
+    connection: &Arc<Connection>,
+    server: &Server,
+) {
+    if server.era == Era::Legacy || !session.begin_listening(connection.id) {
+        return;
+    }
+    let (session, connection) = (Arc::clone(session), Arc::clone(connection));
+    let meta = session.client.modern_meta(&server.protocol_version);
+    gateway.spawn(async move {
+        loop {
+            let subscribed = subscribe(&session, &connection, &meta);
+            tokio::select! {
+                () = session.ended.cancelled() => return,
+                () = session.resources_changed() => {}
+                () = subscribed => return,
+            }
+        }
+    });
+}
+
+async fn subscribe(session: &Session, connection: &Connection, meta: &Value) {
+    let mut filter: Members =
+        LISTS.iter().map(|(field, _)| ((*field).to_owned(), true.into())).collect();
+    filter.insert("resourceSubscriptions".to_owned(), json!(session.resources()));
+    let params = json!({ "_meta": meta, "notifications": filter });
+    let request = message::request(0.into(), "subscriptions/listen", Some(params));
+    let Ok(mut call) = connection.call(session.caller(), request, None, None) else { return };
+    while let Ok(Reply::Notification(mut notification)) = call.next().await {
+        if let Some(params) = notification.get_mut("params").and_then(Value::as_object_mut) {
+            params.remove("_meta");
+        }
+        if session.wants(&notification) {
+            session.send_unasked(&notification);
+        }
+    }
+}

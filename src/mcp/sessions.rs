@@ -1,0 +1,92 @@
+//! The sessions of MCP clients of the legacy era: in memory, and in the database for the time after a restart.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::{
+    auth::login_session::Principal,
+    family::{FamilyError, Result, mcp_session},
+    gateway::Gateway,
+    tunnel::{
+        queue::Receiver,
+        session::{ForLog, McpClient, Session},
+    },
+};
+
+/// Messages that one transaction writes.
+const BATCH: usize = 256;
+
+/// Creates a session.
+///
+/// # Errors
+/// [`FamilyError::BadInput`] if the client describes itself with too much text.
+pub async fn create(
+    gateway: &Arc<Gateway>,
+    principal: &Principal,
+    tunnel: Uuid,
+    client: McpClient,
+) -> Result<Arc<Session>> {
+    if crate::tunnel::message::text(&client.params).len() > mcp_session::MAX_CLIENT {
+        let reason = format!("more than {} bytes as JSON", mcp_session::MAX_CLIENT);
+        return Err(FamilyError::bad_input("params", reason));
+    }
+    let id = mcp_session::create_for_tunnel(gateway, principal, tunnel, &client).await?;
+    Ok(begin(gateway, id, (tunnel, principal.user_id), client))
+}
+
+/// The open session with this id, if it belongs to this user and this tunnel.
+pub async fn find(
+    gateway: &Arc<Gateway>,
+    principal: &Principal,
+    tunnel: Uuid,
+    id: Uuid,
+) -> Result<Option<Arc<Session>>> {
+    let user = principal.user_id;
+    if let Some(session) = gateway.tunnels.sessions.find(id) {
+        let is_own = session.user == user && session.tunnel == tunnel;
+        return Ok(is_own.then_some(session));
+    }
+    // After a restart of the gateway.
+    let client = mcp_session::find_client(gateway, user, tunnel, id).await?;
+    Ok(client.map(|client| begin(gateway, id, (tunnel, user), client)))
+}
+
+fn begin(gateway: &Arc<Gateway>, id: Uuid, of: (Uuid, Uuid), client: McpClient) -> Arc<Session> {
+    let (session, messages) = Session::new(id, of, client);
+    let kept = gateway.tunnels.sessions.insert(Arc::clone(&session));
+    if Arc::ptr_eq(&kept, &session) {
+        let writer = write_log(Arc::clone(gateway), session, messages);
+        gateway.spawn(writer);
+    }
+    kept
+}
+
+/// Writes the messages of a session to its event log, until the session ends.
+async fn write_log(gateway: Arc<Gateway>, session: Arc<Session>, mut messages: Receiver<ForLog>) {
+    loop {
+        let first = tokio::select! {
+            first = messages.next() => first,
+            () = session.ended.cancelled() => messages.try_next(),
+        };
+        let Some(first) = first else { return };
+        let (mut events, mut written) = (Vec::new(), Vec::new());
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                ForLog::Entry(entry) => events.extend(mcp_session::transport_event(&entry).ok()),
+                ForLog::Flush(sender) => written.push(sender),
+            }
+            next = if events.len() < BATCH { messages.try_next() } else { None };
+        }
+        if !events.is_empty()
+            && let Err(error) = gateway.hub.publish(mcp_session::topic(session.id), events).await
+        {
+            tracing::warn!(session = %session.id, %error, "messages of an MCP session were not kept");
+        }
+        for sender in written {
+            // The client may be gone.
+            let _ = sender.send(());
+        }
+    }
+}

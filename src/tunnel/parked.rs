@@ -1,0 +1,69 @@
+//! Requests of modern clients that wait until the client answers a question of a legacy server.
+//!
+//! A server of the legacy era asks while it works on a request. A client of the modern era gets the question as the
+//! result `input_required`, and sends its request again with the answer. In between, the request is parked here. Its
+//! `requestState` is random, and is accepted from the same user only (MCP 2026-07-28, Multi Round-Trip Requests).
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{call::Call, caller::Caller};
+
+/// Time after which a parked request is cancelled.
+const PARKED_TIME: Duration = Duration::from_mins(10);
+
+/// Maximum number of parked requests. The oldest one is cancelled for a new one.
+const MOST: usize = 10_000;
+
+/// A parked request.
+pub struct ParkedCall {
+    /// The request.
+    pub call: Call,
+    /// Who has sent it.
+    pub caller: Caller,
+    /// Id of the tunnel.
+    pub tunnel: Uuid,
+    /// Its method.
+    pub method: String,
+    /// Id of the server's question.
+    pub question: Value,
+}
+
+/// The parked requests.
+#[derive(Default)]
+pub struct Parked {
+    by_state: Mutex<HashMap<String, (Instant, ParkedCall)>>,
+}
+
+impl Parked {
+    /// Parks a request, and returns its `requestState`.
+    pub fn insert(&self, parked: ParkedCall) -> String {
+        let state = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        let mut by_state = self.by_state.lock();
+        if by_state.len() >= MOST {
+            let oldest = by_state.iter().min_by_key(|(_, (at, _))| *at).map(|(key, _)| key.clone());
+            oldest.and_then(|oldest| by_state.remove(&oldest));
+        }
+        by_state.insert(state.clone(), (Instant::now(), parked));
+        state
+    }
+
+    /// Cancels those that are too old.
+    pub fn prune(&self) {
+        self.by_state.lock().retain(|_, (at, _)| at.elapsed() < PARKED_TIME);
+    }
+
+    /// Takes the parked request of this user, tunnel and method. `None` if there is none.
+    pub fn take(&self, state: &str, user: Uuid, tunnel: Uuid, method: &str) -> Option<ParkedCall> {
+        let mut by_state = self.by_state.lock();
+        let (_, found) = by_state.get(state)?;
+        let is_same = found.caller.user == user && found.tunnel == tunnel && found.method == method;
+        if is_same { by_state.remove(state).map(|(_, parked)| parked) } else { None }
+    }
+}

@@ -1,0 +1,16 @@
+//! Sessions of MCP clients of the legacy era.
+//!
+//! A session has SSE streams: one for each request whose answer is a stream, and one for messages that belong to no
+//! request. A message is numbered in its stream and goes to the client at once. The event log gets it in the
+//! background, for a client that resumes. So nobody waits for a commit.
+
+mod log_level;
+mod registry;
+#[expect(clippy::module_inception, reason = "the file has the type of the module")]
+mod session;
+mod stream;
+
+pub use log_level::LogLevel;
+pub use registry::Sessions;
+pub use session::{ForLog, McpClient, Session};
+pub use stream::{LogEntry, Numbered, SessionStream};

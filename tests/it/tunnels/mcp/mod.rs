@@ -1,0 +1,8 @@
+//! The MCP endpoint of a tunnel.
+
+mod access;
+mod eras;
+mod isolation;
+mod legacy;
+mod modern;
+mod resume;
