@@ -46,7 +46,7 @@ pub enum Eras {
     },
 }
 
-/// What a legacy client has been asked for a modern server, and does not have answered yet.
+/// The questions to a legacy client that it has not answered yet.
 struct Asked {
     answers: Vec<(String, oneshot::Receiver<Members>)>,
     state: Option<Value>,

@@ -54,7 +54,7 @@ pub fn receive(
     session.touch();
     let Some(method) = message::method(&message).map(str::to_owned) else {
         if let Some(response) = session.answered(message) {
-            // If the server does not wait for it any more, nobody does.
+            // The server may have given up in the meantime.
             let _ = connection.answer(session.id, response);
         }
         return Outcome::Accepted;

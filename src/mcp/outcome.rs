@@ -1,9 +1,9 @@
-//! What becomes of a message of an MCP client.
+//! The outcome of a message of an MCP client.
 
 use super::running::Running;
 use crate::tunnel::message::Members;
 
-/// What becomes of a message.
+/// The outcome of a message.
 pub enum Outcome {
     /// A notification or a response was taken.
     Accepted,

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::json;
 use tokio::time::timeout;
 
 use super::{
@@ -38,10 +37,6 @@ impl Call {
         let received = received.unwrap_or(Err(CallError::Disconnected));
         match &received {
             Ok(Reply::Notification(_) | Reply::Request(_)) => {}
-            Err(error @ CallError::CallerTooSlow) => {
-                self.tell_server(error);
-                self.has_ended = true;
-            }
             Ok(Reply::Answer(_)) | Err(_) => self.has_ended = true,
         }
         received
@@ -100,10 +95,8 @@ impl Drop for Call {
     }
 }
 
-/// Tells the MCP server that nobody waits for the answer of a request any more.
+/// Cancels a request at the MCP server.
 pub(super) fn cancel_at_server(outbound: &Outbound, key: &str, reason: &str) {
-    let id: serde_json::Value = serde_json::from_str(key).unwrap_or_default();
-    let params = json!({ "requestId": id, "reason": reason });
-    let cancelled = message::notification("notifications/cancelled", Some(params));
-    let _ = outbound.send_message(&cancelled);
+    // A client that takes nothing any more will be found by the probe.
+    let _ = outbound.send_message(&message::cancelled(key, reason));
 }

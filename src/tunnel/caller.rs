@@ -1,9 +1,9 @@
-//! Who sends a request through a tunnel.
+//! The sender of a request through a tunnel.
 
 use serde_json::Value;
 use uuid::Uuid;
 
-/// What an MCP client can answer when the server asks.
+/// The questions of a server that an MCP client can answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
     /// `elicitation/create`.
@@ -34,13 +34,13 @@ impl Capabilities {
     }
 }
 
-/// Who sends a request.
+/// The sender of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
     /// Id of the MCP session, or a random id of a request without a session. Nil for the gateway itself.
     pub id: Uuid,
     /// Id of the user.
     pub user: Uuid,
-    /// What the caller can answer.
+    /// The questions that the caller can answer.
     pub capabilities: Capabilities,
 }

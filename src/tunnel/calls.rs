@@ -1,10 +1,11 @@
 //! The requests in flight of one tunnel: which message of the MCP server belongs to which caller.
 //!
-//! Many callers share one MCP server, and each chooses its own ids. So every id that passes is replaced: the id of a
-//! request, its progress token, the id of a subscription, and the ids of requests from the server to a client.
+//! Many callers share one MCP server, and each chooses its own ids. So every id that passes is replaced. That is the id
+//! of a request, its progress token, the id of a subscription, and the id of a request from the server to a client.
 //!
-//! A message without any of these (a line of the server's log, a request of the server) belongs to a caller only if no
-//! other caller can be meant. Otherwise nobody gets it, because it could contain what another user sent.
+//! Some messages have none of these: lines of the server's log, and requests of the server. Such a message goes to a
+//! caller only if it cannot be for another one. Otherwise it goes to no caller, because it could contain the data of
+//! another user.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -48,7 +49,7 @@ pub enum Reply {
     Answer(Members),
 }
 
-/// What to do with a message of the MCP server.
+/// The way of a message of the MCP server.
 #[derive(Debug, PartialEq)]
 pub(super) enum Routed {
     /// The message has reached its caller, or its caller has gone. Send these messages to the MCP server.
@@ -302,8 +303,11 @@ impl Calls {
             return Routed::Done(Vec::new());
         }
         let _ = entry.replies.send_anyway(Err(CallError::CallerTooSlow));
-        let messages = state.end(key, Some(&CallError::CallerTooSlow), &self.metrics);
-        Routed::Done(messages.unwrap_or_default())
+        let error = CallError::CallerTooSlow;
+        let messages = state.end(key, Some(&error), &self.metrics).unwrap_or_default();
+        // At once, because the caller may never take the error.
+        let cancelled = message::cancelled(key, &error.to_string());
+        Routed::Done(messages.into_iter().chain([cancelled]).collect())
     }
 }
 
@@ -354,8 +358,8 @@ impl State {
         Routed::Done(Vec::new())
     }
 
-    /// The oldest request of the only caller, if a message that names no request can only be for this caller: one caller
-    /// has requests in flight, and no other user has used the connection. Changes of lists are for everybody.
+    /// The oldest request of the only caller, for a message that names no request. `None` if several callers have
+    /// requests in flight, or if another user has used the connection. Changes of lists are for everybody.
     fn only_caller(&self, method: &str) -> Option<String> {
         if method.ends_with("/list_changed") || method == "notifications/resources/updated" {
             return None;

@@ -87,7 +87,7 @@ pub type ToolHeaders = Arc<HashMap<String, Vec<(Vec<String>, String)>>>;
 /// Whether the login session of the client is still valid.
 pub type SessionCheck = Box<dyn Fn() -> bool + Send + Sync>;
 
-/// What identifies a connection.
+/// The identity of a connection.
 pub struct Identity {
     /// Id of the tunnel.
     pub tunnel: Uuid,

@@ -27,7 +27,7 @@ use crate::json;
 /// Largest frame to a client, in bytes. The client of `mcpgateway` closes the connection at 1 MiB.
 pub const MAX_FRAME: usize = 1_000_000;
 
-/// What a client says about its MCP server when it registers.
+/// The description of an MCP server, from the registration of its client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registration {
     /// The description, at most 1,000 characters.

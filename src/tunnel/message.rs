@@ -31,6 +31,14 @@ pub fn notification(method: &str, params: Option<Value>) -> Members {
     message
 }
 
+/// The notification that cancels a request. `key` is the JSON text of its id.
+#[must_use]
+pub fn cancelled(key: &str, reason: &str) -> Members {
+    let id: Value = serde_json::from_str(key).unwrap_or_default();
+    let params = json!({ "requestId": id, "reason": reason });
+    notification("notifications/cancelled", Some(params))
+}
+
 /// The response of a request that succeeded.
 #[must_use]
 pub fn success(id: Value, result: Value) -> Members {

@@ -1,4 +1,4 @@
-//! What waits to be written to a tunnel client.
+//! The frames that wait to be written to a tunnel client.
 
 use std::sync::Arc;
 

@@ -25,7 +25,7 @@ const MOST: usize = 10_000;
 pub struct ParkedCall {
     /// The request.
     pub call: Call,
-    /// Who has sent it.
+    /// Its sender.
     pub caller: Caller,
     /// Id of the tunnel.
     pub tunnel: Uuid,

@@ -1,10 +1,10 @@
-//! What the MCP server behind a tunnel says about itself.
+//! The MCP server behind a tunnel, as it describes itself.
 
 use serde_json::Value;
 
 use super::message::{self, Members};
 
-/// How messages are exchanged with an MCP server.
+/// The era of an MCP server or client, which decides how messages are exchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Era {
     /// Up to 2025-11-25: the client initializes, and the server can send requests to it.
@@ -21,7 +21,7 @@ pub const LEGACY_VERSION: &str = "2025-11-25";
 /// An MCP server that has answered the handshake.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
-    /// How the gateway exchanges messages with the server.
+    /// The era of the server.
     pub era: Era,
     /// The version of the protocol that the gateway and the server use.
     pub protocol_version: String,

@@ -1,4 +1,4 @@
-//! The body of a POST to the MCP endpoint. What is wrong with it is a JSON-RPC error, and not a problem document.
+//! The body of a POST to the MCP endpoint. A fault in it is a JSON-RPC error, and not a problem document.
 
 use poem::{FromRequest, Request, RequestBody};
 use poem_openapi::{

@@ -50,7 +50,7 @@ struct ResourceMetadata {
     /// Issuers of the access tokens that the gateway accepts, from the configuration. Absent if it accepts only its own
     /// tokens and API keys.
     authorization_servers: Option<Vec<String>>,
-    /// How a token is sent: `header`.
+    /// The places of a request that can have a token: `header`.
     bearer_methods_supported: Vec<String>,
     /// Name of the resource, for people.
     resource_name: String,

@@ -24,7 +24,7 @@ use crate::{
     mcp::access::{self, TunnelName},
 };
 
-/// What every operation has.
+/// The values that every operation uses.
 #[derive(Clone, Copy)]
 struct Call<'a> {
     gateway: &'a Arc<Gateway>,

@@ -24,10 +24,10 @@ use crate::{
 /// A comment, which keeps an idle connection open.
 const COMMENT: &[u8] = b":\n";
 
-/// What a body holds until it ends: the slot of the user, and the watch of the login session.
+/// The slot of the user and the watch of the login session, which a body holds until it ends.
 pub(super) struct Held {
     pub(super) watch: SessionWatch,
-    /// Absent for the answer to a POST, which has a limit of its own.
+    /// Absent for the answer to a POST, because the requests in flight have their own limit.
     pub(super) _slot: Option<Slot>,
 }
 

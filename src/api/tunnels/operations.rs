@@ -99,10 +99,12 @@ impl TunnelsApi {
     /// MCP server, whether a result or an error. With `wait=false` the answer comes on the stream of the tunnel, and
     /// this responds at once. Ids are those of the caller: the gateway replaces them on the way.
     ///
-    /// Only the owner of the tunnel may call this: 403 for an administrator, 404 for every other user. 413 if the
-    /// message has more than 1,000,000 bytes as a frame. 503 if the client is away, or if too much is waiting. 504 if
-    /// the MCP server sends nothing for the request in `tunnels.request_seconds` of the configuration. If the caller
-    /// disconnects, the request is cancelled. Requires the role viewer.
+    /// Only the owner of the tunnel may call this. An administrator gets 403, and every other user gets 404. Requires
+    /// the role viewer.
+    ///
+    /// The status is 413 if the message has more than 1,000,000 bytes as a frame. It is 503 if the client is away, or if
+    /// too much is waiting. It is 504 if the MCP server sends nothing for the request in `tunnels.request_seconds` of
+    /// the configuration. If the caller disconnects, the request is cancelled.
     #[oai(path = "/sessions/:id/request", method = "post", operation_id = "tunnel_request")]
     async fn request(
         &self,

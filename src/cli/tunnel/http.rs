@@ -41,7 +41,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The arguments that headers repeat, for each tool: their paths, and the names of the headers.
 type ToolParams = HashMap<String, Vec<(Vec<String>, String)>>;
 
-/// What the requests of one connection share.
+/// The values that the requests of one connection share.
 struct Shared {
     client: Client,
     url: Url,
@@ -71,7 +71,7 @@ pub(super) fn start(url: Url) -> anyhow::Result<Server> {
     Ok(Server { input, output, ended })
 }
 
-/// Sends each message. Ends when nobody sends any, or when the server has lost the session.
+/// Sends each message. Ends with the last sender, or when the server has lost the session.
 async fn run(shared: Arc<Shared>, mut messages: mpsc::Receiver<String>) -> String {
     let mut requests = JoinSet::new();
     loop {
@@ -111,7 +111,7 @@ async fn dispatch(
         }
     }
     let is_modern = modern_version(&parsed).is_some();
-    // What follows needs the session, so these two do not run beside other requests.
+    // Later requests need the session, so these two run alone.
     if method == "initialize" || method == "notifications/initialized" {
         if method == "initialize" {
             *lock(&shared.session) = (None, None);

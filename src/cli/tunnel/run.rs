@@ -57,7 +57,7 @@ pub(crate) async fn run(args: TunnelArgs, shutdown: CancellationToken) -> anyhow
         };
         let Server { input, mut output, ended } = server;
         let left = gateway.serve(&input, &mut output, &shutdown).await;
-        // Ends the server, because nobody writes to it any more.
+        // Closes the input of the server, which ends it.
         drop((input, output));
         let reason = ended.await.context("the task of the server failed")?;
         match left {

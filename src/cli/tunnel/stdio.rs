@@ -26,7 +26,7 @@ pub(super) fn start(command: &[String], shutdown: CancellationToken) -> anyhow::
         .args(command)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        // What the server starts ends with it.
+        // The processes that the server starts end with it.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
@@ -47,7 +47,7 @@ pub(super) fn start(command: &[String], shutdown: CancellationToken) -> anyhow::
     Ok(Server { input, output, ended })
 }
 
-/// Writes messages until nobody sends any. Then the input of the server ends.
+/// Writes messages until the last sender is gone. Then the input of the server ends.
 async fn write(mut stdin: ChildStdin, mut messages: mpsc::Receiver<String>) {
     while let Some(mut message) = messages.recv().await {
         // A line end between the tokens of a message would end it.

@@ -123,7 +123,7 @@ pub async fn read_stream(
             }
         }
         let Some(last) = page.events.last().filter(|_| page.has_more) else { return Ok(found) };
-        // The log was pruned in the meantime: what is left is what there is.
+        // The log was pruned in the meantime.
         let Ok(next) = log.after(&topic, last.cursor, most).await else { return Ok(found) };
         page = next;
     }

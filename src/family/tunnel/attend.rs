@@ -87,7 +87,7 @@ async fn initialized(
     if row.is_none_or(|row| row.connection != connection.id) {
         return Ok(tx.rollback().await?);
     }
-    // What the server says about itself must not make a list large.
+    // A long description must not make a list large.
     let info = server.info().filter(|info| info.is_object()).map(json::text);
     let info = info.filter(|info| info.len() <= MAX_SERVER_INFO).map(JsonText::from);
     let change = tunnel::ActiveModel {

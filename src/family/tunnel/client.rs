@@ -1,4 +1,4 @@
-//! Who a tunnel client is, and whether it may connect.
+//! The identity of a tunnel client, and the check whether it may connect.
 
 use std::net::IpAddr;
 
@@ -25,7 +25,7 @@ const DEFAULT_NAME: &str = "tunnel";
 /// Names that other parts of the URL have.
 const RESERVED: [&str; 2] = ["sse", "messages"];
 
-/// What a client says about itself when it connects.
+/// The description of a client, from the request with which it connects.
 pub struct NewClient {
     /// The name of its tunnel. Absent if it sent none.
     pub name: Option<String>,

@@ -46,8 +46,8 @@ pub(super) fn alive_until(gateway: &Gateway) -> Timestamp {
     gateway.clock.now() + heartbeat * HEARTBEATS
 }
 
-/// Connects a client. It gets the tunnel that it had before: the same process the same tunnel, and another process the
-/// first tunnel with this name whose client is away. Otherwise it gets a new tunnel, with a number after the name if
+/// Connects a client. A process that connects again gets its tunnel. Another process gets the first tunnel with this
+/// name whose client is away. Otherwise it gets a new tunnel, with a number after the name if
 /// the name is taken.
 pub async fn connect(gateway: &Gateway, client: Client) -> Result<Connected> {
     close_dead(gateway, &client).await?;

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// What became of a message.
+/// The result of a message that was sent.
 pub enum Requested {
     /// The answer of the MCP server.
     Answered(Message),

@@ -2,7 +2,7 @@
 //!
 //! A session has SSE streams: one for each request whose answer is a stream, and one for messages that belong to no
 //! request. A message is numbered in its stream and goes to the client at once. The event log gets it in the
-//! background, for a client that resumes. So nobody waits for a commit.
+//! background, for a client that resumes. So no client waits for a commit.
 
 mod log_level;
 mod registry;

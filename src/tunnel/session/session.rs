@@ -25,7 +25,7 @@ use crate::tunnel::{
 /// Bytes of messages that may wait for the event log.
 const LOG_BYTES: usize = 8 << 20;
 
-/// What a client has said about itself in `initialize`.
+/// A client, as it has described itself in `initialize`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct McpClient {
     /// The version of the protocol that client and gateway use.
@@ -35,7 +35,7 @@ pub struct McpClient {
 }
 
 impl McpClient {
-    /// What the client can answer.
+    /// The questions that the client can answer.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
         Capabilities::from_object(self.params.get("capabilities").unwrap_or(&Value::Null))
@@ -53,7 +53,7 @@ impl McpClient {
     }
 }
 
-/// What is waiting for the event log.
+/// An item that waits for the event log.
 #[derive(Debug)]
 pub enum ForLog {
     /// A message to write.

@@ -6,4 +6,5 @@ mod end;
 mod mcp;
 mod refused;
 mod request;
+mod slow;
 mod stream;

@@ -1,4 +1,4 @@
-//! `POST /reverse-proxy/sessions/{id}/request`: answers reach whoever asked.
+//! `POST /reverse-proxy/sessions/{id}/request`: an answer reaches the caller that asked.
 
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ async fn request_without_an_answer_fails_and_is_cancelled() {
     let cancelled = client.request("notifications/cancelled").await;
     assert_eq!(cancelled["params"]["requestId"], request["id"]);
     assert!(app.metric("streamgate_tunnel_requests_total{outcome=\"timed_out\"}") >= 1.0);
-    // A late answer reaches nobody.
+    // A late answer is dropped.
     client.answer(&request, json!({ "late": true })).await;
     let (answer, ()) = tokio::join!(owner.post(&path, rpc(1, "ping")), async {
         let ping = client.request("ping").await;

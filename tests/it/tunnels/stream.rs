@@ -1,4 +1,4 @@
-//! `GET /reverse-proxy/sse/{id}`: what happens to a tunnel, and the messages that nobody waits for.
+//! `GET /reverse-proxy/sse/{id}`: the events of a tunnel, and the messages that belong to no waiting request.
 
 use entity::user::Role;
 use reqwest::Method;

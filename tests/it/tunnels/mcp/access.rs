@@ -1,4 +1,4 @@
-//! Who may use the MCP endpoint, and under which URLs.
+//! The users and the URLs of the MCP endpoint.
 
 use entity::user::Role;
 use reqwest::Method;

@@ -29,7 +29,7 @@ async fn modern_client_answers_a_question_of_a_legacy_server() {
             let list = server.request("tools/list").await;
             server.answer(&list, json!({ "tools": [] })).await;
             let call = server.request("tools/call").await;
-            // What only the modern era has does not reach the server.
+            // The keys of the modern era do not reach the server.
             assert_eq!(call["params"]["_meta"], json!({}));
             let mut question = rpc(0, "elicitation/create");
             question["params"] = json!({ "message": "name?" });

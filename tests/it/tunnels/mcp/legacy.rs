@@ -32,7 +32,7 @@ async fn client_gets_the_capabilities_of_the_server_and_a_session() {
         assert_eq!((&answer["id"], &result["protocolVersion"]), (&json!(7), &json!(given)));
         assert_eq!(result["serverInfo"], json!({ "name": "played", "version": "1" }));
         assert_eq!(result["instructions"], "Be kind.");
-        // The session is a resource like those of other clients, and nobody else can publish in it.
+        // The session is a resource like those of other clients, but only the tunnel publishes in it.
         let resource = owner.get(&format!("/v1/mcp-sessions/{session}")).await.ok();
         assert_eq!(
             (&resource["name"], &resource["tunnel"]),
@@ -169,7 +169,7 @@ async fn some_requests_do_not_reach_the_server() {
     }
     let wrong = client.call(1, "logging/setLevel", json!({ "level": "loud" })).await;
     assert_eq!(wrong["error"]["code"], -32602);
-    // Two sessions want the updates of a resource, and the server is told when nobody does any more.
+    // Two sessions want the updates of a resource, and the server learns when the last one has lost interest.
     let other = McpClient::new(&owner, server.id).await;
     let uri = json!({ "uri": "file:///a" });
     for client in [&client, &other] {
