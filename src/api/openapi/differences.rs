@@ -16,7 +16,7 @@ struct Difference {
     v3_2: fn(&mut Value),
 }
 
-const DIFFERENCES: [Difference; 8] = [
+const DIFFERENCES: [Difference; 9] = [
     // The version.
     Difference {
         v3_0: |document| document["openapi"] = json!("3.0.3"),
@@ -35,6 +35,9 @@ const DIFFERENCES: [Difference; 8] = [
     Difference { v3_0: remove_cursor_header, v3_2: unchanged },
     // The 204 of a stream. Generators allow one success status.
     Difference { v3_0: remove_empty_streams, v3_2: unchanged },
+    // The responses of the operations that pass messages to an MCP server. Generators allow one type of success, and one of
+    // error.
+    Difference { v3_0: keep_one_response, v3_2: unchanged },
     // The media types of a request body. Generators allow one, and OpenAPI 3.0 cannot describe the lines of the other.
     Difference { v3_0: keep_json_body, v3_2: type_lines },
     // A body that is one item or an array of items. Generators give both types the same name.
@@ -93,6 +96,27 @@ fn remove_empty_streams(document: &mut Value) {
     for stream in streams(document) {
         if let Some(responses) = stream["responses"].as_object_mut() {
             responses.remove("204");
+        }
+    }
+}
+
+fn keep_one_response(document: &mut Value) {
+    for (_, operation) in operations(document) {
+        let Some(responses) = operation["responses"].as_object_mut() else { continue };
+        if responses.contains_key("200") {
+            responses.remove("202");
+        }
+        // No generator knows WebSockets, and progenitor fails on this status.
+        responses.remove("101");
+        for (status, response) in responses {
+            let content = response.get_mut("content").and_then(Value::as_object_mut);
+            let Some(content) = content.filter(|content| content.len() > 1) else { continue };
+            let kept = if status.as_str() < "400" {
+                "application/json"
+            } else {
+                "application/problem+json"
+            };
+            content.retain(|media_type, _| media_type == kept);
         }
     }
 }
