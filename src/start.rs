@@ -197,7 +197,11 @@ fn init_metrics(telemetry: &Telemetry) {
         families: Family::ALL.map(Family::name).into(),
         ends: hub::End::ALL.map(hub::End::reason).into(),
         resets: StaleCursor::ALL.map(StaleCursor::reason).into(),
-        quotas: Quota::ALL.map(Quota::name).into_iter().chain([limit::TUNNELS]).collect(),
+        quotas: Quota::ALL
+            .map(Quota::name)
+            .into_iter()
+            .chain([limit::TUNNELS, limit::RESPONSES])
+            .collect(),
         connection_limits: ConnectionLimit::ALL.map(ConnectionLimit::name).into(),
     });
 }

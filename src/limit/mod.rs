@@ -18,4 +18,4 @@ pub use connections::{
 };
 pub use quotas::{Key, Limits, Quota, Settings, Usage};
 pub use refused::{Headers, Refused, jittered};
-pub use slots::{STREAMS, Slot, TUNNELS};
+pub use slots::{RESPONSES, STREAMS, Slot, TUNNELS};

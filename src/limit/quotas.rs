@@ -8,7 +8,7 @@ use super::{
     client_network::client_network,
     rate::Rate,
     refused::{Headers, Refused, jittered},
-    slots::{STREAMS, Slot, Slots, TUNNELS},
+    slots::{RESPONSES, STREAMS, Slot, Slots, TUNNELS},
 };
 
 /// A limit of calls per minute. The caller may use all of them at once.
@@ -201,7 +201,12 @@ pub struct Limits {
     rates: [Rate<Key>; Quota::ALL.len()],
     streams: Slots,
     tunnels: Slots,
+    responses: Slots,
 }
+
+/// Maximum number of responses of MCP servers that one user may leave open. Each can hold a few megabytes for a client
+/// that does not read.
+const OPEN_RESPONSES: u32 = 128;
 
 impl Limits {
     /// Starts with every counter at zero.
@@ -212,7 +217,9 @@ impl Limits {
         let streams = Slots::new(STREAMS, settings.streams_per_user, too_many);
         let too_many = "this user has as many tunnel clients connected as are allowed";
         let tunnels = Slots::new(TUNNELS, settings.tunnels_per_user, too_many);
-        Self { settings, rates, streams, tunnels }
+        let too_many = "this user has as many responses of MCP servers open as are allowed";
+        let responses = Slots::new(RESPONSES, OPEN_RESPONSES, too_many);
+        Self { settings, rates, streams, tunnels, responses }
     }
 
     /// Counts one call.
@@ -252,6 +259,14 @@ impl Limits {
     /// [`Refused`] if `user` has the maximum number of connected tunnel clients.
     pub fn admit_tunnel(&self, user: Uuid) -> Result<Slot, Refused> {
         self.tunnels.take(user).map(|(slot, _)| slot)
+    }
+
+    /// Takes a slot for a response of an MCP server that is a stream.
+    ///
+    /// # Errors
+    /// [`Refused`] if `user` has the maximum number of them open.
+    pub fn admit_response(&self, user: Uuid) -> Result<Slot, Refused> {
+        self.responses.take(user).map(|(slot, _)| slot)
     }
 
     /// The limits of a user, and how much of each is used.

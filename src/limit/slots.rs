@@ -12,6 +12,8 @@ use super::refused::{Headers, Refused, jittered};
 
 /// The name of the limit of open streams in `RateLimit` headers and metrics.
 pub const STREAMS: &str = "streams";
+/// The name of the limit of open responses of MCP servers.
+pub const RESPONSES: &str = "mcp-responses";
 /// The name of the limit of connected tunnel clients.
 pub const TUNNELS: &str = "tunnels";
 

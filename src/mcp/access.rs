@@ -56,7 +56,10 @@ pub async fn connection(
     wait: Duration,
 ) -> Result<(Arc<Connection>, Arc<Server>)> {
     let now = Instant::now();
-    let found = gateway.tunnels.wait_for(tunnel, now + wait.min(MAX_WAIT)).await;
+    let found = tokio::select! {
+        found = gateway.tunnels.wait_for(tunnel, now + wait.min(MAX_WAIT)) => found,
+        () = gateway.stopping() => return Err(FamilyError::ShuttingDown),
+    };
     let Some(connection) = found else {
         tunnel::check_exists(gateway, tunnel).await?;
         return Err(CallError::Disconnected.into());

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio::{sync::oneshot, time::timeout};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
@@ -48,7 +49,9 @@ pub enum Eras {
 
 /// The questions to a legacy client that it has not answered yet.
 struct Asked {
-    answers: Vec<(String, oneshot::Receiver<Members>)>,
+    /// The key at the server, the id of the question, and its answer.
+    answers: VecDeque<(String, String, oneshot::Receiver<Members>)>,
+    collected: Members,
     state: Option<Value>,
 }
 
@@ -63,7 +66,15 @@ pub struct Exchange {
     pub(super) eras: Eras,
     pub(super) waiting: VecDeque<Members>,
     asked: Option<Asked>,
+    /// Number of times that the server has required answers.
+    rounds: usize,
+    /// Cancelled by a client of the legacy era, also while it is asked.
+    cancelled: CancellationToken,
 }
+
+/// Maximum number of rounds of one request, and of questions in a round.
+const ROUNDS: usize = 32;
+const QUESTIONS: usize = 16;
 
 impl Exchange {
     /// Begins with a request that was sent.
@@ -74,6 +85,10 @@ impl Exchange {
         level: Option<LogLevel>,
         eras: Eras,
     ) -> Self {
+        let cancelled = match &eras {
+            Eras::LegacyClient { session, .. } => session.begin_request(&request_id),
+            _ => CancellationToken::new(),
+        };
         Self {
             call: Some(call),
             connection,
@@ -84,6 +99,8 @@ impl Exchange {
             eras,
             waiting: VecDeque::new(),
             asked: None,
+            rounds: 0,
+            cancelled,
         }
     }
 
@@ -110,9 +127,6 @@ impl Exchange {
             };
             match call.next().await {
                 Ok(Reply::Notification(message)) => {
-                    if !self.is_asked() {
-                        self.set_idle(self.connection.settings.request_time);
-                    }
                     if self.level.unwrap_or_default().passes(&message) {
                         return Item::Message(message);
                     }
@@ -129,10 +143,6 @@ impl Exchange {
                 Err(error) => return self.failed(error.into()),
             }
         }
-    }
-
-    fn is_asked(&self) -> bool {
-        self.asked.is_some()
     }
 
     fn set_idle(&mut self, idle: Duration) {
@@ -171,14 +181,20 @@ impl Exchange {
             Eras::ModernClient { .. } => result_to_modern(&self.method, &mut answer),
             Eras::LegacyClient { session, .. } => {
                 if let Some(inputs) = required_inputs(&answer) {
-                    let mut answers = Vec::new();
+                    self.rounds += 1;
+                    if inputs.is_empty() || inputs.len() > QUESTIONS || self.rounds > ROUNDS {
+                        let reason = "the MCP server requires no answer, or too many";
+                        let error = RpcError::new(RpcError::INTERNAL, reason);
+                        return Some(error.into_response(self.request_id.clone()));
+                    }
+                    let mut answers = VecDeque::new();
                     for (key, method, params) in inputs {
                         let id = format!("gateway-{}", Uuid::new_v4().simple());
-                        answers.push((key, session.ask(id.clone())));
+                        answers.push_back((key, id.clone(), session.ask(id.clone())));
                         self.waiting.push_back(message::request(id.into(), &method, Some(params)));
                     }
                     let state = message::member(&answer, &["result", "requestState"]).cloned();
-                    self.asked = Some(Asked { answers, state });
+                    self.asked = Some(Asked { answers, collected: Members::new(), state });
                     return None;
                 }
                 result_to_legacy(&mut answer);
@@ -189,22 +205,36 @@ impl Exchange {
 
     /// Waits for the answers of a legacy client, and sends the request again with them.
     async fn go_on(&mut self) -> Result<(), CallError> {
-        let Some(Asked { answers, state }) = &mut self.asked else { return Ok(()) };
-        let mut collected = Members::new();
-        for (key, answer) in answers.iter_mut() {
-            let answer = timeout(ANSWER_TIME, answer).await;
+        let Some(Asked { answers, collected, state }) = &mut self.asked else { return Ok(()) };
+        while let Some((key, _, answer)) = answers.front_mut() {
+            let answer = tokio::select! {
+                answer = timeout(ANSWER_TIME, answer) => answer,
+                () = self.cancelled.cancelled() => return Err(CallError::Cancelled),
+            };
             let answer = answer.map_err(|_| CallError::TimedOut(ANSWER_TIME))?;
             let mut answer = answer.map_err(|_| CallError::Cancelled)?;
             // A client that cannot answer has declined.
             let declined = || serde_json::json!({ "action": "cancel" });
             collected.insert(key.clone(), answer.remove("result").unwrap_or_else(declined));
+            answers.pop_front();
         }
-        let state = state.take();
+        let (state, collected) = (state.take(), std::mem::take(collected));
         self.asked = None;
         let Eras::LegacyClient { request, .. } = &self.eras else { return Ok(()) };
         let request = with_inputs(request, state, collected);
         let idle = Some(self.connection.settings.request_time);
         self.call = Some(self.connection.call(self.caller, request, None, idle)?);
         Ok(())
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Eras::LegacyClient { session, .. } = &self.eras {
+            session.end_request(&self.request_id);
+            for (_, id, _) in self.asked.iter().flat_map(|asked| &asked.answers) {
+                session.forget(id);
+            }
+        }
     }
 }

@@ -52,6 +52,9 @@ pub fn receive(
     message: Members,
 ) -> Outcome {
     session.touch();
+    if server.era == Era::Legacy && session.begin_listening(connection.id) {
+        restore(gateway, session, connection);
+    }
     let Some(method) = message::method(&message).map(str::to_owned) else {
         if let Some(response) = session.answered(message) {
             // The server may have given up in the meantime.
@@ -67,6 +70,19 @@ pub fn receive(
     result.unwrap_or_else(|error| Outcome::Answered(error.into_response(id)))
 }
 
+/// Subscribes again at a server that has connected again.
+fn restore(gateway: &Gateway, session: &Session, connection: &Connection) {
+    let caller = session.caller();
+    let idle = Some(connection.settings.request_time);
+    for uri in session.resources() {
+        let params = json!({ "uri": uri });
+        let request = message::request(0.into(), "resources/subscribe", Some(params));
+        if let Ok(call) = connection.call(caller, request, None, idle) {
+            gateway.spawn(async move { drop(call.answer().await) });
+        }
+    }
+}
+
 fn notify(
     session: &Session,
     connection: &Connection,
@@ -77,6 +93,7 @@ fn notify(
     match method {
         "notifications/cancelled" => {
             if let Some(id) = message::member(message, &["params", "requestId"]) {
+                session.cancel(id);
                 connection.cancel(session.id, id);
             }
         }
@@ -116,13 +133,21 @@ fn request(
             if !is_legacy {
                 return done(&id);
             }
+            // The level of the server is that of all sessions. Each session gets its own lines.
+            let lowest = gateway.tunnels.sessions.log_level(session.tunnel);
+            if let Some(place) = message::member_mut(&mut message, &["params", "level"]) {
+                *place = lowest.name().into();
+            }
         }
         "resources/subscribe" | "resources/unsubscribe" => {
             let uri = param(&message, "uri").ok_or_else(|| {
                 RpcError::new(RpcError::INVALID_PARAMS, "params.uri must be a string")
             })?;
             let is_subscribe = method == "resources/subscribe";
-            session.set_subscribed(uri.clone(), is_subscribe);
+            if !session.set_subscribed(uri.clone(), is_subscribe) {
+                let reason = "the session has too many subscriptions, or the URI is too long";
+                return Err(RpcError::new(RpcError::INVALID_PARAMS, reason));
+            }
             let sessions = &gateway.tunnels.sessions;
             let others = sessions.is_subscribed(session.tunnel, &uri, session.id);
             if !is_legacy || (!is_subscribe && others) {

@@ -33,7 +33,7 @@ pub struct Subscription {
     id: Value,
     methods: Vec<&'static str>,
     uris: BTreeSet<String>,
-    unasked: Receiver<Arc<Members>>,
+    unasked: Receiver<Arc<str>>,
     connection: Arc<Connection>,
     acknowledged: Option<Members>,
 }
@@ -91,13 +91,13 @@ impl Subscription {
                 _ = self.connection.closed() => Err(RecvError::Closed),
             };
             match received {
-                Ok(notification) if self.wants(&notification) => {
-                    let mut notification = Members::clone(&notification);
-                    let params = notification.entry("params").or_insert_with(|| json!({}));
-                    params["_meta"][SUBSCRIPTION_ID] = self.id.clone();
-                    return Item::Message(notification);
+                Ok(notification) => {
+                    let mut notification = message::parse(&notification);
+                    if self.wants(&notification) && mark(&mut notification, &self.id) {
+                        return Item::Message(notification);
+                    }
                 }
-                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => {
                     let error = RpcError::from(CallError::Disconnected);
                     return Item::Last(error.into_response(self.id.clone()));
@@ -113,6 +113,16 @@ impl Subscription {
         self.methods.contains(&method)
             || is_update && uri.is_some_and(|uri| self.uris.contains(uri))
     }
+}
+
+/// Adds the id of the subscription. Returns false if the parameters are no object.
+fn mark(notification: &mut Members, id: &Value) -> bool {
+    let params = notification.entry("params").or_insert_with(|| json!({}));
+    let Some(params) = params.as_object_mut() else { return false };
+    let meta = params.entry("_meta").or_insert_with(|| json!({}));
+    let Some(meta) = meta.as_object_mut() else { return false };
+    meta.insert(SUBSCRIPTION_ID.to_owned(), id.clone());
+    true
 }
 
 /// Keeps a subscription at a server of the modern era for a session of the legacy era, until the session or the

@@ -162,7 +162,9 @@ pub async fn receive(
             connection.answer(found.caller.id, message::success(found.question, answer))?;
             let token = message::member(&message, &["params", "_meta", "progressToken"]);
             found.call.set_progress_token(token.cloned());
-            (found.call, found.caller)
+            let mut call = found.call;
+            call.restart_idle();
+            (call, found.caller)
         }
         None => (connection.call(caller, message, None, idle)?, caller),
     };

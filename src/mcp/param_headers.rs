@@ -24,6 +24,12 @@ const LIFE: Duration = Duration::from_mins(1);
 /// Maximum number of pages of tools.
 const PAGES: usize = 100;
 
+/// Limits of the annotations. A server could otherwise fill the memory with them.
+const TOOLS: usize = 1_000;
+const HEADERS: usize = 32;
+const DEPTH: usize = 8;
+const NAME_BYTES: usize = 128;
+
 /// Checks the headers of a `tools/call`. `header` returns the value of `Mcp-Param-` and this name.
 ///
 /// # Errors
@@ -90,7 +96,7 @@ async fn read(connection: &Connection, server: &Server) -> Option<ToolHeaders> {
                 continue;
             };
             let headers = param_headers(schema);
-            if !headers.is_empty() {
+            if !headers.is_empty() && tools.len() < TOOLS {
                 tools.insert(name.to_owned(), headers);
             }
         }
@@ -112,8 +118,12 @@ pub fn param_headers(schema: &Value) -> Vec<(Vec<String>, String)> {
 
 fn collect(schema: &Value, path: &mut Vec<String>, headers: &mut Vec<(Vec<String>, String)>) {
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        if headers.len() >= HEADERS || path.len() >= DEPTH || name.len() > NAME_BYTES {
+            continue;
+        }
         path.push(name.clone());
-        if let Some(header) = property["x-mcp-header"].as_str() {
+        let header = property["x-mcp-header"].as_str();
+        if let Some(header) = header.filter(|header| header.len() <= NAME_BYTES) {
             headers.push((path.clone(), header.to_owned()));
         }
         collect(property, path, headers);

@@ -8,6 +8,7 @@ use crate::{
     auth::login_session::Principal,
     family::{FamilyError, Result, mcp_session},
     gateway::Gateway,
+    hub::PublishError,
     tunnel::{
         queue::Receiver,
         session::{ForLog, McpClient, Session},
@@ -56,20 +57,17 @@ fn begin(gateway: &Arc<Gateway>, id: Uuid, of: (Uuid, Uuid), client: McpClient) 
     let (session, messages) = Session::new(id, of, client);
     let kept = gateway.tunnels.sessions.insert(Arc::clone(&session));
     if Arc::ptr_eq(&kept, &session) {
-        let writer = write_log(Arc::clone(gateway), session, messages);
-        gateway.spawn(writer);
+        gateway.spawn(write_log(Arc::clone(gateway), id, messages));
+    }
+    if gateway.is_stopping() {
+        gateway.tunnels.sessions.end(id);
     }
     kept
 }
 
-/// Writes the messages of a session to its event log, until the session ends.
-async fn write_log(gateway: Arc<Gateway>, session: Arc<Session>, mut messages: Receiver<ForLog>) {
-    loop {
-        let first = tokio::select! {
-            first = messages.next() => first,
-            () = session.ended.cancelled() => messages.try_next(),
-        };
-        let Some(first) = first else { return };
+/// Writes the messages of a session to its event log, until the session and its streams are gone.
+async fn write_log(gateway: Arc<Gateway>, session: Uuid, mut messages: Receiver<ForLog>) {
+    while let Some(first) = messages.next().await {
         let (mut events, mut written) = (Vec::new(), Vec::new());
         let mut next = Some(first);
         while let Some(message) = next {
@@ -80,9 +78,13 @@ async fn write_log(gateway: Arc<Gateway>, session: Arc<Session>, mut messages: R
             next = if events.len() < BATCH { messages.try_next() } else { None };
         }
         if !events.is_empty()
-            && let Err(error) = gateway.hub.publish(mcp_session::topic(session.id), events).await
+            && let Err(error) = gateway.hub.publish(mcp_session::topic(session), events).await
         {
-            tracing::warn!(session = %session.id, %error, "messages of an MCP session were not kept");
+            tracing::warn!(%session, %error, "messages of an MCP session were not kept");
+            if let PublishError::Refused(_) = error {
+                // Another gateway has closed the session.
+                gateway.tunnels.sessions.end(session);
+            }
         }
         for sender in written {
             // The client may be gone.

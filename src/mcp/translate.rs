@@ -119,9 +119,9 @@ pub fn required_inputs(response: &Members) -> Option<Vec<(String, String, Value)
 pub fn with_inputs(request: &Members, state: Option<Value>, answers: Members) -> Members {
     let mut request = request.clone();
     let params = request.entry("params").or_insert_with(|| json!({}));
-    params["inputResponses"] = Value::Object(answers);
-    if let Some(state) = state {
-        params["requestState"] = state;
+    if let Some(params) = params.as_object_mut() {
+        params.insert("inputResponses".to_owned(), Value::Object(answers));
+        params.extend(state.map(|state| ("requestState".to_owned(), state)));
     }
     request
 }

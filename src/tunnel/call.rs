@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
-    calls::{Calls, Replies, Reply},
+    calls::{Calls, Replies},
     error::CallError,
     message,
     outbound::Outbound,
+    reply::Reply,
 };
 
 /// A request in flight. Dropping it cancels the request at the MCP server.
@@ -18,6 +19,8 @@ pub struct Call {
     pub(super) replies: Replies,
     /// The longest time without a message of the server. Absent for a subscription.
     pub(super) idle: Option<Duration>,
+    /// Time of the last message of the server, or of the request.
+    pub(super) heard_at: Instant,
     pub(super) has_ended: bool,
 }
 
@@ -28,12 +31,16 @@ impl Call {
     /// [`CallError`] if there will be no answer. The MCP server is told if it still works on the request.
     pub async fn next(&mut self) -> Result<Reply, CallError> {
         let received = match self.idle {
-            Some(idle) => match timeout(idle, self.replies.receiver.next()).await {
-                Ok(received) => received,
-                Err(_) => return Err(self.cancel(CallError::TimedOut(idle))),
-            },
+            // A deadline, because this future can be dropped and begun again while it waits.
+            Some(idle) => {
+                match timeout_at(self.heard_at + idle, self.replies.receiver.next()).await {
+                    Ok(received) => received,
+                    Err(_) => return Err(self.cancel(CallError::TimedOut(idle))),
+                }
+            }
             None => self.replies.receiver.next().await,
         };
+        self.heard_at = Instant::now();
         let received = received.unwrap_or(Err(CallError::Disconnected));
         match &received {
             Ok(Reply::Notification(_) | Reply::Request(_)) => {}
@@ -68,6 +75,11 @@ impl Call {
     /// Changes the longest time without a message of the server.
     pub fn set_idle(&mut self, idle: Option<Duration>) {
         self.idle = idle;
+    }
+
+    /// Lets the time of the server begin anew.
+    pub fn restart_idle(&mut self) {
+        self.heard_at = Instant::now();
     }
 
     fn cancel(&mut self, error: CallError) -> CallError {

@@ -23,11 +23,12 @@ use super::{
     message::{self, Members},
     metrics::Metrics,
     queue::{NotQueued, Receiver, Sender, queue},
+    reply::{Reply, Routed},
 };
 use crate::json;
 
 /// Bytes of messages that may wait for a caller that does not take them.
-const QUEUE_BYTES: usize = 4 << 20;
+const QUEUE_BYTES: usize = 1 << 20;
 
 /// The path of a subscription's id in a notification (MCP 2026-07-28, subscriptions).
 const SUBSCRIPTION: [&str; 3] = ["params", "_meta", "io.modelcontextprotocol/subscriptionId"];
@@ -35,28 +36,15 @@ const SUBSCRIPTION: [&str; 3] = ["params", "_meta", "io.modelcontextprotocol/sub
 const REQUEST_TOKEN: [&str; 3] = ["params", "_meta", "progressToken"];
 /// The path of a progress token in a notification.
 const PROGRESS_TOKEN: [&str; 2] = ["params", "progressToken"];
+/// The method of a subscription (MCP 2026-07-28).
+const SUBSCRIBE: &str = "subscriptions/listen";
+
+/// Maximum number of requests of the server that wait for the answers of callers, and of the bytes of their ids.
+const SERVER_REQUESTS: usize = 256;
+const ID_BYTES: usize = 256;
+
 /// The path of the id in `notifications/cancelled`.
 const CANCELLED_ID: [&str; 2] = ["params", "requestId"];
-
-/// A message for a caller, with the caller's own ids.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Reply {
-    /// A notification that belongs to the request.
-    Notification(Members),
-    /// A request of the MCP server to the caller. Its id is for [`Connection::answer`](super::Connection::answer).
-    Request(Members),
-    /// The response. Nothing follows.
-    Answer(Members),
-}
-
-/// The way of a message of the MCP server.
-#[derive(Debug, PartialEq)]
-pub(super) enum Routed {
-    /// The message has reached its caller, or its caller has gone. Send these messages to the MCP server.
-    Done(Vec<Members>),
-    /// The notification belongs to no request.
-    Unasked(Members),
-}
 
 struct Entry {
     caller: Caller,
@@ -80,15 +68,31 @@ struct ServerRequest {
     id: Value,
 }
 
-#[derive(Default)]
 struct State {
+    /// The last number. Starts with a random one, so that a late answer to a request of an earlier connection is not taken
+    /// for one of this connection. Below 2^53, which every JSON library can read.
     last: u64,
+    /// Number of the subscriptions among the calls.
+    subscriptions: usize,
     calls: HashMap<String, Entry>,
     /// By the id that the caller sees.
     server_requests: HashMap<String, ServerRequest>,
     /// The users that have sent a request since the client connected.
     users: HashSet<Uuid>,
     is_closed: bool,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            last: u64::from(rand::random::<u32>()) << 20,
+            subscriptions: 0,
+            calls: HashMap::new(),
+            server_requests: HashMap::new(),
+            users: HashSet::new(),
+            is_closed: false,
+        }
+    }
 }
 
 /// The requests in flight of one tunnel.
@@ -118,10 +122,16 @@ impl Calls {
         request: &mut Members,
     ) -> Result<Replies, CallError> {
         let mut state = self.state.lock();
+        let is_subscription = message::method(request) == Some(SUBSCRIBE);
+        // Subscriptions stay, so they have a limit of their own. The gateway itself must reach the server in any case.
+        let others = state.calls.len() - state.subscriptions;
+        let used = if is_subscription { state.subscriptions } else { others };
         let refused = if state.is_closed {
             Some(CallError::Disconnected)
+        } else if used >= self.limit && !caller.id.is_nil() {
+            Some(CallError::TooManyInFlight(self.limit))
         } else {
-            (state.calls.len() >= self.limit).then_some(CallError::TooManyInFlight(self.limit))
+            None
         };
         if let Some(error) = refused {
             self.metrics.refused(&error);
@@ -142,9 +152,10 @@ impl Calls {
             progress_token,
             replies: sender,
             opened: Instant::now(),
-            is_subscription: message::method(request) == Some("subscriptions/listen"),
+            is_subscription,
             number,
         };
+        state.subscriptions += usize::from(is_subscription);
         state.calls.insert(key.clone(), entry);
         self.metrics.opened();
         Ok(Replies { key, receiver })
@@ -319,6 +330,7 @@ impl State {
         metrics: &Metrics,
     ) -> Option<Vec<Members>> {
         let entry = self.calls.remove(key)?;
+        self.subscriptions -= usize::from(entry.is_subscription);
         metrics.closed(error, entry.opened.elapsed());
         let open = self.server_requests.extract_if(|_, request| request.call == key);
         let gone = |(_, request): (String, ServerRequest)| {
@@ -348,12 +360,20 @@ impl State {
             let refusal = message::failure(id, message::METHOD_NOT_FOUND, reason);
             return Routed::Done(vec![refusal]);
         };
+        let bytes = message::text(&message).len();
         self.last += 1;
         let seen = Value::from(format!("server-{}", self.last));
         message.insert("id".to_owned(), seen.clone());
+        let is_large = json::text(&id).len() > ID_BYTES;
+        if is_large
+            || self.server_requests.len() >= SERVER_REQUESTS
+            || entry.replies.send(Ok(Reply::Request(message)), bytes).is_err()
+        {
+            let reason = "too many requests of the server wait for MCP clients";
+            let id = if is_large { Value::Null } else { id };
+            return Routed::Done(vec![message::failure(id, message::INTERNAL_ERROR, reason)]);
+        }
         let request = ServerRequest { call: key.clone(), caller: entry.caller.id, id };
-        // Not counted as waiting: the server sends few requests, and waits for each.
-        let _ = entry.replies.send_anyway(Ok(Reply::Request(message)));
         self.server_requests.insert(json::text(&seen), request);
         Routed::Done(Vec::new())
     }

@@ -18,18 +18,22 @@ use uuid::Uuid;
 use super::{
     call::{Call, cancel_at_server},
     caller::Caller,
-    calls::{Calls, Routed},
+    calls::Calls,
     counters::{Counters, Traffic},
     error::{CallError, Disconnect},
     frame::{self, ClientFrame, InvalidFrame, Registration},
     message::{self, Members},
     metrics::Metrics,
     outbound::{Frames, Outbound},
+    reply::Routed,
     server::Server,
 };
+use crate::event::MAX_DATA;
 
-/// Messages without a request that may wait for those that listen.
-const UNASKED: usize = 256;
+/// Messages without a request that may wait for those that listen, and the bytes of the largest one. No stream could
+/// carry a larger one.
+const UNASKED: usize = 64;
+const UNASKED_BYTES: usize = MAX_DATA;
 
 /// The shortest time between two answers to heartbeats. The client of `mcpgateway` answers every answer.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
@@ -64,7 +68,7 @@ pub struct Connection {
     metrics: Arc<Metrics>,
     registered: watch::Sender<Option<Registration>>,
     server: watch::Sender<Option<Arc<Server>>>,
-    unasked: broadcast::Sender<Arc<Members>>,
+    unasked: broadcast::Sender<Arc<str>>,
     /// The headers of the tools, and when they were read.
     tool_headers: Mutex<Option<(Instant, ToolHeaders)>>,
     heartbeat_at: Mutex<Option<Instant>>,
@@ -153,8 +157,12 @@ impl Connection {
                         if message::method(&message) == Some(TOOLS_CHANGED) {
                             *self.tool_headers.lock() = None;
                         }
-                        // Nobody may be listening.
-                        let _ = self.unasked.send(Arc::new(message));
+                        if text.len() > UNASKED_BYTES {
+                            self.lost_unasked(1);
+                        } else {
+                            // As text, which needs less memory. Nobody may be listening.
+                            let _ = self.unasked.send(message::text(&message).into());
+                        }
                     }
                 }
             }
@@ -213,7 +221,8 @@ impl Connection {
             return Err(error);
         }
         let (calls, outbound) = (Arc::clone(&self.calls), self.outbound.clone());
-        Ok(Call { calls, outbound, replies, idle, has_ended: false })
+        let heard_at = tokio::time::Instant::now();
+        Ok(Call { calls, outbound, replies, idle, heard_at, has_ended: false })
     }
 
     /// Sends a notification to the MCP server.
@@ -272,7 +281,7 @@ impl Connection {
 
     /// The messages of the MCP server that belong to no request, from now on.
     #[must_use]
-    pub fn listen(&self) -> broadcast::Receiver<Arc<Members>> {
+    pub fn listen(&self) -> broadcast::Receiver<Arc<str>> {
         self.unasked.subscribe()
     }
 

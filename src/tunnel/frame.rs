@@ -17,7 +17,7 @@
 //!
 //! The gateway ignores the `sessionId` of the client, because a client could name another's.
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json, value::RawValue};
 use uuid::Uuid;
 
@@ -105,8 +105,11 @@ fn answered_request(text: &str) -> Option<String> {
     struct Payload<'a> {
         #[serde(borrow)]
         id: &'a RawValue,
+        /// With a method, the id is the server's own.
+        method: Option<IgnoredAny>,
     }
-    serde_json::from_str::<Frame<'_>>(text).ok().map(|frame| frame.payload.id.get().to_owned())
+    let frame: Frame<'_> = serde_json::from_str(text).ok()?;
+    frame.payload.method.is_none().then(|| frame.payload.id.get().to_owned())
 }
 
 /// The frame that accepts a registration: `register_ack` or `register_complete`.

@@ -59,6 +59,12 @@ pub fn failure(id: Value, code: i64, text: &str) -> Members {
     message
 }
 
+/// The members of a message in text that [`text`] has written.
+#[must_use]
+pub fn parse(text: &str) -> Members {
+    into_members(json::parse(text.as_bytes()).unwrap_or_default())
+}
+
 /// The members of an object. Empty for other values.
 #[must_use]
 pub fn into_members(value: Value) -> Members {

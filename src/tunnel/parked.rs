@@ -18,8 +18,8 @@ use super::{call::Call, caller::Caller};
 /// Time after which a parked request is cancelled.
 const PARKED_TIME: Duration = Duration::from_mins(10);
 
-/// Maximum number of parked requests. The oldest one is cancelled for a new one.
-const MOST: usize = 10_000;
+/// Maximum number of parked requests of one user. The oldest one is cancelled for a new one.
+const MOST: usize = 16;
 
 /// A parked request.
 pub struct ParkedCall {
@@ -46,8 +46,10 @@ impl Parked {
     pub fn insert(&self, parked: ParkedCall) -> String {
         let state = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let mut by_state = self.by_state.lock();
-        if by_state.len() >= MOST {
-            let oldest = by_state.iter().min_by_key(|(_, (at, _))| *at).map(|(key, _)| key.clone());
+        let user = parked.caller.user;
+        let of_user = by_state.iter().filter(|(_, (_, other))| other.caller.user == user);
+        if of_user.clone().count() >= MOST {
+            let oldest = of_user.min_by_key(|(_, (at, _))| *at).map(|(key, _)| key.clone());
             oldest.and_then(|oldest| by_state.remove(&oldest));
         }
         by_state.insert(state.clone(), (Instant::now(), parked));

@@ -89,9 +89,10 @@ impl Tunnels {
 
     /// Closes every connection, and ends every MCP session in memory.
     pub fn close_all(&self, reason: Disconnect) {
-        self.sessions.end_all();
         for connection in self.all() {
             connection.close(reason);
         }
+        // After the connections, so that the streams get their last messages.
+        self.sessions.end_all();
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     response::{ACCEPT, McpResponse, SESSION, accepts_events},
-    sse::{Held, heartbeat, modern_body, priming_event, session_body},
+    sse::{Held, SessionEvents, heartbeat, modern_body, priming_event, session_body},
 };
 use crate::{
     api::{
@@ -114,7 +114,7 @@ impl Post<'_> {
         if let Some(Item::Last(answer)) = first {
             return Ok(McpResponse::modern(answer));
         }
-        let held = Held { watch: gateway.login_sessions.watch(principal).await?, _slot: None };
+        let held = hold(gateway, principal).await?;
         Ok(McpResponse::Stream(modern_body(gateway, running, first, held)))
     }
 
@@ -219,6 +219,13 @@ pub(super) async fn find_session(
     Ok(found.ok_or(NoSession::Unknown))
 }
 
+/// The slot and the watch of an answer that is a stream.
+async fn hold(gateway: &Gateway, principal: &Principal) -> Result<Held> {
+    let slot = gateway.limits.admit_response(principal.user_id);
+    let slot = slot.map_err(|refused| Problem::refused(&refused, &gateway.telemetry))?;
+    Ok(Held { watch: gateway.login_sessions.watch(principal).await?, _slot: slot })
+}
+
 /// Answers with a stream, which goes on if the client disconnects.
 async fn self_stream(
     gateway: &Arc<Gateway>,
@@ -227,7 +234,7 @@ async fn self_stream(
     mut running: Running,
     first: Option<Item>,
 ) -> Result<McpResponse> {
-    let held = Held { watch: gateway.login_sessions.watch(principal).await?, _slot: None };
+    let held = hold(gateway, principal).await?;
     let stream = session.stream(&Uuid::new_v4().simple().to_string());
     let (live, _) = stream.attach();
     let name = stream.name.clone();
@@ -241,6 +248,8 @@ async fn self_stream(
                 item
             } else {
                 tokio::select! {
+                    // A message that is there already is still sent.
+                    biased;
                     item = running.next() => item,
                     () = session.ended.cancelled() => break,
                 }
@@ -255,6 +264,8 @@ async fn self_stream(
         }
         session.end_stream(&stream);
     });
-    let body = session_body(gateway, name, priming, Vec::new(), Some(live), held);
+    let ready = priming.into_iter().collect();
+    let events = SessionEvents { name, ready, past: None, between: None, live: Some(live), held };
+    let body = session_body(gateway, events);
     Ok(McpResponse::Stream(body))
 }

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use crate::{
     auth::login_session::SessionWatch,
     event,
+    family::mcp_session::StreamReader,
     gateway::Gateway,
     limit::Slot,
     mcp::{Item, Running},
@@ -27,8 +28,7 @@ const COMMENT: &[u8] = b":\n";
 /// The slot of the user and the watch of the login session, which a body holds until it ends.
 pub(super) struct Held {
     pub(super) watch: SessionWatch,
-    /// Absent for the answer to a POST, because the requests in flight have their own limit.
-    pub(super) _slot: Option<Slot>,
+    pub(super) _slot: Slot,
 }
 
 /// The time between two comments.
@@ -80,38 +80,55 @@ pub(super) fn modern_body(
     }))
 }
 
-/// The events of a stream of a session: `past` first, then those of `live`.
-pub(super) fn session_body(
-    gateway: &Arc<Gateway>,
-    stream: String,
-    first: Option<Bytes>,
-    past: Vec<Numbered>,
-    live: Option<Receiver<Numbered>>,
-    held: Held,
-) -> Body {
-    let heartbeat = heartbeat(gateway);
-    let past = past.into_iter().map(|numbered| numbered_event(&stream, numbered));
-    let ready: VecDeque<Bytes> = first.into_iter().chain(past).collect();
-    let gateway = Arc::clone(gateway);
-    let state = (ready, live, stream, held, gateway);
-    Body::from_bytes_stream(stream::unfold(
-        state,
-        move |(mut ready, live, name, held, gateway)| async move {
-            if let Some(bytes) = ready.pop_front() {
-                return Some((Ok::<_, io::Error>(bytes), (ready, live, name, held, gateway)));
+/// What a stream of a session sends.
+pub(super) struct SessionEvents {
+    /// Name of the stream.
+    pub(super) name: String,
+    /// The events to send first.
+    pub(super) ready: VecDeque<Bytes>,
+    /// The messages to read from the event log then, and the name of their stream.
+    pub(super) past: Option<(StreamReader, String)>,
+    /// The event after them.
+    pub(super) between: Option<Bytes>,
+    /// The messages that come.
+    pub(super) live: Option<Receiver<Numbered>>,
+    pub(super) held: Held,
+}
+
+/// The events of a stream of a session.
+pub(super) fn session_body(gateway: &Arc<Gateway>, events: SessionEvents) -> Body {
+    let state = (Arc::clone(gateway), events);
+    Body::from_bytes_stream(stream::unfold(state, |(gateway, mut events)| async move {
+        let bytes = next(&gateway, &mut events).await?;
+        Some((Ok::<_, io::Error>(bytes), (gateway, events)))
+    }))
+}
+
+async fn next(gateway: &Gateway, events: &mut SessionEvents) -> Option<Bytes> {
+    loop {
+        if let Some(bytes) = events.ready.pop_front() {
+            return Some(bytes);
+        }
+        events.held.watch.check(Timestamp::now()).ok()?;
+        if let Some((reader, name)) = &mut events.past {
+            if let Some(page) = reader.next(gateway).await {
+                let page = page.into_iter().map(|numbered| numbered_event(name, numbered));
+                events.ready.extend(page);
+            } else {
+                events.past = None;
+                events.ready.extend(events.between.take());
             }
-            let mut live = live?;
-            held.watch.check(Timestamp::now()).ok()?;
-            let next = tokio::select! {
-                next = timeout(heartbeat, live.next()) => next,
-                () = gateway.stopping() => return None,
-            };
-            let bytes = match next {
-                Ok(Some(numbered)) => numbered_event(&name, numbered),
-                Ok(None) => return None,
-                Err(_) => Bytes::from_static(COMMENT),
-            };
-            Some((Ok(bytes), (ready, Some(live), name, held, gateway)))
-        },
-    ))
+            continue;
+        }
+        let live = events.live.as_mut()?;
+        let received = tokio::select! {
+            received = timeout(heartbeat(gateway), live.next()) => received,
+            () = gateway.stopping() => return None,
+        };
+        return match received {
+            Ok(Some(numbered)) => Some(numbered_event(&events.name, numbered)),
+            Ok(None) => None,
+            Err(_) => Some(Bytes::from_static(COMMENT)),
+        };
+    }
 }

@@ -10,15 +10,15 @@ use uuid::Uuid;
 use super::{
     post::{find_session, text, wait},
     response::McpResponse,
-    sse::{Held, priming_event, session_body},
+    sse::{Held, SessionEvents, priming_event, session_body},
 };
 use crate::{
     api::problem::{Kind, Problem, Result},
     auth::login_session::Principal,
-    family::mcp_session,
+    family::mcp_session::StreamReader,
     gateway::Gateway,
     mcp::{access, keep_subscribed},
-    tunnel::{LEGACY_VERSION, MODERN_VERSION},
+    tunnel::{LEGACY_VERSION, MODERN_VERSION, session::Session},
 };
 
 /// Opens the stream.
@@ -40,31 +40,49 @@ pub(super) async fn open(
     let admitted = gateway.limits.admit(principal.user_id);
     let (slot, _) = admitted.map_err(|refused| Problem::refused(&refused, &gateway.telemetry))?;
     let watch = gateway.login_sessions.watch(principal).await?;
-    let held = Held { watch, _slot: Some(slot) };
+    let held = Held { watch, _slot: slot };
     // The subscription at a server that is away begins with the next request.
     if let Ok((connection, server)) = access::connection(gateway, tunnel, wait(headers)).await {
         keep_subscribed(gateway, &session, &connection, &server);
     }
     let resumed = text(headers, "last-event-id").and_then(|id| id.rsplit_once('-'));
-    let Some((name, Ok(after))) = resumed.map(|(name, number)| (name, number.parse::<u64>()))
-    else {
-        let stream = session.standalone();
-        let (live, last) = stream.attach();
-        let primes = session.client.protocol_version.as_str() >= LEGACY_VERSION;
-        let priming = primes.then(|| priming_event(gateway, &stream.name, last));
-        let name = stream.name.clone();
-        let body = session_body(gateway, name, priming, Vec::new(), Some(live), held);
-        return Ok(McpResponse::Stream(body));
-    };
-    let (live, until) = match session.find_stream(name) {
-        Some(stream) => {
+    let resumed = resumed.and_then(|(name, number)| Some((name, number.parse::<u64>().ok()?)));
+    let current = session.standalone_name();
+    let (attached, until) = match resumed {
+        // Of a request. If its stream has ended, the event log has all of it.
+        Some((name, _)) if !Session::is_standalone(name) => match session.find_stream(name) {
+            Some(stream) => {
+                let (live, last) = stream.attach();
+                (Some((stream, live)), last)
+            }
+            None => (None, u64::MAX),
+        },
+        // The one of the session, or the one that it had before a restart of the gateway. Then it goes on with the new
+        // one.
+        _ => {
+            let stream = session.standalone();
             let (live, last) = stream.attach();
-            (Some(live), last)
+            (Some((stream, live)), last)
         }
-        None => (None, u64::MAX),
     };
     session.flush().await;
-    let past = mcp_session::read_stream(gateway, session.id, name, (after, until)).await?;
-    let body = session_body(gateway, name.to_owned(), None, past, live, held);
-    Ok(McpResponse::Stream(body))
+    let primes = session.client.protocol_version.as_str() >= LEGACY_VERSION;
+    let begins = resumed.is_none_or(|(name, _)| Session::is_standalone(name) && name != current);
+    let priming = (primes && begins).then(|| priming_event(gateway, current, until));
+    let until = if begins { u64::MAX } else { until };
+    let past = resumed.map(|(name, after)| {
+        let reader = StreamReader::new(session.id, name.to_owned(), (after, until));
+        (reader, name.to_owned())
+    });
+    let name = attached.as_ref().map(|(stream, _)| stream.name.clone()).unwrap_or_default();
+    let (ready, between) = if past.is_some() { (None, priming) } else { (priming, None) };
+    let events = SessionEvents {
+        name,
+        ready: ready.into_iter().collect(),
+        past,
+        between,
+        live: attached.map(|(_, live)| live),
+        held,
+    };
+    Ok(McpResponse::Stream(session_body(gateway, events)))
 }

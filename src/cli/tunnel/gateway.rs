@@ -164,18 +164,24 @@ impl Gateway {
         let mut pings = interval(PING_INTERVAL);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard_at = Instant::now();
+        // The message that the server has not taken yet. The connection waits for it, and the output of the server is
+        // read in the meantime.
+        let mut untaken: Option<String> = None;
         loop {
             tokio::select! {
-                frame = socket.next() => {
+                permit = input.reserve(), if untaken.is_some() => match permit {
+                    Ok(permit) => {
+                        if let Some(payload) = untaken.take() {
+                            permit.send(payload);
+                        }
+                    }
+                    Err(_) => return self.leave(socket, Leave::ServerEnded).await,
+                },
+                frame = socket.next(), if untaken.is_none() => {
                     heard_at = Instant::now();
                     match frame {
                         Some(Ok(Message::Text(text))) => {
-                            if let Some(payload) = received(&text) {
-                                // The connection waits for a server that does not read.
-                                if input.send(payload).await.is_err() {
-                                    return self.leave(socket, Leave::ServerEnded).await;
-                                }
-                            }
+                            untaken = received(&text);
                         }
                         Some(Ok(Message::Close(close))) => {
                             let reason = close.map(|close| close.reason.to_string());
@@ -198,7 +204,7 @@ impl Gateway {
                     }
                 }
                 _ = pings.tick() => {
-                    if heard_at.elapsed() > PING_INTERVAL * 3 {
+                    if untaken.is_none() && heard_at.elapsed() > PING_INTERVAL * 3 {
                         return Lost::Connection("it is silent".to_owned());
                     }
                     if let Err(error) = socket.send(Message::Ping(Vec::new().into())).await {

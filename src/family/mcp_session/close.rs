@@ -29,6 +29,7 @@ pub async fn close(gateway: &Gateway, principal: &Principal, id: Uuid) -> Result
     if let Some(row) = lock_open(&tx, id).await? {
         let events = close_locked(gateway, &tx, row, CloseReason::Deleted).await?;
         gateway.hub.commit(tx, events).await?;
+        gateway.tunnels.sessions.end(id);
     }
     Ok(())
 }

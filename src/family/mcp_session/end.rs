@@ -35,7 +35,7 @@ pub(super) async fn close_idle(gateway: &Gateway) -> Result<()> {
             }
         }
     }
-    Ok(())
+    end_closed(gateway).await
 }
 
 /// Closes a session if it is still idle. After the list was read, a message may have been published, or a client may
@@ -53,7 +53,27 @@ async fn close_if_idle(
         return Ok(tx.rollback().await?);
     }
     let events = close_locked(gateway, &tx, row, CloseReason::Idle).await?;
-    Ok(gateway.hub.commit(tx, events).await?)
+    gateway.hub.commit(tx, events).await?;
+    gateway.tunnels.sessions.end(topic.id());
+    Ok(())
+}
+
+/// Ends the sessions in memory that another gateway has closed.
+async fn end_closed(gateway: &Gateway) -> Result<()> {
+    for ids in gateway.tunnels.sessions.ids().chunks(500) {
+        let open: Vec<Uuid> = mcp_session::Entity::find()
+            .filter(mcp_session::Column::Id.is_in(ids.iter().copied()))
+            .filter(mcp_session::Column::ClosedAt.is_null())
+            .select_only()
+            .column(mcp_session::Column::Id)
+            .into_tuple()
+            .all(gateway.database.reader())
+            .await?;
+        for id in ids.iter().filter(|id| !open.contains(id)) {
+            gateway.tunnels.sessions.end(*id);
+        }
+    }
+    Ok(())
 }
 
 /// Whether a client watches the session, or uses it for the requests through a tunnel.
@@ -97,7 +117,6 @@ pub(super) async fn close_locked(
     reason: CloseReason,
 ) -> Result<Vec<Event>> {
     let topic = topic(row.id);
-    gateway.tunnels.sessions.end(row.id);
     let mut change = row.into_active_model();
     change.closed_at = Set(Some(Timestamp::now()));
     let session = change.update(tx).await?.into();

@@ -22,4 +22,4 @@ pub use publish::publish;
 pub use resource::McpSessionFamily;
 pub use rows::topic;
 pub use schema::{McpSession, NewMcpSession, PublishedMessage};
-pub use transport::{MAX_CLIENT, create_for_tunnel, find_client, read_stream, transport_event};
+pub use transport::{MAX_CLIENT, StreamReader, create_for_tunnel, find_client, transport_event};

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     auth::login_session::Principal,
-    event::{MAX_DATA, NewEvent},
+    event::{Cursor, Event, MAX_DATA, NewEvent, Topic},
     event_log::ReadLimit,
     family::{Result, new_event, wire::Message},
     gateway::Gateway,
@@ -26,8 +26,8 @@ use crate::{
 /// Longest text with which a client can describe itself, in bytes.
 pub const MAX_CLIENT: usize = 16_384;
 
-/// Bytes of events that one read of the log returns.
-const READ_BYTES: usize = 4 << 20;
+/// The events that one read of the log returns.
+const PAGE: ReadLimit = ReadLimit { events: 200, bytes: 1 << 20 };
 
 /// Creates the session of a client that uses a tunnel.
 pub async fn create_for_tunnel(
@@ -100,31 +100,55 @@ pub fn transport_event(entry: &LogEntry) -> Result<NewEvent> {
     event(message::failure(id, INTERNAL_ERROR, reason))
 }
 
-/// The messages of an SSE stream after `after` and up to `until`, from the event log.
-pub async fn read_stream(
-    gateway: &Gateway,
-    session: Uuid,
-    stream: &str,
-    (after, until): (u64, u64),
-) -> Result<Vec<Numbered>> {
-    let (topic, log) = (topic(session), gateway.hub.log());
-    let most = ReadLimit { events: 1_000, bytes: READ_BYTES };
-    let mut found = Vec::new();
-    let Ok((_, mut page)) = log.oldest(&topic, most).await else { return Ok(found) };
-    loop {
-        for event in page.events.iter().filter(|event| event.kind == TRANSPORT_MESSAGE) {
-            let data = json::parse(event.data.as_bytes()).unwrap_or_default();
-            let number = data.get("number").and_then(Value::as_u64).unwrap_or_default();
-            if data.get("stream").is_some_and(|name| name == stream)
-                && (after + 1..=until).contains(&number)
-                && let Some(message) = data.get("message")
-            {
-                found.push(Numbered { number, message: json::text(message) });
-            }
+/// Reads the messages of an SSE stream from the event log, some at a time.
+pub struct StreamReader {
+    topic: Topic,
+    stream: String,
+    /// The numbers after the first and up to the second.
+    numbers: (u64, u64),
+    /// The position in the log. Absent before the first read.
+    position: Option<Cursor>,
+    has_ended: bool,
+}
+
+impl StreamReader {
+    /// Begins after the message `after`, and ends with the message `until`.
+    #[must_use]
+    pub fn new(session: Uuid, stream: String, (after, until): (u64, u64)) -> Self {
+        let numbers = (after, until);
+        Self { topic: topic(session), stream, numbers, position: None, has_ended: false }
+    }
+
+    /// The next messages. `None` after the last ones. A log that was pruned or cannot be read ends the messages, and the
+    /// client can resume again.
+    pub async fn next(&mut self, gateway: &Gateway) -> Option<Vec<Numbered>> {
+        if self.has_ended {
+            return None;
         }
-        let Some(last) = page.events.last().filter(|_| page.has_more) else { return Ok(found) };
-        // The log was pruned in the meantime.
-        let Ok(next) = log.after(&topic, last.cursor, most).await else { return Ok(found) };
-        page = next;
+        let log = gateway.hub.log();
+        let page = match self.position {
+            None => log.oldest(&self.topic, PAGE).await.map(|(_, page)| page),
+            Some(position) => log.after(&self.topic, position, PAGE).await,
+        };
+        let Ok(page) = page else {
+            self.has_ended = true;
+            return None;
+        };
+        self.position = page.events.last().map(|event| event.cursor).or(self.position);
+        self.has_ended = !page.has_more;
+        let found = page.events.iter().filter_map(|event| self.message(event));
+        Some(found.collect())
+    }
+
+    fn message(&self, event: &Event) -> Option<Numbered> {
+        if event.kind != TRANSPORT_MESSAGE {
+            return None;
+        }
+        let data = json::parse(event.data.as_bytes()).ok()?;
+        let number = data.get("number")?.as_u64()?;
+        let (after, until) = self.numbers;
+        let is_wanted = data.get("stream")? == self.stream.as_str()
+            && (after.saturating_add(1)..=until).contains(&number);
+        is_wanted.then(|| Numbered { number, message: json::text(&data["message"]) })
     }
 }

@@ -21,7 +21,8 @@ use crate::{
     gateway::Gateway,
     json,
     tunnel::{
-        Connection, Disconnect, HandshakeError, Registration, Server, handshake, message::Members,
+        Connection, Disconnect, HandshakeError, Registration, Server, handshake,
+        message::{self, Members},
         probe,
     },
 };
@@ -51,7 +52,7 @@ pub async fn attend(gateway: &Gateway, connection: &Arc<Connection>) {
 async fn serve(
     gateway: &Gateway,
     connection: &Arc<Connection>,
-    unasked: Receiver<Arc<Members>>,
+    unasked: Receiver<Arc<str>>,
 ) -> Disconnect {
     let Ok(Some(registration)) = timeout(REGISTER_TIME, connection.registered()).await else {
         return Disconnect::Protocol;
@@ -110,13 +111,14 @@ const MAX_SERVER_INFO: usize = 4_096;
 async fn publish_unasked(
     gateway: &Gateway,
     connection: &Connection,
-    mut unasked: Receiver<Arc<Members>>,
+    mut unasked: Receiver<Arc<str>>,
 ) {
     loop {
         match unasked.recv().await {
             Ok(message) => {
+                let message = message::parse(&message);
                 gateway.tunnels.sessions.send_unasked(connection.tunnel, &message);
-                publish(gateway, connection, Members::clone(&message)).await;
+                publish(gateway, connection, message).await;
             }
             Err(RecvError::Lagged(lost)) => connection.lost_unasked(lost),
             Err(RecvError::Closed) => return,

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use entity::{blocked_tunnel_client, login_session::Method};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use entity::{blocked_tunnel_client, login_session::Method, tunnel};
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use uuid::Uuid;
 
 use crate::{
@@ -18,6 +18,9 @@ use crate::{
 
 /// Maximum length of a name, in characters.
 pub(super) const MAX_NAME: usize = 64;
+
+/// Maximum number of tunnels of one user, connected or not.
+const MAX_TUNNELS: u64 = 1_000;
 
 /// The name of a client that sent none and has no API key.
 const DEFAULT_NAME: &str = "tunnel";
@@ -53,7 +56,7 @@ pub struct Client {
 ///
 /// # Errors
 /// - [`FamilyError::BadInput`] if the name is not valid.
-/// - [`FamilyError::Forbidden`] if the tunnel of the client was deleted.
+/// - [`FamilyError::Forbidden`] if the tunnel of the client was deleted, or if the user has too many tunnels.
 /// - [`FamilyError::Limit`] if the user has too many clients connected.
 /// - [`FamilyError::Session`] if the login session has ended.
 pub async fn admit(gateway: &Gateway, principal: &Principal, new: NewClient) -> Result<Client> {
@@ -74,6 +77,9 @@ pub async fn admit(gateway: &Gateway, principal: &Principal, new: NewClient) -> 
             "the tunnel of this client was deleted: delete its entry at /reverse-proxy/blocked-clients, or use another name",
         ));
     }
+    if has_too_many(gateway, owner, &name).await? {
+        return Err(FamilyError::Forbidden("this user has 1,000 tunnels: delete some"));
+    }
     let slot = gateway.limits.admit_tunnel(owner).inspect_err(|refused| {
         gateway.telemetry.quota_refused(refused.limit);
     })?;
@@ -83,6 +89,16 @@ pub async fn admit(gateway: &Gateway, principal: &Principal, new: NewClient) -> 
     };
     let instance = new.instance.filter(is_text);
     Ok(Client { owner, key, name, instance, address: new.address, watch, slot })
+}
+
+/// Whether a client with a new name would make too many tunnels of its user.
+async fn has_too_many(gateway: &Gateway, owner: Uuid, name: &str) -> Result<bool> {
+    let reader = gateway.database.reader();
+    let of_owner = tunnel::Entity::find()
+        .filter(tunnel::Column::OwnerId.eq(owner))
+        .filter(tunnel::Column::DeletedAt.is_null());
+    let known = of_owner.clone().filter(tunnel::Column::ClientName.eq(name)).one(reader).await?;
+    Ok(known.is_none() && of_owner.count(reader).await? >= MAX_TUNNELS)
 }
 
 async fn is_blocked(gateway: &Gateway, owner: Uuid, key: Option<Uuid>, name: &str) -> Result<bool> {

@@ -206,6 +206,7 @@ async fn create(
 async fn free_name(tx: &Transaction, client: &Client) -> Result<String> {
     let taken: Vec<String> = tunnel::Entity::find()
         .filter(tunnel::Column::OwnerId.eq(client.owner))
+        .filter(tunnel::Column::Name.starts_with(&client.name))
         .filter(tunnel::Column::DeletedAt.is_null())
         .select_only()
         .column(tunnel::Column::Name)

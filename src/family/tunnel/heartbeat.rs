@@ -26,14 +26,20 @@ pub async fn keep_alive(gateway: &Gateway) -> Result<()> {
             .set(change)
             .filter(tunnel::Column::Id.eq(connection.tunnel))
             .filter(tunnel::Column::Connection.eq(connection.id))
+            .filter(tunnel::Column::Gateway.eq(gateway.node()))
             .filter(tunnel::Column::DeletedAt.is_null())
             .exec(gateway.database.writer())
             .await?;
         if kept.rows_affected == 0 {
             let row = tunnel::Entity::find_by_id(connection.tunnel);
             let row = row.one(gateway.database.reader()).await?;
-            let is_deleted = row.is_none_or(|row| row.deleted_at.is_some());
-            connection.close(if is_deleted { Disconnect::Deleted } else { Disconnect::Replaced });
+            connection.close(match row {
+                None => Disconnect::Deleted,
+                Some(row) if row.deleted_at.is_some() => Disconnect::Deleted,
+                Some(row) if row.connection != connection.id => Disconnect::Replaced,
+                // Another gateway has taken it for lost, because this one could not write. The client connects again.
+                Some(_) => Disconnect::ConnectionLost,
+            });
         }
     }
     end_lost(gateway).await
@@ -41,12 +47,12 @@ pub async fn keep_alive(gateway: &Gateway) -> Result<()> {
 
 async fn end_lost(gateway: &Gateway) -> Result<()> {
     let is_lost = |row: &tunnel::Model| {
-        row.gateway.is_some_and(|node| node != gateway.node())
+        row.gateway.is_some()
             && row.alive_until < gateway.clock.now()
+            && gateway.tunnels.find(row.id).is_none()
     };
     let found = tunnel::Entity::find()
         .filter(tunnel::Column::Gateway.is_not_null())
-        .filter(tunnel::Column::Gateway.ne(gateway.node()))
         .filter(tunnel::Column::AliveUntil.lt(gateway.clock.now()))
         .limit(LOST_PER_RUN)
         .all(gateway.database.reader())

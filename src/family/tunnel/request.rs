@@ -47,6 +47,11 @@ pub async fn request(
         let reason = "must have a method: the server has asked nothing that this could answer";
         return Err(FamilyError::bad_input("the message", reason));
     };
+    if method == "notifications/cancelled" {
+        let reason =
+            "cannot be notifications/cancelled: the ids at the server are those of the gateway";
+        return Err(FamilyError::bad_input("the message", reason));
+    }
     let Some(connection) = gateway.tunnels.find(id) else {
         existing(gateway, id).await?;
         return Err(CallError::Disconnected.into());

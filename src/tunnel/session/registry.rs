@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::session::Session;
+use super::{log_level::LogLevel, session::Session};
 use crate::tunnel::message::Members;
 
 /// The sessions in memory. A session that is missing here may be in the database.
@@ -51,11 +51,25 @@ impl Sessions {
         }
     }
 
+    /// The ids of all sessions.
+    #[must_use]
+    pub fn ids(&self) -> Vec<Uuid> {
+        self.by_id.lock().keys().copied().collect()
+    }
+
+    /// The most verbose log level that the sessions of a tunnel want.
+    #[must_use]
+    pub fn log_level(&self, tunnel: Uuid) -> LogLevel {
+        let by_id = self.by_id.lock();
+        let of_tunnel = by_id.values().filter(|session| session.tunnel == tunnel);
+        of_tunnel.map(|session| session.log_level()).min().unwrap_or_default()
+    }
+
     /// Whether a session other than this one wants the updates of a resource.
     #[must_use]
     pub fn is_subscribed(&self, tunnel: Uuid, uri: &str, except: Uuid) -> bool {
         let by_id = self.by_id.lock();
         let mut others = by_id.values().filter(|it| it.tunnel == tunnel && it.id != except);
-        others.any(|session| session.resources().contains(uri))
+        others.any(|session| session.is_subscribed(uri))
     }
 }

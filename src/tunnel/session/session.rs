@@ -16,11 +16,16 @@ use super::{
     log_level::LogLevel,
     stream::{LogEntry, SessionStream},
 };
+use crate::json as relayed;
 use crate::tunnel::{
     caller::{Caller, Capabilities},
     message::{self, Members},
     queue::{Receiver, Sender, queue},
 };
+
+/// Maximum number of resources whose updates a client can want, and of the bytes of a URI.
+const RESOURCES: usize = 1_000;
+const URI_BYTES: usize = 2_048;
 
 /// Bytes of messages that may wait for the event log.
 const LOG_BYTES: usize = 8 << 20;
@@ -83,6 +88,8 @@ pub struct Session {
     /// The connection at whose server the gateway keeps a subscription for this session.
     listening: Mutex<Option<Uuid>>,
     streams: Mutex<HashMap<String, Arc<SessionStream>>>,
+    /// The requests of the client that the gateway translates, by the JSON text of their ids.
+    requests: Mutex<HashMap<String, CancellationToken>>,
     /// The requests to the client that the gateway itself has made, and waits for.
     asked: Mutex<HashMap<String, oneshot::Sender<Members>>>,
     log: Sender<ForLog>,
@@ -110,6 +117,7 @@ impl Session {
             resources_changed: Notify::new(),
             listening: Mutex::default(),
             streams: Mutex::default(),
+            requests: Mutex::default(),
             asked: Mutex::default(),
             log,
             used_at: Mutex::new(Instant::now()),
@@ -162,6 +170,18 @@ impl Session {
         self.stream(&self.standalone)
     }
 
+    /// The name of this stream.
+    #[must_use]
+    pub fn standalone_name(&self) -> &str {
+        &self.standalone
+    }
+
+    /// Whether this is the name of such a stream, of this session before or after a restart.
+    #[must_use]
+    pub fn is_standalone(name: &str) -> bool {
+        name.starts_with("get")
+    }
+
     /// Whether a client has opened the stream for messages that belong to no request.
     #[must_use]
     pub fn has_standalone(&self) -> bool {
@@ -212,14 +232,26 @@ impl Session {
         self.resources.lock().clone()
     }
 
-    /// Adds or removes the URI of a resource whose updates the client wants.
-    pub fn set_subscribed(&self, uri: String, is_subscribed: bool) {
+    /// Whether the client wants the updates of a resource.
+    #[must_use]
+    pub fn is_subscribed(&self, uri: &str) -> bool {
+        self.resources.lock().contains(uri)
+    }
+
+    /// Adds or removes the URI of a resource whose updates the client wants. Returns false if there are too many, or if
+    /// the URI is too long.
+    #[must_use]
+    pub fn set_subscribed(&self, uri: String, is_subscribed: bool) -> bool {
         let mut resources = self.resources.lock();
+        if is_subscribed && (resources.len() >= RESOURCES || uri.len() > URI_BYTES) {
+            return false;
+        }
         let has_changed =
             if is_subscribed { resources.insert(uri) } else { resources.remove(&uri) };
         if has_changed {
             self.resources_changed.notify_one();
         }
+        true
     }
 
     /// Completes when the client wants the updates of other resources than before.
@@ -239,6 +271,32 @@ impl Session {
         let (sender, receiver) = oneshot::channel();
         self.asked.lock().insert(id, sender);
         receiver
+    }
+
+    /// Stops to wait for a response.
+    pub fn forget(&self, id: &str) {
+        self.asked.lock().remove(id);
+    }
+
+    /// Begins a request that the gateway translates. The token is cancelled if the client cancels the request.
+    #[must_use]
+    pub fn begin_request(&self, id: &Value) -> CancellationToken {
+        let token = CancellationToken::new();
+        self.requests.lock().insert(relayed::text(id), token.clone());
+        token
+    }
+
+    /// Ends a request that the gateway translates.
+    pub fn end_request(&self, id: &Value) {
+        self.requests.lock().remove(&relayed::text(id));
+    }
+
+    /// Cancels a request that the gateway translates.
+    pub fn cancel(&self, id: &Value) {
+        let token = self.requests.lock().get(&relayed::text(id)).cloned();
+        if let Some(token) = token {
+            token.cancel();
+        }
     }
 
     /// Takes a response of the client to a request of the gateway. Returns it if it answers no such request.
@@ -269,7 +327,7 @@ impl Session {
         let param = |name: &str| message::member(notification, &["params", name])?.as_str();
         match message::method(notification).unwrap_or_default() {
             "notifications/resources/updated" => {
-                param("uri").is_some_and(|uri| self.resources.lock().contains(uri))
+                param("uri").is_some_and(|uri| self.is_subscribed(uri))
             }
             // It names no request, so it may be about what another user has sent.
             "notifications/message" => false,

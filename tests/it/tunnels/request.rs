@@ -201,3 +201,44 @@ async fn request_to_a_modern_server_gets_its_meta() {
         .await;
     app.finish().await;
 }
+
+#[tokio::test]
+async fn late_answer_of_an_earlier_connection_reaches_no_other_request() {
+    let app = App::start().await;
+    let owner = app.caller(Role::Viewer).await;
+    let headers = [("x-tunnel-name", "mine"), ("x-session-id", "process")];
+    let mut client = TunnelClient::register_with(&owner, &headers).await;
+    client.initialize().await;
+    client.listed(&owner).await;
+    let path = request_path(client.id);
+    let (lost, late) = tokio::join!(owner.post(&path, rpc(1, "first")), async {
+        let late = client.request("first").await;
+        drop(client);
+        late
+    });
+    lost.problem(503);
+    // The MCP server has gone on, and answers over the next connection.
+    let mut client = TunnelClient::register_with(&owner, &headers).await;
+    client.initialize().await;
+    let (answer, ()) = tokio::join!(owner.post(&path, rpc(2, "second")), async {
+        let second = client.request("second").await;
+        for number in 0..10 {
+            let id = late["id"].as_u64().expect("a number") - 5 + number;
+            client.answer(&json!({ "id": id }), json!({ "for": "first" })).await;
+        }
+        client.answer(&second, json!({ "for": "second" })).await;
+    });
+    assert_eq!(answer.ok()["result"], json!({ "for": "second" }));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn owner_cannot_cancel_the_requests_of_others() {
+    let app = App::start().await;
+    let owner = app.caller(Role::Viewer).await;
+    let client = TunnelClient::legacy(&owner, "mine").await;
+    let cancel = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 5 } });
+    let detail = owner.post(&request_path(client.id), cancel).await.problem(400);
+    assert!(detail.contains("notifications/cancelled"), "{detail}");
+    app.finish().await;
+}

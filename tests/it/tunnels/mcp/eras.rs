@@ -180,3 +180,49 @@ async fn legacy_client_gets_the_changes_of_a_modern_server() {
     drop(stream);
     app.finish().await;
 }
+
+#[tokio::test]
+async fn odd_messages_of_a_server_end_no_stream() {
+    let app = App::start().await;
+    let owner = app.caller(Role::Viewer).await;
+    let mut server = TunnelClient::legacy(&owner, "mine").await;
+    let path = format!("/mcp/{}", server.id);
+    let params = json!({ "notifications": { "toolsListChanged": true } });
+    let mut stream = modern(&owner, &path, "sub", "subscriptions/listen", params).await;
+    stream.message().await;
+    let changed = json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" });
+    for params in [json!([]), json!({ "_meta": 1 })] {
+        let mut odd = changed.clone();
+        odd["params"] = params;
+        server.send("notification", odd).await;
+    }
+    server.send("notification", changed).await;
+    assert_eq!(stream.message().await["method"], "notifications/tools/list_changed");
+    drop(stream);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn client_that_is_asked_can_cancel() {
+    let app = App::start().await;
+    let owner = app.caller(Role::Viewer).await;
+    let mut server = TunnelClient::modern(&owner, "mine").await;
+    let client = McpClient::new(&owner, server.id).await;
+    let (mut stream, first) = tokio::join!(client.post(rpc(1, "tools/call")), async {
+        server.request("tools/call").await
+    });
+    let inputs = json!({ "a": { "method": "elicitation/create", "params": {} } });
+    server.answer(&first, json!({ "resultType": "input_required", "inputRequests": inputs })).await;
+    assert_eq!(stream.message().await["method"], "elicitation/create");
+    let params = json!({ "requestId": 1 });
+    let cancel = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
+    assert_eq!(client.post(cancel).await.status, 202);
+    assert_eq!(stream.message().await["error"]["message"], "the request was cancelled");
+    // A server that requires nothing is not asked again and again.
+    let (stream, second) = tokio::join!(client.post(rpc(2, "tools/call")), async {
+        server.request("tools/call").await
+    });
+    server.answer(&second, json!({ "resultType": "input_required", "inputRequests": {} })).await;
+    assert_eq!(stream.last().await["error"]["code"], -32603);
+    app.finish().await;
+}

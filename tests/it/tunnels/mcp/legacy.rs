@@ -248,3 +248,29 @@ async fn session_that_is_not_used_is_closed() {
     assert_eq!(id_of(&session).to_string(), watching.session);
     app.finish().await;
 }
+
+#[tokio::test]
+async fn subscriptions_are_restored_when_the_client_is_back() {
+    let app = App::start().await;
+    let owner = app.caller(Role::Viewer).await;
+    let mut server = TunnelClient::legacy(&owner, "mine").await;
+    let client = McpClient::new(&owner, server.id).await;
+    let uri = json!({ "uri": "file:///a" });
+    tokio::join!(client.call(1, "resources/subscribe", uri.clone()), async {
+        let subscribe = server.request("resources/subscribe").await;
+        server.answer(&subscribe, json!({})).await;
+    });
+    server.leave(&owner).await;
+    let mut server = TunnelClient::legacy(&owner, "mine").await;
+    let (answer, ()) = tokio::join!(client.call(2, "tools/list", json!({})), async {
+        let subscribe = server.request("resources/subscribe").await;
+        assert_eq!(subscribe["params"], uri);
+        server.answer(&subscribe, json!({})).await;
+        let list = server.request("tools/list").await;
+        server.answer(&list, json!({ "tools": [] })).await;
+    });
+    assert_eq!(answer["result"], json!({ "tools": [] }));
+    let long = json!({ "uri": format!("file:///{}", "x".repeat(3_000)) });
+    assert_eq!(client.call(3, "resources/subscribe", long).await["error"]["code"], -32602);
+    app.finish().await;
+}

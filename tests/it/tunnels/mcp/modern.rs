@@ -188,3 +188,49 @@ async fn closing_the_response_cancels_the_request() {
     assert_eq!(cancelled["params"]["requestId"], listen["id"]);
     app.finish().await;
 }
+
+#[tokio::test]
+async fn request_fails_in_time_although_its_stream_has_comments() {
+    let app = App::with(|config| {
+        config.tunnels.request_seconds = 3;
+        // Each comment interrupts the wait for the server.
+        config.streams.heartbeat_seconds = 1;
+    })
+    .await;
+    let owner = app.caller(Role::Viewer).await;
+    let mut server = TunnelClient::modern(&owner, "mine").await;
+    let path = format!("/mcp/{}", server.id);
+    let (answer, request) =
+        tokio::join!(modern(&owner, &path, 1, "x", json!({})), async { server.request("x").await });
+    assert!(answer.is_stream());
+    let error = answer.last().await;
+    assert_eq!(
+        error["error"]["message"],
+        "the MCP server sent nothing for this request in 3 seconds"
+    );
+    let cancelled = server.request("notifications/cancelled").await;
+    assert_eq!(cancelled["params"]["requestId"], request["id"]);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn schema_with_very_many_annotations_is_cut() {
+    let app = App::start().await;
+    let owner = app.caller(Role::Viewer).await;
+    let mut server = TunnelClient::modern(&owner, "mine").await;
+    let path = format!("/mcp/{}", server.id);
+    let many = (0..10_000).map(|number| (format!("p{number}"), json!({ "x-mcp-header": "H" })));
+    let inner: serde_json::Map<_, _> = many.collect();
+    // A long name above many annotations: its path would be copied for each of them.
+    let schema = json!({ "properties": { "k".repeat(1_000_000): { "properties": inner } } });
+    let params = json!({ "name": "wide", "arguments": {} });
+    let (answer, ()) = tokio::join!(modern(&owner, &path, 1, "tools/call", params), async {
+        let list = server.request("tools/list").await;
+        let tool = json!({ "name": "wide", "inputSchema": schema });
+        server.answer(&list, json!({ "tools": [tool] })).await;
+        let call = server.request("tools/call").await;
+        server.answer(&call, json!({ "resultType": "complete" })).await;
+    });
+    assert_eq!(answer.status, 200);
+    app.finish().await;
+}

@@ -152,6 +152,44 @@ async fn stream_of_a_session_has_what_belongs_to_no_request() {
 }
 
 #[tokio::test]
+async fn stream_of_a_session_goes_on_after_a_restart() {
+    let mut app = App::start().await;
+    let owner = app.caller(Role::Viewer).await;
+    let mut server = TunnelClient::legacy(&owner, "mine").await;
+    let mut client = McpClient::new(&owner, server.id).await;
+    let mut stream = client.open(None).await;
+    let start = stream.event().await.and_then(|event| event.id).expect("an id");
+    let changed = json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" });
+    server.send("notification", changed.clone()).await;
+    assert_eq!(stream.message().await, changed);
+    // A request in flight ends with an error, which is in the event log, too.
+    let (mut call, _sent) = tokio::join!(client.post(rpc("c", "tools/call")), async {
+        server.request("tools/call").await
+    });
+    let begun = call.event().await.and_then(|event| event.id).expect("an id");
+    app.begin_stop();
+    app.ended().await;
+    let store = app.store.take().expect("a store");
+    let app = App::on(store, Arc::new(InProcessBus::default()), |_| ()).await;
+    client.caller = app.here(&client.caller);
+    let mut resumed = client.open(Some(&start)).await;
+    assert_eq!(resumed.message().await, changed);
+    // From here on the stream has another name, because its numbers begin again.
+    let next = resumed.event().await.expect("an event");
+    assert_eq!(next.message, serde_json::Value::Null);
+    assert_ne!(next.id.as_deref().map(|id| id.split('-').next()), Some(start.split('-').next()));
+    let mut server = TunnelClient::legacy(&client.caller, "mine").await;
+    server.send("notification", changed.clone()).await;
+    assert_eq!(resumed.message().await, changed);
+    drop(resumed);
+    let mut resumed = client.open(Some(&begun)).await;
+    let error = resumed.message().await;
+    assert_eq!(error["error"]["message"], "the tunnel client has disconnected");
+    assert_eq!(resumed.event().await, None);
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn stream_of_a_session_takes_a_slot() {
     let app = App::with(|config| config.limits.streams_per_user = 1).await;
     let owner = app.caller(Role::Viewer).await;
