@@ -4,7 +4,7 @@ use std::{collections::HashMap, pin::pin, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio::{
-    sync::Notify,
+    sync::{Mutex as AsyncMutex, Notify},
     time::{Instant, timeout_at},
 };
 use uuid::Uuid;
@@ -17,6 +17,9 @@ use super::{
 pub struct Tunnels {
     by_tunnel: Mutex<HashMap<Uuid, Arc<Connection>>>,
     connected: Notify,
+    /// Held from the choice of a tunnel until its connection is added. Otherwise another client could take the tunnel in
+    /// between, because it seems to be free.
+    pub connecting: AsyncMutex<()>,
     /// The metrics of all tunnels.
     pub metrics: Arc<Metrics>,
     /// The MCP sessions that use the tunnels.
@@ -32,6 +35,7 @@ impl Tunnels {
         Self {
             by_tunnel: Mutex::default(),
             connected: Notify::new(),
+            connecting: AsyncMutex::default(),
             metrics: Arc::new(metrics),
             sessions: Sessions::default(),
             parked: Arc::default(),

@@ -116,7 +116,9 @@ fn keep_one_response(document: &mut Value) {
             } else {
                 "application/problem+json"
             };
-            content.retain(|media_type, _| media_type == kept);
+            if content.contains_key(kept) {
+                content.retain(|media_type, _| media_type == kept);
+            }
         }
     }
 }

@@ -53,6 +53,7 @@ pub async fn connect(gateway: &Gateway, client: Client) -> Result<Connected> {
     close_dead(gateway, &client).await?;
     let id = Uuid::new_v4();
     let lookup = gateway.visibility.start_lookup();
+    let _connecting = gateway.tunnels.connecting.lock().await;
     let tx = gateway.database.begin_write().await?;
     // Two clients of a user that connect at the same time would choose the same name.
     let owner = user::Entity::find_by_id(client.owner).lock_exclusive().one(&tx).await?;

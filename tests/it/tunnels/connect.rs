@@ -172,7 +172,8 @@ async fn clients_with_one_name_get_tunnels_of_their_own() {
         tokio::spawn(async move {
             let instance = format!("process-{number}");
             let headers = [("x-tunnel-name", "shared"), ("x-session-id", instance.as_str())];
-            let client = TunnelClient::register_with(&owner, &headers).await;
+            let mut client = TunnelClient::register_with(&owner, &headers).await;
+            client.initialize().await;
             let id = client.id;
             // It answers pings as long as it is read.
             tokio::spawn(echo(client));

@@ -1,0 +1,174 @@
+//! The latency that a tunnel adds to the calls of an MCP server.
+//!
+//! An MCP server that answers at once is called directly and through a gateway and its tunnel client, in turns in one run.
+//! Calls start at a fixed rate, whether or not the calls before have ended, and the time of a call counts from the moment
+//! at which it should have started. So a system that falls behind is not measured as fast.
+//!
+//! `cargo bench --bench tunnel -- [--rate N] [--seconds N] [--rounds N]`
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its result")]
+
+mod server;
+
+use std::{
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use hdrhistogram::Histogram;
+use reqwest::Client;
+use serde_json::{Value, json};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until},
+};
+
+const ADMIN: &str = "a password for benchmarks";
+
+/// A process that ends with the benchmark.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Where calls go.
+struct Target {
+    client: Client,
+    url: String,
+    token: Option<String>,
+}
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let number = |name: &str, default: u64| {
+        let value = arguments.iter().position(|argument| argument == name);
+        let value = value.and_then(|at| arguments.get(at + 1));
+        value.map_or(default, |value| value.parse().expect("a number"))
+    };
+    let (rate, seconds, rounds) =
+        (number("--rate", 1_000), number("--seconds", 10), number("--rounds", 3));
+
+    let server = server::start().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let (base, _gateway) = gateway(directory.path()).await;
+    let client = Client::new();
+    let login = json!({ "username": "admin", "password": ADMIN });
+    let login = client.post(format!("{base}/v1/auth/login")).json(&login);
+    let login: Value = login.send().await.expect("a login").json().await.expect("JSON");
+    let token = login["access_token"].as_str().expect("a token").to_owned();
+    let key = client.post(format!("{base}/v1/api-keys")).bearer_auth(&token);
+    let key = key.json(&json!({ "name": "bench" })).send().await.expect("a key");
+    let key: Value = key.json().await.expect("JSON");
+    let key = key["key"].as_str().expect("a key").to_owned();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_streamgate"));
+    command.args(["tunnel", "--url", &base, "--name", "bench", "--http", &server]);
+    command.env("STREAMGATE_KEY", &key).stderr(Stdio::null());
+    let _tunnel = Process(command.spawn().expect("a tunnel client"));
+
+    let direct = Target { client: Client::new(), url: server, token: None };
+    let url = format!("{base}/mcp/@admin/bench");
+    let tunnelled = Target { client: Client::new(), url, token: Some(key) };
+    // The first call waits for the handshake, and reads the schemas of the tools.
+    while call(&tunnelled, 0).await.is_err() {
+        sleep(Duration::from_millis(50)).await;
+    }
+    let mut results = [Histogram::new(3), Histogram::new(3)].map(|it| it.expect("a histogram"));
+    for _ in 0..rounds {
+        for (target, result) in [&direct, &tunnelled].into_iter().zip(&mut results) {
+            result.add(load(target, rate, seconds).await).expect("the same range");
+        }
+    }
+    println!("{rate} calls per second, {seconds} s in each of {rounds} turns, milliseconds");
+    println!("| path | calls | p50 | p95 | p99 |");
+    println!("|---|---|---|---|---|");
+    let quantiles = [0.5, 0.95, 0.99];
+    let at = |result: &Histogram<u64>| quantiles.map(|it| result.value_at_quantile(it));
+    let [before, after] = [at(&results[0]), at(&results[1])];
+    let added = [0, 1, 2].map(|index| after[index].saturating_sub(before[index]));
+    let lines = [
+        ("direct", results[0].len(), before),
+        ("tunnelled", results[1].len(), after),
+        ("added", 0, added),
+    ];
+    for (name, calls, values) in lines {
+        let [p50, p95, p99] =
+            values.map(|micros| Duration::from_micros(micros).as_secs_f64() * 1e3);
+        println!("| {name} | {calls} | {p50:.2} | {p95:.2} | {p99:.2} |");
+    }
+}
+
+/// Starts a gateway without limits that the load would reach.
+async fn gateway(directory: &std::path::Path) -> (String, Process) {
+    let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = probe.local_addr().expect("an address").to_string();
+    drop(probe);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_streamgate"));
+    command.args(["serve", "--listen", &address, "--data-dir"]).arg(directory);
+    command.env("STREAMGATE_ADMIN_PASSWORD", ADMIN);
+    command.env("STREAMGATE_LIMITS__REQUESTS_PER_MINUTE", "100000000");
+    command.env("STREAMGATE_LOG__FILTER", "warn");
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let process = Process(command.spawn().expect("a gateway"));
+    let base = format!("http://{address}");
+    while reqwest::get(format!("{base}/health/live")).await.is_err() {
+        sleep(Duration::from_millis(20)).await;
+    }
+    (base, process)
+}
+
+/// Calls at a fixed rate. Returns the latencies in microseconds.
+async fn load(target: &Target, rate: u64, seconds: u64) -> Histogram<u64> {
+    let mut result = Histogram::new(3).expect("a histogram");
+    let mut calls = JoinSet::new();
+    let start = Instant::now() + Duration::from_millis(100);
+    for number in 0..rate * seconds {
+        let due = start + Duration::from_micros(number * 1_000_000 / rate);
+        sleep_until(due).await;
+        let target = Target {
+            client: target.client.clone(),
+            url: target.url.clone(),
+            token: target.token.clone(),
+        };
+        calls.spawn(async move {
+            call(&target, number).await.expect("an answer");
+            due.elapsed()
+        });
+    }
+    while let Some(latency) = calls.join_next().await {
+        let micros = latency.expect("no panic").as_micros();
+        result.record(u64::try_from(micros).unwrap_or(u64::MAX)).expect("in range");
+    }
+    result
+}
+
+/// Calls the tool once.
+async fn call(target: &Target, number: u64) -> Result<(), String> {
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": { "name": "bench", "version": "1" },
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let params = json!({ "name": "echo", "arguments": { "number": number }, "_meta": meta });
+    let body = json!({ "jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params });
+    let mut request = target.client.post(&target.url).json(&body);
+    for (name, value) in [
+        ("accept", "application/json, text/event-stream"),
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "tools/call"),
+        ("mcp-name", "echo"),
+    ] {
+        request = request.header(name, value);
+    }
+    if let Some(token) = &target.token {
+        request = request.bearer_auth(token);
+    }
+    let response = request.send().await.map_err(|error| error.to_string())?;
+    let answer: Value = response.json().await.map_err(|error| error.to_string())?;
+    if answer["result"]["number"] == number { Ok(()) } else { Err(answer.to_string()) }
+}
