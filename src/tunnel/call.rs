@@ -77,7 +77,7 @@ impl Call {
         self.idle = idle;
     }
 
-    /// Lets the time of the server begin anew.
+    /// Restarts the time that the server has.
     pub fn restart_idle(&mut self) {
         self.heard_at = Instant::now();
     }

@@ -1,7 +1,7 @@
 //! The requests in flight of one tunnel: which message of the MCP server belongs to which caller.
 //!
-//! Many callers share one MCP server, and each chooses its own ids. So every id that passes is replaced. That is the id
-//! of a request, its progress token, the id of a subscription, and the id of a request from the server to a client.
+//! Many callers share one MCP server, and each chooses its own ids. So every id that passes is replaced: the
+//! ids of requests in both directions, progress tokens, and the ids of subscriptions.
 //!
 //! Some messages have none of these: lines of the server's log, and requests of the server. Such a message goes to a
 //! caller only if it cannot be for another one. Otherwise it goes to no caller, because it could contain the data of

@@ -80,7 +80,7 @@ pub(super) fn modern_body(
     }))
 }
 
-/// What a stream of a session sends.
+/// The parts of a stream of a session, in the order in which it sends them.
 pub(super) struct SessionEvents {
     /// Name of the stream.
     pub(super) name: String,

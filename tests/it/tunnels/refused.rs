@@ -72,7 +72,7 @@ async fn user_with_too_many_tunnels_is_refused() {
         Some((&2.into(), &2.into()))
     );
     assert!(app.metric("streamgate_quota_refused_total{limit=\"tunnels\"}") >= 1.0);
-    // Another user has slots of its own, and the slot of a client that leaves is free again.
+    // Another user has other slots. The slot of a client that leaves is free again.
     let other = app.caller(Role::Viewer).await;
     TunnelClient::register(&other, "a").await;
     first.leave(&owner).await;
