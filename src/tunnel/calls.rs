@@ -218,11 +218,6 @@ impl Calls {
         }
     }
 
-    /// Number of requests in flight.
-    pub(super) fn in_flight(&self) -> usize {
-        self.state.lock().calls.len()
-    }
-
     /// Gives a message of the MCP server to its caller.
     pub(super) fn route(&self, mut message: Members) -> Routed {
         let mut state = self.state.lock();

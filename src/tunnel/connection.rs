@@ -297,12 +297,6 @@ impl Connection {
         self.counters.traffic()
     }
 
-    /// Number of requests in flight.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.calls.in_flight()
-    }
-
     /// The headers of the tools, if they were read in this time and have not changed since.
     #[must_use]
     pub fn tool_headers(&self, life: Duration) -> Option<ToolHeaders> {

@@ -152,7 +152,7 @@ impl Post<'_> {
         if let Some(Item::Last(answer)) = first {
             return Ok(McpResponse::Message(answer));
         }
-        self_stream(gateway, principal, &session, running, first).await
+        resumable_stream(gateway, principal, &session, running, first).await
     }
 }
 
@@ -227,7 +227,7 @@ async fn hold(gateway: &Gateway, principal: &Principal) -> Result<Held> {
 }
 
 /// Answers with a stream, which goes on if the client disconnects.
-async fn self_stream(
+async fn resumable_stream(
     gateway: &Arc<Gateway>,
     principal: &Principal,
     session: &Arc<Session>,
