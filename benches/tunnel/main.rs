@@ -1,8 +1,8 @@
 //! The latency that a tunnel adds to the calls of an MCP server.
 //!
 //! An MCP server that answers at once is called directly and through a gateway and its tunnel client, in turns in one run.
-//! Calls start at a fixed rate, whether or not the calls before have ended, and the time of a call counts from the moment
-//! at which it should have started. So a system that falls behind is not measured as fast.
+//! Calls start at a fixed rate, whether or not the calls before have ended. The time of a call counts from the moment at
+//! which it should have started, so a system that falls behind is not measured as fast.
 //!
 //! `cargo bench --bench tunnel -- [--rate N] [--seconds N] [--rounds N]`
 
@@ -36,7 +36,7 @@ impl Drop for Process {
     }
 }
 
-/// Where calls go.
+/// The MCP endpoint that is called, directly or through the tunnel.
 struct Target {
     client: Client,
     url: String,
