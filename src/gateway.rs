@@ -346,6 +346,15 @@ impl Gateway {
                 "the shutdown took too long: the use of stream tokens was not recorded"
             ),
         }
+        match timeout_at(deadline, self.audit.write_waiting()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the last calls of tools are in this log only")
+            }
+            Err(_) => tracing::warn!(
+                "the shutdown took too long: the last calls of tools are in this log only"
+            ),
+        }
         self.hub.abort();
         match timeout_at(deadline, self.database.clone().close()).await {
             Ok(Ok(())) => {}

@@ -32,7 +32,7 @@ use crate::{
     limit::{self, ConnectionLimit, Limits, Quota},
     oauth::{Oauth, OauthStartError},
     telemetry::{KnownLabels, Telemetry},
-    tunnel::{self, Tunnels},
+    tunnel::{self, SharingCache, Tunnels},
     visibility::Visibility,
 };
 
@@ -105,7 +105,7 @@ pub async fn build(
     database.register_metrics(telemetry.registry());
     let health = Health::new(upstreams(&config));
     health.register_metrics(telemetry.registry());
-    let tunnels = Tunnels::new(tunnel::Metrics::new(telemetry.registry()));
+    let tunnel_metrics = tunnel::Metrics::new(telemetry.registry());
     let telemetry = Arc::new(telemetry);
     let (jumps, offset) = telemetry.clock();
     let clock = Arc::new(Clock::new(time, jumps, offset));
@@ -167,6 +167,10 @@ pub async fn build(
             Duration::from_secs(config.tokens.resume_seconds),
         ),
         visibility: Visibility::new(heartbeat, telemetry.cache("visibility"), &clock),
+        tunnels: Tunnels::new(
+            tunnel_metrics,
+            SharingCache::new(heartbeat, telemetry.cache("tunnel_sharing"), &clock),
+        ),
         config,
         telemetry,
         health,
@@ -177,7 +181,6 @@ pub async fn build(
         users,
         limits,
         hub,
-        tunnels,
         clock,
         work_queues: Default::default(),
         bus,

@@ -26,6 +26,7 @@ pub mod topic;
 pub mod topology;
 pub mod topology_transition;
 pub mod tunnel;
+pub mod tunnel_share;
 pub mod user;
 
 pub use json_object::JsonObject;

@@ -55,6 +55,9 @@ pub struct Model {
     pub server_info: Option<JsonText>,
     /// Version of the protocol with the MCP server. Absent before the handshake.
     pub protocol_version: Option<String>,
+    /// What users may do that the tunnel is shared with, as JSON. Absent if there is no limit.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub policy: Option<JsonText>,
     /// Address of the client at its last connection.
     pub address: String,
     /// Id of the last connection.

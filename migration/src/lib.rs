@@ -27,6 +27,7 @@ mod m20261126_000021_requires;
 mod m20261127_000022_user_revocation;
 mod m20261127_000023_tunnel;
 mod m20261127_000024_tunnel_session;
+mod m20261127_000025_tunnel_share;
 
 /// Runs the migrations in order.
 #[derive(Debug)]
@@ -58,6 +59,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000022_user_revocation::Migration),
             Box::new(m20261127_000023_tunnel::Migration),
             Box::new(m20261127_000024_tunnel_session::Migration),
+            Box::new(m20261127_000025_tunnel_share::Migration),
         ]
     }
 }

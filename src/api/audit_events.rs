@@ -33,11 +33,12 @@ struct AuditEvent {
     at: OffsetDateTime,
     /// Kind of the event: `login.succeeded`, `login.failed`, `login.ended`, `refresh.reused`, `user.created`,
     /// `user.deleted`, `user.role_changed`, `user.password_changed`, `user.disabled`, `user.enabled`,
-    /// `user.sessions_revoked`, `api_key.created`, `api_key.rotated`, `api_key.deleted` or `api_key.new_address`. Further
-    /// kinds can follow.
+    /// `user.sessions_revoked`, `api_key.created`, `api_key.rotated`, `api_key.deleted`, `api_key.new_address`,
+    /// `oauth.linked`, `oauth.revoked`, `oauth.token_issued`, `tunnel.shared`, `tunnel.unshared`, `tunnel.policy_changed`
+    /// or `tool.called`. Further kinds can follow.
     kind: String,
-    /// Id of the user that the event is about. Absent if a login was for a name that no user has. The user may have been
-    /// deleted since.
+    /// Id of the user that the event is about. For `tool.called`, the owner of the tunnel. Absent if a login was for a name
+    /// that no user has. The user may have been deleted since.
     user_id: Option<Uuid>,
     /// Id of the user that caused the event. Absent if the caller is not known.
     actor_id: Option<Uuid>,
@@ -86,8 +87,8 @@ pub(super) struct AuditEventsApi;
 impl AuditEventsApi {
     /// List security events
     ///
-    /// Returns security events of all gateways, newest first: logins, refused logins, and changes of users and of
-    /// credentials. Events are kept for `retention.audit_seconds` of the configuration. The log has the same events, with
+    /// Returns security events of all gateways, newest first: logins, refused logins, changes of users, of credentials and
+    /// of shared tunnels, and calls of tools through tunnels. Events are kept for `retention.audit_seconds` of the configuration. The log has the same events, with
     /// the target `streamgate::security`. Requires the role admin.
     #[oai(path = "/", method = "get", operation_id = "audit_event_list")]
     async fn list(

@@ -1,21 +1,33 @@
 //! Writes, reads and prunes security events.
 
-use std::{fmt::Write, net::IpAddr};
+use std::{collections::VecDeque, fmt::Write, net::IpAddr};
 
 use entity::{Timestamp, audit_event};
+use parking_lot::Mutex;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
     QueryOrder, QuerySelect,
 };
 use serde_json::Value;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::kind::AuditKind;
-use crate::database::Database;
+use crate::{database::Database, json};
 
-/// Maximum number of refused logins that a sweep keeps. Callers without a credential cause these events, so without a
-/// maximum they could fill the disk. The log has all of them.
-pub const MAX_REFUSED_LOGINS: u64 = 100_000;
+/// Maximum number of events that a sweep keeps, of the kinds that callers can cause at any rate. Without a maximum they
+/// could fill the disk. The log has all of them.
+pub const MOST_KEPT: [(AuditKind, u64); 2] =
+    [(AuditKind::LoginFailed, 100_000), (AuditKind::ToolCalled, 1_000_000)];
+
+/// Maximum number of events that wait to be written in the background.
+const MAX_WAITING: usize = 10_000;
+
+/// The line of the log for an event that the database does not have.
+const IN_LOG_ONLY: &str = "a security event is in this log only";
+
+/// Maximum number of events in one transaction.
+const BATCH: usize = 256;
 
 /// A security event to record.
 #[derive(Clone, Debug)]
@@ -46,54 +58,61 @@ pub struct AuditFilter {
 }
 
 /// The security events in the database.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct AuditLog {
     database: Database,
+    /// The events to write in the background, oldest first.
+    waiting: Mutex<VecDeque<audit_event::Model>>,
+    added: Notify,
 }
 
 impl AuditLog {
     /// The events in this database.
     #[must_use]
     pub fn new(database: Database) -> Self {
-        Self { database }
+        Self { database, waiting: Mutex::default(), added: Notify::new() }
     }
 
     /// Records an event.
     pub async fn record(&self, event: AuditEvent) {
-        let AuditEvent { kind, user, actor, session, address, data } = event;
-        let shown = ascii(&data);
-        let text = |id: Option<Uuid>| id.map(tracing::field::display);
-        // The line also has the address and the user of the request, from its span.
-        macro_rules! log {
-            ($level:ident) => {
-                tracing::$level!(
-                    target: "streamgate::security",
-                    kind = kind.name(),
-                    target_user = text(user),
-                    actor = text(actor),
-                    session = text(session),
-                    data = shown,
-                    "security event"
-                )
-            };
-        }
-        if kind.is_alarming() {
-            log!(warn);
-        } else {
-            log!(info);
-        }
-        let row = audit_event::Model {
-            id: Uuid::now_v7(),
-            at: Timestamp::now(),
-            kind: kind.name().to_owned(),
-            user_id: user,
-            actor_id: actor,
-            session_id: session,
-            address: address.map(|address| address.to_string()),
-            data: data.to_string().into(),
-        };
+        let (kind, row) = log(event);
         if let Err(error) = row.into_active_model().insert(self.database.writer()).await {
-            tracing::error!(%error, kind = kind.name(), "a security event is in this log only");
+            tracing::error!(%error, kind = kind.name(), "{IN_LOG_ONLY}");
+        }
+    }
+
+    /// Records an event without waiting for the database. Many events are written in one transaction.
+    pub fn record_in_background(&self, event: AuditEvent) {
+        let (kind, row) = log(event);
+        let mut waiting = self.waiting.lock();
+        if waiting.len() >= MAX_WAITING {
+            tracing::error!(kind = kind.name(), "{IN_LOG_ONLY}");
+            return;
+        }
+        waiting.push_back(row);
+        self.added.notify_one();
+    }
+
+    /// Completes when an event waits to be written.
+    pub async fn added(&self) {
+        self.added.notified().await;
+    }
+
+    /// Writes the events that wait. If the database fails, they go on waiting.
+    pub async fn write_waiting(&self) -> Result<(), DbErr> {
+        loop {
+            let batch: Vec<_> = self.waiting.lock().iter().take(BATCH).cloned().collect();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let (written, rows) = (batch.len(), batch.into_iter());
+            let rows =
+                audit_event::Entity::insert_many(rows.map(IntoActiveModel::into_active_model));
+            if let Err(error) = rows.exec_without_returning(self.database.writer()).await {
+                self.added.notify_one();
+                return Err(error);
+            }
+            self.waiting.lock().drain(..written);
         }
     }
 
@@ -116,33 +135,75 @@ impl AuditLog {
             .await
     }
 
-    /// Deletes the events from before `cutoff`, and refused logins beyond the newest `refused_logins`. Returns their number.
-    pub async fn prune(&self, cutoff: Timestamp, refused_logins: u64) -> Result<u64, DbErr> {
+    /// Deletes the events from before `cutoff`, and those of the kinds in `most` beyond the newest of this number. Returns
+    /// how many it has deleted.
+    pub async fn prune(&self, cutoff: Timestamp, most: &[(AuditKind, u64)]) -> Result<u64, DbErr> {
         let old = audit_event::Entity::delete_many().filter(audit_event::Column::At.lt(cutoff));
-        let old = old.exec(self.database.writer()).await?.rows_affected;
-        let is_refused = audit_event::Column::Kind.eq(AuditKind::LoginFailed.name());
-        let newest_beyond: Option<Uuid> = audit_event::Entity::find()
-            .filter(is_refused.clone())
-            .order_by_desc(audit_event::Column::Id)
-            .offset(refused_logins)
-            .limit(1)
-            .select_only()
-            .column(audit_event::Column::Id)
-            .into_tuple()
-            .one(self.database.reader())
-            .await?;
-        let Some(newest_beyond) = newest_beyond else { return Ok(old) };
-        let beyond = audit_event::Entity::delete_many()
-            .filter(is_refused)
-            .filter(audit_event::Column::Id.lte(newest_beyond));
-        Ok(old + beyond.exec(self.database.writer()).await?.rows_affected)
+        let mut deleted = old.exec(self.database.writer()).await?.rows_affected;
+        for (kind, most) in most {
+            let is_of_kind = audit_event::Column::Kind.eq(kind.name());
+            let newest_beyond: Option<Uuid> = audit_event::Entity::find()
+                .filter(is_of_kind.clone())
+                .order_by_desc(audit_event::Column::Id)
+                .offset(*most)
+                .limit(1)
+                .select_only()
+                .column(audit_event::Column::Id)
+                .into_tuple()
+                .one(self.database.reader())
+                .await?;
+            let Some(newest_beyond) = newest_beyond else { continue };
+            let beyond = audit_event::Entity::delete_many()
+                .filter(is_of_kind)
+                .filter(audit_event::Column::Id.lte(newest_beyond));
+            deleted += beyond.exec(self.database.writer()).await?.rows_affected;
+        }
+        Ok(deleted)
     }
 }
 
+/// Writes the log line of an event. Returns its row.
+fn log(event: AuditEvent) -> (AuditKind, audit_event::Model) {
+    let AuditEvent { kind, user, actor, session, address, data } = event;
+    let data = json::text(&data);
+    let shown = ascii(&data);
+    let text = |id: Option<Uuid>| id.map(tracing::field::display);
+    // The line also has the address and the user of the request, from its span.
+    macro_rules! log {
+        ($level:ident) => {
+            tracing::$level!(
+                target: "streamgate::security",
+                kind = kind.name(),
+                target_user = text(user),
+                actor = text(actor),
+                session = text(session),
+                data = shown,
+                "security event"
+            )
+        };
+    }
+    if kind.is_alarming() {
+        log!(warn);
+    } else {
+        log!(info);
+    }
+    let row = audit_event::Model {
+        id: Uuid::now_v7(),
+        at: Timestamp::now(),
+        kind: kind.name().to_owned(),
+        user_id: user,
+        actor_id: actor,
+        session_id: session,
+        address: address.map(|address| address.to_string()),
+        data: data.into(),
+    };
+    (kind, row)
+}
+
 /// JSON in ASCII. A name can have characters that control a terminal, or that reverse the direction of a line.
-fn ascii(data: &Value) -> String {
-    let mut text = String::new();
-    for letter in data.to_string().chars() {
+fn ascii(data: &str) -> String {
+    let mut text = String::with_capacity(data.len());
+    for letter in data.chars() {
         if letter.is_ascii() {
             text.push(letter);
         } else {
@@ -163,7 +224,7 @@ mod tests {
     #[test]
     fn data_in_the_log_is_ascii_json() {
         let data = json!({ "name": "a\u{9b}31m\u{202e}\u{1f600}é\n" });
-        let text = ascii(&data);
+        let text = ascii(&data.to_string());
         assert!(text.is_ascii() && !text.contains('\n'), "{text}");
         assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), data);
     }

@@ -64,4 +64,12 @@ kinds! {
     OauthRevoked = "oauth.revoked",
     /// A worker has got the access token of a user's grant.
     OauthTokenIssued = "oauth.token_issued",
+    /// A tunnel was shared with a user, or the role of the user was changed.
+    TunnelShared = "tunnel.shared",
+    /// A tunnel is not shared with a user any more.
+    TunnelUnshared = "tunnel.unshared",
+    /// The policy of a tunnel was changed.
+    TunnelPolicyChanged = "tunnel.policy_changed",
+    /// A tool was called through a tunnel. The event is about the owner of the tunnel.
+    ToolCalled = "tool.called",
 }

@@ -6,10 +6,10 @@ use futures_util::FutureExt;
 use tokio::time::sleep;
 
 use super::job::{Context, Job, JobResult, Schedule, job};
-use crate::{audit::MAX_REFUSED_LOGINS, bus::Message, event::Family, family, gateway::Gateway};
+use crate::{audit::MOST_KEPT, bus::Message, event::Family, family, gateway::Gateway};
 
 /// Every background job of a gateway.
-pub const JOBS: [Job; 23] = [
+pub const JOBS: [Job; 24] = [
     job(
         "receive_bus_messages",
         Schedule::Continuously,
@@ -33,6 +33,12 @@ pub const JOBS: [Job; 23] = [
         Schedule::Continuously,
         "Records which stream tokens have opened a stream, and whose stream has ended for good.",
         |context| write_stream_tokens(context.gateway).boxed(),
+    ),
+    job(
+        "write_audit_events",
+        Schedule::Continuously,
+        "Writes the calls of tools to the audit log.",
+        |context| write_audit_events(context.gateway).boxed(),
     ),
     job(
         "refresh_stream_tokens",
@@ -187,6 +193,11 @@ async fn write_stream_tokens(gateway: Arc<Gateway>) -> JobResult {
     Ok(gateway.stream_tokens.write_changes().await?)
 }
 
+async fn write_audit_events(gateway: Arc<Gateway>) -> JobResult {
+    gateway.audit.added().await;
+    Ok(gateway.audit.write_waiting().await?)
+}
+
 async fn refresh_stream_tokens(gateway: Arc<Gateway>) -> JobResult {
     for connection in gateway.stream_tokens.refresh().await? {
         gateway.hub.replace(connection);
@@ -245,7 +256,7 @@ async fn prune_login_sessions(gateway: Arc<Gateway>) -> JobResult {
 async fn prune_audit_events(gateway: Arc<Gateway>) -> JobResult {
     let Some(now) = gateway.stable_clock().await else { return Ok(()) };
     let age = Duration::from_secs(gateway.config.retention.audit_seconds);
-    gateway.audit.prune(now.cutoff(age), MAX_REFUSED_LOGINS).await?;
+    gateway.audit.prune(now.cutoff(age), &MOST_KEPT).await?;
     Ok(())
 }
 

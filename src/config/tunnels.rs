@@ -49,4 +49,8 @@ pub struct Tunnels {
         validate((60..=315_360_000).contains(away_seconds), "must be from 60 to 315360000 seconds")
     )]
     pub away_seconds: u64,
+
+    /// Whether the audit log has the arguments of calls of tools. They can contain secrets.
+    #[config(default = false, env = "STREAMGATE_TUNNELS__AUDIT_ARGUMENTS")]
+    pub audit_arguments: bool,
 }

@@ -9,12 +9,16 @@ use uuid::Uuid;
 
 use super::{
     error::RpcError,
+    requester::filter,
     translate::{input_required, required_inputs, result_to_legacy, result_to_modern, with_inputs},
 };
-use crate::tunnel::{
-    Call, CallError, Caller, Connection, Parked, ParkedCall, Reply,
-    message::{self, Members},
-    session::{LogLevel, Session},
+use crate::{
+    family::tunnel::ToolCall,
+    tunnel::{
+        Call, CallError, Caller, Connection, Parked, ParkedCall, Permissions, Reply,
+        message::{self, Members},
+        session::{LogLevel, Session},
+    },
 };
 
 /// Time that a person has to answer a question of the server.
@@ -55,16 +59,27 @@ struct Asked {
     state: Option<Value>,
 }
 
+/// A request of a client.
+pub(super) struct Request {
+    /// Its sender, for the tunnel.
+    pub(super) caller: Caller,
+    /// The id that the client has chosen.
+    pub(super) id: Value,
+    pub(super) method: String,
+    /// What the user may do.
+    pub(super) permissions: Permissions,
+    /// The call for the audit log. Absent if it calls no tool.
+    pub(super) tool_call: Option<ToolCall>,
+}
+
 /// A request that goes on.
 pub struct Exchange {
-    pub(super) call: Option<Call>,
-    pub(super) connection: Arc<Connection>,
-    pub(super) caller: Caller,
-    pub(super) request_id: Value,
-    pub(super) method: String,
-    pub(super) level: Option<LogLevel>,
-    pub(super) eras: Eras,
-    pub(super) waiting: VecDeque<Members>,
+    call: Option<Call>,
+    connection: Arc<Connection>,
+    request: Request,
+    level: Option<LogLevel>,
+    eras: Eras,
+    waiting: VecDeque<Members>,
     asked: Option<Asked>,
     /// Number of times that the server has required answers.
     rounds: usize,
@@ -81,20 +96,21 @@ impl Exchange {
     pub(super) fn new(
         call: Call,
         connection: Arc<Connection>,
-        (caller, request_id, method): (Caller, Value, String),
+        mut request: Request,
         level: Option<LogLevel>,
         eras: Eras,
     ) -> Self {
+        if let Some(tool_call) = &mut request.tool_call {
+            tool_call.sent();
+        }
         let cancelled = match &eras {
-            Eras::LegacyClient { session, .. } => session.begin_request(&request_id),
+            Eras::LegacyClient { session, .. } => session.begin_request(&request.id),
             _ => CancellationToken::new(),
         };
         Self {
             call: Some(call),
             connection,
-            caller,
-            request_id,
-            method,
+            request,
             level,
             eras,
             waiting: VecDeque::new(),
@@ -104,26 +120,30 @@ impl Exchange {
         }
     }
 
-    /// The method of the request.
-    #[must_use]
-    pub fn method(&self) -> &str {
-        &self.method
-    }
-
     /// The next message. A request that fails ends with a JSON-RPC error.
     pub async fn next(&mut self) -> Item {
+        let item = self.next_item().await;
+        if let Item::Last(answer) = &item
+            && let Some(call) = self.request.tool_call.take()
+        {
+            call.answered(answer);
+        }
+        item
+    }
+
+    async fn next_item(&mut self) -> Item {
         loop {
             if let Some(message) = self.waiting.pop_front() {
                 return Item::Message(message);
             }
             if self.asked.is_some() {
                 if let Err(error) = self.go_on().await {
-                    return self.failed(error.into());
+                    return self.failed(error);
                 }
                 continue;
             }
             let Some(call) = &mut self.call else {
-                return self.failed(CallError::Cancelled.into());
+                return self.failed(CallError::Cancelled);
             };
             match call.next().await {
                 Ok(Reply::Notification(message)) => {
@@ -140,7 +160,7 @@ impl Exchange {
                         return Item::Last(last);
                     }
                 }
-                Err(error) => return self.failed(error.into()),
+                Err(error) => return self.failed(error),
             }
         }
     }
@@ -153,39 +173,44 @@ impl Exchange {
         }
     }
 
-    fn failed(&self, error: RpcError) -> Item {
-        Item::Last(error.into_response(self.request_id.clone()))
+    fn failed(&mut self, error: CallError) -> Item {
+        if error == CallError::Cancelled {
+            // A call that is dropped was cancelled.
+            self.request.tool_call = None;
+        }
+        Item::Last(RpcError::from(error).into_response(self.request.id.clone()))
     }
 
     /// Passes a request of the server on.
     fn ask(&mut self, message: Members) -> Item {
         let Eras::ModernClient { parked } = &self.eras else { return Item::Message(message) };
         let Some(call) = self.call.take() else {
-            return self.failed(CallError::Cancelled.into());
+            return self.failed(CallError::Cancelled);
         };
         let state = parked.insert(ParkedCall {
             call,
-            caller: self.caller,
+            caller: self.request.caller,
             tunnel: self.connection.tunnel,
-            method: self.method.clone(),
+            method: self.request.method.clone(),
             question: message.get("id").cloned().unwrap_or_default(),
         });
-        Item::Last(input_required(self.request_id.clone(), &message, &state))
+        Item::Last(input_required(self.request.id.clone(), &message, &state))
     }
 
     /// Translates the answer of the server. `None` if the client must be asked something first.
     fn answered(&mut self, mut answer: Members) -> Option<Members> {
-        answer.insert("id".to_owned(), self.request_id.clone());
+        answer.insert("id".to_owned(), self.request.id.clone());
+        filter(&self.request.permissions, &self.request.method, &mut answer);
         match &self.eras {
             Eras::Same => {}
-            Eras::ModernClient { .. } => result_to_modern(&self.method, &mut answer),
+            Eras::ModernClient { .. } => result_to_modern(&self.request.method, &mut answer),
             Eras::LegacyClient { session, .. } => {
                 if let Some(inputs) = required_inputs(&answer) {
                     self.rounds += 1;
                     if inputs.is_empty() || inputs.len() > QUESTIONS || self.rounds > ROUNDS {
                         let reason = "the MCP server requires no answer, or too many";
                         let error = RpcError::new(RpcError::INTERNAL, reason);
-                        return Some(error.into_response(self.request_id.clone()));
+                        return Some(error.into_response(self.request.id.clone()));
                     }
                     let mut answers = VecDeque::new();
                     for (key, method, params) in inputs {
@@ -223,7 +248,7 @@ impl Exchange {
         let Eras::LegacyClient { request, .. } = &self.eras else { return Ok(()) };
         let request = with_inputs(request, state, collected);
         let idle = Some(self.connection.settings.request_time);
-        self.call = Some(self.connection.call(self.caller, request, None, idle)?);
+        self.call = Some(self.connection.call(self.request.caller, request, idle)?);
         Ok(())
     }
 }
@@ -231,7 +256,7 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         if let Eras::LegacyClient { session, .. } = &self.eras {
-            session.end_request(&self.request_id);
+            session.end_request(&self.request.id);
             for (_, id, _) in self.asked.iter().flat_map(|asked| &asked.answers) {
                 session.forget(id);
             }

@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::{
     error::RpcError,
-    exchange::{Eras, Exchange},
+    exchange::{Eras, Exchange, Request},
+    listen::watch_resource,
     outcome::Outcome,
+    requester::{Requester, filter},
     running::Running,
     sessions,
     translate::{check_method, initialize_result, negotiated, to_modern},
 };
 use crate::{
-    auth::login_session::Principal,
     family::Result,
     gateway::Gateway,
     tunnel::{
-        Connection, Era, Server,
+        Connection, Era, Permissions, Server,
         message::{self, Members},
         session::{LogLevel, McpClient, Session},
     },
@@ -30,8 +30,8 @@ use crate::{
 /// As [`sessions::create`].
 pub async fn initialize(
     gateway: &Arc<Gateway>,
-    principal: &Principal,
-    (tunnel, server): (Uuid, &Server),
+    requester: Requester<'_>,
+    server: &Server,
     mut request: Members,
 ) -> Result<(Arc<Session>, Members)> {
     let id = request.get("id").cloned().unwrap_or_default();
@@ -39,16 +39,19 @@ pub async fn initialize(
     let requested = params.remove("protocolVersion");
     let version = negotiated(requested.as_ref().and_then(Value::as_str).unwrap_or_default());
     let client = McpClient { protocol_version: version.to_owned(), params };
-    let session = sessions::create(gateway, principal, tunnel, client).await?;
-    Ok((session, message::success(id, initialize_result(server, version))))
+    let session =
+        sessions::create(gateway, requester.principal, requester.access.tunnel, client).await?;
+    let mut answer = message::success(id, initialize_result(server, version));
+    filter(&requester.access.permissions, "initialize", &mut answer);
+    Ok((session, answer))
 }
 
 /// Takes a message of a session.
 pub fn receive(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
+    requester: Requester<'_>,
     session: &Arc<Session>,
-    connection: &Arc<Connection>,
-    server: &Server,
+    (connection, server): (&Arc<Connection>, &Server),
     message: Members,
 ) -> Outcome {
     session.touch();
@@ -63,32 +66,26 @@ pub fn receive(
         return Outcome::Accepted;
     };
     let Some(id) = message.get("id").cloned() else {
-        notify(session, connection, server, &method, &message);
+        let permissions = &requester.access.permissions;
+        notify(permissions, session, (connection, server), (&method, &message));
         return Outcome::Accepted;
     };
-    let result = request(gateway, session, connection, server, (&method, message));
+    let result = request(gateway, requester, session, (connection, server), (&method, message));
     result.unwrap_or_else(|error| Outcome::Answered(error.into_response(id)))
 }
 
 /// Subscribes again at a server that has connected again.
 fn restore(gateway: &Gateway, session: &Session, connection: &Connection) {
-    let caller = session.caller();
-    let idle = Some(connection.settings.request_time);
     for uri in session.resources() {
-        let params = json!({ "uri": uri });
-        let request = message::request(0.into(), "resources/subscribe", Some(params));
-        if let Ok(call) = connection.call(caller, request, None, idle) {
-            gateway.spawn(async move { drop(call.answer().await) });
-        }
+        watch_resource(gateway, connection, session.caller(), &uri);
     }
 }
 
 fn notify(
+    permissions: &Permissions,
     session: &Session,
-    connection: &Connection,
-    server: &Server,
-    method: &str,
-    message: &Members,
+    (connection, server): (&Connection, &Server),
+    (method, message): (&str, &Members),
 ) {
     match method {
         "notifications/cancelled" => {
@@ -99,7 +96,7 @@ fn notify(
         }
         // The gateway has initialized the server itself.
         "notifications/initialized" => {}
-        _ if server.era == Era::Legacy => {
+        _ if server.era == Era::Legacy && permissions.allows_method(method) => {
             // A client that takes nothing will be found by the probe.
             let _ = connection.notify(message);
         }
@@ -108,13 +105,14 @@ fn notify(
 }
 
 fn request(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
+    requester: Requester<'_>,
     session: &Arc<Session>,
-    connection: &Arc<Connection>,
-    server: &Server,
+    (connection, server): (&Arc<Connection>, &Server),
     (method, mut message): (&str, Members),
 ) -> std::result::Result<Outcome, RpcError> {
     check_method(method, false)?;
+    let tool_call = requester.permit(gateway, &mut message)?;
     let id = message.get("id").cloned().unwrap_or_default();
     let done = |id: &Value| Ok(Outcome::Answered(message::success(id.clone(), json!({}))));
     let param = |message: &Members, name: &str| {
@@ -165,8 +163,11 @@ fn request(
         to_modern(&mut message, meta, session.log_level());
         Eras::LegacyClient { session: Arc::clone(session), request: message.clone() }
     };
-    let call = connection.call(caller, message, None, idle)?;
-    let request = (caller, id, method.to_owned());
+    let call = connection.call(caller, message, idle)?;
+    let Requester { access, .. } = requester;
+    let permissions = access.permissions.clone();
+    let request =
+        Request { caller, id: id.clone(), method: method.to_owned(), permissions, tool_call };
     let exchange = Exchange::new(call, Arc::clone(connection), request, level, eras);
-    Ok(Outcome::Running(Running::Exchange(Box::new(exchange))))
+    Ok(Outcome::Running(Running::exchange(exchange, id, &access.revocation)))
 }

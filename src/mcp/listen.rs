@@ -12,9 +12,9 @@ use super::{error::RpcError, exchange::Item};
 use crate::{
     gateway::Gateway,
     tunnel::{
-        CallError, Caller, Connection, Era, Reply, Server,
+        CallError, Caller, Connection, Era, Reply, SUBSCRIBE, Server,
         message::{self, Members},
-        session::Session,
+        session::{MAX_RESOURCES, MAX_URI_BYTES, Session},
     },
 };
 
@@ -39,27 +39,29 @@ pub struct Subscription {
 }
 
 /// Begins a subscription of a modern client to a server of the legacy era.
+///
+/// # Errors
+/// [`RpcError::INVALID_PARAMS`] if it is for too many resources.
 pub(super) fn listen(
+    gateway: &Gateway,
     connection: &Arc<Connection>,
     caller: Caller,
     id: Value,
     request: &Members,
-) -> Subscription {
+) -> Result<Subscription, RpcError> {
     let filter = message::member(request, &["params", "notifications"]);
     let wants = |name: &str| filter.and_then(|filter| filter.get(name)) == Some(&true.into());
     let lists: Vec<_> = LISTS.into_iter().filter(|(field, _)| wants(field)).collect();
     let uris = filter.and_then(|filter| filter.get("resourceSubscriptions")?.as_array());
     let uris: BTreeSet<String> =
         uris.into_iter().flatten().filter_map(|uri| Some(uri.as_str()?.to_owned())).collect();
+    if uris.len() > MAX_RESOURCES || uris.iter().any(|uri| uri.len() > MAX_URI_BYTES) {
+        let reason = "the subscription is for too many resources, or a URI is too long";
+        return Err(RpcError::new(RpcError::INVALID_PARAMS, reason));
+    }
     let unasked = connection.listen();
     for uri in &uris {
-        let request =
-            message::request(0.into(), "resources/subscribe", Some(json!({ "uri": uri })));
-        let idle = Some(connection.settings.request_time);
-        if let Ok(call) = connection.call(caller, request, None, idle) {
-            // A server without this resource sends no update of it.
-            tokio::spawn(call.answer());
-        }
+        watch_resource(gateway, connection, caller, uri);
     }
     let mut honored: Members =
         lists.iter().map(|(field, _)| ((*field).to_owned(), true.into())).collect();
@@ -69,13 +71,27 @@ pub(super) fn listen(
     let params = json!({ "_meta": { SUBSCRIPTION_ID: id }, "notifications": honored });
     let acknowledged =
         message::notification("notifications/subscriptions/acknowledged", Some(params));
-    Subscription {
+    Ok(Subscription {
         id,
         methods: lists.into_iter().map(|(_, method)| method).collect(),
         uris,
         unasked,
         connection: Arc::clone(connection),
         acknowledged: Some(acknowledged),
+    })
+}
+
+/// Asks a server of the legacy era for the updates of a resource. A server without this resource sends none.
+pub(super) fn watch_resource(
+    gateway: &Gateway,
+    connection: &Connection,
+    caller: Caller,
+    uri: &str,
+) {
+    let request = message::request(0.into(), "resources/subscribe", Some(json!({ "uri": uri })));
+    let idle = Some(connection.settings.request_time);
+    if let Ok(call) = connection.call(caller, request, idle) {
+        gateway.spawn(async move { drop(call.answer().await) });
     }
 }
 
@@ -155,8 +171,8 @@ async fn subscribe(session: &Session, connection: &Connection, meta: &Value) {
         LISTS.iter().map(|(field, _)| ((*field).to_owned(), true.into())).collect();
     filter.insert("resourceSubscriptions".to_owned(), json!(session.resources()));
     let params = json!({ "_meta": meta, "notifications": filter });
-    let request = message::request(0.into(), "subscriptions/listen", Some(params));
-    let Ok(mut call) = connection.call(session.caller(), request, None, None) else { return };
+    let request = message::request(0.into(), SUBSCRIBE, Some(params));
+    let Ok(mut call) = connection.call(session.caller(), request, None) else { return };
     while let Ok(Reply::Notification(mut notification)) = call.next().await {
         if let Some(params) = notification.get_mut("params").and_then(Value::as_object_mut) {
             params.remove("_meta");

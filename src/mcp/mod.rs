@@ -1,9 +1,9 @@
 //! The Model Context Protocol through tunnels, without HTTP: clients of both eras, servers of both eras.
 //!
-//! `legacy.rs` and `modern.rs` take the messages of clients. An [`Exchange`] is a request that goes on. It speaks the
-//! era of the client, and `translate.rs` has the differences.
+//! `legacy.rs` and `modern.rs` take the messages of clients. A request that goes on is an exchange. It
+//! speaks the era of the client, and `translate.rs` has the differences.
 
-pub mod access;
+mod connection;
 mod error;
 mod exchange;
 mod header_value;
@@ -12,14 +12,17 @@ mod listen;
 pub mod modern;
 mod outcome;
 mod param_headers;
+mod requester;
 mod running;
 pub mod sessions;
 mod translate;
 
+pub use connection::{MAX_WAIT, connection};
 pub use error::{RpcError, VERSIONS, error_code};
-pub use exchange::{Exchange, Item};
+pub use exchange::Item;
 pub use header_value::encoded;
 pub use listen::keep_subscribed;
 pub use outcome::Outcome;
 pub use param_headers::{argument_text, param_headers};
+pub use requester::Requester;
 pub use running::Running;

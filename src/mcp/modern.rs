@@ -7,19 +7,19 @@ use uuid::Uuid;
 
 use super::{
     error::RpcError,
-    exchange::{Eras, Exchange},
+    exchange::{Eras, Exchange, Request},
     header_value::decoded,
     listen::listen,
     outcome::Outcome,
     param_headers,
+    requester::{Requester, filter},
     running::Running,
     translate::{check_method, discover_result, to_legacy},
 };
 use crate::{
-    auth::login_session::Principal,
     gateway::Gateway,
     tunnel::{
-        Caller, Capabilities, Connection, Era, MODERN_VERSION, Server,
+        Caller, Capabilities, Connection, Era, MODERN_VERSION, SUBSCRIBE, Server,
         message::{self, Members},
         session::LogLevel,
     },
@@ -100,7 +100,7 @@ pub fn check(headers: Headers<'_>, message: &Members) -> Result<(), RpcError> {
 /// [`RpcError`] if it was not sent.
 pub async fn receive(
     gateway: &Arc<Gateway>,
-    principal: &Principal,
+    requester: Requester<'_>,
     (connection, server): (&Arc<Connection>, &Arc<Server>),
     param_header: impl Fn(&str) -> Option<String>,
     mut message: Members,
@@ -111,6 +111,8 @@ pub async fn receive(
     };
     let Some(id) = message.get("id").cloned() else { return Ok(Outcome::Accepted) };
     check_method(&method, true)?;
+    let tool_call = requester.permit(gateway, &mut message)?;
+    let Requester { principal, access, .. } = requester;
     if method == "tools/call" {
         param_headers::check(connection, server, param_header, &message).await?;
     }
@@ -122,20 +124,23 @@ pub async fn receive(
     };
     let idle = Some(connection.settings.request_time);
     if server.era == Era::Modern {
-        let idle = idle.filter(|_| method != "subscriptions/listen");
-        let call = connection.call(caller, message, None, idle)?;
-        let request = (caller, id, method);
+        let idle = idle.filter(|_| method != SUBSCRIBE);
+        let call = connection.call(caller, message, idle)?;
+        let permissions = access.permissions.clone();
+        let request = Request { caller, id: id.clone(), method, permissions, tool_call };
         let exchange = Exchange::new(call, Arc::clone(connection), request, None, Eras::Same);
-        return Ok(Outcome::Running(Running::Exchange(Box::new(exchange))));
+        return Ok(Outcome::Running(Running::exchange(exchange, id, &access.revocation)));
     }
     match method.as_str() {
         "server/discover" => {
-            let discovered = message::success(id, discover_result(server));
+            let mut discovered = message::success(id, discover_result(server));
+            filter(&access.permissions, &method, &mut discovered);
             return Ok(Outcome::Answered(discovered));
         }
-        "subscriptions/listen" => {
-            let subscription = listen(connection, caller, id, &message);
-            return Ok(Outcome::Running(Running::Subscription(Box::new(subscription))));
+        SUBSCRIBE => {
+            let subscription = listen(gateway, connection, caller, id.clone(), &message)?;
+            let running = Running::subscription(subscription, id, &access.revocation);
+            return Ok(Outcome::Running(running));
         }
         _ => {}
     }
@@ -166,16 +171,12 @@ pub async fn receive(
             call.restart_idle();
             (call, found.caller)
         }
-        None => (connection.call(caller, message, None, idle)?, caller),
+        None => (connection.call(caller, message, idle)?, caller),
     };
-    let request = (caller, id, method);
+    let permissions = access.permissions.clone();
+    let request = Request { caller, id: id.clone(), method, permissions, tool_call };
     let eras = Eras::ModernClient { parked };
-    let exchange = Exchange::new(
-        call,
-        Arc::clone(connection),
-        request,
-        Some(level.unwrap_or(LogLevel::NONE)),
-        eras,
-    );
-    Ok(Outcome::Running(Running::Exchange(Box::new(exchange))))
+    let level = Some(level.unwrap_or(LogLevel::NONE));
+    let exchange = Exchange::new(call, Arc::clone(connection), request, level, eras);
+    Ok(Outcome::Running(Running::exchange(exchange, id, &access.revocation)))
 }

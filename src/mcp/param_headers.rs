@@ -88,7 +88,7 @@ async fn read(connection: &Connection, server: &Server) -> Option<ToolHeaders> {
             params["cursor"] = cursor;
         }
         let request = message::request(0.into(), "tools/list", Some(params));
-        let answer = connection.call(caller, request, None, idle).ok()?.answer().await.ok()?;
+        let answer = connection.call(caller, request, idle).ok()?.answer().await.ok()?;
         let page = message::member(&answer, &["result", "tools"])?.as_array()?;
         for tool in page {
             let (Some(name), Some(schema)) = (tool["name"].as_str(), tool.get("inputSchema"))

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::error::RpcError;
 use crate::tunnel::{
-    LEGACY_VERSION, MODERN_VERSION, Server,
+    LEGACY_VERSION, MODERN_VERSION, SUBSCRIBE, Server,
     message::{self, Members},
     session::LogLevel,
 };
@@ -154,7 +154,7 @@ pub fn check_method(method: &str, is_modern: bool) -> Result<(), RpcError> {
                 | "resources/unsubscribe"
         )
     } else {
-        matches!(method, "server/discover" | "subscriptions/listen")
+        matches!(method, "server/discover" | SUBSCRIBE)
     };
     if unknown || method.starts_with("tasks/") {
         let message = format!("the method {method} does not exist");

@@ -37,7 +37,7 @@ const REQUEST_TOKEN: [&str; 3] = ["params", "_meta", "progressToken"];
 /// The path of a progress token in a notification.
 const PROGRESS_TOKEN: [&str; 2] = ["params", "progressToken"];
 /// The method of a subscription (MCP 2026-07-28).
-const SUBSCRIBE: &str = "subscriptions/listen";
+pub const SUBSCRIBE: &str = "subscriptions/listen";
 
 /// Maximum number of requests of the server that wait for the answers of callers, and of the bytes of their ids.
 const SERVER_REQUESTS: usize = 256;
@@ -113,14 +113,8 @@ impl Calls {
         Self { state: Mutex::default(), limit, metrics }
     }
 
-    /// Registers a request, and replaces its id and its progress token. `id` is the id for the server; if it is absent,
-    /// the next number.
-    pub(super) fn open(
-        &self,
-        caller: Caller,
-        id: Option<Value>,
-        request: &mut Members,
-    ) -> Result<Replies, CallError> {
+    /// Registers a request, and replaces its id and its progress token by the next number.
+    pub(super) fn open(&self, caller: Caller, request: &mut Members) -> Result<Replies, CallError> {
         let mut state = self.state.lock();
         let is_subscription = message::method(request) == Some(SUBSCRIBE);
         // Subscriptions stay, so they have a limit of their own. The gateway itself must reach the server in any case.
@@ -139,7 +133,7 @@ impl Calls {
         }
         state.last += 1;
         let number = state.last;
-        let id = id.unwrap_or_else(|| number.into());
+        let id = Value::from(number);
         let key = json::text(&id);
         let progress_token = message::member_mut(request, &REQUEST_TOKEN);
         let progress_token = progress_token.map(|token| std::mem::replace(token, id.clone()));

@@ -203,8 +203,8 @@ impl Connection {
         }
     }
 
-    /// Sends a request to the MCP server. `id` replaces the caller's id at the server; by default it is a number. With
-    /// `idle`, the request fails when the server sends nothing for it in this time.
+    /// Sends a request to the MCP server. With `idle`, the request fails when the server sends nothing for it in this
+    /// time.
     ///
     /// # Errors
     /// [`CallError`] if the request was not sent.
@@ -212,10 +212,9 @@ impl Connection {
         &self,
         caller: Caller,
         mut request: Members,
-        id: Option<Value>,
         idle: Option<Duration>,
     ) -> Result<Call, CallError> {
-        let replies = self.calls.open(caller, id, &mut request)?;
+        let replies = self.calls.open(caller, &mut request)?;
         if let Err(error) = self.outbound.send_message(&request) {
             self.calls.end(&replies.key, Some(&error));
             return Err(error);

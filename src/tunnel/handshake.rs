@@ -116,5 +116,5 @@ async fn call(
     let caller =
         Caller { id: Uuid::nil(), user: connection.owner, capabilities: Capabilities::default() };
     let request = message::request(Uuid::nil().to_string().into(), method, Some(params));
-    connection.call(caller, request, None, Some(time))?.answer().await
+    connection.call(caller, request, Some(time))?.answer().await
 }

@@ -61,6 +61,12 @@ impl Parked {
         self.by_state.lock().retain(|_, (at, _)| at.elapsed() < PARKED_TIME);
     }
 
+    /// Cancels those of this user and tunnel.
+    pub fn cancel(&self, tunnel: Uuid, user: Uuid) {
+        let is_other = |call: &ParkedCall| call.tunnel != tunnel || call.caller.user != user;
+        self.by_state.lock().retain(|_, (_, parked)| is_other(parked));
+    }
+
     /// Takes the parked request of this user, tunnel and method. `None` if there is none.
     pub fn take(&self, state: &str, user: Uuid, tunnel: Uuid, method: &str) -> Option<ParkedCall> {
         let mut by_state = self.by_state.lock();

@@ -10,7 +10,8 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    connection::Connection, error::Disconnect, metrics::Metrics, parked::Parked, session::Sessions,
+    connection::Connection, error::Disconnect, metrics::Metrics, parked::Parked,
+    revocation::Revocations, session::Sessions, sharing::SharingCache,
 };
 
 /// The connected tunnel clients.
@@ -26,12 +27,16 @@ pub struct Tunnels {
     pub sessions: Sessions,
     /// The requests that wait until their client has answered a question.
     pub parked: Arc<Parked>,
+    /// Who may use which tunnel.
+    pub sharing: SharingCache,
+    /// What users do now with the tunnels of others.
+    pub revocations: Revocations,
 }
 
 impl Tunnels {
     /// Starts without a client.
     #[must_use]
-    pub fn new(metrics: Metrics) -> Self {
+    pub fn new(metrics: Metrics, sharing: SharingCache) -> Self {
         Self {
             by_tunnel: Mutex::default(),
             connected: Notify::new(),
@@ -39,6 +44,8 @@ impl Tunnels {
             metrics: Arc::new(metrics),
             sessions: Sessions::default(),
             parked: Arc::default(),
+            sharing,
+            revocations: Revocations::default(),
         }
     }
 
@@ -82,6 +89,12 @@ impl Tunnels {
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Connection>> {
         self.by_tunnel.lock().values().cloned().collect()
+    }
+
+    /// Ends what a user does with the tunnel of another user.
+    pub fn revoke(&self, tunnel: Uuid, user: Uuid) {
+        self.revocations.revoke(tunnel, user);
+        self.parked.cancel(tunnel, user);
     }
 
     /// Closes the connections whose login session has ended.

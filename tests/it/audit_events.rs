@@ -5,6 +5,7 @@ use std::time::Duration;
 use entity::{Timestamp, user::Role};
 use reqwest::Method;
 use serde_json::{Value, json};
+use streamgate::audit::AuditKind;
 
 use crate::support::{
     App, Caller, PASSWORD,
@@ -188,8 +189,9 @@ async fn refused_logins_do_not_fill_the_table() {
     }
     let admin = app.log_in("admin").await;
     let long_ago = Timestamp::now() - Duration::from_hours(1);
-    assert_eq!(app.gateway.audit.prune(long_ago, 3).await.expect("a sweep"), 1);
-    assert_eq!(app.gateway.audit.prune(long_ago, 3).await.expect("a sweep"), 0);
+    let most = [(AuditKind::LoginFailed, 3)];
+    assert_eq!(app.gateway.audit.prune(long_ago, &most).await.expect("a sweep"), 1);
+    assert_eq!(app.gateway.audit.prune(long_ago, &most).await.expect("a sweep"), 0);
     let left = admin.get("/v1/audit-events?kind=login.failed").await.ok();
     assert_eq!(left["items"].as_array().expect("items").len(), 3);
     only(&admin, "login.succeeded").await;

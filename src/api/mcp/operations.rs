@@ -19,9 +19,13 @@ use crate::{
         problem::{Kind, McpReadResult, McpResult, Problem, Result},
         tag::Tag,
     },
-    family::mcp_session,
+    family::{
+        mcp_session,
+        tunnel::{Access, access},
+    },
     gateway::Gateway,
-    mcp::access::{self, TunnelName},
+    mcp::Requester,
+    tunnel::TunnelName,
 };
 
 /// The values that every operation uses.
@@ -39,8 +43,8 @@ impl<'a> Call<'a> {
         Self { gateway: gateway(request), caller, info, request }
     }
 
-    /// The id of the tunnel.
-    async fn tunnel(self, tunnel: &str, name: Option<&str>) -> Result<Uuid> {
+    /// The tunnel, if the caller may use it.
+    async fn access(self, tunnel: &str, name: Option<&str>) -> Result<Access> {
         // A page must not reach a server through a DNS name that it controls (MCP, Streamable HTTP, Security Warning).
         if self.info.origin == RequestOrigin::Other {
             let detail = "a page of this origin may not use a tunnel: see server.allowed_origins";
@@ -48,31 +52,40 @@ impl<'a> Call<'a> {
         }
         let name = match (name, tunnel.strip_prefix('@')) {
             (None, _) => tunnel.parse().ok().map(TunnelName::Id),
-            (Some(name), Some(owner)) => Some(TunnelName::Owned { owner, name }),
+            (Some(name), Some(owner)) => {
+                Some(TunnelName::Owned { owner: owner.to_owned(), name: name.to_owned() })
+            }
             (Some(_), None) => None,
         };
         let name = name.ok_or_else(Problem::not_found)?;
-        Ok(access::find(self.gateway, &self.caller.principal, name).await?)
+        Ok(access(self.gateway, &self.caller.principal, &name).await?)
     }
 
     async fn post(self, tunnel: &str, name: Option<&str>, body: McpBody) -> McpResult<Answered> {
-        let tunnel = self.tunnel(tunnel, name).await?;
-        let Self { gateway, caller, info, request } = self;
-        let post = Post { gateway, principal: &caller.principal, info, request, tunnel };
+        let access = self.access(tunnel, name).await?;
+        let Self { gateway, info, request, .. } = self;
+        let post = Post { gateway, requester: self.requester(&access), info, request };
         Ok(Answered(post.receive(body.0).await?))
     }
 
+    fn requester<'b>(self, access: &'b Access) -> Requester<'b>
+    where
+        'a: 'b,
+    {
+        Requester { principal: &self.caller.principal, address: self.info.address, access }
+    }
+
     async fn open(self, tunnel: &str, name: Option<&str>) -> McpReadResult<Opened> {
-        let tunnel = self.tunnel(tunnel, name).await?;
-        let principal = &self.caller.principal;
-        Ok(Opened(open(self.gateway, principal, tunnel, self.request.headers()).await?))
+        let access = self.access(tunnel, name).await?;
+        let requester = self.requester(&access);
+        Ok(Opened(open(self.gateway, requester, self.request.headers()).await?))
     }
 
     async fn end(self, tunnel: &str, name: Option<&str>) -> McpResult<EndedSession> {
-        let tunnel = self.tunnel(tunnel, name).await?;
+        let access = self.access(tunnel, name).await?;
         let (gateway, principal) = (self.gateway, &self.caller.principal);
         let headers = self.request.headers();
-        match find_session(gateway, principal, tunnel, headers).await? {
+        match find_session(gateway, self.requester(&access), headers).await? {
             Ok(session) => {
                 mcp_session::close(gateway, principal, session.id).await?;
                 Ok(EndedSession(McpResponse::Ended))
@@ -95,7 +108,8 @@ impl McpApi {
     /// documents. Behind it, errors are JSON-RPC.
     ///
     /// 503 if the tunnel client is away. With `Prefer: wait=10` the request waits up to 10 seconds for it, at most 60.
-    /// Only the owner of the tunnel may call this. Every other user gets 404. Requires the role viewer.
+    /// Only the owner of the tunnel and the users that it is shared with may call this. Every other user gets 404. Requires
+    /// the role viewer.
     #[oai(path = "/:tunnel", method = "post", operation_id = "mcp_post")]
     async fn post(
         &self,

@@ -19,11 +19,10 @@ use crate::{
         middleware::RequestInfo,
         problem::{Problem, Result},
     },
-    auth::login_session::Principal,
     gateway::Gateway,
     mcp::{
-        Item, Outcome, RpcError, Running, VERSIONS, access, keep_subscribed, legacy, modern,
-        sessions,
+        Item, Outcome, Requester, RpcError, Running, VERSIONS, connection, keep_subscribed, legacy,
+        modern, sessions,
     },
     tunnel::{
         CallError, LEGACY_VERSION,
@@ -38,10 +37,9 @@ const STREAM_AFTER: Duration = Duration::from_secs(1);
 /// A POST.
 pub(super) struct Post<'a> {
     pub(super) gateway: &'a Arc<Gateway>,
-    pub(super) principal: &'a Principal,
+    pub(super) requester: Requester<'a>,
     pub(super) info: &'a RequestInfo,
     pub(super) request: &'a Request,
-    pub(super) tunnel: Uuid,
 }
 
 /// The value of a header as text.
@@ -67,7 +65,8 @@ impl Post<'_> {
         body: std::result::Result<Members, RpcError>,
     ) -> Result<McpResponse> {
         let headers = self.request.headers();
-        let refused = |id: Value, error: RpcError| Ok(McpResponse::modern(error.into_response(id)));
+        let refused =
+            |id: Value, error: RpcError| Ok(McpResponse::Message(error.into_response(id)));
         let message = match body {
             Ok(message) => message,
             Err(error) => return refused(Value::Null, error),
@@ -91,12 +90,12 @@ impl Post<'_> {
     }
 
     async fn modern(self, message: Members) -> Result<McpResponse> {
-        let Self { gateway, principal, info, request, tunnel } = self;
+        let Self { gateway, requester, info, request } = self;
         let id = message.get("id").cloned().unwrap_or_default();
         let (connection, server) =
-            access::connection(gateway, tunnel, wait(request.headers())).await?;
+            connection(gateway, requester.access.tunnel, wait(request.headers())).await?;
         let param = |name: &str| text(request.headers(), name).map(str::to_owned);
-        let outcome = modern::receive(gateway, principal, (&connection, &server), param, message);
+        let outcome = modern::receive(gateway, requester, (&connection, &server), param, message);
         let mut running = match outcome.await {
             Ok(Outcome::Accepted) => return Ok(McpResponse::Accepted),
             Ok(Outcome::Answered(answer)) => return Ok(McpResponse::modern(answer)),
@@ -114,29 +113,31 @@ impl Post<'_> {
         if let Some(Item::Last(answer)) = first {
             return Ok(McpResponse::modern(answer));
         }
-        let held = hold(gateway, principal).await?;
+        let held = hold(gateway, requester).await?;
         Ok(McpResponse::Stream(modern_body(gateway, running, first, held)))
     }
 
     async fn legacy(self, message: Members) -> Result<McpResponse> {
-        let Self { gateway, principal, request, tunnel, .. } = self;
+        let Self { gateway, requester, request, .. } = self;
+        let tunnel = requester.access.tunnel;
         let wait = wait(request.headers());
         if message::method(&message) == Some("initialize") && message.contains_key("id") {
-            let (_, server) = access::connection(gateway, tunnel, wait).await?;
+            let (_, server) = connection(gateway, tunnel, wait).await?;
             let (session, answer) =
-                legacy::initialize(gateway, principal, (tunnel, &server), message).await?;
+                legacy::initialize(gateway, requester, &server, message).await?;
             return Ok(McpResponse::Initialized(session.id, answer));
         }
         let id = message.get("id").cloned().unwrap_or_default();
-        let session = match find_session(gateway, principal, tunnel, request.headers()).await? {
+        let session = match find_session(gateway, requester, request.headers()).await? {
             Ok(session) => session,
             Err(refusal) => return Ok(refusal.into_response(id)),
         };
-        let (connection, server) = access::connection(gateway, tunnel, wait).await?;
+        let (connection, server) = connection(gateway, tunnel, wait).await?;
         if session.has_standalone() {
             keep_subscribed(gateway, &session, &connection, &server);
         }
-        let mut running = match legacy::receive(gateway, &session, &connection, &server, message) {
+        let to = (&connection, &*server);
+        let mut running = match legacy::receive(gateway, requester, &session, to, message) {
             Outcome::Accepted => return Ok(McpResponse::Accepted),
             Outcome::Answered(answer) => return Ok(McpResponse::Message(answer)),
             Outcome::Running(running) => running,
@@ -152,7 +153,7 @@ impl Post<'_> {
         if let Some(Item::Last(answer)) = first {
             return Ok(McpResponse::Message(answer));
         }
-        resumable_stream(gateway, principal, &session, running, first).await
+        resumable_stream(gateway, requester, &session, running, first).await
     }
 }
 
@@ -197,7 +198,7 @@ impl NoSession {
             Self::Unknown => {
                 let reason = "the session does not exist, or has ended: send initialize again";
                 let error = RpcError::new(RpcError::NO_SESSION, reason);
-                McpResponse::NoSession(error.into_response(id))
+                McpResponse::NotFound(error.into_response(id))
             }
         }
     }
@@ -206,8 +207,7 @@ impl NoSession {
 /// The session that a request names.
 pub(super) async fn find_session(
     gateway: &Arc<Gateway>,
-    principal: &Principal,
-    tunnel: Uuid,
+    requester: Requester<'_>,
     headers: &HeaderMap,
 ) -> Result<std::result::Result<Arc<Session>, NoSession>> {
     let Some(id) = headers.get(SESSION).map(HeaderValue::to_str) else {
@@ -215,26 +215,30 @@ pub(super) async fn find_session(
     };
     let id = id.ok().and_then(|id| id.parse().ok());
     let Some(id) = id else { return Ok(Err(NoSession::Unknown)) };
-    let found = sessions::find(gateway, principal, tunnel, id).await.map_err(Problem::from)?;
+    let Requester { principal, access, .. } = requester;
+    let found =
+        sessions::find(gateway, principal, access.tunnel, id).await.map_err(Problem::from)?;
     Ok(found.ok_or(NoSession::Unknown))
 }
 
 /// The slot and the watch of an answer that is a stream.
-async fn hold(gateway: &Gateway, principal: &Principal) -> Result<Held> {
+async fn hold(gateway: &Gateway, requester: Requester<'_>) -> Result<Held> {
+    let Requester { principal, access, .. } = requester;
     let slot = gateway.limits.admit_response(principal.user_id);
     let slot = slot.map_err(|refused| Problem::refused(&refused, &gateway.telemetry))?;
-    Ok(Held { watch: gateway.login_sessions.watch(principal).await?, _slot: slot })
+    let watch = gateway.login_sessions.watch(principal).await?;
+    Ok(Held { watch, revocation: access.revocation.clone(), _slot: slot })
 }
 
 /// Answers with a stream, which goes on if the client disconnects.
 async fn resumable_stream(
     gateway: &Arc<Gateway>,
-    principal: &Principal,
+    requester: Requester<'_>,
     session: &Arc<Session>,
     mut running: Running,
     first: Option<Item>,
 ) -> Result<McpResponse> {
-    let held = hold(gateway, principal).await?;
+    let held = hold(gateway, requester).await?;
     let stream = session.stream(&Uuid::new_v4().simple().to_string());
     let (live, _) = stream.attach();
     let name = stream.name.clone();

@@ -29,8 +29,8 @@ pub(super) enum McpResponse {
     Message(Members),
     /// 200: the result of `initialize`, with the id of the new session.
     Initialized(Uuid, Members),
-    /// 404: the session does not exist, or has ended.
-    NoSession(Members),
+    /// 404: a JSON-RPC error, because the session or the method does not exist.
+    NotFound(Members),
     /// 200: server-sent events.
     Stream(Body),
     /// 202: a notification or a response was taken.
@@ -59,7 +59,7 @@ impl McpResponse {
     /// A response of the modern era, which also has a status for unknown methods.
     pub(super) fn modern(response: Members) -> Self {
         match error_code(&response) {
-            Some(RpcError::METHOD_NOT_FOUND) => Self::NoSession(response),
+            Some(RpcError::METHOD_NOT_FOUND) => Self::NotFound(response),
             _ => Self::Message(response),
         }
     }
@@ -73,7 +73,7 @@ impl IntoResponse for McpResponse {
         };
         match self {
             Self::Message(message) => json(status(&message), &message),
-            Self::NoSession(message) => json(StatusCode::NOT_FOUND, &message),
+            Self::NotFound(message) => json(StatusCode::NOT_FOUND, &message),
             Self::Initialized(session, message) => {
                 let mut response = json(StatusCode::OK, &message);
                 if let Ok(session) = HeaderValue::from_str(&session.to_string()) {

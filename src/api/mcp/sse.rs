@@ -16,6 +16,7 @@ use crate::{
     limit::Slot,
     mcp::{Item, Running},
     tunnel::{
+        Revocation,
         message::{self, Members},
         queue::Receiver,
         session::Numbered,
@@ -25,9 +26,10 @@ use crate::{
 /// A comment, which keeps an idle connection open.
 const COMMENT: &[u8] = b":\n";
 
-/// The slot of the user and the watch of the login session, which a body holds until it ends.
+/// The slot of the user, and the watches of the login session and of the tunnel, which a body holds until it ends.
 pub(super) struct Held {
     pub(super) watch: SessionWatch,
+    pub(super) revocation: Revocation,
     pub(super) _slot: Slot,
 }
 
@@ -124,6 +126,7 @@ async fn next(gateway: &Gateway, events: &mut SessionEvents) -> Option<Bytes> {
         let received = tokio::select! {
             received = timeout(heartbeat(gateway), live.next()) => received,
             () = gateway.stopping() => return None,
+            () = events.held.revocation.revoked() => return None,
         };
         return match received {
             Ok(Some(numbered)) => Some(numbered_event(&events.name, numbered)),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use poem::http::HeaderMap;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::{
     post::{find_session, text, wait},
@@ -14,35 +13,35 @@ use super::{
 };
 use crate::{
     api::problem::{Kind, Problem, Result},
-    auth::login_session::Principal,
     family::mcp_session::StreamReader,
     gateway::Gateway,
-    mcp::{access, keep_subscribed},
+    mcp::{Requester, connection, keep_subscribed},
     tunnel::{LEGACY_VERSION, MODERN_VERSION, session::Session},
 };
 
 /// Opens the stream.
 pub(super) async fn open(
     gateway: &Arc<Gateway>,
-    principal: &Principal,
-    tunnel: Uuid,
+    requester: Requester<'_>,
     headers: &HeaderMap,
 ) -> Result<McpResponse> {
     if text(headers, "mcp-protocol-version") == Some(MODERN_VERSION) {
         let detail = "a client of this version sends POST only";
         return Err(Problem::new(Kind::MethodNotAllowed, detail));
     }
-    let session = match find_session(gateway, principal, tunnel, headers).await? {
+    let session = match find_session(gateway, requester, headers).await? {
         Ok(session) => session,
         Err(refusal) => return Ok(refusal.into_response(Value::Null)),
     };
     session.touch();
+    let Requester { principal, access, .. } = requester;
     let admitted = gateway.limits.admit(principal.user_id);
     let (slot, _) = admitted.map_err(|refused| Problem::refused(&refused, &gateway.telemetry))?;
     let watch = gateway.login_sessions.watch(principal).await?;
-    let held = Held { watch, _slot: slot };
+    let held = Held { watch, revocation: access.revocation.clone(), _slot: slot };
     // The subscription at a server that is away begins with the next request.
-    if let Ok((connection, server)) = access::connection(gateway, tunnel, wait(headers)).await {
+    let wanted = connection(gateway, access.tunnel, wait(headers));
+    if let Ok((connection, server)) = wanted.await {
         keep_subscribed(gateway, &session, &connection, &server);
     }
     let resumed = text(headers, "last-event-id").and_then(|id| id.rsplit_once('-'));

@@ -77,6 +77,7 @@ pub(super) fn parameter_example(parameter: &Value) -> Value {
         "error" => json!("access_denied"),
         "iss" => json!("https://id.example.com"),
         "tunnel" => json!("@ada"),
+        "username" => json!("grace"),
         "X-Tunnel-Name" | "name" => json!("everything"),
         "X-Session-ID" => json!("3f2b8c1d9e7a4f60b5c8d2e1a7f90b34"),
         "unread" => json!(true),

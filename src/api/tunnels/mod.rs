@@ -2,8 +2,10 @@
 
 mod connect;
 mod operations;
+mod sharing;
 mod socket;
 mod upgraded;
 
 pub(super) use connect::ConnectApi;
 pub(super) use operations::TunnelsApi;
+pub(super) use sharing::TunnelSharesApi;

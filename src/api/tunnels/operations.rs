@@ -118,7 +118,8 @@ impl TunnelsApi {
         body: Json<Message>,
     ) -> CallResult<Sent> {
         let wait = wait.0.unwrap_or(true);
-        let request = tunnel::request(&gateway, &caller.principal, id.0, body.0, wait);
+        let from = (&caller.principal, info.address);
+        let request = tunnel::request(&gateway, from, id.0, body.0, wait);
         let sent = tokio::select! {
             sent = request => sent?,
             // Any wait counts a client that has closed its sending side as gone.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use entity::{Timestamp, mcp_session};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, IntoActiveModel,
-    QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, DbErr, EntityTrait,
+    IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
@@ -96,6 +96,29 @@ pub(super) async fn close_orphans(gateway: &Gateway) -> Result<()> {
             events.extend(close_locked(gateway, &tx, row, CloseReason::Deleted).await?);
         }
         gateway.hub.commit(tx, events).await?;
+    }
+    Ok(())
+}
+
+/// Closes the sessions that use a tunnel which is not there for them any more: those of one user, or all of them.
+pub async fn close_for_tunnel(gateway: &Gateway, tunnel: Uuid, user: Option<Uuid>) -> Result<()> {
+    let found = mcp_session::Entity::find()
+        .filter(mcp_session::Column::ClosedAt.is_null())
+        .filter(mcp_session::Column::TunnelId.eq(tunnel))
+        .filter(Condition::all().add_option(user.map(|user| mcp_session::Column::OwnerId.eq(user))))
+        .order_by_asc(mcp_session::Column::Id)
+        .limit(ORPHANS_PER_TRANSACTION);
+    while found.clone().one(gateway.database.reader()).await?.is_some() {
+        let tx = gateway.database.begin_write().await?;
+        let (mut events, mut ids) = (Vec::new(), Vec::new());
+        for row in found.clone().lock_exclusive().all(&tx).await? {
+            ids.push(row.id);
+            events.extend(close_locked(gateway, &tx, row, CloseReason::TunnelRevoked).await?);
+        }
+        gateway.hub.commit(tx, events).await?;
+        for id in ids {
+            gateway.tunnels.sessions.end(id);
+        }
     }
     Ok(())
 }

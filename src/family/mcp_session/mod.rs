@@ -6,7 +6,6 @@ mod end;
 mod events;
 mod get;
 mod list;
-
 mod publish;
 mod resource;
 mod rows;
@@ -15,9 +14,9 @@ mod transport;
 
 pub use close::close;
 pub use create::create;
+pub use end::close_for_tunnel;
 pub use get::get;
 pub use list::list;
-
 pub use publish::publish;
 pub use resource::McpSessionFamily;
 pub use rows::topic;

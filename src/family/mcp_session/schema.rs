@@ -156,6 +156,8 @@ pub enum CloseReason {
     Deleted,
     /// The session had no message for `mcp_sessions.idle_seconds` of the configuration, and no client watched it.
     Idle,
+    /// The tunnel of the session was deleted, or is not shared with its owner any more.
+    TunnelRevoked,
 }
 
 /// The data of a `closed` event. No event follows.

@@ -185,6 +185,7 @@ async fn create(
         description: None,
         server_info: None,
         protocol_version: None,
+        policy: None,
         address: client.address.to_string(),
         connection,
         gateway: Some(gateway.node()),

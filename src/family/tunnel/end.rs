@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::rows::{delete_locked, topic};
 use crate::{
-    family::{ORPHANS_PER_TRANSACTION, Result, existing_users},
+    family::{ORPHANS_PER_TRANSACTION, Result, existing_users, mcp_session},
     gateway::Gateway,
     tunnel::Disconnect,
 };
@@ -50,16 +50,19 @@ async fn delete_all(gateway: &Gateway, condition: Condition) -> Result<()> {
         }
         gateway.hub.commit(tx, events).await?;
         for id in ids {
-            close(gateway, id);
+            close(gateway, id).await?;
         }
     }
     Ok(())
 }
 
-/// Closes the connection of a deleted tunnel. Another gateway finds its own with the next heartbeat.
-pub(super) fn close(gateway: &Gateway, id: Uuid) {
+/// Ends what still uses a deleted tunnel: its connection and the MCP sessions. Another gateway finds its own connection
+/// with the next heartbeat.
+pub(super) async fn close(gateway: &Gateway, id: Uuid) -> Result<()> {
     gateway.visibility.invalidate(&topic(id));
+    gateway.tunnels.sharing.invalidate(id);
     if let Some(connection) = gateway.tunnels.find(id) {
         connection.close(Disconnect::Deleted);
     }
+    mcp_session::close_for_tunnel(gateway, id, None).await
 }

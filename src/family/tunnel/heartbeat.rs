@@ -7,6 +7,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QuerySele
 use super::{
     connect::alive_until,
     rows::{disconnect_locked, lock, set_traffic, traffic},
+    sharing::end_revoked,
 };
 use crate::{family::Result, gateway::Gateway, tunnel::Disconnect};
 
@@ -14,7 +15,8 @@ use crate::{family::Result, gateway::Gateway, tunnel::Disconnect};
 const LOST_PER_RUN: u64 = 1_000;
 
 /// Writes the traffic of the connected clients, and until when they count as connected. Closes the connections whose
-/// tunnel another gateway has taken, or that was deleted. Then records the clients of gateways that have ended.
+/// tunnel another gateway has taken, or that was deleted. Ends what users do with tunnels that are not shared with them
+/// any more. Then records the clients of gateways that have ended.
 pub async fn keep_alive(gateway: &Gateway) -> Result<()> {
     gateway.tunnels.check_sessions();
     gateway.tunnels.parked.prune();
@@ -42,6 +44,7 @@ pub async fn keep_alive(gateway: &Gateway) -> Result<()> {
             });
         }
     }
+    end_revoked(gateway).await?;
     end_lost(gateway).await
 }
 

@@ -1,10 +1,7 @@
 //! Lists tunnels, and reads one.
 
-use entity::{
-    tunnel,
-    user::{self, Role},
-};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Query};
+use entity::{tunnel, user::Role};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
 use super::{rows::topic, schema::Tunnel};
@@ -63,23 +60,6 @@ fn live(gateway: &Gateway, mut row: tunnel::Model) -> tunnel::Model {
         row.last_activity_at = traffic.last_activity_at;
     }
     row
-}
-
-/// The id of a user's tunnel with this name. `None` if there is none.
-pub async fn find_by_name(gateway: &Gateway, owner: &str, name: &str) -> Result<Option<Uuid>> {
-    let owner = Query::select()
-        .column(user::Column::Id)
-        .from(user::Entity)
-        .and_where(user::Column::Username.eq(owner))
-        .to_owned();
-    let id = tunnel::Entity::find()
-        .filter(tunnel::Column::OwnerId.in_subquery(owner))
-        .filter(tunnel::Column::Name.eq(name))
-        .filter(tunnel::Column::DeletedAt.is_null())
-        .select_only()
-        .column(tunnel::Column::Id)
-        .into_tuple();
-    Ok(id.one(gateway.database.reader()).await?)
 }
 
 /// Checks that a tunnel was not deleted.

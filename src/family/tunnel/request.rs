@@ -1,11 +1,11 @@
 //! Sends a message of the owner to the MCP server of a tunnel.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{attend::publish, list::existing, rows::topic};
+use super::{attend::publish, list::existing, rows::topic, tool_call::ToolCall};
 use crate::{
     auth::login_session::Principal,
     family::{FamilyError, Result, find_visible, wire::Message},
@@ -34,7 +34,7 @@ pub enum Requested {
 /// - [`FamilyError::Call`] if the client is not connected, or if there is no answer.
 pub async fn request(
     gateway: &Arc<Gateway>,
-    principal: &Principal,
+    (principal, address): (&Principal, IpAddr),
     id: Uuid,
     Message(mut message): Message,
     wait: bool,
@@ -74,22 +74,34 @@ pub async fn request(
         user: principal.user_id,
         capabilities: Capabilities::default(),
     };
-    let call = connection.call(caller, message, None, Some(connection.settings.request_time))?;
+    let owned = (id, principal.user_id);
+    let mut tool_call = ToolCall::begin(gateway, owned, (principal, address), &message);
+    let call = connection.call(caller, message, Some(connection.settings.request_time))?;
+    if let Some(tool_call) = &mut tool_call {
+        tool_call.sent();
+    }
+    let failed = move |error: &CallError| {
+        message::failure(request_id.clone(), INTERNAL_ERROR, &error.to_string())
+    };
     if wait {
-        return match call.answer().await {
-            Ok(answer) => Ok(Requested::Answered(Message(answer))),
-            Err(CallError::InvalidAnswer(reason)) => {
-                let answer = message::failure(request_id, INTERNAL_ERROR, &reason);
-                Ok(Requested::Answered(Message(answer)))
-            }
-            Err(error) => Err(error.into()),
+        let (answer, error) = match call.answer().await {
+            Ok(answer) => (answer, None),
+            Err(error) => (failed(&error), Some(error)),
+        };
+        if let Some(tool_call) = tool_call {
+            tool_call.answered(&answer);
+        }
+        return match error {
+            None | Some(CallError::InvalidAnswer(_)) => Ok(Requested::Answered(Message(answer))),
+            Some(error) => Err(error.into()),
         };
     }
     let gateway = Arc::clone(gateway);
     gateway.clone().spawn(async move {
-        let answer = call.answer().await.unwrap_or_else(|error| {
-            message::failure(request_id, INTERNAL_ERROR, &error.to_string())
-        });
+        let answer = call.answer().await.unwrap_or_else(|error| failed(&error));
+        if let Some(tool_call) = tool_call {
+            tool_call.answered(&answer);
+        }
         publish_answer(&gateway, &connection, answer).await;
     });
     Ok(Requested::Accepted)

@@ -86,19 +86,21 @@ pub struct Tunnel {
     pub bytes_sent: i64,
 }
 
+impl TunnelStatus {
+    pub(super) fn from_row(row: &tunnel::Model) -> Self {
+        if row.gateway.is_some() { Self::Connected } else { Self::Disconnected }
+    }
+}
+
 impl From<tunnel::Model> for Tunnel {
     fn from(row: tunnel::Model) -> Self {
-        let status = match row.gateway {
-            Some(_) => TunnelStatus::Connected,
-            None => TunnelStatus::Disconnected,
-        };
         let object = |text: JsonText| AnyObject(text.as_str().to_owned().into());
         Self {
+            status: TunnelStatus::from_row(&row),
             id: row.id,
             owner: row.owner_id,
             name: row.name,
             client_name: row.client_name,
-            status,
             description: row.description,
             server: row.server_info.map(object),
             protocol_version: row.protocol_version,

@@ -12,5 +12,5 @@ mod stream;
 
 pub use log_level::LogLevel;
 pub use registry::Sessions;
-pub use session::{ForLog, McpClient, Session};
+pub use session::{ForLog, MAX_RESOURCES, MAX_URI_BYTES, McpClient, Session};
 pub use stream::{LogEntry, Numbered, SessionStream};

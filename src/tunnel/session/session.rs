@@ -23,9 +23,10 @@ use crate::tunnel::{
     queue::{Receiver, Sender, queue},
 };
 
-/// Maximum number of resources whose updates a client can want, and of the bytes of a URI.
-const RESOURCES: usize = 1_000;
-const URI_BYTES: usize = 2_048;
+/// Maximum number of resources whose updates a client can want.
+pub const MAX_RESOURCES: usize = 1_000;
+/// Maximum number of bytes of a URI of a resource whose updates a client wants.
+pub const MAX_URI_BYTES: usize = 2_048;
 
 /// Bytes of messages that may wait for the event log.
 const LOG_BYTES: usize = 8 << 20;
@@ -243,7 +244,7 @@ impl Session {
     #[must_use]
     pub fn set_subscribed(&self, uri: String, is_subscribed: bool) -> bool {
         let mut resources = self.resources.lock();
-        if is_subscribed && (resources.len() >= RESOURCES || uri.len() > URI_BYTES) {
+        if is_subscribed && (resources.len() >= MAX_RESOURCES || uri.len() > MAX_URI_BYTES) {
             return false;
         }
         let has_changed =

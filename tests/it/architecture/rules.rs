@@ -167,6 +167,7 @@ const WALL_CLOCK: &[(&str, &str)] = &[
     ("src/family/tunnel/connect.rs", "created_at, connected_at, expiry of login sessions"),
     ("src/family/tunnel/delete.rs", "created_at"),
     ("src/family/tunnel/rows.rs", "disconnected_at, deleted_at"),
+    ("src/family/tunnel/share.rs", "created_at"),
     ("src/health.rs", "at, since"),
     ("src/hub/fanout/handle.rs", "expiry of login sessions under streams"),
     ("src/oauth/flow.rs", "created_at, expires_at"),

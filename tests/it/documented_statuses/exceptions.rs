@@ -64,6 +64,7 @@ pub const NO_ID: &[(&str, &str)] = &[
     ("oauth_grant_list", "returns an empty list"),
     ("oauth_provider_list", "returns an empty list"),
     ("prompt_claim", "returns an empty list if no prompt waits"),
+    ("shared_tunnel_list", "returns an empty list"),
     ("session_create", "returns the new id"),
     ("session_list", "returns an empty list"),
     ("topology_create", "returns the new id"),

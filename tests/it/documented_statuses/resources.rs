@@ -31,6 +31,10 @@ pub struct Resources {
     tunnel: Uuid,
     /// The entry of a tunnel client that may not connect.
     blocked_client: Uuid,
+    /// The name of a user that the tunnel is shared with. It is an id, like every part of the paths here.
+    shared_with: Uuid,
+    /// A tunnel of this user.
+    their_tunnel: Uuid,
 }
 
 impl Resources {
@@ -82,6 +86,17 @@ impl Resources {
         let client = TunnelClient::legacy(admin, "away").await;
         let tunnel = client.id;
         client.leave(admin).await;
+        let shared_with = Uuid::new_v4();
+        let user = json!({ "username": shared_with, "password": PASSWORD, "role": "viewer" });
+        admin.post("/v1/users", user).await.ok();
+        let login = json!({ "username": shared_with, "password": PASSWORD });
+        let login = admin.post("/v1/auth/login", login).await.ok();
+        let token = login["access_token"].as_str().map(str::to_owned);
+        let them = Caller { token, ..admin.clone() };
+        let their_tunnel = TunnelClient::legacy(&them, "theirs").await.id;
+        let share = format!("/reverse-proxy/sessions/{tunnel}/shares/{shared_with}");
+        let role = Some(json!({ "role": "list" }));
+        admin.call(reqwest::Method::PUT, &share, role).await.ok();
         let message = json!({ "kind": "report.ready", "message": "Ready." });
         Self {
             admin: id,
@@ -101,6 +116,8 @@ impl Resources {
             api_key: create("/v1/api-keys", json!({ "name": "worker" })).await,
             tunnel,
             blocked_client: id_of(&blocked["items"][0]),
+            shared_with,
+            their_tunnel,
             notification: create(&format!("/v1/users/{id}/notifications"), message).await,
         }
     }
@@ -143,6 +160,13 @@ impl Resources {
             "mcp_session_create" => (vec![], Some(json!({}))),
             "mcp_session_publish" | "mcp_session_delete" => (vec![self.session], None),
             "tunnel_delete" => (vec![self.tunnel], None),
+            "tunnel_share_set" => {
+                (vec![self.tunnel, self.shared_with], Some(json!({ "role": "call" })))
+            }
+            "tunnel_share_delete" => (vec![self.tunnel, self.shared_with], None),
+            "tunnel_policy_set" => {
+                (vec![self.tunnel], Some(json!({ "tools": { "deny": ["delete_*"] } })))
+            }
             "blocked_tunnel_client_delete" => (vec![self.blocked_client], None),
             "notification_create" => (vec![self.admin], None),
             "notification_update" => (vec![self.admin, self.notification], None),
@@ -174,6 +198,9 @@ impl Resources {
                 (ended_prompt(), None)
             }
             "mcp_session_publish" => (vec![self.closed_session], None),
+            "tunnel_share_set" => {
+                (vec![self.their_tunnel, self.shared_with], Some(json!({ "role": "call" })))
+            }
             _ => return None,
         })
     }

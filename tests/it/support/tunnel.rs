@@ -1,7 +1,7 @@
 //! A tunnel client with an MCP server, played by the test.
 
 use futures_util::{SinkExt, StreamExt};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
@@ -229,6 +229,29 @@ pub fn rpc(id: impl Into<Value>, method: &str) -> Value {
 /// The path for requests through a tunnel.
 pub fn request_path(id: Uuid) -> String {
     format!("/reverse-proxy/sessions/{id}/request")
+}
+
+/// Shares a tunnel with a user.
+pub async fn share(owner: &Caller, tunnel: Uuid, user: &Caller, role: &str) {
+    let path = share_path(tunnel, user).await;
+    owner.call(Method::PUT, &path, Some(json!({ "role": role }))).await.ok();
+}
+
+/// Stops to share a tunnel with a user.
+pub async fn unshare(owner: &Caller, tunnel: Uuid, user: &Caller) {
+    let path = share_path(tunnel, user).await;
+    assert_eq!(owner.call(Method::DELETE, &path, None).await.status, 204);
+}
+
+async fn share_path(tunnel: Uuid, user: &Caller) -> String {
+    let username = user.me().await["username"].as_str().expect("a name").to_owned();
+    format!("/reverse-proxy/sessions/{tunnel}/shares/{username}")
+}
+
+/// Sets the policy of a tunnel.
+pub async fn set_policy(owner: &Caller, tunnel: Uuid, policy: Value) {
+    let path = format!("/reverse-proxy/sessions/{tunnel}/policy");
+    owner.call(Method::PUT, &path, Some(policy)).await.ok();
 }
 
 /// Creates an API key with this name. Returns its id and a client that uses it.

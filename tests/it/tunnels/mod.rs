@@ -6,5 +6,6 @@ mod end;
 mod mcp;
 mod refused;
 mod request;
+mod shares;
 mod slow;
 mod stream;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{
     App, Caller,
     mcp::{McpClient, modern},
-    tunnel::TunnelClient,
+    tunnel::{TunnelClient, share},
 };
 
 const CLIENTS: usize = 8;
@@ -48,8 +48,8 @@ async fn serve(mut server: TunnelClient) {
 }
 
 /// Calls a tool again and again, with ids that every other client uses, too. Every message must have the caller's text.
-async fn call(owner: &Caller, tunnel: uuid::Uuid, number: usize, is_legacy: bool) -> usize {
-    let session = if is_legacy { Some(McpClient::new(owner, tunnel).await) } else { None };
+async fn call(user: &Caller, tunnel: uuid::Uuid, number: usize, is_legacy: bool) -> usize {
+    let session = if is_legacy { Some(McpClient::new(user, tunnel).await) } else { None };
     let path = format!("/mcp/{tunnel}");
     let mut seen = 0;
     for turn in 0..CALLS {
@@ -66,7 +66,7 @@ async fn call(owner: &Caller, tunnel: uuid::Uuid, number: usize, is_legacy: bool
                     json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params });
                 session.post(&request).await
             }
-            None => modern(owner, &path, id, "tools/call", params).await,
+            None => modern(user, &path, id, "tools/call", params).await,
         };
         let progress = answer.message().await;
         assert_eq!(progress["params"]["progressToken"], id, "{progress}");
@@ -85,24 +85,34 @@ async fn no_message_reaches_a_client_that_it_is_not_for() {
         config.limits.streams_per_user = 100;
     })
     .await;
-    let owners = [app.caller(Role::Viewer).await, app.caller(Role::Viewer).await];
+    let [one, two] = [app.caller(Role::Viewer).await, app.caller(Role::Viewer).await];
     let mut servers = Vec::new();
     let mut clients = Vec::new();
-    for (index, owner) in owners.iter().enumerate() {
-        // One server of each era, and clients of both at each of them.
-        let server = if index == 0 {
-            TunnelClient::legacy(owner, "mine").await
+    // A tunnel of each user and one that both use, with servers of both eras, and clients of both eras at each of them.
+    for (name, is_legacy, users) in [
+        ("mine", true, vec![&one]),
+        ("mine", false, vec![&two]),
+        ("shared", true, vec![&one, &two]),
+        ("shared", false, vec![&two, &one]),
+    ] {
+        let owner = users[0];
+        let server = if is_legacy {
+            TunnelClient::legacy(owner, name).await
         } else {
-            TunnelClient::modern(owner, "mine").await
+            TunnelClient::modern(owner, name).await
         };
         let tunnel = server.id;
         servers.push(tokio::spawn(serve(server)));
+        for user in &users[1..] {
+            share(owner, tunnel, user, "call").await;
+        }
         for number in 0..CLIENTS {
-            clients.push(call(owner, tunnel, number, number % 2 == 0));
+            let user = users[number / 2 % users.len()];
+            clients.push(call(user, tunnel, number, number % 2 == 0));
         }
     }
     let seen: usize = join_all(clients).await.into_iter().sum();
-    assert_eq!(seen, 2 * CLIENTS * CALLS * 2);
+    assert_eq!(seen, 4 * CLIENTS * CALLS * 2);
     for server in servers {
         server.abort();
     }

@@ -1,8 +1,11 @@
 //! The MCP endpoint of a tunnel.
 
 mod access;
+mod audit;
 mod eras;
 mod isolation;
 mod legacy;
 mod modern;
+mod policy;
 mod resume;
+mod revoked;

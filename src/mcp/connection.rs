@@ -1,4 +1,4 @@
-//! The tunnel of a request, and its MCP server.
+//! The MCP server of a tunnel.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,7 +6,6 @@ use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use crate::{
-    auth::login_session::Principal,
     family::{FamilyError, Result, tunnel},
     gateway::Gateway,
     tunnel::{CallError, Connection, Server},
@@ -17,34 +16,6 @@ pub const MAX_WAIT: Duration = Duration::from_mins(1);
 
 /// Time that a request waits for the handshake with a server that has just connected.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(15);
-
-/// The name of a tunnel in a URL.
-pub enum TunnelName<'a> {
-    /// Its id.
-    Id(Uuid),
-    /// Its owner and its name.
-    Owned {
-        /// Name of the user.
-        owner: &'a str,
-        /// Name of the tunnel.
-        name: &'a str,
-    },
-}
-
-/// The id of a tunnel that the caller may use.
-///
-/// # Errors
-/// [`FamilyError::NotFound`] if the tunnel does not exist, or if the caller may not use it.
-pub async fn find(gateway: &Gateway, principal: &Principal, name: TunnelName<'_>) -> Result<Uuid> {
-    let id = match name {
-        TunnelName::Id(id) => id,
-        TunnelName::Owned { owner, name } => {
-            tunnel::find_by_name(gateway, owner, name).await?.ok_or(FamilyError::NotFound)?
-        }
-    };
-    let resource = crate::family::find_visible(gateway, principal, &tunnel::topic(id)).await?;
-    if resource.owner == Some(principal.user_id) { Ok(id) } else { Err(FamilyError::NotFound) }
-}
 
 /// The connection to the server of a tunnel. If its client is away, waits for it.
 ///
@@ -61,7 +32,9 @@ pub async fn connection(
         () = gateway.stopping() => return Err(FamilyError::ShuttingDown),
     };
     let Some(connection) = found else {
-        tunnel::check_exists(gateway, tunnel).await?;
+        let exists = tunnel::check_exists(gateway, tunnel).await;
+        // Another tunnel may have the name, if another gateway has deleted this one.
+        exists.inspect_err(|_| gateway.tunnels.sharing.invalidate(tunnel))?;
         return Err(CallError::Disconnected.into());
     };
     let deadline = Instant::now() + wait.clamp(HANDSHAKE_TIME, MAX_WAIT);
