@@ -21,6 +21,14 @@ impl PublicUrl {
         Url::parse(&self.0).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
     }
 
+    /// The path of the URL, without a slash at its end. Empty if it has none.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        let after_scheme = self.0.find("://").map_or(0, |at| at + 3);
+        let rest = &self.0[after_scheme..];
+        rest.find('/').map_or("", |at| &rest[at..])
+    }
+
     /// Whether clients reach the gateway by HTTPS.
     #[must_use]
     pub fn is_https(&self) -> bool {

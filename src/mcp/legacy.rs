@@ -20,11 +20,11 @@ use crate::{
     tunnel::{
         Connection, Era, Permissions, Server,
         message::{self, Members},
-        session::{LogLevel, McpClient, Session},
+        session::{LogLevel, McpClient, Session, SseClient},
     },
 };
 
-/// Answers `initialize`, and creates a session.
+/// Answers `initialize`, and creates a session. `sse` is the client if it speaks HTTP+SSE.
 ///
 /// # Errors
 /// As [`sessions::create`].
@@ -33,6 +33,7 @@ pub async fn initialize(
     requester: Requester<'_>,
     server: &Server,
     mut request: Members,
+    sse: Option<&SseClient>,
 ) -> Result<(Arc<Session>, Members)> {
     let id = request.get("id").cloned().unwrap_or_default();
     let mut params = message::into_members(request.remove("params").unwrap_or_default());
@@ -40,7 +41,8 @@ pub async fn initialize(
     let version = negotiated(requested.as_ref().and_then(Value::as_str).unwrap_or_default());
     let client = McpClient { protocol_version: version.to_owned(), params };
     let session =
-        sessions::create(gateway, requester.principal, requester.access.tunnel, client).await?;
+        sessions::create(gateway, requester.principal, requester.access.tunnel, client, sse)
+            .await?;
     let mut answer = message::success(id, initialize_result(server, version));
     filter(&requester.access.permissions, "initialize", &mut answer);
     Ok((session, answer))

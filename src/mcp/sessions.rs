@@ -11,29 +11,40 @@ use crate::{
     hub::PublishError,
     tunnel::{
         queue::Receiver,
-        session::{ForLog, McpClient, Session},
+        session::{ForLog, McpClient, Session, SseClient},
     },
 };
+
+/// The reason for which a client that speaks HTTP+SSE gets no session.
+const ALREADY: &str = "came already, or the client has disconnected";
 
 /// Messages that one transaction writes.
 const BATCH: usize = 256;
 
-/// Creates a session.
+/// Creates a session. `sse` is the client if it speaks HTTP+SSE.
 ///
 /// # Errors
-/// [`FamilyError::BadInput`] if the client describes itself with too much text.
+/// [`FamilyError::BadInput`] if the client describes itself with too much text, has a session already, or has disconnected.
 pub async fn create(
     gateway: &Arc<Gateway>,
     principal: &Principal,
     tunnel: Uuid,
     client: McpClient,
+    sse: Option<&SseClient>,
 ) -> Result<Arc<Session>> {
     if crate::tunnel::message::text(&client.params).len() > mcp_session::MAX_CLIENT {
         let reason = format!("more than {} bytes as JSON", mcp_session::MAX_CLIENT);
         return Err(FamilyError::bad_input("params", reason));
     }
     let id = mcp_session::create_for_tunnel(gateway, principal, tunnel, &client).await?;
-    Ok(begin(gateway, id, (tunnel, principal.user_id), client))
+    let of = (tunnel, principal.user_id);
+    let Some(sse) = sse else { return Ok(begin(gateway, id, of, client)) };
+    let session = Session::without_log(id, of, client, &sse.stream);
+    if !sse.set_session(&session) {
+        mcp_session::close_disconnected(gateway, id).await?;
+        return Err(FamilyError::bad_input("initialize", ALREADY));
+    }
+    Ok(add(gateway, session))
 }
 
 /// The open session with this id, if it belongs to this user and this tunnel.
@@ -45,7 +56,7 @@ pub async fn find(
 ) -> Result<Option<Arc<Session>>> {
     let user = principal.user_id;
     if let Some(session) = gateway.tunnels.sessions.find(id) {
-        let is_own = session.user == user && session.tunnel == tunnel;
+        let is_own = session.user == user && session.tunnel == tunnel && session.has_log();
         return Ok(is_own.then_some(session));
     }
     // After a restart of the gateway.
@@ -55,10 +66,17 @@ pub async fn find(
 
 fn begin(gateway: &Arc<Gateway>, id: Uuid, of: (Uuid, Uuid), client: McpClient) -> Arc<Session> {
     let (session, messages) = Session::new(id, of, client);
-    let kept = gateway.tunnels.sessions.insert(Arc::clone(&session));
+    let kept = add(gateway, Arc::clone(&session));
     if Arc::ptr_eq(&kept, &session) {
         gateway.spawn(write_log(Arc::clone(gateway), id, messages));
     }
+    kept
+}
+
+/// Adds a session to those in memory. Returns the one that is there already, if there is one.
+fn add(gateway: &Gateway, session: Arc<Session>) -> Arc<Session> {
+    let id = session.id;
+    let kept = gateway.tunnels.sessions.insert(session);
     if gateway.is_stopping() {
         gateway.tunnels.sessions.end(id);
     }

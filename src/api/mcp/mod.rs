@@ -1,6 +1,9 @@
-//! The MCP endpoint of a tunnel over HTTP: Streamable HTTP of both eras, and the metadata of the protected resource.
+//! The MCP endpoint of a tunnel over HTTP: Streamable HTTP of both eras, HTTP+SSE for old clients,
+//! and the metadata of the protected resource.
 
 mod body;
+mod call;
+mod http_sse;
 mod metadata;
 mod operations;
 mod post;
@@ -8,5 +11,6 @@ mod response;
 mod sse;
 mod stream;
 
+pub(super) use http_sse::HttpSseApi;
 pub(super) use metadata::{MetadataApi, metadata_url};
 pub(super) use operations::McpApi;

@@ -1,78 +1,31 @@
 //! The operations of the MCP endpoint, each at two paths: the id of the tunnel, and its owner and name.
 
-use std::sync::Arc;
-
 use poem::Request;
 use poem_openapi::{OpenApi, param::Path};
 use uuid::Uuid;
 
 use super::{
     body::McpBody,
+    call::Call,
     post::{Post, find_session},
     response::{Answered, EndedSession, McpResponse, Opened},
     stream::open,
 };
 use crate::{
     api::{
-        caller::{Caller, Viewer, gateway},
-        middleware::{RequestInfo, RequestOrigin},
-        problem::{Kind, McpReadResult, McpResult, Problem, Result},
+        caller::{Caller, Viewer},
+        problem::{McpReadResult, McpResult},
         tag::Tag,
     },
-    family::{
-        mcp_session,
-        tunnel::{Access, access},
-    },
-    gateway::Gateway,
-    mcp::Requester,
-    tunnel::TunnelName,
+    family::mcp_session,
 };
 
-/// The values that every operation uses.
-#[derive(Clone, Copy)]
-struct Call<'a> {
-    gateway: &'a Arc<Gateway>,
-    caller: &'a Caller<Viewer>,
-    info: &'a RequestInfo,
-    request: &'a Request,
-}
-
-impl<'a> Call<'a> {
-    fn new(caller: &'a Caller<Viewer>, request: &'a Request) -> Self {
-        let info = request.data().expect("the middleware sets the request info");
-        Self { gateway: gateway(request), caller, info, request }
-    }
-
-    /// The tunnel, if the caller may use it.
-    async fn access(self, tunnel: &str, name: Option<&str>) -> Result<Access> {
-        // A page must not reach a server through a DNS name that it controls (MCP, Streamable HTTP, Security Warning).
-        if self.info.origin == RequestOrigin::Other {
-            let detail = "a page of this origin may not use a tunnel: see server.allowed_origins";
-            return Err(Problem::new(Kind::Forbidden, detail));
-        }
-        let name = match (name, tunnel.strip_prefix('@')) {
-            (None, _) => tunnel.parse().ok().map(TunnelName::Id),
-            (Some(name), Some(owner)) => {
-                Some(TunnelName::Owned { owner: owner.to_owned(), name: name.to_owned() })
-            }
-            (Some(_), None) => None,
-        };
-        let name = name.ok_or_else(Problem::not_found)?;
-        Ok(access(self.gateway, &self.caller.principal, &name).await?)
-    }
-
+impl Call<'_> {
     async fn post(self, tunnel: &str, name: Option<&str>, body: McpBody) -> McpResult<Answered> {
         let access = self.access(tunnel, name).await?;
         let Self { gateway, info, request, .. } = self;
         let post = Post { gateway, requester: self.requester(&access), info, request };
         Ok(Answered(post.receive(body.0).await?))
-    }
-
-    fn requester<'b>(self, access: &'b Access) -> Requester<'b>
-    where
-        'a: 'b,
-    {
-        Requester { principal: &self.caller.principal, address: self.info.address, access }
     }
 
     async fn open(self, tunnel: &str, name: Option<&str>) -> McpReadResult<Opened> {

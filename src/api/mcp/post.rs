@@ -65,11 +65,9 @@ impl Post<'_> {
         body: std::result::Result<Members, RpcError>,
     ) -> Result<McpResponse> {
         let headers = self.request.headers();
-        let refused =
-            |id: Value, error: RpcError| Ok(McpResponse::Message(error.into_response(id)));
         let message = match body {
             Ok(message) => message,
-            Err(error) => return refused(Value::Null, error),
+            Err(error) => return Ok(McpResponse::refusal(error, Value::Null)),
         };
         let id = message.get("id").cloned().unwrap_or_default();
         let repeated = modern::Headers {
@@ -84,7 +82,7 @@ impl Post<'_> {
             };
         }
         if let Some(version) = repeated.version.filter(|version| !VERSIONS.contains(version)) {
-            return refused(id, RpcError::unsupported_version(version));
+            return Ok(McpResponse::refusal(RpcError::unsupported_version(version), id));
         }
         self.legacy(message).await
     }
@@ -124,7 +122,7 @@ impl Post<'_> {
         if message::method(&message) == Some("initialize") && message.contains_key("id") {
             let (_, server) = connection(gateway, tunnel, wait).await?;
             let (session, answer) =
-                legacy::initialize(gateway, requester, &server, message).await?;
+                legacy::initialize(gateway, requester, &server, message, None).await?;
             return Ok(McpResponse::Initialized(session.id, answer));
         }
         let id = message.get("id").cloned().unwrap_or_default();
@@ -176,7 +174,7 @@ fn invalid(error: RpcError, id: Value) -> McpResponse {
     if error.code == RpcError::INVALID_PARAMS {
         return McpResponse::Refused(error.into_response(id));
     }
-    McpResponse::Message(error.into_response(id))
+    McpResponse::refusal(error, id)
 }
 
 /// The refusal of a request without a session.
@@ -193,7 +191,7 @@ impl NoSession {
             Self::Missing => {
                 let reason = "the header Mcp-Session-Id is missing: send initialize first";
                 let error = RpcError::new(RpcError::INVALID_REQUEST, reason);
-                McpResponse::Message(error.into_response(id))
+                McpResponse::refusal(error, id)
             }
             Self::Unknown => {
                 let reason = "the session does not exist, or has ended: send initialize again";
@@ -222,7 +220,7 @@ pub(super) async fn find_session(
 }
 
 /// The slot and the watch of an answer that is a stream.
-async fn hold(gateway: &Gateway, requester: Requester<'_>) -> Result<Held> {
+pub(super) async fn hold(gateway: &Gateway, requester: Requester<'_>) -> Result<Held> {
     let Requester { principal, access, .. } = requester;
     let slot = gateway.limits.admit_response(principal.user_id);
     let slot = slot.map_err(|refused| Problem::refused(&refused, &gateway.telemetry))?;
@@ -269,7 +267,15 @@ async fn resumable_stream(
         session.end_stream(&stream);
     });
     let ready = priming.into_iter().collect();
-    let events = SessionEvents { name, ready, past: None, between: None, live: Some(live), held };
+    let events = SessionEvents {
+        name: Some(name),
+        ready,
+        past: None,
+        between: None,
+        live: Some(live),
+        held,
+        _client: None,
+    };
     let body = session_body(gateway, events);
     Ok(McpResponse::Stream(body))
 }

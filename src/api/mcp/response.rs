@@ -11,6 +11,7 @@ use poem_openapi::{
     },
     types::Type,
 };
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
@@ -56,6 +57,11 @@ fn status(response: &Members) -> StatusCode {
 }
 
 impl McpResponse {
+    /// A message that is refused, with the status that its code has.
+    pub(super) fn refusal(error: RpcError, id: Value) -> Self {
+        Self::Message(error.into_response(id))
+    }
+
     /// A response of the modern era, which also has a status for unknown methods.
     pub(super) fn modern(response: Members) -> Self {
         match error_code(&response) {
@@ -97,6 +103,8 @@ impl IntoResponse for McpResponse {
 pub(super) struct Answered(pub(super) McpResponse);
 /// The response to a GET.
 pub(super) struct Opened(pub(super) McpResponse);
+/// The response to a POST whose answer comes on a stream.
+pub(super) struct Taken(pub(super) McpResponse);
 /// The response to a DELETE.
 pub(super) struct EndedSession(pub(super) McpResponse);
 
@@ -157,6 +165,9 @@ responses! {
     ];
     Opened: [
         documented(200, "Server-sent events with JSON-RPC messages", vec![events()], Vec::new()),
+    ];
+    Taken: [
+        documented(202, "The message was taken", Vec::new(), Vec::new()),
     ];
     EndedSession: [
         documented(204, "The session has ended", Vec::new(), Vec::new()),

@@ -7,14 +7,16 @@ use entity::Timestamp;
 use futures_util::stream;
 use poem::Body;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::{
     auth::login_session::SessionWatch,
+    config::PublicUrl,
     event,
     family::mcp_session::StreamReader,
     gateway::Gateway,
     limit::Slot,
-    mcp::{Item, Running},
+    mcp::{Item, Running, SseConnection},
     tunnel::{
         Revocation,
         message::{self, Members},
@@ -44,10 +46,20 @@ fn message_event(message: &Members) -> Bytes {
     Bytes::from(format!("event: message\ndata: {data}\n\n"))
 }
 
-/// An event with a message that a client can resume after.
-fn numbered_event(stream: &str, Numbered { number, message }: Numbered) -> Bytes {
+/// An event with a message. With the name of its stream, a client can resume after it.
+fn numbered_event(stream: Option<&str>, Numbered { number, message }: Numbered) -> Bytes {
     let data = event::one_line(message);
-    Bytes::from(format!("event: message\ndata: {data}\nid: {stream}-{number}\n\n"))
+    let id = stream.map(|stream| format!("id: {stream}-{number}\n")).unwrap_or_default();
+    Bytes::from(format!("event: message\ndata: {data}\n{id}\n"))
+}
+
+/// The first event of a client that speaks HTTP+SSE: the path for its messages (MCP 2024-11-05, HTTP with SSE). `path` is
+/// that of the stream.
+pub(super) fn endpoint_event(gateway: &Gateway, path: &str, client: Uuid) -> Bytes {
+    let prefix = gateway.config.server.public_url.as_ref().map(PublicUrl::path);
+    let prefix = prefix.unwrap_or_default();
+    let path = path.strip_suffix("sse").unwrap_or(path);
+    Bytes::from(format!("event: endpoint\ndata: {prefix}{path}messages?session_id={client}\n\n"))
 }
 
 /// The first event of a stream: an id to resume after, the time to wait before that, and no data.
@@ -84,8 +96,8 @@ pub(super) fn modern_body(
 
 /// The parts of a stream of a session, in the order in which it sends them.
 pub(super) struct SessionEvents {
-    /// Name of the stream.
-    pub(super) name: String,
+    /// Name of the stream. Absent if it cannot be resumed.
+    pub(super) name: Option<String>,
     /// The events to send first.
     pub(super) ready: VecDeque<Bytes>,
     /// The messages to read from the event log then, and the name of their stream.
@@ -95,6 +107,8 @@ pub(super) struct SessionEvents {
     /// The messages that come.
     pub(super) live: Option<Receiver<Numbered>>,
     pub(super) held: Held,
+    /// The client, if its session ends with the stream.
+    pub(super) _client: Option<SseConnection>,
 }
 
 /// The events of a stream of a session.
@@ -114,7 +128,7 @@ async fn next(gateway: &Gateway, events: &mut SessionEvents) -> Option<Bytes> {
         events.held.watch.check(Timestamp::now()).ok()?;
         if let Some((reader, name)) = &mut events.past {
             if let Some(page) = reader.next(gateway).await {
-                let page = page.into_iter().map(|numbered| numbered_event(name, numbered));
+                let page = page.into_iter().map(|numbered| numbered_event(Some(name), numbered));
                 events.ready.extend(page);
             } else {
                 events.past = None;
@@ -129,7 +143,7 @@ async fn next(gateway: &Gateway, events: &mut SessionEvents) -> Option<Bytes> {
             () = events.held.revocation.revoked() => return None,
         };
         return match received {
-            Ok(Some(numbered)) => Some(numbered_event(&events.name, numbered)),
+            Ok(Some(numbered)) => Some(numbered_event(events.name.as_deref(), numbered)),
             Ok(None) => None,
             Err(_) => Some(Bytes::from_static(COMMENT)),
         };

@@ -73,7 +73,7 @@ pub(super) async fn open(
         let reader = StreamReader::new(session.id, name.to_owned(), (after, until));
         (reader, name.to_owned())
     });
-    let name = attached.as_ref().map(|(stream, _)| stream.name.clone()).unwrap_or_default();
+    let name = attached.as_ref().map(|(stream, _)| stream.name.clone());
     let (ready, between) = if past.is_some() { (None, priming) } else { (priming, None) };
     let events = SessionEvents {
         name,
@@ -82,6 +82,7 @@ pub(super) async fn open(
         between,
         live: attached.map(|(_, live)| live),
         held,
+        _client: None,
     };
     Ok(McpResponse::Stream(session_body(gateway, events)))
 }

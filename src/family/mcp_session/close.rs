@@ -33,3 +33,12 @@ pub async fn close(gateway: &Gateway, principal: &Principal, id: Uuid) -> Result
     }
     Ok(())
 }
+
+/// Closes a session whose client has disconnected, if its transport cannot resume.
+pub async fn close_disconnected(gateway: &Gateway, id: Uuid) -> Result<()> {
+    gateway.tunnels.sessions.end(id);
+    let tx = gateway.database.begin_write().await?;
+    let Some(row) = lock_open(&tx, id).await? else { return Ok(tx.rollback().await?) };
+    let events = close_locked(gateway, &tx, row, CloseReason::Disconnected).await?;
+    Ok(gateway.hub.commit(tx, events).await?)
+}

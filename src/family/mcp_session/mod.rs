@@ -12,7 +12,7 @@ mod rows;
 mod schema;
 mod transport;
 
-pub use close::close;
+pub use close::{close, close_disconnected};
 pub use create::create;
 pub use end::close_for_tunnel;
 pub use get::get;

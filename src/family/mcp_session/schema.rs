@@ -158,6 +158,8 @@ pub enum CloseReason {
     Idle,
     /// The tunnel of the session was deleted, or is not shared with its owner any more.
     TunnelRevoked,
+    /// The client has disconnected, and its transport (HTTP+SSE) cannot resume.
+    Disconnected,
 }
 
 /// The data of a `closed` event. No event follows.

@@ -8,9 +8,11 @@ mod log_level;
 mod registry;
 #[expect(clippy::module_inception, reason = "the file has the type of the module")]
 mod session;
+mod sse_client;
 mod stream;
 
 pub use log_level::LogLevel;
 pub use registry::Sessions;
 pub use session::{ForLog, MAX_RESOURCES, MAX_URI_BYTES, McpClient, Session};
+pub use sse_client::SseClient;
 pub use stream::{LogEntry, Numbered, SessionStream};

@@ -5,13 +5,15 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::{log_level::LogLevel, session::Session};
+use super::{log_level::LogLevel, session::Session, sse_client::SseClient};
 use crate::tunnel::message::Members;
 
 /// The sessions in memory. A session that is missing here may be in the database.
 #[derive(Default)]
 pub struct Sessions {
     by_id: Mutex<HashMap<Uuid, Arc<Session>>>,
+    /// The connected clients that speak HTTP+SSE.
+    sse_clients: Mutex<HashMap<Uuid, Arc<SseClient>>>,
 }
 
 impl Sessions {
@@ -24,6 +26,23 @@ impl Sessions {
     #[must_use]
     pub fn find(&self, id: Uuid) -> Option<Arc<Session>> {
         self.by_id.lock().get(&id).cloned()
+    }
+
+    /// Adds a client that speaks HTTP+SSE.
+    pub fn insert_sse(&self, client: Arc<SseClient>) {
+        self.sse_clients.lock().insert(client.id, client);
+    }
+
+    /// The client with this id, if it is of this tunnel and this user.
+    #[must_use]
+    pub fn find_sse(&self, id: Uuid, of: (Uuid, Uuid)) -> Option<Arc<SseClient>> {
+        let client = self.sse_clients.lock().get(&id).cloned();
+        client.filter(|client| (client.tunnel, client.user) == of)
+    }
+
+    /// Removes a client.
+    pub fn remove_sse(&self, id: Uuid) {
+        self.sse_clients.lock().remove(&id);
     }
 
     /// Removes and ends a session.

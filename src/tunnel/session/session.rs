@@ -93,26 +93,46 @@ pub struct Session {
     requests: Mutex<HashMap<String, CancellationToken>>,
     /// The requests to the client that the gateway itself has made, and waits for.
     asked: Mutex<HashMap<String, oneshot::Sender<Members>>>,
-    log: Sender<ForLog>,
+    /// Absent if the client cannot resume.
+    log: Option<Sender<ForLog>>,
     used_at: Mutex<Instant>,
 }
 
 impl Session {
     /// A session, and the messages for its event log.
     #[must_use]
-    pub fn new(
+    pub fn new(id: Uuid, of: (Uuid, Uuid), client: McpClient) -> (Arc<Self>, Receiver<ForLog>) {
+        let (log, receiver) = queue(LOG_BYTES);
+        let standalone = format!("get{}", Uuid::new_v4().simple());
+        (Arc::new(Self::with(id, of, client, (standalone, Some(log)))), receiver)
+    }
+
+    /// A session whose client has one stream for all messages, and cannot resume it.
+    #[must_use]
+    pub fn without_log(
+        id: Uuid,
+        of: (Uuid, Uuid),
+        client: McpClient,
+        stream: &Arc<SessionStream>,
+    ) -> Arc<Self> {
+        let session = Self::with(id, of, client, (stream.name.clone(), None));
+        session.streams.lock().insert(stream.name.clone(), Arc::clone(stream));
+        Arc::new(session)
+    }
+
+    fn with(
         id: Uuid,
         (tunnel, user): (Uuid, Uuid),
         client: McpClient,
-    ) -> (Arc<Self>, Receiver<ForLog>) {
-        let (log, receiver) = queue(LOG_BYTES);
-        let session = Self {
+        (standalone, log): (String, Option<Sender<ForLog>>),
+    ) -> Self {
+        Self {
             id,
             tunnel,
             user,
             client,
             ended: CancellationToken::new(),
-            standalone: format!("get{}", Uuid::new_v4().simple()),
+            standalone,
             log_level: Mutex::default(),
             resources: Mutex::default(),
             resources_changed: Notify::new(),
@@ -122,8 +142,13 @@ impl Session {
             asked: Mutex::default(),
             log,
             used_at: Mutex::new(Instant::now()),
-        };
-        (Arc::new(session), receiver)
+        }
+    }
+
+    /// Whether the event log has the messages, so that the client can resume.
+    #[must_use]
+    pub fn has_log(&self) -> bool {
+        self.log.is_some()
     }
 
     /// The session as the caller of a request.
@@ -152,8 +177,9 @@ impl Session {
         let text = message::text(message);
         let bytes = text.len();
         let numbered = stream.send(text);
+        let Some(log) = &self.log else { return };
         let entry = ForLog::Entry(LogEntry { stream: stream.name.clone(), numbered });
-        if self.log.send(entry, bytes).is_err() {
+        if log.send(entry, bytes).is_err() {
             tracing::warn!(session = %self.id, "the event log is too slow for an MCP session");
         }
     }
@@ -197,8 +223,9 @@ impl Session {
 
     /// Waits until the event log has all messages until now.
     pub async fn flush(&self) {
+        let Some(log) = &self.log else { return };
         let (sender, written) = oneshot::channel();
-        if self.log.send_anyway(ForLog::Flush(sender)).is_ok() {
+        if log.send_anyway(ForLog::Flush(sender)).is_ok() {
             // The writer ends with the session.
             let _ = written.await;
         }

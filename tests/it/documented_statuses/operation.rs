@@ -55,7 +55,8 @@ impl Operation<'_> {
         let needed = parameters.filter(|it| it["in"] == "query" && it["required"] == true);
         let pairs = needed.flat_map(|parameter| {
             let name = parameter["name"].as_str().expect("a name");
-            let values = parameter["example"].as_array().expect("an example that is a list");
+            let example = &parameter["example"];
+            let values = example.as_array().map_or(std::slice::from_ref(example), Vec::as_slice);
             values.iter().map(move |value| format!("{name}={}", value.as_str().expect("a text")))
         });
         pairs.collect()

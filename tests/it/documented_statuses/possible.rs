@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Statuses that no test here provokes, each with the reason.
-const NOT_PROVOKED: [(u16, &str, &str); 24] = [
+const NOT_PROVOKED: [(u16, &str, &str); 27] = [
     (
         401,
         "",
@@ -46,6 +46,9 @@ const NOT_PROVOKED: [(u16, &str, &str); 24] = [
     (400, "mcp_post_named", "any text is a name; see tunnels/mcp"),
     (400, "mcp_open_named", "any text is a name; see tunnels/mcp"),
     (400, "mcp_end_named", "any text is a name; see tunnels/mcp"),
+    (400, "mcp_open_sse_named", "any text is a name; see tunnels/mcp"),
+    (507, "mcp_post_sse", "needs a connected tunnel client, whose connection writes, too"),
+    (507, "mcp_post_sse_named", "needs a connected tunnel client, whose connection writes, too"),
     (507, "mcp_post", "needs a connected tunnel client, whose connection writes, too"),
     (507, "mcp_post_named", "needs a connected tunnel client, whose connection writes, too"),
     (507, "mcp_end", "needs a session, which the walker has not"),

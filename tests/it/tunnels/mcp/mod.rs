@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod eras;
+mod http_sse;
 mod isolation;
 mod legacy;
 mod modern;
