@@ -1,4 +1,5 @@
-// Real MCP clients at a tunnel: the SDKs of Python and TypeScript in both majors, and the MCP Inspector.
+// Real MCP clients at a tunnel: the SDKs of Python and TypeScript in both majors, that of Rust, and the MCP
+// Inspector.
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,16 +9,21 @@ import { FIXTURE, Gateway, MODULES, Program, run } from './support.js';
 
 const CLIENTS = path.join(import.meta.dirname, 'clients');
 const python = (variable) => [process.env[variable] ?? 'python3', '-B', path.join(CLIENTS, 'python_client.py')];
+const RMCP = process.env.TUNNEL_RMCP ?? 'rmcp-client';
 const node = (file) => ['node', path.join(CLIENTS, file)];
 
 // Each with the version that it must negotiate.
 const PROGRAMS = [
   ['Python SDK 1', python('TUNNEL_PYTHON_1'), [], '2025-11-25'],
+  ['Python SDK 1, HTTP+SSE', python('TUNNEL_PYTHON_1'), ['sse'], '2025-11-25'],
   ['Python SDK 2, legacy', python('TUNNEL_PYTHON'), ['legacy'], '2025-11-25'],
   ['Python SDK 2, modern', python('TUNNEL_PYTHON'), ['modern'], '2026-07-28'],
   ['TypeScript SDK 1', node('ts_v1.mjs'), [], '2025-11-25'],
+  ['TypeScript SDK 1, HTTP+SSE', node('ts_v1.mjs'), ['sse'], '2025-11-25'],
   ['TypeScript SDK 2, legacy', node('ts_v2.mjs'), ['legacy'], '2025-11-25'],
   ['TypeScript SDK 2, modern', node('ts_v2.mjs'), ['modern'], '2026-07-28'],
+  ['Rust SDK, legacy', [RMCP], ['legacy'], '2025-11-25'],
+  ['Rust SDK, modern', [RMCP], ['modern'], '2026-07-28'],
 ];
 
 async function check(gateway, name) {

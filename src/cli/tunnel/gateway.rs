@@ -10,7 +10,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
+    MaybeTlsStream, WebSocketStream, connect_async_with_config,
     tungstenite::{
         Error, Message,
         client::IntoClientRequest,
@@ -49,6 +49,14 @@ enum Lost {
     Leave(Leave),
     /// The connection, which can be opened again.
     Connection(String),
+}
+
+/// Opens the WebSocket.
+async fn connect(request: Request<()>) -> Result<Socket, Error> {
+    // With Nagle's algorithm, a message would wait for the acknowledgement of the previous one.
+    let without_nagle = true;
+    let (socket, _) = connect_async_with_config(request, None, without_nagle).await?;
+    Ok(socket)
 }
 
 /// A gateway, and how the client presents itself.
@@ -104,14 +112,14 @@ impl Gateway {
         // It was for a server that has ended.
         self.unsent = None;
         loop {
-            let connecting = timeout(CONNECT_TIME, Box::pin(connect_async(self.request.clone())));
+            let connecting = timeout(CONNECT_TIME, Box::pin(connect(self.request.clone())));
             let connected = tokio::select! {
                 connected = connecting => connected,
                 () = input.closed() => return Leave::ServerEnded,
                 () = shutdown.cancelled() => return Leave::Shutdown,
             };
             let reason = match connected {
-                Ok(Ok((socket, _))) => {
+                Ok(Ok(socket)) => {
                     let began = Instant::now();
                     match self.carry(socket, input, output, shutdown).await {
                         Lost::Leave(leave) => return leave,
@@ -264,5 +272,28 @@ fn refusal(status: StatusCode, body: &[u8]) -> String {
     match detail {
         Some(detail) => format!("{status}: {detail}"),
         None => status.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tokio_tungstenite::accept_async;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_message_waits_for_the_acknowledgement_of_another() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("ws://{}", listener.local_addr().expect("an address"));
+        let request = url.into_client_request().expect("a request");
+        let accept = async {
+            let (socket, _) = listener.accept().await.expect("a connection");
+            accept_async(socket).await.expect("a WebSocket")
+        };
+        let (socket, _server) = tokio::join!(connect(request), accept);
+        let socket = socket.expect("a WebSocket");
+        let MaybeTlsStream::Plain(tcp) = socket.get_ref() else { panic!("no TLS was asked for") };
+        assert!(tcp.nodelay().expect("an option"));
     }
 }

@@ -1,10 +1,10 @@
 """Uses an MCP endpoint with the official Python SDK, and prints what it got as one line of JSON.
 
-    python_client.py URL TOKEN [legacy | modern]
+    python_client.py URL TOKEN [legacy | modern | sse]
 
 It works with the versions 1 and 2 of the SDK. Version 1 knows only the legacy era, which begins with
 `initialize`. Version 2 asks for the modern era and falls back to the legacy one, unless the third argument
-chooses an era.
+chooses an era. With `sse`, version 1 uses the transport HTTP+SSE.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ import json
 import sys
 
 import mcp
+from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import ElicitResult
 
@@ -33,7 +34,8 @@ async def answer(_context, _params):
 @contextlib.asynccontextmanager
 async def connect_1(transport):
     """Yields a client of version 1, and its protocol version."""
-    async with transport as (read, write, _session_id):
+    # The third part of Streamable HTTP is a function that returns the id of the session.
+    async with transport as (read, write, *_):
         async with mcp.ClientSession(read, write, elicitation_callback=answer) as session:
             initialized = await session.initialize()
             yield session, initialized.protocolVersion
@@ -65,7 +67,10 @@ async def main(url, token, era="auto"):
     headers = {"Authorization": f"Bearer {token}"}
     client = httpx.AsyncClient(headers=headers, timeout=DEADLINE_SECONDS)
     async with asyncio.timeout(DEADLINE_SECONDS), client as http:
-        transport = streamable_http_client(url, http_client=http)
+        if era == "sse":
+            transport = sse_client(f"{url}/sse", headers=headers, timeout=DEADLINE_SECONDS)
+        else:
+            transport = streamable_http_client(url, http_client=http)
         # Leaving the block ends the session with a DELETE request.
         async with connect_1(transport) if SDK == 1 else connect_2(transport, era) as (session, version):
             listed = await session.list_tools()

@@ -21,15 +21,15 @@ export async function report(name, client, transport, call) {
     process.exit(1);
   }, DEADLINE_MS);
   await client.connect(transport);
-  const version = transport.protocolVersion;
+  const version = transport.protocolVersion ?? transport._protocolVersion;
   const { tools } = await client.listTools();
   const echo = text(await call('echo', { text: 'hello' }));
   const progress = [];
   const onprogress = (event) => progress.push(event.progress);
   text(await call('slow', { steps: 3, delay_ms: 20 }, { onprogress }));
   const asked = text(await call('ask', { question: 'name?' }));
-  // `close` alone does not end the session at the server.
-  await transport.terminateSession();
+  // `close` alone does not end the session at the server. The stream of HTTP+SSE is the session.
+  await transport.terminateSession?.();
   await client.close();
   clearTimeout(deadline);
   const names = tools.map((tool) => tool.name);
