@@ -79,7 +79,7 @@ pub fn receive(
 /// Subscribes again at a server that has connected again.
 fn restore(gateway: &Gateway, session: &Session, connection: &Connection) {
     for uri in session.resources() {
-        watch_resource(gateway, connection, session.caller(), &uri);
+        watch_resource(gateway, connection, session.caller(), ("resources/subscribe", &uri));
     }
 }
 
@@ -149,7 +149,8 @@ fn request(
                 return Err(RpcError::new(RpcError::INVALID_PARAMS, reason));
             }
             let sessions = &gateway.tunnels.sessions;
-            let others = sessions.is_subscribed(session.tunnel, &uri, session.id);
+            let others = sessions.is_subscribed(session.tunnel, &uri, Some(session.id))
+                || connection.watched.has(&uri);
             if !is_legacy || (!is_subscribe && others) {
                 return done(&id);
             }

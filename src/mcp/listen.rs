@@ -30,6 +30,8 @@ const LISTS: [(&str, &str); 3] = [
 
 /// A subscription of a modern client to a server of the legacy era.
 pub struct Subscription {
+    gateway: Arc<Gateway>,
+    caller: Caller,
     id: Value,
     methods: Vec<&'static str>,
     uris: BTreeSet<String>,
@@ -43,7 +45,7 @@ pub struct Subscription {
 /// # Errors
 /// [`RpcError::INVALID_PARAMS`] if it is for too many resources.
 pub(super) fn listen(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     connection: &Arc<Connection>,
     caller: Caller,
     id: Value,
@@ -60,8 +62,9 @@ pub(super) fn listen(
         return Err(RpcError::new(RpcError::INVALID_PARAMS, reason));
     }
     let unasked = connection.listen();
+    connection.watched.add(&uris);
     for uri in &uris {
-        watch_resource(gateway, connection, caller, uri);
+        watch_resource(gateway, connection, caller, ("resources/subscribe", uri));
     }
     let mut honored: Members =
         lists.iter().map(|(field, _)| ((*field).to_owned(), true.into())).collect();
@@ -72,6 +75,8 @@ pub(super) fn listen(
     let acknowledged =
         message::notification("notifications/subscriptions/acknowledged", Some(params));
     Ok(Subscription {
+        gateway: Arc::clone(gateway),
+        caller,
         id,
         methods: lists.into_iter().map(|(_, method)| method).collect(),
         uris,
@@ -81,14 +86,15 @@ pub(super) fn listen(
     })
 }
 
-/// Asks a server of the legacy era for the updates of a resource. A server without this resource sends none.
+/// Asks a server of the legacy era for the updates of a resource, or asks it to stop them. A server without this resource
+/// sends none.
 pub(super) fn watch_resource(
     gateway: &Gateway,
     connection: &Connection,
     caller: Caller,
-    uri: &str,
+    (method, uri): (&str, &str),
 ) {
-    let request = message::request(0.into(), "resources/subscribe", Some(json!({ "uri": uri })));
+    let request = message::request(0.into(), method, Some(json!({ "uri": uri })));
     let idle = Some(connection.settings.request_time);
     if let Ok(call) = connection.call(caller, request, idle) {
         gateway.spawn(async move { drop(call.answer().await) });
@@ -128,6 +134,18 @@ impl Subscription {
         let is_update = method == "notifications/resources/updated";
         self.methods.contains(&method)
             || is_update && uri.is_some_and(|uri| self.uris.contains(uri))
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        for uri in self.connection.watched.remove(&self.uris) {
+            let sessions = &self.gateway.tunnels.sessions;
+            if !sessions.is_subscribed(self.connection.tunnel, &uri, None) {
+                let stop = ("resources/unsubscribe", uri.as_str());
+                watch_resource(&self.gateway, &self.connection, self.caller, stop);
+            }
+        }
     }
 }
 

@@ -27,6 +27,7 @@ use super::{
     outbound::{Frames, Outbound},
     reply::Routed,
     server::Server,
+    watched::WatchedResources,
 };
 use crate::event::MAX_DATA;
 
@@ -61,6 +62,8 @@ pub struct Connection {
     pub instance: Option<String>,
     /// The limits.
     pub settings: Settings,
+    /// The resources whose updates clients of the modern era want.
+    pub watched: WatchedResources,
     is_session_valid: SessionCheck,
     calls: Arc<Calls>,
     outbound: Outbound,
@@ -124,6 +127,7 @@ impl Connection {
             owner,
             instance,
             settings,
+            watched: WatchedResources::default(),
             is_session_valid,
             calls: Arc::new(Calls::new(settings.requests_in_flight, Arc::clone(metrics))),
             outbound,

@@ -24,6 +24,7 @@ mod revocation;
 mod server;
 pub mod session;
 mod sharing;
+mod watched;
 
 pub use call::Call;
 pub use caller::{Caller, Capabilities};
@@ -42,3 +43,4 @@ pub use reply::Reply;
 pub use revocation::{Revocation, Revocations};
 pub use server::{Era, LEGACY_VERSION, MODERN_VERSION, Server};
 pub use sharing::{Sharing, SharingCache, TunnelName};
+pub use watched::WatchedResources;

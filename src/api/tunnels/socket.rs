@@ -10,7 +10,10 @@ use poem::web::websocket::{CloseCode, Message, WebSocketStream};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::{
-    family::tunnel::{self, Client, Connected},
+    family::{
+        FamilyError,
+        tunnel::{self, Client, Connected},
+    },
     gateway::Gateway,
     limit::ClientConnection,
     tunnel::{Connection, Disconnect, Frames},
@@ -50,8 +53,11 @@ pub(super) async fn serve(
         }
         Err(error) => {
             tracing::warn!(%error, "a tunnel client got no tunnel");
-            let reason = "the gateway cannot use its database at the moment";
-            let close = Message::Close(Some((CloseCode::Again, reason.to_owned())));
+            let (code, reason) = match error {
+                FamilyError::Forbidden(_) => (CloseCode::Policy, "the tunnel was deleted"),
+                _ => (CloseCode::Again, "the gateway cannot use its database at the moment"),
+            };
+            let close = Message::Close(Some((code, reason.to_owned())));
             let _ = timeout(WRITE_TIME, writer.send(close)).await;
         }
     }

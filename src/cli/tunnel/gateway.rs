@@ -160,7 +160,6 @@ impl Gateway {
         output: &mut mpsc::Receiver<String>,
         shutdown: &CancellationToken,
     ) -> Lost {
-        let lost = |error: Error| Lost::Connection(error.to_string());
         if let Err(error) = socket.send(Message::text(register(&self.description))).await {
             return lost(error);
         }
@@ -187,28 +186,19 @@ impl Gateway {
                 },
                 frame = socket.next(), if untaken.is_none() => {
                     heard_at = Instant::now();
-                    match frame {
-                        Some(Ok(Message::Text(text))) => {
-                            untaken = received(&text);
-                        }
-                        Some(Ok(Message::Close(close))) => {
-                            let reason = close.map(|close| close.reason.to_string());
-                            let reason = reason.unwrap_or_default();
-                            return Lost::Connection(format!("it has closed the connection: {reason}"));
-                        }
-                        Some(Ok(_)) => {}
-                        Some(Err(error)) => return lost(error),
-                        None => return Lost::Connection("the connection has ended".to_owned()),
+                    match message_for_server(frame) {
+                        Ok(payload) => untaken = payload,
+                        Err(lost) => return lost,
                     }
                 }
                 line = output.recv() => {
                     let Some(line) = line else { return self.leave(socket, Leave::ServerEnded).await };
-                    if let Some(frame) = from_server(&line) {
-                            if let Err(error) = self.send(&mut socket, frame).await {
-                                return lost(error);
-                            }
-                    } else {
+                    let Some(frame) = from_server(&line) else {
                         tracing::info!(line, "the MCP server wrote something that is no message");
+                        continue;
+                    };
+                    if let Err(error) = self.send(&mut socket, frame).await {
+                        return lost(error);
                     }
                 }
                 _ = pings.tick() => {
@@ -243,6 +233,24 @@ impl Gateway {
         };
         let _ = timeout(Duration::from_secs(2), farewell).await;
         Lost::Leave(leave)
+    }
+}
+
+fn lost(error: Error) -> Lost {
+    Lost::Connection(error.to_string())
+}
+
+/// The message for the server in what the socket has received. `None` if it has none.
+fn message_for_server(frame: Option<Result<Message, Error>>) -> Result<Option<String>, Lost> {
+    match frame {
+        Some(Ok(Message::Text(text))) => Ok(received(&text)),
+        Some(Ok(Message::Close(close))) => {
+            let reason = close.map(|close| close.reason.to_string()).unwrap_or_default();
+            Err(Lost::Connection(format!("it has closed the connection: {reason}")))
+        }
+        Some(Ok(_)) => Ok(None),
+        Some(Err(error)) => Err(lost(error)),
+        None => Err(Lost::Connection("the connection has ended".to_owned())),
     }
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use entity::{JsonText, tunnel};
 use poem_openapi::types::{ParseError, ParseFromJSON};
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set};
 use serde_json::Value;
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
@@ -26,6 +26,9 @@ use crate::{
         probe,
     },
 };
+
+/// Largest text with which a server can describe itself, in bytes.
+const MAX_SERVER_INFO: usize = 4_096;
 
 /// Time that a client has to register.
 const REGISTER_TIME: Duration = Duration::from_secs(30);
@@ -103,9 +106,6 @@ async fn initialized(
     let events = gateway.hub.log().append(&tx, &topic(connection.tunnel), vec![event]).await?;
     Ok(gateway.hub.commit(tx, events).await?)
 }
-
-/// Largest text with which a server can describe itself, in bytes.
-const MAX_SERVER_INFO: usize = 4_096;
 
 /// Publishes the messages that belong to no request. Returns when the connection ends.
 async fn publish_unasked(
@@ -188,8 +188,7 @@ async fn try_disconnect(
     };
     let traffic = connection.traffic();
     let events = disconnect_locked(gateway, &tx, row, stored(reason), traffic).await?;
-    let committed: std::result::Result<(), DbErr> = gateway.hub.commit(tx, events).await;
-    Ok(committed?)
+    Ok(gateway.hub.commit(tx, events).await?)
 }
 
 fn stored(reason: Disconnect) -> tunnel::DisconnectReason {

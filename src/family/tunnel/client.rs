@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use entity::{blocked_tunnel_client, login_session::Method, tunnel};
-use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use uuid::Uuid;
 
 use crate::{
@@ -72,11 +72,7 @@ pub async fn admit(gateway: &Gateway, principal: &Principal, new: NewClient) -> 
         },
         (None, None) => DEFAULT_NAME.to_owned(),
     };
-    if is_blocked(gateway, owner, key, &name).await? {
-        return Err(FamilyError::Forbidden(
-            "the tunnel of this client was deleted: delete its entry at /reverse-proxy/blocked-clients, or use another name",
-        ));
-    }
+    check_not_blocked(gateway.database.reader(), owner, key, &name).await?;
     if has_too_many(gateway, owner, &name).await? {
         return Err(FamilyError::Forbidden("this user has 1,000 tunnels: delete some"));
     }
@@ -101,7 +97,13 @@ async fn has_too_many(gateway: &Gateway, owner: Uuid, name: &str) -> Result<bool
     Ok(known.is_none() && of_owner.count(reader).await? >= MAX_TUNNELS)
 }
 
-async fn is_blocked(gateway: &Gateway, owner: Uuid, key: Option<Uuid>, name: &str) -> Result<bool> {
+/// Refuses a client whose tunnel was deleted.
+pub(super) async fn check_not_blocked(
+    connection: &impl ConnectionTrait,
+    owner: Uuid,
+    key: Option<Uuid>,
+    name: &str,
+) -> Result<()> {
     use blocked_tunnel_client::Column;
     let same_key = match key {
         Some(key) => Column::KeyId.eq(key),
@@ -111,7 +113,12 @@ async fn is_blocked(gateway: &Gateway, owner: Uuid, key: Option<Uuid>, name: &st
         .filter(Column::OwnerId.eq(owner))
         .filter(Column::ClientName.eq(name))
         .filter(same_key);
-    Ok(row.one(gateway.database.reader()).await?.is_some())
+    if row.one(connection).await?.is_none() {
+        return Ok(());
+    }
+    Err(FamilyError::Forbidden(
+        "the tunnel of this client was deleted: delete its entry at /reverse-proxy/blocked-clients, or use another name",
+    ))
 }
 
 /// The name if it can be a segment of a URL path.

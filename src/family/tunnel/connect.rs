@@ -10,7 +10,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    client::Client,
+    client::{Client, check_not_blocked},
     events::CONNECTED,
     rows::{disconnect_locked, resource, topic, traffic},
     schema::TunnelChanged,
@@ -49,6 +49,9 @@ pub(super) fn alive_until(gateway: &Gateway) -> Timestamp {
 /// Connects a client. A process that connects again gets its tunnel. Another process gets the first tunnel with this
 /// name whose client is away. Otherwise it gets a new tunnel, with a number after the name if
 /// the name is taken.
+///
+/// # Errors
+/// [`FamilyError::Forbidden`] if the tunnel of the client was deleted, [`FamilyError::NotFound`] if the user was.
 pub async fn connect(gateway: &Gateway, client: Client) -> Result<Connected> {
     close_dead(gateway, &client).await?;
     let id = Uuid::new_v4();
@@ -58,6 +61,8 @@ pub async fn connect(gateway: &Gateway, client: Client) -> Result<Connected> {
     // Two clients of a user that connect at the same time would choose the same name.
     let owner = user::Entity::find_by_id(client.owner).lock_exclusive().one(&tx).await?;
     owner.ok_or(FamilyError::NotFound)?;
+    // It may have been deleted since the client was admitted.
+    check_not_blocked(&tx, client.owner, client.key, &client.name).await?;
     let rows = candidates(&client).lock_exclusive().all(&tx).await?;
     let (row, mut events) = match choose(gateway, &client, &rows) {
         Some(row) => {

@@ -84,11 +84,11 @@ impl Sessions {
         of_tunnel.map(|session| session.log_level()).min().unwrap_or_default()
     }
 
-    /// Whether a session other than this one wants the updates of a resource.
+    /// Whether a session wants the updates of a resource, other than this one.
     #[must_use]
-    pub fn is_subscribed(&self, tunnel: Uuid, uri: &str, except: Uuid) -> bool {
+    pub fn is_subscribed(&self, tunnel: Uuid, uri: &str, except: Option<Uuid>) -> bool {
         let by_id = self.by_id.lock();
-        let mut others = by_id.values().filter(|it| it.tunnel == tunnel && it.id != except);
+        let mut others = by_id.values().filter(|it| it.tunnel == tunnel && Some(it.id) != except);
         others.any(|session| session.is_subscribed(uri))
     }
 }

@@ -50,6 +50,23 @@ async fn client_of_a_deleted_tunnel_is_kept_out() {
 }
 
 #[tokio::test]
+async fn client_that_connects_while_its_tunnel_is_deleted_is_kept_out() {
+    let app = App::start().await;
+    let owner = app.caller(Role::Viewer).await;
+    let client = TunnelClient::legacy(&owner, "mine").await;
+    let path = format!("/reverse-proxy/sessions/{}", client.id);
+    client.leave(&owner).await;
+    // The client is admitted, and waits for its tunnel.
+    let connecting = app.gateway.tunnels.connecting.lock().await;
+    let open = TunnelClient::open(&owner, PATH, &[("x-tunnel-name", "mine")]);
+    let mut client = open.await.ok().expect("admitted");
+    assert_eq!(owner.call(Method::DELETE, &path, None).await.status, 204);
+    drop(connecting);
+    assert_eq!(client.closed().await, (1008, "the tunnel was deleted".to_owned()));
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn administrators_see_and_delete_tunnels_of_all_users() {
     let app = App::start().await;
     let owner = app.caller(Role::Viewer).await;

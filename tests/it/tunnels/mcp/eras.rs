@@ -112,6 +112,45 @@ async fn modern_client_subscribes_at_a_legacy_server() {
 }
 
 #[tokio::test]
+async fn updates_of_a_resource_go_on_while_a_client_of_either_era_wants_them() {
+    let app = App::start().await;
+    let owner = app.caller(Role::Viewer).await;
+    let mut server = TunnelClient::legacy(&owner, "mine").await;
+    let path = format!("/mcp/{}", server.id);
+    let legacy = McpClient::new(&owner, server.id).await;
+    let uri = json!({ "uri": "file:///a" });
+    let (answer, ()) = tokio::join!(legacy.call(1, "resources/subscribe", uri.clone()), async {
+        let subscribe = server.request("resources/subscribe").await;
+        server.answer(&subscribe, json!({})).await;
+    });
+    assert_eq!(answer["result"], json!({}));
+    let params = json!({ "notifications": { "resourceSubscriptions": ["file:///a"] } });
+    let mut streams = Vec::new();
+    for id in [1, 2] {
+        let listen = modern(&owner, &path, id, "subscriptions/listen", params.clone());
+        let (stream, ()) = tokio::join!(listen, async {
+            let subscribe = server.request("resources/subscribe").await;
+            server.answer(&subscribe, json!({})).await;
+        });
+        streams.push(stream);
+    }
+    // Others still want them, so the server hears nothing of this.
+    let left = legacy.call(2, "resources/unsubscribe", uri.clone()).await;
+    assert_eq!(left["result"], json!({}));
+    drop(streams.pop());
+    let updated = json!({ "jsonrpc": "2.0", "method": "notifications/resources/updated" });
+    let mut updated = updated;
+    updated["params"] = uri.clone();
+    server.send("notification", updated).await;
+    streams[0].message().await;
+    assert_eq!(streams[0].message().await["params"]["uri"], "file:///a");
+    drop(streams);
+    let unsubscribe = server.request("resources/unsubscribe").await;
+    assert_eq!(unsubscribe["params"], uri);
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn legacy_client_answers_what_a_modern_server_requires() {
     let app = App::start().await;
     let owner = app.caller(Role::Viewer).await;
