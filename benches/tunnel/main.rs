@@ -1,6 +1,7 @@
 //! The latency that a tunnel adds to the calls of an MCP server.
 //!
-//! An MCP server that answers at once is called directly and through a gateway and its tunnel client, in turns in one run.
+//! An MCP server that answers at once is called directly, through a gateway and its tunnel client, and through two
+//! processes that only pass bytes on, in turns in one run.
 //! Calls start at a fixed rate, whether or not the calls before have ended. The time of a call counts from the moment at
 //! which it should have started, so a system that falls behind is not measured as fast.
 //!
@@ -8,19 +9,22 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its result")]
 
+mod relay;
 mod server;
 
 use std::{
     process::{Child, Command, Stdio},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use hdrhistogram::Histogram;
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::{
+    sync::mpsc::{UnboundedReceiver, unbounded_channel},
     task::JoinSet,
-    time::{Instant, sleep, sleep_until},
+    time::sleep,
 };
 
 const ADMIN: &str = "a password for benchmarks";
@@ -51,6 +55,11 @@ async fn main() {
         let value = value.and_then(|at| arguments.get(at + 1));
         value.map_or(default, |value| value.parse().expect("a number"))
     };
+    if let [_, relay, target] = arguments.as_slice()
+        && relay == "relay"
+    {
+        return relay::run(target).await;
+    }
     let (rate, seconds, rounds) =
         (number("--rate", 1_000), number("--seconds", 10), number("--rounds", 3));
 
@@ -71,6 +80,10 @@ async fn main() {
     command.env("STREAMGATE_KEY", &key).stderr(Stdio::null());
     let _tunnel = Process(command.spawn().expect("a tunnel client"));
 
+    let address = server.trim_start_matches("http://").trim_end_matches("/mcp");
+    let (inner, _inner) = relay::start(address);
+    let (outer, _outer) = relay::start(&inner);
+    let relayed = Target { client: Client::new(), url: format!("http://{outer}/mcp"), token: None };
     let direct = Target { client: Client::new(), url: server, token: None };
     let url = format!("{base}/mcp/@admin/bench");
     let tunnelled = Target { client: Client::new(), url, token: Some(key) };
@@ -78,29 +91,38 @@ async fn main() {
     while call(&tunnelled, 0).await.is_err() {
         sleep(Duration::from_millis(50)).await;
     }
-    let mut results = [Histogram::new(3), Histogram::new(3)].map(|it| it.expect("a histogram"));
+    let paths = [("direct", &direct), ("floor", &relayed), ("tunnelled", &tunnelled)];
+    let mut results = paths.map(|_| Histogram::new(3).expect("a histogram"));
     for _ in 0..rounds {
-        for (target, result) in [&direct, &tunnelled].into_iter().zip(&mut results) {
+        for ((_, target), result) in paths.iter().zip(&mut results) {
             result.add(load(target, rate, seconds).await).expect("the same range");
         }
     }
     println!("{rate} calls per second, {seconds} s in each of {rounds} turns, milliseconds");
-    println!("| path | calls | p50 | p95 | p99 |");
-    println!("|---|---|---|---|---|");
-    let quantiles = [0.5, 0.95, 0.99];
-    let at = |result: &Histogram<u64>| quantiles.map(|it| result.value_at_quantile(it));
-    let [before, after] = [at(&results[0]), at(&results[1])];
-    let added = [0, 1, 2].map(|index| after[index].saturating_sub(before[index]));
-    let lines = [
-        ("direct", results[0].len(), before),
-        ("tunnelled", results[1].len(), after),
-        ("added", 0, added),
-    ];
-    for (name, calls, values) in lines {
-        let [p50, p95, p99] =
-            values.map(|micros| Duration::from_micros(micros).as_secs_f64() * 1e3);
-        println!("| {name} | {calls} | {p50:.2} | {p95:.2} | {p99:.2} |");
+    println!("| path | calls | p50 | p95 | p99 | added p50 | added p95 | added p99 |");
+    println!("|---|---:|---:|---:|---:|---:|---:|---:|");
+    let at = |result: &Histogram<u64>| {
+        [0.5, 0.95, 0.99].map(|quantile| {
+            Duration::from_micros(result.value_at_quantile(quantile)).as_secs_f64() * 1e3
+        })
+    };
+    let before = at(&results[0]);
+    let mut added = Vec::new();
+    for ((name, _), result) in paths.iter().zip(&results) {
+        let [p50, p95, p99] = at(result);
+        let [a50, a95, a99] = [p50 - before[0], p95 - before[1], p99 - before[2]];
+        println!(
+            "| {name} | {} | {p50:.2} | {p95:.2} | {p99:.2} | {a50:.2} | {a95:.2} | {a99:.2} |",
+            result.len()
+        );
+        added.push([a50, a99]);
     }
+    let ratio = |index: usize| added[2][index] / added[1][index];
+    println!(
+        "added by the tunnel, ratio to the floor: {:.2} at p50, {:.2} at p99",
+        ratio(0),
+        ratio(1)
+    );
 }
 
 /// Starts a gateway without limits that the load would reach.
@@ -126,10 +148,8 @@ async fn gateway(directory: &std::path::Path) -> (String, Process) {
 async fn load(target: &Target, rate: u64, seconds: u64) -> Histogram<u64> {
     let mut result = Histogram::new(3).expect("a histogram");
     let mut calls = JoinSet::new();
-    let start = Instant::now() + Duration::from_millis(100);
-    for number in 0..rate * seconds {
-        let due = start + Duration::from_micros(number * 1_000_000 / rate);
-        sleep_until(due).await;
+    let mut due_calls = schedule(rate, seconds);
+    while let Some((number, due)) = due_calls.recv().await {
         let target = Target {
             client: target.client.clone(),
             url: target.url.clone(),
@@ -145,6 +165,23 @@ async fn load(target: &Target, rate: u64, seconds: u64) -> Histogram<u64> {
         result.record(u64::try_from(micros).unwrap_or(u64::MAX)).expect("in range");
     }
     result
+}
+
+/// The number of each call, when it is due, and the time at which it is. A thread sleeps until then, because the timer of
+/// the runtime counts whole milliseconds.
+fn schedule(rate: u64, seconds: u64) -> UnboundedReceiver<(u64, Instant)> {
+    let (sender, receiver) = unbounded_channel();
+    thread::spawn(move || {
+        let start = Instant::now() + Duration::from_millis(100);
+        for number in 0..rate * seconds {
+            let due = start + Duration::from_micros(number * 1_000_000 / rate);
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            if sender.send((number, due)).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 /// Calls the tool once.

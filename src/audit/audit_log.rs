@@ -6,14 +6,17 @@ use entity::{Timestamp, audit_event};
 use parking_lot::Mutex;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
-    QueryOrder, QuerySelect,
+    QueryOrder, QuerySelect, sea_query::OnConflict,
 };
 use serde_json::Value;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::kind::AuditKind;
-use crate::{database::Database, json};
+use crate::{
+    database::{Database, Failure},
+    json,
+};
 
 /// Maximum number of events that a sweep keeps, of the kinds that callers can cause at any rate. Without a maximum they
 /// could fill the disk. The log has all of them.
@@ -27,7 +30,7 @@ const MAX_WAITING: usize = 10_000;
 const IN_LOG_ONLY: &str = "a security event is in this log only";
 
 /// Maximum number of events in one transaction.
-const BATCH: usize = 256;
+const BATCH: usize = 512;
 
 /// A security event to record.
 #[derive(Clone, Debug)]
@@ -98,21 +101,43 @@ impl AuditLog {
         self.added.notified().await;
     }
 
-    /// Writes the events that wait. If the database fails, they go on waiting.
+    /// Writes the events that wait. If the database fails, they go on waiting. An event that the database refuses is in
+    /// the log only.
     pub async fn write_waiting(&self) -> Result<(), DbErr> {
+        let mut batch_size = BATCH;
         loop {
-            let batch: Vec<_> = self.waiting.lock().iter().take(BATCH).cloned().collect();
+            let batch: Vec<_> = self.waiting.lock().iter().take(batch_size).cloned().collect();
+            let (written, kind) = (batch.len(), batch.first().map(|row| row.kind.clone()));
             if batch.is_empty() {
                 return Ok(());
             }
-            let (written, rows) = (batch.len(), batch.into_iter());
-            let rows =
-                audit_event::Entity::insert_many(rows.map(IntoActiveModel::into_active_model));
-            if let Err(error) = rows.exec_without_returning(self.database.writer()).await {
-                self.added.notify_one();
-                return Err(error);
+            match self.insert(batch).await {
+                Ok(()) => batch_size = BATCH,
+                // One of them cannot be written. The others can.
+                Err(error) if Failure::from_error(&error) == Failure::Refused && written > 1 => {
+                    batch_size = 1;
+                    continue;
+                }
+                Err(error) if Failure::from_error(&error) == Failure::Refused => {
+                    tracing::error!(%error, kind, "{IN_LOG_ONLY}");
+                }
+                Err(error) => {
+                    self.added.notify_one();
+                    return Err(error);
+                }
             }
             self.waiting.lock().drain(..written);
+        }
+    }
+
+    /// Writes events. Those that are there already stay: a write can succeed although its caller learns nothing of it.
+    async fn insert(&self, rows: Vec<audit_event::Model>) -> Result<(), DbErr> {
+        let rows = rows.into_iter().map(IntoActiveModel::into_active_model);
+        let keep = OnConflict::column(audit_event::Column::Id).do_nothing().to_owned();
+        let rows = audit_event::Entity::insert_many(rows).on_conflict(keep);
+        match rows.exec_without_returning(self.database.writer()).await {
+            Ok(_) | Err(DbErr::RecordNotInserted) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

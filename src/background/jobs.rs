@@ -156,6 +156,9 @@ const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(30);
 /// Interval at which the gateway looks for grants that are due.
 const GRANT_INTERVAL: Duration = Duration::from_millis(500);
 
+/// Time that a call of a tool waits for others before it is written to the audit log.
+const AUDIT_INTERVAL: Duration = Duration::from_millis(250);
+
 /// Time from the end of a login session to its deletion.
 const SESSION_RETENTION: Duration = Duration::from_hours(24);
 
@@ -167,6 +170,9 @@ async fn receive_bus_message(gateway: Arc<Gateway>) -> JobResult {
             gateway.login_sessions.session_ended(session);
         }
         Some(Message::UserChanged(user)) => gateway.login_sessions.recheck_user(user).await?,
+        Some(Message::TunnelSharingChanged(tunnel)) => {
+            family::tunnel::sharing_changed(&gateway, tunnel).await?;
+        }
         Some(Message::StreamResumed { token, connection }) => {
             gateway.end_replaced(token, connection);
         }
@@ -195,6 +201,8 @@ async fn write_stream_tokens(gateway: Arc<Gateway>) -> JobResult {
 
 async fn write_audit_events(gateway: Arc<Gateway>) -> JobResult {
     gateway.audit.added().await;
+    // One transaction for all calls of this time, because each transaction waits for the disk.
+    sleep(AUDIT_INTERVAL).await;
     Ok(gateway.audit.write_waiting().await?)
 }
 

@@ -16,6 +16,9 @@ pub enum Message {
     /// All login sessions of the user with this id were revoked, or the user was changed. Other gateways look them up
     /// again.
     UserChanged(Uuid),
+    /// The users that the tunnel with this id is shared with, or its policy, were changed. Other gateways look them up
+    /// again.
+    TunnelSharingChanged(Uuid),
     /// An expired stream token has resumed its stream. Other gateways end the connections that the token had.
     StreamResumed {
         /// Id of the token.

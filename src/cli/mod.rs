@@ -10,6 +10,6 @@ mod signals;
 mod tunnel;
 mod user;
 
-pub(crate) use args::Cli;
+pub(crate) use args::{Cli, Command};
 pub(crate) use execute::execute;
 pub(crate) use output::print_error;

@@ -55,6 +55,12 @@ impl RpcError {
         Self { code: Self::UNSUPPORTED_VERSION, message, data: Some(data) }
     }
 
+    /// The tunnel is not shared with the user any more.
+    #[must_use]
+    pub fn not_shared() -> Self {
+        Self::new(Self::INTERNAL, "the tunnel is not shared with you any more")
+    }
+
     /// The response that carries the error.
     #[must_use]
     pub fn into_response(self, id: Value) -> Members {

@@ -66,6 +66,8 @@ pub(super) struct Request {
     /// The id that the client has chosen.
     pub(super) id: Value,
     pub(super) method: String,
+    /// The tool, the prompt or the resource that it is for. Absent for other methods.
+    pub(super) target: Option<Value>,
     /// What the user may do.
     pub(super) permissions: Permissions,
     /// The call for the audit log. Absent if it calls no tool.
@@ -192,6 +194,7 @@ impl Exchange {
             caller: self.request.caller,
             tunnel: self.connection.tunnel,
             method: self.request.method.clone(),
+            target: self.request.target.clone(),
             question: message.get("id").cloned().unwrap_or_default(),
         });
         Item::Last(input_required(self.request.id.clone(), &message, &state))

@@ -15,7 +15,7 @@ use super::{
     translate::{check_method, initialize_result, negotiated, to_modern},
 };
 use crate::{
-    family::Result,
+    family::{FamilyError, Result, mcp_session},
     gateway::Gateway,
     tunnel::{
         Connection, Era, Permissions, Server,
@@ -27,7 +27,7 @@ use crate::{
 /// Answers `initialize`, and creates a session. `sse` is the client if it speaks HTTP+SSE.
 ///
 /// # Errors
-/// As [`sessions::create`].
+/// As [`sessions::create`], and [`FamilyError::NotFound`] if the tunnel is not shared with the user any more.
 pub async fn initialize(
     gateway: &Arc<Gateway>,
     requester: Requester<'_>,
@@ -43,6 +43,11 @@ pub async fn initialize(
     let session =
         sessions::create(gateway, requester.principal, requester.access.tunnel, client, sse)
             .await?;
+    if requester.access.revocation.is_revoked() {
+        // The share has ended before the session was there to end with it.
+        mcp_session::close_disconnected(gateway, session.id).await?;
+        return Err(FamilyError::NotFound);
+    }
     let mut answer = message::success(id, initialize_result(server, version));
     filter(&requester.access.permissions, "initialize", &mut answer);
     Ok((session, answer))
@@ -57,6 +62,9 @@ pub fn receive(
     message: Members,
 ) -> Outcome {
     session.touch();
+    if !requester.access.permissions.allows_method("resources/subscribe") {
+        session.clear_resources();
+    }
     if server.era == Era::Legacy && session.begin_listening(connection.id) {
         restore(gateway, session, connection);
     }
@@ -169,8 +177,14 @@ fn request(
     let call = connection.call(caller, message, idle)?;
     let Requester { access, .. } = requester;
     let permissions = access.permissions.clone();
-    let request =
-        Request { caller, id: id.clone(), method: method.to_owned(), permissions, tool_call };
+    let request = Request {
+        caller,
+        id: id.clone(),
+        method: method.to_owned(),
+        target: None,
+        permissions,
+        tool_call,
+    };
     let exchange = Exchange::new(call, Arc::clone(connection), request, level, eras);
     Ok(Outcome::Running(Running::exchange(exchange, id, &access.revocation)))
 }

@@ -14,7 +14,7 @@ use crate::{
     tunnel::{
         CallError, Caller, Connection, Era, Reply, SUBSCRIBE, Server,
         message::{self, Members},
-        session::{MAX_RESOURCES, MAX_URI_BYTES, Session},
+        session::{MAX_URI_BYTES, Session},
     },
 };
 
@@ -27,6 +27,9 @@ const LISTS: [(&str, &str); 3] = [
     ("promptsListChanged", "notifications/prompts/list_changed"),
     ("resourcesListChanged", "notifications/resources/list_changed"),
 ];
+
+/// Maximum number of resources of one subscription to a server of the legacy era. Each is a request to the server.
+const MAX_WATCHED: usize = 100;
 
 /// A subscription of a modern client to a server of the legacy era.
 pub struct Subscription {
@@ -57,15 +60,14 @@ pub(super) fn listen(
     let uris = filter.and_then(|filter| filter.get("resourceSubscriptions")?.as_array());
     let uris: BTreeSet<String> =
         uris.into_iter().flatten().filter_map(|uri| Some(uri.as_str()?.to_owned())).collect();
-    if uris.len() > MAX_RESOURCES || uris.iter().any(|uri| uri.len() > MAX_URI_BYTES) {
+    if uris.len() > MAX_WATCHED || uris.iter().any(|uri| uri.len() > MAX_URI_BYTES) {
         let reason = "the subscription is for too many resources, or a URI is too long";
         return Err(RpcError::new(RpcError::INVALID_PARAMS, reason));
     }
     let unasked = connection.listen();
-    connection.watched.add(&uris);
-    for uri in &uris {
+    connection.watched.add(&uris, |uri| {
         watch_resource(gateway, connection, caller, ("resources/subscribe", uri));
-    }
+    });
     let mut honored: Members =
         lists.iter().map(|(field, _)| ((*field).to_owned(), true.into())).collect();
     if !uris.is_empty() {
@@ -139,13 +141,13 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        for uri in self.connection.watched.remove(&self.uris) {
+        self.connection.watched.remove(&self.uris, |uri| {
             let sessions = &self.gateway.tunnels.sessions;
-            if !sessions.is_subscribed(self.connection.tunnel, &uri, None) {
-                let stop = ("resources/unsubscribe", uri.as_str());
+            if !sessions.is_subscribed(self.connection.tunnel, uri, None) {
+                let stop = ("resources/unsubscribe", uri);
                 watch_resource(&self.gateway, &self.connection, self.caller, stop);
             }
-        }
+        });
     }
 }
 

@@ -77,12 +77,7 @@ pub fn check(headers: Headers<'_>, message: &Members) -> Result<(), RpcError> {
     }
     let method = message::method(message);
     same("Mcp-Method", headers.method, method)?;
-    let named = match method {
-        Some("tools/call" | "prompts/get") => Some("name"),
-        Some("resources/read") => Some("uri"),
-        _ => None,
-    };
-    if let Some(named) = named {
+    if let Some(named) = named(method) {
         let name = message::member(message, &["params", named]).and_then(Value::as_str);
         same("Mcp-Name", headers.name, name)?;
     }
@@ -92,6 +87,20 @@ pub fn check(headers: Headers<'_>, message: &Members) -> Result<(), RpcError> {
         return Err(RpcError::new(RpcError::INVALID_PARAMS, reason));
     }
     Ok(())
+}
+
+/// The parameter with the tool, the prompt or the resource that a request with this method is for.
+fn named(method: Option<&str>) -> Option<&'static str> {
+    match method {
+        Some("tools/call" | "prompts/get") => Some("name"),
+        Some("resources/read") => Some("uri"),
+        _ => None,
+    }
+}
+
+/// The tool, the prompt or the resource that a request is for.
+fn target(message: &Members) -> Option<&Value> {
+    message::member(message, &["params", named(message::method(message))?])
 }
 
 /// Takes a request or a notification. `param_header` returns the value of the header with this name.
@@ -115,7 +124,11 @@ pub async fn receive(
     let Requester { principal, access, .. } = requester;
     if method == "tools/call" {
         param_headers::check(connection, server, param_header, &message).await?;
+        if access.revocation.is_revoked() {
+            return Err(RpcError::not_shared());
+        }
     }
+    let target = target(&message).cloned();
     let capabilities = message::member(&message, &CAPABILITIES).unwrap_or(&Value::Null);
     let caller = Caller {
         id: Uuid::new_v4(),
@@ -127,7 +140,7 @@ pub async fn receive(
         let idle = idle.filter(|_| method != SUBSCRIBE);
         let call = connection.call(caller, message, idle)?;
         let permissions = access.permissions.clone();
-        let request = Request { caller, id: id.clone(), method, permissions, tool_call };
+        let request = Request { caller, id: id.clone(), method, target, permissions, tool_call };
         let exchange = Exchange::new(call, Arc::clone(connection), request, None, Eras::Same);
         return Ok(Outcome::Running(Running::exchange(exchange, id, &access.revocation)));
     }
@@ -153,13 +166,11 @@ pub async fn receive(
     };
     let (call, caller) = match state.as_ref().and_then(Value::as_str) {
         Some(state) => {
-            let tunnel = connection.tunnel;
-            let found =
-                parked.take(state, principal.user_id, tunnel, &method).ok_or_else(|| {
-                    let reason =
-                        "params.requestState belongs to no request that waits for an answer";
-                    RpcError::new(RpcError::INVALID_PARAMS, reason)
-                })?;
+            let of = (principal.user_id, connection.tunnel);
+            let found = parked.take(state, of, (&method, target.as_ref())).ok_or_else(|| {
+                let reason = "params.requestState belongs to no request that waits for an answer";
+                RpcError::new(RpcError::INVALID_PARAMS, reason)
+            })?;
             let key = found.question.as_str().unwrap_or_default();
             let answer = answers.as_ref().and_then(|answers| answers.get(key)).cloned();
             let declined = || serde_json::json!({ "action": "cancel" });
@@ -174,7 +185,7 @@ pub async fn receive(
         None => (connection.call(caller, message, idle)?, caller),
     };
     let permissions = access.permissions.clone();
-    let request = Request { caller, id: id.clone(), method, permissions, tool_call };
+    let request = Request { caller, id: id.clone(), method, target, permissions, tool_call };
     let eras = Eras::ModernClient { parked };
     let level = Some(level.unwrap_or(LogLevel::NONE));
     let exchange = Exchange::new(call, Arc::clone(connection), request, level, eras);

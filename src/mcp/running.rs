@@ -46,9 +46,7 @@ impl Running {
         tokio::select! {
             biased;
             () = self.revocation.revoked() => {
-                let reason = "the tunnel is not shared with you any more";
-                let error = RpcError::new(RpcError::INTERNAL, reason);
-                Item::Last(error.into_response(self.id.clone()))
+                Item::Last(RpcError::not_shared().into_response(self.id.clone()))
             }
             item = next => item,
         }

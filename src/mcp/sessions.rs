@@ -39,12 +39,12 @@ pub async fn create(
     let id = mcp_session::create_for_tunnel(gateway, principal, tunnel, &client).await?;
     let of = (tunnel, principal.user_id);
     let Some(sse) = sse else { return Ok(begin(gateway, id, of, client)) };
-    let session = Session::without_log(id, of, client, &sse.stream);
+    let session = add(gateway, Session::without_log(id, of, client, &sse.stream));
     if !sse.set_session(&session) {
         mcp_session::close_disconnected(gateway, id).await?;
         return Err(FamilyError::bad_input("initialize", ALREADY));
     }
-    Ok(add(gateway, session))
+    Ok(session)
 }
 
 /// The open session with this id, if it belongs to this user and this tunnel.

@@ -7,11 +7,7 @@
 //! caller only if it cannot be for another one. Otherwise it goes to no caller, because it could contain the data of
 //! another user.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -20,9 +16,10 @@ use uuid::Uuid;
 use super::{
     caller::Caller,
     error::CallError,
+    in_flight::{Entry, State},
     message::{self, Members},
     metrics::Metrics,
-    queue::{NotQueued, Receiver, Sender, queue},
+    queue::{NotQueued, Receiver, queue},
     reply::{Reply, Routed},
 };
 use crate::json;
@@ -39,66 +36,17 @@ const PROGRESS_TOKEN: [&str; 2] = ["params", "progressToken"];
 /// The method of a subscription (MCP 2026-07-28).
 pub const SUBSCRIBE: &str = "subscriptions/listen";
 
-/// Maximum number of requests of the server that wait for the answers of callers, and of the bytes of their ids.
-const SERVER_REQUESTS: usize = 256;
-const ID_BYTES: usize = 256;
+/// A user that is not the owner can have this part of the requests in flight: a quarter.
+const SHARE_OF_ONE_USER: usize = 4;
 
 /// The path of the id in `notifications/cancelled`.
 const CANCELLED_ID: [&str; 2] = ["params", "requestId"];
-
-struct Entry {
-    caller: Caller,
-    /// The caller's id of the request.
-    request_id: Value,
-    progress_token: Option<Value>,
-    replies: Sender<Result<Reply, CallError>>,
-    opened: Instant,
-    /// Whether the request is a subscription, which works on nothing.
-    is_subscription: bool,
-    /// The order of the requests.
-    number: u64,
-}
-
-/// A request of the MCP server that waits for the answer of a caller.
-struct ServerRequest {
-    /// The key of the call that it belongs to.
-    call: String,
-    caller: Uuid,
-    /// The server's id.
-    id: Value,
-}
-
-struct State {
-    /// The last number. Starts with a random one, so that a late answer to a request of an earlier connection is not taken
-    /// for one of this connection. Below 2^53, which every JSON library can read.
-    last: u64,
-    /// Number of the subscriptions among the calls.
-    subscriptions: usize,
-    calls: HashMap<String, Entry>,
-    /// By the id that the caller sees.
-    server_requests: HashMap<String, ServerRequest>,
-    /// The users that have sent a request since the client connected.
-    users: HashSet<Uuid>,
-    is_closed: bool,
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self {
-            last: u64::from(rand::random::<u32>()) << 20,
-            subscriptions: 0,
-            calls: HashMap::new(),
-            server_requests: HashMap::new(),
-            users: HashSet::new(),
-            is_closed: false,
-        }
-    }
-}
 
 /// The requests in flight of one tunnel.
 pub(super) struct Calls {
     state: Mutex<State>,
     limit: usize,
+    owner: Uuid,
     metrics: Arc<Metrics>,
 }
 
@@ -109,8 +57,8 @@ pub(super) struct Replies {
 }
 
 impl Calls {
-    pub(super) fn new(limit: usize, metrics: Arc<Metrics>) -> Self {
-        Self { state: Mutex::default(), limit, metrics }
+    pub(super) fn new(limit: usize, owner: Uuid, metrics: Arc<Metrics>) -> Self {
+        Self { state: Mutex::default(), limit, owner, metrics }
     }
 
     /// Registers a request, and replaces its id and its progress token by the next number.
@@ -124,6 +72,11 @@ impl Calls {
             Some(CallError::Disconnected)
         } else if used >= self.limit && !caller.id.is_nil() {
             Some(CallError::TooManyInFlight(self.limit))
+        } else if caller.user != self.owner {
+            // So that no user whom the owner has let in can lock the others out.
+            let share = self.limit.div_ceil(SHARE_OF_ONE_USER);
+            let of_user = state.calls.values().filter(|entry| entry.caller.user == caller.user);
+            (of_user.count() >= share).then_some(CallError::TooManyInFlight(share))
         } else {
             None
         };
@@ -308,78 +261,5 @@ impl Calls {
         // At once, because the caller may never take the error.
         let cancelled = message::cancelled(key, &error.to_string());
         Routed::Done(messages.into_iter().chain([cancelled]).collect())
-    }
-}
-
-impl State {
-    fn end(
-        &mut self,
-        key: &str,
-        error: Option<&CallError>,
-        metrics: &Metrics,
-    ) -> Option<Vec<Members>> {
-        let entry = self.calls.remove(key)?;
-        self.subscriptions -= usize::from(entry.is_subscription);
-        metrics.closed(error, entry.opened.elapsed());
-        let open = self.server_requests.extract_if(|_, request| request.call == key);
-        let gone = |(_, request): (String, ServerRequest)| {
-            message::failure(request.id, message::INTERNAL_ERROR, "the MCP client has gone")
-        };
-        Some(open.map(gone).collect())
-    }
-
-    /// Gives a request of the server to the only caller that can answer it.
-    fn route_request(&mut self, method: &str, mut message: Members) -> Routed {
-        let id = message.get("id").cloned().unwrap_or_default();
-        if method == "ping" {
-            let pong = message::success(id, Value::Object(Members::new()));
-            return Routed::Done(vec![pong]);
-        }
-        let can_answer = |entry: &&Entry| entry.caller.capabilities.answers(method);
-        let candidates = self.calls.values().filter(can_answer);
-        let callers: HashSet<Uuid> = candidates.clone().map(|entry| entry.caller.id).collect();
-        let oldest = self.calls.iter().filter(|(_, entry)| can_answer(entry));
-        let oldest = oldest.min_by_key(|(_, entry)| entry.number);
-        let Some((key, entry)) = oldest.filter(|_| callers.len() == 1) else {
-            let reason = if callers.is_empty() {
-                "no MCP client with a request in flight can answer this"
-            } else {
-                "several MCP clients have a request in flight, so it is not known which of them is asked"
-            };
-            let refusal = message::failure(id, message::METHOD_NOT_FOUND, reason);
-            return Routed::Done(vec![refusal]);
-        };
-        let bytes = message::text(&message).len();
-        self.last += 1;
-        let seen = Value::from(format!("server-{}", self.last));
-        message.insert("id".to_owned(), seen.clone());
-        let is_large = json::text(&id).len() > ID_BYTES;
-        if is_large
-            || self.server_requests.len() >= SERVER_REQUESTS
-            || entry.replies.send(Ok(Reply::Request(message)), bytes).is_err()
-        {
-            let reason = "too many requests of the server wait for MCP clients";
-            let id = if is_large { Value::Null } else { id };
-            return Routed::Done(vec![message::failure(id, message::INTERNAL_ERROR, reason)]);
-        }
-        let request = ServerRequest { call: key.clone(), caller: entry.caller.id, id };
-        self.server_requests.insert(json::text(&seen), request);
-        Routed::Done(Vec::new())
-    }
-
-    /// The oldest request of the only caller, for a message that names no request. `None` if several callers have
-    /// requests in flight, or if another user has used the connection. Changes of lists are for everybody.
-    fn only_caller(&self, method: &str) -> Option<String> {
-        if method.ends_with("/list_changed") || method == "notifications/resources/updated" {
-            return None;
-        }
-        let is_of_caller = |entry: &Entry| !entry.caller.id.is_nil() && !entry.is_subscription;
-        let of_callers = || self.calls.iter().filter(move |(_, entry)| is_of_caller(entry));
-        let callers: HashSet<Uuid> = of_callers().map(|(_, entry)| entry.caller.id).collect();
-        if callers.len() != 1 || self.users.len() != 1 {
-            return None;
-        }
-        let oldest = of_callers().min_by_key(|(_, entry)| entry.number);
-        oldest.map(|(key, _)| key.clone())
     }
 }

@@ -129,7 +129,7 @@ impl Connection {
             settings,
             watched: WatchedResources::default(),
             is_session_valid,
-            calls: Arc::new(Calls::new(settings.requests_in_flight, Arc::clone(metrics))),
+            calls: Arc::new(Calls::new(settings.requests_in_flight, owner, Arc::clone(metrics))),
             outbound,
             counters,
             metrics: Arc::clone(metrics),

@@ -42,8 +42,8 @@ pub enum CallError {
         /// Largest frame.
         limit: usize,
     },
-    /// The tunnel has as many requests in flight as it may have.
-    #[error("the tunnel has as many requests in flight as are allowed: {0}")]
+    /// The tunnel has as many requests in flight as it may have, or a user who is not its owner.
+    #[error("as many requests are in flight as are allowed: {0}")]
     TooManyInFlight(usize),
     /// The tunnel client does not read what is waiting for it.
     #[error("the tunnel client is too slow: too many bytes wait for it")]

@@ -80,6 +80,18 @@ pub fn method(message: &Members) -> Option<&str> {
     message.get("method")?.as_str()
 }
 
+/// The reason why a message of a client is no JSON-RPC message of the protocol: a request has an id, and a notification has
+/// none. `None` if it is one.
+#[must_use]
+pub fn fault(message: &Members) -> Option<&'static str> {
+    let is_notification = method(message)?.starts_with("notifications/");
+    match (is_notification, message.contains_key("id")) {
+        (true, true) => Some("a notification must not have an id"),
+        (false, false) => Some("a request must have an id"),
+        _ => None,
+    }
+}
+
 /// The id as JSON text, which is the same for equal ids. `None` if there is no id.
 #[must_use]
 pub fn id_key(message: &Members) -> Option<String> {

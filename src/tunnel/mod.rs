@@ -12,6 +12,7 @@ mod counters;
 mod error;
 mod frame;
 mod handshake;
+mod in_flight;
 pub mod message;
 mod metrics;
 mod outbound;

@@ -31,6 +31,8 @@ pub struct ParkedCall {
     pub tunnel: Uuid,
     /// Its method.
     pub method: String,
+    /// The tool, the prompt or the resource that it is for. Absent for other methods.
+    pub target: Option<Value>,
     /// Id of the server's question.
     pub question: Value,
 }
@@ -67,11 +69,17 @@ impl Parked {
         self.by_state.lock().retain(|_, (_, parked)| is_other(parked));
     }
 
-    /// Takes the parked request of this user, tunnel and method. `None` if there is none.
-    pub fn take(&self, state: &str, user: Uuid, tunnel: Uuid, method: &str) -> Option<ParkedCall> {
+    /// Takes the parked request of this user and tunnel, for this method and target. `None` if there is none.
+    pub fn take(
+        &self,
+        state: &str,
+        (user, tunnel): (Uuid, Uuid),
+        (method, target): (&str, Option<&Value>),
+    ) -> Option<ParkedCall> {
         let mut by_state = self.by_state.lock();
         let (_, found) = by_state.get(state)?;
-        let is_same = found.caller.user == user && found.tunnel == tunnel && found.method == method;
+        let is_same = (found.caller.user, found.tunnel) == (user, tunnel)
+            && (found.method.as_str(), found.target.as_ref()) == (method, target);
         if is_same { by_state.remove(state).map(|(_, parked)| parked) } else { None }
     }
 }

@@ -18,6 +18,12 @@ impl Revocation {
     /// The owner of a tunnel can always use it.
     pub const NEVER: Self = Self(None);
 
+    /// Whether the tunnel is not shared with the user any more.
+    #[must_use]
+    pub fn is_revoked(&self) -> bool {
+        self.0.as_ref().is_some_and(|token| token.is_cancelled())
+    }
+
     /// Completes when the tunnel is not shared with the user any more.
     pub async fn revoked(&self) {
         match &self.0 {

@@ -10,27 +10,28 @@ use parking_lot::Mutex;
 pub struct WatchedResources(Mutex<HashMap<String, usize>>);
 
 impl WatchedResources {
-    /// Adds a subscription for these resources.
-    pub fn add(&self, uris: &BTreeSet<String>) {
+    /// Adds a subscription for these resources. `subscribe` sends the request for each of them. Nothing else is sent in
+    /// between, so that the server does not end what another subscription has just begun.
+    pub fn add(&self, uris: &BTreeSet<String>, subscribe: impl Fn(&str)) {
         let mut counts = self.0.lock();
         for uri in uris {
             *counts.entry(uri.clone()).or_default() += 1;
+            subscribe(uri);
         }
     }
 
-    /// Removes a subscription for these resources. Returns those that no other subscription is for.
-    pub fn remove(&self, uris: &BTreeSet<String>) -> Vec<String> {
+    /// Removes a subscription for these resources. `unsubscribe` sends the request for each that no other subscription is
+    /// for.
+    pub fn remove(&self, uris: &BTreeSet<String>, unsubscribe: impl Fn(&str)) {
         let mut counts = self.0.lock();
-        let mut left = Vec::new();
         for uri in uris {
             let Some(count) = counts.get_mut(uri) else { continue };
             *count -= 1;
             if *count == 0 {
                 counts.remove(uri);
-                left.push(uri.clone());
+                unsubscribe(uri);
             }
         }
-        left
     }
 
     /// Whether a subscription is for this resource.

@@ -8,7 +8,12 @@ use poem_openapi::{
     types::{ParseError, ParseFromJSON, Type},
 };
 
-use crate::{family::wire::Message, json, mcp::RpcError, tunnel::message::Members};
+use crate::{
+    family::wire::Message,
+    json,
+    mcp::RpcError,
+    tunnel::message::{self, Members},
+};
 
 /// One JSON-RPC message, or the reason why the body is none.
 pub(super) struct McpBody(pub(super) Result<Members, RpcError>);
@@ -42,9 +47,12 @@ fn parse(body: &[u8]) -> Result<Members, RpcError> {
     let value = json::parse(body)
         .map_err(|error| RpcError::new(RpcError::PARSE, format!("the body: {error}")))?;
     let message = Message::parse_from_json(Some(value)).map_err(ParseError::into_message);
-    message
-        .map(|message| message.0)
-        .map_err(|reason| RpcError::new(RpcError::INVALID_REQUEST, reason))
+    let refused = |reason: String| RpcError::new(RpcError::INVALID_REQUEST, reason);
+    let Message(message) = message.map_err(refused)?;
+    match message::fault(&message) {
+        Some(reason) => Err(refused(reason.to_owned())),
+        None => Ok(message),
+    }
 }
 
 impl_apirequest_for_payload!(McpBody);

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{
     body::McpBody,
     call::Call,
-    post::{NoSession, hold, wait},
+    post::{NoSession, access_now, hold, wait},
     response::{McpResponse, Opened, Taken},
     sse::{Held, SessionEvents, endpoint_event, session_body},
 };
@@ -77,6 +77,7 @@ impl Call<'_> {
         };
         let (connection, server) =
             connection(gateway, access.tunnel, wait(request.headers())).await?;
+        let access = access_now(gateway, self.requester(&access)).await?;
         let requester = self.requester(&access);
         if message::method(&message) == Some("initialize") && message.contains_key("id") {
             if client.session().is_some() {

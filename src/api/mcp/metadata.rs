@@ -36,6 +36,8 @@ pub(in crate::api) fn metadata_url(
     request: &Request,
 ) -> Option<String> {
     let path = request.uri().path();
+    // The resource of a client that speaks HTTP+SSE is the endpoint, too.
+    let path = ["/sse", "/messages"].iter().find_map(|end| path.strip_suffix(end)).unwrap_or(path);
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~@".contains(&byte);
     let is_mcp = path.starts_with("/mcp/") && path.bytes().all(is_plain);
     is_mcp.then(|| format!("{}{WELL_KNOWN}{path}", base_url(config, scheme, request)))

@@ -19,13 +19,14 @@ use crate::{
         middleware::RequestInfo,
         problem::{Problem, Result},
     },
+    family::tunnel::{Access, access},
     gateway::Gateway,
     mcp::{
         Item, Outcome, Requester, RpcError, Running, VERSIONS, connection, keep_subscribed, legacy,
         modern, sessions,
     },
     tunnel::{
-        CallError, LEGACY_VERSION,
+        CallError, LEGACY_VERSION, TunnelName,
         message::{self, Members},
         session::Session,
     },
@@ -92,6 +93,8 @@ impl Post<'_> {
         let id = message.get("id").cloned().unwrap_or_default();
         let (connection, server) =
             connection(gateway, requester.access.tunnel, wait(request.headers())).await?;
+        let access = access_now(gateway, requester).await?;
+        let requester = Requester { access: &access, ..requester };
         let param = |name: &str| text(request.headers(), name).map(str::to_owned);
         let outcome = modern::receive(gateway, requester, (&connection, &server), param, message);
         let mut running = match outcome.await {
@@ -121,6 +124,8 @@ impl Post<'_> {
         let wait = wait(request.headers());
         if message::method(&message) == Some("initialize") && message.contains_key("id") {
             let (_, server) = connection(gateway, tunnel, wait).await?;
+            let access = access_now(gateway, requester).await?;
+            let requester = Requester { access: &access, ..requester };
             let (session, answer) =
                 legacy::initialize(gateway, requester, &server, message, None).await?;
             return Ok(McpResponse::Initialized(session.id, answer));
@@ -131,6 +136,8 @@ impl Post<'_> {
             Err(refusal) => return Ok(refusal.into_response(id)),
         };
         let (connection, server) = connection(gateway, tunnel, wait).await?;
+        let access = access_now(gateway, requester).await?;
+        let requester = Requester { access: &access, ..requester };
         if session.has_standalone() {
             keep_subscribed(gateway, &session, &connection, &server);
         }
@@ -153,6 +160,15 @@ impl Post<'_> {
         }
         resumable_stream(gateway, requester, &session, running, first).await
     }
+}
+
+/// What the user may do now. The request may have waited for the tunnel client.
+pub(super) async fn access_now(gateway: &Gateway, requester: Requester<'_>) -> Result<Access> {
+    if requester.access.permissions.is_owner() {
+        return Ok(requester.access.clone());
+    }
+    let name = TunnelName::Id(requester.access.tunnel);
+    Ok(access(gateway, requester.principal, &name).await?)
 }
 
 /// The first message within this time. A client that accepts no stream gets the answer only.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::{
     api::{
         audit_events::record,
-        caller::{Caller, Viewer},
+        caller::{Caller, Person, Viewer},
         json::Json,
         middleware::RequestInfo,
         problem::{ChangeResult, ReadResult, WriteResult},
@@ -78,8 +78,8 @@ impl TunnelSharesApi {
     /// the tunnel itself nor its stream. For a user that it is shared with already, changes the role for all later
     /// requests. A tunnel can be shared with 200 users. 404 also if no user has this name.
     ///
-    /// Only the owner of the tunnel and administrators may call this. Every other user gets 404. Requires the role
-    /// viewer.
+    /// Only the owner of the tunnel may call this, and not with an API key. An administrator gets 403, and every other user
+    /// gets 404. Requires the role viewer.
     #[oai(
         path = "/sessions/:id/shares/:username",
         method = "put",
@@ -87,7 +87,7 @@ impl TunnelSharesApi {
     )]
     async fn set(
         &self,
-        caller: Caller<Viewer>,
+        caller: Caller<Person>,
         gateway: Data<&Arc<Gateway>>,
         info: Data<&RequestInfo>,
         /// Tunnel id.
@@ -153,14 +153,14 @@ impl TunnelSharesApi {
     ///
     /// Replaces the rules for the users that the tunnel is shared with. They apply to all later requests, and never to
     /// the owner. A method that is not allowed is answered like one that does not exist, and a tool that is not allowed
-    /// is in no list. An empty object removes all rules.
+    /// is in no list. An empty object removes all rules. A policy has at most 16,384 bytes.
     ///
-    /// Only the owner of the tunnel and administrators may call this. Every other user gets 404. Requires the role
-    /// viewer.
+    /// Only the owner of the tunnel may call this, and not with an API key. An administrator gets 403, and every other user
+    /// gets 404. Requires the role viewer.
     #[oai(path = "/sessions/:id/policy", method = "put", operation_id = "tunnel_policy_set")]
     async fn set_policy(
         &self,
-        caller: Caller<Viewer>,
+        caller: Caller<Person>,
         gateway: Data<&Arc<Gateway>>,
         info: Data<&RequestInfo>,
         /// Tunnel id.

@@ -100,8 +100,15 @@ pub(super) async fn close_orphans(gateway: &Gateway) -> Result<()> {
     Ok(())
 }
 
-/// Closes the sessions that use a tunnel which is not there for them any more: those of one user, or all of them.
-pub async fn close_for_tunnel(gateway: &Gateway, tunnel: Uuid, user: Option<Uuid>) -> Result<()> {
+/// Closes the sessions that use a tunnel which is not there for them any more: those of one user, or all of them. If the
+/// database fails, a session stays until it is idle. Nobody can use it, because each request looks for the tunnel.
+pub async fn close_for_tunnel(gateway: &Gateway, tunnel: Uuid, user: Option<Uuid>) {
+    if let Err(error) = close_users(gateway, tunnel, user).await {
+        tracing::warn!(%tunnel, %error, "the MCP sessions of a tunnel were not closed");
+    }
+}
+
+async fn close_users(gateway: &Gateway, tunnel: Uuid, user: Option<Uuid>) -> Result<()> {
     let found = mcp_session::Entity::find()
         .filter(mcp_session::Column::ClosedAt.is_null())
         .filter(mcp_session::Column::TunnelId.eq(tunnel))

@@ -37,5 +37,6 @@ pub async fn delete(gateway: &Gateway, principal: &Principal, id: Uuid) -> Resul
     blocked.into_active_model().insert(&tx).await?;
     let events = delete_locked(gateway, &tx, row).await?;
     gateway.hub.commit(tx, events).await?;
-    close(gateway, id).await
+    close(gateway, id).await;
+    Ok(())
 }

@@ -6,7 +6,10 @@ use entity::{blocked_tunnel_client, tunnel};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
-use super::rows::{delete_locked, topic};
+use super::{
+    rows::{delete_locked, topic},
+    sharing_change::announce,
+};
 use crate::{
     family::{ORPHANS_PER_TRANSACTION, Result, existing_users, mcp_session},
     gateway::Gateway,
@@ -50,7 +53,7 @@ async fn delete_all(gateway: &Gateway, condition: Condition) -> Result<()> {
         }
         gateway.hub.commit(tx, events).await?;
         for id in ids {
-            close(gateway, id).await?;
+            close(gateway, id).await;
         }
     }
     Ok(())
@@ -58,11 +61,11 @@ async fn delete_all(gateway: &Gateway, condition: Condition) -> Result<()> {
 
 /// Ends what still uses a deleted tunnel: its connection and the MCP sessions. Another gateway finds its own connection
 /// with the next heartbeat.
-pub(super) async fn close(gateway: &Gateway, id: Uuid) -> Result<()> {
+pub(super) async fn close(gateway: &Gateway, id: Uuid) {
     gateway.visibility.invalidate(&topic(id));
-    gateway.tunnels.sharing.invalidate(id);
+    announce(gateway, id);
     if let Some(connection) = gateway.tunnels.find(id) {
         connection.close(Disconnect::Deleted);
     }
-    mcp_session::close_for_tunnel(gateway, id, None).await
+    mcp_session::close_for_tunnel(gateway, id, None).await;
 }

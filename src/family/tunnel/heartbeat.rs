@@ -7,7 +7,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QuerySele
 use super::{
     connect::alive_until,
     rows::{disconnect_locked, lock, set_traffic, traffic},
-    sharing::end_revoked,
+    sharing_change::end_revoked,
 };
 use crate::{family::Result, gateway::Gateway, tunnel::Disconnect};
 

@@ -20,6 +20,7 @@ mod schema;
 mod share;
 mod share_schema;
 mod sharing;
+mod sharing_change;
 mod tool_call;
 
 pub use attend::attend;
@@ -37,4 +38,5 @@ pub use schema::{BlockedTunnelClient, Tunnel};
 pub use share::{delete_share, list_shared, list_shares, set_share};
 pub use share_schema::{NewTunnelShare, ShareRole, SharedTunnel, TunnelPolicy, TunnelShare};
 pub use sharing::{Access, access};
+pub use sharing_change::sharing_changed;
 pub use tool_call::{Outcome, ToolCall};

@@ -7,8 +7,10 @@ use uuid::Uuid;
 use super::{
     list::existing,
     rows::{lock, topic},
+    share::check_owner,
     share_schema::TunnelPolicy,
     sharing::policy,
+    sharing_change::announce,
 };
 use crate::{
     auth::login_session::Principal,
@@ -16,6 +18,9 @@ use crate::{
     gateway::Gateway,
     tunnel::Policy,
 };
+
+/// Largest policy, in bytes as JSON. The gateway keeps many of them in memory.
+const MAX_POLICY: usize = 16_384;
 
 /// Returns the policy of a tunnel.
 ///
@@ -33,16 +38,22 @@ pub async fn get_policy(
 /// Replaces the policy of a tunnel. Applies to every later request. Returns the owner, too.
 ///
 /// # Errors
-/// As [`get_policy`].
+/// - [`FamilyError::NotFound`] as [`get_policy`].
+/// - [`FamilyError::Forbidden`] if the caller is an administrator who is not the owner.
+/// - [`FamilyError::BadInput`] if the policy is too large.
 pub async fn set_policy(
     gateway: &Gateway,
     principal: &Principal,
     id: Uuid,
     policy: TunnelPolicy,
 ) -> Result<(Uuid, TunnelPolicy)> {
-    find_visible(gateway, principal, &topic(id)).await?;
+    check_owner(gateway, principal, id).await?;
     let policy = Policy::from(policy);
     let stored = serde_json::to_string(&policy).ok().filter(|_| policy != Policy::default());
+    if stored.as_ref().is_some_and(|stored| stored.len() > MAX_POLICY) {
+        let reason = format!("has more than {MAX_POLICY} bytes as JSON");
+        return Err(FamilyError::bad_input("the policy", reason));
+    }
     let tx = gateway.database.begin_write().await?;
     let Some(row) = lock(&tx, id).await? else {
         tx.rollback().await?;
@@ -55,6 +66,6 @@ pub async fn set_policy(
     };
     change.update(&tx).await?;
     tx.commit().await?;
-    gateway.tunnels.sharing.invalidate(id);
+    announce(gateway, id);
     Ok((row.owner_id, policy.into()))
 }

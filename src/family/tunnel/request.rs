@@ -47,6 +47,9 @@ pub async fn request(
         let reason = "must have a method: the server has asked nothing that this could answer";
         return Err(FamilyError::bad_input("the message", reason));
     };
+    if let Some(reason) = message::fault(&message) {
+        return Err(FamilyError::bad_input("the message", reason));
+    }
     if method == "notifications/cancelled" {
         let reason =
             "cannot be notifications/cancelled: the ids at the server are those of the gateway";

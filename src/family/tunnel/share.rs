@@ -17,12 +17,13 @@ use super::{
     list::existing,
     rows::{lock, topic},
     share_schema::{SharedTunnel, TunnelShare},
+    sharing_change::announce,
 };
 use crate::{
     auth::login_session::Principal,
     database::Transaction,
     family::{
-        FamilyError, Result, find_visible, mcp_session,
+        FamilyError, Result, existing_users, find_visible, mcp_session,
         wire::{Page, page_limit},
     },
     gateway::Gateway,
@@ -36,6 +37,7 @@ const MAX_SHARES: u64 = 200;
 /// # Errors
 /// - [`FamilyError::NotFound`] if the tunnel does not exist, was deleted, or is not visible to the caller, or if there is
 ///   no user with this name.
+/// - [`FamilyError::Forbidden`] if the caller is an administrator who is not the owner.
 /// - [`FamilyError::Conflict`] if the user is the owner.
 /// - [`FamilyError::TooMany`] if the tunnel is shared with too many users.
 pub async fn set_share(
@@ -44,14 +46,14 @@ pub async fn set_share(
     id: Uuid,
     (username, role): (&str, ShareRole),
 ) -> Result<(TunnelShare, bool)> {
-    find_visible(gateway, principal, &topic(id)).await?;
+    check_owner(gateway, principal, id).await?;
     let user = user_named(gateway, username).await?;
     let tx = gateway.database.begin_write().await?;
     let set = set_locked(&tx, id, &user, role).await;
     match set {
         Ok(set) => {
             tx.commit().await?;
-            gateway.tunnels.sharing.invalidate(id);
+            announce(gateway, id);
             Ok(set)
         }
         Err(error) => {
@@ -107,12 +109,12 @@ pub async fn delete_share(
     let user = user_named(gateway, username).await?.id;
     let deleted = tunnel_share::Entity::delete_by_id((id, user));
     let deleted = deleted.exec(gateway.database.writer()).await?;
-    gateway.tunnels.sharing.invalidate(id);
+    announce(gateway, id);
     if deleted.rows_affected == 0 {
         return Err(FamilyError::NotFound);
     }
     gateway.tunnels.revoke(id, user);
-    mcp_session::close_for_tunnel(gateway, id, Some(user)).await?;
+    mcp_session::close_for_tunnel(gateway, id, Some(user)).await;
     Ok(user)
 }
 
@@ -139,6 +141,18 @@ pub async fn list_shares(
         .await?;
     let shares = shares.into_iter().filter_map(|(row, user)| Some(share(row, user?.username)));
     Ok(Page::new(shares.collect(), limit, |share: &TunnelShare| (share.user, 0)))
+}
+
+/// Checks that the caller owns a tunnel. An administrator must not be able to use the MCP servers of others.
+///
+/// # Errors
+/// [`FamilyError::Forbidden`] for an administrator, [`FamilyError::NotFound`] for every other user.
+pub(super) async fn check_owner(gateway: &Gateway, principal: &Principal, id: Uuid) -> Result<()> {
+    let resource = find_visible(gateway, principal, &topic(id)).await?;
+    if resource.owner == Some(principal.user_id) {
+        return Ok(());
+    }
+    Err(FamilyError::Forbidden("only the owner of a tunnel may share it and set its policy"))
 }
 
 fn share(row: tunnel_share::Model, username: String) -> TunnelShare {
@@ -169,6 +183,7 @@ pub async fn list_shared(
         .limit(limit + 1)
         .find_also_related(tunnel::Entity)
         .filter(tunnel::Column::DeletedAt.is_null())
+        .filter(tunnel::Column::OwnerId.in_subquery(existing_users()))
         .all(gateway.database.reader())
         .await?;
     let owners = shares.iter().filter_map(|(_, tunnel)| Some(tunnel.as_ref()?.owner_id));

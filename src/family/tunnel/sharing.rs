@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use entity::{tunnel, tunnel_share, user};
-use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, sea_query::Query};
+use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, sea_query::Query};
 use uuid::Uuid;
 
 use crate::{
@@ -105,21 +105,4 @@ pub(super) fn policy(row: &tunnel::Model) -> Policy {
         .ok()
         .and_then(|stored| serde_json::from_value(stored).ok())
         .unwrap_or_else(Policy::nothing)
-}
-
-/// Ends what the users do on this gateway with tunnels that another gateway has stopped to share with them.
-pub(super) async fn end_revoked(gateway: &Gateway) -> Result<()> {
-    for uses in gateway.tunnels.revocations.all().chunks(500) {
-        let shares: Vec<(Uuid, Uuid)> = tunnel_share::Entity::find()
-            .filter(tunnel_share::Column::TunnelId.is_in(uses.iter().map(|(tunnel, _)| *tunnel)))
-            .select_only()
-            .columns([tunnel_share::Column::TunnelId, tunnel_share::Column::UserId])
-            .into_tuple()
-            .all(gateway.database.reader())
-            .await?;
-        for (tunnel, user) in uses.iter().filter(|used| !shares.contains(used)) {
-            gateway.tunnels.revoke(*tunnel, *user);
-        }
-    }
-    Ok(())
 }

@@ -118,7 +118,7 @@ impl ToolCall {
     pub fn answered(mut self, answer: &Members) {
         if let Some(error) = answer.get("error") {
             let text = error.get("message").and_then(Value::as_str).unwrap_or_default();
-            let code = error.get("code").cloned();
+            let code = error.get("code").and_then(Value::as_i64);
             self.event.data["error"] = json!({ "code": code, "message": shortened(text) });
         }
         self.record(Outcome::from_answer(answer));

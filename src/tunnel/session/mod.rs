@@ -13,6 +13,6 @@ mod stream;
 
 pub use log_level::LogLevel;
 pub use registry::Sessions;
-pub use session::{ForLog, MAX_RESOURCES, MAX_URI_BYTES, McpClient, Session};
+pub use session::{ForLog, MAX_URI_BYTES, McpClient, Session};
 pub use sse_client::SseClient;
 pub use stream::{LogEntry, Numbered, SessionStream};

@@ -24,7 +24,7 @@ use crate::tunnel::{
 };
 
 /// Maximum number of resources whose updates a client can want.
-pub const MAX_RESOURCES: usize = 1_000;
+const MAX_RESOURCES: usize = 1_000;
 /// Maximum number of bytes of a URI of a resource whose updates a client wants.
 pub const MAX_URI_BYTES: usize = 2_048;
 
@@ -280,6 +280,15 @@ impl Session {
             self.resources_changed.notify_one();
         }
         true
+    }
+
+    /// Removes every resource.
+    pub fn clear_resources(&self) {
+        let mut resources = self.resources.lock();
+        if !resources.is_empty() {
+            resources.clear();
+            self.resources_changed.notify_one();
+        }
     }
 
     /// Completes when the client wants the updates of other resources than before.

@@ -33,8 +33,6 @@ pub struct Resources {
     blocked_client: Uuid,
     /// The name of a user that the tunnel is shared with. It is an id, like every part of the paths here.
     shared_with: Uuid,
-    /// A tunnel of this user.
-    their_tunnel: Uuid,
 }
 
 impl Resources {
@@ -89,11 +87,6 @@ impl Resources {
         let shared_with = Uuid::new_v4();
         let user = json!({ "username": shared_with, "password": PASSWORD, "role": "viewer" });
         admin.post("/v1/users", user).await.ok();
-        let login = json!({ "username": shared_with, "password": PASSWORD });
-        let login = admin.post("/v1/auth/login", login).await.ok();
-        let token = login["access_token"].as_str().map(str::to_owned);
-        let them = Caller { token, ..admin.clone() };
-        let their_tunnel = TunnelClient::legacy(&them, "theirs").await.id;
         let share = format!("/reverse-proxy/sessions/{tunnel}/shares/{shared_with}");
         let role = Some(json!({ "role": "list" }));
         admin.call(reqwest::Method::PUT, &share, role).await.ok();
@@ -117,7 +110,6 @@ impl Resources {
             tunnel,
             blocked_client: id_of(&blocked["items"][0]),
             shared_with,
-            their_tunnel,
             notification: create(&format!("/v1/users/{id}/notifications"), message).await,
         }
     }
@@ -198,9 +190,6 @@ impl Resources {
                 (ended_prompt(), None)
             }
             "mcp_session_publish" => (vec![self.closed_session], None),
-            "tunnel_share_set" => {
-                (vec![self.their_tunnel, self.shared_with], Some(json!({ "role": "call" })))
-            }
             _ => return None,
         })
     }

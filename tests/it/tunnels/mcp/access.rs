@@ -78,8 +78,12 @@ async fn name_of_a_tunnel_outlives_its_connections() {
 async fn challenge_names_the_metadata_of_the_resource() {
     let app = App::start().await;
     let path = format!("/mcp/{}", Uuid::now_v7());
-    for path in [path.as_str(), "/mcp/@ada/everything"] {
-        let refused = app.anyone().post(path, rpc(1, "ping")).await;
+    for (requested, path) in [
+        (path.as_str(), path.as_str()),
+        ("/mcp/@ada/everything", "/mcp/@ada/everything"),
+        ("/mcp/@ada/everything/messages?session_id=5", "/mcp/@ada/everything"),
+    ] {
+        let refused = app.anyone().post(requested, rpc(1, "ping")).await;
         let challenge = refused.headers["www-authenticate"].to_str().expect("text").to_owned();
         refused.problem(401);
         let (_, url) = challenge.split_once("resource_metadata=\"").expect("a URL");

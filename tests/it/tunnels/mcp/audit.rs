@@ -30,6 +30,11 @@ async fn serve(mut server: TunnelClient) {
         match request["params"]["name"].as_str() {
             Some("fine") => server.answer(&request, json!({ "content": [] })).await,
             Some("broken") => server.answer(&request, json!({ "isError": true })).await,
+            Some("odd") => {
+                let error = json!({ "code": "x".repeat(100_000), "message": 5 });
+                let answer = json!({ "jsonrpc": "2.0", "id": request["id"], "error": error });
+                server.send("response", answer).await;
+            }
             Some("missing") => server.fail(&request, -32602, &"x".repeat(1_000)).await,
             _ => {}
         }
@@ -65,7 +70,9 @@ async fn every_call_of_a_tool_is_in_the_audit_log() {
     // The owner, and the operation without the MCP endpoint.
     owner.post(&request_path(tunnel), request("fine")).await.ok();
     owner.post(&format!("{}?wait=false", request_path(tunnel)), request("broken")).await.ok();
-    let found = calls(&admin, 7).await;
+    calls(&admin, 7).await;
+    owner.post(&request_path(tunnel), request("odd")).await.ok();
+    let found = calls(&admin, 8).await;
     let me = |caller: &Caller| {
         let caller = caller.clone();
         async move { caller.me().await }
@@ -95,11 +102,13 @@ async fn every_call_of_a_tool_is_in_the_audit_log() {
         (true, "slow", "cancelled"),
         (false, "fine", "result"),
         (false, "broken", "tool_error"),
+        (false, "odd", "error"),
     ];
     let expected = expected.map(|(user, tool, end)| (user, tool.to_owned(), end.to_owned()));
     assert_eq!(seen, expected);
     let error = &found[2]["data"]["error"];
     assert_eq!((&error["code"], &error["message"]), (&json!(-32602), &json!("x".repeat(256))));
+    assert_eq!(found[7]["data"]["error"], json!({ "code": null, "message": "" }));
     assert!(!found.iter().any(|event| event.to_string().contains("hunter2")));
     server.abort();
     app.finish().await;

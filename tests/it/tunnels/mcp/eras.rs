@@ -51,8 +51,12 @@ async fn modern_client_answers_a_question_of_a_legacy_server() {
     let mut retry = params;
     retry["requestState"] = first["result"]["requestState"].clone();
     retry["inputResponses"] = json!({ key: { "action": "accept", "content": { "name": "Ada" } } });
-    // Another user, another method and a second use get nothing with the state.
+    // Another method, another tool and a second use get nothing with the state.
     let other = modern(&owner, &path, 2, "prompts/get", retry.clone()).await;
+    assert_eq!(other.json().await["error"]["code"], -32602);
+    let mut of_other_tool = retry.clone();
+    of_other_tool["name"] = "other".into();
+    let other = modern(&owner, &path, 2, "tools/call", of_other_tool).await;
     assert_eq!(other.json().await["error"]["code"], -32602);
     let (second, ()) = tokio::join!(modern(&owner, &path, 3, "tools/call", retry.clone()), async {
         let answer = server.response().await;

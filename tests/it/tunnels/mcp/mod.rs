@@ -10,3 +10,4 @@ mod modern;
 mod policy;
 mod resume;
 mod revoked;
+mod shared;
