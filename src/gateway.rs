@@ -349,7 +349,7 @@ impl Gateway {
         match timeout_at(deadline, self.audit.write_waiting()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the last calls of tools are in this log only")
+                tracing::warn!(%error, "the last calls of tools are in this log only");
             }
             Err(_) => tracing::warn!(
                 "the shutdown took too long: the last calls of tools are in this log only"

@@ -169,6 +169,7 @@ async fn load(target: &Target, rate: u64, seconds: u64) -> Histogram<u64> {
 
 /// The number of each call, when it is due, and the time at which it is. A thread sleeps until then, because the timer of
 /// the runtime counts whole milliseconds.
+#[expect(clippy::disallowed_methods, reason = "the thread has no other task")]
 fn schedule(rate: u64, seconds: u64) -> UnboundedReceiver<(u64, Instant)> {
     let (sender, receiver) = unbounded_channel();
     thread::spawn(move || {

@@ -37,8 +37,8 @@ pub async fn initialize(
 ) -> Result<(Arc<Session>, Members)> {
     let id = request.get("id").cloned().unwrap_or_default();
     let mut params = message::into_members(request.remove("params").unwrap_or_default());
-    let requested = params.remove("protocolVersion");
-    let version = negotiated(requested.as_ref().and_then(Value::as_str).unwrap_or_default());
+    let wanted = params.remove("protocolVersion");
+    let version = negotiated(wanted.as_ref().and_then(Value::as_str).unwrap_or_default());
     let client = McpClient { protocol_version: version.to_owned(), params };
     let session =
         sessions::create(gateway, requester.principal, requester.access.tunnel, client, sse)

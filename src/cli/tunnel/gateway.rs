@@ -161,12 +161,12 @@ impl Gateway {
         shutdown: &CancellationToken,
     ) -> Lost {
         if let Err(error) = socket.send(Message::text(register(&self.description))).await {
-            return lost(error);
+            return error.into();
         }
         if let Some(frame) = self.unsent.take()
             && let Err(error) = self.send(&mut socket, frame).await
         {
-            return lost(error);
+            return error.into();
         }
         let mut pings = interval(PING_INTERVAL);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -198,7 +198,7 @@ impl Gateway {
                         continue;
                     };
                     if let Err(error) = self.send(&mut socket, frame).await {
-                        return lost(error);
+                        return error.into();
                     }
                 }
                 _ = pings.tick() => {
@@ -206,7 +206,7 @@ impl Gateway {
                         return Lost::Connection("it is silent".to_owned());
                     }
                     if let Err(error) = socket.send(Message::Ping(Vec::new().into())).await {
-                        return lost(error);
+                        return error.into();
                     }
                 }
                 () = shutdown.cancelled() => return self.leave(socket, Leave::Shutdown).await,
@@ -236,8 +236,10 @@ impl Gateway {
     }
 }
 
-fn lost(error: Error) -> Lost {
-    Lost::Connection(error.to_string())
+impl From<Error> for Lost {
+    fn from(error: Error) -> Self {
+        Self::Connection(error.to_string())
+    }
 }
 
 /// The message for the server in what the socket has received. `None` if it has none.
@@ -249,7 +251,7 @@ fn message_for_server(frame: Option<Result<Message, Error>>) -> Result<Option<St
             Err(Lost::Connection(format!("it has closed the connection: {reason}")))
         }
         Some(Ok(_)) => Ok(None),
-        Some(Err(error)) => Err(lost(error)),
+        Some(Err(error)) => Err(error.into()),
         None => Err(Lost::Connection("the connection has ended".to_owned())),
     }
 }

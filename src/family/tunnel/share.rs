@@ -74,7 +74,7 @@ async fn set_locked(
         return Err(FamilyError::Conflict("this user is the owner of the tunnel".into()));
     }
     let row = match tunnel_share::Entity::find_by_id((id, user.id)).one(tx).await? {
-        Some(row) if row.role == role => return Ok((share(row, user.username.clone()), false)),
+        Some(row) if row.role == role => return Ok((share(&row, user.username.clone()), false)),
         Some(row) => {
             let mut change = row.into_active_model();
             change.role = Set(role);
@@ -91,7 +91,7 @@ async fn set_locked(
             row.into_active_model().insert(tx).await?
         }
     };
-    Ok((share(row, user.username.clone()), true))
+    Ok((share(&row, user.username.clone()), true))
 }
 
 /// Stops to share a tunnel with a user. Ends the MCP sessions and the requests of the user. Returns the id of the user.
@@ -139,7 +139,7 @@ pub async fn list_shares(
         .find_also_related(user::Entity)
         .all(gateway.database.reader())
         .await?;
-    let shares = shares.into_iter().filter_map(|(row, user)| Some(share(row, user?.username)));
+    let shares = shares.into_iter().filter_map(|(row, user)| Some(share(&row, user?.username)));
     Ok(Page::new(shares.collect(), limit, |share: &TunnelShare| (share.user, 0)))
 }
 
@@ -155,7 +155,7 @@ pub(super) async fn check_owner(gateway: &Gateway, principal: &Principal, id: Uu
     Err(FamilyError::Forbidden("only the owner of a tunnel may share it and set its policy"))
 }
 
-fn share(row: tunnel_share::Model, username: String) -> TunnelShare {
+fn share(row: &tunnel_share::Model, username: String) -> TunnelShare {
     TunnelShare {
         user: row.user_id,
         username,
@@ -194,10 +194,10 @@ pub async fn list_shared(
         .into_iter()
         .map(|owner| (owner.id, owner.username))
         .collect();
-    let shared = shares.into_iter().filter_map(|(share, tunnel)| {
+    let tunnels = shares.into_iter().filter_map(|(share, tunnel)| {
         let tunnel = tunnel?;
         let owner = owners.get(&tunnel.owner_id)?;
         Some(SharedTunnel::new(tunnel, owner.clone(), share.role))
     });
-    Ok(Page::new(shared.collect(), limit, |shared: &SharedTunnel| (shared.id, 0)))
+    Ok(Page::new(tunnels.collect(), limit, |tunnel: &SharedTunnel| (tunnel.id, 0)))
 }

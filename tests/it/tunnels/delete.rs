@@ -59,7 +59,7 @@ async fn client_that_connects_while_its_tunnel_is_deleted_is_kept_out() {
     // The client is admitted, and waits for its tunnel.
     let connecting = app.gateway.tunnels.connecting.lock().await;
     let open = TunnelClient::open(&owner, PATH, &[("x-tunnel-name", "mine")]);
-    let mut client = open.await.ok().expect("admitted");
+    let Ok(mut client) = open.await else { panic!("not admitted") };
     assert_eq!(owner.call(Method::DELETE, &path, None).await.status, 204);
     drop(connecting);
     assert_eq!(client.closed().await, (1008, "the tunnel was deleted".to_owned()));

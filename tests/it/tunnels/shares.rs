@@ -31,9 +31,9 @@ async fn owner_shares_a_tunnel_and_sees_with_whom() {
     put(&owner, &name, "own").await.problem(400);
     put(&user, &name, "call").await.problem(404);
     assert_eq!(owner.get(&shares).await.ok(), json!({ "items": [] }));
-    let shared = put(&owner, &name, "list").await.ok();
-    assert_eq!((&shared["username"], &shared["role"]), (&json!(name), &json!("list")));
-    assert_eq!(owner.get(&shares).await.ok()["items"], json!([shared]));
+    let created = put(&owner, &name, "list").await.ok();
+    assert_eq!((&created["username"], &created["role"]), (&json!(name), &json!("list")));
+    assert_eq!(owner.get(&shares).await.ok()["items"], json!([created]));
     let seen = user.get("/reverse-proxy/shared").await.ok();
     let expected = json!({
         "id": client.id,
@@ -56,7 +56,7 @@ async fn owner_shares_a_tunnel_and_sees_with_whom() {
     let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" });
     user.post(&format!("{path}/request"), call).await.problem(404);
     // The same role again changes nothing, and another role keeps the time.
-    let created_at = shared["created_at"].clone();
+    let created_at = created["created_at"].clone();
     let changed = put(&owner, &name, "call").await.ok();
     assert_eq!((&changed["role"], &changed["created_at"]), (&json!("call"), &created_at));
     unshare(&owner, client.id, &user).await;

@@ -64,9 +64,9 @@ async fn role_list_sees_what_the_server_has_and_calls_nothing() {
         assert_eq!(refused.status, 404);
         assert_eq!(refused.json().await["error"]["code"], -32601);
         let filter = json!({ "toolsListChanged": true, "resourceSubscriptions": ["file:///a"] });
-        let listen = json!({ "notifications": filter });
+        let wanted = json!({ "notifications": filter });
         if is_legacy {
-            let mut stream = modern(&user, &path, 3, "subscriptions/listen", listen).await;
+            let mut stream = modern(&user, &path, 3, "subscriptions/listen", wanted).await;
             let acknowledged = stream.message().await;
             let honored = &acknowledged["params"]["notifications"];
             assert_eq!(honored, &json!({ "toolsListChanged": true }));
