@@ -84,35 +84,26 @@ fn is_in_use(gateway: &Gateway, topic: &Topic, idle: Duration) -> bool {
 
 /// Closes the sessions of deleted users.
 pub(super) async fn close_orphans(gateway: &Gateway) -> Result<()> {
-    let orphans = mcp_session::Entity::find()
-        .filter(mcp_session::Column::ClosedAt.is_null())
-        .filter(mcp_session::Column::OwnerId.not_in_subquery(existing_users()))
-        .order_by_asc(mcp_session::Column::Id)
-        .limit(ORPHANS_PER_TRANSACTION);
-    while orphans.clone().one(gateway.database.reader()).await?.is_some() {
-        let tx = gateway.database.begin_write().await?;
-        let mut events = Vec::new();
-        for row in orphans.clone().lock_exclusive().all(&tx).await? {
-            events.extend(close_locked(gateway, &tx, row, CloseReason::Deleted).await?);
-        }
-        gateway.hub.commit(tx, events).await?;
-    }
-    Ok(())
+    let is_orphan = mcp_session::Column::OwnerId.not_in_subquery(existing_users());
+    close_all(gateway, Condition::all().add(is_orphan), CloseReason::Deleted).await
 }
 
 /// Closes the sessions that use a tunnel which is not there for them any more: those of one user, or all of them. If the
 /// database fails, a session stays until it is idle. Nobody can use it, because each request looks for the tunnel.
 pub async fn close_for_tunnel(gateway: &Gateway, tunnel: Uuid, user: Option<Uuid>) {
-    if let Err(error) = close_users(gateway, tunnel, user).await {
+    let of_user = user.map(|user| mcp_session::Column::OwnerId.eq(user));
+    let of_tunnel = mcp_session::Column::TunnelId.eq(tunnel);
+    let condition = Condition::all().add(of_tunnel).add_option(of_user);
+    if let Err(error) = close_all(gateway, condition, CloseReason::TunnelRevoked).await {
         tracing::warn!(%tunnel, %error, "the MCP sessions of a tunnel were not closed");
     }
 }
 
-async fn close_users(gateway: &Gateway, tunnel: Uuid, user: Option<Uuid>) -> Result<()> {
+/// Closes the open sessions that match, some at a time.
+async fn close_all(gateway: &Gateway, condition: Condition, reason: CloseReason) -> Result<()> {
     let found = mcp_session::Entity::find()
         .filter(mcp_session::Column::ClosedAt.is_null())
-        .filter(mcp_session::Column::TunnelId.eq(tunnel))
-        .filter(Condition::all().add_option(user.map(|user| mcp_session::Column::OwnerId.eq(user))))
+        .filter(condition)
         .order_by_asc(mcp_session::Column::Id)
         .limit(ORPHANS_PER_TRANSACTION);
     while found.clone().one(gateway.database.reader()).await?.is_some() {
@@ -120,7 +111,7 @@ async fn close_users(gateway: &Gateway, tunnel: Uuid, user: Option<Uuid>) -> Res
         let (mut events, mut ids) = (Vec::new(), Vec::new());
         for row in found.clone().lock_exclusive().all(&tx).await? {
             ids.push(row.id);
-            events.extend(close_locked(gateway, &tx, row, CloseReason::TunnelRevoked).await?);
+            events.extend(close_locked(gateway, &tx, row, reason).await?);
         }
         gateway.hub.commit(tx, events).await?;
         for id in ids {
