@@ -50,7 +50,7 @@ async fn client_of_a_deleted_tunnel_is_kept_out() {
 }
 
 #[tokio::test]
-async fn client_that_connects_while_its_tunnel_is_deleted_is_kept_out() {
+async fn client_admitted_before_its_tunnel_was_deleted_is_kept_out() {
     let app = App::start().await;
     let owner = app.caller(Role::Viewer).await;
     let client = TunnelClient::legacy(&owner, "mine").await;

@@ -116,7 +116,7 @@ async fn modern_client_subscribes_at_a_legacy_server() {
 }
 
 #[tokio::test]
-async fn updates_of_a_resource_go_on_while_a_client_of_either_era_wants_them() {
+async fn resource_updates_go_on_while_a_client_wants_them() {
     let app = App::start().await;
     let owner = app.caller(Role::Viewer).await;
     let mut server = TunnelClient::legacy(&owner, "mine").await;

@@ -100,7 +100,7 @@ async fn old_client_gets_every_message_on_its_stream() {
 }
 
 #[tokio::test]
-async fn stream_of_an_old_client_belongs_to_its_user_and_tunnel() {
+async fn stream_of_an_old_client_belongs_to_user_and_tunnel() {
     let app = App::start().await;
     let owner = app.caller(Role::Viewer).await;
     let user = app.caller(Role::Viewer).await;

@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn user_who_loses_a_tunnel_loses_its_requests_sessions_and_streams() {
+async fn end_of_a_share_ends_requests_sessions_and_streams() {
     // No heartbeat comes within this test.
     let app = App::without_heartbeat().await;
     let owner = app.caller(Role::Viewer).await;
@@ -83,7 +83,7 @@ async fn user_who_loses_a_tunnel_loses_its_requests_sessions_and_streams() {
 }
 
 #[tokio::test]
-async fn share_that_ends_at_another_gateway_ends_with_the_next_heartbeat() {
+async fn share_deleted_at_another_gateway_ends_with_the_next_heartbeat() {
     let (one, two) = pair(std::sync::Arc::new(DeadBus::default()), 1).await;
     let owner = one.caller(Role::Viewer).await;
     let user = one.caller(Role::Viewer).await;

@@ -73,7 +73,7 @@ async fn user_of_a_shared_tunnel_cannot_lock_the_others_out() {
 }
 
 #[tokio::test]
-async fn message_is_a_request_or_a_notification_and_not_something_in_between() {
+async fn every_message_is_a_request_or_a_notification() {
     let app = App::start().await;
     let owner = app.caller(Role::Viewer).await;
     let user = app.caller(Role::Viewer).await;
