@@ -1,7 +1,7 @@
 //! The Model Context Protocol through tunnels, without HTTP: clients of both eras, servers of both eras.
 //!
-//! `legacy.rs` and `modern.rs` take the messages of clients. A request that goes on is an exchange. It
-//! speaks the era of the client, and `translate.rs` has the differences.
+//! `legacy.rs` and `modern.rs` take the messages of clients. A request that goes on is an exchange. It speaks
+//! the era of the client, and `translate.rs` has the differences.
 
 mod connection;
 mod error;

@@ -29,7 +29,7 @@ pub struct Tunnels {
     pub parked: Arc<Parked>,
     /// Who may use which tunnel.
     pub sharing: SharingCache,
-    /// What users do now with the tunnels of others.
+    /// The uses of tunnels by users that do not own them.
     pub revocations: Revocations,
 }
 

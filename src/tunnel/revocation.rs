@@ -33,7 +33,7 @@ impl Revocation {
     }
 }
 
-/// What users do now with the tunnels of others.
+/// The uses of tunnels by users that do not own them.
 #[derive(Debug, Default)]
 pub struct Revocations {
     tokens: Mutex<HashMap<(Uuid, Uuid), Weak<CancellationToken>>>,

@@ -1,4 +1,4 @@
-//! Who may use a tunnel: its owner, and the users that it is shared with.
+//! The users of a tunnel: its owner, and the users that it is shared with.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ pub enum TunnelName {
     },
 }
 
-/// Who may use a tunnel.
+/// The users of a tunnel, and their permissions.
 #[derive(Debug)]
 pub struct Sharing {
     /// Id of the tunnel.
@@ -38,12 +38,12 @@ pub struct Sharing {
     pub owner: Uuid,
     /// The users that it is shared with.
     pub roles: HashMap<Uuid, ShareRole>,
-    /// What these users may do.
+    /// The limits of these users.
     pub policy: Arc<Policy>,
 }
 
 impl Sharing {
-    /// What a user may do. `None` if the user may not use the tunnel at all.
+    /// The permissions of a user. `None` if the user may not use the tunnel at all.
     #[must_use]
     pub fn permissions(&self, user: Uuid) -> Option<Permissions> {
         if user == self.owner {
@@ -54,7 +54,7 @@ impl Sharing {
     }
 }
 
-/// Who may use which tunnel, as it was looked up a moment ago. Only answers "may use". For every other user, the
+/// The users of tunnels, as they were looked up a moment ago. Only answers "may use". For every other user, the
 /// database is asked again. So a tunnel can be used as soon as it is shared, whichever gateway has shared it.
 #[derive(Debug)]
 pub struct SharingCache(Cache<TunnelName, Arc<Sharing>>);

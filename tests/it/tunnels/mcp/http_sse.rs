@@ -83,7 +83,7 @@ async fn old_client_gets_every_message_on_its_stream() {
         server.answer(&called, json!({ "content": [] })).await;
         let answered = message(&mut stream).await;
         assert_eq!((&answered["id"], &answered["result"]["content"]), (&json!(3), &json!([])));
-        // What belongs to no request.
+        // A message that belongs to no request.
         let changed = json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" });
         server.send("notification", changed.clone()).await;
         assert_eq!(message(&mut stream).await, changed);

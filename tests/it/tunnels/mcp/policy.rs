@@ -1,4 +1,4 @@
-//! What the users may do that a tunnel is shared with.
+//! The permissions of the users that a tunnel is shared with.
 
 use entity::user::Role;
 use serde_json::{Value, json};

@@ -75,7 +75,7 @@ async fn end_of_a_share_ends_requests_sessions_and_streams() {
     server.send("notification", changed.clone()).await;
     assert_eq!(kept.message().await, changed);
     drop(kept);
-    // Who gets it again begins anew.
+    // A user that gets it again begins with a new session.
     share(&owner, tunnel, &user, "call").await;
     assert_eq!(client.post(&ping).await.status, 404);
     assert_eq!(McpClient::new(&user, tunnel).await.call(1, "ping", json!({})).await["id"], 1);
