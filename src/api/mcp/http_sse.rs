@@ -1,8 +1,6 @@
 //! The transport HTTP+SSE for old MCP clients (MCP 2024-11-05, Transports): a stream for all messages of the server, and
 //! an address for those of the client.
 
-use std::sync::Arc;
-
 use poem::Request;
 use poem_openapi::{
     OpenApi,
@@ -14,6 +12,7 @@ use uuid::Uuid;
 use super::{
     body::McpBody,
     call::Call,
+    forward::forward,
     post::{NoSession, access_now, hold, wait},
     response::{McpResponse, Opened, Taken},
     sse::{Held, SessionEvents, endpoint_event, session_body},
@@ -24,11 +23,8 @@ use crate::{
         problem::{McpReadResult, McpResult, Problem},
         tag::Tag,
     },
-    mcp::{Item, Outcome, RpcError, Running, SseConnection, connection, keep_subscribed, legacy},
-    tunnel::{
-        message,
-        session::{Session, SseClient},
-    },
+    mcp::{Outcome, RpcError, SseConnection, connection, keep_subscribed, legacy},
+    tunnel::message,
 };
 
 impl Call<'_> {
@@ -100,29 +96,13 @@ impl Call<'_> {
             Outcome::Answered(answer) => session.send(&client.stream, &answer),
             Outcome::Running(running) => {
                 let held = hold(gateway, requester).await?;
-                gateway.spawn(forward(session, client, running, held));
+                gateway.spawn(async move {
+                    forward(&session, &client.stream, running, None).await;
+                    drop(held);
+                });
             }
         }
         Ok(Taken(McpResponse::Accepted))
-    }
-}
-
-/// Sends the messages of a request until its answer, or until the session ends.
-async fn forward(session: Arc<Session>, client: Arc<SseClient>, mut running: Running, held: Held) {
-    let _held = held;
-    loop {
-        let item = tokio::select! {
-            // A message that is there already is still sent.
-            biased;
-            item = running.next() => item,
-            () = session.ended.cancelled() => return,
-        };
-        let is_last = matches!(item, Item::Last(_));
-        let (Item::Message(message) | Item::Last(message)) = item;
-        session.send(&client.stream, &message);
-        if is_last {
-            return;
-        }
     }
 }
 

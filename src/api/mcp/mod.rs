@@ -3,6 +3,7 @@
 
 mod body;
 mod call;
+mod forward;
 mod http_sse;
 mod metadata;
 mod operations;

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{
+    forward::forward,
     response::{ACCEPT, McpResponse, SESSION, accepts_events},
     sse::{Held, SessionEvents, heartbeat, modern_body, priming_event, session_body},
 };
@@ -249,7 +250,7 @@ async fn resumable_stream(
     gateway: &Arc<Gateway>,
     requester: Requester<'_>,
     session: &Arc<Session>,
-    mut running: Running,
+    running: Running,
     first: Option<Item>,
 ) -> Result<McpResponse> {
     let held = hold(gateway, requester).await?;
@@ -260,26 +261,7 @@ async fn resumable_stream(
     let priming = primes.then(|| priming_event(gateway, &name, 0));
     let session = Arc::clone(session);
     gateway.spawn(async move {
-        let mut next = first;
-        loop {
-            let item = if let Some(item) = next.take() {
-                item
-            } else {
-                tokio::select! {
-                    // A message that is there already is still sent.
-                    biased;
-                    item = running.next() => item,
-                    () = session.ended.cancelled() => break,
-                }
-            };
-            match item {
-                Item::Message(message) => session.send(&stream, &message),
-                Item::Last(message) => {
-                    session.send(&stream, &message);
-                    break;
-                }
-            }
-        }
+        forward(&session, &stream, running, first).await;
         session.end_stream(&stream);
     });
     let ready = priming.into_iter().collect();
