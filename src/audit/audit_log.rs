@@ -32,6 +32,10 @@ const IN_LOG_ONLY: &str = "a security event is in this log only";
 /// Maximum number of events in one transaction.
 const BATCH: usize = 512;
 
+/// Maximum number of events in one statement. A larger statement would keep a thread of the runtime busy for milliseconds,
+/// and calls would wait for it.
+const ROWS: usize = 32;
+
 /// A security event to record.
 #[derive(Clone, Debug)]
 pub struct AuditEvent {
@@ -101,16 +105,16 @@ impl AuditLog {
         self.added.notified().await;
     }
 
-    /// Writes the events that wait. If the database fails, they go on waiting. An event that the database refuses is in
-    /// the log only.
+    /// Writes the events that wait, but not those that are added meanwhile: under load, each time there would be a few, in
+    /// a transaction of their own. If the database fails, all go on waiting. An event that the database refuses is in the
+    /// log only.
     pub async fn write_waiting(&self) -> Result<(), DbErr> {
+        let mut left = self.waiting.lock().len();
         let mut batch_size = BATCH;
-        loop {
-            let batch: Vec<_> = self.waiting.lock().iter().take(batch_size).cloned().collect();
+        while left > 0 {
+            let next = batch_size.min(left);
+            let batch: Vec<_> = self.waiting.lock().iter().take(next).cloned().collect();
             let (written, kind) = (batch.len(), batch.first().map(|row| row.kind.clone()));
-            if batch.is_empty() {
-                return Ok(());
-            }
             match self.insert(batch).await {
                 Ok(()) => batch_size = BATCH,
                 // One of them cannot be written. The others can.
@@ -127,18 +131,24 @@ impl AuditLog {
                 }
             }
             self.waiting.lock().drain(..written);
+            left -= written;
         }
+        Ok(())
     }
 
     /// Writes events. Those that are there already stay: a write can succeed although its caller learns nothing of it.
     async fn insert(&self, rows: Vec<audit_event::Model>) -> Result<(), DbErr> {
-        let rows = rows.into_iter().map(IntoActiveModel::into_active_model);
+        let mut rows = rows.into_iter().map(IntoActiveModel::into_active_model).peekable();
         let keep = OnConflict::column(audit_event::Column::Id).do_nothing().to_owned();
-        let rows = audit_event::Entity::insert_many(rows).on_conflict(keep);
-        match rows.exec_without_returning(self.database.writer()).await {
-            Ok(_) | Err(DbErr::RecordNotInserted) => Ok(()),
-            Err(error) => Err(error),
+        let tx = self.database.begin_write().await?;
+        while rows.peek().is_some() {
+            let statement = audit_event::Entity::insert_many(rows.by_ref().take(ROWS));
+            match statement.on_conflict(keep.clone()).exec_without_returning(&tx).await {
+                Ok(_) | Err(DbErr::RecordNotInserted) => {}
+                Err(error) => return Err(error),
+            }
         }
+        tx.commit().await
     }
 
     /// Up to `limit` events, newest first.

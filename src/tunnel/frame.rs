@@ -27,6 +27,10 @@ use crate::json;
 /// Largest frame to a client, in bytes. The client of `mcpgateway` closes the connection at 1 MiB.
 pub const MAX_FRAME: usize = 1_000_000;
 
+/// Bytes that one read of the WebSocket takes at most. tungstenite zeroes this much before each read, and keeps it for each
+/// connection. Its default, 128 KiB, would take more time than the frame of a usual call.
+pub const READ_BUFFER_BYTES: usize = 8 * 1024;
+
 /// The description of an MCP server, from the registration of its client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registration {

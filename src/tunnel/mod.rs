@@ -33,7 +33,7 @@ pub use calls::SUBSCRIBE;
 pub use connection::{Connection, Identity, SessionCheck, Settings, ToolHeaders};
 pub use counters::Traffic;
 pub use error::{CallError, Disconnect};
-pub use frame::Registration;
+pub use frame::{READ_BUFFER_BYTES, Registration};
 pub use handshake::{HandshakeError, handshake, modern_meta, probe};
 pub use metrics::Metrics;
 pub use outbound::Frames;

@@ -1,14 +1,17 @@
 //! `GET /v1/audit-events`: security events, and the log lines of the same events.
 
-use std::time::Duration;
+use std::{future::ready, pin::pin, time::Duration};
 
 use entity::{Timestamp, user::Role};
 use reqwest::Method;
 use serde_json::{Value, json};
-use streamgate::audit::AuditKind;
+use streamgate::{
+    audit::{AuditEvent, AuditFilter, AuditKind, AuditLog},
+    database::Database,
+};
 
 use crate::support::{
-    App, Caller, PASSWORD,
+    App, Caller, PASSWORD, Store,
     auth::{bearer, refresh},
     id_of,
     log::Log,
@@ -214,4 +217,41 @@ async fn key_for_some_families_sees_nothing_of_administrators() {
         }
     }
     app.finish().await;
+}
+
+/// Otherwise a busy log would write a few events at a time, and wait for the disk each time.
+#[tokio::test]
+async fn events_added_during_a_write_wait_for_the_next() {
+    let store = Store::new().await;
+    let database = Database::connect(store.url().as_deref(), store.directory.path(), 1);
+    let database = database.await.expect("a database");
+    database.migrate().await.expect("a schema");
+    let log = AuditLog::new(database);
+    let add = || {
+        log.record_in_background(AuditEvent {
+            kind: AuditKind::ToolCalled,
+            user: None,
+            actor: None,
+            session: None,
+            address: None,
+            data: json!({}),
+        });
+    };
+    let written = async || log.list(AuditFilter::default(), 100).await.expect("a list").len();
+    // More than one statement takes.
+    for _ in 0..50 {
+        add();
+    }
+    {
+        let mut write = pin!(log.write_waiting());
+        tokio::select! {
+            biased;
+            _ = &mut write => panic!("the database does not answer at once"),
+            () = ready(()) => add(),
+        }
+        write.await.expect("a write");
+    }
+    assert_eq!(written().await, 50);
+    log.write_waiting().await.expect("a write");
+    assert_eq!(written().await, 51);
 }

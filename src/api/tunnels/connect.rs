@@ -21,6 +21,7 @@ use crate::{
     },
     family::tunnel::{self, NewClient},
     gateway::Gateway,
+    tunnel::READ_BUFFER_BYTES,
 };
 
 /// The operations.
@@ -88,8 +89,10 @@ async fn connect(
     })?;
     let client = tunnel::admit(gateway, &caller.principal, new).await?;
     let limit = gateway.config.tunnels.message_limit_bytes;
-    let config =
-        WebSocketConfig::default().max_message_size(Some(limit)).max_frame_size(Some(limit));
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(limit))
+        .max_frame_size(Some(limit))
+        .read_buffer_size(READ_BUFFER_BYTES);
     // The permit counts the connection as long as the WebSocket is open.
     let held = info.client_connection.clone();
     let gateway = Arc::clone(gateway);

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures_util::{SinkExt, StreamExt};
+use streamgate::tunnel::READ_BUFFER_BYTES;
 use tokio::{
     net::TcpStream,
     sync::mpsc,
@@ -15,6 +16,7 @@ use tokio_tungstenite::{
         Error, Message,
         client::IntoClientRequest,
         http::{HeaderValue, Request, StatusCode},
+        protocol::WebSocketConfig,
     },
 };
 use tokio_util::sync::CancellationToken;
@@ -53,9 +55,10 @@ enum Lost {
 
 /// Opens the WebSocket.
 async fn connect(request: Request<()>) -> Result<Socket, Error> {
+    let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
     // With Nagle's algorithm, a message would wait for the acknowledgement of the previous one.
     let without_nagle = true;
-    let (socket, _) = connect_async_with_config(request, None, without_nagle).await?;
+    let (socket, _) = connect_async_with_config(request, Some(config), without_nagle).await?;
     Ok(socket)
 }
 
