@@ -1,11 +1,13 @@
-"""Counts, with callgrind, the instructions that the server executes for opening a stream and for delivering an event.
+"""Counts, with callgrind, the instructions that the server executes for opening a stream, for delivering an event and
+for the call of a tool through a tunnel.
 
 Fails if a count exceeds its limit in tests/instructions/limits.json. Unlike seconds, instructions do not depend on the
-load of the machine. A debug build executes more of them, but both counts grow with the same changes.
+load of the machine. A debug build executes more of them, but all counts grow with the same changes.
 
 Usage: run.py SERVER_BINARY. Ends with `N passed, N failed`.
 """
 
+import http.client
 import json
 import os
 import re
@@ -14,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -24,6 +25,7 @@ DEADLINE_SECONDS = 300
 WARM_UP = 10
 FEW, MANY = 20, 220
 EVENTS = 20
+CALLS = 200
 # The limits are raised, because other tests check them. The heartbeat would be counted, so its interval is long.
 SETTINGS = {
     "STREAMGATE_LIMITS__STREAMS_PER_USER": "1000",
@@ -31,6 +33,7 @@ SETTINGS = {
     "STREAMGATE_STREAMS__HEARTBEAT_SECONDS": "60",
     "STREAMGATE_STREAMS__REACTOR_THREADS": "1",
     "STREAMGATE_SERVER__HEADER_TIMEOUT_SECONDS": "300",
+    "STREAMGATE_LIMITS__REQUESTS_PER_MINUTE": "100000",
     "STREAMGATE_ADMIN_PASSWORD": PASSWORD,
 }
 
@@ -54,6 +57,8 @@ class Server:
             if line.startswith("listening on "):
                 host, port = line.removeprefix("listening on http://").strip().split(":")
                 self.address = (host, int(port))
+                self.url = f"http://{host}:{port}"
+                self.connection = http.client.HTTPConnection(*self.address)
                 return
         sys.exit("the server did not start:\n" + (directory / "log").read_text())
 
@@ -69,13 +74,15 @@ class Server:
         text = Path(f"{self.out}.{self.dumps}").read_text()
         return int(re.search(r"^(?:summary|totals): (\d+)", text, re.MULTILINE).group(1))
 
-    def call(self, path, body, token=None):
-        request = urllib.request.Request(f"http://{self.address[0]}:{self.address[1]}{path}", json.dumps(body).encode())
-        request.add_header("content-type", "application/json")
+    def call(self, path, body, token=None, headers=None):
+        headers = {"content-type": "application/json", **(headers or {})}
         if token:
-            request.add_header("authorization", f"Bearer {token}")
-        with urllib.request.urlopen(request) as response:
-            return json.load(response)
+            headers["authorization"] = f"Bearer {token}"
+        self.connection.request("POST", path, json.dumps(body), headers)
+        response = self.connection.getresponse()
+        answer = json.load(response)
+        assert response.status < 300, answer
+        return answer
 
 
 class WatchedTopology:
@@ -109,6 +116,39 @@ class WatchedTopology:
                 read_until(stream, b"event: mutation.enqueued")
 
 
+class TunnelledTool:
+    """A tool of an MCP server behind a tunnel."""
+
+    def __init__(self, server, token, binary):
+        self.server = server
+        self.key = server.call("/v1/api-keys", {"name": "count"}, token)["key"]
+        command = [binary, "tunnel", "--url", server.url, "--", sys.executable, HERE / "mcp_server.py"]
+        environment = {**os.environ, "STREAMGATE_KEY": self.key}
+        self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        for line in self.process.stderr:
+            if "connected to the gateway" in line:
+                return
+        sys.exit("the tunnel client did not connect")
+
+    def call(self, count):
+        headers = {
+            "accept": "application/json, text/event-stream",
+            "mcp-protocol-version": "2026-07-28",
+            "mcp-method": "tools/call",
+            "mcp-name": "echo",
+        }
+        meta = {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": {"name": "count", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+        for number in range(count):
+            params = {"name": "echo", "arguments": {"number": number}, "_meta": meta}
+            request = {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
+            answer = self.server.call("/mcp/@admin/count", request, self.key, headers)
+            assert answer["result"]["number"] == number, answer
+
+
 def read_until(stream, text):
     """Reads until the stream has sent `text` and the end of its chunk."""
     seen = b""
@@ -123,6 +163,7 @@ def measure(binary):
         server = Server(binary, Path(directory))
         watchdog = threading.Timer(DEADLINE_SECONDS, server.process.kill)
         watchdog.start()
+        clients = []
         try:
             watched = WatchedTopology(server)
             watched.open(WARM_UP)
@@ -132,8 +173,16 @@ def measure(binary):
             few = server.count(watched.publish)
             watched.open(MANY - FEW)
             many = server.count(watched.publish)
-            return {"stream_opened": opened, "event_delivered": (many - few) / (MANY - FEW) / EVENTS}
+            delivered = (many - few) / (MANY - FEW) / EVENTS
+            tool = TunnelledTool(server, watched.token, binary)
+            clients.append(tool.process)
+            tool.call(WARM_UP)
+            called = server.count(lambda: tool.call(CALLS)) / CALLS
+            return {"stream_opened": opened, "event_delivered": delivered, "tool_called": called}
         finally:
+            for client in clients:
+                client.terminate()
+                client.wait()
             watchdog.cancel()
             server.process.terminate()
             server.process.wait()

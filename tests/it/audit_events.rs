@@ -223,7 +223,8 @@ async fn key_for_some_families_sees_nothing_of_administrators() {
 #[tokio::test]
 async fn events_added_during_a_write_wait_for_the_next() {
     let store = Store::new().await;
-    let database = Database::connect(store.url().as_deref(), store.directory.path(), 1);
+    let url = store.url();
+    let database = Database::connect(url.as_deref(), store.directory.path(), 1);
     let database = database.await.expect("a database");
     database.migrate().await.expect("a schema");
     let log = AuditLog::new(database);
