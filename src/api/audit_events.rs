@@ -87,9 +87,9 @@ pub(super) struct AuditEventsApi;
 impl AuditEventsApi {
     /// List security events
     ///
-    /// Returns security events of all gateways, newest first: logins, refused logins, changes of users, of credentials and
-    /// of shared tunnels, and calls of tools through tunnels. Events are kept for `retention.audit_seconds` of the configuration. The log has the same events, with
-    /// the target `streamgate::security`. Requires the role admin.
+    /// Returns security events of all gateways, newest first: logins, refused logins, changes of users, of credentials
+    /// and of shared tunnels, and calls of tools through tunnels. Events are kept for `retention.audit_seconds` of the
+    /// configuration. The log has the same events, with the target `streamgate::security`. Requires the role admin.
     #[oai(path = "/", method = "get", operation_id = "audit_event_list")]
     async fn list(
         &self,

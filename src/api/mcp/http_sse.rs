@@ -13,7 +13,7 @@ use super::{
     body::McpBody,
     call::Call,
     forward::forward,
-    post::{NoSession, access_now, hold, wait},
+    post::{NoSession, connected, hold, wait},
     response::{McpResponse, Opened, Taken},
     sse::{Held, SessionEvents, endpoint_event, session_body},
 };
@@ -71,11 +71,10 @@ impl Call<'_> {
         let Some(client) = gateway.tunnels.sessions.find_sse(client, (access.tunnel, user)) else {
             return Ok(Taken(NoSession::Unknown.into_response(id)));
         };
-        let (connection, server) =
-            connection(gateway, access.tunnel, wait(request.headers())).await?;
-        let access = access_now(gateway, self.requester(&access)).await?;
+        let (connection, server, access) =
+            connected(gateway, self.requester(&access), request.headers()).await?;
         let requester = self.requester(&access);
-        if message::method(&message) == Some("initialize") && message.contains_key("id") {
+        if message::method(&message) == Some("initialize") {
             if client.session().is_some() {
                 let error = RpcError::new(RpcError::INVALID_REQUEST, "initialize came already");
                 return Ok(Taken(McpResponse::refusal(error, id)));

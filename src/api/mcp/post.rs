@@ -27,7 +27,7 @@ use crate::{
         modern, sessions,
     },
     tunnel::{
-        CallError, LEGACY_VERSION, TunnelName,
+        CallError, Connection, LEGACY_VERSION, Server, TunnelName,
         message::{self, Members},
         session::Session,
     },
@@ -92,9 +92,7 @@ impl Post<'_> {
     async fn modern(self, message: Members) -> Result<McpResponse> {
         let Self { gateway, requester, info, request } = self;
         let id = message.get("id").cloned().unwrap_or_default();
-        let (connection, server) =
-            connection(gateway, requester.access.tunnel, wait(request.headers())).await?;
-        let access = access_now(gateway, requester).await?;
+        let (connection, server, access) = connected(gateway, requester, request.headers()).await?;
         let requester = Requester { access: &access, ..requester };
         let param = |name: &str| text(request.headers(), name).map(str::to_owned);
         let outcome = modern::receive(gateway, requester, (&connection, &server), param, message);
@@ -121,11 +119,8 @@ impl Post<'_> {
 
     async fn legacy(self, message: Members) -> Result<McpResponse> {
         let Self { gateway, requester, request, .. } = self;
-        let tunnel = requester.access.tunnel;
-        let wait = wait(request.headers());
-        if message::method(&message) == Some("initialize") && message.contains_key("id") {
-            let (_, server) = connection(gateway, tunnel, wait).await?;
-            let access = access_now(gateway, requester).await?;
+        if message::method(&message) == Some("initialize") {
+            let (_, server, access) = connected(gateway, requester, request.headers()).await?;
             let requester = Requester { access: &access, ..requester };
             let (session, answer) =
                 legacy::initialize(gateway, requester, &server, message, None).await?;
@@ -136,8 +131,7 @@ impl Post<'_> {
             Ok(session) => session,
             Err(refusal) => return Ok(refusal.into_response(id)),
         };
-        let (connection, server) = connection(gateway, tunnel, wait).await?;
-        let access = access_now(gateway, requester).await?;
+        let (connection, server, access) = connected(gateway, requester, request.headers()).await?;
         let requester = Requester { access: &access, ..requester };
         if session.has_standalone() {
             keep_subscribed(gateway, &session, &connection, &server);
@@ -163,13 +157,21 @@ impl Post<'_> {
     }
 }
 
-/// What the user may do now. The request may have waited for the tunnel client.
-pub(super) async fn access_now(gateway: &Gateway, requester: Requester<'_>) -> Result<Access> {
-    if requester.access.permissions.is_owner() {
-        return Ok(requester.access.clone());
-    }
-    let name = TunnelName::Id(requester.access.tunnel);
-    Ok(access(gateway, requester.principal, &name).await?)
+/// Waits for the tunnel client, if the request asks for it. Returns also what the user may do after the wait, because the
+/// owner can have changed it meanwhile.
+pub(super) async fn connected(
+    gateway: &Gateway,
+    requester: Requester<'_>,
+    headers: &HeaderMap,
+) -> Result<(Arc<Connection>, Arc<Server>, Access)> {
+    let tunnel = requester.access.tunnel;
+    let (connection, server) = connection(gateway, tunnel, wait(headers)).await?;
+    let access = if requester.access.permissions.is_owner() {
+        requester.access.clone()
+    } else {
+        access(gateway, requester.principal, &TunnelName::Id(tunnel)).await?
+    };
+    Ok((connection, server, access))
 }
 
 /// The first message within this time. A client that accepts no stream gets the answer only.
