@@ -125,6 +125,8 @@ class TunnelledTool:
         command = [binary, "tunnel", "--url", server.url, "--", sys.executable, HERE / "mcp_server.py"]
         environment = {**os.environ, "STREAMGATE_KEY": self.key}
         self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+    def wait_until_connected(self):
         for line in self.process.stderr:
             if "connected to the gateway" in line:
                 return
@@ -161,9 +163,9 @@ def read_until(stream, text):
 def measure(binary):
     with tempfile.TemporaryDirectory() as directory:
         server = Server(binary, Path(directory))
-        watchdog = threading.Timer(DEADLINE_SECONDS, server.process.kill)
+        processes = [server.process]
+        watchdog = threading.Timer(DEADLINE_SECONDS, lambda: [process.kill() for process in processes])
         watchdog.start()
-        clients = []
         try:
             watched = WatchedTopology(server)
             watched.open(WARM_UP)
@@ -175,17 +177,16 @@ def measure(binary):
             many = server.count(watched.publish)
             delivered = (many - few) / (MANY - FEW) / EVENTS
             tool = TunnelledTool(server, watched.token, binary)
-            clients.append(tool.process)
+            processes.append(tool.process)
+            tool.wait_until_connected()
             tool.call(WARM_UP)
             called = server.count(lambda: tool.call(CALLS)) / CALLS
             return {"stream_opened": opened, "event_delivered": delivered, "tool_called": called}
         finally:
-            for client in clients:
-                client.terminate()
-                client.wait()
             watchdog.cancel()
-            server.process.terminate()
-            server.process.wait()
+            for process in reversed(processes):
+                process.terminate()
+                process.wait()
 
 
 def main():
