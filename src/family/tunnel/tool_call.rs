@@ -82,7 +82,7 @@ impl ToolCall {
         (principal, address): (&Principal, IpAddr),
         request: &Members,
     ) -> Option<Self> {
-        if message::method(request) != Some("tools/call") || !request.contains_key("id") {
+        if message::method(request) != Some("tools/call") {
             return None;
         }
         let tool = message::member(request, &["params", "name"]).and_then(Value::as_str);
