@@ -1,7 +1,8 @@
 //! The latency that a tunnel adds to the calls of an MCP server.
 //!
-//! An MCP server that answers at once is called directly, through a gateway and its tunnel client, and through two
-//! processes that only pass bytes on, in turns in one run.
+//! Calls an MCP server that answers at once: directly, through a gateway and its tunnel client, and through two processes
+//! that only pass bytes on. The three take turns in one run.
+//!
 //! Calls start at a fixed rate, whether or not the calls before have ended. The time of a call counts from the moment at
 //! which it should have started, so a system that falls behind is not measured as fast.
 //!

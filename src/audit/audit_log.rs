@@ -105,9 +105,9 @@ impl AuditLog {
         self.added.notified().await;
     }
 
-    /// Writes the events that wait, but not those that are added meanwhile: under load, each time there would be a few, in
-    /// a transaction of their own. If the database fails, all go on waiting. An event that the database refuses is in the
-    /// log only.
+    /// Writes the events that wait. Those that are added meanwhile wait for the next call: under load, a few of them would
+    /// need a transaction again and again. If the database fails, all go on waiting. An event that the database refuses is
+    /// in the log only.
     pub async fn write_waiting(&self) -> Result<(), DbErr> {
         let mut left = self.waiting.lock().len();
         let mut batch_size = BATCH;
